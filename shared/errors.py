@@ -1,0 +1,255 @@
+"""The catalogue of everything Orchard says when it cannot serve a request.
+
+One class per situation, each with a stable `code`, the HTTP status a client sees, whether a
+retry may help, and a hint for the person reading it. docs/errors.md is generated from here.
+
+Rule (DESIGN.md §6.8): every passing failure is 503 with Retry-After, the one status that pip (old
+and new), npm and Maven all retry. An upstream's failure is never a 404.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+
+class ErrorValue(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error as it travels between processes: jobs return values, never pickled exceptions."""
+
+    code: str
+    message: str
+    retry_after_seconds: int = 0
+
+
+class OrchardError(Exception):
+    """Base of all errors that reach a client or a log. `message` never holds a secret."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    hint: ClassVar[str] = "This is a defect in Orchard: please report it with the request id."
+    default_retry_after_seconds: ClassVar[int] = 0
+
+    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_seconds = (
+            self.default_retry_after_seconds if retry_after_seconds is None else retry_after_seconds
+        )
+
+    def to_value(self) -> ErrorValue:
+        """The same error as a value for jobs and events."""
+        return ErrorValue(self.code, self.message, self.retry_after_seconds)
+
+
+class InternalError(OrchardError):
+    """Something happened that no other entry describes."""
+
+
+# --- what the client asked cannot be served as asked (no retry helps) -------------------------
+
+
+class MalformedRequest(OrchardError):
+    code = "malformed_request"
+    status = 400
+    hint = "Check the URL: dot segments, encoded slashes, control characters and bad UTF-8 are refused."
+
+
+class UnknownHost(OrchardError):
+    code = "unknown_host"
+    status = 400
+    hint = "Add the address that clients use to ORCHARD_PUBLIC_URL."
+
+
+class ProxyLoop(OrchardError):
+    code = "proxy_loop"
+    status = 508
+    hint = "An upstream of this Orchard points back at it: check ORCHARD_PYPI_UPSTREAM."
+
+
+class Forbidden(OrchardError):
+    code = "forbidden"
+    status = 403
+    hint = "This needs a token with the right role."
+
+
+class ProjectNotFound(OrchardError):
+    code = "project_not_found"
+    status = 404
+    hint = "No configured upstream knows this project."
+
+
+class FileNotFound(OrchardError):
+    code = "file_not_found"
+    status = 404
+    hint = "The project's index came from the upstream and does not list this file."
+
+
+class RouteNotFound(OrchardError):
+    code = "route_not_found"
+    status = 404
+    hint = "Nothing is served at this address; the page at / lists what is."
+
+
+class MethodNotAllowed(OrchardError):
+    code = "method_not_allowed"
+    status = 405
+    hint = "Orchard is read-only here: use GET or HEAD."
+
+
+class NotAcceptable(OrchardError):
+    code = "not_acceptable"
+    status = 406
+    hint = "Ask for application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html or text/html."
+
+
+class UriTooLong(OrchardError):
+    code = "uri_too_long"
+    status = 414
+    hint = "The address is longer than any package name or file name can be."
+
+
+class RangeNotSatisfiable(OrchardError):
+    code = "range_not_satisfiable"
+    status = 416
+    hint = "The range starts past the end of the file."
+
+
+# --- passing trouble: 503 + Retry-After --------------------------------------------------------
+
+
+class PassingError(OrchardError):
+    """Base of what a retry may cure."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True
+    default_retry_after_seconds = 2
+    hint = "Try again in a moment."
+
+
+class UpstreamUnavailable(PassingError):
+    code = "upstream_unavailable"
+    hint = "The upstream could not be reached or failed; /health shows its state."
+
+
+class UpstreamTimeout(PassingError):
+    code = "upstream_timeout"
+    hint = "The upstream did not answer in time; see ORCHARD_HTTP_CONNECT_TIMEOUT and _READ_TIMEOUT."
+
+
+class UpstreamRefused(PassingError):
+    code = "upstream_refused"
+    default_retry_after_seconds = 10
+    hint = "The upstream refused our credentials (401 or 403): renew them in its URL or row."
+
+
+class UpstreamRateLimited(PassingError):
+    code = "upstream_rate_limited"
+    hint = "The upstream asked us to slow down; Orchard asks again when it said."
+
+
+class UpstreamInvalid(PassingError):
+    code = "upstream_invalid"
+    default_retry_after_seconds = 5
+    hint = "The upstream sent something that is not what was asked for (a login page, broken data)."
+
+
+class UpstreamBlocked(PassingError):
+    code = "upstream_blocked"
+    default_retry_after_seconds = 10
+    hint = "The upstream pointed to an address that Orchard may not contact (see docs/operations.md, egress)."
+
+
+class DigestMismatch(PassingError):
+    code = "digest_mismatch"
+    default_retry_after_seconds = 5
+    hint = "The upstream's bytes do not match its index; nothing was kept."
+
+
+class TooLarge(PassingError):
+    code = "too_large"
+    default_retry_after_seconds = 10
+    hint = "The upstream sent more than the configured limit (ORCHARD_MAX_ARTIFACT_BYTES, ORCHARD_MAX_INDEX_BYTES)."
+
+
+class Offline(PassingError):
+    code = "offline"
+    default_retry_after_seconds = 10
+    hint = "ORCHARD_OFFLINE is set and this was never cached."
+
+
+class CacheUnavailable(PassingError):
+    code = "cache_unavailable"
+    hint = "The cache Redis does not answer (ORCHARD_REDIS_HOST)."
+
+
+class QueueUnavailable(PassingError):
+    code = "queue_unavailable"
+    hint = "The queue Redis does not answer (ORCHARD_QUEUE_REDIS_HOST)."
+
+
+class QueueFull(PassingError):
+    code = "queue_full"
+    hint = "Too much work is waiting: add fetchers or raise ORCHARD_QUEUE_LIMIT."
+
+
+class DatabaseUnavailable(PassingError):
+    code = "database_unavailable"
+    hint = "PostgreSQL does not answer (ORCHARD_DATABASE_URL)."
+
+
+class StoreUnavailable(PassingError):
+    code = "store_unavailable"
+    hint = "The object store does not answer or is full."
+
+
+class DeadlineExceeded(PassingError):
+    code = "deadline_exceeded"
+    hint = "The work goes on in the background; the next try will likely find it done."
+
+
+class ShuttingDown(PassingError):
+    code = "shutting_down"
+    default_retry_after_seconds = 1
+    hint = "This process is stopping; another one will answer."
+
+
+class SupersededError(PassingError):
+    """A late writer found a newer generation in place: its result is dropped."""
+
+    code = "superseded"
+    hint = "Another worker took the job over; its result stands."
+
+
+class InvalidData(OrchardError):
+    """A value that must not enter SQL or a key (NUL, lone surrogates, over-long names)."""
+
+    code = "invalid_data"
+    status = 400
+    hint = "The data holds characters that cannot be stored."
+
+
+class ConfigurationError(OrchardError):
+    """A setting that stops the start. One line, naming the variable."""
+
+    code = "configuration_error"
+    hint = "See the README's table of settings."
+
+
+def _all_errors(base: type[OrchardError]) -> list[type[OrchardError]]:
+    found: list[type[OrchardError]] = []
+    for sub in base.__subclasses__():
+        found.append(sub)
+        found.extend(_all_errors(sub))
+    return found
+
+
+CATALOGUE: dict[str, type[OrchardError]] = {cls.code: cls for cls in _all_errors(OrchardError)}
+
+
+def from_value(value: ErrorValue) -> OrchardError:
+    """The exception for an error that arrived as a value; unknown codes become `InternalError`."""
+    cls = CATALOGUE.get(value.code, InternalError)
+    return cls(value.message, retry_after_seconds=value.retry_after_seconds)

@@ -1,0 +1,179 @@
+"""The values that pass between layers and processes. Frozen, with units in their names.
+
+MessagePack on the wire (`msgspec.msgpack`); each stored value starts with a format number so
+that a service one version back or ahead treats what it does not know as a miss (DESIGN.md §3
+"Upgrades").
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+FORMAT = 1
+"""Format number of every cached value and job. Raised when a field changes its meaning."""
+
+
+# --- upstream sources ---------------------------------------------------------------------------
+
+
+class SourceLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Per-source overrides; 0 means the service-wide setting."""
+
+    max_connections: int = 0
+    read_timeout_seconds: float = 0.0
+
+
+class UpstreamSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row of `upstream_sources`. `url` holds no credentials: they are in the two fields."""
+
+    id: int
+    protocol: str
+    name: str
+    url: str
+    priority: int = 100  # lower is asked first
+    enabled: bool = True
+    username: str = ""
+    password: str = ""
+    include: tuple[str, ...] = ()  # fnmatch patterns on normalised names; a match binds the name here
+    exclude: tuple[str, ...] = ()  # names never asked here
+    allowed_hosts: tuple[str, ...] = ()  # extra hosts that files may come from; () = any global address
+    allow_private: bool = False  # may resolve to loopback or private addresses
+    limits: SourceLimits = SourceLimits()
+
+    def __repr__(self) -> str:  # a log line or traceback must not show the password
+        return f"UpstreamSource(id={self.id}, protocol={self.protocol!r}, name={self.name!r})"
+
+
+# --- index documents ----------------------------------------------------------------------------
+
+
+class VariantInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One finished body of an index page: a representation in a content-coding."""
+
+    etag: str  # strong, with quotes
+    size_bytes: int
+    content_type: str
+    object_key: str = ""  # set when the body (> 256 KiB) lives in the object store
+
+
+class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The small value beside an index page's bodies. Freshness is here, not in Redis's expiry.
+
+    `status` 200: `variants` are served. 404: the upstream truly lacks it (negative entry).
+    """
+
+    format: int
+    status: int
+    generation: int
+    source_revision: int
+    source_id: int
+    fetched_at: float  # unix seconds: when the upstream last confirmed it
+    fresh_until: float  # unix seconds
+    document_key: str = ""  # object key of the last good document
+    upstream_etag: str = ""
+    upstream_last_modified: str = ""
+    variants: dict[str, VariantInfo] = {}
+    failing: bool = False  # the last refresh failed; served as STALE until one succeeds
+    retry_at: float = 0.0  # while failing: do not enqueue a refresh before this (unix seconds)
+
+
+class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One file of an index document, as the fetcher needs it to download."""
+
+    filename: str
+    url: str  # absolute, at the upstream
+    file_id: str  # SHA256 hex, or the stable id (DESIGN.md §5)
+    hashes: dict[str, str] = {}  # algorithm → hex, as the upstream says
+    size_bytes: int | None = None
+    metadata_hashes: dict[str, str] | None = None  # None: upstream offers no core metadata
+    content_type: str = "application/octet-stream"
+
+
+class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What Orchard holds of one file of a project: merged into the page when it is rendered."""
+
+    filename: str
+    file_id: str
+    sha256: str
+    size_bytes: int
+    metadata_sha256: str = ""  # of the stored core metadata; advertised from then on
+
+
+class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The row `index_documents`: where the last good document of an index lies."""
+
+    protocol: str
+    identity: str
+    source_id: int
+    generation: int
+    document_key: str
+    fetched_at: float
+    upstream_etag: str = ""
+    upstream_last_modified: str = ""
+
+
+# --- artifacts ------------------------------------------------------------------------------------
+
+
+class ArtifactFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All a gateway needs to serve a sealed artifact; cached for ever."""
+
+    format: int
+    sha256: str
+    size_bytes: int
+    content_type: str
+    object_key: str
+    filename: str
+    created_at: float = 0.0  # unix seconds: becomes Last-Modified
+
+
+class CachedUrl(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row of `cached_urls` joined with its artifact, as written by the fetcher."""
+
+    protocol: str
+    project: str
+    file_id: str
+    filename: str
+    sha256: str
+    size_bytes: int
+    content_type: str
+    object_key: str
+    generation: int
+    source_id: int = 0
+    upstream_url: str = ""  # without credentials and query
+    role: Literal["file", "metadata"] = "file"
+    created_at: float = 0.0
+
+
+# --- dependencies ---------------------------------------------------------------------------------
+
+
+class Dependency(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One declared dependency of an artifact (PEP 508 terms; other protocols map onto them)."""
+
+    position: int  # order of declaration, from 0
+    requirement: str  # as declared
+    name: str  # canonical
+    specifier: str = ""
+    marker: str = ""
+    extras: tuple[str, ...] = ()
+    optional: bool = False  # reachable only through an extra (or an optional dependency)
+    kind: str = "runtime"
+
+
+ExtractionState = Literal["pending", "extracted", "unknown", "unextractable"]
+
+
+class Extraction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was read out of one artifact. Only `extracted` is cached for ever."""
+
+    sha256: str
+    state: ExtractionState
+    reason: str = ""  # for unknown and unextractable
+    name: str = ""
+    version: str = ""
+    requires_python: str = ""
+    dependencies: tuple[Dependency, ...] = ()
+    extras: tuple[str, ...] = ()

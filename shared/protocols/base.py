@@ -1,0 +1,155 @@
+"""`PackageProxyBase`: what a protocol supplies, and the two flows that all protocols share.
+
+A protocol is pure: bytes and paths in, values out. It supplies a grammar (`classify`), the
+upstream's addresses (`upstream_request`), a reader and a renderer of index documents, and a
+reader of dependencies. Everything with I/O in it is in the base (over `ports`) or in services.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, BinaryIO, ClassVar, Literal
+
+import msgspec
+
+from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
+
+
+class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a request names, canonical: equal requests give equal resources and so one cache key."""
+
+    protocol: str
+    kind: Literal["index", "artifact"]
+    identity: str  # cache identifier: "simple/flask", "simple/", "json/flask", "flask/<id>/<file>"
+    project: str = ""  # normalised; "" for a list of all projects
+    version: str = ""
+    file_id: str = ""  # artifact: SHA256 hex or stable id
+    filename: str = ""
+    sha256: str = ""  # artifact: the digest that the URL promises, "" when it promises none
+    representation: str = ""  # index: which rendering ("json", "html")
+    content_type: str = ""  # index: the exact media type to answer with; "" = the variant's own
+    per_base_url: bool = False  # bodies hold absolute URLs: one variant per public base URL
+    honours_no_cache: bool = True  # Maven's clients send no-cache always: False there
+    vary: str = "Accept, Accept-Encoding"
+    negative_ttl_seconds: int = 60
+    content_codings: tuple[str, ...] = ("gzip", "identity")
+
+
+class Redirect(msgspec.Struct, frozen=True):
+    """The request names something by another spelling: `location` is relative, never a host."""
+
+    location: str
+    status: int = 301
+
+
+class UpstreamRequest(msgspec.Struct, frozen=True):
+    """How to ask one upstream for one index document."""
+
+    url: str
+    accept: str = "*/*"
+
+
+class IndexDocument(msgspec.Struct, frozen=True):
+    """A document as read from an upstream: `body` is the canonical form that is kept.
+
+    Canonical means: all URLs absolute at the upstream, unknown keys kept, decodable by
+    `decode_document` for ever (or refused by its format number).
+    """
+
+    body: bytes
+    dropped: tuple[str, ...] = ()  # entries refused with the reason (foreign schemes and such): counted
+
+
+class Rendering(msgspec.Struct, frozen=True):
+    """One finished representation, identity-coded."""
+
+    body: bytes
+    content_type: str
+
+
+class PackageProxyBase(ABC):
+    """One package protocol. Instances are stateless and shared."""
+
+    name: ClassVar[str]  # "pypi": also the path prefix and the key segment
+    system_project: ClassVar[str]  # "_pypi": owner of this protocol's packages in the rows
+    purl_type: ClassVar[str]
+
+    # --- grammar (gateway) --------------------------------------------------------------------
+
+    @abstractmethod
+    def classify(
+        self, method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]
+    ) -> Resource | Redirect:
+        """The resource that a request names.
+
+        `raw_path` is the undecoded path below the protocol's mount point, with its leading slash
+        (b"/simple/flask/"); `headers` has lower-case names. Raises `MalformedRequest`,
+        `RouteNotFound`, `NotAcceptable`, `UriTooLong` before any key is made.
+        """
+
+    @abstractmethod
+    def index_identity(self, project: str) -> str:
+        """The identity of the index that lists a project's files."""
+
+    @abstractmethod
+    def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
+        """The resource of one file, as `classify` would give it."""
+
+    # --- upstream (fetcher) -------------------------------------------------------------------
+
+    @abstractmethod
+    def project_of(self, identity: str) -> str:
+        """The normalised project of an index identity ("" for a list of all projects)."""
+
+    @abstractmethod
+    def upstream_request(self, identity: str, source_url: str) -> UpstreamRequest:
+        """Address and Accept header of an index at one source."""
+
+    @abstractmethod
+    def read_index(
+        self, identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes
+    ) -> IndexDocument:
+        """Parse what the upstream sent (`url` is the final one, after redirects).
+
+        Raises `UpstreamInvalid` when the body is not such a document (a login page, broken data).
+        """
+
+    @abstractmethod
+    def decode_document(self, body: bytes) -> Any:
+        """The canonical document as an object for `find_file` and `rewrite_index`; may be cached."""
+
+    @abstractmethod
+    def find_file(self, document: Any, file_id: str, filename: str) -> FileEntry | None:
+        """The entry of exactly this file, or None. A metadata file finds its parent's entry with
+        its own URL and hashes (`metadata_hashes`)."""
+
+    # --- rendering (fetcher) --------------------------------------------------------------------
+
+    @abstractmethod
+    def rewrite_index(
+        self, identity: str, document: Any, *, sealed: Mapping[tuple[str, str], SealedFile], base_url: str
+    ) -> dict[str, Rendering]:
+        """All representations of the page with Orchard's URLs. `sealed` is keyed (file_id, filename).
+
+        `base_url` is "" for relative links, else the public URL of the protocol's mount point
+        without a trailing slash. Runs in a thread; deterministic.
+        """
+
+    # --- extraction (extractor) -----------------------------------------------------------------
+
+    @abstractmethod
+    def is_extractable(self, filename: str) -> bool:
+        """Whether `extract` could read anything of a file of this name."""
+
+    @abstractmethod
+    def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+        """Dependencies of an artifact, and its raw metadata document if it has one to serve.
+
+        `file` is seekable and may fetch ranges: read little. Never raises for bad input: returns
+        state `unextractable` with the reason. Bounded in bytes; the caller bounds time and memory.
+        """
+
+    def metadata_filename(self, filename: str) -> str | None:
+        """The name under which a file's core metadata is served, or None where there is none."""
+        return None

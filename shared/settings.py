@@ -1,0 +1,179 @@
+"""Every `ORCHARD_*` variable of every service, in one place: name, default, unit, reason.
+
+Known names are the union over all services, so that one environment can serve them all and a
+misspelt name stops the start with one line. Values are read once, at start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from shared.errors import ConfigurationError
+
+PREFIX = "ORCHARD_"
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings. The field `http_max_connections` is the variable ORCHARD_HTTP_MAX_CONNECTIONS."""
+
+    # --- addresses and data -------------------------------------------------------------------
+    host: str = "127.0.0.1"  # where the gateway listens
+    port: Port = 8080
+    data_dir: str = "./data"  # standalone: databases, objects, logs
+    public_url: tuple[str, ...] = ()  # addresses clients use, comma-separated; () = the request's Host
+    worker_host: str = "127.0.0.1"  # where a worker's own HTTP (live bytes, health, metrics) listens
+    worker_port: Annotated[int, Meta(ge=0, le=65535)] = 0  # 0 = a free port
+    worker_advertise: str = ""  # host[:port] that gateways use to reach this worker; "" = as bound
+
+    # --- upstreams ------------------------------------------------------------------------------
+    pypi_upstream: tuple[str, ...] = ()  # comma-separated, in priority order
+    npm_upstream: tuple[str, ...] = ()
+    maven_upstream: tuple[str, ...] = ()
+    offline: bool = False  # ask no upstream at all
+    upstream_allow_private: bool = False  # env-made sources may resolve to private addresses
+    # (a source whose URL itself names a loopback or private host is always allowed to reach that host)
+
+    # --- upstream HTTP (fetcher) ----------------------------------------------------------------
+    http_max_connections: Positive = 100
+    http_keepalive_connections: NotNegative = 20  # effective value: see docs/decisions (pool sizing)
+    http_connect_timeout: Seconds = 30.0
+    http_read_timeout: Seconds = 60.0
+    http_worker_threads: Positive = 32  # threads for hashing, compressing, disk
+    http_proxy: str = ""  # default: the usual variables
+    ca_file: str = ""  # default: the usual variables
+    min_rate_bytes: NotNegative = 1024  # a download slower than this over 30 s is given up
+    max_index_bytes: Positive = 200 * 1024 * 1024
+    max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024
+
+    # --- Redis: cache and queue -------------------------------------------------------------------
+    redis_host: str = ""  # "" = standalone starts one; services alone default to 127.0.0.1
+    redis_port: Port = 6379
+    redis_db: NotNegative = 0
+    redis_password: str = ""
+    queue_redis_host: str = ""
+    queue_redis_port: Port = 6380
+    queue_redis_db: NotNegative = 0
+    queue_redis_password: str = ""
+
+    # --- PostgreSQL -------------------------------------------------------------------------------
+    database_url: str = ""  # "" = standalone starts one
+    database_pool_size: Positive = 20
+    database_max_overflow: NotNegative = 30  # POOL_SIZE + MAX_OVERFLOW = most connections
+    database_pool_timeout: Seconds = 30.0
+    database_pool_pre_ping: bool = False
+
+    # --- freshness ----------------------------------------------------------------------------------
+    cache_ttl_index: Positive = 300
+    cache_ttl_versions: Positive = 300
+    cache_ttl_upstream: Positive = 3600
+    cache_ttl_negative: Positive = 60
+    stale_limit: NotNegative = 0  # seconds a page may be served stale; 0 = no limit
+    stale_wait: Seconds = 0.5  # an expired page waits this long for its refresh, then is served STALE
+    request_timeout: Seconds = 10.0  # a waiting request is answered within this (pip gives up at 15 s)
+
+    # --- gateway --------------------------------------------------------------------------------------
+    l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
+    access_log: bool = True
+    drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
+
+    # --- workers ---------------------------------------------------------------------------------------
+    index_slots: Positive = 64
+    artifact_slots: Positive = 256
+    refresh_slots: Positive = 16
+    extract_slots: Positive = 2
+    resolve_slots: Positive = 2
+    queue_limit: Positive = 20_000  # jobs ready in one queue before new ones are refused (503)
+    lease_seconds: Seconds = 3.0  # a dead worker's job is due again after this
+
+    # --- logs --------------------------------------------------------------------------------------------
+    log_level: str = "info"
+    log_format: str = "json"  # json | console
+
+    @property
+    def database_max_connections(self) -> int:
+        """asyncpg's max_size: DESIGN.md §1."""
+        return self.database_pool_size + self.database_max_overflow
+
+
+_SECRETS = {"redis_password", "queue_redis_password", "database_url", "pypi_upstream", "npm_upstream",
+            "maven_upstream", "http_proxy"}  # fmt: skip
+_LISTS = {field.name for field in msgspec.structs.fields(Settings) if field.type == tuple[str, ...]}
+_NAMES = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check all variables.
+
+    Raises `ConfigurationError` whose message has one line per fault, each naming its variable;
+    values of variables that may hold secrets are not shown.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for key, raw in sorted(environ.items()):
+        if not key.startswith(PREFIX):
+            continue
+        field = key[len(PREFIX) :].lower()
+        if field not in _NAMES or key != variable(field):
+            faults.append(f"{key}: unknown setting{_did_you_mean(field)}")
+            continue
+        text = raw.strip()
+        try:
+            values[field] = _convert(field, text)
+        except msgspec.ValidationError as error:
+            shown = "" if field in _SECRETS else f" (got {text!r})"
+            faults.append(f"{key}: {_plain(error)}{shown}")
+    faults.extend(_check_together(values))
+    if faults:
+        raise ConfigurationError("\n".join(faults))
+    return Settings(**values)
+
+
+def _convert(field: str, text: str) -> Any:
+    if field in _LISTS:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    lowered = text.lower()
+    if _NAMES[field].type is bool and lowered in ("yes", "on", "no", "off"):
+        return lowered in ("yes", "on")
+    return msgspec.convert(text, type=_NAMES[field].type, strict=False)
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    return str(error).replace("`", "").lower()
+
+
+def _check_together(values: Mapping[str, Any]) -> list[str]:
+    faults = []
+    level = values.get("log_level", "info")
+    if level not in ("debug", "info", "warning", "error"):
+        faults.append(f"ORCHARD_LOG_LEVEL: expected debug, info, warning or error (got {level!r})")
+    if values.get("log_format", "json") not in ("json", "console"):
+        faults.append("ORCHARD_LOG_FORMAT: expected json or console")
+    for field in ("pypi_upstream", "npm_upstream", "maven_upstream", "public_url"):
+        for url in values.get(field, ()):
+            if not url.startswith(("http://", "https://")):
+                faults.append(f"{variable(field)}: each address must start with http:// or https://")
+                break
+    return faults
+
+
+def _did_you_mean(field: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(field, _NAMES, n=1)
+    return f"; did you mean {variable(close[0])}?" if close else ""
