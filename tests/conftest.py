@@ -1,0 +1,3 @@
+"""Makes the store fixtures known to all tests."""
+
+pytest_plugins = ["tests.support.stores"]

@@ -1,0 +1,174 @@
+"""Real PostgreSQL and Redis servers for tests: started once per session, fresh for every test.
+
+Fixtures:
+  database_url        a migrated database of its own for one test (dropped afterwards)
+  empty_database_url  the same without any table
+  cache_redis, queue_redis   addresses of the session's two Redis servers, emptied before the test
+  store_settings      all of it as ORCHARD_* variables
+
+Tests that stop, freeze or kill a store start their own: `own_postgres`, `own_redis`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from services.standalone.postgres import EmbeddedPostgres
+from services.standalone.redis_server import EmbeddedRedis, Role
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = "orchard_template"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """Where a Redis listens; `url` is what redis-py's from_url takes."""
+
+    host: str
+    port: int
+    password: str
+    db: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@{self.host}:{self.port}/{self.db}"
+
+
+def address_of(server: EmbeddedRedis) -> RedisAddress:
+    """The address of a started server."""
+    return RedisAddress("127.0.0.1", server.port, server.password)
+
+
+@contextmanager
+def own_postgres(folder: Path, *, max_connections: int = 100) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL for one test or benchmark: `.url()`, `.pid`, `.stop()`, `.kill()`, `.start()`."""
+    with EmbeddedPostgres(folder, max_connections=max_connections, durable=False) as server:
+        yield server
+
+
+@contextmanager
+def own_redis(folder: Path, role: Role) -> Iterator[EmbeddedRedis]:
+    """A Redis for one test or benchmark: `address_of(server)`, `.pid`, `.stop()`, `.kill()`, `.start()`."""
+    with EmbeddedRedis(folder, role, cache_megabytes=64) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    with own_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cache_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with own_redis(tmp_path_factory.mktemp("redis-cache"), "cache") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def queue_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with own_redis(tmp_path_factory.mktemp("redis-queue"), "queue") as server:
+        yield server
+
+
+@pytest.fixture
+def cache_redis(cache_redis_server: EmbeddedRedis) -> RedisAddress:
+    cache_redis_server.command("FLUSHALL")
+    return address_of(cache_redis_server)
+
+
+@pytest.fixture
+def queue_redis(queue_redis_server: EmbeddedRedis) -> RedisAddress:
+    queue_redis_server.command("FLUSHALL")
+    return address_of(queue_redis_server)
+
+
+@pytest_asyncio.fixture
+async def empty_database_url(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+    async with _database(postgres_server, "template1") as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+    await _migrated_template(postgres_server)
+    async with _database(postgres_server, TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+def store_settings(
+    database_url: str, cache_redis: RedisAddress, queue_redis: RedisAddress, tmp_path: Path
+) -> dict[str, str]:
+    """The variables by which services find the stores of this test."""
+    return {
+        "ORCHARD_DATABASE_URL": database_url,
+        "ORCHARD_REDIS_HOST": cache_redis.host,
+        "ORCHARD_REDIS_PORT": str(cache_redis.port),
+        "ORCHARD_REDIS_PASSWORD": cache_redis.password,
+        "ORCHARD_QUEUE_REDIS_HOST": queue_redis.host,
+        "ORCHARD_QUEUE_REDIS_PORT": str(queue_redis.port),
+        "ORCHARD_QUEUE_REDIS_PASSWORD": queue_redis.password,
+        "ORCHARD_DATA_DIR": str(tmp_path / "data"),
+    }
+
+
+@asynccontextmanager
+async def _database(server: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
+    """One database copied from a template. It is dropped WITH FORCE, so that a test which leaves a
+    connection open cannot hold up the session."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield server.url(name)
+    finally:
+        await _administer(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+async def _administer(server: EmbeddedPostgres, *statements: str) -> None:
+    connection = await asyncpg.connect(server.url("postgres"), timeout=10, command_timeout=30)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+_migrated: set[int] = set()  # ports of servers that hold the template
+
+
+async def _migrated_template(server: EmbeddedPostgres) -> None:
+    if server.port in _migrated:
+        return
+    await _administer(server, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
+    await migrate(server.url(TEMPLATE))
+    _migrated.add(server.port)
+
+
+async def migrate(url: str) -> None:
+    """Bring a database to the newest schema by the same command that operators use."""
+    if not (ROOT / "shared" / "migrations" / "__main__.py").exists():
+        return
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ORCHARD_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "shared.migrations",
+        cwd=ROOT,
+        env={**environment, "ORCHARD_DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"migrations failed: {output.decode(errors='replace')}")
