@@ -1,0 +1,299 @@
+"""The object store in a folder: for standalone, for tests, and for a shared volume.
+
+`artifacts/<sha256>` lies at `<root>/artifacts/ab/cd/<sha256>`: two levels keep folders small at
+millions of objects. A put writes (or links) a complete, synced file and then gives it its name,
+so that neither a crash nor a full disk shows a part of an object.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from io import FileIO
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from shared.clients.object_port import STREAM_CHUNK_BYTES, ObjectMissing, ObjectStat, split_key
+from shared.clients.threads import BoundedThreads
+from shared.errors import StoreUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FILE_MODE = 0o644
+FOLDER_MODE = 0o755
+LEFTOVER_SECONDS = 3600.0  # I5: incomplete puts are gone within the hour
+LIST_BATCH = 1000
+# Read on the loop when the kernel has it in memory: copying 2 MiB takes about as long as handing
+# the read to a thread and back (0.2 ms).
+INLINE_READ_BYTES = 2 * 1024 * 1024
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+_CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+class FileObjectStore:
+    """`ObjectStore` on a local file system. `threads` is shared; its owner closes it."""
+
+    def __init__(self, root: Path, threads: BoundedThreads) -> None:
+        self._root = root
+        self._incoming = root / ".incoming"
+        self._threads = threads
+        self._made: set[Path] = set()  # folders known to exist: at most 65,536 per kind
+
+    def __repr__(self) -> str:
+        return f"FileObjectStore({str(self._root)!r})"
+
+    # --- the port -----------------------------------------------------------------------------
+
+    async def put_file(self, key: str, path: Path, *, sha256: str) -> None:
+        """See `ObjectStore`. Linked in without copying when `path` is on the same file system."""
+        await self._run(key, self._link_in, self._path(key), path)
+
+    async def put_bytes(self, key: str, data: bytes) -> None:
+        """See `ObjectStore`. Two syncs: the file, then its folder."""
+        await self._run(key, self._write, self._path(key), data)
+
+    async def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """See `ObjectStore`. Small reads of what the kernel holds in memory cost no thread switch."""
+        path = self._path(key)
+        found = _read_cached(path, start, length)
+        if found is not None:
+            return found
+        return await self._run(key, _read, path, start, length)
+
+    async def open_stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """See `ObjectStore`. The file is closed when the iteration ends, fails or is given up."""
+        # A file object, not a descriptor: if this wait is cancelled, its collection closes it.
+        file = await self._run(key, _open, self._path(key))
+        descriptor = file.fileno()
+        try:
+            position = start
+            while end is None or position < end:
+                wanted = STREAM_CHUNK_BYTES if end is None else min(STREAM_CHUNK_BYTES, end - position)
+                chunk = _pread_cached(descriptor, wanted, position)
+                if chunk is None:
+                    chunk = await self._run(key, os.pread, descriptor, wanted, position)
+                if not chunk:
+                    return
+                position += len(chunk)
+                yield chunk
+        finally:
+            file.close()
+
+    async def stat(self, key: str) -> ObjectStat | None:
+        """See `ObjectStore`."""
+        path = self._path(key)
+        try:
+            found = await self._run(key, path.stat)
+        except ObjectMissing:
+            return None
+        return ObjectStat(key, found.st_size, found.st_mtime)
+
+    async def delete(self, key: str) -> None:
+        """See `ObjectStore`."""
+        path = self._path(key)
+        await self._run(key, lambda: path.unlink(missing_ok=True))
+
+    def local_path(self, key: str) -> Path | None:
+        """Where the object lies, for `pathsend`; not checked to exist."""
+        return self._path(key)
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectStat]:
+        """See `ObjectStore`. Objects put or deleted meanwhile may or may not be listed."""
+        folder = prefix.split("/", 1)[0]
+        walk = _walk(self._root, folder)
+        while batch := await self._run(prefix, _take, walk, LIST_BATCH):
+            for found in batch:
+                if found.key.startswith(prefix):
+                    yield found
+
+    async def check(self) -> None:
+        """See `ObjectStore`. Writes, reads and removes a probe file."""
+        await self._run("check", self._probe)
+
+    # --- in threads -----------------------------------------------------------------------------
+
+    async def _run(self, key: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await self._threads.run(function, *args, **kwargs)
+        except FileNotFoundError as error:
+            raise ObjectMissing(f"object {key} is missing") from error
+        except OSError as error:
+            name = errno.errorcode.get(error.errno or 0, "unknown")
+            raise StoreUnavailable(f"the object store failed at {key}: {name}") from error
+
+    def _path(self, key: str) -> Path:
+        folder, digest = split_key(key)
+        return self._root / folder / digest[:2] / digest[2:4] / digest
+
+    def _link_in(self, target: Path, source: Path) -> None:
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fchmod(descriptor, FILE_MODE)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._make_folder(target.parent)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            self._replace(target, source)  # verified bytes heal an object that decayed on disk
+        except OSError as error:
+            if error.errno not in _CANNOT_LINK:
+                raise
+            self._replace(target, source)
+        _sync_folder(target.parent)
+
+    def _replace(self, target: Path, source: Path) -> None:
+        temporary = self._temporary()
+        try:
+            try:
+                os.link(source, temporary)
+            except OSError as error:
+                if error.errno not in _CANNOT_LINK:
+                    raise
+                with source.open("rb") as reader, temporary.open("xb") as writer:
+                    os.fchmod(writer.fileno(), FILE_MODE)
+                    shutil.copyfileobj(reader, writer, 1024 * 1024)
+                    writer.flush()
+                    os.fsync(writer.fileno())
+            temporary.replace(target)
+        finally:
+            # Renaming one link of a file onto another does nothing and leaves both (rename(2)).
+            temporary.unlink(missing_ok=True)
+
+    def _write(self, target: Path, data: bytes) -> None:
+        if _holds(target, data):
+            os.utime(target)  # a sweeper judges by age: this object is wanted again
+            return
+        temporary = self._temporary()
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            try:
+                os.fchmod(descriptor, FILE_MODE)
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._make_folder(target.parent)
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+    def _temporary(self) -> Path:
+        self._make_folder(self._incoming)
+        return self._incoming / uuid.uuid4().hex
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder in self._made and folder.is_dir():
+            return
+        missing = []
+        current = folder
+        while not current.is_dir():
+            missing.append(current)
+            current = current.parent
+        for path in reversed(missing):
+            path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            path.chmod(FOLDER_MODE)  # whatever the umask says: gateways may run as another user
+            _sync_folder(path.parent)
+        self._made.add(folder)
+
+    def _probe(self) -> None:
+        self._make_folder(self._root)
+        probe = self._temporary()
+        try:
+            probe.write_bytes(b"orchard")
+            if probe.read_bytes() != b"orchard":
+                raise OSError(errno.EIO, "read back other bytes")
+        finally:
+            probe.unlink(missing_ok=True)
+        oldest = time.time() - LEFTOVER_SECONDS
+        for leftover in self._incoming.iterdir():
+            try:
+                if leftover.stat().st_mtime < oldest:
+                    leftover.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue
+
+
+def _open(path: Path) -> FileIO:
+    return path.open("rb", buffering=0)
+
+
+def _read(path: Path, start: int, length: int | None) -> bytes:
+    with path.open("rb", buffering=0) as file:
+        if length is None:
+            file.seek(start)
+            return file.readall()
+        parts = []
+        while length > 0 and (part := os.pread(file.fileno(), length, start)):
+            parts.append(part)
+            start += len(part)
+            length -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _read_cached(path: Path, start: int, length: int | None) -> bytes | None:
+    """The bytes if few and in the page cache; None sends the caller to a thread."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        available = max(0, os.fstat(descriptor).st_size - start)
+        wanted = available if length is None else min(length, available)
+        if wanted > INLINE_READ_BYTES:
+            return None
+        found = _pread_cached(descriptor, wanted, start)
+    finally:
+        os.close(descriptor)
+    return found if found is not None and len(found) == wanted else None
+
+
+def _pread_cached(descriptor: int, length: int, position: int) -> bytes | None:
+    if not _NOWAIT:
+        return None
+    buffer = bytearray(length)
+    try:
+        count = os.preadv(descriptor, [buffer], position, _NOWAIT)
+    except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: the file system cannot say
+        return None
+    return bytes(memoryview(buffer)[:count])
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        if path.stat().st_size != len(data):
+            return False
+        return path.read_bytes() == data
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _walk(root: Path, folder: str) -> Iterator[ObjectStat]:
+    for path in root.glob(f"{folder}/??/??/*" if folder else "[a-z]*/??/??/*"):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        yield ObjectStat(f"{path.parts[-4]}/{path.name}", found.st_size, found.st_mtime)
+
+
+def _take(walk: Iterator[ObjectStat], count: int) -> tuple[ObjectStat, ...]:
+    return tuple(found for _, found in zip(range(count), walk, strict=False))

@@ -1,0 +1,203 @@
+"""What /health says: stores, pools and queues, from the workers' heartbeats and a few pings.
+
+Workers publish their figures each two seconds; the gateway reads them, so it needs no connection
+to any worker. DESIGN.md §1: database status, Redis ping, HTTP and thread pool active/max, queue depth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from shared.clients.redis import RedisClient
+from shared.errors import OrchardError
+from shared.heartbeat import Heartbeat, Pool, read_health
+
+PING_TIMEOUT_SECONDS = 1.0  # /health itself answers quickly whatever is frozen
+
+Status = Literal["ok", "degraded", "down"]
+
+
+class StoreHealth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One store as this process sees it."""
+
+    status: Status
+    ping_seconds: float | None = None
+    detail: str = ""
+    pool: Pool | None = None
+
+
+class QueueHealth(msgspec.Struct, frozen=True):
+    """Depth of one queue."""
+
+    ready: int
+    running: int
+    deferred: int
+    oldest_age_seconds: float
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """The body of /health."""
+
+    status: Status
+    version: str
+    checked_at: float  # unix seconds
+    database: StoreHealth
+    redis_cache: StoreHealth
+    redis_queue: StoreHealth
+    http_pool: Pool  # sum over the fetchers
+    thread_pool: Pool  # sum over the fetchers
+    queues: dict[str, QueueHealth]
+    workers: dict[str, list[Heartbeat]]  # by service
+    problems: list[str]  # one line each; empty when status is ok
+
+
+class Pings(Protocol):
+    """A store client: `ping` returns (seconds, or nothing of interest) or raises an Orchard error."""
+
+    def ping(self) -> Awaitable[Any]:
+        """Answers if the store does."""
+
+
+class Depth(Protocol):
+    """What `JobQueue.depths` says of one queue."""
+
+    @property
+    def ready(self) -> int:
+        """Due and unclaimed."""
+
+    @property
+    def running(self) -> int:
+        """Claimed."""
+
+    @property
+    def deferred(self) -> int:
+        """Due later."""
+
+    @property
+    def oldest_age_seconds(self) -> float:
+        """How long the oldest ready job has been due."""
+
+
+class HasDepths(Protocol):
+    """`JobQueue`."""
+
+    def depths(self) -> Awaitable[Mapping[str, Depth]]:
+        """Depth by queue."""
+
+
+async def check_health(
+    *,
+    version: str,
+    database: Pings | None,
+    cache: Pings,
+    queue_redis: RedisClient,
+    queue: HasDepths,
+) -> HealthReport:
+    """The whole report, within about `PING_TIMEOUT_SECONDS`, never raising for a failing store.
+
+    `database` None: this process was given none.
+    """
+    database_health, cache_health, queue_health, heartbeats, depths = await asyncio.gather(
+        check_store(database, "not configured"),
+        check_store(cache),
+        check_store(queue_redis),
+        _or_empty(read_health(queue_redis)),
+        _or_empty(queue.depths()),
+    )
+    return compose(
+        version=version,
+        database=database_health,
+        redis_cache=cache_health,
+        redis_queue=queue_health,
+        heartbeats=heartbeats or [],
+        depths=depths or {},
+    )
+
+
+async def check_store(store: Pings | None, absent: str = "absent") -> StoreHealth:
+    """One ping, bounded; its pool figures if the client has any."""
+    if store is None:
+        return StoreHealth("down", detail=absent)
+    pool = _pool_of(store)
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(PING_TIMEOUT_SECONDS):
+            await store.ping()
+    except TimeoutError:
+        return StoreHealth("down", detail=f"no answer within {PING_TIMEOUT_SECONDS:g} s", pool=pool)
+    except OrchardError as error:
+        return StoreHealth("down", detail=error.message, pool=pool)
+    return StoreHealth("ok", ping_seconds=round(time.perf_counter() - started, 6), pool=pool)
+
+
+def compose(
+    *,
+    version: str,
+    database: StoreHealth,
+    redis_cache: StoreHealth,
+    redis_queue: StoreHealth,
+    heartbeats: Iterable[Heartbeat],
+    depths: Mapping[str, Depth],
+) -> HealthReport:
+    """The report from what was read. `down`: nothing new can be found, neither facts nor jobs."""
+    workers: dict[str, list[Heartbeat]] = {}
+    for heartbeat in heartbeats:
+        workers.setdefault(heartbeat.service, []).append(heartbeat)
+    problems = [
+        f"{name}: {store.detail or store.status}"
+        for name, store in (
+            ("database", database),
+            ("redis_cache", redis_cache),
+            ("redis_queue", redis_queue),
+        )
+        if store.status != "ok"
+    ]
+    if redis_queue.status == "ok":  # else nothing is known of the workers
+        for service, effect in (
+            ("fetcher", "misses wait"),
+            ("extractor", "dependencies and metadata wait"),
+        ):
+            if not any(not worker.draining for worker in workers.get(service, [])):
+                problems.append(f"{service}: none is running; {effect}")
+    facts_unreachable = redis_cache.status == "down" and database.status == "down"
+    status: Status = "down" if facts_unreachable else "degraded" if problems else "ok"
+    fetchers = workers.get("fetcher", [])
+    return HealthReport(
+        status=status,
+        version=version,
+        checked_at=time.time(),
+        database=database,
+        redis_cache=redis_cache,
+        redis_queue=redis_queue,
+        http_pool=_sum(worker.http_pool for worker in fetchers),
+        thread_pool=_sum(worker.threads for worker in fetchers),
+        queues={
+            name: QueueHealth(depth.ready, depth.running, depth.deferred, round(depth.oldest_age_seconds, 3))
+            for name, depth in depths.items()
+        },
+        workers=workers,
+        problems=problems,
+    )
+
+
+def _sum(pools: Iterable[Pool | None]) -> Pool:
+    known = [pool for pool in pools if pool is not None]
+    return Pool(sum(pool.active for pool in known), sum(pool.max for pool in known))
+
+
+def _pool_of(store: object) -> Pool | None:
+    active, most = getattr(store, "active", None), getattr(store, "max", None)
+    return Pool(active, most) if isinstance(active, int) and isinstance(most, int) else None
+
+
+async def _or_empty(reading: Awaitable[Any]) -> Any:
+    try:
+        async with asyncio.timeout(PING_TIMEOUT_SECONDS):
+            return await reading
+    except (OrchardError, TimeoutError):
+        return None

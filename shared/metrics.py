@@ -1,0 +1,215 @@
+"""Every Prometheus metric of every service, in one place: name, labels, buckets.
+
+Labels are bounded: never a package, version, path or address of a client. Children of hot metrics
+are bound once and kept, so that counting a request costs two dictionary look-ups.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+
+# From 0.5 ms (a hit) to 30 s (beyond every client's patience).
+REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# Jobs run from milliseconds (an index) to many minutes (a large wheel over a slow line).
+JOB_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+PROTOCOLS = frozenset({"pypi", "npm", "maven"})
+RESULTS = frozenset({"HIT", "LIVE", "MISS", "STALE", "NEGATIVE", "REVALIDATED"})  # as in X-Cache
+OTHER = "other"
+
+HTTP_REQUEST_DURATION = Histogram(
+    "orchard_http_request_duration_seconds",
+    "Time from the request's head to its last byte.",
+    ("protocol", "result"),
+    buckets=REQUEST_BUCKETS,
+    registry=REGISTRY,
+)
+HTTP_REQUESTS = Counter(
+    "orchard_http_requests_total",
+    "Requests answered, by what X-Cache said.",
+    ("protocol", "result", "status_class"),
+    registry=REGISTRY,
+)
+HTTP_IN_FLIGHT = Gauge("orchard_http_requests_in_flight", "Requests being answered now.", registry=REGISTRY)
+BYTES_SERVED = Counter(
+    "orchard_bytes_served_total",
+    "Body bytes sent to clients: from the cache, or live from a download in progress.",
+    ("source",),
+    registry=REGISTRY,
+)
+CACHE_LOOKUPS = Counter(
+    "orchard_cache_lookups_total", "Reads of the cache.", ("category", "result"), registry=REGISTRY
+)
+MISS_WAIT = Histogram(
+    "orchard_miss_wait_seconds",
+    "How long a request waited for a job, until bytes or an answer.",
+    ("outcome",),
+    buckets=REQUEST_BUCKETS,
+    registry=REGISTRY,
+)
+UPSTREAM_REQUESTS = Counter(
+    "orchard_upstream_requests_total", "Requests to upstreams.", ("source", "result"), registry=REGISTRY
+)
+UPSTREAM_DURATION = Histogram(
+    "orchard_upstream_request_duration_seconds",
+    "Time to an upstream's response head.",
+    ("source",),
+    buckets=REQUEST_BUCKETS,
+    registry=REGISTRY,
+)
+UPSTREAM_CONNECTIONS = Gauge(
+    "orchard_upstream_connections", "Open connections.", ("source", "state"), registry=REGISTRY
+)
+UPSTREAM_CONNECTS = Counter(
+    "orchard_upstream_connects_total", "Connections opened to upstreams.", ("source",), registry=REGISTRY
+)
+UPSTREAM_BYTES = Counter(
+    "orchard_upstream_bytes_total", "Body bytes read from upstreams.", ("source",), registry=REGISTRY
+)
+UPSTREAM_MUTATED = Counter(
+    "orchard_upstream_mutated_total",
+    "Files that an upstream changed under a sealed name.",
+    ("protocol",),
+    registry=REGISTRY,
+)
+BREAKER_OPEN = Gauge(
+    "orchard_upstream_breaker_open", "1 while an upstream is left alone.", ("source",), registry=REGISTRY
+)
+QUEUE_JOBS = Gauge(
+    "orchard_queue_jobs", "Jobs by state: ready, running, deferred.", ("queue", "state"), registry=REGISTRY
+)
+QUEUE_OLDEST_JOB_AGE = Gauge(
+    "orchard_queue_oldest_job_age_seconds", "Age of the oldest ready job.", ("queue",), registry=REGISTRY
+)
+JOB_WAIT = Histogram(
+    "orchard_job_wait_seconds", "From due to started.", ("task",), buckets=JOB_BUCKETS, registry=REGISTRY
+)
+JOB_DURATION = Histogram(
+    "orchard_job_duration_seconds",
+    "From started to ended.",
+    ("task", "outcome"),
+    buckets=JOB_BUCKETS,
+    registry=REGISTRY,
+)
+JOBS_ENQUEUED = Counter(
+    "orchard_jobs_enqueued_total",
+    "Jobs asked for: accepted, coalesced with one already there, or refused.",
+    ("task", "result"),
+    registry=REGISTRY,
+)
+EXTRACTIONS = Counter(
+    "orchard_extractions_total",
+    "Artifacts read by the extractor, by state and reason class.",
+    ("protocol", "state", "reason"),
+    registry=REGISTRY,
+)
+EXTRACTION_BYTES_READ = Counter(
+    "orchard_extraction_bytes_read_total", "Artifact bytes the extractor read.", registry=REGISTRY
+)
+BATCH_ROWS = Histogram(
+    "orchard_database_batch_rows",
+    "Rows per batched statement.",
+    ("statement",),
+    buckets=(1, 2, 5, 10, 20, 50, 100),
+    registry=REGISTRY,
+)
+BUILD_INFO = Gauge("orchard_build_info", "Always 1.", ("service", "version", "python"), registry=REGISTRY)
+
+
+def set_build_info(service: str, version: str) -> None:
+    """State once, at start, what runs here."""
+    BUILD_INFO.labels(service, version, platform.python_version()).set(1)
+
+
+@lru_cache(maxsize=512)  # 4 protocols × 7 results × 6 classes at most
+def _request_children(
+    protocol: str, result: str, status_class: str
+) -> tuple[Callable[..., None], Callable[..., None]]:
+    return (
+        HTTP_REQUESTS.labels(protocol, result, status_class).inc,
+        HTTP_REQUEST_DURATION.labels(protocol, result).observe,
+    )
+
+
+def observe_request(protocol: str, result: str, status: int, seconds: float) -> None:
+    """Count one answered request. Unknown protocols and results count as "other"."""
+    count, observe = _request_children(
+        protocol if protocol in PROTOCOLS else OTHER,
+        result if result in RESULTS else OTHER,
+        f"{status // 100}xx" if 100 <= status < 600 else OTHER,
+    )
+    count()
+    observe(seconds)
+
+
+_count_cached = BYTES_SERVED.labels("cache").inc
+_count_live = BYTES_SERVED.labels("live").inc
+
+
+def count_bytes_served(size_bytes: int, *, live: bool) -> None:
+    """Count body bytes sent to a client."""
+    (_count_live if live else _count_cached)(size_bytes)
+
+
+@lru_cache(maxsize=64)
+def _lookup_child(category: str, result: str) -> Callable[..., None]:
+    return CACHE_LOOKUPS.labels(category, result).inc
+
+
+def count_cache_lookup(category: str, result: str, count: int = 1) -> None:
+    """Count reads of a cache category; `result` is hit, miss, stale, l1 or error."""
+    _lookup_child(category, result)(count)
+
+
+@lru_cache(maxsize=128)
+def _job_child(task: str, outcome: str) -> Callable[..., None]:
+    return JOB_DURATION.labels(task, outcome).observe
+
+
+def observe_job(task: str, outcome: str, seconds: float, wait_seconds: float | None = None) -> None:
+    """Count one ended job; `task` is the job's tag, `outcome` done, failed, retried or dead."""
+    _job_child(task, outcome)(seconds)
+    if wait_seconds is not None:
+        JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))
+
+
+class _ReadOnScrape(Collector):
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        return self._read()
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+
+def register_on_scrape(read: Callable[[], Iterable[Metric]]) -> Callable[[], None]:
+    """Have figures read when Prometheus asks instead of kept up to date. Returns the undoing."""
+    collector = _ReadOnScrape(read)
+    REGISTRY.register(collector)
+    return lambda: REGISTRY.unregister(collector)
+
+
+def render() -> tuple[bytes, str]:
+    """The body of /metrics and its content type."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
