@@ -9,38 +9,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import Any, BinaryIO, ClassVar
 
 import msgspec
 
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
+from shared.protocols import flows
+from shared.protocols.conditions import Conditions
+from shared.protocols.ports import Ports, Reply
+from shared.protocols.resource import Redirect, Resource
 
-
-class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a request names, canonical: equal requests give equal resources and so one cache key."""
-
-    protocol: str
-    kind: Literal["index", "artifact"]
-    identity: str  # cache identifier: "simple/flask", "simple/", "json/flask", "flask/<id>/<file>"
-    project: str = ""  # normalised; "" for a list of all projects
-    version: str = ""
-    file_id: str = ""  # artifact: SHA256 hex or stable id
-    filename: str = ""
-    sha256: str = ""  # artifact: the digest that the URL promises, "" when it promises none
-    representation: str = ""  # index: which rendering ("json", "html")
-    content_type: str = ""  # index: the exact media type to answer with; "" = the variant's own
-    per_base_url: bool = False  # bodies hold absolute URLs: one variant per public base URL
-    honours_no_cache: bool = True  # Maven's clients send no-cache always: False there
-    vary: str = "Accept, Accept-Encoding"
-    negative_ttl_seconds: int = 60
-    content_codings: tuple[str, ...] = ("gzip", "identity")
-
-
-class Redirect(msgspec.Struct, frozen=True):
-    """The request names something by another spelling: `location` is relative, never a host."""
-
-    location: str
-    status: int = 301
+__all__ = [
+    "IndexDocument",
+    "PackageProxyBase",
+    "Redirect",
+    "Rendering",
+    "Resource",
+    "UpstreamRequest",
+]
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -95,6 +81,16 @@ class PackageProxyBase(ABC):
     @abstractmethod
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         """The resource of one file, as `classify` would give it."""
+
+    # --- the two flows (gateway) ----------------------------------------------------------------
+
+    async def serve_index(self, resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
+        """Check cache → have it fetched → serve. Raises `OrchardError` when there is nothing to serve."""
+        return await flows.serve_index(resource, conditions, ports)
+
+    async def serve_artifact(self, resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
+        """Check facts → have it fetched, relaying it meanwhile → serve. Raises `OrchardError`."""
+        return await flows.serve_artifact(resource, conditions, ports)
 
     # --- upstream (fetcher) -------------------------------------------------------------------
 

@@ -1,0 +1,251 @@
+"""`serve_artifact`: how a file is answered from its facts, or relayed while it is being fetched.
+
+DESIGN.md §3 "Artifact hit" and "Artifact miss". Pure policy: all I/O goes through `ports`.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate
+
+import msgspec
+
+from shared.errors import (
+    DeadlineExceeded,
+    DigestMismatch,
+    FileNotFound,
+    RangeNotSatisfiable,
+    StoreUnavailable,
+    from_value,
+)
+from shared.events import Event
+from shared.jobs import DescribeArtifact, FetchArtifact
+from shared.models import FORMAT, ArtifactFacts
+from shared.protocols.conditions import (
+    Conditions,
+    Unsatisfiable,
+    etag_matches,
+    parse_range,
+    range_applies,
+)
+from shared.protocols.ports import CacheWord, Ports, Reply
+from shared.protocols.resource import Resource
+
+IMMUTABLE = b"max-age=31536000, immutable"  # RFC 8246: for addresses that hold the digest
+SEALED = b"max-age=86400"  # a sealed file whose address promises no digest
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!~-]{0,254}")
+
+_decode_facts = msgspec.msgpack.Decoder(ArtifactFacts).decode
+
+
+async def serve_artifact(resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
+    """The reply for a file.
+
+    Raises `FileNotFound` when the project's index came and lacks it, `DigestMismatch` when what
+    is stored is not what the address promises, and passing errors.
+    """
+    return await _ArtifactRequest(resource, conditions, ports).answer()
+
+
+def artifact_reply(
+    resource: Resource, conditions: Conditions, facts: ArtifactFacts, word: CacheWord
+) -> tuple[Reply, tuple[int, int] | None]:
+    """The reply for a sealed file without its body, and the slice (start, length) that the body is.
+
+    None instead of the slice: the reply has no body (304, 416, HEAD). Raises `DigestMismatch`.
+    """
+    if resource.sha256 and facts.sha256 != resource.sha256:
+        raise DigestMismatch(f"{resource.filename} is stored with another digest than its address promises")
+    etag = f'"{facts.sha256}"'
+    modified = formatdate(facts.created_at, usegmt=True).encode() if facts.created_at else b""
+    headers = _common(resource, etag)
+    if modified:
+        headers.append((b"last-modified", modified))
+    # RFC 9110 §13.2.2: If-None-Match, else If-Modified-Since, before any Range.
+    if conditions.if_none_match:
+        if etag_matches(conditions.if_none_match, etag):
+            return Reply(304, word, headers), None
+    elif modified and conditions.if_modified_since.strip() == modified:
+        return Reply(304, word, headers), None
+    headers += _entity(resource, facts.content_type)
+    size = facts.size_bytes
+    wanted = None
+    if conditions.range and not conditions.head and range_applies(conditions.if_range, etag):
+        wanted = parse_range(conditions.range, size)
+    if isinstance(wanted, Unsatisfiable):
+        error = RangeNotSatisfiable(f"{resource.filename} has {size} bytes")
+        return Reply(416, word, [(b"content-range", b"bytes */%d" % size)], error=error), None
+    if wanted is not None:
+        last = wanted.start + wanted.length - 1
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (wanted.start, last, size)))
+        headers.append((b"content-length", b"%d" % wanted.length))
+        return Reply(206, word, headers), (wanted.start, wanted.length)
+    headers.append((b"content-length", b"%d" % size))
+    return Reply(200, word, headers), None if conditions.head else (0, size)
+
+
+class _ArtifactRequest:
+    """One request on its way through the policy."""
+
+    def __init__(self, resource: Resource, conditions: Conditions, ports: Ports) -> None:
+        self.resource = resource
+        self.conditions = conditions
+        self.ports = ports
+        self.deadline = ports.clock.monotonic() + ports.settings.request_timeout
+
+    async def answer(self) -> Reply:
+        facts = await self.ports.facts.find(self.resource)
+        if facts is not None:
+            reply = await self._sealed(facts, "HIT")
+            if reply is not None:
+                return reply
+            # The object is missing behind its row: the fetch below repairs it, to the same digest.
+        elif self.conditions.head:
+            return await self._describe()
+        return await self._fetch(expected=facts.sha256 if facts is not None else self.resource.sha256)
+
+    async def _sealed(self, facts: ArtifactFacts, word: CacheWord) -> Reply | None:
+        """The reply for a stored file; None when its object is missing."""
+        reply, piece = artifact_reply(self.resource, self.conditions, facts, word)
+        if piece is None:
+            return reply
+        start, length = piece
+        if length == 0:
+            reply.body = b""
+            return reply
+        reply.body = await self.ports.objects.open(
+            facts.object_key, start, length, size_bytes=facts.size_bytes
+        )
+        return None if reply.body is None else reply
+
+    async def _fetch(self, *, expected: str) -> Reply:
+        resource = self.resource
+        job = FetchArtifact(
+            protocol=resource.protocol,
+            project=resource.project,
+            file_id=resource.file_id,
+            filename=resource.filename,
+            request_id=self.conditions.request_id,
+        )
+        # Twice: a live download may end between its event and our connecting to it.
+        for _ in range(2):
+            event = await self.ports.misses.wait(
+                job, until=self._is_stored, timeout=self._remaining(), live=True
+            )
+            if event.kind == "failed" and event.error is not None:
+                raise from_value(event.error)
+            reply = await self._relay(job, event, expected) if event.kind == "live" else None
+            if reply is None:
+                reply = await self._stored(event, expected)
+            if reply is not None:
+                return reply
+        raise StoreUnavailable(f"{resource.filename} was fetched but is not in the object store")
+
+    async def _relay(self, job: FetchArtifact, event: Event, expected: str) -> Reply | None:
+        """The bytes as they arrive, or None when the download ended before we had connected."""
+        if event.size_bytes == 0:
+            return None  # an empty reply cannot be broken off: it waits for the end
+        etag = f'"{expected}"' if expected else ""
+        byte_range = self.conditions.range
+        if not range_applies(self.conditions.if_range, etag) or b"," in byte_range:
+            byte_range = b""
+        if byte_range and event.size_bytes is not None:
+            wanted = parse_range(byte_range, event.size_bytes)
+            if isinstance(wanted, Unsatisfiable):
+                headers = [(b"content-range", b"bytes */%d" % event.size_bytes)]
+                error = RangeNotSatisfiable(f"{self.resource.filename} has {event.size_bytes} bytes")
+                return Reply(416, "LIVE", headers, error=error)
+            if wanted is None:
+                byte_range = b""
+        body = await self.ports.live.open(job, event, byte_range=byte_range)
+        if body is None:
+            return None
+        headers = _common(self.resource, etag)
+        headers += _entity(self.resource, body.content_type or event.content_type)
+        if body.size_bytes is not None:
+            headers.append((b"content-length", b"%d" % body.size_bytes))
+        if body.status == 206:
+            # Bytes of an upstream's own 206: nobody has hashed them, so nobody may keep them.
+            headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
+            headers.append((b"content-range", body.content_range.encode("latin-1")))
+        return Reply(body.status, "LIVE", headers, body=body)
+
+    async def _stored(self, event: Event, expected: str) -> Reply | None:
+        facts = _facts_of(event) or await self.ports.facts.find(self.resource, direct=True)
+        if facts is None:
+            return None
+        if expected and facts.sha256 != expected:
+            raise DigestMismatch(f"{self.resource.filename} came back with another digest")
+        return await self._sealed(facts, "MISS")
+
+    async def _describe(self) -> Reply:
+        """A HEAD for a file that is not stored: its size, without downloading it."""
+        resource = self.resource
+        job = DescribeArtifact(
+            protocol=resource.protocol,
+            project=resource.project,
+            file_id=resource.file_id,
+            filename=resource.filename,
+            request_id=self.conditions.request_id,
+        )
+        event = await self.ports.misses.wait(job, until=self._is_stored, timeout=self._remaining())
+        if event.kind == "failed":
+            raise from_value(event.error) if event.error else FileNotFound(f"no {resource.filename}")
+        if event.size_bytes is None:
+            facts = await self.ports.facts.find(resource, direct=True)
+            if facts is not None:
+                return artifact_reply(resource, self.conditions, facts, "HIT")[0]
+        headers = _common(resource, f'"{resource.sha256}"' if resource.sha256 else "")
+        headers += _entity(resource, event.content_type)
+        if event.size_bytes is not None:
+            headers.append((b"content-length", b"%d" % event.size_bytes))
+        return Reply(200, "MISS", headers)
+
+    async def _is_stored(self) -> bool:
+        facts = await self.ports.facts.find(self.resource, direct=True)
+        if facts is None or facts.format != FORMAT:
+            return False
+        if facts.size_bytes == 0:
+            return True
+        body = await self.ports.objects.open(facts.object_key, 0, 1, size_bytes=facts.size_bytes)
+        if body is None:
+            return False
+        await body.aclose()
+        return True
+
+    def _remaining(self) -> float:
+        left = self.deadline - self.ports.clock.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded(f"{self.resource.filename} was not ready in time")
+        return left
+
+
+def _facts_of(event: Event) -> ArtifactFacts | None:
+    """The facts that a `done` event carries; None when it has none of a format that we know."""
+    if not event.value:
+        return None
+    try:
+        facts = _decode_facts(event.value)
+    except msgspec.MsgspecError:
+        return None
+    return facts if facts.format == FORMAT else None
+
+
+def _common(resource: Resource, etag: str) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"cache-control", IMMUTABLE if resource.sha256 else SEALED),
+        (b"accept-ranges", b"bytes"),
+    ]
+    if etag:
+        headers.append((b"etag", etag.encode("latin-1")))
+    return headers
+
+
+def _entity(resource: Resource, content_type: str) -> list[tuple[bytes, bytes]]:
+    """Type and name. A stored file is data from a stranger: a browser saves it, and runs nothing."""
+    headers = [(b"content-type", (content_type or "application/octet-stream").encode("latin-1", "replace"))]
+    if _PLAIN_NAME.fullmatch(resource.filename):
+        headers.append((b"content-disposition", b'attachment; filename="%s"' % resource.filename.encode()))
+    else:
+        headers.append((b"content-disposition", b"attachment"))
+    return headers

@@ -1,0 +1,8 @@
+"""The two flows that all protocols share, as `PackageProxyBase` offers them (DESIGN.md §3)."""
+
+from __future__ import annotations
+
+from shared.protocols.artifact_flow import serve_artifact
+from shared.protocols.index_flow import judge, serve_index, served_now, variant_name
+
+__all__ = ["judge", "serve_artifact", "serve_index", "served_now", "variant_name"]

@@ -1,0 +1,183 @@
+"""What the two flows need of the outside world: small interfaces, so that policy is tested in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from shared.errors import OrchardError
+from shared.events import Event
+from shared.jobs import AnyJob, FetchArtifact
+from shared.models import ArtifactFacts, IndexHead
+from shared.protocols.resource import Resource
+from shared.settings import Settings
+
+CacheWord = Literal["HIT", "LIVE", "MISS", "STALE", "NEGATIVE", "REVALIDATED"]
+"""What X-Cache and the metrics call the way a reply was found."""
+
+
+class IndexEntry(Protocol):
+    """What one read of an index gives: its head, the body of one variant, the sources' revision."""
+
+    @property
+    def head(self) -> IndexHead | None: ...
+
+    @property
+    def body(self) -> bytes | memoryview | None: ...
+
+    @property
+    def revision(self) -> int: ...  # 0: unknown, nothing is concluded from it
+
+
+class IndexCache(Protocol):
+    """Index pages and what is known about the upstream behind them."""
+
+    @property
+    def connected(self) -> bool:
+        """False while nobody can say whether what is read is still current: pages are then STALE."""
+        ...
+
+    async def read_index(
+        self, protocol: str, identity: str, variant: str, *, direct: bool = False
+    ) -> IndexEntry:
+        """One read. `direct` passes by any in-process copy, for a re-check after an event.
+
+        Raises `CacheUnavailable`.
+        """
+        ...
+
+    async def allow_revalidation(self, protocol: str, identity: str, seconds: int) -> bool:
+        """True at most once per page in `seconds`, over all gateways; False when that is unknown."""
+        ...
+
+    async def upstream_is_down(self, protocol: str, source_id: int) -> bool:
+        """Whether the breaker of a source is open, so that asking would be in vain."""
+        ...
+
+
+class Facts(Protocol):
+    """Facts of sealed artifacts."""
+
+    async def find(self, resource: Resource, *, direct: bool = False) -> ArtifactFacts | None:
+        """In-process, then cache, then one query, whose result fills the cache.
+
+        Raises `DatabaseUnavailable` when neither cache nor database can tell.
+        """
+        ...
+
+
+class Misses(Protocol):
+    """Turns what is missing into jobs, and waits for them."""
+
+    async def wait(
+        self,
+        job: AnyJob,
+        *,
+        until: Callable[[], Awaitable[bool]],
+        timeout: float,
+        live: bool = False,
+    ) -> Event:
+        """Enqueue (coalesced) and wait for the job's end: an event `done` or `failed`.
+
+        `live`: an event `live` ends the wait too. `until` is the re-check that finds a result whose
+        notification was lost: True ends the wait as `done`. Raises `DeadlineExceeded` after
+        `timeout` seconds, `QueueFull`, `QueueUnavailable`.
+        """
+        ...
+
+    async def start(self, job: AnyJob) -> None:
+        """Enqueue without waiting; a queue that is full or away is not an error here."""
+        ...
+
+
+class Body(Protocol):
+    """Bytes that are not in memory."""
+
+    @property
+    def path(self) -> str:
+        """The local file that is exactly this body, or "" when it must be read through `chunks`."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """All bytes, once. Its normal end means complete and correct; an exception means neither."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class LiveBody(Body, Protocol):
+    """A download in progress, as relayed from the fetcher that owns it."""
+
+    @property
+    def status(self) -> int:
+        """200: the whole file; 206: the range that was asked for."""
+        ...
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Length of this body, if known."""
+        ...
+
+    @property
+    def content_range(self) -> str:
+        """The Content-Range of a 206."""
+        ...
+
+    @property
+    def content_type(self) -> str: ...
+
+
+class Objects(Protocol):
+    """The object store, as the gateway reads it."""
+
+    async def open(self, key: str, start: int, length: int, *, size_bytes: int) -> Body | None:
+        """A slice of an object of `size_bytes`; None when the object is missing.
+
+        Raises `StoreUnavailable`.
+        """
+        ...
+
+
+class Live(Protocol):
+    """The relay of downloads in progress."""
+
+    async def open(self, job: FetchArtifact, event: Event, *, byte_range: bytes = b"") -> LiveBody | None:
+        """Connect to the fetcher named by a `live` event.
+
+        None: it ended meanwhile in a way that the caller finds out by asking again.
+        """
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Unix seconds, comparable with the heads' times."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump, for deadlines."""
+        ...
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """All of them, with the settings that the flows read."""
+
+    index: IndexCache
+    facts: Facts
+    misses: Misses
+    objects: Objects
+    live: Live
+    clock: Clock
+    settings: Settings
+
+
+class Reply(msgspec.Struct):
+    """A finished answer. `headers` holds all but those that every response has alike."""
+
+    status: int
+    cache: CacheWord
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | memoryview | Body | None = None  # None: headers only
+    error: OrchardError | None = None  # the sender writes the problem document

@@ -1,0 +1,34 @@
+"""What a request names, after a protocol's grammar has read it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a request names, canonical: equal requests give equal resources and so one cache key."""
+
+    protocol: str
+    kind: Literal["index", "artifact"]
+    identity: str  # cache identifier: "simple/flask", "simple/", "json/flask", "flask/<id>/<file>"
+    project: str = ""  # normalised; "" for a list of all projects
+    version: str = ""
+    file_id: str = ""  # artifact: SHA256 hex or stable id
+    filename: str = ""
+    sha256: str = ""  # artifact: the digest that the URL promises, "" when it promises none
+    representation: str = ""  # index: which rendering ("json", "html")
+    content_type: str = ""  # index: the exact media type to answer with; "" = the variant's own
+    per_base_url: bool = False  # bodies hold absolute URLs: one variant per public base URL
+    honours_no_cache: bool = True  # Maven's clients send no-cache always: False there
+    vary: str = "Accept, Accept-Encoding"
+    negative_ttl_seconds: int = 60
+    content_codings: tuple[str, ...] = ("gzip", "identity")
+
+
+class Redirect(msgspec.Struct, frozen=True):
+    """The request names something by another spelling: `location` is relative, never a host."""
+
+    location: str
+    status: int = 301
