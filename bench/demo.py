@@ -1,0 +1,289 @@
+"""`make demo`: real packages from this machine's real index, through Orchard, then without the index.
+
+For pip and for uv, each with an Orchard of its own: install directly, install cold through Orchard,
+install warm, then stop Orchard, let every page expire, start it again with ORCHARD_OFFLINE=true and
+install once more. Client caches are empty each time. Prints a table and exits 1 if an install
+failed, if the offline round connected anywhere, or if it gave other files than the cold one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.harness import processes
+from bench.harness.orchard import environment
+from bench.harness.table import print_rows
+
+PACKAGES: tuple[tuple[str, ...], ...] = (
+    ("flask",),  # pure, a handful of dependencies
+    ("numpy",),  # native, one large wheel, a page with thousands of files
+    ("cryptography",),  # native, abi3
+    ("requests[socks]",),  # an extra
+    ("boto3",),  # many files, a large pure wheel
+)
+INDEX_TTL_SECONDS = 20
+"""Pages expire this soon in the demo, so that the offline round meets expired pages only."""
+
+Install = Callable[[Sequence[str], str, Path], None]
+
+
+class Round(msgspec.Struct):
+    """What one round over all packages took and asked."""
+
+    seconds: dict[str, float]
+    digest: str
+    upstream_requests: float = 0
+    upstream_connects: float = 0
+    upstream_bytes: float = 0
+    served_bytes: float = 0
+
+
+class Running(msgspec.Struct):
+    """A started Orchard of the demo."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def index(self) -> str:
+        return f"http://127.0.0.1:{self.port}/pypi/simple/"
+
+
+def main() -> int:
+    """Run the demo; see the module's first lines for what makes it fail."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="keep the working folder")
+    options = parser.parse_args()
+    tools: dict[str, Install] = {"pip": _pip, "uv": _uv}
+    work = Path(tempfile.mkdtemp(prefix="orchard-demo-"))
+    try:
+        failures = _demo(work, tools)
+    finally:
+        if options.keep:
+            print(f"kept: {work}")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+    for failure in failures:
+        print(f"FAILED: {failure}")
+    print("demo: " + ("failed" if failures else "all installs succeeded, also with the index cut off"))
+    return 1 if failures else 0
+
+
+def _demo(work: Path, tools: dict[str, Install]) -> list[str]:
+    failures: list[str] = []
+    rows: list[Sequence[str]] = [
+        ("package", *(f"{tool} {kind}" for tool in tools for kind in ("direct", "cold", "warm", "offline")))
+    ]
+    columns: dict[str, dict[str, Round]] = {}
+    for tool, install in tools.items():
+        try:
+            columns[tool] = _rounds(work / tool, tool, install)
+        except subprocess.CalledProcessError as error:
+            failures.append(
+                f"{tool}: an install failed\n{(error.stderr or b'').decode(errors='replace')[-2000:]}"
+            )
+            return failures
+        rounds = columns[tool]
+        if rounds["offline"].upstream_connects or rounds["offline"].upstream_requests:
+            failures.append(
+                f"{tool}: the offline round made {rounds['offline'].upstream_connects:g} connects upstream"
+            )
+        if rounds["offline"].digest != rounds["cold"].digest:
+            failures.append(f"{tool}: the offline round installed other files than the cold one")
+    for package in [" ".join(each) for each in PACKAGES]:
+        cells = [
+            f"{columns[t][kind].seconds[package]:.2f} s"
+            for t in tools
+            for kind in ("direct", "cold", "warm", "offline")
+        ]
+        rows.append((package, *cells))
+    totals = [
+        f"{sum(columns[t][kind].seconds.values()):.2f} s"
+        for t in tools
+        for kind in ("direct", "cold", "warm", "offline")
+    ]
+    rows.append(("total", *totals))
+    for label, read in (
+        ("upstream requests", lambda each: f"{each.upstream_requests:g}"),
+        ("upstream connects", lambda each: f"{each.upstream_connects:g}"),
+        ("from upstream", lambda each: f"{each.upstream_bytes / 1e6:.1f} MB"),
+        ("bytes saved", lambda each: f"{max(0.0, each.served_bytes - each.upstream_bytes) / 1e6:.1f} MB"),
+    ):
+        cells = [
+            "–" if kind == "direct" else read(columns[t][kind])
+            for t in tools
+            for kind in ("direct", "cold", "warm", "offline")
+        ]
+        rows.append((label, *cells))
+    print()
+    print_rows(rows)
+    return failures
+
+
+def _rounds(work: Path, tool: str, install: Install) -> dict[str, Round]:
+    work.mkdir(parents=True)
+    rounds: dict[str, Round] = {}
+    print(f"{tool}: directly from this machine's index …", flush=True)
+    rounds["direct"] = _round(work, install, "", None)
+    orchard = _start(work)
+    try:
+        print(f"{tool}: cold through Orchard …", flush=True)
+        rounds["cold"] = _round(work, install, orchard.index, orchard)
+        print(f"{tool}: warm …", flush=True)
+        rounds["warm"] = _round(work, install, orchard.index, orchard)
+        time.sleep(3)  # extraction and back-fill of the last files
+    finally:
+        processes.stop(orchard.process)
+    print(f"{tool}: pages expire, Orchard restarts with ORCHARD_OFFLINE=true …", flush=True)
+    time.sleep(INDEX_TTL_SECONDS * 1.2)
+    orchard = _start(work, offline="true")
+    try:
+        print(f"{tool}: offline …", flush=True)
+        rounds["offline"] = _round(work, install, orchard.index, orchard)
+    finally:
+        processes.stop(orchard.process)
+    return rounds
+
+
+def _start(work: Path, **settings: object) -> Running:
+    port = processes.free_port()
+    env = environment(port=port, data_dir=work / "data", cache_ttl_index=INDEX_TTL_SECONDS, **settings)
+    log = (work / "orchard.log").open("ab")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.standalone"], env=env, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        processes.wait_http(f"http://127.0.0.1:{port}/health/ready", process)
+    except RuntimeError:
+        print((work / "orchard.log").read_text(errors="replace")[-3000:], file=sys.stderr)
+        processes.stop(process)
+        raise
+    return Running(port, process)
+
+
+def _round(work: Path, install: Install, index: str, orchard: Running | None) -> Round:
+    before = _figures(orchard)
+    seconds: dict[str, float] = {}
+    digest = hashlib.sha256()
+    for packages in PACKAGES:
+        target = work / "target"
+        for folder in ("target", "client-cache"):
+            shutil.rmtree(work / folder, ignore_errors=True)
+        started = time.perf_counter()
+        install(packages, index, target)
+        seconds[" ".join(packages)] = time.perf_counter() - started
+        digest.update(_digest(target).encode())
+    after = _figures(orchard)
+    result = Round(seconds, digest.hexdigest())
+    if orchard is not None:
+        for name in ("upstream_requests", "upstream_connects", "upstream_bytes", "served_bytes"):
+            setattr(result, name, after[name] - before[name])
+    return result
+
+
+def _figures(orchard: Running | None) -> dict[str, float]:
+    """Counters of the gateway and of every fetcher, whose addresses /health names."""
+    if orchard is None:
+        return {}
+    base = f"http://127.0.0.1:{orchard.port}"
+    health = msgspec.json.decode(_get(f"{base}/health"))
+    fetchers = [each["address"] for each in health["workers"] if each["service"] == "fetcher"]
+    texts = [_get(f"http://{address}/metrics").decode() for address in fetchers]
+    gateway = _get(f"{base}/metrics").decode()
+    return {
+        "upstream_requests": sum(_sum(text, "orchard_upstream_requests_total") for text in texts),
+        "upstream_connects": sum(_sum(text, "orchard_upstream_connects_total") for text in texts),
+        "upstream_bytes": sum(_sum(text, "orchard_upstream_bytes_total") for text in texts),
+        "served_bytes": _sum(gateway, "orchard_bytes_served_total"),
+    }
+
+
+def _sum(text: str, metric: str) -> float:
+    return sum(
+        float(value) for value in re.findall(rf"^{metric}(?:{{[^}}]*}})? ([0-9.e+]+)$", text, re.MULTILINE)
+    )
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return bytes(answer.read())
+
+
+def _digest(target: Path) -> str:
+    """One digest over the names and bytes of what was installed (not over what clients generate)."""
+    digest = hashlib.sha256()
+    for path in sorted(target.rglob("*")):
+        generated = path.suffix == ".pyc" or path.name in (
+            "RECORD",
+            "INSTALLER",
+            "REQUESTED",
+            "direct_url.json",
+            ".lock",
+            "uv_cache.json",
+        )
+        if path.is_file() and not generated and path.parent.name != "bin":
+            digest.update(str(path.relative_to(target)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _pip(packages: Sequence[str], index: str, target: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-cache-dir",
+        "--no-compile",
+        "--no-input",
+    ]
+    command += ["--disable-pip-version-check", "--target", str(target)]
+    if index:
+        command += ["--index-url", index]
+    _run([*command, *packages], through_orchard=bool(index))
+
+
+def _uv(packages: Sequence[str], index: str, target: Path) -> None:
+    command = [
+        str(Path(sys.executable).parent / "uv"),
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        sys.executable,
+    ]
+    command += ["--target", str(target), "--cache-dir", str(target.parent / "client-cache")]
+    if index:
+        command += ["--no-config", "--default-index", index]
+    _run([*command, *packages], through_orchard=bool(index))
+
+
+def _run(command: Sequence[str], *, through_orchard: bool) -> None:
+    """Run a client. Through Orchard it gets none of this machine's own index settings."""
+    env = dict(os.environ)
+    env.pop("PIP_FIND_LINKS", None)  # local archives would hide the index in every round
+    env.pop("UV_FIND_LINKS", None)
+    if through_orchard:
+        for name in list(env):
+            if name.startswith(("PIP_", "UV_")):
+                del env[name]
+        env["PIP_CONFIG_FILE"] = os.devnull
+    subprocess.run(command, env=env, check=True, capture_output=True, timeout=600)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
