@@ -46,6 +46,21 @@ class UpstreamSource(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"UpstreamSource(id={self.id}, protocol={self.protocol!r}, name={self.name!r})"
 
 
+class BreakerState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a source is not asked just now; shared by all processes through the cache.
+
+    Before `until` nobody asks (an upstream's Retry-After holds for everyone, RFC 9110 §10.2.3);
+    after it one process probes. No state at all means that the source is well.
+    """
+
+    format: int
+    source_id: int
+    state: Literal["open", "half_open"]
+    until: float  # unix seconds
+    reason: str = ""  # an error code: "upstream_rate_limited", "upstream_timeout", …
+    retry_after_seconds: int = 0  # as the upstream said; 0 when it said nothing
+
+
 # --- index documents ----------------------------------------------------------------------------
 
 
@@ -77,6 +92,7 @@ class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
     variants: dict[str, VariantInfo] = {}
     failing: bool = False  # the last refresh failed; served as STALE until one succeeds
     retry_at: float = 0.0  # while failing: do not enqueue a refresh before this (unix seconds)
+    bodies_generation: int = 0  # generation that wrote the bodies; a 304 raises only `generation`
 
 
 class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,94 @@
+"""The Lua scripts of the cache: what must be compared and written in one step.
+
+Redis 6.2 commands only. `cmsgpack` is part of every Redis; numbers up to 2**53 are exact, and a
+generation (microseconds since 1970) is below that until 2255.
+"""
+
+from __future__ import annotations
+
+from shared.clients.redis_script import Script
+
+# A stored head that cannot be read counts as absent: it will be replaced.
+_READ_STORED = """
+local function stored_head(key)
+  local raw = redis.call('GET', key)
+  if not raw then return nil end
+  local ok, head = pcall(cmsgpack.unpack, raw)
+  if not ok or type(head) ~= 'table' or type(head.generation) ~= 'number' then return nil end
+  if type(head.variants) ~= 'table' then head.variants = {} end
+  head.bodies_generation = head.bodies_generation or 0
+  return head
+end
+local function fenced(stored, revision_key, generation, source_revision)
+  if stored and stored.generation > generation then return true end
+  local known = tonumber(redis.call('GET', revision_key) or '0') or 0
+  return source_revision < known
+end
+local function put(key, value, expire_at)
+  if expire_at > 0 then redis.call('SET', key, value, 'PXAT', expire_at)
+  else redis.call('SET', key, value) end
+end
+"""
+
+WRITE_INDEX = Script(
+    _READ_STORED
+    + """
+-- KEYS: head, revision.  ARGV: head, generation, source revision, bodies' generation, expiry
+-- (unix ms, 0 none), number of variants the head names, their names, then name/body pairs.
+local generation, revision = tonumber(ARGV[2]), tonumber(ARGV[3])
+local bodies, expire_at = tonumber(ARGV[4]), tonumber(ARGV[5])
+local stored = stored_head(KEYS[1])
+if fenced(stored, KEYS[2], generation, revision) then return 0 end
+-- Adding variants to a page is only right while its other bodies are of the same generation.
+if bodies ~= generation and stored and stored.bodies_generation ~= bodies then return 0 end
+local named, count = {}, tonumber(ARGV[6])
+for i = 7, 6 + count do named[ARGV[i]] = true end
+local written = {}
+for i = 7 + count, #ARGV, 2 do
+  put(KEYS[1] .. ':v:' .. ARGV[i], ARGV[i + 1], expire_at)
+  written[ARGV[i]] = true
+end
+if stored then
+  for name in pairs(stored.variants) do
+    local kept = named[name] and stored.bodies_generation == bodies
+    if not written[name] and not kept then redis.call('UNLINK', KEYS[1] .. ':v:' .. name) end
+  end
+end
+put(KEYS[1], ARGV[1], expire_at)
+return 1
+"""
+)
+
+WRITE_HEAD = Script(
+    _READ_STORED
+    + """
+-- KEYS: head, revision.  ARGV: head, generation, source revision, bodies' generation, expiry
+-- (unix ms, 0 none), '1' when the page has bodies.
+local generation, revision = tonumber(ARGV[2]), tonumber(ARGV[3])
+local bodies, expire_at = tonumber(ARGV[4]), tonumber(ARGV[5])
+local stored = stored_head(KEYS[1])
+if fenced(stored, KEYS[2], generation, revision) then return 0 end
+if stored then
+  if ARGV[6] == '1' and stored.bodies_generation ~= bodies then return 0 end
+  for name in pairs(stored.variants) do
+    local key = KEYS[1] .. ':v:' .. name
+    if ARGV[6] ~= '1' then redis.call('UNLINK', key)
+    elseif expire_at > 0 then redis.call('PEXPIREAT', key, expire_at) end
+  end
+end
+put(KEYS[1], ARGV[1], expire_at)
+return 1
+"""
+)
+
+RAISE_REVISION = Script("""
+-- KEYS: revision.  ARGV: revision, seconds to keep.
+local known = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
+local wanted = tonumber(ARGV[1])
+if wanted > known then
+  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+  return wanted
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return known
+""")

@@ -1,0 +1,205 @@
+"""Owner of the connections to one Redis: bounded, with deadlines, foreign errors translated.
+
+A frozen Redis must not freeze us: every call has a deadline of 0.5 s, and the first call that
+misses it opens a short circuit, so that later ones fail at once until a probe is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from shared.clients.redis_batch import MGetBatcher
+from shared.errors import CacheUnavailable, ConfigurationError, OrchardError, QueueUnavailable
+from shared.settings import Settings
+
+DEADLINE_SECONDS = 0.5  # of one call, connecting included apart
+PROBE_SECONDS = 0.1  # pause between probes while the circuit is open
+MAX_CONNECTIONS = 64
+
+
+class RedisClient:
+    """One Redis server in one role. `raw` is for modules that need commands of their own; they
+    wrap each use in `with client.guard():`, which translates what redis-py raises.
+
+    Only commands of Redis 6.2 (Valkey has them all). Commands are retried once when a connection
+    was lost, so a script or write sent through `raw` must be idempotent.
+    """
+
+    raw: Redis
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        db: int = 0,
+        password: str = "",
+        role: Literal["cache", "queue"],
+        error: type[OrchardError] | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        self.role = role
+        self.error = error or (CacheUnavailable if role == "cache" else QueueUnavailable)
+        self.max_connections = max_connections
+        self._address = f"{host}:{port}"
+        self._options: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "db": db,
+            "password": password or None,
+            "protocol": 3,
+            "socket_connect_timeout": DEADLINE_SECONDS,
+            "health_check_interval": 0,  # a PING before a command doubles the hot path: see `ping`
+            "lib_name": None,  # CLIENT SETINFO is a command of Redis 7.2
+            "lib_version": None,
+        }
+        self.raw = self.duplicate(socket_timeout=DEADLINE_SECONDS, max_connections=max_connections)
+        self._batcher = MGetBatcher(self.new_connection, deadline_seconds=DEADLINE_SECONDS)
+        self._probe: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    def for_cache(cls, settings: Settings) -> RedisClient:
+        """The cache Redis of ORCHARD_REDIS_*."""
+        return cls(
+            host=settings.redis_host or "127.0.0.1",
+            port=settings.redis_port,
+            db=settings.redis_db,
+            password=settings.redis_password,
+            role="cache",
+        )
+
+    @classmethod
+    def for_queue(cls, settings: Settings) -> RedisClient:
+        """The queue Redis of ORCHARD_QUEUE_REDIS_*."""
+        return cls(
+            host=settings.queue_redis_host or "127.0.0.1",
+            port=settings.queue_redis_port,
+            db=settings.queue_redis_db,
+            password=settings.queue_redis_password,
+            role="queue",
+        )
+
+    # --- connections --------------------------------------------------------------------------
+
+    def duplicate(self, *, socket_timeout: float | None = None, max_connections: int = 4) -> Redis:
+        """A redis-py client with a pool of its own, for pub/sub and blocking commands.
+
+        The caller closes it (`aclose`). `socket_timeout` in seconds; None waits without end.
+        """
+        pool = BlockingConnectionPool(
+            **self._options,
+            max_connections=max_connections,
+            timeout=DEADLINE_SECONDS,  # type: ignore[arg-type]  # seconds; redis-py says int
+            socket_timeout=socket_timeout,
+            retry=Retry(NoBackoff(), 1),
+            retry_on_error=[RedisConnectionError],
+        )
+        return Redis.from_pool(pool)
+
+    def new_connection(self) -> Connection:
+        """One connection without read deadline; the caller sets deadlines and disconnects it."""
+        return Connection(**self._options, socket_timeout=None)
+
+    async def open(self) -> None:
+        """Check the server. The cache may be away at start: it is only connected when needed.
+
+        Role queue: raises `QueueUnavailable` when it does not answer and `ConfigurationError` when
+        it may evict keys (`allkeys-lru` was seen to drop a whole queue).
+        """
+        if self.role == "cache":
+            return
+        with self.guard():
+            memory: dict[str, Any] = await self.raw.info("memory")
+        policy = str(memory.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction":
+            raise ConfigurationError(
+                f"ORCHARD_QUEUE_REDIS_HOST: the queue Redis at {self._address} has maxmemory-policy "
+                f"{policy}; it must be noeviction, or jobs would be lost"
+            )
+
+    async def aclose(self) -> None:
+        """Close all connections; callers still waiting get this client's error."""
+        self._closed = True
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
+        await self._batcher.aclose()
+        with contextlib.suppress(RedisError, OSError):
+            await self.raw.aclose(close_connection_pool=True)
+
+    # --- calls ----------------------------------------------------------------------------------
+
+    @property
+    def available(self) -> bool:
+        """False while the circuit is open: the server missed a deadline and no probe came back."""
+        return self._probe is None
+
+    @property
+    def in_use(self) -> int:
+        """Busy connections of the pool (of `max_connections`), for health and metrics."""
+        return len(self.raw.connection_pool._in_use_connections)
+
+    async def ping(self) -> float:
+        """Seconds that a PING takes. Raises the role's error."""
+        started = time.perf_counter()
+        with self.guard():
+            await self.raw.ping()
+        return time.perf_counter() - started
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Values of `keys` in order, None where absent; shares one MGET with concurrent callers.
+
+        Raises the role's error: at once when refused or the circuit is open, else within 0.5 s.
+        """
+        with self.guard():
+            return await self._batcher.get_many(keys)
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Translate redis-py's exceptions into the role's error; refuse while the circuit is open."""
+        if self._probe is not None:
+            raise self.error(f"the {self.role} Redis at {self._address} does not answer")
+        try:
+            yield
+        except (RedisTimeoutError, TimeoutError) as error:
+            self._open_circuit()
+            raise self.error(f"the {self.role} Redis at {self._address} does not answer") from error
+        except (RedisError, OSError) as error:
+            raise self.error(f"the {self.role} Redis at {self._address} failed: {error}") from error
+
+    # --- circuit --------------------------------------------------------------------------------
+
+    def _open_circuit(self) -> None:
+        if self._probe is None and not self._closed:
+            self._probe = asyncio.get_running_loop().create_task(self._probe_until_answered())
+
+    async def _probe_until_answered(self) -> None:
+        while not self._closed:
+            await asyncio.sleep(PROBE_SECONDS)
+            connection = self.new_connection()
+            try:
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    await connection.connect()  # type: ignore[no-untyped-call]
+                    await connection.send_command("PING")
+                    await connection.read_response()
+                break
+            except (RedisConnectionError, ConnectionRefusedError):
+                break  # gone or restarting: a call finds out at once, no circuit needed
+            except (RedisError, OSError, TimeoutError):
+                continue
+            finally:
+                await connection.disconnect(nowait=True)
+        self._probe = None
