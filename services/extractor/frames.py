@@ -1,0 +1,90 @@
+"""What the extractor and its sandboxed children say to each other over pipes.
+
+Each frame is a 4-byte big-endian length and one MessagePack value. A child asks only for ranges
+and answers only with a result: whatever else it sends gets it killed.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+import msgspec
+
+from shared.models import Extraction
+
+LENGTH = struct.Struct(">I")
+MAX_FRAME_BYTES = 32 * 1024 * 1024  # 10,000 dependencies and 2 MiB of metadata stay far below
+
+
+class Task(msgspec.Struct, frozen=True, tag="task"):
+    """Read this artifact. `path` "" means: ask for ranges."""
+
+    protocol: str
+    filename: str
+    sha256: str
+    size_bytes: int
+    path: str
+
+
+class RangeWanted(msgspec.Struct, frozen=True, tag="range_wanted"):
+    """The child waits for these bytes of the object."""
+
+    start: int
+    length: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The child has imported everything and limited itself."""
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """What was read. The child goes on unless it says `exhausted`."""
+
+    extraction: Extraction
+    raw_metadata: bytes | None
+    bytes_read: int
+    peak_rss_bytes: int
+    exhausted: bool = False
+
+
+class Missing(msgspec.Struct, frozen=True, tag="missing"):
+    """The local file could not be opened or read: the store's trouble, not the artifact's."""
+
+    reason: str
+
+
+FromChild = Ready | RangeWanted | Done | Missing
+
+encode = msgspec.msgpack.Encoder().encode
+_from_child = msgspec.msgpack.Decoder[FromChild](FromChild)
+_task = msgspec.msgpack.Decoder(Task)
+
+
+def decode_from_child(body: bytes) -> FromChild:
+    """What a child said. Raises `msgspec.MsgspecError` for anything else."""
+    return _from_child.decode(body)
+
+
+def decode_task(body: bytes) -> Task:
+    """What a child is to do."""
+    return _task.decode(body)
+
+
+def framed(value: msgspec.Struct) -> bytes:
+    """The value as a frame."""
+    body = encode(value)
+    return LENGTH.pack(len(body)) + body
+
+
+def read_frame(stream: BinaryIO) -> bytes:
+    """The next frame's body, blocking. Raises `EOFError` when the other side is gone."""
+    head = _read_exactly(stream, LENGTH.size)
+    return _read_exactly(stream, LENGTH.unpack(head)[0])
+
+
+def _read_exactly(stream: BinaryIO, count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) != count:
+        raise EOFError
+    return data

@@ -1,0 +1,135 @@
+"""The process that opens untrusted archives: limited in memory, CPU, files and network.
+
+Run by sandbox.py as `python -m services.extractor.sandbox_child`; not for people. It is told what to
+read on stdin, answers on stdout, and dies with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import BinaryIO, cast
+
+import msgspec
+
+from services.extractor.frames import Done, Missing, RangeWanted, Ready, Task, decode_task, framed, read_frame
+from services.extractor.ranges import ByteBudgetExceeded, SeekableObject
+from shared.models import Extraction
+from shared.protocols.base import PackageProxyBase
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNET = 0x40000000
+MAX_OPEN_FILES = 32
+
+
+def main(arguments: list[str]) -> int:
+    """Serve tasks until stdin ends. Arguments: where the protocols are ("module:attribute"), memory
+    in bytes, CPU seconds of each task, bytes that may be read of one artifact."""
+    place, *numbers = arguments
+    memory_bytes, cpu_seconds, budget_bytes = map(int, numbers)
+    # A library that prints must not speak on our channel: stdout becomes stderr for everyone else.
+    channel = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    tasks = sys.stdin.buffer
+    module, attribute = place.split(":")
+    known: tuple[PackageProxyBase, ...] = getattr(importlib.import_module(module), attribute)
+    protocols = {protocol.name: protocol for protocol in known}
+    _isolate()
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    channel.write(framed(Ready()))
+    while True:
+        try:
+            task = decode_task(read_frame(tasks))
+        except EOFError:
+            return 0
+        _allow_cpu(cpu_seconds)
+        answer = _run(task, protocols[task.protocol], partial(_ask, channel, tasks), budget_bytes)
+        channel.write(framed(answer))
+        if isinstance(answer, Done) and answer.exhausted:
+            return 0
+
+
+def _run(
+    task: Task,
+    protocol: PackageProxyBase,
+    ask: Callable[[int, int], bytes],
+    budget_bytes: int,
+) -> Done | Missing:
+    try:
+        descriptor = os.open(task.path, os.O_RDONLY | os.O_CLOEXEC) if task.path else -1
+    except PermissionError:  # without root's rights in here: the parent may still read it
+        descriptor = -1
+    except OSError as error:
+        return Missing(error.strerror or "cannot be opened")
+    read_range = partial(_read_local, descriptor) if descriptor >= 0 else ask
+    file = SeekableObject(read_range, task.size_bytes, budget_bytes=budget_bytes)
+    raw_metadata: bytes | None = None
+    exhausted = False
+    try:
+        extraction, raw_metadata = protocol.extract(task.filename, cast(BinaryIO, file), task.size_bytes)
+    except MemoryError:
+        extraction = _refused(task, "memory: reading it takes more than it may use")
+        exhausted = True  # what is left of the address space is anyone's guess
+    except ByteBudgetExceeded:
+        extraction = _refused(task, "size: too much of it would have to be read")
+    except RecursionError:
+        extraction = _refused(task, "depth: nested too deeply")
+    except Exception as error:  # `extract` promises not to raise; a defect there must not look like a crash
+        extraction = _refused(task, f"invalid: {type(error).__name__}")
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+    extraction = msgspec.structs.replace(extraction, sha256=task.sha256)  # `extract` does not know it
+    peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Done(extraction, raw_metadata, file.bytes_read, peak_rss_bytes, exhausted)
+
+
+def _refused(task: Task, reason: str) -> Extraction:
+    return Extraction(sha256=task.sha256, state="unextractable", reason=reason)
+
+
+def _read_local(descriptor: int, start: int, length: int) -> bytes:
+    return os.pread(descriptor, length, start)
+
+
+def _ask(channel: BinaryIO, tasks: BinaryIO, start: int, length: int) -> bytes:
+    channel.write(framed(RangeWanted(start, length)))
+    return read_frame(tasks)
+
+
+def _allow_cpu(seconds: int) -> None:
+    """SIGXCPU ends the process when this task has used its share; the limit counts from its birth."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = int(used.ru_utime + used.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+
+
+def _isolate() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getppid()
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(0)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    # No network at all, where the kernel lets an ordinary process say so; elsewhere the container's
+    # network policy says it.
+    libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # never writes a file; pipes are not files
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (BrokenPipeError, KeyboardInterrupt):
+        sys.exit(0)
