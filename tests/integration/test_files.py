@@ -101,7 +101,7 @@ def test_range__exact_part_or_the_whole(
 
 def test_if_range__matching_etag_206_other_200(orchard: Cluster, upstream: Upstream, project: Names) -> None:
     name = project()
-    filename, wheel = _publish(upstream, name)
+    filename, _wheel = _publish(upstream, name)
     path = orchard.file_path(name, filename)
     etag = orchard.get(path).headers["etag"]
     for validator, status in ((etag, 206), ('"other"', 200), (f"W/{etag}", 200)):

@@ -178,11 +178,11 @@ def test_unknown_keys__pass_through_unrounded(orchard: Cluster, upstream: Upstre
         f"/simple/{name}/",
         Reply(
             (
-                '{"meta":{"api-version":"1.4","x-future":{"a":1}},"name":"%s","versions":["1.0"],'
-                '"project-status":{"status":"archived","reason":"old"},"files":[{"filename":"%s-1.0.tar.gz",'
-                '"url":"../../files/x.tar.gz","hashes":{"sha256":"%s"},"size":12,'
+                '{{"meta":{{"api-version":"1.4","x-future":{{"a":1}}}},"name":"{}","versions":["1.0"],'
+                '"project-status":{{"status":"archived","reason":"old"}},"files":[{{"filename":"{}-1.0.tar.gz",'
+                '"url":"../../files/x.tar.gz","hashes":{{"sha256":"{}"}},"size":12,'
                 '"upload-time":"2024-01-02T03:04:05.678901Z","yanked":"broken <b>","provenance":'
-                '"https://example.com/p","x-unknown":[1,2]}]}' % (name, name, "a" * 64)
+                '"https://example.com/p","x-unknown":[1,2]}}]}}'.format(name, name, "a" * 64)
             ).encode(),
             JSON,
         ),

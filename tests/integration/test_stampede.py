@@ -1,0 +1,267 @@
+"""Many clients, several replicas, dying workers: one upstream GET, and every client gets its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bench.harness.download import Download, download
+from tests.support.builders import build_wheel
+from tests.support.orchard import JSON, Cluster, cluster, wait_until
+from tests.support.upstream import Fault, Upstream
+
+Names = Callable[[], str]
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("orchard"), upstream, gateways=2, fetchers=2) as running:
+        yield running
+
+
+def _publish(upstream: Upstream, name: str, size: int) -> tuple[str, bytes]:
+    wheel = build_wheel(name, "1.0", size_bytes=size)
+    filename = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
+    upstream.add_project(name, {filename: wheel})
+    return filename, wheel
+
+
+async def test_64_cold_clients_of_one_file__one_upstream_get__all_complete(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename, wheel = _publish(upstream, name, 4 * MIB)
+    path = orchard.file_path(name, filename)
+    upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=4 * MIB))
+    gateways = orchard.all_of("gateway")
+    results = await asyncio.gather(*(download(gateways[n % 2].base + path) for n in range(64)))
+    digest = hashlib.sha256(wheel).hexdigest()
+    assert {each.sha256 for each in results} == {digest}
+    assert upstream.count(f"/files/{name}/{filename}", "GET") == 1
+    slowest = max(each.first_byte_seconds for each in results)
+    fastest_end = min(each.total_seconds for each in results)
+    assert slowest < fastest_end, "a follower waited for the whole file"
+
+
+async def test_64_cold_clients_of_one_page__one_upstream_request(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    _publish(upstream, name, 4000)
+    gateways = orchard.all_of("gateway")
+    pages = await asyncio.gather(
+        *(download(f"{gateways[n % 2].base}/pypi/simple/{name}/", accept=JSON) for n in range(64))
+    )
+    assert {each.status for each in pages} == {200}
+    assert len({each.sha256 for each in pages}) == 1
+    assert upstream.count(f"/simple/{name}/") == 1
+
+
+async def test_failing_upstream__waiters_share_the_failure(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    _publish(upstream, name, 4000)
+    upstream.fault(f"/simple/{name}/", Fault(status=500))
+    gateways = orchard.all_of("gateway")
+    pages = await asyncio.gather(
+        *(download(f"{gateways[n % 2].base}/pypi/simple/{name}/", accept=JSON) for n in range(32))
+    )
+    assert {each.status for each in pages} == {503}
+    assert upstream.count(f"/simple/{name}/") <= 3, "one try and at most two quick retries for all"
+
+
+async def test_first_client_leaves__others_finish_and_the_file_is_kept(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename, wheel = _publish(upstream, name, 2 * MIB)
+    path = orchard.file_path(name, filename)
+    upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=2 * MIB))
+    leaver = asyncio.create_task(download(orchard.url(path)))
+    await asyncio.sleep(0.3)
+    stayer = asyncio.create_task(download(orchard.url(path)))
+    await asyncio.sleep(0.1)
+    leaver.cancel()
+    assert (await stayer).sha256 == hashlib.sha256(wheel).hexdigest()
+    assert (await download(orchard.url(path))).x_cache == "HIT"
+    assert upstream.count(f"/files/{name}/{filename}", "GET") == 1
+
+
+def _owner(orchard: Cluster, upstream: Upstream, project: str, filename: str) -> object:
+    """The fetcher that downloads this file: its `live` log line or its growing spool tells; here: try both."""
+    busy = [each for each in orchard.all_of("fetcher") if _is_downloading(each.port)]
+    assert len(busy) == 1, f"{len(busy)} fetchers are downloading"
+    return busy[0]
+
+
+def _is_downloading(port: int) -> bool:
+    import httpx
+
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=5).text
+    for line in text.splitlines():
+        if line.startswith("orchard_jobs_active{") and 'queue="artifact"' in line:
+            return float(line.rsplit(" ", 1)[1]) > 0
+    return False
+
+
+@pytest.mark.slow
+async def test_fetcher_killed_at_half__same_connection_gets_all_bytes(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename, wheel = _publish(upstream, name, 64 * MIB)
+    path = orchard.file_path(name, filename)
+    upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=16 * MIB))
+    silence = _Silence()
+    task = asyncio.create_task(asyncio.to_thread(_read_all, orchard.gateway.port, path, silence))
+    await asyncio.sleep(2.0)
+    victim = await asyncio.to_thread(_owner, orchard, upstream, name, filename)
+    victim.kill()  # type: ignore[attr-defined]
+    try:
+        body, ended_well = await task
+    finally:
+        await asyncio.to_thread(orchard.start, "fetcher")
+    assert ended_well
+    assert hashlib.sha256(body).hexdigest() == hashlib.sha256(wheel).hexdigest()
+    assert silence.longest <= 8.0, f"{silence.longest:.1f} s without a byte"
+
+
+@pytest.mark.slow
+async def test_fetcher_killed__upstream_sends_other_bytes_now__broken_off_without_final_chunk(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename, wheel = _publish(upstream, name, 16 * MIB)
+    path = orchard.file_path(name, filename)
+    upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=8 * MIB))
+    task = asyncio.create_task(asyncio.to_thread(_read_all, orchard.gateway.port, path, _Silence()))
+    await asyncio.sleep(1.0)
+    victim = await asyncio.to_thread(_owner, orchard, upstream, name, filename)
+    other = bytearray(wheel)
+    other[1000] ^= 0xFF
+    upstream.put(f"/files/{name}/{filename}", bytes(other))
+    victim.kill()  # type: ignore[attr-defined]
+    try:
+        body, ended_well = await task
+    finally:
+        await asyncio.to_thread(orchard.start, "fetcher")
+    assert not ended_well
+    assert len(body) < len(wheel)
+
+
+class _Silence:
+    """The longest pause between two reads."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._last = time.monotonic()
+
+    def heard(self) -> None:
+        now = time.monotonic()
+        self.longest = max(self.longest, now - self._last)
+        self._last = now
+
+
+def _read_all(port: int, path: str, silence: _Silence) -> tuple[bytes, bool]:
+    """A GET on a raw socket: the body and whether HTTP's framing says that it is complete."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
+        )
+        data = bytearray()
+        while True:
+            try:
+                block = connection.recv(1 << 18)
+            except ConnectionResetError:
+                break
+            if not block:
+                break
+            silence.heard()
+            data += block
+    head, _, rest = bytes(data).partition(b"\r\n\r\n")
+    assert b" 200 " in head.split(b"\r\n", 1)[0], head
+    if b"transfer-encoding: chunked" not in head.lower():
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        return rest, len(rest) == length
+    body = bytearray()
+    while rest:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line, 16)
+        if size == 0:
+            return bytes(body), True
+        body += rest[:size]
+        rest = rest[size + 2 :]
+    return bytes(body), False
+
+
+@pytest.mark.slow
+async def test_200_stalled_downloads__an_index_miss_is_answered_at_once(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    stalled = project()
+    files = {
+        f"{stalled.replace('-', '_')}-{n}.0-py3-none-any.whl": build_wheel(
+            stalled, f"{n}.0", size_bytes=200_000
+        )
+        for n in range(200)
+    }
+    upstream.add_project(stalled, files)
+    paths = [
+        f"/pypi/files/{stalled}/{hashlib.sha256(wheel).hexdigest()}/{name}" for name, wheel in files.items()
+    ]
+    orchard.page(stalled)
+    for name in files:
+        upstream.fault(f"/files/{stalled}/{name}", Fault(stall_at=100_000))
+    tasks = [asyncio.create_task(_quietly(orchard.url(path))) for path in paths]
+    await asyncio.to_thread(
+        wait_until, lambda: upstream.open_connections >= 150, seconds=20, what="200 stalled downloads"
+    )
+    other = project()
+    _publish(upstream, other, 4000)
+    started = time.monotonic()
+    answer = await download(orchard.url(f"/pypi/simple/{other}/"), accept=JSON)
+    waited = time.monotonic() - started
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    upstream.heal()
+    assert answer.status == 200
+    assert waited < 1.0
+
+
+async def _quietly(url: str) -> Download | None:
+    try:
+        return await download(url)
+    except (OSError, asyncio.IncompleteReadError):
+        return None
+
+
+@pytest.mark.slow
+async def test_fetcher_frozen_and_thawed__late_results_lose(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename, wheel = _publish(upstream, name, 8 * MIB)
+    path = orchard.file_path(name, filename)
+    upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=4 * MIB))
+    task = asyncio.create_task(download(orchard.url(path)))
+    await asyncio.sleep(0.8)
+    victim = await asyncio.to_thread(_owner, orchard, upstream, name, filename)
+    victim.signal(signal.SIGSTOP)  # type: ignore[attr-defined]
+    thaw = threading.Timer(6.0, lambda: victim.signal(signal.SIGCONT))  # type: ignore[attr-defined]
+    thaw.start()
+    try:
+        result = await task
+    finally:
+        thaw.join()
+    assert result.sha256 == hashlib.sha256(wheel).hexdigest()
+    assert (await download(orchard.url(path))).sha256 == result.sha256
