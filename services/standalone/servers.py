@@ -136,8 +136,14 @@ def remembered_port(path: Path) -> int:
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` if nobody listens there, otherwise any free port on loopback."""
-    for candidate in (preferred, 0):
+    """`preferred` if nobody listens there, otherwise a free port on loopback.
+
+    Taken from below the range that systems use for outgoing connections, so that none of those can
+    take it between this look and the server's start.
+    """
+    candidates = [preferred] if preferred else []
+    candidates += [20_000 + secrets.randbelow(12_000) for _ in range(20)]
+    for candidate in (*candidates, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             # As servers do: a port in TIME_WAIT is free, one that somebody listens on is not.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

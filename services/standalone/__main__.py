@@ -1,0 +1,89 @@
+"""`python -m services.standalone`: a whole Orchard on this machine, with one command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.standalone.data_folder import DataFolder
+from services.standalone.output import complain, say
+from services.standalone.preflight import check_ports
+from services.standalone.supervisor import Supervisor
+from services.standalone.table import Counts, Modules
+from services.standalone.upstreams import choose_upstreams
+from shared.errors import ConfigurationError
+from shared.settings import load_settings
+
+EXIT_CONFIGURATION = 2
+
+_DESCRIPTION = "Run a whole Orchard on this machine: embedded stores, workers and gateway."
+_EPILOG = """\
+settings (environment; all of them: README.md)
+  ORCHARD_PORT            where clients reach it (8080)
+  ORCHARD_HOST            the address it listens on (127.0.0.1)
+  ORCHARD_DATA_DIR        everything it keeps (./data)
+  ORCHARD_PYPI_UPSTREAM   indexes to fetch from, comma-separated, in priority order
+  ORCHARD_DATABASE_URL, ORCHARD_REDIS_HOST, ORCHARD_QUEUE_REDIS_HOST
+                          servers that exist already: then none of that kind is started
+"""
+
+
+def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = None) -> int:
+    """Run until a signal. Returns the exit code: 0 stopped as asked, 1 cannot start, 2 bad setting."""
+    options = _parse(arguments)
+    counts = Counts(options.gateways, options.fetchers, options.extractors)
+    folder: DataFolder | None = None
+    try:
+        settings = load_settings()
+        folder = DataFolder(Path(settings.data_dir))
+        folder.open()
+        check_ports(settings, counts.gateways)
+        upstreams, environment = choose_upstreams(settings, os.environ)
+        say(f"Starting Orchard in {folder.path}")
+        environment["ORCHARD_DATA_DIR"] = str(folder.path)
+        supervisor = Supervisor(
+            settings,
+            folder,
+            counts=counts,
+            modules=modules or Modules(),
+            upstreams=upstreams,
+            environment=environment,
+        )
+        return asyncio.run(supervisor.run())
+    except ConfigurationError as error:
+        complain(str(error))
+        return EXIT_CONFIGURATION
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m services.standalone",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, text in (
+        ("gateways", "gateway processes, on ports from ORCHARD_PORT upwards"),
+        ("fetchers", "fetcher processes"),
+        ("extractors", "extractor processes"),
+    ):
+        parser.add_argument(f"--{name}", type=_count, default=1, metavar="N", help=f"{text} (default 1)")
+    return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 32:
+        raise argparse.ArgumentTypeError("between 1 and 32")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""What a person reads once Orchard runs: the address, the lines to paste, where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from services.standalone.table import reachable
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Which upstream was taken for a protocol, and why."""
+
+    protocol: str
+    urls: tuple[str, ...]
+    origin: str
+
+
+def base_url(settings: Settings) -> str:
+    """The address to show: the first public one if there is any, without a slash at its end."""
+    if settings.public_url:
+        return settings.public_url[0].rstrip("/")
+    host = reachable(settings.host)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def banner(settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: Path) -> str:
+    """The whole text; no line holds a secret."""
+    base = base_url(settings)
+    index = f"{base}/pypi/simple/"
+    host = urlsplit(base).hostname or ""
+    plain_and_remote = base.startswith("http://") and host not in ("127.0.0.1", "::1", "localhost")
+    lines = ["", f"Orchard is ready: {base}/", ""]
+    lines += [f"  pip       export PIP_INDEX_URL={index}"]
+    if plain_and_remote:  # pip passes over an index without TLS unless it is told to trust the host
+        lines += [f"            export PIP_TRUSTED_HOST={host}"]
+    lines += [f"  uv        export UV_DEFAULT_INDEX={index}", ""]
+    if settings.offline:
+        lines.append("  upstream  none is asked (ORCHARD_OFFLINE)")
+    for upstream in upstreams:
+        shown = ", ".join(without_secrets(url) for url in upstream.urls)
+        lines.append(f"  upstream  {upstream.protocol}: {shown} (from {upstream.origin})")
+    lines += [f"  data      {data}", f"  logs      {logs}", "", "Ctrl-C stops it.", ""]
+    return "\n".join(lines)
+
+
+def without_secrets(url: str) -> str:
+    """The URL without user, password, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))

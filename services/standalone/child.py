@@ -1,0 +1,158 @@
+"""One supervised process: started, watched until ready, started again when it dies, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.standalone.guard import Guard
+from services.standalone.output import say
+from services.standalone.processes import Launch, describe_exit, last_lines, signal_group, spawn
+
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 15.0
+STEADY_SECONDS = 30.0  # a child that ran this long starts with the shortest backoff again
+POLL_SECONDS = 0.05
+
+
+class StartFailed(Exception):
+    """Orchard cannot start; the message is for the terminal, its first line says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """A row of the supervisor's table."""
+
+    name: str
+    launch: Callable[[], Launch]  # called again for every restart
+    ready: Callable[[int], Awaitable[bool]]  # given the pid
+    stop_signal: signal.Signals = signal.SIGTERM
+    ready_seconds: float = 60.0
+
+
+class Child:
+    """The process of one `ChildSpec`, over all its restarts."""
+
+    def __init__(self, spec: ChildSpec, log: Path, guard: Guard) -> None:
+        self.spec = spec
+        self.log = log
+        self._guard = guard
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready. Raises `StartFailed`."""
+        began = time.monotonic()
+        process = self._spawn()
+        while not await self.spec.ready(process.pid):
+            if process.poll() is not None:
+                self._clear(process)
+                raise StartFailed(self._explain(describe_exit(process.returncode)))
+            if time.monotonic() - began > self.spec.ready_seconds:
+                raise StartFailed(self._explain(f"is not ready after {self.spec.ready_seconds:.0f} s"))
+            await asyncio.sleep(POLL_SECONDS)
+        self._keeper = asyncio.create_task(self._keep(process), name=f"keep {self.spec.name}")
+
+    async def finish(self) -> None:
+        """Start it and wait for its end, for a job such as migrations. Raises `StartFailed`."""
+        process = self._spawn()
+        await ended(process)
+        self._clear(process)
+        if process.returncode != 0:
+            raise StartFailed(self._explain(describe_exit(process.returncode)))
+
+    def ask_to_stop(self) -> None:
+        """Send the stop signal; from now on it is not started again."""
+        self._stopping.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(self.spec.stop_signal)
+
+    async def stop(self, deadline: float) -> None:
+        """Wait for its end until `deadline` (event loop time), then kill it and all it started."""
+        if not self._stopping.is_set():
+            self.ask_to_stop()
+        process = self._process
+        if process is not None:
+            left = deadline - asyncio.get_running_loop().time()
+            try:
+                await asyncio.wait_for(ended(process), max(left, 0.01))
+            except TimeoutError:
+                say(f"{self.spec.name} did not stop in time and is killed")
+            self._clear(process)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        launch = self.spec.launch()
+        try:
+            process = spawn(
+                launch,
+                log=self.log,
+                death_signal=self.spec.stop_signal,
+                announce_fd=self._guard.announce_fd,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StartFailed(f"{self.spec.name} cannot be executed: {error}") from error
+        self._guard.started(process.pid)
+        self._process = process
+        return process
+
+    def _clear(self, process: subprocess.Popen[bytes]) -> None:
+        """Whatever a dead child had started ends with it."""
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        self._guard.ended(process.pid)
+
+    async def _keep(self, process: subprocess.Popen[bytes]) -> None:
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            began = time.monotonic()
+            await ended(process)
+            if self._stopping.is_set():
+                return
+            self._clear(process)
+            if time.monotonic() - began > STEADY_SECONDS:
+                backoff = FIRST_BACKOFF_SECONDS
+            what = f"{self.spec.name} {describe_exit(process.returncode)}"
+            say(f"{what}; starting it again in {backoff:.1f} s (log: {self.log})")
+            await asyncio.sleep(backoff)
+            if self._stopping.is_set():
+                return
+            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            try:
+                process = self._spawn()
+            except StartFailed as error:
+                say(str(error))
+
+    def _explain(self, what: str) -> str:
+        tail = "".join(f"\n    {line}" for line in last_lines(self.log))
+        return f"{self.spec.name} {what}; the end of {self.log}:{tail}"
+
+
+async def ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a process, woken by the kernel where it can do that (pidfd)."""
+    if process.returncode is not None:
+        return
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        while process.poll() is None:  # noqa: ASYNC110 - this system offers nothing but polling
+            await asyncio.sleep(POLL_SECONDS)
+        return
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    loop.add_reader(descriptor, over.set)
+    try:
+        await over.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)

@@ -1,0 +1,91 @@
+"""The data folder: made and checked at start, locked while Orchard runs, with its logs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from shared.errors import ConfigurationError
+
+LOG_LIMIT_BYTES = 10 * 1024 * 1024
+LOCK_WAIT_SECONDS = 6.0  # longer than the watchdog of a killed supervisor needs
+
+
+class DataFolder:
+    """`ORCHARD_DATA_DIR`, held by an exclusive lock (flock) from `open()` to `close()`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock_fd = -1
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def open(self) -> None:
+        """Raises `ConfigurationError`: one line, if the folder cannot be written or is in use."""
+        try:
+            self.path = self.path.expanduser().resolve()
+            self.logs.mkdir(parents=True, exist_ok=True)
+            self.lock_fd = os.open(self.path / "orchard.lock", os.O_RDWR | os.O_CREAT, 0o644)
+            os.ftruncate(self.lock_fd, 0) if self._lock() else self._refuse()
+            os.write(self.lock_fd, b"%d\n" % os.getpid())
+        except OSError as error:
+            raise ConfigurationError(
+                f"ORCHARD_DATA_DIR: cannot write to {self.path}: {error.strerror or error}"
+            ) from error
+
+    def close(self) -> None:
+        """Give the lock back. The file stays: removing it could let two Orchards in."""
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
+            self.lock_fd = -1
+
+    def log(self, name: str) -> Path:
+        """The log file of a process; one that has grown over 10 MiB is put aside as NAME.log.1."""
+        path = self.logs / f"{name}.log"
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > LOG_LIMIT_BYTES:
+                path.replace(path.with_name(path.name + ".1"))
+        return path
+
+    def _lock(self) -> bool:
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                # A dead owner's watchdog still clears up: worth waiting for. A living one is not.
+                if self._owner_lives() or time.monotonic() > deadline:
+                    return False
+            time.sleep(0.1)
+
+    def _owner(self) -> int:
+        with contextlib.suppress(ValueError):
+            return int(os.pread(self.lock_fd, 32, 0))
+        return 0
+
+    def _owner_lives(self) -> bool:
+        owner = self._owner()
+        if owner <= 0:
+            return False
+        try:
+            os.kill(owner, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def _refuse(self) -> None:
+        owner = self._owner()
+        os.close(self.lock_fd)
+        self.lock_fd = -1
+        raise ConfigurationError(
+            f"ORCHARD_DATA_DIR: {self.path} is in use by another Orchard (process {owner}); "
+            "stop it or choose another folder"
+        )

@@ -1,0 +1,161 @@
+"""Runs a whole Orchard on one machine: stores, migrations, workers, gateways, in that order.
+
+Stopping goes the other way within `STOP_SECONDS`. Nothing outlives the supervisor: not an orderly
+stop, not a start that fails half-way, not a SIGKILL (guard.py, processes.spawn).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Mapping, Sequence
+
+from services.standalone.banner import Upstream, banner
+from services.standalone.child import Child, ChildSpec, StartFailed
+from services.standalone.data_folder import DataFolder
+from services.standalone.guard import Guard
+from services.standalone.output import complain, say
+from services.standalone.postgres import EmbeddedPostgres, needed_connections
+from services.standalone.redis_server import EmbeddedRedis
+from services.standalone.servers import EmbeddedServer, StoreFailed
+from services.standalone.table import (
+    Counts,
+    Modules,
+    gateway_specs,
+    migrations_spec,
+    store_spec,
+    worker_specs,
+)
+from shared.settings import Settings
+
+# When each group must be gone, counted from the first signal. Killing comes after, so that all is
+# over within 10 s.
+GATEWAYS_GONE_SECONDS = 4.5
+WORKERS_GONE_SECONDS = 7.0
+STORES_GONE_SECONDS = 9.0
+
+
+class Supervisor:
+    """One run of Orchard on an opened (locked) data folder."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        *,
+        counts: Counts,
+        modules: Modules,
+        upstreams: Sequence[Upstream],
+        environment: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._counts = counts
+        self._modules = modules
+        self._upstreams = upstreams
+        self._environment = dict(environment)
+        self._guard = Guard(folder.lock_fd)
+        self._tiers: dict[str, list[Child]] = {"stores": [], "workers": [], "gateways": []}
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> int:
+        """Start everything, wait for a signal, stop everything. Returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        self._guard.open()
+        keeper = asyncio.create_task(self._guard.keep())
+        starting = asyncio.create_task(self._start())
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopped
+            return 0
+        except (StartFailed, StoreFailed, OSError) as error:
+            complain(f"Orchard cannot start: {error}")
+            return 1
+        finally:
+            for task in (starting, stopped, keeper):
+                task.cancel()
+            await asyncio.gather(starting, stopped, keeper, return_exceptions=True)
+            await self._stop_all()
+            self._guard.close()
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()  # a second Ctrl-C: no more waiting
+        self._stop.set()
+
+    # --- start -----------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        for server in self._servers():
+            began = time.monotonic()
+            server.prepare()
+            await self._start_one("stores", store_spec(server), began)
+            self._environment |= server.settings()
+        environment = self._environment
+        migrations = migrations_spec(self._modules, environment)
+        await Child(migrations, self._folder.log("migrations"), self._guard).finish()
+        _progress("migrations", "database schema is current")
+        for spec in worker_specs(self._modules, self._counts, self._settings, environment):
+            await self._start_one("workers", spec, time.monotonic())
+        for spec in gateway_specs(self._modules, self._counts, self._settings, environment):
+            await self._start_one("gateways", spec, time.monotonic())
+        say(banner(self._settings, self._upstreams, self._folder.path, self._folder.logs))
+
+    async def _start_one(self, tier: str, spec: ChildSpec, began: float) -> None:
+        child = Child(spec, self._folder.log(spec.name), self._guard)
+        self._tiers[tier].append(child)
+        await child.start()
+        _progress(spec.name, f"ready in {time.monotonic() - began:.1f} s")
+
+    def _servers(self) -> list[EmbeddedServer]:
+        """The stores to start: one of each kind that the settings do not name."""
+        settings, path = self._settings, self._folder.path
+        servers: list[EmbeddedServer] = []
+        if not settings.database_url:
+            needed = needed_connections(settings.database_max_connections, self._counts.total)
+            servers.append(EmbeddedPostgres(path / "postgres", max_connections=needed))
+        if not settings.redis_host:
+            servers.append(EmbeddedRedis(path / "redis-cache", "cache"))
+        if not settings.queue_redis_host:
+            servers.append(EmbeddedRedis(path / "redis-queue", "queue"))
+        return servers
+
+    # --- stop ------------------------------------------------------------------------------------
+
+    async def _stop_all(self) -> None:
+        if not any(self._tiers.values()):
+            return
+        say("Stopping …")
+        began = asyncio.get_running_loop().time()
+        await self._stop_tier("gateways", began + GATEWAYS_GONE_SECONDS)
+        await self._stop_tier("workers", began + WORKERS_GONE_SECONDS)
+        await self._stop_tier("stores", began + STORES_GONE_SECONDS)
+        say("Orchard has stopped.")
+
+    async def _stop_tier(self, tier: str, deadline: float) -> None:
+        children = self._tiers[tier]
+        for child in children:
+            child.ask_to_stop()
+        hurried = asyncio.create_task(self._hurry.wait())
+        stopping = [asyncio.create_task(child.stop(deadline)) for child in children]
+        for task in stopping:
+            await asyncio.wait({task, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        if hurried.done():
+            for task in stopping:
+                task.cancel()
+            await asyncio.gather(*stopping, return_exceptions=True)
+            # The stores are given a moment even now: they write down what they hold.
+            moment = asyncio.get_running_loop().time() + (1.0 if tier == "stores" else 0.0)
+            await asyncio.gather(*(child.stop(moment) for child in children))
+        hurried.cancel()
+
+
+def _progress(name: str, what: str) -> None:
+    say(f"  {name:<12} {what}")

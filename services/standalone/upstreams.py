@@ -1,0 +1,33 @@
+"""Which upstream a standalone Orchard uses when none is set, for the banner and for its services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.standalone.banner import Upstream
+from shared.settings import Settings, variable
+
+
+def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[list[Upstream], dict[str, str]]:
+    """What the banner shows, and the variables that hand the same choice to every service.
+
+    The choice is made once, here: services started later must not find another one.
+    """
+    shown: list[Upstream] = []
+    variables: dict[str, str] = {}
+    # Loaded only when needed: what it brings along is of no use to a supervisor.
+    try:
+        from shared.sources import default_upstream
+    except ModuleNotFoundError:
+        return shown, variables
+
+    for protocol in ("pypi",):
+        name = variable(f"{protocol}_upstream")
+        given: tuple[str, ...] = getattr(settings, f"{protocol}_upstream")
+        if given:
+            shown.append(Upstream(protocol, given, name))
+            continue
+        url, origin = default_upstream(protocol, environ, settings.port)
+        shown.append(Upstream(protocol, (url,), origin))
+        variables[name] = url
+    return shown, variables
