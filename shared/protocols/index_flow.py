@@ -40,7 +40,7 @@ def variant_name(resource: Resource, conditions: Conditions) -> str:
     return name
 
 
-def judge(entry: IndexEntry, now: float, *, connected: bool, stale_limit: float) -> Verdict:
+def judge(entry: IndexEntry, now: float, *, stale_limit: float) -> Verdict:
     """What may be done with an index as read.
 
     fresh, negative: answer from it. expired: ask upstream, wait a little. failing: stale at once.
@@ -58,7 +58,7 @@ def judge(entry: IndexEntry, now: float, *, connected: bool, stale_limit: float)
         return "miss"
     if stale_limit and now - head.fresh_until > stale_limit:
         return "miss"
-    if not connected:
+    if not entry.verified:
         return "unsure"
     if head.failing:
         return "failing"
@@ -72,7 +72,6 @@ def served_now(
     entry: IndexEntry,
     *,
     now: float,
-    connected: bool,
     stale_limit: float,
 ) -> Reply | None:
     """The reply of a plain hit whose body is in memory, without any waiting; None for all else.
@@ -81,7 +80,7 @@ def served_now(
     """
     if conditions.no_cache and resource.honours_no_cache:
         return None
-    if judge(entry, now, connected=connected, stale_limit=stale_limit) != "fresh":
+    if judge(entry, now, stale_limit=stale_limit) != "fresh":
         return None
     head = entry.head
     assert head is not None
@@ -280,12 +279,7 @@ class _IndexRequest:
         )
 
     def _judge(self, entry: IndexEntry) -> Verdict:
-        return judge(
-            entry,
-            self.ports.clock.now(),
-            connected=self.ports.index.connected,
-            stale_limit=self.ports.settings.stale_limit,
-        )
+        return judge(entry, self.ports.clock.now(), stale_limit=self.ports.settings.stale_limit)
 
     def _remaining(self) -> float:
         left = self.deadline - self.ports.clock.monotonic()

@@ -30,14 +30,12 @@ class IndexEntry(Protocol):
     @property
     def revision(self) -> int: ...  # 0: unknown, nothing is concluded from it
 
+    @property
+    def verified(self) -> bool: ...  # False: nobody can say whether it is current; serve as STALE
+
 
 class IndexCache(Protocol):
     """Index pages and what is known about the upstream behind them."""
-
-    @property
-    def connected(self) -> bool:
-        """False while nobody can say whether what is read is still current: pages are then STALE."""
-        ...
 
     async def read_index(
         self, protocol: str, identity: str, variant: str, *, direct: bool = False
