@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 
 from shared.errors import InvalidData
 
@@ -65,3 +66,10 @@ def breaker_key(protocol: str, source_id: int) -> str:
 def probe_key(protocol: str, source_id: int) -> str:
     """Key of the right to probe one source."""
     return cache_key(Category.UPSTREAM_SOURCES, protocol, f"probe:{source_id}")
+
+
+@lru_cache(maxsize=8192)
+def index_keys(protocol: str, identity: str, variant: str) -> tuple[str, str, str]:
+    """Keys of revision, head and variant ("" for none): what one read of a page asks for."""
+    head = head_key(protocol, identity)
+    return revision_key(protocol), head, variant_key(head, variant) if variant else ""

@@ -1,0 +1,128 @@
+"""What all parts of `CacheService` share: expiry by category, plain values, invalidation, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self, TypeVar
+
+from shared.cache_keys import Category, cache_key, head_key, revision_key
+from shared.cache_readers import LocalReader, Reader
+from shared.clients.redis import RedisClient
+from shared.settings import Settings
+
+T = TypeVar("T")
+SCAN_BATCH = 500
+
+
+class CacheValues:
+    """Plain values by category. `redis` takes the writes; `reader` (default `redis`) answers reads."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        *,
+        ttls: Mapping[Category, int | None],
+        stale_limit: int = 0,
+        reader: Reader | None = None,
+    ) -> None:
+        """`ttls` in seconds, None = for ever; `stale_limit` in seconds, 0 = none."""
+        self.ttls = dict(ttls)
+        self.stale_limit = stale_limit
+        self.hits = dict.fromkeys(Category, 0)
+        self.misses = dict.fromkeys(Category, 0)
+        self._redis = redis
+        self._reader: Reader = redis if reader is None else reader
+        self._local = reader if isinstance(reader, LocalReader) else None
+
+    @classmethod
+    def from_settings(cls, redis: RedisClient, settings: Settings, *, reader: Reader | None = None) -> Self:
+        """The table of DESIGN.md §1."""
+        ttls: dict[Category, int | None] = {
+            Category.ARTIFACT_METADATA: None,
+            Category.ARTIFACT_DEPENDENCIES: None,
+            Category.DEPENDENCY_RESOLUTION: None,
+            Category.UPSTREAM_SOURCES: settings.cache_ttl_upstream,
+            Category.PACKAGE_INDEX: settings.cache_ttl_index,
+            Category.PACKAGE_VERSIONS: settings.cache_ttl_versions,
+        }
+        return cls(redis, ttls=ttls, stale_limit=settings.stale_limit, reader=reader)
+
+    # --- plain values -----------------------------------------------------------------------------
+
+    async def get(self, category: Category, protocol: str, identifier: str) -> bytes | None:
+        """The stored bytes, or None."""
+        return (await self.get_many(category, protocol, [identifier]))[0]
+
+    async def get_many(
+        self, category: Category, protocol: str, identifiers: Sequence[str]
+    ) -> list[bytes | None]:
+        """The stored bytes in the order of `identifiers`, None where there are none; one read."""
+        keys = [cache_key(category, protocol, identifier) for identifier in identifiers]
+        values = await self._reader.get_many(keys)
+        found = sum(value is not None for value in values)
+        self.hits[category] += found
+        self.misses[category] += len(values) - found
+        return values
+
+    async def set(
+        self, category: Category, protocol: str, identifier: str, value: bytes, *, ttl: int | None = None
+    ) -> None:
+        """Store bytes for `ttl` seconds (default: the category's)."""
+        key = cache_key(category, protocol, identifier)
+        keep = self.ttls[category] if ttl is None else ttl
+        with self._redis.guard():
+            await self._redis.raw.set(key, value, ex=keep)
+
+    async def delete(self, category: Category, protocol: str, *identifiers: str) -> int:
+        """Remove values; how many there were."""
+        keys = [cache_key(category, protocol, identifier) for identifier in identifiers]
+        if not keys:
+            return 0
+        with self._redis.guard():
+            return int(await self._redis.raw.unlink(*keys))
+
+    async def invalidate(
+        self, category: Category, protocol: str, identifier: str = "", *, prefix: str = ""
+    ) -> int:
+        """Remove one value (an index page with its bodies), those whose identifier starts with
+        `prefix`, or the whole category of a protocol; how many keys there were.
+
+        The source revision stays: without it a disabled source's pages would be served again.
+        """
+        if identifier and category is not Category.PACKAGE_INDEX:
+            return await self.delete(category, protocol, identifier)
+        if identifier:
+            key = _escape(head_key(protocol, identifier))
+            return await self._unlink_matching(key) + await self._unlink_matching(f"{key}:v:*")
+        start = cache_key(category, protocol, prefix or "x")[: None if prefix else -1]
+        return await self._unlink_matching(f"{_escape(start)}*", keep=revision_key(protocol))
+
+    async def _unlink_matching(self, pattern: str, *, keep: str = "") -> int:
+        removed = 0
+        batch: list[bytes] = []
+        with self._redis.guard():
+            async for key in self._redis.raw.scan_iter(match=pattern, count=SCAN_BATCH):
+                if key != keep.encode():
+                    batch.append(key)
+                if len(batch) >= SCAN_BATCH:
+                    removed += int(await self._redis.raw.unlink(*batch))
+                    batch.clear()
+            if batch:
+                removed += int(await self._redis.raw.unlink(*batch))
+        return removed
+
+    # --- helpers -----------------------------------------------------------------------------------------
+
+    def _decoded(self, key: str, raw: bytes | None, decode: Callable[[bytes], T]) -> T | None:
+        if raw is None:
+            return None
+        return decode(raw) if self._local is None else self._local.decoded(key, raw, decode)
+
+    def _count(self, category: Category, found: object | None) -> None:
+        counter = self.misses if found is None else self.hits
+        counter[category] += 1
+
+
+def _escape(text: str) -> str:
+    """For MATCH: glob characters as themselves."""
+    return "".join("\\" + char if char in "*?[]\\" else char for char in text)
