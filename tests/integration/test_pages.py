@@ -215,7 +215,8 @@ def test_legacy_json__urls_point_to_this_orchard(
     import hashlib
 
     digest = hashlib.sha256(wheel).hexdigest()
-    entry = f'{{"filename":"{filename}","url":"{upstream.url}/files/{name}/{filename}","digests":{{"sha256":"{digest}"}}}}'
+    address = f"{upstream.url}/files/{name}/{filename}"
+    entry = f'{{"filename":"{filename}","url":"{address}","digests":{{"sha256":"{digest}"}}}}'
     upstream.put(
         f"/pypi/{name}/json",
         Reply(

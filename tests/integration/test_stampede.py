@@ -14,7 +14,7 @@ import pytest
 
 from bench.harness.download import Download, download
 from tests.support.builders import build_wheel
-from tests.support.orchard import JSON, Cluster, cluster, wait_until
+from tests.support.orchard import JSON, Cluster, Service, cluster, wait_until
 from tests.support.upstream import Fault, Upstream
 
 Names = Callable[[], str]
@@ -96,8 +96,8 @@ async def test_first_client_leaves__others_finish_and_the_file_is_kept(
     assert upstream.count(f"/files/{name}/{filename}", "GET") == 1
 
 
-def _owner(orchard: Cluster, upstream: Upstream, project: str, filename: str) -> object:
-    """The fetcher that downloads this file: its `live` log line or its growing spool tells; here: try both."""
+def _owner(orchard: Cluster) -> Service:
+    """The fetcher that is downloading now."""
     busy = [each for each in orchard.all_of("fetcher") if _is_downloading(each.port)]
     assert len(busy) == 1, f"{len(busy)} fetchers are downloading"
     return busy[0]
@@ -124,8 +124,8 @@ async def test_fetcher_killed_at_half__same_connection_gets_all_bytes(
     silence = _Silence()
     task = asyncio.create_task(asyncio.to_thread(_read_all, orchard.gateway.port, path, silence))
     await asyncio.sleep(2.0)
-    victim = await asyncio.to_thread(_owner, orchard, upstream, name, filename)
-    victim.kill()  # type: ignore[attr-defined]
+    victim = await asyncio.to_thread(_owner, orchard)
+    victim.kill()
     try:
         body, ended_well = await task
     finally:
@@ -145,11 +145,11 @@ async def test_fetcher_killed__upstream_sends_other_bytes_now__broken_off_withou
     upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=8 * MIB))
     task = asyncio.create_task(asyncio.to_thread(_read_all, orchard.gateway.port, path, _Silence()))
     await asyncio.sleep(1.0)
-    victim = await asyncio.to_thread(_owner, orchard, upstream, name, filename)
+    victim = await asyncio.to_thread(_owner, orchard)
     other = bytearray(wheel)
     other[1000] ^= 0xFF
     upstream.put(f"/files/{name}/{filename}", bytes(other))
-    victim.kill()  # type: ignore[attr-defined]
+    victim.kill()
     try:
         body, ended_well = await task
     finally:
@@ -255,9 +255,9 @@ async def test_fetcher_frozen_and_thawed__late_results_lose(
     upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=4 * MIB))
     task = asyncio.create_task(download(orchard.url(path)))
     await asyncio.sleep(0.8)
-    victim = await asyncio.to_thread(_owner, orchard, upstream, name, filename)
-    victim.signal(signal.SIGSTOP)  # type: ignore[attr-defined]
-    thaw = threading.Timer(6.0, lambda: victim.signal(signal.SIGCONT))  # type: ignore[attr-defined]
+    victim = await asyncio.to_thread(_owner, orchard)
+    victim.signal(signal.SIGSTOP)
+    thaw = threading.Timer(6.0, lambda: victim.signal(signal.SIGCONT))
     thaw.start()
     try:
         result = await task

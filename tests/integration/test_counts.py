@@ -1,0 +1,56 @@
+"""What a hit costs: no SQL, no upstream request, no job. What health and metrics show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.support.builders import build_wheel
+from tests.support.orchard import JSON, Cluster
+from tests.support.upstream import Upstream
+
+Names = Callable[[], str]
+
+
+def test_hits__zero_upstream_requests_and_zero_jobs(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
+    upstream.add_project(name, {filename: build_wheel(name, "1.0")})
+    path = orchard.file_path(name, filename)
+    orchard.get(path)
+    requests = len(upstream.requests)
+    sql = orchard.metric(orchard.gateway, "orchard_database_statements_total")
+    for _ in range(20):
+        assert orchard.get(f"/pypi/simple/{name}/", headers={"Accept": JSON}).headers["x-cache"] == "HIT"
+        assert orchard.get(path).headers["x-cache"] == "HIT"
+    assert len(upstream.requests) == requests
+    assert orchard.metric(orchard.gateway, "orchard_database_statements_total") == sql
+
+
+def test_health__shows_stores_pools_and_queues(orchard: Cluster) -> None:
+    report = orchard.get("/health").json()
+    assert report["status"] == "ok"
+    assert report["database"]["status"] == "ok"
+    fetchers = [each for each in report["workers"] if each["service"] == "fetcher"]
+    assert fetchers and fetchers[0]["http_pool"]["max"] == 100
+    assert fetchers[0]["thread_pool"]["max"] == 32
+    assert set(report["queues"]) >= {"index", "artifact", "refresh", "extract"}
+
+
+def test_request_id__follows_the_job_into_the_fetcher_log(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    upstream.add_project(name, {f"{name.replace('-', '_')}-1.0-py3-none-any.whl": build_wheel(name, "1.0")})
+    answer = orchard.get(f"/pypi/simple/{name}/", headers={"X-Request-Id": "trace-me-0001", "Accept": JSON})
+    assert answer.headers["x-request-id"] == "trace-me-0001"
+    fetcher_log = orchard.fetcher.log.read_text()
+    assert "trace-me-0001" in fetcher_log
+
+
+def test_metrics__no_package_name_is_a_label(orchard: Cluster, upstream: Upstream, project: Names) -> None:
+    name = project()
+    upstream.add_project(name, {f"{name.replace('-', '_')}-1.0-py3-none-any.whl": build_wheel(name, "1.0")})
+    orchard.page(name)
+    assert name not in orchard.get("/metrics").text
