@@ -302,11 +302,15 @@ class Upstream:
                 piece = f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
             writer.write(piece)
             sent += size
-            await writer.drain()
             if sent == fault.stall_at:
+                await writer.drain()
                 await asyncio.sleep(3600)
             if sent == fault.cut_at:
+                await writer.drain()
                 return _close(writer, reset=fault.reset)
+            if sent == total and not fault.endless and not rate:
+                break  # what ends the body goes out with its last piece
+            await writer.drain()
             if fault.drip_body_seconds:
                 await asyncio.sleep(fault.drip_body_seconds)
             elif rate:

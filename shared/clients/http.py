@@ -1,0 +1,291 @@
+"""`HttpClientManager`: every request to an upstream goes through here; the only importer of httpx.
+
+httpx's requests and responses over pools of our own (http_pool.py): a default pool, and one for each
+source with credentials, limits or a private address of its own. Redirects are followed by hand,
+credentials go to the source's own origin only, and what httpx or aiohttp raise ends here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import httpx
+import msgspec
+
+from shared.clients.http_addresses import AddressBook
+from shared.clients.http_egress import EgressPolicy, policy_of
+from shared.clients.http_errors import as_orchard_errors
+from shared.clients.http_pool import Lane, Pool, open_pool
+from shared.clients.http_proxy import Proxies, ca_context
+from shared.clients.http_response import FetchedBody, UpstreamResponse
+from shared.errors import (
+    ConfigurationError,
+    Offline,
+    TooLarge,
+    UpstreamBlocked,
+    UpstreamInvalid,
+    UpstreamTimeout,
+)
+from shared.metrics import UPSTREAM_REQUESTS
+from shared.models import UpstreamSource
+from shared.settings import Settings
+
+MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class PoolStats(msgspec.Struct, frozen=True):
+    """Figures of one pool, in connections (`waiting`: in requests)."""
+
+    active: int
+    idle: int
+    max: int
+    waiting: int
+
+
+class HttpStats(msgspec.Struct, frozen=True):
+    """Figures for /health: the sums over all pools, and each pool by its name."""
+
+    active: int
+    max: int
+    connects: int  # attempts to open a connection since the start: 0 when offline
+    pools: dict[str, PoolStats]
+
+
+class HttpClientManager:
+    """Owns all upstream connections. Open it in the loop that uses it; who opens it closes it."""
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = 100,
+        keepalive_connections: int = 20,
+        connect_timeout_seconds: float = 30.0,
+        read_timeout_seconds: float = 60.0,
+        min_rate_bytes: int = 1024,
+        proxy: str = "",
+        ca_file: str = "",
+        via: str = "",
+        offline: bool = False,
+    ) -> None:
+        """`max_connections` bounds each pool. `proxy` and `ca_file` default to the usual variables
+        (HTTP_PROXY, HTTPS_PROXY, NO_PROXY; SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE)."""
+        self._max_connections = max_connections
+        self._keepalive_connections = keepalive_connections
+        self._connect_timeout = connect_timeout_seconds
+        self._read_timeout = read_timeout_seconds
+        self._min_rate_bytes = min_rate_bytes
+        self._proxies = Proxies.from_environment(os.environ, proxy)
+        self._ca_file = ca_file
+        self._offline = offline
+        self._base_headers = {"user-agent": "orchard"} | ({"via": via} if via else {})
+        self._pools: dict[str, Pool] = {}
+        self._addresses = AddressBook()
+        self._tls: ssl.SSLContext | None = None
+        self._connects_of_closed = 0
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, via: str = "") -> Self:
+        """A manager as the settings say; not opened yet."""
+        return cls(
+            max_connections=settings.http_max_connections,
+            keepalive_connections=settings.http_keepalive_connections,
+            connect_timeout_seconds=settings.http_connect_timeout,
+            read_timeout_seconds=settings.http_read_timeout,
+            min_rate_bytes=settings.min_rate_bytes,
+            proxy=settings.http_proxy,
+            ca_file=settings.ca_file,
+            via=via,
+            offline=settings.offline,
+        )
+
+    async def open(self) -> None:
+        """Load the certificates. Raises `ConfigurationError` naming ORCHARD_CA_FILE if that fails."""
+        try:
+            self._tls = ca_context(self._ca_file, os.environ)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"ORCHARD_CA_FILE: cannot load certificates ({error})") from None
+
+    async def aclose(self) -> None:
+        """Close every pool, with the requests that run in them."""
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def stats(self) -> HttpStats:
+        """Connections in use and allowed, of all pools and of each."""
+        pools = {n: PoolStats(p.active, p.idle, p.max, p.waiting) for n, p in self._pools.items()}
+        return HttpStats(
+            active=sum(p.active for p in pools.values()),
+            max=sum(p.max for p in pools.values()) or self._max_connections,
+            connects=self._connects_of_closed + sum(p.connects for p in self._pools.values()),
+            pools=pools,
+        )
+
+    async def forget(self, source_id: int) -> None:
+        """Close the pools of a source that was changed or removed, and what is known of its address."""
+        self._addresses.forget(source_id)
+        for name in [name for name in self._pools if name.startswith(f"source-{source_id}-")]:
+            pool = self._pools.pop(name)
+            self._connects_of_closed += pool.connects
+            await pool.aclose()
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        source: UpstreamSource,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        lane: Lane = "artifact",
+    ) -> AsyncIterator[UpstreamResponse]:
+        """One request to `url` on behalf of `source`, redirects followed; any status is returned.
+
+        Raises `Offline` before anything is sent; `UpstreamBlocked` for an address that may not be
+        contacted; `UpstreamTimeout`, `UpstreamUnavailable` or `UpstreamInvalid` for the upstream's
+        troubles; `DeadlineExceeded` if no connection came free in time.
+        """
+        if self._offline:
+            raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
+        where = f"upstream {source.name}"
+        policy = policy_of(source, await self._own_addresses(source, where))
+        read_timeout = source.limits.read_timeout_seconds or self._read_timeout
+        timeout = {"connect": self._connect_timeout, "read": read_timeout}
+        sent = {"accept-encoding": "identity", **self._base_headers, **(headers or {})}
+        pool = self._pool(source, policy)
+        async with contextlib.AsyncExitStack() as held:
+            await held.enter_async_context(pool.admit(lane, read_timeout))
+            for _ in range(MAX_REDIRECTS + 1):
+                origin = policy.check_url(url)
+                request = httpx.Request(
+                    method,
+                    _without_userinfo(url),
+                    headers={**sent, **_credentials(source, policy, origin)},
+                    extensions={"timeout": timeout, "proxy": self._proxies.proxy_for(url)},
+                )
+                with as_orchard_errors(where):
+                    async with asyncio.timeout(self._connect_timeout + read_timeout):
+                        response = await pool.send(request)
+                UPSTREAM_REQUESTS.labels(source.name, f"{response.status_code // 100}xx").inc()
+                location = response.headers.get("location")
+                if response.status_code not in _REDIRECTS or not location:
+                    held.push_async_callback(_close, response)
+                    yield UpstreamResponse(
+                        response, url, min_rate_bytes=self._min_rate_bytes, source=source.name
+                    )
+                    return
+                await _close(response)
+                try:
+                    url = urljoin(url, location)
+                except ValueError:
+                    raise UpstreamBlocked(f"{where} redirects to an address that is no URL") from None
+            raise UpstreamInvalid(f"{where} redirects more than {MAX_REDIRECTS} times")
+
+    async def fetch(
+        self,
+        source: UpstreamSource,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int,
+        deadline_seconds: float,
+        lane: Lane = "index",
+    ) -> FetchedBody:
+        """One response read whole within a total deadline, gzip allowed on the wire.
+
+        Raises as `stream` does; `TooLarge` past `max_bytes` of the body as sent; `UpstreamTimeout` at
+        the deadline, however the upstream spends it.
+        """
+        asked = {"accept-encoding": "gzip", **(headers or {})}
+        try:
+            async with (
+                asyncio.timeout(deadline_seconds),
+                self.stream(source, url, headers=asked, lane=lane) as response,
+            ):
+                length = response.content_length
+                if length is not None and length > max_bytes:
+                    raise TooLarge(f"upstream {source.name} announces {length} bytes")
+                pieces: list[bytes] = []
+                received = 0
+                async for piece in response.chunks():
+                    received += len(piece)
+                    if received > max_bytes:
+                        raise TooLarge(f"upstream {source.name} sent more than {max_bytes} bytes")
+                    pieces.append(piece)
+                return FetchedBody(response.status, response.headers, response.url, b"".join(pieces))
+        except TimeoutError:
+            raise UpstreamTimeout(f"upstream {source.name} took longer than {deadline_seconds:g} s") from None
+
+    async def _own_addresses(self, source: UpstreamSource, where: str) -> frozenset[str]:
+        """Where the source's own host was first found. Behind a proxy names are the proxy's matter."""
+        if self._proxies.proxy_for(source.url) is not None:
+            return frozenset()
+        with as_orchard_errors(where):
+            async with asyncio.timeout(self._connect_timeout):
+                return await self._addresses.first_found(source)
+
+    def _pool(self, source: UpstreamSource, policy: EgressPolicy) -> Pool:
+        """The pool for a request: the default one unless the source has something of its own."""
+        own = bool(source.username or source.password or source.limits.max_connections)
+        if own or not policy.only_global:
+            name = f"source-{source.id}-{source.name}"
+        else:
+            name = "default"
+            policy = EgressPolicy()
+        pool = self._pools.get(name)
+        if pool is None:
+            if self._tls is None:
+                raise RuntimeError("HttpClientManager is not open")
+            pool = self._pools[name] = open_pool(
+                name,
+                policy,
+                max_connections=source.limits.max_connections or self._max_connections,
+                keepalive=self._keepalive_connections,
+                tls=self._tls,
+                proxies=self._proxies.addresses,
+            )
+        return pool
+
+
+def _credentials(
+    source: UpstreamSource, policy: EgressPolicy, origin: tuple[str, str, int]
+) -> dict[str, str]:
+    """The Authorization header, for the source's own origin (scheme, host and port) alone."""
+    if origin != policy.own or not (source.username or source.password):
+        return {}
+    pair = f"{source.username}:{source.password}".encode()  # UTF-8: RFC 7617 §2.1
+    return {"authorization": "Basic " + base64.b64encode(pair).decode()}
+
+
+def _without_userinfo(url: str) -> str:
+    """An index may hold user:password@host in its links; what it says is not sent to anyone."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+async def _close(response: httpx.Response) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        await response.aclose()
+
+
+__all__ = ["FetchedBody", "HttpClientManager", "HttpStats", "PoolStats", "UpstreamResponse"]
