@@ -1,1 +1,16 @@
 """The protocols that this Orchard speaks: one explicit tuple. A new protocol is one line here."""
+
+from __future__ import annotations
+
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.pypi.proxy import PyPIProxy
+
+PROTOCOLS: tuple[PackageProxyBase, ...] = (PyPIProxy(),)
+
+
+def protocol_named(name: str) -> PackageProxyBase:
+    """The protocol of this name ("pypi"); raises KeyError for one that is not spoken."""
+    for protocol in PROTOCOLS:
+        if protocol.name == name:
+            return protocol
+    raise KeyError(name)

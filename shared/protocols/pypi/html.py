@@ -1,0 +1,180 @@
+"""Reading an upstream's HTML index (PEP 503 and what later PEPs added) into PEP 691's shape."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from shared.errors import UpstreamInvalid
+from shared.protocols.pypi import names
+from shared.protocols.pypi.links import Dropped, absolute_url
+
+MAX_ANCHORS = 1_000_000
+
+_CHARSET = re.compile(r"charset=\"?([A-Za-z0-9._-]{1,40})", re.ASCII)
+_HASH = re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512)=([0-9A-Fa-f]{32,128})")
+_REPOSITORY_VERSION = re.compile(r"1\.[0-9]{1,4}")
+_TITLE = re.compile(r"\b(links for|simple index|index of)\b", re.IGNORECASE)
+
+
+def read_project(
+    body: bytes, content_type: str, project: str, url: str, dropped: Dropped
+) -> tuple[dict[str, Any], str]:
+    """A project's page in PEP 691's shape, and the repository version that it claims ("" if none).
+
+    The shape is API version 1.0's whatever the page claims: HTML has neither the sizes nor the
+    version list that 1.1 demands of JSON. Raises `UpstreamInvalid` for what is no index.
+    """
+    tree = _parse(body, content_type)
+    page, version, is_index = _head(tree)
+    base = _base(tree, url)
+    files = []
+    for anchor in tree.css("a"):
+        attributes = anchor.attributes
+        href = attributes.get("href")
+        if href is None:
+            continue
+        file = _file(anchor, attributes, href, base, dropped)
+        if file is not None:
+            files.append(file)
+    if not files and not is_index:
+        raise UpstreamInvalid("the upstream's page is HTML but no package index")
+    page["name"] = project
+    page["files"] = files
+    return page, version
+
+
+def read_root(body: bytes, content_type: str, dropped: Dropped) -> tuple[dict[str, Any], str]:
+    """The list of projects in PEP 691's shape, and the repository version that it claims."""
+    tree = _parse(body, content_type)
+    page, version, is_index = _head(tree)
+    projects: dict[str, None] = {}
+    for anchor in tree.css("a"):
+        href = anchor.attributes.get("href")
+        if href is None:
+            continue
+        name = anchor.text(deep=True).strip().rstrip("/")
+        target = unquote(urlsplit_path(href).rstrip("/").rpartition("/")[2])
+        if names.is_project(name) and names.normalise(name) == names.normalise(target):
+            projects[name] = None
+        else:
+            dropped.add("not a link to a project", href)
+    if not projects and not is_index:
+        raise UpstreamInvalid("the upstream's page is HTML but no list of projects")
+    page["projects"] = [{"name": name} for name in projects]
+    return page, version
+
+
+def urlsplit_path(href: str) -> str:
+    """The path of a link, "" when it cannot be taken apart."""
+    try:
+        return urlsplit(href).path
+    except ValueError:
+        return ""
+
+
+def _parse(body: bytes, content_type: str) -> LexborHTMLParser:
+    if body.count(b"<a") + body.count(b"<A") > MAX_ANCHORS:
+        raise UpstreamInvalid(f"the upstream's index has more than {MAX_ANCHORS} links")
+    found = _CHARSET.search(content_type)
+    try:
+        text = body.decode(found[1] if found else "utf-8", "replace")
+    except LookupError:
+        text = body.decode("utf-8", "replace")
+    text = text.removeprefix("\ufeff").replace("\0", "\ufffd")
+    tree = LexborHTMLParser(text)
+    # A sign-in page sent with status 200: whatever links it has, it is no index.
+    if tree.css_first("form, input") is not None:
+        raise UpstreamInvalid("the upstream sent a page with a form (a login page?), not an index")
+    return tree
+
+
+def _head(tree: LexborHTMLParser) -> tuple[dict[str, Any], str, bool]:
+    """The page's meta data in PEP 691's shape, its repository version, whether it looks an index."""
+    meta: dict[str, Any] = {"api-version": "1.0"}
+    page: dict[str, Any] = {"meta": meta}
+    version = ""
+    status: dict[str, str] = {}
+    for node in tree.css("meta"):
+        name, content = node.attributes.get("name"), node.attributes.get("content")
+        if not name or content is None:
+            continue
+        match name:
+            case "pypi:repository-version":
+                version = content.strip()
+                if not _REPOSITORY_VERSION.fullmatch(version):  # PEP 629: never guess at 2.0
+                    raise UpstreamInvalid(f"the upstream's index has API version {ascii(version)[:20]}")
+            case "pypi:project-status":
+                status["status"] = content
+            case "pypi:project-status-reason":
+                status["reason"] = content
+            case "pypi:tracks":
+                meta.setdefault("tracks", []).append(content)
+            case "pypi:alternate-locations":
+                page.setdefault("alternate-locations", []).append(content)
+    if "status" in status:
+        page["project-status"] = status
+    titles = " ".join(node.text(deep=True) for node in tree.css("title, h1")[:4])
+    return page, version, bool(version) or _TITLE.search(titles) is not None
+
+
+def _base(tree: LexborHTMLParser, url: str) -> str:
+    node = tree.css_first("base[href]")
+    href = node.attributes.get("href") if node is not None else None
+    if not href:
+        return url
+    try:
+        base = urljoin(url, href.strip())
+    except ValueError:
+        return url
+    return base if base.startswith(("http://", "https://")) else url
+
+
+def _file(
+    anchor: LexborNode, attributes: dict[str, str | None], href: str, base: str, dropped: Dropped
+) -> dict[str, Any] | None:
+    target, _, fragment = href.partition("#")
+    filename = unquote(urlsplit_path(target).rpartition("/")[2])
+    if not names.is_distribution_file(filename):
+        filename = anchor.text(deep=True).strip()  # PEP 503: "the text ... MUST match" the filename
+    if not names.is_distribution_file(filename):
+        dropped.add("not a package file's name", href)
+        return None
+    url = absolute_url(base, target)
+    if url is None:
+        dropped.add("not an http(s) link", href)
+        return None
+    found = _HASH.match(fragment)
+    file: dict[str, Any] = {
+        "filename": filename,
+        "url": url,
+        "hashes": {found[1]: found[2].lower()} if found else {},
+    }
+    if len(attributes) > 1:
+        _add_attributes(file, attributes)
+    return file
+
+
+def _add_attributes(file: dict[str, Any], attributes: dict[str, str | None]) -> None:
+    """The data attributes as PEP 691's keys; the parser has unescaped their values."""
+    requires_python = attributes.get("data-requires-python")
+    if requires_python:
+        file["requires-python"] = requires_python
+    if "data-yanked" in attributes:
+        file["yanked"] = attributes["data-yanked"] or True  # PEP 592: the value is the reason
+    metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
+    if metadata:
+        algorithm, _, digest = metadata.partition("=")
+        if metadata.strip().lower() == "true":
+            file["core-metadata"] = True
+        elif digest:
+            file["core-metadata"] = {algorithm.strip().lower(): digest.strip()}
+    signature = attributes.get("data-gpg-sig")
+    if signature in ("true", "false"):
+        file["gpg-sig"] = signature == "true"
+    provenance = attributes.get("data-provenance")
+    if provenance:
+        file["provenance"] = provenance

@@ -1,0 +1,58 @@
+"""The links of an upstream's page: resolved, checked, and refused with a reason."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+# What needs no work: an absolute http(s) URL of plain characters, without userinfo or fragment.
+_CLEAN = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+/[!$&'()*+,./:;=?@_~%A-Za-z0-9-]*")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+
+_MAX_URL_CHARACTERS = 8192
+_MAX_DETAILED_DROPS = 1000
+
+
+class Dropped:
+    """Collects the entries that a page loses, with the reason; bounded in memory."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def add(self, reason: str, subject: object) -> None:
+        """Note one dropped entry or value. `subject` is shown shortened and escaped."""
+        if len(self.reasons) < _MAX_DETAILED_DROPS:
+            reason = f"{reason}: {ascii(subject)[:120]}"
+        self.reasons.append(reason)
+
+
+def absolute_url(base: str, href: str) -> str | None:
+    """The absolute http(s) URL of a link, without fragment and userinfo; None if it has none.
+
+    Other schemes (javascript:, data:, file:, ftp:), control characters, backslashes and URLs over
+    8 kB give None. Spaces and non-ASCII characters are escaped, as browsers do. Userinfo is left
+    out: credentials belong to the source, never to a page.
+    """
+    href = href.partition("#")[0]
+    if len(href) > _MAX_URL_CHARACTERS or _FORBIDDEN.search(href):
+        return None
+    if _CLEAN.fullmatch(href):
+        return href
+    try:
+        parts = urlsplit(urljoin(base, href.strip()))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return None
+        host = parts.netloc.rpartition("@")[2]
+        parts.port  # noqa: B018  # raises ValueError for a port that is none
+    except ValueError:
+        return None
+    path = quote(parts.path or "/", safe="!$&'()*+,/:;=@_~%-.")
+    query = quote(parts.query, safe="!$&'()*+,/:;=?@_~%-.")
+    url = urlunsplit((parts.scheme, host, path, query, ""))
+    return url if _CLEAN.fullmatch(url) else None
+
+
+def with_suffix(url: str, suffix: str) -> str:
+    """The URL of a file's companion: the suffix goes onto the path (PEP 658), before any query."""
+    path, question_mark, query = url.partition("?")
+    return f"{path}{suffix}{question_mark}{query}"

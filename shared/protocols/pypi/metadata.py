@@ -1,0 +1,164 @@
+"""What a stored file says of itself: its dependencies, and its core metadata for back-fill."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from packaging.metadata import RawMetadata
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+from shared.models import Extraction
+from shared.protocols.pypi.archive import BadArchive, NoSuchMember, read_zip_member
+from shared.protocols.pypi.requirements import (
+    BadMetadata,
+    check_storable,
+    parse_dependencies,
+    parse_metadata,
+)
+from shared.protocols.pypi.tarball import read_pkg_info
+
+_TARBALLS = (".tar.gz", ".tgz")
+
+
+def is_extractable(filename: str) -> bool:
+    """Wheels and sdists; other shapes (eggs, installers) hold no metadata that could be trusted."""
+    return filename.endswith((".whl", ".zip", *_TARBALLS))
+
+
+def extract(filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+    """Dependencies of a file, and a wheel's METADATA byte for byte.
+
+    `sha256` of the extraction is left empty for the caller. `unknown`: the file does not say
+    (an sdist before metadata 2.2, an egg). `unextractable`: it is broken or lies. The METADATA is
+    given whenever the archive is sound and names this project and version, even if a dependency
+    in it is invalid: clients then read the same as out of the wheel. Raises only what `file` does.
+    """
+    if not is_extractable(filename):
+        return _failed("unknown", "files of this kind declare no dependencies"), None
+    if filename.endswith(".whl"):
+        return _extract_wheel(filename, file, size_bytes)
+    return _extract_sdist(filename, file, size_bytes), None
+
+
+def _extract_wheel(filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+    content: bytes | None = None
+    try:
+        name, version, _, _ = parse_wheel_filename(filename)
+        unchecked = read_zip_member(file, size_bytes, lambda members: _wheel_metadata(members, name))
+        raw = parse_metadata(unchecked)
+        _check_identity(raw, name, version)
+        content = unchecked
+        return _extraction(raw, name, str(version)), content
+    except (BadArchive, BadMetadata) as error:
+        return _failed("unextractable", str(error)), content
+    except (InvalidWheelFilename, InvalidVersion):
+        return _failed("unextractable", "the file's name is not that of a wheel"), None
+
+
+def _extract_sdist(filename: str, file: BinaryIO, size_bytes: int) -> Extraction:
+    try:
+        name, version = _sdist_identity(filename)
+        if filename.endswith(".zip"):
+            content = read_zip_member(file, size_bytes, _zipped_pkg_info)
+        else:
+            _, content = read_pkg_info(file)
+        raw = parse_metadata(content)
+        _check_identity(raw, name, version)
+        why = _may_change(raw)
+        if why:
+            return _failed("unknown", why)
+        return _extraction(raw, name, str(version))
+    except NoSuchMember as error:
+        return _failed("unknown", str(error))
+    except (BadArchive, BadMetadata) as error:
+        return _failed("unextractable", str(error))
+    except (InvalidSdistFilename, InvalidVersion):
+        return _failed("unextractable", "the file's name is not that of an sdist")
+
+
+def _sdist_identity(filename: str) -> tuple[str, Version]:
+    if filename.endswith(".tgz"):
+        filename = filename.removesuffix(".tgz") + ".tar.gz"
+    return parse_sdist_filename(filename)
+
+
+def _wheel_metadata(members: list[str], name: str) -> str:
+    """The one "{project}-{version}.dist-info/METADATA" at the top (wheel specification)."""
+    found = {member for member in members if member.count("/") == 1 and _is_wheel_metadata(member)}
+    if not found:
+        raise BadArchive("the wheel has no METADATA")
+    if len(found) > 1:
+        raise BadArchive("the wheel has several METADATA files")
+    member = found.pop()
+    project = member.partition(".dist-info/")[0].rpartition("-")[0]
+    if canonicalize_name(project) != name:
+        raise BadArchive("the wheel's METADATA is another project's")
+    return member
+
+
+def _is_wheel_metadata(member: str) -> bool:
+    return member.endswith(".dist-info/METADATA")
+
+
+def _zipped_pkg_info(members: list[str]) -> str:
+    found = {m for m in members if m.count("/") == 1 and m.endswith("/PKG-INFO") and m != "/PKG-INFO"}
+    if not found:
+        raise NoSuchMember("the archive has no PKG-INFO")
+    if len(found) > 1:
+        raise BadArchive("the archive has several PKG-INFO files")
+    return found.pop()
+
+
+def _check_identity(raw: RawMetadata, name: str, version: Version) -> None:
+    """The file's name is what clients chose by; metadata that says otherwise is not believed."""
+    stated_name, stated_version = raw.get("name"), raw.get("version")
+    if not stated_name or canonicalize_name(stated_name) != name:
+        raise BadMetadata("the metadata names another project than the file's name")
+    try:
+        same = stated_version is not None and Version(stated_version) == version
+    except InvalidVersion:
+        same = False
+    if not same:
+        raise BadMetadata("the metadata names another version than the file's name")
+
+
+def _may_change(raw: RawMetadata) -> str:
+    """Why an sdist's dependencies cannot be told without building it, "" if they can (PEP 643)."""
+    try:
+        stated = Version(raw.get("metadata_version", "0"))
+    except InvalidVersion:
+        return "the metadata has no valid version"
+    if stated < Version("2.2"):
+        return "metadata before 2.2 does not bind the build"
+    dynamic = {field.lower() for field in raw.get("dynamic", ())}
+    if dynamic & {"requires-dist", "provides-extra", "requires-python"}:
+        return "the dependencies are dynamic"
+    return ""
+
+
+def _extraction(raw: RawMetadata, name: str, version: str) -> Extraction:
+    requires_python = raw.get("requires_python", "").strip()
+    extras = raw.get("provides_extra", [])
+    check_storable(requires_python, *extras)
+    return Extraction(
+        sha256="",
+        state="extracted",
+        name=name,
+        version=version,
+        requires_python=requires_python,
+        dependencies=parse_dependencies(raw.get("requires_dist", [])),
+        extras=tuple(dict.fromkeys(canonicalize_name(extra) for extra in extras)),
+    )
+
+
+def _failed(state: str, reason: str) -> Extraction:
+    if state == "unknown":
+        return Extraction(sha256="", state="unknown", reason=reason)
+    return Extraction(sha256="", state="unextractable", reason=reason)

@@ -1,0 +1,63 @@
+"""Names of projects and files: which are accepted, and their one canonical spelling."""
+
+from __future__ import annotations
+
+import re
+
+MAX_PROJECT_CHARACTERS = 200
+MAX_FILENAME_CHARACTERS = 255
+
+# PEP 508 "Names": ASCII letters, digits, "-", "_", ".", starting and ending with a letter or digit.
+_PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_NORMALISED = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_SEPARATORS = re.compile(r"[-_.]+")
+
+# What an index may list: wheels, sdists, eggs and the installers of former times. The set of
+# characters leaves out all that would need escaping in a URL path, HTML, JSON or a header.
+_ARCHIVE = (
+    r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*"
+    r"\.(?:whl|tar\.gz|zip|tgz|tar\.bz2|tar\.xz|tar\.Z|tbz|tar|egg|exe|msi|rpm|deb|dmg)"
+)
+_DISTRIBUTION_FILE = re.compile(_ARCHIVE)
+_SERVED_FILE = re.compile(_ARCHIVE + r"(?:\.metadata|\.asc)?")
+
+# PEP 440 in its loose spellings; the legacy JSON API takes versions as they were uploaded.
+_VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.!+_~-]*[A-Za-z0-9])?")
+
+
+def normalise(name: str) -> str:
+    """The canonical spelling of a project's name (PEP 503 "Normalized Names")."""
+    return _SEPARATORS.sub("-", name).lower()
+
+
+def is_project(name: str) -> bool:
+    """Whether this can be a project's name, in any spelling (PEP 508), at most 200 characters."""
+    return len(name) <= MAX_PROJECT_CHARACTERS and _PROJECT.fullmatch(name) is not None
+
+
+def is_normalised(name: str) -> bool:
+    """Whether this is a project's name in its canonical spelling."""
+    return len(name) <= MAX_PROJECT_CHARACTERS and _NORMALISED.fullmatch(name) is not None
+
+
+def is_version(version: str) -> bool:
+    """Whether this can stand in the version's place of a legacy JSON address."""
+    return len(version) <= MAX_PROJECT_CHARACTERS and _VERSION.fullmatch(version) is not None
+
+
+def is_distribution_file(filename: str) -> bool:
+    """Whether an index may list a file of this name: a known shape, at most 255 characters."""
+    return len(filename) <= MAX_FILENAME_CHARACTERS and _DISTRIBUTION_FILE.fullmatch(filename) is not None
+
+
+def is_served_file(filename: str) -> bool:
+    """As `is_distribution_file`, and also its core metadata (PEP 658) or signature (PEP 503)."""
+    return len(filename) <= MAX_FILENAME_CHARACTERS + 9 and _SERVED_FILE.fullmatch(filename) is not None
+
+
+def parent_file(filename: str) -> tuple[str, str]:
+    """A served file's distribution and the suffix added to it: ("x.whl", ".metadata")."""
+    for suffix in (".metadata", ".asc"):
+        if filename.endswith(suffix):
+            return filename[: -len(suffix)], suffix
+    return filename, ""

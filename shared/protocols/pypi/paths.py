@@ -1,0 +1,146 @@
+"""The grammar below /pypi: from an undecoded path to the resource it names, or a refusal.
+
+Works on raw bytes, because frameworks decode before they route and then "..%2f" and "%00" reach
+handlers (DESIGN.md §6.7). Everything is refused here, before any key, job or request upstream.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from shared.errors import MalformedRequest, MethodNotAllowed, RouteNotFound, UriTooLong
+from shared.protocols.base import Redirect, Resource
+from shared.protocols.pypi import identities, names, negotiation
+
+MAX_PATH_BYTES = 2048
+
+_PLAIN = re.compile(rb"[A-Za-z0-9._~!+/-]*")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_REFUSED_AFTER_DECODING = re.compile(rb"[^\x21-\x7e]|[/\\;%]")
+
+
+def classify(
+    method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]
+) -> Resource | Redirect:
+    """The resource or redirect that a request names; see `PackageProxyBase.classify`."""
+    if len(raw_path) > MAX_PATH_BYTES:
+        raise UriTooLong(f"the path is longer than {MAX_PATH_BYTES} bytes")
+    if method not in ("GET", "HEAD"):
+        raise MethodNotAllowed(f"{method[:20]} is not possible here")
+    segments = _segments(raw_path)
+    match segments:
+        case ["simple"]:
+            return Redirect("simple/" + negotiation.format_query(query))
+        case ["simple", ""]:
+            return _simple(identities.ROOT, "", query, headers)
+        case ["simple", name] | ["simple", name, ""]:
+            return _project(name, len(segments) == 3, query, headers)
+        case ["files", project, file_id, filename]:
+            return _file(project, file_id, filename)
+        case ["pypi", name, "json"] | ["pypi", name, "json", ""]:
+            return _legacy(name, "", len(segments) - 2)
+        case ["pypi", name, version, "json"] | ["pypi", name, version, "json", ""]:
+            return _legacy(name, version, len(segments) - 2)
+    raise RouteNotFound("nothing is served at this address")
+
+
+def artifact_resource(project: str, file_id: str, filename: str) -> Resource:
+    """The resource of one file. Its URL promises a digest only if the id is one, and only of the
+    distribution itself: metadata and signatures live under their parent's id."""
+    is_parent = names.parent_file(filename)[1] == ""
+    return Resource(
+        protocol="pypi",
+        kind="artifact",
+        identity=f"{project}/{file_id}/{filename}",
+        project=project,
+        file_id=file_id,
+        filename=filename,
+        sha256=file_id if is_parent and identities.is_sha256(file_id) else "",
+        vary="",
+        content_codings=("identity",),
+    )
+
+
+def _segments(raw_path: bytes) -> list[str]:
+    """The path's segments, percent-decoded once; "" last stands for a slash at the end."""
+    if not raw_path.startswith(b"/"):
+        raise MalformedRequest("the path does not start with a slash")
+    raw_segments = raw_path[1:].split(b"/")
+    if b"" in raw_segments[:-1]:
+        raise MalformedRequest("the path has an empty segment")
+    if _PLAIN.fullmatch(raw_path) is None:
+        raw_segments = [_decode(segment) for segment in raw_segments]
+    if b"." in raw_segments or b".." in raw_segments:
+        raise MalformedRequest("the path has a dot segment")
+    return [segment.decode("ascii") for segment in raw_segments]
+
+
+def _decode(segment: bytes) -> bytes:
+    if segment.count(b"%") != len(_ESCAPE.findall(segment)):
+        raise MalformedRequest("the path has a broken percent escape")
+    decoded = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), segment)
+    if _REFUSED_AFTER_DECODING.search(decoded):
+        raise MalformedRequest("the path has a character that no package name or file name has")
+    return decoded
+
+
+def _project(name: str, has_slash: bool, query: bytes, headers: Mapping[bytes, bytes]) -> Resource | Redirect:
+    project = _normalised(name)
+    if has_slash and project == name:
+        return _simple(identities.simple_identity(project), project, query, headers)
+    up = "../" if has_slash else ""
+    return Redirect(f"{up}{project}/{negotiation.format_query(query)}")
+
+
+def _simple(identity: str, project: str, query: bytes, headers: Mapping[bytes, bytes]) -> Resource:
+    representation, content_type = negotiation.negotiate(headers.get(b"accept"), query)
+    return Resource(
+        protocol="pypi",
+        kind="index",
+        identity=identity,
+        project=project,
+        representation=representation,
+        content_type=content_type,
+    )
+
+
+def _legacy(name: str, version: str, depth: int) -> Resource | Redirect:
+    project = _normalised(name)
+    if version and not names.is_version(version):
+        raise MalformedRequest("this cannot be a version")
+    has_slash = depth == (3 if version else 2)
+    if project != name or has_slash:
+        tail = f"{project}/{version}/json" if version else f"{project}/json"
+        return Redirect("../" * depth + tail)
+    return Resource(
+        protocol="pypi",
+        kind="index",
+        identity=identities.json_identity(project, version),
+        project=project,
+        version=version,
+        representation="json",
+        content_type="application/json",
+        per_base_url=True,
+        vary="Accept-Encoding",
+    )
+
+
+def _file(project: str, file_id: str, filename: str) -> Resource:
+    if not names.is_project(project):
+        raise MalformedRequest("this cannot be a project's name")
+    if not names.is_normalised(project):
+        raise RouteNotFound("file addresses hold the normalised project name")
+    if not (identities.is_sha256(file_id) or identities.is_stable_id(file_id)):
+        raise RouteNotFound("this is no file id")
+    if len(filename) > names.MAX_FILENAME_CHARACTERS + 9:
+        raise MalformedRequest("the file name is too long")
+    if not names.is_served_file(filename):
+        raise RouteNotFound("no package file has a name of this shape")
+    return artifact_resource(project, file_id, filename)
+
+
+def _normalised(name: str) -> str:
+    if not names.is_project(name):
+        raise MalformedRequest("this cannot be a project's name")
+    return names.normalise(name)

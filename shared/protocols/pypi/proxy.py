@@ -1,0 +1,84 @@
+"""`PyPIProxy`: the PyPI protocol, bound together for the flows that all protocols share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, BinaryIO, ClassVar
+
+from shared.errors import UpstreamInvalid
+from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
+from shared.protocols.base import (
+    IndexDocument,
+    PackageProxyBase,
+    Redirect,
+    Rendering,
+    Resource,
+    UpstreamRequest,
+)
+from shared.protocols.pypi import (
+    finding,
+    identities,
+    index,
+    legacy,
+    metadata,
+    paths,
+    rendering,
+    upstream,
+)
+from shared.protocols.pypi.document import Document, decode_document
+
+
+class PyPIProxy(PackageProxyBase):
+    """PyPI: PEP 503/691 simple pages, files, core metadata and the legacy JSON API."""
+
+    name: ClassVar[str] = "pypi"
+    system_project: ClassVar[str] = "_pypi"
+    purl_type: ClassVar[str] = "pypi"
+
+    def classify(
+        self, method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]
+    ) -> Resource | Redirect:
+        return paths.classify(method, raw_path, query, headers)
+
+    def index_identity(self, project: str) -> str:
+        return identities.simple_identity(project)
+
+    def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
+        return paths.artifact_resource(project, file_id, filename)
+
+    def project_of(self, identity: str) -> str:
+        return identities.split_identity(identity)[1]
+
+    def upstream_request(self, identity: str, source_url: str) -> UpstreamRequest:
+        return upstream.upstream_request(identity, source_url)
+
+    def read_index(
+        self, identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes
+    ) -> IndexDocument:
+        return index.read_index(identity, source, url=url, content_type=content_type, body=body)
+
+    def decode_document(self, body: bytes) -> Document:
+        return decode_document(body)
+
+    def find_file(self, document: Any, file_id: str, filename: str) -> FileEntry | None:
+        return finding.find_file(document, file_id, filename)
+
+    def rewrite_index(
+        self, identity: str, document: Any, *, sealed: Mapping[tuple[str, str], SealedFile], base_url: str
+    ) -> dict[str, Rendering]:
+        if identity != document.envelope.identity:
+            raise UpstreamInvalid("the stored index document is of another index")
+        if document.kind == "root":
+            return rendering.render_root(document)
+        if document.kind == "json":
+            return legacy.render_legacy(document, sealed, base_url)
+        return rendering.render_project(document, sealed, base_url)
+
+    def is_extractable(self, filename: str) -> bool:
+        return metadata.is_extractable(filename)
+
+    def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+        return metadata.extract(filename, file, size_bytes)
+
+    def metadata_filename(self, filename: str) -> str | None:
+        return f"{filename}.metadata" if filename.endswith(".whl") else None
