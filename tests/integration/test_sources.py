@@ -108,7 +108,12 @@ def test_pinned_project__later_404_there_is_404__zero_requests_elsewhere(
 def test_bound_name__zero_requests_leave_for_another_upstream(
     orchard: Cluster, upstream: Upstream, second: Upstream
 ) -> None:
-    _execute(orchard, "UPDATE upstream_sources SET include = $1 WHERE priority = (SELECT min(priority) FROM upstream_sources)", ["corp-*"])  # fmt: skip
+    _execute(
+        orchard,
+        "UPDATE upstream_sources SET include = $1 "
+        "WHERE priority = (SELECT min(priority) FROM upstream_sources)",
+        ["corp-*"],
+    )
     try:
         _publish(second, "corp-secret-tool", "9.9")
         wait_until(
