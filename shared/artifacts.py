@@ -1,0 +1,307 @@
+"""`ArtifactRepository`: what Orchard holds, in PostgreSQL. Each method is one statement, batches too.
+
+Content is immutable: under a name (`cached_urls`) the first bytes stand for ever, and an extraction
+that ended in `extracted` is final. Every method raises `DatabaseUnavailable` (passing) or
+`InvalidData` (a value that cannot be stored; `BatchWriter` then finds the row at fault).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from shared import artifacts_sql as sql
+from shared.clients.postgres import Database, Row
+from shared.errors import DatabaseUnavailable, InvalidData
+from shared.models import (
+    FORMAT,
+    ArtifactFacts,
+    CachedUrl,
+    Dependency,
+    Extraction,
+    SealedFile,
+    StoredDocument,
+)
+
+_RACES = 5  # a row that is deleted and made again each time we look: give up after this many
+_SEPARATOR = "\x1f"
+
+
+class EventRecord(msgspec.Struct, frozen=True):
+    """Something an operator should know, such as `upstream_mutated`. Equal events are counted."""
+
+    kind: str
+    protocol: str
+    project: str
+    filename: str
+    detail: dict[str, Any]
+
+
+class ArtifactRepository:
+    """Reads and writes of artifacts, their URLs, dependencies, documents, pins and events."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- artifacts --------------------------------------------------------------------------------
+
+    async def get_cached_url_with_artifact(
+        self, protocol: str, project: str, file_id: str, filename: str
+    ) -> ArtifactFacts | None:
+        """All that is needed to serve the file, or None if it was never stored. One joined query."""
+        row = await self._database.fetchrow(sql.LOOKUP, protocol, project, file_id, filename)
+        if row is None:
+            return None
+        return ArtifactFacts(
+            format=FORMAT,
+            sha256=row["sha256"].hex(),
+            size_bytes=row["size_bytes"],
+            content_type=row["content_type"],
+            object_key=row["object_key"],
+            filename=row["filename"],
+            created_at=row["created_at"],
+        )
+
+    async def get_or_create_artifact(self, url: CachedUrl) -> CachedUrl:
+        """The row that stands under the URL's name: this one, or the one that was there first.
+
+        One atomic upsert of package, artifact and URL. If the answer has another `sha256`, the
+        upstream sent other bytes under a known name: the caller raises `upstream_mutated`.
+        """
+        return (await self.batch_create_artifacts([url]))[0]
+
+    async def batch_create_artifacts(self, urls: Sequence[CachedUrl]) -> list[CachedUrl]:
+        """As `get_or_create_artifact` for many, in their order. One statement (more only in a race)."""
+        keys = [(url.protocol, url.project, url.file_id, url.filename) for url in urls]
+        pending: dict[tuple[str, str, str, str], CachedUrl] = {}
+        for key, url in zip(keys, urls, strict=True):
+            pending.setdefault(key, url)  # twice in one batch: the first wins, as in the table
+        standing: dict[tuple[str, str, str, str], CachedUrl] = {}
+        for _ in range(_RACES):
+            if not pending:
+                return [standing[key] for key in keys]
+            batch = sorted(pending.items())
+            for row in await self._database.fetch(sql.STORE, *_url_columns([url for _, url in batch])):
+                key, url = batch[row["at"]]
+                standing[key] = _standing(url, row)
+                del pending[key]
+        raise DatabaseUnavailable("a row was changed by others each time it was read")
+
+    async def seal_metadata(self, url: CachedUrl) -> CachedUrl:
+        """Pins a file's core metadata (role `metadata`, filename `….metadata`) for ever.
+
+        The row that stands: a back-filled document and a later one of the upstream may differ, the
+        first stays advertised (DESIGN.md §3 "Back-fill"). One statement.
+        """
+        if url.role != "metadata":
+            raise InvalidData("only a row of role metadata seals metadata")
+        return await self.get_or_create_artifact(url)
+
+    async def sealed_files(self, protocol: str, project: str) -> list[SealedFile]:
+        """All stored files of a project with the hash of their stored metadata. One query."""
+        rows = await self._database.fetch(sql.SEALED_FILES, protocol, project)
+        return [
+            SealedFile(
+                filename=row["filename"],
+                file_id=row["file_id"],
+                sha256=row["sha256"].hex(),
+                size_bytes=row["size_bytes"],
+                metadata_sha256=row["metadata_sha256"].hex() if row["metadata_sha256"] else "",
+            )
+            for row in rows
+        ]
+
+    # --- dependencies -----------------------------------------------------------------------------
+
+    async def batch_upsert_dependencies(self, extractions: Sequence[Extraction]) -> list[bool]:
+        """Writes states and dependencies of many artifacts in one statement.
+
+        For each extraction whether it was written: False if the artifact was already `extracted`
+        (final) or is not stored at all.
+        """
+        chosen: dict[str, Extraction] = {}
+        for extraction in extractions:
+            known = chosen.get(extraction.sha256)
+            if known is None or known.state != "extracted":
+                chosen[extraction.sha256] = extraction
+        ordered = [chosen[sha256] for sha256 in sorted(chosen)]
+        rows = await self._database.fetch(
+            sql.STORE_EXTRACTIONS, *_extraction_columns(ordered), *_dependency_columns(ordered)
+        )
+        written = {row["sha256"].hex() for row in rows}
+        return [extraction.sha256 in written for extraction in extractions]
+
+    async def get_extraction(self, sha256: str) -> Extraction | None:
+        """What is known of an artifact's dependencies (state `pending`: nothing yet), or None if it is
+        not stored. One query."""
+        rows = await self._database.fetch(sql.EXTRACTION, _digest(sha256))
+        if not rows:
+            return None
+        first = rows[0]
+        return Extraction(
+            sha256=sha256,
+            state=first["extraction_state"],
+            reason=first["extraction_reason"],
+            name=first["artifact_name"],
+            version=first["version"],
+            requires_python=first["requires_python"],
+            extras=tuple(first["artifact_extras"]),
+            dependencies=tuple(_dependency(row) for row in rows if row["position"] is not None),
+        )
+
+    # --- index documents and pins -------------------------------------------------------------------
+
+    async def stored_document(self, protocol: str, identity: str) -> StoredDocument | None:
+        """Where the last good document of an index lies, or None. One query."""
+        row = await self._database.fetchrow(sql.STORED_DOCUMENT, protocol, identity)
+        return None if row is None else StoredDocument(**dict(row))
+
+    async def store_document(self, document: StoredDocument, *, project: str, pin: bool = True) -> bool:
+        """Records a document and, for a project's index (`project` not ""), pins the project to its
+        source. One statement. False, and nothing is written, if a newer generation stands or the
+        project is pinned to another source."""
+        row = await self._database.fetchrow(
+            sql.STORE_DOCUMENT,
+            document.protocol,
+            document.identity,
+            project,
+            document.source_id,
+            document.generation,
+            document.document_key,
+            document.fetched_at,
+            document.upstream_etag,
+            document.upstream_last_modified,
+            pin,
+        )
+        return row is not None
+
+    async def pinned_source(self, protocol: str, project: str) -> int | None:
+        """The id of the only source that may be asked for this project, or None. One query."""
+        row = await self._database.fetchrow(sql.PINNED_SOURCE, protocol, project)
+        return None if row is None else int(row["source_id"])
+
+    async def pin(self, protocol: str, project: str, source_id: int) -> None:
+        """Binds a project to a source, over an earlier pin: an operator's act."""
+        await self._database.execute(sql.PIN, protocol, project, source_id)
+
+    async def unpin(self, protocol: str, project: str) -> bool:
+        """Lets a project be asked at all sources again: an operator's act. False if it was not pinned."""
+        return await self._database.fetchrow(sql.UNPIN, protocol, project) is not None
+
+    # --- events ---------------------------------------------------------------------------------------
+
+    async def record_event(
+        self, kind: str, protocol: str, project: str, filename: str, detail: Mapping[str, Any]
+    ) -> None:
+        """Notes one event; the same one again raises its count. `detail` must hold no secret."""
+        await self.batch_record_events([EventRecord(kind, protocol, project, filename, dict(detail))])
+
+    async def batch_record_events(self, events: Sequence[EventRecord]) -> list[None]:
+        """As `record_event` for many, in one statement; one None for each (for `BatchWriter`)."""
+        await self._database.execute(
+            sql.STORE_EVENTS,
+            [event.kind for event in events],
+            [event.protocol for event in events],
+            [event.project for event in events],
+            [event.filename for event in events],
+            [_json(event.detail) for event in events],
+        )
+        return [None] * len(events)
+
+
+def _digest(sha256: str) -> bytes:
+    try:
+        return bytes.fromhex(sha256)
+    except ValueError:
+        raise InvalidData("a SHA256 is 64 hex digits") from None
+
+
+def _json(detail: Mapping[str, Any]) -> str:
+    try:
+        text = msgspec.json.encode(detail, order="deterministic").decode()
+    except UnicodeEncodeError:
+        raise InvalidData("a text holds a lone surrogate") from None
+    if "\\u0000" in text:
+        raise InvalidData("a text holds a NUL character")
+    return text
+
+
+def _url_columns(urls: Sequence[CachedUrl]) -> list[list[Any]]:
+    return [
+        list(range(len(urls))),
+        [url.protocol for url in urls],
+        [url.project for url in urls],
+        [url.file_id for url in urls],
+        [url.filename for url in urls],
+        [_digest(url.sha256) for url in urls],
+        [url.size_bytes for url in urls],
+        [url.content_type for url in urls],
+        [url.object_key for url in urls],
+        [url.generation for url in urls],
+        [url.source_id for url in urls],
+        [url.upstream_url for url in urls],
+        [url.role for url in urls],
+    ]
+
+
+def _standing(url: CachedUrl, row: Row) -> CachedUrl:
+    return msgspec.structs.replace(
+        url,
+        sha256=row["sha256"].hex(),
+        size_bytes=row["size_bytes"],
+        content_type=row["content_type"],
+        object_key=row["object_key"],
+        generation=row["generation"],
+        source_id=row["source_id"],
+        upstream_url=row["upstream_url"],
+        role=row["role"],
+        created_at=row["created_at"],
+    )
+
+
+def _joined(extras: Sequence[str]) -> str:
+    if any(_SEPARATOR in extra for extra in extras):
+        raise InvalidData("an extra's name holds a control character")
+    return _SEPARATOR.join(extras)
+
+
+def _extraction_columns(extractions: Sequence[Extraction]) -> list[list[Any]]:
+    return [
+        [_digest(extraction.sha256) for extraction in extractions],
+        [extraction.state for extraction in extractions],
+        [extraction.reason for extraction in extractions],
+        [extraction.name for extraction in extractions],
+        [extraction.version for extraction in extractions],
+        [extraction.requires_python for extraction in extractions],
+        [_joined(extraction.extras) for extraction in extractions],
+    ]
+
+
+def _dependency_columns(extractions: Sequence[Extraction]) -> list[list[Any]]:
+    rows = [(_digest(one.sha256), dependency) for one in extractions for dependency in one.dependencies]
+    return [
+        [digest for digest, _ in rows],
+        [dependency.position for _, dependency in rows],
+        [dependency.requirement for _, dependency in rows],
+        [dependency.name for _, dependency in rows],
+        [dependency.specifier for _, dependency in rows],
+        [dependency.marker for _, dependency in rows],
+        [_joined(dependency.extras) for _, dependency in rows],
+        [dependency.optional for _, dependency in rows],
+        [dependency.kind for _, dependency in rows],
+    ]
+
+
+def _dependency(row: Row) -> Dependency:
+    return Dependency(
+        position=row["position"],
+        requirement=row["requirement"],
+        name=row["name"],
+        specifier=row["specifier"],
+        marker=row["marker"],
+        extras=tuple(row["extras"]),
+        optional=row["optional"],
+        kind=row["kind"],
+    )

@@ -1,0 +1,181 @@
+"""The statements of `ArtifactRepository`. Each is one round trip; batches arrive as columns (unnest).
+
+Upserts here follow one pattern (DESIGN.md §6.6): ON CONFLICT DO NOTHING, then read what stands. A
+statement does not see rows that others committed after it began, so in a race the read comes back
+empty: the repository runs the same statement again for those keys, and now finds them. Rows are
+inserted in key order, or concurrent batches would deadlock.
+"""
+
+LOOKUP = """
+SELECT a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename,
+       extract(epoch FROM c.created_at)::float8 AS created_at
+FROM cached_urls c JOIN artifacts a ON a.sha256 = c.sha256
+WHERE c.protocol = $1 AND c.project = $2 AND c.file_id = $3 AND c.filename = $4
+"""
+
+# Columns: position, protocol, project, file_id, filename, sha256, size, content type, object key,
+# generation, source, upstream URL, role. The `true = ALL (…)` conditions order the inserts: package,
+# artifact, URL; every statement takes its locks in that order.
+STORE = """
+WITH input AS (
+    SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+                         $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[],
+                         $12::text[], $13::text[])
+        AS t(at, protocol, project, file_id, filename, sha256, size_bytes, content_type, object_key,
+             generation, source_id, upstream_url, role)
+), standing AS (
+    SELECT i.at, c.* FROM input i JOIN cached_urls c USING (protocol, project, file_id, filename)
+), fresh AS (
+    SELECT i.* FROM input i WHERE NOT EXISTS (SELECT FROM standing s WHERE s.at = i.at)
+), new_owners AS (
+    INSERT INTO projects (name, system)
+    SELECT DISTINCT '_' || f.protocol, true FROM fresh f
+    WHERE NOT EXISTS (SELECT FROM projects p WHERE p.name = '_' || f.protocol)
+    ON CONFLICT DO NOTHING
+), new_packages AS (
+    INSERT INTO packages (protocol, name, owner)
+    SELECT DISTINCT protocol, project, '_' || protocol FROM fresh
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+    RETURNING true AS done
+), new_artifacts AS (
+    INSERT INTO artifacts (sha256, size_bytes, content_type, object_key)
+    SELECT DISTINCT ON (sha256) sha256, size_bytes, content_type, object_key FROM fresh
+    WHERE true = ALL (SELECT done FROM new_packages)
+    ORDER BY sha256
+    ON CONFLICT DO NOTHING
+    RETURNING sha256, size_bytes, content_type, object_key
+), new_urls AS (
+    INSERT INTO cached_urls
+        (protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url)
+    SELECT protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url
+    FROM fresh
+    WHERE true = ALL (SELECT true FROM new_artifacts)
+    ORDER BY protocol, project, file_id, filename
+    ON CONFLICT DO NOTHING
+    RETURNING *
+), result AS (
+    SELECT f.at, n.sha256, n.generation, n.source_id, n.upstream_url, n.role, n.created_at
+    FROM new_urls n JOIN fresh f USING (protocol, project, file_id, filename)
+    UNION ALL
+    SELECT at, sha256, generation, source_id, upstream_url, role, created_at FROM standing
+)
+SELECT r.at, r.sha256, r.generation, r.source_id, r.upstream_url, r.role,
+       extract(epoch FROM r.created_at)::float8 AS created_at,
+       coalesce(o.size_bytes, n.size_bytes, i.size_bytes) AS size_bytes,
+       coalesce(o.content_type, n.content_type, i.content_type) AS content_type,
+       coalesce(o.object_key, n.object_key, i.object_key) AS object_key
+FROM result r
+LEFT JOIN artifacts o USING (sha256)      -- was there before this statement
+LEFT JOIN new_artifacts n USING (sha256)  -- made by it
+JOIN input i ON i.at = r.at               -- made by a racing one: equal hash, equal object
+"""
+
+# Columns of extractions ($1…$7), then of dependencies ($8…$16). `locked` takes the rows in key order
+# and leaves out what is final; whoever comes second sees `extracted` and changes nothing.
+STORE_EXTRACTIONS = """
+WITH input AS (
+    SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+        AS t(sha256, state, reason, name, version, requires_python, extras)
+), wanted AS (
+    SELECT * FROM unnest($8::bytea[], $9::int[], $10::text[], $11::text[], $12::text[], $13::text[],
+                         $14::text[], $15::bool[], $16::text[])
+        AS t(sha256, position, requirement, name, specifier, marker, extras, optional, kind)
+), locked AS (
+    SELECT sha256 FROM artifacts
+    WHERE sha256 = ANY ($1) AND extraction_state <> 'extracted'
+    ORDER BY sha256 FOR NO KEY UPDATE
+), updated AS (
+    UPDATE artifacts a
+    SET extraction_state = i.state, extraction_reason = i.reason, name = i.name, version = i.version,
+        requires_python = i.requires_python, extras = string_to_array(i.extras, E'\\x1f')
+    FROM input i JOIN locked l USING (sha256)
+    WHERE a.sha256 = i.sha256
+    RETURNING a.sha256
+), surplus AS (
+    DELETE FROM artifact_dependencies d USING updated u
+    WHERE d.sha256 = u.sha256
+      AND NOT EXISTS (SELECT FROM wanted w WHERE w.sha256 = d.sha256 AND w.position = d.position)
+), dependencies AS (
+    INSERT INTO artifact_dependencies
+        (sha256, position, requirement, name, specifier, marker, extras, optional, kind)
+    SELECT w.sha256, w.position, w.requirement, w.name, w.specifier, w.marker,
+           string_to_array(w.extras, E'\\x1f'), w.optional, w.kind
+    FROM wanted w JOIN updated u USING (sha256)
+    ORDER BY w.sha256, w.position
+    ON CONFLICT (sha256, position) DO UPDATE SET
+        requirement = excluded.requirement, name = excluded.name, specifier = excluded.specifier,
+        marker = excluded.marker, extras = excluded.extras, optional = excluded.optional,
+        kind = excluded.kind
+)
+SELECT sha256 FROM updated
+"""
+
+EXTRACTION = """
+SELECT a.extraction_state, a.extraction_reason, a.name AS artifact_name, a.version, a.requires_python,
+       a.extras AS artifact_extras, d.position, d.requirement, d.name, d.specifier, d.marker, d.extras,
+       d.optional, d.kind
+FROM artifacts a LEFT JOIN artifact_dependencies d USING (sha256)
+WHERE a.sha256 = $1
+ORDER BY d.position
+"""
+
+SEALED_FILES = """
+SELECT c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256
+FROM cached_urls c
+JOIN artifacts a ON a.sha256 = c.sha256
+LEFT JOIN cached_urls m ON m.protocol = c.protocol AND m.project = c.project AND m.file_id = c.file_id
+     AND m.filename = c.filename || '.metadata' AND m.role = 'metadata'
+WHERE c.protocol = $1 AND c.project = $2 AND c.role = 'file'
+ORDER BY c.filename, c.file_id
+"""
+
+STORED_DOCUMENT = """
+SELECT protocol, identity, source_id, generation, document_key,
+       extract(epoch FROM fetched_at)::float8 AS fetched_at, upstream_etag, upstream_last_modified
+FROM index_documents WHERE protocol = $1 AND identity = $2
+"""
+
+# The pin's no-op update makes it return the row that stands, in a race too; the document is written
+# only if that pin is to its source, and only over an older generation.
+STORE_DOCUMENT = """
+WITH pin AS (
+    INSERT INTO project_pins AS p (protocol, project, source_id)
+    SELECT $1::text, $3::text, $4::bigint
+    WHERE $3 <> '' AND $10::bool AND NOT EXISTS (
+        SELECT FROM index_documents WHERE protocol = $1 AND identity = $2 AND generation > $5)
+    ON CONFLICT (protocol, project) DO UPDATE SET source_id = p.source_id
+    RETURNING source_id
+)
+INSERT INTO index_documents AS d
+    (protocol, identity, project, source_id, generation, document_key, fetched_at, upstream_etag,
+     upstream_last_modified)
+SELECT $1, $2::text, $3, $4, $5::bigint, $6::text, to_timestamp($7::float8), $8::text, $9::text
+WHERE $4 = ALL (SELECT source_id FROM pin)
+ON CONFLICT (protocol, identity) DO UPDATE SET
+    project = excluded.project, source_id = excluded.source_id, generation = excluded.generation,
+    document_key = excluded.document_key, fetched_at = excluded.fetched_at,
+    upstream_etag = excluded.upstream_etag, upstream_last_modified = excluded.upstream_last_modified
+WHERE d.generation <= excluded.generation
+RETURNING true
+"""
+
+PINNED_SOURCE = "SELECT source_id FROM project_pins WHERE protocol = $1 AND project = $2"
+
+PIN = """
+INSERT INTO project_pins (protocol, project, source_id) VALUES ($1, $2, $3)
+ON CONFLICT (protocol, project) DO UPDATE SET source_id = excluded.source_id, pinned_at = now()
+"""
+
+UNPIN = "DELETE FROM project_pins WHERE protocol = $1 AND project = $2 RETURNING true"
+
+STORE_EVENTS = """
+INSERT INTO events AS e (kind, protocol, project, filename, detail, detail_digest, count)
+SELECT kind, protocol, project, filename, detail::jsonb, sha256(convert_to(detail, 'UTF8')), count(*)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    AS t(kind, protocol, project, filename, detail)
+GROUP BY kind, protocol, project, filename, detail
+ORDER BY kind, protocol, project, filename, detail
+ON CONFLICT (kind, protocol, project, filename, detail_digest)
+DO UPDATE SET count = e.count + excluded.count, last_at = now()
+"""

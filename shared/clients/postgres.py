@@ -1,0 +1,305 @@
+"""`Database`: pooled single statements against PostgreSQL that always end in bounded time.
+
+A server that is away or frozen gives `DatabaseUnavailable` within about two seconds, never a hang:
+asyncio's own timeouts do not end a wait on a frozen server (asyncpg first sends a cancel request and
+waits for it), so every command carries asyncpg's `timeout` and a connection that overran it is
+terminated, not returned. Once a probe has found the server gone, calls fail at once until it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+
+from shared.clients.postgres_connection import (
+    CONNECT_TIMEOUT_SECONDS,
+    SERVER_SETTINGS,
+    check_url,
+    connect,
+)
+from shared.clients.postgres_errors import refuse_unstorable, translate, translated
+from shared.clients.postgres_listen import Listener, OnNotify, OnReconnect
+from shared.errors import DatabaseUnavailable, OrchardError
+
+T = TypeVar("T")
+Row: TypeAlias = asyncpg.Record  # subscriptable by column name
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+_SLOW_SECONDS = 1.0  # a statement that takes longer starts a probe of the server
+_PROBE_TIMEOUT_SECONDS = 0.75
+_PROBE_PAUSE_SECONDS = 0.25
+_DEADLINE: ContextVar[float | None] = ContextVar("database_deadline", default=None)
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Within the block no wait for a free connection outlasts `seconds` from now (a request's limit)."""
+    token = _DEADLINE.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(token)
+
+
+async def _keep_session_state(_: Any) -> None:
+    """In place of asyncpg's reset on release (one round trip): our statements leave no state behind."""
+
+
+class Database:
+    """Statements over a pool. The caller opens and closes it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_size: int = 50,
+        min_size: int = 1,
+        acquire_timeout: float = 30.0,
+        pre_ping: bool = False,
+        command_timeout: float = 2.0,
+    ) -> None:
+        """`acquire_timeout` (seconds) bounds the wait for a free connection, see also `deadline`;
+        `command_timeout` (seconds) each statement. Raises `ConfigurationError` for a bad URL."""
+        self._url = check_url(url)
+        self._max_size = max_size
+        self._min_size = min(min_size, max_size)
+        self._acquire_timeout = acquire_timeout
+        self._pre_ping = pre_ping
+        self._command_timeout = command_timeout
+        self._pool: Pool | None = None
+        self._active = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._down = False
+        self._probe: asyncio.Task[None] | None = None
+        self._warm: asyncio.Task[None] | None = None
+        self.statements = 0
+
+    async def open(self) -> None:
+        """Makes the pool. Does not wait for the server: a service is ready without it."""
+        self._pool = await self._new_pool()
+        self._warm = asyncio.create_task(self._connect_first())
+
+    async def _new_pool(self) -> Pool:
+        milliseconds = str(int(self._command_timeout * 1000))
+        pool = asyncpg.create_pool(
+            self._url,
+            min_size=0,  # asyncpg would connect at once and fail the start
+            max_size=self._max_size,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=self._command_timeout,
+            reset=_keep_session_state,
+            # The server gives up as well: a terminated client does not stop a waiting statement.
+            server_settings=SERVER_SETTINGS | {"statement_timeout": milliseconds},
+        )
+        with translated():
+            return await pool
+
+    async def aclose(self) -> None:
+        """Ends waiting calls and closes all connections; bounded even if the server is frozen."""
+        for task in (self._warm, self._probe):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        self._fail_waiting("the database client is closing")
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(2.0):
+                await pool.close()
+        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            pool.terminate()
+
+    # --- statements -----------------------------------------------------------------------------
+
+    async def fetch(self, query: str, *args: Any) -> list[Row]:
+        """All rows. Raises `DatabaseUnavailable` (passing) or `InvalidData` (the values' fault)."""
+        return await self._run(args, lambda connection: connection.fetch(query, *args))
+
+    async def fetchrow(self, query: str, *args: Any) -> Row | None:
+        """The first row or None. Raises as `fetch`."""
+        return await self._run(args, lambda connection: connection.fetchrow(query, *args))
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """The command tag ("DELETE 1"). Raises as `fetch`."""
+        return await self._run(args, lambda connection: connection.execute(query, *args))
+
+    async def ping(self) -> float:
+        """Seconds that a `SELECT 1` took. Raises `DatabaseUnavailable`. Not counted as a statement."""
+        started = time.perf_counter()
+        await self._with_connection(lambda connection: connection.execute("SELECT 1"))
+        return time.perf_counter() - started
+
+    async def listen(
+        self, channels: Sequence[str], on_notify: OnNotify, on_reconnect: OnReconnect
+    ) -> Listener:
+        """Subscribes on a connection of its own, at once or as soon as the server is there.
+
+        `on_notify(channel, payload)`; `on_reconnect()` after every (re)connection, the first too:
+        what was notified meanwhile is lost, so read anew. The caller closes the listener.
+        """
+        listener = Listener(self._url, channels, on_notify, on_reconnect)
+        listener.start()
+        return listener
+
+    # --- figures for health ---------------------------------------------------------------------
+
+    @property
+    def active(self) -> int:
+        """Connections in use now."""
+        return self._active
+
+    @property
+    def max(self) -> int:
+        """The most connections the pool may hold."""
+        return self._max_size
+
+    @property
+    def available(self) -> bool:
+        """False while a probe finds no server."""
+        return not self._down
+
+    # --- one statement ----------------------------------------------------------------------------
+
+    async def _run(self, args: Sequence[Any], call: Callable[[PooledConnection], Awaitable[T]]) -> T:
+        refuse_unstorable(args)
+        self.statements += 1
+        return await self._with_connection(call)
+
+    async def _with_connection(self, call: Callable[[PooledConnection], Awaitable[T]]) -> T:
+        if self._down:
+            raise DatabaseUnavailable("PostgreSQL does not answer")
+        await self._take_slot()
+        try:
+            pool = self._pool
+            if pool is None:
+                raise DatabaseUnavailable("the database client is not open")
+            connection = await self._acquire(pool)
+            slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._start_probe)
+            try:
+                return await call(connection)
+            except asyncio.CancelledError:
+                connection.terminate()  # asyncpg would wait for a cancel request, perhaps for ever
+                raise
+            except Exception as error:
+                ours = self._failed(connection, error)
+                if ours is None:
+                    raise
+                raise ours from error
+            finally:
+                slow.cancel()
+                await pool.release(connection)
+        finally:
+            self._free_slot()
+
+    async def _acquire(self, pool: Pool) -> PooledConnection:
+        try:
+            connection = await pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+            if not self._pre_ping:
+                return connection
+            try:
+                await connection.execute("SELECT 1", timeout=CONNECT_TIMEOUT_SECONDS / 3)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                connection.terminate()  # it went stale while idle: one new connection instead
+                await pool.release(connection)
+                connection = await pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+            return connection
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            self._start_probe()
+            raise translate(error) or error from error
+
+    def _failed(self, connection: PooledConnection, error: Exception) -> OrchardError | None:
+        """What to raise for a failed statement; a connection in doubt is terminated, never reused."""
+        ours = translate(error)
+        if isinstance(ours, DatabaseUnavailable) and not isinstance(error, asyncpg.PostgresError):
+            connection.terminate()
+            self._start_probe()
+        return ours
+
+    # --- slots: a wait that a lost server can end -----------------------------------------------------
+
+    async def _take_slot(self) -> None:
+        if self._active < self._max_size and not self._waiting:
+            self._active += 1
+            return
+        limit = self._acquire_timeout
+        until = _DEADLINE.get()
+        if until is not None:
+            limit = min(limit, max(0.0, until - time.monotonic()))
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(limit):
+                await turn  # the slot is handed over, `_active` stays as it is
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._free_slot()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise DatabaseUnavailable(
+                    "no free PostgreSQL connection in time (ORCHARD_DATABASE_POOL_SIZE, _MAX_OVERFLOW)"
+                ) from None
+            raise
+
+    def _free_slot(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._active -= 1
+
+    def _fail_waiting(self, why: str) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(DatabaseUnavailable(why))
+
+    # --- finding out whether the server is there --------------------------------------------------------
+
+    async def _connect_first(self) -> None:
+        async def one() -> None:
+            with contextlib.suppress(Exception):  # calls report it themselves
+                await self.ping()
+
+        await asyncio.gather(*(one() for _ in range(self._min_size)))
+
+    def _start_probe(self) -> None:
+        if self._pool is not None and (self._probe is None or self._probe.done()):
+            self._probe = asyncio.create_task(self._probe_until_back())
+
+    async def _probe_until_back(self) -> None:
+        silent = 0
+        while True:
+            try:
+                connection = await connect(self._url, timeout=_PROBE_TIMEOUT_SECONDS)
+            except OrchardError as error:
+                if isinstance(error.__cause__, asyncpg.TooManyConnectionsError):
+                    return  # it answers; it is only busy
+                # Refused: gone. Silent: once may be a busy machine, twice is a frozen server.
+                silent += 1 if isinstance(error.__cause__, TimeoutError) else 2
+                if silent >= 2 and not self._down:
+                    await self._mark_down()
+            else:
+                connection.terminate()
+                self._down = False
+                return
+            await asyncio.sleep(_PROBE_PAUSE_SECONDS)
+
+    async def _mark_down(self) -> None:
+        self._down = True
+        self._fail_waiting("PostgreSQL does not answer")
+        if self._pool is not None:
+            # Connections that may be half open are not tried one by one later: all are made anew.
+            self._pool.terminate()
+            self._pool = await self._new_pool()

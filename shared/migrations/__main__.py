@@ -1,0 +1,65 @@
+"""`python -m shared.migrations`: brings the database that ORCHARD_DATABASE_URL names up to date."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from shared.errors import ConfigurationError, DatabaseUnavailable, OrchardError
+from shared.migrations.files import read_migrations
+from shared.migrations.runner import DriftError, MigrationFailed, migrate
+from shared.settings import load_settings
+
+OK, FAILED, BAD_USAGE, DRIFT, NO_SERVER = 0, 1, 2, 3, 4
+
+_EPILOG = """\
+exit codes: 0 up to date; 1 a migration failed (rolled back); 2 bad setting or usage;
+3 drift: an applied file was changed or skipped; 4 PostgreSQL did not answer in time.
+Safe to run at any time and from several places at once: runners wait for one another."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; one line per step on standard output, one per fault on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.migrations",
+        description="Apply pending migrations to the database in ORCHARD_DATABASE_URL.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--wait", type=float, default=15.0, metavar="SECONDS", help="for the server to come up (15)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        url = load_settings(os.environ).database_url
+        if not url:
+            raise ConfigurationError("ORCHARD_DATABASE_URL: not set; nothing to migrate")
+        count = asyncio.run(migrate(url, read_migrations(), wait_seconds=options.wait, say=_say))
+    except ConfigurationError as error:
+        return _fault(error.message, BAD_USAGE)
+    except DatabaseUnavailable as error:
+        return _fault(f"ORCHARD_DATABASE_URL: {error.message}", NO_SERVER)
+    except DriftError as error:
+        return _fault(f"drift: {error}", DRIFT)
+    except (MigrationFailed, OrchardError, ValueError) as error:
+        return _fault(str(error), FAILED)
+    _say("the database is up to date" if not count else f"done: {count} applied")
+    return OK
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"migrations: {line}\n")
+    sys.stdout.flush()
+
+
+def _fault(message: str, code: int) -> int:
+    for line in message.splitlines():
+        sys.stderr.write(f"migrations: {line}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

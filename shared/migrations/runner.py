@@ -1,0 +1,109 @@
+"""Applies migrations: one runner at a time, each file in its own transaction, drift refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from shared.clients.postgres_connection import Session, session
+from shared.errors import DatabaseUnavailable, OrchardError
+from shared.migrations.files import Migration
+
+LOCK_KEY = 0x0_0C4A_4D19  # any constant that no other program uses; one per database
+Say = Callable[[str], None]
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+class DriftError(Exception):
+    """The database was made by other files than these: nothing was changed."""
+
+
+class MigrationFailed(Exception):
+    """A file's SQL failed; its transaction was rolled back, the files before it stand."""
+
+
+async def migrate(url: str, migrations: Sequence[Migration], *, wait_seconds: float, say: Say) -> int:
+    """How many files were applied now. `say` gets one line per step.
+
+    Waits up to `wait_seconds` for the server to come up, and as long as it takes for another
+    runner (advisory lock). Raises `DatabaseUnavailable`, `ConfigurationError`, `DriftError`,
+    `MigrationFailed`.
+    """
+    await _wait_for_server(url, wait_seconds, say)
+    async with session(url) as database:
+        await _lock(database, say)
+        await database.script(_TABLE)
+        applied = await _applied(database)
+        pending = pending_migrations(migrations, applied)
+        newest = max(applied, default=0)
+        if newest > len(migrations):
+            say(f"the database is newer ({newest:04d}) than these files ({len(migrations):04d})")
+        for migration in pending:
+            await _apply(database, migration, say)
+        return len(pending)
+
+
+def pending_migrations(migrations: Sequence[Migration], applied: dict[int, str]) -> list[Migration]:
+    """Those not applied yet. `applied` maps version to checksum. Raises `DriftError`."""
+    for migration in migrations:
+        known = applied.get(migration.version)
+        if known is not None and known != migration.checksum:
+            raise DriftError(f"{migration.name} was applied with other contents: add a new file instead")
+    pending = [migration for migration in migrations if migration.version not in applied]
+    if pending and applied and pending[0].version < max(applied):
+        raise DriftError(f"{pending[0].name} was never applied, but a later one was")
+    return pending
+
+
+async def _wait_for_server(url: str, wait_seconds: float, say: Say) -> None:
+    until = time.monotonic() + wait_seconds
+    told = False
+    while True:
+        try:
+            async with session(url) as database:
+                await database.fetch("SELECT 1")
+                return
+        except DatabaseUnavailable:
+            if time.monotonic() >= until:
+                raise
+            if not told:
+                say(f"waiting up to {wait_seconds:g} s for PostgreSQL")
+                told = True
+            await asyncio.sleep(0.2)
+
+
+async def _lock(database: Session, say: Say) -> None:
+    """Held until the connection closes, so a killed runner leaves no lock behind."""
+    if not (await database.fetch("SELECT pg_try_advisory_lock($1)", LOCK_KEY))[0][0]:
+        say("waiting for another migration run")
+        await database.fetch("SELECT pg_advisory_lock($1)", LOCK_KEY)
+
+
+async def _applied(database: Session) -> dict[int, str]:
+    rows = await database.fetch("SELECT version, checksum FROM schema_migrations ORDER BY version")
+    return {row["version"]: row["checksum"] for row in rows}
+
+
+async def _apply(database: Session, migration: Migration, say: Say) -> None:
+    started = time.perf_counter()
+    try:
+        async with database.transaction():
+            await database.script(migration.sql)
+            await database.fetch(
+                "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+                migration.version,
+                migration.name,
+                migration.checksum,
+            )
+    except OrchardError as error:
+        raise MigrationFailed(f"{migration.name}: {error.__cause__ or error}") from error
+    say(f"applied {migration.name} in {(time.perf_counter() - started) * 1000:.0f} ms")

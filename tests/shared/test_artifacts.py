@@ -1,0 +1,420 @@
+"""The repository on a real PostgreSQL: one statement each, the first writer wins, races included."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from shared.artifacts import ArtifactRepository, EventRecord
+from shared.clients.postgres import Database
+from shared.errors import InvalidData
+from shared.models import CachedUrl, Dependency, Extraction, SealedFile, StoredDocument
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, max_size=16)
+    await database.open()
+    yield database
+    await database.aclose()
+
+
+@pytest.fixture
+def repository(database: Database) -> ArtifactRepository:
+    return ArtifactRepository(database)
+
+
+def url(number: int = 0, *, content: str = "", project: str = "demo", **changes: object) -> CachedUrl:
+    sha256 = hashlib.sha256((content or f"content {number}").encode()).hexdigest()
+    made = CachedUrl(
+        protocol="pypi",
+        project=project,
+        file_id=f"{number:064x}",
+        filename=f"{project}-{number}-py3-none-any.whl",
+        sha256=sha256,
+        size_bytes=1000 + number,
+        content_type="application/octet-stream",
+        object_key=f"artifacts/{sha256}",
+        generation=10,
+        source_id=1,
+        upstream_url=f"https://files.example.com/{number}.whl",
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def extraction(stored: CachedUrl, count: int, **changes: object) -> Extraction:
+    made = Extraction(
+        sha256=stored.sha256,
+        state="extracted",
+        name="demo",
+        version="1.0",
+        requires_python=">=3.9",
+        extras=("socks", "dev"),
+        dependencies=tuple(
+            Dependency(
+                position=position,
+                requirement=f"dep-{position}[x,y]>=1; extra == 'dev'",
+                name=f"dep-{position}",
+                specifier=">=1",
+                marker='extra == "dev"',
+                extras=("x", "y"),
+                optional=True,
+            )
+            for position in range(count)
+        ),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+async def lookup(repository: ArtifactRepository, one: CachedUrl) -> object:
+    return await repository.get_cached_url_with_artifact(one.protocol, one.project, one.file_id, one.filename)
+
+
+# --- artifacts ------------------------------------------------------------------------------------
+
+
+async def test_store__new_artifact__one_statement_and_all_rows(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    before = database.statements
+    stood = await repository.get_or_create_artifact(url())
+    assert database.statements - before == 1
+    assert msgspec.structs.replace(stood, created_at=0.0) == url()
+    assert stood.created_at > 0
+    row = await database.fetchrow("SELECT owner FROM packages WHERE protocol = 'pypi' AND name = 'demo'")
+    assert row is not None and row["owner"] == "_pypi"
+
+
+async def test_lookup__stored_and_unknown__one_statement_each(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    stored = await repository.get_or_create_artifact(url())
+    before = database.statements
+    facts = await repository.get_cached_url_with_artifact("pypi", "demo", stored.file_id, stored.filename)
+    assert database.statements - before == 1
+    assert facts is not None
+    assert (facts.sha256, facts.size_bytes, facts.object_key) == (
+        stored.sha256,
+        stored.size_bytes,
+        stored.object_key,
+    )
+    assert facts.created_at == stored.created_at
+    assert await lookup(repository, url(7)) is None
+
+
+async def test_store__other_bytes_under_a_known_name__first_row_stands(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    first = await repository.get_or_create_artifact(url())
+    other = url(content="other bytes", generation=99)
+    assert await repository.get_or_create_artifact(other) == first
+    rows = await database.fetch("SELECT 1 FROM artifacts")
+    assert len(rows) == 1  # the refused bytes left no artifact row
+
+
+async def test_store__same_bytes_under_two_names__one_artifact(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    await repository.batch_create_artifacts([url(1, content="same"), url(2, content="same")])
+    assert len(await database.fetch("SELECT 1 FROM artifacts")) == 1
+    assert len(await database.fetch("SELECT 1 FROM cached_urls")) == 2
+
+
+async def test_store__key_twice_in_one_batch__first_wins_and_both_learn_it(
+    repository: ArtifactRepository,
+) -> None:
+    first, second = await repository.batch_create_artifacts([url(content="a"), url(content="b")])
+    assert first.sha256 == second.sha256 == url(content="a").sha256
+
+
+async def test_store__many_racing_for_one_name__all_see_the_same_row(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    for number in range(20):
+        stood = await asyncio.gather(
+            *(
+                repository.get_or_create_artifact(url(number, content=f"{number} by {writer}"))
+                for writer in range(16)
+            )
+        )
+        assert len({one.sha256 for one in stood}) == 1
+
+
+async def test_store__racing_equal_batches__all_rows_returned_complete(
+    repository: ArtifactRepository,
+) -> None:
+    for round_ in range(5):
+        batch = [url(number, project=f"p{round_}") for number in range(50)]
+        results = await asyncio.gather(*(repository.batch_create_artifacts(batch) for _ in range(8)))
+        for result in results:
+            assert [one.sha256 for one in result] == [one.sha256 for one in batch]
+            assert [one.size_bytes for one in result] == [one.size_bytes for one in batch]
+
+
+async def test_store__reversed_batches_of_many_projects__no_deadlock(
+    repository: ArtifactRepository,
+) -> None:
+    for round_ in range(10):
+        batch = [url(number, project=f"p{round_}-{number % 7}") for number in range(60)]
+        batches = [batch, batch[::-1], batch[20:] + batch[:20], batch[::-1][30:] + batch[::-1][:30]]
+        await asyncio.gather(*(repository.batch_create_artifacts(one) for one in batches * 2))
+
+
+async def test_store__100_artifacts__one_statement(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    before = database.statements
+    await repository.batch_create_artifacts([url(number) for number in range(100)])
+    assert database.statements - before == 1
+
+
+async def test_store__first_package_of_a_new_protocol__gets_its_system_project(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    await repository.get_or_create_artifact(url(protocol="toy"))
+    rows = await database.fetch("SELECT name, system FROM projects")
+    assert [(row["name"], row["system"]) for row in rows] == [("_toy", True)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"filename": "a\x00b"},
+        {"filename": "a\ud800b"},
+        {"upstream_url": "https://example.com/\udfff"},
+        {"project": "x" * 513},
+        {"filename": "x" * 1025},
+        {"sha256": "no hex"},
+        {"sha256": "abcd"},
+        {"size_bytes": 2**70},
+    ],
+)
+async def test_store__value_that_cannot_be_stored__invalid_data(
+    repository: ArtifactRepository, changes: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidData):
+        await repository.get_or_create_artifact(url(**changes))  # type: ignore[arg-type]
+    await repository.get_or_create_artifact(url())  # the connection is still good
+
+
+# --- metadata and sealed files ----------------------------------------------------------------------
+
+
+def metadata_of(file: CachedUrl, content: str) -> CachedUrl:
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    return msgspec.structs.replace(
+        file,
+        filename=file.filename + ".metadata",
+        sha256=sha256,
+        size_bytes=len(content),
+        object_key=f"artifacts/{sha256}",
+        role="metadata",
+    )
+
+
+async def test_seal_metadata__second_with_another_hash__first_stays_pinned(
+    repository: ArtifactRepository,
+) -> None:
+    await repository.get_or_create_artifact(url())
+    first = await repository.seal_metadata(metadata_of(url(), "first"))
+    second = await repository.seal_metadata(metadata_of(url(), "second"))
+    assert second.sha256 == first.sha256
+
+
+async def test_sealed_files__with_and_without_metadata__one_query(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    await repository.batch_create_artifacts([url(1), url(2), url(3, project="other")])
+    sealed = await repository.seal_metadata(metadata_of(url(2), "metadata"))
+    before = database.statements
+    files = await repository.sealed_files("pypi", "demo")
+    assert database.statements - before == 1
+    assert files == [
+        SealedFile(url(1).filename, url(1).file_id, url(1).sha256, 1001),
+        SealedFile(url(2).filename, url(2).file_id, url(2).sha256, 1002, sealed.sha256),
+    ]
+
+
+# --- dependencies -----------------------------------------------------------------------------------
+
+
+async def test_dependencies__fifty__one_statement_and_read_back_equal(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    stored = await repository.get_or_create_artifact(url())
+    before = database.statements
+    assert await repository.batch_upsert_dependencies([extraction(stored, 50)]) == [True]
+    assert database.statements - before == 1
+    assert await repository.get_extraction(stored.sha256) == extraction(stored, 50)
+
+
+async def test_dependencies__none_yet__pending(repository: ArtifactRepository) -> None:
+    stored = await repository.get_or_create_artifact(url())
+    assert await repository.get_extraction(stored.sha256) == Extraction(stored.sha256, "pending")
+    assert await repository.get_extraction("0" * 64) is None
+
+
+async def test_dependencies__already_extracted__final(repository: ArtifactRepository) -> None:
+    stored = await repository.get_or_create_artifact(url())
+    await repository.batch_upsert_dependencies([extraction(stored, 2)])
+    late = extraction(stored, 0, state="unextractable", reason="late")
+    assert await repository.batch_upsert_dependencies([late]) == [False]
+    assert await repository.get_extraction(stored.sha256) == extraction(stored, 2)
+
+
+async def test_dependencies__unknown_then_extracted__replaced(repository: ArtifactRepository) -> None:
+    stored = await repository.get_or_create_artifact(url())
+    unknown = extraction(stored, 5, state="unknown", reason="old sdist")
+    assert await repository.batch_upsert_dependencies([unknown]) == [True]
+    assert await repository.batch_upsert_dependencies([extraction(stored, 2)]) == [True]
+    assert await repository.get_extraction(stored.sha256) == extraction(stored, 2)
+
+
+async def test_dependencies__of_an_artifact_not_stored__not_written(
+    repository: ArtifactRepository,
+) -> None:
+    assert await repository.batch_upsert_dependencies([extraction(url(), 2)]) == [False]
+
+
+async def test_dependencies__same_artifact_twice_in_a_batch__extracted_preferred(
+    repository: ArtifactRepository,
+) -> None:
+    stored = await repository.get_or_create_artifact(url())
+    twice = [extraction(stored, 1), extraction(stored, 0, state="unknown")]
+    assert await repository.batch_upsert_dependencies(twice) == [True, True]
+    assert await repository.get_extraction(stored.sha256) == extraction(stored, 1)
+
+
+async def test_dependencies__reversed_batches_at_once__no_deadlock(
+    repository: ArtifactRepository,
+) -> None:
+    stored = await repository.batch_create_artifacts([url(number) for number in range(40)])
+    for state in ("unknown", "unextractable", "unknown", "extracted"):
+        batch = [extraction(one, 3, state=state) for one in stored]
+        await asyncio.gather(*(repository.batch_upsert_dependencies(one) for one in [batch, batch[::-1]] * 4))
+    assert await repository.get_extraction(stored[0].sha256) == extraction(stored[0], 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"name": "a\x00"}, {"requirement": "\ud800"}, {"name": "x" * 513}, {"extras": ("a\x1fb",)}],
+)
+async def test_dependencies__bad_row__invalid_data_and_state_unchanged(
+    repository: ArtifactRepository, changes: dict[str, object]
+) -> None:
+    stored = await repository.get_or_create_artifact(url())
+    good = extraction(stored, 1).dependencies[0]
+    bad = msgspec.structs.replace(good, position=1, **changes)
+    with pytest.raises(InvalidData):
+        await repository.batch_upsert_dependencies([extraction(stored, 0, dependencies=(good, bad))])
+    assert await repository.get_extraction(stored.sha256) == Extraction(stored.sha256, "pending")
+
+
+# --- documents and pins -------------------------------------------------------------------------------
+
+
+def document(generation: int, source_id: int = 1, identity: str = "simple/demo") -> StoredDocument:
+    return StoredDocument(
+        protocol="pypi",
+        identity=identity,
+        source_id=source_id,
+        generation=generation,
+        document_key=f"documents/{generation}",
+        fetched_at=1_700_000_000.25,
+        upstream_etag='"e"',
+        upstream_last_modified="Tue, 14 Nov 2023 22:13:20 GMT",
+    )
+
+
+async def test_document__stored__read_back_and_pinned_in_one_statement(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    before = database.statements
+    assert await repository.store_document(document(5), project="demo")
+    assert database.statements - before == 1
+    assert await repository.stored_document("pypi", "simple/demo") == document(5)
+    assert await repository.stored_document("pypi", "simple/other") is None
+    assert await repository.pinned_source("pypi", "demo") == 1
+
+
+async def test_document__older_generation__refused(repository: ArtifactRepository) -> None:
+    assert await repository.store_document(document(5), project="demo")
+    assert not await repository.store_document(document(4), project="demo")
+    assert await repository.store_document(document(5), project="demo")  # a retry of the same claim
+    assert await repository.store_document(document(6), project="demo")
+    assert await repository.stored_document("pypi", "simple/demo") == document(6)
+
+
+async def test_document__project_pinned_elsewhere__refused_until_unpinned(
+    repository: ArtifactRepository,
+) -> None:
+    assert await repository.store_document(document(1, source_id=1), project="demo")
+    assert not await repository.store_document(document(2, source_id=2), project="demo")
+    assert not await repository.store_document(document(2, 2, "json/demo"), project="demo")
+    assert await repository.stored_document("pypi", "json/demo") is None
+    assert await repository.unpin("pypi", "demo")
+    assert not await repository.unpin("pypi", "demo")
+    assert await repository.store_document(document(2, source_id=2), project="demo")
+    assert await repository.pinned_source("pypi", "demo") == 2
+
+
+async def test_document__two_sources_racing__one_pin_and_one_winner(
+    repository: ArtifactRepository,
+) -> None:
+    stored = await asyncio.gather(
+        *(
+            repository.store_document(document(1, source, f"kind{source}/demo"), project="demo")
+            for source in range(1, 9)
+        )
+    )
+    assert stored.count(True) == 1
+    assert await repository.pinned_source("pypi", "demo") == stored.index(True) + 1
+
+
+async def test_document__list_of_all_projects__pins_nothing(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    assert await repository.store_document(document(1, identity="simple/"), project="")
+    assert await database.fetch("SELECT 1 FROM project_pins") == []
+
+
+async def test_document__late_writer_after_unpin__does_not_pin_again(
+    repository: ArtifactRepository,
+) -> None:
+    assert await repository.store_document(document(5), project="demo")
+    await repository.unpin("pypi", "demo")
+    assert not await repository.store_document(document(4), project="demo")
+    assert await repository.pinned_source("pypi", "demo") is None
+
+
+async def test_pin__by_an_operator__replaces_the_earlier(repository: ArtifactRepository) -> None:
+    await repository.pin("pypi", "demo", 1)
+    await repository.pin("pypi", "demo", 2)
+    assert await repository.pinned_source("pypi", "demo") == 2
+
+
+# --- events ---------------------------------------------------------------------------------------------
+
+
+async def test_events__the_same_again__counted(database: Database, repository: ArtifactRepository) -> None:
+    detail = {"was": "aa", "now": "bb"}
+    await repository.record_event("upstream_mutated", "pypi", "demo", "demo.whl", detail)
+    again = EventRecord("upstream_mutated", "pypi", "demo", "demo.whl", dict(reversed(detail.items())))
+    other = EventRecord("upstream_mutated", "pypi", "demo", "demo.whl", {"was": "aa", "now": "cc"})
+    before = database.statements
+    await repository.batch_record_events([again, again, other])
+    assert database.statements - before == 1
+    rows = await database.fetch("SELECT count FROM events ORDER BY count")
+    assert [row["count"] for row in rows] == [1, 3]
+
+
+@pytest.mark.parametrize("value", ["a\x00", "a\ud800"])
+async def test_events__value_that_cannot_be_stored__invalid_data(
+    repository: ArtifactRepository, value: str
+) -> None:
+    with pytest.raises(InvalidData):
+        await repository.record_event("kind", "pypi", "demo", "f", {"value": value})
