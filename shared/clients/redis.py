@@ -66,7 +66,7 @@ class RedisClient:
             "lib_version": None,
         }
         self.raw = self.duplicate(socket_timeout=DEADLINE_SECONDS, max_connections=max_connections)
-        self._batcher = MGetBatcher(self.new_connection, deadline_seconds=DEADLINE_SECONDS)
+        self.batcher = MGetBatcher(self.new_connection, deadline_seconds=DEADLINE_SECONDS)
         self._probe: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -136,7 +136,7 @@ class RedisClient:
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
-        await self._batcher.aclose()
+        await self.batcher.aclose()
         with contextlib.suppress(RedisError, OSError):
             await self.raw.aclose(close_connection_pool=True)
 
@@ -165,7 +165,7 @@ class RedisClient:
         Raises the role's error: at once when refused or the circuit is open, else within 0.5 s.
         """
         with self.guard():
-            return await self._batcher.get_many(keys)
+            return await self.batcher.get_many(keys)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
