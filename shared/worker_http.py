@@ -59,6 +59,11 @@ class WorkerHttp:
         )
 
     @property
+    def port(self) -> int:
+        """The port it listens on; 0 before it is opened."""
+        return self._bound_port
+
+    @property
     def address(self) -> str:
         """host:port for other processes. Known once opened."""
         if self._advertise:

@@ -57,13 +57,14 @@ class Missing(msgspec.Struct, frozen=True, tag="missing"):
 FromChild = Ready | RangeWanted | Done | Missing
 
 encode = msgspec.msgpack.Encoder().encode
-_from_child = msgspec.msgpack.Decoder[FromChild](FromChild)
+_from_child = msgspec.msgpack.Decoder(FromChild)
 _task = msgspec.msgpack.Decoder(Task)
 
 
 def decode_from_child(body: bytes) -> FromChild:
     """What a child said. Raises `msgspec.MsgspecError` for anything else."""
-    return _from_child.decode(body)
+    message: FromChild = _from_child.decode(body)
+    return message
 
 
 def decode_task(body: bytes) -> Task:

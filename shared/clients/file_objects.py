@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -65,7 +65,9 @@ class FileObjectStore:
             return found
         return await self._run(key, _read, path, start, length)
 
-    async def open_stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def open_stream(
+        self, key: str, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """See `ObjectStore`. The file is closed when the iteration ends, fails or is given up."""
         # A file object, not a descriptor: if this wait is cancelled, its collection closes it.
         file = await self._run(key, _open, self._path(key))

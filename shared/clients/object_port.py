@@ -6,7 +6,7 @@ An object is never visible part-written: it is complete and synced before it get
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -55,9 +55,9 @@ class ObjectStore(Protocol):
     async def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """The bytes from `start`, at most `length` (None: to the end). Short at the object's end."""
 
-    def open_stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    def open_stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """Chunks from `start` up to but excluding `end` (None: the object's end), read as they are
-        taken. `ObjectMissing` arrives with the first chunk. A chunk may stay referenced."""
+        taken. `ObjectMissing` arrives with the first chunk. Whoever gives up early calls `aclose`."""
 
     async def stat(self, key: str) -> ObjectStat | None:
         """Size and age, or None if there is no such object."""

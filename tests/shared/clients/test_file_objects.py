@@ -1,0 +1,187 @@
+"""What only a store of files can get wrong: modes, syncs, full disks, leftovers, descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.clients import file_objects
+from shared.clients.objects import FileObjectStore, artifact_key
+from shared.clients.threads import BoundedThreads
+from shared.errors import StoreUnavailable
+
+DATA = b"wheel" * 1000
+KEY = artifact_key(hashlib.sha256(DATA).hexdigest())
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[FileObjectStore]:
+    threads = BoundedThreads(2)
+    yield FileObjectStore(tmp_path / "objects", threads)
+    await threads.aclose()
+
+
+async def test_put__layout__two_hashed_levels_readable_by_others(
+    store: FileObjectStore, tmp_path: Path
+) -> None:
+    previous = os.umask(0o077)
+    try:
+        await store.put_bytes(KEY, DATA)
+    finally:
+        os.umask(previous)
+    sha256 = KEY.rpartition("/")[2]
+    path = tmp_path / "objects" / "artifacts" / sha256[:2] / sha256[2:4] / sha256
+    assert path == store.local_path(KEY)
+    assert path.stat().st_mode & 0o777 == 0o644
+    for folder in list(path.parents)[:4]:
+        assert folder.stat().st_mode & 0o777 == 0o755
+
+
+async def test_put_file__same_file_system__linked_not_copied(store: FileObjectStore, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.write_bytes(DATA)
+    spool.chmod(0o600)
+    await store.put_file(KEY, spool, sha256=KEY.rpartition("/")[2])
+    path = store.local_path(KEY)
+    assert path is not None
+    assert path.samefile(spool)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+async def test_put_file__no_links_possible__copied_whole(
+    store: FileObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "other file system")
+
+    monkeypatch.setattr(file_objects.os, "link", refuse)
+    spool = tmp_path / "spool"
+    spool.write_bytes(DATA)
+    await store.put_file(KEY, spool, sha256=KEY.rpartition("/")[2])
+    path = store.local_path(KEY)
+    assert path is not None and not path.samefile(spool)
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert await store.read(KEY) == DATA
+    assert list((tmp_path / "objects" / ".incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])
+async def test_put_bytes__disk_fails__store_unavailable_and_nothing_visible(
+    store: FileObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, number: int
+) -> None:
+    await store.check()
+    real = getattr(os, failing)
+    path = store.local_path(KEY)
+    assert path is not None
+
+    def fail(descriptor: int, *rest: object) -> object:
+        if failing == "write" and len(rest[0]) <= 100:  # type: ignore[arg-type]
+            return real(descriptor, *rest)  # the event loop's own wake-ups
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(file_objects.os, failing, fail)
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.put_bytes(KEY, DATA)
+    assert errno.errorcode[number] in caught.value.message
+    monkeypatch.undo()
+    assert not path.exists()
+    assert await store.stat(KEY) is None
+    assert list((tmp_path / "objects" / ".incoming").iterdir()) == []
+    await store.put_bytes(KEY, DATA)
+    assert await store.read(KEY) == DATA
+
+
+async def test_put_bytes__order_of_syncs__file_before_name_before_folder(
+    store: FileObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.local_path(KEY)
+    assert path is not None
+    await store.check()
+    path.parent.mkdir(parents=True)
+    events: list[str] = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(descriptor: int) -> None:
+        target = os.readlink(f"/proc/self/fd/{descriptor}")
+        events.append("sync folder" if Path(target).is_dir() else "sync file")
+        real_sync(descriptor)
+
+    def replace(self: Path, target: Path) -> Path:
+        events.append("name")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(file_objects.os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    await store.put_bytes(KEY, DATA)
+    assert events == ["sync file", "name", "sync folder"]
+
+
+async def test_check__leftovers_of_a_crash__old_ones_removed(store: FileObjectStore, tmp_path: Path) -> None:
+    await store.check()
+    incoming = tmp_path / "objects" / ".incoming"
+    (incoming / "old").write_bytes(b"half")
+    os.utime(incoming / "old", (1, 1))
+    (incoming / "young").write_bytes(b"being written by another process")
+    await store.check()
+    assert [path.name for path in incoming.iterdir()] == ["young"]
+
+
+async def test_check__root_is_a_file__store_unavailable(tmp_path: Path) -> None:
+    threads = BoundedThreads(1)
+    (tmp_path / "objects").write_bytes(b"")
+    with pytest.raises(StoreUnavailable):
+        await FileObjectStore(tmp_path / "objects", threads).check()
+    await threads.aclose()
+
+
+async def test_put_bytes__folders_removed_behind_its_back__made_again(
+    store: FileObjectStore, tmp_path: Path
+) -> None:
+    import shutil
+
+    await store.put_bytes(KEY, DATA)
+    shutil.rmtree(tmp_path / "objects")
+    await store.put_bytes(KEY, DATA)
+    assert await store.read(KEY) == DATA
+
+
+async def test_open_stream__given_up_early__descriptor_closed(store: FileObjectStore) -> None:
+    data = os.urandom(2_000_000)
+    key = artifact_key(hashlib.sha256(data).hexdigest())
+    await store.put_bytes(key, data)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        stream = store.open_stream(key)
+        await anext(stream)
+        await stream.aclose()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_read__object_replaced_meanwhile__stream_keeps_the_bytes_it_began_with(
+    store: FileObjectStore, tmp_path: Path
+) -> None:
+    data = os.urandom(2_000_000)
+    key = artifact_key(hashlib.sha256(data).hexdigest())
+    await store.put_bytes(key, data)
+    stream = store.open_stream(key)
+    parts = [await anext(stream)]
+    await store.delete(key)
+    async for chunk in stream:
+        parts.append(chunk)
+    assert b"".join(parts) == data
+
+
+async def test_read__large_object__goes_through_the_threads(store: FileObjectStore) -> None:
+    data = os.urandom(file_objects.INLINE_READ_BYTES + 1)
+    key = artifact_key(hashlib.sha256(data).hexdigest())
+    await store.put_bytes(key, data)
+    assert await store.read(key) == data
+    first, second = await asyncio.gather(store.read(key), store.read(key, 1))
+    assert (first, second) == (data, data[1:])

@@ -1,0 +1,86 @@
+"""Names, bounded labels and base units of the metrics."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+
+from shared import metrics
+
+NAMES = [
+    "orchard_http_request_duration_seconds",
+    "orchard_http_requests",
+    "orchard_cache_lookups",
+    "orchard_upstream_requests",
+    "orchard_upstream_connections",
+    "orchard_upstream_connects",
+    "orchard_queue_jobs",
+    "orchard_queue_oldest_job_age_seconds",
+    "orchard_job_wait_seconds",
+    "orchard_job_duration_seconds",
+    "orchard_miss_wait_seconds",
+    "orchard_bytes_served",
+    "orchard_upstream_bytes",
+    "orchard_build_info",
+]
+FORBIDDEN_LABELS = {"project", "package", "version_of_package", "filename", "path", "client", "url"}
+
+
+def families() -> dict[str, object]:
+    body, content_type = metrics.render()
+    assert content_type.startswith("text/plain")
+    return {family.name: family for family in text_string_to_metric_families(body.decode())}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_render__agreed_name__is_there(name: str) -> None:
+    assert name in families()
+
+
+def test_all_metrics__labels__never_a_package() -> None:
+    for collector in vars(metrics).values():
+        labels = set(getattr(collector, "_labelnames", ()))
+        assert not labels & FORBIDDEN_LABELS, collector
+
+
+def test_all_metrics__names__base_units_and_total_on_counters() -> None:
+    body = metrics.render()[0].decode()
+    for name, kind in re.findall(r"^# TYPE (orchard_\S+) (\S+)$", body, re.MULTILINE):
+        assert not re.search(r"_(ms|millis|kb|mb)(_|$)", name), name
+        assert (kind == "counter") == name.endswith("_total"), name
+
+
+def test_observe_request__unknown_words__count_as_other() -> None:
+    def value(protocol: str, result: str, status_class: str) -> float:
+        labels = {"protocol": protocol, "result": result, "status_class": status_class}
+        return metrics.REGISTRY.get_sample_value("orchard_http_requests_total", labels) or 0.0
+
+    before = value("pypi", "HIT", "2xx"), value("other", "other", "other")
+    metrics.observe_request("pypi", "HIT", 200, 0.001)
+    for number in range(50):
+        metrics.observe_request(f"made-up-{number}", f"made-up-{number}", 999, 0.001)
+    assert (value("pypi", "HIT", "2xx"), value("other", "other", "other")) == (before[0] + 1, before[1] + 50)
+    assert "made-up" not in metrics.render()[0].decode()
+
+
+def test_request_buckets__start_below_a_hit() -> None:
+    assert metrics.REQUEST_BUCKETS[0] == 0.0005
+    assert list(metrics.REQUEST_BUCKETS) == sorted(metrics.REQUEST_BUCKETS)
+
+
+def test_register_on_scrape__read_when_asked__until_undone() -> None:
+    reads = []
+
+    def read() -> list[GaugeMetricFamily]:
+        reads.append(1)
+        return [GaugeMetricFamily("orchard_test_figure", "For this test.", value=len(reads))]
+
+    undo = metrics.register_on_scrape(read)
+    assert not reads
+    assert b"orchard_test_figure 1.0" in metrics.render()[0]
+    assert b"orchard_test_figure 2.0" in metrics.render()[0]
+    undo()
+    assert b"orchard_test_figure" not in metrics.render()[0]

@@ -1,0 +1,112 @@
+"""Opened in order, closed in reverse, whatever fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ConfigurationError, QueueUnavailable
+from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
+from shared.settings import load_settings
+
+
+class Resource:
+    def __init__(self, name: str, events: list[str], *, fail_open: bool = False, close: str = "") -> None:
+        self.name, self.events, self.fail_open, self.close = name, events, fail_open, close
+
+    async def open(self) -> None:
+        self.events.append(f"open {self.name}")
+        if self.fail_open:
+            raise ConfigurationError("ORCHARD_PORT: taken")
+
+    async def aclose(self) -> None:
+        self.events.append(f"close {self.name}")
+        if self.close == "raises":
+            raise RuntimeError("cannot close")
+        if self.close == "hangs":
+            await asyncio.sleep(60)
+
+
+async def test_resources__end_of_block__closed_in_reverse() -> None:
+    events: list[str] = []
+    async with Resources() as resources:
+        for name in "abc":
+            await resources.open(name, Resource(name, events))
+        assert repr(resources) == "Resources(a, b, c)"
+    assert events == ["open a", "open b", "open c", "close c", "close b", "close a"]
+
+
+async def test_resources__one_open_fails__earlier_ones_closed() -> None:
+    events: list[str] = []
+    with pytest.raises(ConfigurationError):
+        async with Resources() as resources:
+            await resources.open("a", Resource("a", events))
+            await resources.open("b", Resource("b", events, fail_open=True))
+    assert events == ["open a", "open b", "close b", "close a"]
+
+
+async def test_resources__closes_fail_and_hang__the_rest_is_closed() -> None:
+    events: list[str] = []
+    started = time.monotonic()
+    async with Resources(close_seconds=0.1) as resources:
+        await resources.open("a", Resource("a", events))
+        await resources.open("b", Resource("b", events, close="hangs"))
+        await resources.open("c", Resource("c", events, close="raises"))
+    assert events[3:] == ["close c", "close b", "close a"]
+    assert time.monotonic() - started < 10
+
+
+async def test_resources__cancelled_while_closing__closes_all_first() -> None:
+    events: list[str] = []
+
+    async def run() -> None:
+        async with Resources(close_seconds=0.2) as resources:
+            await resources.open("a", Resource("a", events))
+            await resources.open("b", Resource("b", events, close="hangs"))
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert events[-1] == "close a"
+
+
+async def test_stores__real_servers__open_and_close(store_settings: dict[str, str]) -> None:
+    settings = load_settings(store_settings)
+    async with Resources() as resources:
+        cache, queue = await open_redis_pair(resources, settings)
+        database = await open_database(resources, settings, max_size=2)
+        threads = open_threads(resources, settings)
+        store = await open_object_store(settings, threads)
+        assert await cache.ping() >= 0 and await queue.ping() >= 0
+        assert await database.ping() >= 0
+        assert database.max == 2
+        assert threads.max == settings.http_worker_threads
+        await store.check()
+        assert "objects" in repr(store)
+
+
+async def test_open_redis_pair__no_queue__queue_unavailable_after_the_wait() -> None:
+    settings = load_settings({"ORCHARD_QUEUE_REDIS_HOST": "127.0.0.1", "ORCHARD_QUEUE_REDIS_PORT": "1"})
+    async with Resources() as resources:
+        with pytest.raises(QueueUnavailable):
+            await open_redis_pair(resources, settings, wait_seconds=0.2)
+
+
+async def test_open_object_store__folder_not_writable__names_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    settings = load_settings({"ORCHARD_DATA_DIR": str(tmp_path / "file")})
+    async with Resources() as resources:
+        threads = open_threads(resources, settings)
+        with pytest.raises(ConfigurationError, match=r"^ORCHARD_DATA_DIR: "):
+            await open_object_store(settings, threads)
+
+
+async def test_open_database__no_address__names_the_variable() -> None:
+    async with Resources() as resources:
+        with pytest.raises(ConfigurationError, match=r"^ORCHARD_DATABASE_URL: "):
+            await open_database(resources, load_settings({}))
