@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # --- addresses and data -------------------------------------------------------------------
     host: str = "127.0.0.1"  # where the gateway listens
-    port: Port = 8080
+    port: Port = 8080  # the gateway's port
     data_dir: str = "./data"  # standalone: databases, objects, logs
     public_url: tuple[str, ...] = ()  # addresses clients use, comma-separated; () = the request's Host
     worker_host: str = "127.0.0.1"  # where a worker's own HTTP (live bytes, health, metrics) listens
@@ -36,68 +36,66 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worker_advertise: str = ""  # host[:port] that gateways use to reach this worker; "" = as bound
 
     # --- upstreams ------------------------------------------------------------------------------
-    pypi_upstream: tuple[str, ...] = ()  # comma-separated, in priority order
-    npm_upstream: tuple[str, ...] = ()
-    maven_upstream: tuple[str, ...] = ()
+    pypi_upstream: tuple[str, ...] = ()  # comma-separated, in priority order; unset: see README, Upstreams
+    npm_upstream: tuple[str, ...] = ()  # as ORCHARD_PYPI_UPSTREAM
+    maven_upstream: tuple[str, ...] = ()  # as ORCHARD_PYPI_UPSTREAM
     offline: bool = False  # ask no upstream at all
     upstream_allow_private: bool = False  # env-made sources may resolve to private addresses
     # (a source whose URL itself names a loopback or private host is always allowed to reach that host)
 
     # --- upstream HTTP (fetcher) ----------------------------------------------------------------
-    http_max_connections: Positive = 100
+    http_max_connections: Positive = (
+        100  # connections per upstream pool; a request beyond it waits for a free one
+    )
     http_keepalive_connections: NotNegative = 20  # effective value: see docs/decisions (pool sizing)
-    http_connect_timeout: Seconds = 30.0
-    http_read_timeout: Seconds = 60.0
+    http_connect_timeout: Seconds = 30.0  # seconds to open a connection
+    http_read_timeout: Seconds = 60.0  # seconds without a byte
     http_worker_threads: Positive = 32  # threads for hashing, compressing, disk
     http_proxy: str = ""  # default: the usual variables
     ca_file: str = ""  # default: the usual variables
     min_rate_bytes: NotNegative = 1024  # a download slower than this over 30 s is given up
-    max_index_bytes: Positive = 200 * 1024 * 1024
-    max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024
-
-    # --- Redis: cache and queue -------------------------------------------------------------------
+    max_index_bytes: Positive = 200 * 1024 * 1024  # a larger index page is refused
+    max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024  # a larger file is refused
     redis_host: str = ""  # "" = standalone starts one; services alone default to 127.0.0.1
-    redis_port: Port = 6379
-    redis_db: NotNegative = 0
-    redis_password: str = ""
-    queue_redis_host: str = ""
-    queue_redis_port: Port = 6380
-    queue_redis_db: NotNegative = 0
-    queue_redis_password: str = ""
-
-    # --- PostgreSQL -------------------------------------------------------------------------------
+    redis_port: Port = 6379  # of the cache Redis, which may evict
+    redis_db: NotNegative = 0  # database number
+    redis_password: str = ""  # never shown
+    queue_redis_host: str = ""  # another server than the cache; its policy must be noeviction
+    queue_redis_port: Port = 6380  # of the queue Redis
+    queue_redis_db: NotNegative = 0  # database number
+    queue_redis_password: str = ""  # never shown
     database_url: str = ""  # "" = standalone starts one
-    database_pool_size: Positive = 20
+    database_pool_size: Positive = 20  # connections that are kept
     database_max_overflow: NotNegative = 30  # POOL_SIZE + MAX_OVERFLOW = most connections
-    database_pool_timeout: Seconds = 30.0
-    database_pool_pre_ping: bool = False
-
-    # --- freshness ----------------------------------------------------------------------------------
-    cache_ttl_index: Positive = 300
-    cache_ttl_versions: Positive = 300
-    cache_ttl_upstream: Positive = 3600
-    cache_ttl_negative: Positive = 60
+    database_pool_timeout: Seconds = (
+        30.0  # seconds to wait for a free connection, capped by the request's deadline
+    )
+    database_pool_pre_ping: bool = False  # SELECT 1 before each use
+    cache_ttl_index: Positive = 300  # an index page is fresh for this long (±10 %)
+    cache_ttl_versions: Positive = 300  # version listings
+    cache_ttl_upstream: Positive = 3600  # the list of upstream sources
+    cache_ttl_negative: Positive = 60  # a true 404 is remembered for this long
     stale_limit: NotNegative = 0  # seconds a page may be served stale; 0 = no limit
     stale_wait: Seconds = 0.5  # an expired page waits this long for its refresh, then is served STALE
     request_timeout: Seconds = 10.0  # a waiting request is answered within this (pip gives up at 15 s)
 
     # --- gateway --------------------------------------------------------------------------------------
     l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
-    access_log: bool = True
+    access_log: bool = True  # one line per request on standard output
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
 
     # --- workers ---------------------------------------------------------------------------------------
-    index_slots: Positive = 64
-    artifact_slots: Positive = 256
-    refresh_slots: Positive = 16
-    extract_slots: Positive = 2
-    resolve_slots: Positive = 2
+    index_slots: Positive = 64  # index fetches at once per fetcher
+    artifact_slots: Positive = 256  # downloads at once per fetcher
+    refresh_slots: Positive = 16  # background refreshes at once per fetcher (shed first)
+    extract_slots: Positive = 2  # extractions at once per extractor
+    resolve_slots: Positive = 2  # resolutions at once per extractor
     queue_limit: Positive = 20_000  # jobs ready in one queue before new ones are refused (503)
     lease_seconds: Seconds = 3.0  # a dead worker's job is due again after this
 
     # --- logs --------------------------------------------------------------------------------------------
-    log_level: str = "info"
-    log_format: str = "json"  # json | console
+    log_level: str = "info"  # debug, info, warning or error
+    log_format: str = "json"  # json or console
 
     @property
     def database_max_connections(self) -> int:

@@ -1,4 +1,4 @@
-"""What must hold for the repository itself: no registry hosts, honest pins, documented errors and settings."""
+"""What holds for the repository: no registry hosts, honest pins, documented errors and settings."""
 
 from __future__ import annotations
 

@@ -1,0 +1,54 @@
+"""Prints docs/settings.md from shared/settings.py: names, defaults and the comments beside them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+
+from shared.settings import Settings, variable
+
+SOURCE = Path(__file__).resolve().parent.parent / "shared" / "settings.py"
+HEAD = """\
+# Settings
+
+All settings are environment variables, read once at start. An unknown `ORCHARD_*` name or a bad value
+stops the start with one line that names it. Every service knows all names, so one environment serves
+them all. Lists are comma-separated; times are in seconds; sizes in bytes.
+
+This page is generated: `python -m scripts.settings_page > docs/settings.md`.
+"""
+
+
+def main() -> None:
+    """Write the page to standard output."""
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    out = [HEAD]
+    for line in SOURCE.read_text().splitlines():
+        section = re.fullmatch(r"    # --- (.+?) -+", line)
+        if section:
+            out.append(f"\n## {_title(section.group(1).strip())}\n\n| variable | default | |\n|---|---|---|")
+            continue
+        field = re.fullmatch(r"    (\w+): .+? = .+?(?:  # (.+))?", line)
+        if field and field.group(1) in defaults:
+            name, comment = field.group(1), field.group(2) or ""
+            out.append(f"| `{variable(name)}` | {_shown(defaults[name])} | {comment.replace('|', '/')} |")
+    sys.stdout.write("\n".join(out) + "\n")
+
+
+def _title(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _shown(value: object) -> str:
+    if value in ("", ()):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`"
+
+
+if __name__ == "__main__":
+    main()
