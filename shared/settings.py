@@ -44,9 +44,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # (a source whose URL itself names a loopback or private host is always allowed to reach that host)
 
     # --- upstream HTTP (fetcher) ----------------------------------------------------------------
-    http_max_connections: Positive = (
-        100  # connections per upstream pool; a request beyond it waits for a free one
-    )
+    http_max_connections: Positive = 100  # per upstream pool; a further request waits for a free one
     http_keepalive_connections: NotNegative = 20  # effective value: see docs/decisions (pool sizing)
     http_connect_timeout: Seconds = 30.0  # seconds to open a connection
     http_read_timeout: Seconds = 60.0  # seconds without a byte
@@ -67,9 +65,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_url: str = ""  # "" = standalone starts one
     database_pool_size: Positive = 20  # connections that are kept
     database_max_overflow: NotNegative = 30  # POOL_SIZE + MAX_OVERFLOW = most connections
-    database_pool_timeout: Seconds = (
-        30.0  # seconds to wait for a free connection, capped by the request's deadline
-    )
+    database_pool_timeout: Seconds = 30.0  # waiting for a connection; capped by the deadline
     database_pool_pre_ping: bool = False  # SELECT 1 before each use
     cache_ttl_index: Positive = 300  # an index page is fresh for this long (±10 %)
     cache_ttl_versions: Positive = 300  # version listings
