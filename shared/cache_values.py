@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self, TypeVar
 
-from shared.cache_keys import Category, cache_key, head_key, revision_key
+from shared.cache_codec import decode_head
+from shared.cache_keys import Category, cache_key, head_key, revision_key, variant_key
 from shared.cache_readers import LocalReader, Reader
 from shared.clients.redis import RedisClient
 from shared.settings import Settings
@@ -92,10 +93,17 @@ class CacheValues:
         if identifier and category is not Category.PACKAGE_INDEX:
             return await self.delete(category, protocol, identifier)
         if identifier:
-            key = _escape(head_key(protocol, identifier))
-            return await self._unlink_matching(key) + await self._unlink_matching(f"{key}:v:*")
+            return await self._unlink_page(head_key(protocol, identifier))
         start = cache_key(category, protocol, prefix or "x")[: None if prefix else -1]
         return await self._unlink_matching(f"{_escape(start)}*", keep=revision_key(protocol))
+
+    async def _unlink_page(self, name: str) -> int:
+        # A body written in between is left behind without its head: nothing can be read of it.
+        raw = (await self._redis.get_many([name]))[0]
+        head = None if raw is None else decode_head(raw)
+        variants = [] if head is None else [variant_key(name, variant) for variant in head.variants]
+        with self._redis.guard():
+            return int(await self._redis.raw.unlink(name, *variants))
 
     async def _unlink_matching(self, pattern: str, *, keep: str = "") -> int:
         removed = 0
