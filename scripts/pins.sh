@@ -1,8 +1,29 @@
 #!/usr/bin/env bash
-# Compiles the requirements files: hashed, universal, without any index address.
+# Compiles every requirements file: pinned, hashed, for all systems, without any index address.
+#   scripts/pins.sh             keep the versions that still fit
+#   scripts/pins.sh --upgrade   take the newest
 set -euo pipefail
 cd "$(dirname "$0")/.."
-F="--universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate -q"
-.venv/bin/uv pip compile $F requirements-dev.in -o requirements-dev.txt
-for s in gateway fetcher extractor standalone; do .venv/bin/uv pip compile $F -c requirements-dev.txt services/$s/requirements.in -o services/$s/requirements.txt; done
-grep -rn '://' requirements-dev.txt services/*/requirements.txt | head
+
+compile() { # compile SOURCE TARGET [OPTION...]
+  local source=$1 target=$2
+  shift 2
+  echo "  $target"
+  .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    --no-emit-index-url --no-emit-find-links --quiet "$@" "$source" -o "$target"
+}
+
+compile requirements-dev.in requirements-dev.txt "$@"
+for service in gateway fetcher extractor standalone; do
+  # The images run exactly what the tests ran.
+  compile "services/$service/requirements.in" "services/$service/requirements.txt" \
+    --constraint requirements-dev.txt "$@"
+done
+for source in tests/clients/requirements-*.in bench/requirements-*.in; do
+  compile "$source" "${source%.in}.txt" "$@"
+done
+
+if grep -n '://' requirements-dev.txt services/*/requirements.txt tests/clients/*.txt bench/*.txt; then
+  echo "an address got into a requirements file" >&2
+  exit 1
+fi

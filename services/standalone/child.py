@@ -13,7 +13,7 @@ from pathlib import Path
 
 from services.standalone.guard import Guard
 from services.standalone.output import say
-from services.standalone.processes import Launch, describe_exit, last_lines, signal_group, spawn
+from services.standalone.processes import Launch, describe_exit, last_lines, signal_group, size_of, spawn
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -46,6 +46,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._log_start = 0  # what is before it was written by an earlier process
 
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises `StartFailed`."""
@@ -93,6 +94,7 @@ class Child:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         launch = self.spec.launch()
+        self._log_start = size_of(self.log)
         try:
             process = spawn(
                 launch,
@@ -134,8 +136,8 @@ class Child:
                 say(str(error))
 
     def _explain(self, what: str) -> str:
-        tail = "".join(f"\n    {line}" for line in last_lines(self.log))
-        return f"{self.spec.name} {what}; the end of {self.log}:{tail}"
+        lines = last_lines(self.log, start=self._log_start)
+        return "".join((f"{self.spec.name} {what} (log: {self.log})", *(f"\n    {line}" for line in lines)))
 
 
 async def ended(process: subprocess.Popen[bytes]) -> None:

@@ -130,14 +130,23 @@ def describe_exit(code: int) -> str:
     return f"ended with exit code {code}"
 
 
-def last_lines(log: Path, count: int = 8) -> list[str]:
-    """The end of a log file, for the terminal when a start fails; [] if there is no such file."""
+def last_lines(log: Path, count: int = 8, *, start: int = 0) -> list[str]:
+    """The end of a log file from byte `start` on, for the terminal when a start fails; [] if there
+    is no such file."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
+            file.seek(max(start, log.stat().st_size - 8192))
             return file.read().decode(errors="replace").splitlines()[-count:]
     except OSError:
         return []
+
+
+def size_of(path: Path) -> int:
+    """Bytes in a file, 0 if it does not exist."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def wait_until(ready: Callable[[], bool], *, timeout_seconds: float, pause_seconds: float = 0.01) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from services.standalone.processes import Launch, describe_exit, last_lines, spawn, stop, wait_until
+from services.standalone.processes import Launch, describe_exit, last_lines, size_of, spawn, stop, wait_until
 
 LOOPBACK = "127.0.0.1"
 
@@ -69,6 +69,7 @@ class EmbeddedServer(ABC):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.prepare()
         log = self.folder / "server.log"
+        written = size_of(log)
         process = spawn(self.launch(), log=log, death_signal=self.stop_signal)
         self._process = process
 
@@ -80,7 +81,7 @@ class EmbeddedServer(ABC):
             return self
         reason = "did not answer in time" if process.poll() is None else describe_exit(process.returncode)
         self.stop()
-        raise StoreFailed(f"{self.name} {reason}: {' | '.join(last_lines(log, 3))}")
+        raise StoreFailed(f"{self.name} {reason}: {' | '.join(last_lines(log, 3, start=written))}")
 
     def stop(self, *, timeout_seconds: float = 5.0) -> None:
         """Stop it and wait for its end; a second call does nothing."""

@@ -93,26 +93,36 @@ class Supervisor:
     # --- start -----------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        for server in self._servers():
-            began = time.monotonic()
+        servers = self._servers()
+        for server in servers:
             server.prepare()
-            await self._start_one("stores", store_spec(server), began)
             self._environment |= server.settings()
+        await self._start_tier("stores", [store_spec(server) for server in servers])
         environment = self._environment
         migrations = migrations_spec(self._modules, environment)
         await Child(migrations, self._folder.log("migrations"), self._guard).finish()
-        _progress("migrations", "database schema is current")
-        for spec in worker_specs(self._modules, self._counts, self._settings, environment):
-            await self._start_one("workers", spec, time.monotonic())
-        for spec in gateway_specs(self._modules, self._counts, self._settings, environment):
-            await self._start_one("gateways", spec, time.monotonic())
+        _progress("migrations", "the database is up to date")
+        workers = worker_specs(self._modules, self._counts, self._settings, environment)
+        await self._start_tier("workers", workers)
+        gateways = gateway_specs(self._modules, self._counts, self._settings, environment)
+        await self._start_tier("gateways", gateways)
         say(banner(self._settings, self._upstreams, self._folder.path, self._folder.logs))
 
-    async def _start_one(self, tier: str, spec: ChildSpec, began: float) -> None:
-        child = Child(spec, self._folder.log(spec.name), self._guard)
-        self._tiers[tier].append(child)
+    async def _start_tier(self, tier: str, specs: Sequence[ChildSpec]) -> None:
+        """Side by side; the first that fails ends the wait for the others."""
+        children = [Child(spec, self._folder.log(spec.name), self._guard) for spec in specs]
+        self._tiers[tier] = children
+        try:
+            async with asyncio.TaskGroup() as group:
+                for child in children:
+                    group.create_task(self._start_one(child))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _start_one(self, child: Child) -> None:
+        began = time.monotonic()
         await child.start()
-        _progress(spec.name, f"ready in {time.monotonic() - began:.1f} s")
+        _progress(child.spec.name, f"ready in {time.monotonic() - began:.1f} s")
 
     def _servers(self) -> list[EmbeddedServer]:
         """The stores to start: one of each kind that the settings do not name."""

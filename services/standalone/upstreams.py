@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from services.standalone.banner import Upstream
 from shared.settings import Settings, variable
 
+PROTOCOLS = ("pypi",)
+
 
 def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[list[Upstream], dict[str, str]]:
     """What the banner shows, and the variables that hand the same choice to every service.
@@ -15,18 +17,15 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
     """
     shown: list[Upstream] = []
     variables: dict[str, str] = {}
-    # Loaded only when needed: what it brings along is of no use to a supervisor.
-    try:
-        from shared.sources import default_upstream
-    except ModuleNotFoundError:
-        return shown, variables
-
-    for protocol in ("pypi",):
+    for protocol in PROTOCOLS:
         name = variable(f"{protocol}_upstream")
         given: tuple[str, ...] = getattr(settings, f"{protocol}_upstream")
         if given:
             shown.append(Upstream(protocol, given, name))
             continue
+        # Loaded only when needed: what it brings along is of no use to a supervisor.
+        from shared.sources import default_upstream
+
         url, origin = default_upstream(protocol, environ, settings.port)
         shown.append(Upstream(protocol, (url,), origin))
         variables[name] = url

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 import redis.asyncio
 
-from services.standalone.identity import choose_identity
+from services.standalone.identity import NOBODY, choose_identity
 from services.standalone.postgres import EmbeddedPostgres, installed_binaries, needed_connections
 from services.standalone.redis_server import EmbeddedRedis
+from services.standalone.servers import StoreFailed
 from tests.support.stores import RedisAddress, address_of, own_redis
 
 
@@ -68,21 +71,34 @@ async def test_postgres__running__wants_its_password_and_listens_on_loopback_onl
     assert await value_of(postgres_server.url(), "SHOW unix_socket_directories") == ""
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can enter; pytest keeps its own ones closed."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its identity")
-async def test_postgres__root_without_namespaces__runs_as_nobody(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    identity = choose_identity(tmp_path, installed_binaries(), namespaces=False)
-    assert identity.user == 65534
-    assert identity.prefix == ()
-    server = EmbeddedPostgres(tmp_path / "pg", durable=False)
+async def test_postgres__root_without_namespaces__runs_as_nobody(open_folder: Path) -> None:
+    server = EmbeddedPostgres(open_folder / "pg", durable=False)
     server.namespaces = False
     with server:
         assert await value_of(server.url(), "SELECT 1") == 1
-    assert (tmp_path / "pg" / "data").stat().st_uid == 65534
+        assert os.stat(f"/proc/{server.pid}").st_uid == NOBODY
+    assert (open_folder / "pg" / "data").stat().st_uid == NOBODY
     server.namespaces = True  # the same folder, now through a namespace
     with server:
         assert await value_of(server.url(), "SELECT 1") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its identity")
+def test_identity__nobody_cannot_enter_the_folder__says_so_in_one_line(open_folder: Path) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(StoreFailed, match=r"^ORCHARD_DATA_DIR: .*nobody cannot enter") as raised:
+        choose_identity(closed, installed_binaries(), namespaces=False)
+    assert "\n" not in str(raised.value)
 
 
 def test_needed_connections__three_services__covers_their_pools_and_listeners() -> None:

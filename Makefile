@@ -1,0 +1,79 @@
+# Orchard. `make` alone lists what there is.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.installed-run
+DEV_STAMP := $(VENV)/.installed-dev
+CLIENTS := $(patsubst tests/clients/requirements-%.txt,%,$(wildcard tests/clients/requirements-*.txt))
+CLIENT_STAMPS := $(CLIENTS:%=.cache/clients/%/.installed)
+# Every package comes at its pinned version with its pinned hash, from whatever index pip is set up for.
+INSTALL := -m pip install --disable-pip-version-check --no-input --require-hashes --no-deps
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint types contracts bench demo pins client-tools clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@echo "Options for a command go in ARGS, for example: make run ARGS='--gateways 2'"
+
+run: $(RUN_STAMP) ## Start a whole Orchard on this machine (Ctrl-C stops it)
+	@exec $(BIN)/python -m services.standalone $(ARGS)
+
+test: $(DEV_STAMP) client-tools ## Run all tests: unit, contracts, integration, real clients
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV_STAMP) ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP) ## Check types
+	$(BIN)/mypy
+
+contracts: $(DEV_STAMP) ## Check that imports run down only
+	$(BIN)/lint-imports
+
+bench: $(DEV_STAMP) client-tools ## Measure Orchard beside nginx, devpi and proxpi
+	$(BIN)/python -m bench $(ARGS)
+
+demo: $(DEV_STAMP) client-tools ## Install real packages through Orchard, then again without any upstream
+	$(BIN)/python -m bench.demo $(ARGS)
+
+pins: $(DEV_STAMP) ## Compile the requirements files again (pinned, hashed)
+	scripts/pins.sh $(ARGS)
+
+client-tools: $(CLIENT_STAMPS) ## Install the clients that the tests use, each by itself
+
+clean: ## Remove what can be made again; never the data folder
+	rm -rf $(VENV) .cache bench/.work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './data/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Orchard needs Python 3.11 or newer, and '$(PYTHON)' is not." \
+	       "Name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "'$(PYTHON)' cannot make virtual environments:" \
+	       "install its venv module (Debian, Ubuntu: the package python3-venv)." >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(RUN_STAMP): services/standalone/requirements.txt | $(BIN)/python
+	@echo "Installing $$(grep -c '==' $<) packages into $(VENV) (only when the pins have changed)"
+	@$(BIN)/python $(INSTALL) -r $<
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.txt | $(BIN)/python
+	@echo "Installing $$(grep -c '==' $<) packages into $(VENV) (only when the pins have changed)"
+	@$(BIN)/python $(INSTALL) --quiet -r $<
+	@touch $@ $(RUN_STAMP)
+
+.cache/clients/%/.installed: tests/clients/requirements-%.txt
+	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "client tools need Python 3.11 or newer with venv; '$(PYTHON)' is not that" >&2; exit 1; }
+	@echo "Installing the client $* into .cache/clients/$*"
+	@$(PYTHON) -m venv --clear .cache/clients/$*
+	@.cache/clients/$*/bin/python $(INSTALL) --quiet -r $<
+	@touch $@
