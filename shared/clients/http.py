@@ -207,19 +207,24 @@ class HttpClientManager:
         headers: Mapping[str, str] | None = None,
         max_bytes: int,
         deadline_seconds: float,
+        head_seconds: float = 0,
         lane: Lane = "index",
     ) -> FetchedBody:
         """One response read whole within a total deadline, gzip allowed on the wire.
+
+        `head_seconds` (0: the total) is how long the upstream may take to begin its answer.
 
         Raises as `stream` does; `TooLarge` past `max_bytes` of the body as sent; `UpstreamTimeout` at
         the deadline, however the upstream spends it.
         """
         asked = {"accept-encoding": "gzip", **(headers or {})}
+        started = asyncio.get_running_loop().time()
         try:
             async with (
-                asyncio.timeout(deadline_seconds),
+                asyncio.timeout(head_seconds or deadline_seconds) as deadline,
                 self.stream(source, url, headers=asked, lane=lane) as response,
             ):
+                deadline.reschedule(started + deadline_seconds)
                 length = response.content_length
                 if length is not None and length > max_bytes:
                     raise TooLarge(f"upstream {source.name} announces {length} bytes")

@@ -1,0 +1,160 @@
+"""Asking upstream sources: which, in what order, how often, and what their answers mean.
+
+The next source is asked only after a true 404 or 410. A failure, a refusal or an invalid answer of
+one source never falls through to the next: that would let another registry's project of the same
+name take its place (dependency confusion).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import msgspec
+
+from services.fetcher.breakers import Breakers
+from shared.clients.http import FetchedBody, HttpClientManager, UpstreamResponse
+from shared.clients.http_errors import error_of_status
+from shared.clients.http_pool import Lane
+from shared.errors import Offline, OrchardError, UpstreamInvalid, UpstreamTimeout, UpstreamUnavailable
+from shared.models import UpstreamSource
+from shared.protocols.base import PackageProxyBase
+from shared.settings import Settings
+
+TRIES = 3
+RETRY_WITHIN_SECONDS = 4.0  # of the first try's start: a waiting client is answered within ten
+
+
+class Validators(msgspec.Struct, frozen=True):
+    """What makes a request conditional: the source they came from, and its ETag and date."""
+
+    source_id: int
+    etag: str = ""
+    last_modified: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """The request headers (RFC 9110 §13.1); none if there are no validators."""
+        found = {"if-none-match": self.etag, "if-modified-since": self.last_modified}
+        return {name: value for name, value in found.items() if value}
+
+
+class IndexAnswer(msgspec.Struct, frozen=True):
+    """A source's answer for an index: status 200 with a body, or 304."""
+
+    source: UpstreamSource
+    response: FetchedBody
+
+    @property
+    def not_modified(self) -> bool:
+        return self.response.status == 304
+
+
+class Upstreams:
+    """Requests on behalf of jobs, under breakers and deadlines."""
+
+    def __init__(self, http: HttpClientManager, breakers: Breakers, settings: Settings) -> None:
+        self._http = http
+        self._breakers = breakers
+        self._settings = settings
+        # A gateway's client is answered within the request timeout, so the upstream has a bit less.
+        self._index_head_seconds = max(1.0, settings.request_timeout - 1.0)
+
+    @property
+    def offline(self) -> bool:
+        """No upstream is asked at all (ORCHARD_OFFLINE)."""
+        return self._settings.offline
+
+    async def ask_index(
+        self,
+        protocol: PackageProxyBase,
+        identity: str,
+        candidates: Sequence[UpstreamSource],
+        validators: Validators | None = None,
+    ) -> IndexAnswer | None:
+        """The first candidate's answer that is not a 404; None if all truly lack it.
+
+        Raises `Offline`, or the failure of the first source that failed.
+        """
+        if self.offline:
+            raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
+        for source in candidates:
+            asked = protocol.upstream_request(identity, source.url)
+            headers = {"accept": asked.accept}
+            if validators is not None and validators.source_id == source.id:
+                headers |= validators.headers()
+            response = await self._fetch(source, asked.url, headers)
+            if response.status in (404, 410):
+                continue
+            if (
+                response.status == 304
+                and "if-none-match" not in headers
+                and "if-modified-since" not in headers
+            ):
+                raise UpstreamInvalid(f"upstream {source.name} answered 304 to an unconditional request")
+            if response.status not in (200, 304):
+                raise UpstreamInvalid(f"upstream {source.name} answered {response.status}")
+            return IndexAnswer(source, response)
+        return None
+
+    async def _fetch(self, source: UpstreamSource, url: str, headers: Mapping[str, str]) -> FetchedBody:
+        await self._breakers.check(source)
+        started = time.monotonic()
+        for attempt in range(1, TRIES + 1):
+            try:
+                response = await self._http.fetch(
+                    source,
+                    url,
+                    headers=headers,
+                    max_bytes=self._settings.max_index_bytes,
+                    head_seconds=self._index_head_seconds,
+                    deadline_seconds=max(self._index_head_seconds, self._settings.http_read_timeout),
+                )
+                error = error_of_status(response.status, response.headers, f"upstream {source.name}")
+                if error is None:
+                    await self._breakers.succeeded(source)
+                    return response
+            except UpstreamUnavailable as failure:
+                error = failure
+            except UpstreamTimeout as failure:  # the time is used up: no second try
+                await self._breakers.failed(source, failure, "index")
+                raise
+            await self._breakers.failed(source, error, "index")
+            told_to_wait = error.retry_after_seconds != error.default_retry_after_seconds
+            late = time.monotonic() - started > RETRY_WITHIN_SECONDS
+            if not isinstance(error, UpstreamUnavailable) or told_to_wait or late or attempt == TRIES:
+                raise error
+            await asyncio.sleep(random.uniform(0.5, 1.5) * 0.15 * attempt)
+        raise AssertionError("the last try returns or raises")
+
+    @contextlib.asynccontextmanager
+    async def open_file(
+        self,
+        source: UpstreamSource,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        lane: Lane = "artifact",
+    ) -> AsyncIterator[UpstreamResponse]:
+        """One request for a file: status 200, 206, 404, 410 or 416 (405 too for HEAD).
+
+        Raises the error of any other status, and what `HttpClientManager.stream` raises. Does not
+        retry: whoever downloads resumes.
+        """
+        await self._breakers.check(source)
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                response = await held.enter_async_context(
+                    self._http.stream(source, url, method=method, headers=headers, lane=lane)
+                )
+                error = error_of_status(response.status, response.headers, f"upstream {source.name}")
+                if error is not None and not (method == "HEAD" and response.status in (400, 405, 501)):
+                    raise error
+            except OrchardError as failure:
+                await self._breakers.failed(source, failure, lane)
+                raise
+            await self._breakers.succeeded(source)
+            yield response
