@@ -14,12 +14,12 @@ from shared.clients import queue_format as keys
 from shared.clients import queue_scripts as scripts
 from shared.clients.queue_events import EventListener
 from shared.clients.queue_format import DeadLetter, QueueDepth
-from shared.clients.queue_scripts import QueueRedis
+from shared.clients.redis import RedisClient
 from shared.errors import QueueFull
 from shared.events import CHANNEL, Claim, Event
 from shared.jobs import INDEX, QUEUES, AnyJob, queue_of
 
-__all__ = ["DeadLetter", "EventListener", "JobQueue", "QueueDepth", "QueueRedis"]
+__all__ = ["DeadLetter", "EventListener", "JobQueue", "QueueDepth"]
 
 EventStream = EventListener
 
@@ -32,7 +32,7 @@ _event = msgspec.msgpack.Decoder(Event)
 class JobQueue:
     """Each method is one round trip and raises `QueueUnavailable` within about a second."""
 
-    def __init__(self, redis: QueueRedis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def enqueue(self, job: AnyJob, *, defer_seconds: float = 0, limit: int = 0) -> bool:
@@ -116,7 +116,7 @@ class JobQueue:
         return EventListener(self._redis)
 
 
-async def publish(redis: QueueRedis, event: Event, *, keep_seconds: float) -> int:
+async def publish(redis: RedisClient, event: Event, *, keep_seconds: float) -> int:
     """1: told. 0: another generation runs the job. -1: no claim stands."""
     answer = await scripts.PUBLISH(
         redis,

@@ -18,7 +18,7 @@ import structlog
 from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
-from shared.clients.queue_scripts import QueueRedis
+from shared.clients.redis import RedisClient
 from shared.events import CHANNEL, Event
 
 PING_SECONDS = 1.0  # a silent connection is asked this often
@@ -35,7 +35,7 @@ class EventListener:
     """Register before enqueueing, unregister when done waiting. Callbacks run in the event loop and
     must not block; what they raise is logged and goes no further."""
 
-    def __init__(self, redis: QueueRedis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._callbacks: dict[str, list[Callback]] = {}
         self._decoder = msgspec.msgpack.Decoder(Event)

@@ -9,31 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import Connection
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
+from shared.clients.redis import RedisClient
+from shared.clients.redis_script import Script
 from shared.errors import QueueFull, QueueUnavailable
 
 CALL_SECONDS = 0.9  # of any call, waiting for a connection and one retry included
 
 
-class QueueRedis(Protocol):
-    """What the queue needs of `RedisClient` (role "queue")."""
-
-    raw: Redis
-
-    def new_connection(self) -> Connection: ...
-    def guard(self) -> contextlib.AbstractContextManager[None]: ...
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]: ...
-
-
 @contextlib.asynccontextmanager
-async def bounded(redis: QueueRedis) -> AsyncIterator[None]:
+async def bounded(redis: RedisClient) -> AsyncIterator[None]:
     """Raise `QueueUnavailable` instead of waiting longer than `CALL_SECONDS`, `QueueFull` when
     Redis is out of memory."""
     with _named(), redis.guard():
@@ -52,21 +41,13 @@ def _named() -> Iterator[None]:
         raise
 
 
-class Script:
-    """One Lua script, sent by its hash; by its text when the server does not know it (yet or any
-    more: a restart or SCRIPT FLUSH forgets all)."""
+class QueueScript(Script):
+    """A script of the queue: `Script` with a deadline over all of it."""
 
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-
-    async def __call__(self, redis: QueueRedis, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    async def __call__(self, redis: RedisClient, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """The script's answer. Raises `QueueUnavailable` within about a second, `QueueFull`."""
         async with bounded(redis):
-            try:
-                return await redis.raw.evalsha(self.sha, len(keys), *keys, *args)  # type: ignore[misc]
-            except NoScriptError:
-                return await redis.raw.eval(self.source, len(keys), *keys, *args)  # type: ignore[misc]
+            return await self.run(redis, list(keys), list(args))
 
 
 _NOW = """
@@ -90,7 +71,7 @@ end
 # KEYS queue, other queue of the same id or '', job, claim, tokens
 # ARGV id, payload, defer ms, limit (0 = none), expiry ms, '1' if it may move over, most tokens
 # 1 accepted; 0 the id is there already (coalesced); -1 the queue is full.
-ENQUEUE = Script(
+ENQUEUE = QueueScript(
     _NOW
     + _WAKE
     + """
@@ -132,7 +113,7 @@ return 1
 # {ms until the next job is due or -1, epoch, {id, payload, generation, token, tries}…, {unknown}…}
 # A job of an unknown kind is passed over for the grace (workers that know it poll within that),
 # then moved back by the delay, so that it does not stand in the way of others.
-CLAIM = Script(
+CLAIM = QueueScript(
     _NOW
     + """
 local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -224,7 +205,7 @@ end
 
 # KEYS queue; ARGV lease ms, then id and generation of each running job
 # For each job: 1 extended; 0 another generation holds it; -1 no claim is there.
-RENEW = Script(
+RENEW = QueueScript(
     _LATCH
     + _NOW
     + _OWNED
@@ -248,7 +229,7 @@ return answers
 # A claim that is gone may be set again if nobody claimed since: either the job is still queued and
 # its count of tries is ours (Redis or we were frozen for longer than the lease), or Redis came back
 # empty (another epoch, or none) and at most a new, untried copy of the job was queued since.
-RESTORE = Script(
+RESTORE = QueueScript(
     _LATCH
     + _NOW
     + _OWNED
@@ -281,7 +262,7 @@ return {1, epoch}
 # KEYS queue, job, claim, tries, outcome, dead
 # ARGV id, generation, event or '', outcome's ms, channel, dead letter or '', most dead, quarantine ms
 # 1 finished; 0 another generation holds it; -1 no claim is there.
-FINISH = Script(
+FINISH = QueueScript(
     _LATCH
     + _OWNED
     + """
@@ -307,7 +288,7 @@ return 1
 
 # KEYS queue, tokens; ARGV most tokens, then id and generation of each job given back
 # How many were ours. They are due at once, and this try is not counted.
-RELEASE = Script(
+RELEASE = QueueScript(
     _LATCH
     + _NOW
     + _OWNED
@@ -330,7 +311,7 @@ return released
 
 # KEYS claim, outcome; ARGV generation, event, outcome's ms, channel
 # 1 told; 0 another generation holds the job; -1 no claim is there.
-PUBLISH = Script(
+PUBLISH = QueueScript(
     "redis.call('DEL', '')"  # see _LATCH
     + _OWNED
     + """
@@ -344,7 +325,7 @@ return 1
 
 # KEYS queue and dead-letter list of each queue
 # {ready, running, deferred, dead, age of the first ready job in ms}… in that order.
-DEPTHS = Script(
+DEPTHS = QueueScript(
     _NOW
     + """
 local answers = {}

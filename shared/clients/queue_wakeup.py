@@ -11,7 +11,7 @@ import asyncio
 from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
-from shared.clients.queue_scripts import QueueRedis
+from shared.clients.redis import RedisClient
 from shared.errors import QueueUnavailable
 
 GRACE_SECONDS = 1.0  # beyond BLPOP's own timeout: then Redis hangs
@@ -21,7 +21,7 @@ LEAST_SECONDS = 0.005  # BLPOP takes 0 for "for ever"
 class TokenWaiter:
     """One connection of its own, since a blocked one serves nobody else; opened when first needed."""
 
-    def __init__(self, redis: QueueRedis, tokens: str) -> None:
+    def __init__(self, redis: RedisClient, tokens: str) -> None:
         self._redis = redis
         self._tokens = tokens
         self._connection: Connection | None = None

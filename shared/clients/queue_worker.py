@@ -25,8 +25,8 @@ from shared.clients import queue_scripts as scripts
 from shared.clients.queue import publish
 from shared.clients.queue_context import Handler, JobContext
 from shared.clients.queue_format import DeadLetter
-from shared.clients.queue_scripts import QueueRedis
 from shared.clients.queue_wakeup import TokenWaiter
+from shared.clients.redis import RedisClient
 from shared.errors import ErrorValue, InternalError, InvalidData, OrchardError, QueueFull, QueueUnavailable
 from shared.events import CHANNEL, Claim, Event
 from shared.jobs import Job
@@ -59,7 +59,7 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
     def __init__(
         self,
         *,
-        redis: QueueRedis,
+        redis: RedisClient,
         queue: str,
         slots: int,
         handlers: Mapping[type[Any], Handler],
