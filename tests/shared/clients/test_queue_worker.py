@@ -1,0 +1,404 @@
+"""The worker's side of the queue: slots, leases, endings, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+import pytest_asyncio
+from structlog.testing import capture_logs
+
+from shared.clients import queue_format
+from shared.clients.queue import JobQueue
+from shared.clients.queue_worker import JobContext
+from shared.clients.redis import RedisClient
+from shared.errors import UpstreamTimeout
+from shared.events import Claim
+from shared.jobs import FetchIndex
+from tests.shared.clients.queue_support import eventually, job, new_worker, queue_client, running
+from tests.support.stores import RedisAddress
+
+EMPTY = queue_format.QueueDepth(0, 0, 0, 0, 0.0)
+
+
+@pytest_asyncio.fixture
+async def client(queue_redis: RedisAddress) -> AsyncIterator[RedisClient]:
+    client = queue_client(queue_redis)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def queue(client: RedisClient) -> JobQueue:
+    return JobQueue(client)
+
+
+class Holding:
+    """A handler that notes its runs and holds each until released."""
+
+    def __init__(self) -> None:
+        self.runs: list[JobContext] = []
+        self.release = asyncio.Event()
+        self.cancelled = 0
+
+    async def __call__(self, ctx: JobContext, job: FetchIndex) -> None:
+        self.runs.append(ctx)
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+async def claim_of(queue: JobQueue, job_id: str) -> Claim | None:
+    return (await queue.read_state(job_id))[0]
+
+
+# --- running and ending -------------------------------------------------------------------------
+
+
+async def test_worker__job__arrives_as_queued_with_the_claim_that_gateways_read(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    handler = Holding()
+    async with running(new_worker(client, handler, address="10.0.0.1:9")):
+        await queue.enqueue(job("flask"))
+        await eventually(lambda: len(handler.runs) == 1)
+
+        run = handler.runs[0]
+        assert run.job == job("flask")
+        assert (run.job_id, run.try_number, run.is_current()) == (job("flask").id, 1, True)
+        assert run.claim == await claim_of(queue, run.job_id)
+        assert run.claim.address == "10.0.0.1:9"
+        assert len(run.claim.token) == 40
+        handler.release.set()
+
+
+async def test_worker__job_done__nothing_of_it_remains(client: RedisClient, queue: JobQueue) -> None:
+    handler = Holding()
+    handler.release.set()
+    worker = new_worker(client, handler)
+    async with running(worker):
+        await queue.enqueue(job())
+        await eventually(lambda: worker.jobs_complete == 1 and worker.active == 0)
+
+        assert (await queue.depths())["index"] == EMPTY
+        assert not await client.raw.keys("arq:*")
+        assert await claim_of(queue, job().id) is None
+        assert await queue.enqueue(job())  # the id is free again
+        await eventually(lambda: worker.jobs_complete == 2)
+    assert handler.runs[1].generation > handler.runs[0].generation
+
+
+async def test_worker__handler_raises_an_orchard_error__waiters_are_told_its_value(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    async def handler(ctx: JobContext, job: FetchIndex) -> None:
+        raise UpstreamTimeout("no answer in 60 s", retry_after_seconds=7)
+
+    worker = new_worker(client, handler)
+    async with running(worker):
+        await queue.enqueue(job())
+        await eventually(lambda: worker.jobs_failed == 1 and worker.active == 0)
+
+    _, event = await queue.read_state(job().id)
+    assert event is not None
+    assert event.kind == "failed"
+    assert event.error == UpstreamTimeout("no answer in 60 s", retry_after_seconds=7).to_value()
+    assert (await queue.depths())["index"] == EMPTY
+
+
+async def test_worker__handler_raises_anything_else__is_internal_error_logged_once(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    async def handler(ctx: JobContext, job: FetchIndex) -> None:
+        raise ValueError("a defect with https://user:secret@host in it")
+
+    worker = new_worker(client, handler)
+    with capture_logs() as logs:
+        async with running(worker):
+            await queue.enqueue(job())
+            await eventually(lambda: worker.jobs_failed == 1 and worker.active == 0)
+
+    _, event = await queue.read_state(job().id)
+    assert event is not None
+    assert event.error is not None
+    assert event.error.code == "internal_error"
+    assert "secret" not in event.error.message
+    assert [entry["log_level"] for entry in logs if entry["log_level"] == "error"] == ["error"]
+
+
+async def test_worker__done_just_as_a_waiter_enqueues__the_waiter_sees_the_outcome(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    seen: list[object] = []
+
+    async def handler(ctx: JobContext, job: FetchIndex) -> None:
+        await ctx.publish("done")
+        seen.append(await queue.enqueue(job))  # told, but not yet out of the queue
+        _, event = await queue.read_state(ctx.job_id)
+        seen.append(event and event.kind)
+
+    worker = new_worker(client, handler)
+    async with running(worker):
+        await queue.enqueue(job())
+        await eventually(lambda: worker.jobs_complete == 1 and worker.active == 0)
+        _, event = await queue.read_state(job().id)
+        assert event is not None
+        assert [*seen, event.kind] == [False, "done", "done"]
+
+
+async def test_worker__deferred_job__runs_when_due(client: RedisClient, queue: JobQueue) -> None:
+    handler = Holding()
+    handler.release.set()
+    async with running(new_worker(client, handler)):
+        before = time.monotonic()
+        await queue.enqueue(job(), defer_seconds=0.5)
+        await eventually(lambda: len(handler.runs) == 1)
+        assert time.monotonic() - before >= 0.5
+
+
+async def test_worker__arqs_health_key__is_written(client: RedisClient) -> None:
+    async with running(new_worker(client, Holding())):
+        await eventually(lambda: health_key_stands(client))
+
+
+async def health_key_stands(client: RedisClient) -> bool:
+    return await client.raw.exists("orchard:queue:index:health-check") == 1
+
+
+# --- slots --------------------------------------------------------------------------------------
+
+
+async def test_workers__12_with_10_slots__run_120_of_120_at_once(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    handler = Holding()
+    workers = [new_worker(client, handler) for _ in range(12)]
+    async with running(*workers):
+        await asyncio.gather(*(queue.enqueue(job(f"project-{n}")) for n in range(130)))
+        await eventually(lambda: len(handler.runs) == 120)
+
+        assert [worker.active for worker in workers] == [10] * 12
+        depth = (await queue.depths())["index"]
+        assert (depth.ready, depth.running) == (10, 120)
+        handler.release.set()
+        await eventually(lambda: len(handler.runs) == 130)
+
+
+async def test_worker__all_slots_busy__asks_for_no_more_jobs(client: RedisClient, queue: JobQueue) -> None:
+    handler = Holding()
+    worker = new_worker(client, handler, slots=2, lease_seconds=60)
+    async with running(worker):
+        for number in range(6):
+            await queue.enqueue(job(f"project-{number}"))
+        await eventually(lambda: worker.active == 2)
+        await client.raw.config_resetstat()
+        await asyncio.sleep(1.2)
+        assert set(await client.raw.info("commandstats")) <= {"cmdstat_config", "cmdstat_info"}
+        handler.release.set()
+        await eventually(lambda: worker.jobs_complete == 6)
+
+
+# --- leases -------------------------------------------------------------------------------------
+
+
+async def test_worker__job_longer_than_its_lease__is_renewed_and_runs_once(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    handler = Holding()
+    first = new_worker(client, handler, lease_seconds=0.6)
+    second = new_worker(client, handler, lease_seconds=0.6)
+    async with running(first, second):
+        await queue.enqueue(job())
+        await eventually(lambda: len(handler.runs) == 1)
+        await asyncio.sleep(2.0)
+
+        assert len(handler.runs) == 1
+        assert handler.runs[0].claim == await claim_of(queue, job().id)
+        handler.release.set()
+
+
+async def test_worker__another_holds_the_claim__handler_is_cancelled_and_nothing_ended(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    handler = Holding()
+    async with running(new_worker(client, handler, lease_seconds=0.6)):
+        await queue.enqueue(job())
+        await eventually(lambda: len(handler.runs) == 1)
+        run = handler.runs[0]
+        newer = Claim(run.generation + 1, "127.0.0.1:2", "other")
+        await client.raw.set(queue_format.claim_key(run.job_id), msgspec.msgpack.encode(newer))
+
+        await eventually(lambda: handler.cancelled == 1)
+        assert run.lease_lost.is_set()
+        assert not run.is_current()
+        assert not await run.publish("done")
+        assert await claim_of(queue, run.job_id) == newer
+        assert await client.raw.exists("arq:job:" + run.job_id) == 1
+
+
+async def test_worker__same_id_in_the_other_queue__waits_for_the_standing_claim(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    held, refreshed = Holding(), Holding()
+    async with running(
+        new_worker(client, held, queue="index", lease_seconds=1.0),
+        new_worker(client, refreshed, queue="refresh", lease_seconds=1.0),
+    ):
+        await queue.enqueue(job())
+        await eventually(lambda: len(held.runs) == 1)
+        await client.raw.zadd(queue_format.queue_key("refresh"), {job().id: 1})
+        await asyncio.sleep(1.5)
+
+        assert refreshed.runs == []
+        held.release.set()
+        await eventually(lambda: refresh_is_empty(client))
+        assert refreshed.runs == []
+
+
+async def refresh_is_empty(client: RedisClient) -> bool:
+    return await client.raw.zcard(queue_format.queue_key("refresh")) == 0
+
+
+async def test_worker__own_clock_an_hour_ahead__keeps_leases_and_order(
+    client: RedisClient, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    handler = Holding()
+    async with running(new_worker(client, handler, lease_seconds=1.0), new_worker(client, handler)):
+        await queue.enqueue(job())
+        await queue.enqueue(job("later"), defer_seconds=30)
+        await eventually(lambda: len(handler.runs) == 1)
+        await asyncio.sleep(1.5)
+
+        assert len(handler.runs) == 1
+        depth = (await queue.depths())["index"]
+        assert (depth.running, depth.deferred) == (1, 1)
+        handler.release.set()
+
+
+# --- unknown and broken jobs --------------------------------------------------------------------
+
+
+async def put(client: RedisClient, job_id: str, fields: dict[str, object]) -> None:
+    """A queued job as another version would write it."""
+    await client.raw.set("arq:job:" + job_id, msgspec.msgpack.encode(fields))
+    await client.raw.zadd(queue_format.queue_key("index"), {job_id: 1})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"t": None, "f": "invented_later", "a": [1], "k": {}, "et": 1},
+        {"t": None, "f": "fetch_index", "a": [2], "k": {}, "et": 1},
+    ],
+)
+async def test_worker__unknown_kind_or_format__stays_queued_logged_once_and_lets_others_by(
+    client: RedisClient, queue: JobQueue, fields: dict[str, object]
+) -> None:
+    for number in range(40):
+        await put(client, f"new:{number}", fields)
+    handler = Holding()
+    handler.release.set()
+    with capture_logs() as logs:
+        async with running(new_worker(client, handler, slots=4)):
+            await queue.enqueue(job())
+            await eventually(lambda: len(handler.runs) == 1)
+    assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == [
+        "a job of an unknown kind stays queued"
+    ]
+    assert await client.raw.zcard(queue_format.queue_key("index")) == 40
+    assert await client.raw.exists("arq:job:new:0") == 1
+    assert not await client.raw.keys("arq:retry:*")  # never claimed
+
+
+async def test_worker__known_kind_that_cannot_be_read__is_dead_lettered(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    await put(client, "j", {"t": None, "f": "fetch_index", "a": [1], "k": {"job": "fetch_index"}, "et": 1})
+    worker = new_worker(client, Holding())
+    async with running(worker):
+        await eventually(lambda: worker.jobs_failed == 1 and worker.active == 0)
+
+    letters = await queue.dead_letters("index")
+    assert [letter.job_id for letter in letters] == ["j"]
+    assert "cannot be read" in letters[0].reason
+
+
+async def test_worker__payload_expired__entry_is_dropped(client: RedisClient, queue: JobQueue) -> None:
+    await client.raw.zadd(queue_format.queue_key("index"), {"gone": 1})
+    async with running(new_worker(client, Holding())):
+        await eventually(lambda: index_is_empty(queue))
+
+
+async def index_is_empty(queue: JobQueue) -> bool:
+    return (await queue.depths())["index"] == EMPTY
+
+
+# --- draining -----------------------------------------------------------------------------------
+
+
+async def test_drain__job_ends_in_time__is_completed(client: RedisClient, queue: JobQueue) -> None:
+    handler = Holding()
+    worker = new_worker(client, handler)
+    task = asyncio.create_task(worker.run())
+    await queue.enqueue(job())
+    await eventually(lambda: len(handler.runs) == 1)
+    asyncio.get_running_loop().call_later(0.2, handler.release.set)
+
+    await worker.drain(5.0)
+    await task
+    assert (handler.cancelled, worker.jobs_complete) == (0, 1)
+    assert (await queue.depths())["index"] == EMPTY
+
+
+async def test_drain__jobs_unfinished__are_due_at_once_elsewhere_without_counting_the_try(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    leaving, staying = Holding(), Holding()
+    worker = new_worker(client, leaving, lease_seconds=60)
+    task = asyncio.create_task(worker.run())
+    await queue.enqueue(job("a"))
+    await queue.enqueue(job("b"))
+    await eventually(lambda: len(leaving.runs) == 2)
+
+    await worker.drain(0.1)
+    await task
+    assert leaving.cancelled == 2
+    assert (await queue.depths())["index"].ready == 2
+    async with running(new_worker(client, staying)):
+        await eventually(lambda: len(staying.runs) == 2)
+        assert [run.try_number for run in staying.runs] == [1, 1]
+        assert min(run.generation for run in staying.runs) > max(run.generation for run in leaving.runs)
+        staying.release.set()
+
+
+async def test_drain__idle__claims_no_more(client: RedisClient, queue: JobQueue) -> None:
+    handler = Holding()
+    worker = new_worker(client, handler)
+    task = asyncio.create_task(worker.run())
+    await eventually(lambda: health_key_stands(client))
+
+    await worker.drain(5.0)
+    await task
+    await queue.enqueue(job())
+    await asyncio.sleep(0.1)
+    assert (handler.runs, (await queue.depths())["index"].ready) == ([], 1)
+
+
+async def test_run__cancelled__gives_unfinished_jobs_back(client: RedisClient, queue: JobQueue) -> None:
+    handler = Holding()
+    worker = new_worker(client, handler, lease_seconds=60)
+    task = asyncio.create_task(worker.run())
+    await queue.enqueue(job())
+    await eventually(lambda: len(handler.runs) == 1)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await queue.depths())["index"].ready == 1
