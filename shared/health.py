@@ -16,6 +16,7 @@ import msgspec
 from shared.clients.redis import RedisClient
 from shared.errors import OrchardError
 from shared.heartbeat import Heartbeat, Pool, read_health
+from shared.metrics import HasDepth
 
 PING_TIMEOUT_SECONDS = 1.0  # /health itself answers quickly whatever is frozen
 
@@ -63,30 +64,10 @@ class Pings(Protocol):
         """Answers if the store does."""
 
 
-class Depth(Protocol):
-    """What `JobQueue.depths` says of one queue."""
-
-    @property
-    def ready(self) -> int:
-        """Due and unclaimed."""
-
-    @property
-    def running(self) -> int:
-        """Claimed."""
-
-    @property
-    def deferred(self) -> int:
-        """Due later."""
-
-    @property
-    def oldest_age_seconds(self) -> float:
-        """How long the oldest ready job has been due."""
-
-
 class HasDepths(Protocol):
     """`JobQueue`."""
 
-    def depths(self) -> Awaitable[Mapping[str, Depth]]:
+    def depths(self) -> Awaitable[Mapping[str, HasDepth]]:
         """Depth by queue."""
 
 
@@ -142,7 +123,7 @@ def compose(
     redis_cache: StoreHealth,
     redis_queue: StoreHealth,
     heartbeats: Iterable[Heartbeat],
-    depths: Mapping[str, Depth],
+    depths: Mapping[str, HasDepth],
 ) -> HealthReport:
     """The report from what was read. `down`: nothing new can be found, neither facts nor jobs."""
     workers: dict[str, list[Heartbeat]] = {}

@@ -7,8 +7,9 @@ are bound once and kept, so that counting a request costs two dictionary look-up
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from typing import Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -140,6 +141,26 @@ def set_build_info(service: str, version: str) -> None:
     BUILD_INFO.labels(service, version, platform.python_version()).set(1)
 
 
+class HasDepth(Protocol):
+    """`QueueDepth` of the queue client."""
+
+    @property
+    def ready(self) -> int:
+        """Due and unclaimed."""
+
+    @property
+    def running(self) -> int:
+        """Claimed."""
+
+    @property
+    def deferred(self) -> int:
+        """Due later."""
+
+    @property
+    def oldest_age_seconds(self) -> float:
+        """How long the oldest ready job has been due."""
+
+
 @lru_cache(maxsize=512)  # 4 protocols × 7 results × 6 classes at most
 def _request_children(
     protocol: str, result: str, status_class: str
@@ -190,6 +211,15 @@ def observe_job(task: str, outcome: str, seconds: float, wait_seconds: float | N
     _job_child(task, outcome)(seconds)
     if wait_seconds is not None:
         JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))
+
+
+def set_queue_depths(depths: Mapping[str, HasDepth]) -> None:
+    """Take over what `JobQueue.depths` says, for the next scrape."""
+    for queue, depth in depths.items():
+        QUEUE_JOBS.labels(queue, "ready").set(depth.ready)
+        QUEUE_JOBS.labels(queue, "running").set(depth.running)
+        QUEUE_JOBS.labels(queue, "deferred").set(depth.deferred)
+        QUEUE_OLDEST_JOB_AGE.labels(queue).set(depth.oldest_age_seconds)
 
 
 class _ReadOnScrape(Collector):

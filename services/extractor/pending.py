@@ -1,0 +1,83 @@
+"""Finds artifacts that nobody reads: stored, but their extraction job was lost or given up.
+
+A queue Redis that came back empty, or a database that was away for longer than a job waits, leaves
+artifacts `pending`. At start and then every few minutes they are queued again; equal jobs coalesce.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from shared.clients.postgres import Database
+from shared.clients.queue import JobQueue
+from shared.errors import OrchardError
+from shared.jobs import ExtractDependencies
+from shared.logs import get_logger
+
+log = get_logger()
+
+PAUSE_SECONDS = 300.0
+PAGE_PAUSE_SECONDS = 10.0  # while there is a backlog
+PAGE_ROWS = 200
+YOUNG_SECONDS = 60.0  # younger ones have their job in the queue
+
+PENDING = """
+SELECT u.protocol, u.project, u.file_id, u.filename, a.sha256, a.created_at
+FROM artifacts a JOIN cached_urls u USING (sha256)
+WHERE a.extraction_state = 'pending' AND u.role = 'file'
+  AND a.created_at < now() - make_interval(secs => $1)
+ORDER BY a.created_at, a.sha256
+LIMIT $2
+"""
+
+
+class PendingSweep:
+    """Runs while open."""
+
+    def __init__(
+        self, database: Database, queue: JobQueue, *, limit: int, young_seconds: float = YOUNG_SECONDS
+    ) -> None:
+        """`limit`: most jobs that may be ready in the queue."""
+        self._database = database
+        self._queue = queue
+        self._limit = limit
+        self._young_seconds = young_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start looking, at once and then at intervals."""
+        self._task = asyncio.create_task(self._run(), name="pending-sweep")
+
+    async def aclose(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def sweep(self) -> int:
+        """Queue the oldest pending artifacts; how many there were (at most a page)."""
+        rows = await self._database.fetch(PENDING, self._young_seconds, PAGE_ROWS)
+        queued = 0
+        for row in rows:
+            job = ExtractDependencies(
+                protocol=row["protocol"],
+                project=row["project"],
+                file_id=row["file_id"],
+                filename=row["filename"],
+                sha256=row["sha256"].hex(),
+            )
+            queued += await self._queue.enqueue(job, limit=self._limit)
+        if queued:
+            log.info("pending_artifacts_queued", count=queued)
+        return len(rows)
+
+    async def _run(self) -> None:
+        while True:
+            pause = PAUSE_SECONDS
+            try:
+                if await self.sweep() == PAGE_ROWS:
+                    pause = PAGE_PAUSE_SECONDS
+            except OrchardError as error:  # a store is away: the next turn finds them
+                log.info("pending_sweep_failed", error=error.code)
+                pause = PAGE_PAUSE_SECONDS
+            await asyncio.sleep(pause)

@@ -1,0 +1,116 @@
+"""Composition of an extractor: its stores, its sandbox, its queue worker, from start to drained stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.extractor.backfill import MetadataBackfill
+from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
+from services.extractor.pending import PendingSweep
+from services.extractor.sandbox import Sandbox
+from shared import metrics
+from shared.artifacts import ArtifactRepository
+from shared.batches import BatchWriter
+from shared.cache import CacheService
+from shared.clients.heartbeats import HeartbeatStore
+from shared.clients.queue import JobQueue
+from shared.clients.queue_worker import QueueWorker
+from shared.heartbeat import Figures, HeartbeatPublisher, Pool
+from shared.jobs import EXTRACT, ExtractDependencies
+from shared.logs import get_logger
+from shared.models import Extraction
+from shared.protocols import PROTOCOLS
+from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
+from shared.settings import Settings
+from shared.version import VERSION
+from shared.worker_http import WorkerHttp
+
+log = get_logger()
+
+SERVICE = "extractor"
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then drain for ORCHARD_DRAIN_TIMEOUT and close in reverse order.
+
+    Raises `ConfigurationError` or `QueueUnavailable` when it cannot start.
+    """
+    metrics.set_build_info(SERVICE, VERSION)
+    draining = False
+    async with Resources() as resources:
+        threads = open_threads(resources, settings)
+        store = await open_object_store(settings, threads)
+        cache_redis, queue_redis = await open_redis_pair(resources, settings)
+        # Each job needs one connection at a time, the batches two, the sweep one.
+        database = await open_database(resources, settings, max_size=settings.extract_slots + 4)
+        artifacts = ArtifactRepository(database)
+        cache = CacheService.from_settings(cache_redis, settings)
+        queue = JobQueue(queue_redis)
+        extractions = BatchWriter[Extraction, bool](artifacts.batch_upsert_dependencies)
+        resources.add("extraction batches", extractions.aclose)
+        sandbox = await resources.open("sandbox", Sandbox(store, children=settings.extract_slots))
+
+        async def ready() -> str:
+            return "" if queue_redis.available else "the queue Redis does not answer"
+
+        http = await resources.open(
+            "worker http",
+            WorkerHttp(
+                host=settings.worker_host,
+                port=settings.worker_port,
+                advertise=settings.worker_advertise,
+                ready=ready,
+            ),
+        )
+        handler = ExtractDependenciesHandler(
+            artifacts=artifacts,
+            extractions=extractions,
+            cache=cache,
+            sandbox=sandbox,
+            backfill=MetadataBackfill(
+                artifacts=artifacts, store=store, cache=cache, queue=queue, threads=threads
+            ),
+            protocols={protocol.name: protocol for protocol in PROTOCOLS},
+        )
+        worker = QueueWorker(
+            redis=queue_redis,
+            queue=EXTRACT,
+            slots=settings.extract_slots,
+            handlers={ExtractDependencies: handler},
+            address=lambda: http.address,
+            lease_seconds=settings.lease_seconds,
+        )
+
+        def figures() -> Figures:
+            return Figures(
+                threads=Pool(threads.active, threads.max),
+                jobs=Pool(worker.active, worker.slots),
+                database_pool=Pool(database.active, database.max),
+                draining=draining,
+            )
+
+        heartbeat = await resources.open(
+            "heartbeat",
+            HeartbeatPublisher(
+                HeartbeatStore(queue_redis),
+                service=SERVICE,
+                version=VERSION,
+                address=http.address,
+                read_figures=figures,
+            ),
+        )
+        await resources.open("pending sweep", PendingSweep(database, queue, limit=settings.queue_limit))
+        working = asyncio.create_task(worker.run(), name="extract worker")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        log.info("extractor_started", address=http.address, slots=worker.slots, version=VERSION)
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            draining = True
+            http.start_draining()
+            await heartbeat.publish()
+            log.info("extractor_draining", active=worker.active)
+            await worker.drain(settings.drain_timeout)
+        await working  # a defect that ended the worker must end the process, to be restarted
+    log.info("extractor_stopped")
