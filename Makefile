@@ -1,6 +1,9 @@
 # Orchard. `make` alone lists what there is.
 
-PYTHON ?= python3
+# The first of these that has ready-made binaries of everything that is pinned.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
+  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+  && echo $$python && exit; done; echo python3)
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,6 +57,9 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Orchard needs Python 3.11 or newer, and '$(PYTHON)' is not." \
 	       "Name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
+	  echo "Note: for $$($(PYTHON) --version) the embedded Redis is compiled (needs gcc and make);" \
+	       "for Python 3.11 and 3.12 it comes ready-made." >&2
 	@$(PYTHON) -c 'import ensurepip, venv' || { \
 	  echo "'$(PYTHON)' cannot make virtual environments:" \
 	       "install its venv module (Debian, Ubuntu: the package python3-venv)." >&2; exit 1; }

@@ -43,7 +43,7 @@ def banner(settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: 
         lines.append("  upstream  none is asked (ORCHARD_OFFLINE)")
     for upstream in upstreams:
         shown = ", ".join(without_secrets(url) for url in upstream.urls)
-        lines.append(f"  upstream  {upstream.protocol}: {shown} (from {upstream.origin})")
+        lines.append(f"  upstream  {upstream.protocol}: {shown} [{upstream.origin}]")
     lines += [f"  data      {data}", f"  logs      {logs}", "", "Ctrl-C stops it.", ""]
     return "\n".join(lines)
 

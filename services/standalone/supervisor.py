@@ -142,7 +142,7 @@ class Supervisor:
     async def _stop_all(self) -> None:
         if not any(self._tiers.values()):
             return
-        say("Stopping …")
+        say("Stopping ...")
         began = asyncio.get_running_loop().time()
         await self._stop_tier("gateways", began + GATEWAYS_GONE_SECONDS)
         await self._stop_tier("workers", began + WORKERS_GONE_SECONDS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.standalone.banner import Upstream
+from shared.defaults import default_upstream
+from shared.errors import ConfigurationError
 from shared.settings import Settings, variable
 
 PROTOCOLS = ("pypi",)
@@ -13,7 +15,8 @@ PROTOCOLS = ("pypi",)
 def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[list[Upstream], dict[str, str]]:
     """What the banner shows, and the variables that hand the same choice to every service.
 
-    The choice is made once, here: services started later must not find another one.
+    The choice is made once, here: services started later must not find another one. Raises
+    `ConfigurationError` if none is set and none is known.
     """
     shown: list[Upstream] = []
     variables: dict[str, str] = {}
@@ -23,10 +26,12 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
         if given:
             shown.append(Upstream(protocol, given, name))
             continue
-        # Loaded only when needed: what it brings along is of no use to a supervisor.
-        from shared.sources import default_upstream
-
-        url, origin = default_upstream(protocol, environ, settings.port)
+        try:
+            url, origin = default_upstream(protocol, environ, settings.port)
+        except ConfigurationError:
+            if settings.offline:  # none will be asked
+                continue
+            raise
         shown.append(Upstream(protocol, (url,), origin))
         variables[name] = url
     return shown, variables

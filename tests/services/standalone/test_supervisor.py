@@ -34,7 +34,7 @@ def test_start__bare_folder__starts_all_and_says_what_to_paste(tmp_path: Path) -
         index = f"http://127.0.0.1:{orchard.port}/pypi/simple/"
         assert f"export PIP_INDEX_URL={index}" in text
         assert f"export UV_DEFAULT_INDEX={index}" in text
-        assert "http://index.invalid/simple/ (from ORCHARD_PYPI_UPSTREAM)" in text
+        assert "http://index.invalid/simple/ [ORCHARD_PYPI_UPSTREAM]" in text
         assert orchard.gateway_answers()
 
 
