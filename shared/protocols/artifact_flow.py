@@ -127,10 +127,11 @@ class _ArtifactRequest:
             filename=resource.filename,
             request_id=self.conditions.request_id,
         )
+        relayed = not self.conditions.needs_length
         # Twice: a live download may end between its event and our connecting to it.
         for _ in range(2):
             event = await self.ports.misses.wait(
-                job, until=self._is_stored, timeout=self._remaining(), live=True
+                job, until=self._is_stored, timeout=self._remaining(), live=relayed
             )
             if event.kind == "failed" and event.error is not None:
                 raise from_value(event.error)
@@ -171,7 +172,7 @@ class _ArtifactRequest:
         return Reply(body.status, "LIVE", headers, body=body)
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:
-        facts = _facts_of(event) or await self.ports.facts.find(self.resource, direct=True)
+        facts = _facts_of(event) or await self.ports.facts.find(self.resource)
         if facts is None:
             return None
         if expected and facts.sha256 != expected:
@@ -192,7 +193,7 @@ class _ArtifactRequest:
         if event.kind == "failed":
             raise from_value(event.error) if event.error else FileNotFound(f"no {resource.filename}")
         if event.size_bytes is None:
-            facts = await self.ports.facts.find(resource, direct=True)
+            facts = await self.ports.facts.find(resource)
             if facts is not None:
                 return artifact_reply(resource, self.conditions, facts, "HIT")[0]
         headers = _common(resource, f'"{resource.sha256}"' if resource.sha256 else "")
@@ -202,7 +203,7 @@ class _ArtifactRequest:
         return Reply(200, "MISS", headers)
 
     async def _is_stored(self) -> bool:
-        facts = await self.ports.facts.find(self.resource, direct=True)
+        facts = await self.ports.facts.find(self.resource, cached=True)
         if facts is None or facts.format != FORMAT:
             return False
         if facts.size_bytes == 0:
@@ -210,7 +211,8 @@ class _ArtifactRequest:
         body = await self.ports.objects.open(facts.object_key, 0, 1, size_bytes=facts.size_bytes)
         if body is None:
             return False
-        await body.aclose()
+        if not isinstance(body, bytes):
+            await body.aclose()
         return True
 
     def _remaining(self) -> float:

@@ -58,10 +58,11 @@ class IndexCache(Protocol):
 class Facts(Protocol):
     """Facts of sealed artifacts."""
 
-    async def find(self, resource: Resource, *, direct: bool = False) -> ArtifactFacts | None:
+    async def find(self, resource: Resource, *, cached: bool = False) -> ArtifactFacts | None:
         """In-process, then cache, then one query, whose result fills the cache.
 
-        Raises `DatabaseUnavailable` when neither cache nor database can tell.
+        `cached` asks no database: for a re-check shortly after. Raises `DatabaseUnavailable` when
+        neither cache nor database can tell.
         """
         ...
 
@@ -130,7 +131,7 @@ class LiveBody(Body, Protocol):
 class Objects(Protocol):
     """The object store, as the gateway reads it."""
 
-    async def open(self, key: str, start: int, length: int, *, size_bytes: int) -> Body | None:
+    async def open(self, key: str, start: int, length: int, *, size_bytes: int) -> Body | bytes | None:
         """A slice of an object of `size_bytes`; None when the object is missing.
 
         Raises `StoreUnavailable`.

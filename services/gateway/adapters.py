@@ -1,0 +1,164 @@
+"""The flows' ports, fulfilled by the services' own clients."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from shared.artifacts import ArtifactRepository
+from shared.cache import CacheService, IndexRead
+from shared.cache_keys import Category, cache_key
+from shared.clients.objects import ObjectMissing, ObjectStore
+from shared.clients.redis import RedisClient
+from shared.errors import CacheUnavailable
+from shared.jobs import FetchArtifact
+from shared.logs import get_logger
+from shared.models import FORMAT, ArtifactFacts
+from shared.protocols.ports import Body
+from shared.protocols.resource import Resource
+
+log = get_logger()
+
+IN_MEMORY_BYTES = 64 * 1024
+"""Files up to this are read in one go: measured 22,400 against 15,600 requests/s of 10 kB by pathsend."""
+
+
+class SystemClock:
+    """Fulfils the port `Clock`."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class CachedIndex:
+    """Fulfils the port `IndexCache` over `CacheService`."""
+
+    def __init__(self, cache: CacheService, redis: RedisClient) -> None:
+        self._cache = cache
+        self._redis = redis
+
+    async def read_index(
+        self, protocol: str, identity: str, variant: str, *, direct: bool = False
+    ) -> IndexRead:
+        return await self._cache.read_index(protocol, identity, variant, direct=direct)
+
+    async def allow_revalidation(self, protocol: str, identity: str, seconds: int) -> bool:
+        key = cache_key(Category.UPSTREAM_SOURCES, protocol, f"revalidated:{identity}")
+        try:
+            with self._redis.guard():
+                return bool(await self._redis.raw.set(key, b"1", nx=True, ex=seconds))
+        except CacheUnavailable:
+            return False
+
+    async def upstream_is_down(self, protocol: str, source_id: int) -> bool:
+        try:
+            breaker = await self._cache.read_breaker(protocol, source_id)
+        except CacheUnavailable:
+            return False
+        return breaker is not None and time.time() < breaker.until
+
+
+class StoredFacts:
+    """Fulfils the port `Facts`: in-process, then cache, then the one joined query."""
+
+    def __init__(self, cache: CacheService, artifacts: ArtifactRepository) -> None:
+        self._cache = cache
+        self._artifacts = artifacts
+
+    async def find(self, resource: Resource, *, cached: bool = False) -> ArtifactFacts | None:
+        return await self._find(
+            resource.protocol, resource.project, resource.file_id, resource.filename, cached=cached
+        )
+
+    async def of_job(self, job: FetchArtifact) -> ArtifactFacts | None:
+        """The same by the job that fetches the file."""
+        return await self._find(job.protocol, job.project, job.file_id, job.filename, cached=False)
+
+    async def _find(
+        self, protocol: str, project: str, file_id: str, filename: str, *, cached: bool
+    ) -> ArtifactFacts | None:
+        identity = f"{project}/{file_id}/{filename}"
+        facts = self._cache.peek_facts(protocol, identity)
+        if facts is None:
+            try:
+                facts = await self._cache.read_facts(protocol, identity)
+            except CacheUnavailable:
+                if cached:
+                    return None
+        if facts is not None and facts.format == FORMAT:
+            return facts
+        if cached:
+            return None
+        facts = await self._artifacts.get_cached_url_with_artifact(protocol, project, file_id, filename)
+        if facts is not None:
+            try:
+                await self._cache.write_facts(protocol, identity, facts)
+            except CacheUnavailable:
+                log.debug("facts_not_cached", protocol=protocol)
+        return facts
+
+
+class _LocalFile:
+    """A whole local file, sent by the server without passing through Python."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        with open(self.path, "rb") as file:  # noqa: ASYNC230, PTH123 - for servers without pathsend
+            while chunk := file.read(IN_MEMORY_BYTES):
+                yield chunk
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class _Stream:
+    """A slice read through the store, with its first chunk already here: a missing object is known
+    before any header goes out."""
+
+    path = ""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._first = first
+        self._rest = rest
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._first
+        async for chunk in self._rest:
+            yield chunk
+
+    async def aclose(self) -> None:
+        closing = getattr(self._rest, "aclose", None)
+        if closing is not None:
+            await closing()
+
+
+class StoredObjects:
+    """Fulfils the port `Objects` over an `ObjectStore`."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def open(self, key: str, start: int, length: int, *, size_bytes: int) -> Body | bytes | None:
+        try:
+            if length <= IN_MEMORY_BYTES:
+                data = await self._store.read(key, start, length)
+                return data if len(data) == length else None
+            path = self._store.local_path(key)
+            if path is not None:
+                found = os.stat(path)  # noqa: PTH116 - one look-up in the kernel's memory
+                if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
+                    return None  # cut short by a crash or by hand: as good as missing
+                if length == size_bytes:
+                    return _LocalFile(path)
+            rest = self._store.open_stream(key, start, start + length)
+            return _Stream(await anext(rest), rest)
+        except (ObjectMissing, FileNotFoundError, StopAsyncIteration):
+            return None

@@ -1,0 +1,104 @@
+"""What a gateway process owns, opened in order and closed in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from services.gateway.access_log import AccessLog, escape
+from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
+from services.gateway.base_urls import BaseUrls
+from services.gateway.fetchers import FetcherPool
+from services.gateway.l1 import L1Cache
+from services.gateway.live import LiveRelay
+from services.gateway.misses import MissWaiter
+from services.gateway.requests import RequestIds, RequestReader
+from shared.artifacts import ArtifactRepository
+from shared.cache import CacheService
+from shared.clients.postgres import Database
+from shared.clients.queue import JobQueue
+from shared.clients.redis import RedisClient
+from shared.protocols import PROTOCOLS
+from shared.protocols.ports import Ports
+from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
+from shared.settings import Settings
+from shared.via import pseudonym
+
+DATABASE_CONNECTIONS = 8
+"""A gateway asks the database only for files that the cache has lost: it needs few connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """All parts of an open gateway."""
+
+    settings: Settings
+    reader: RequestReader
+    request_ids: RequestIds
+    cache: CacheService
+    ports: Ports
+    misses: MissWaiter
+    relay: LiveRelay
+    access_log: AccessLog | None
+    cache_redis: RedisClient
+    queue_redis: RedisClient
+    queue: JobQueue
+    database: Database
+    l1: L1Cache
+
+    @staticmethod
+    def escape(raw_path: bytes) -> str:
+        """A path as the access log shows it."""
+        return escape(raw_path[:2048].decode("latin-1"))
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Open all parts. Raises `ConfigurationError`, and `QueueUnavailable` when the queue Redis stays away.
+
+    Neither Postgres nor the cache Redis needs to be there.
+    """
+    async with Resources() as resources:
+        cache_redis, queue_redis = await open_redis_pair(resources, settings)
+        database = await open_database(resources, settings, max_size=DATABASE_CONNECTIONS)
+        threads = open_threads(resources, settings)
+        store = await open_object_store(settings, threads, check=False)
+        l1 = await resources.open("l1", L1Cache(cache_redis, max_bytes=settings.l1_max_bytes))
+        cache = CacheService.from_settings(cache_redis, settings, reader=l1)
+        queue = JobQueue(queue_redis)
+        listener = await resources.open("events", queue.subscribe())
+        misses = MissWaiter(queue, listener, queue_limit=settings.queue_limit)
+        facts = StoredFacts(cache, ArtifactRepository(database))
+        fetchers = await resources.open("fetchers", FetcherPool())
+        relay = LiveRelay(fetchers=fetchers, queue=queue, listener=listener, facts=facts, objects=store)
+        access_log = None
+        if settings.access_log:
+            access_log = AccessLog(console=settings.log_format == "console")
+            await resources.open("access log", access_log)
+        ports = Ports(
+            index=CachedIndex(cache, cache_redis),
+            facts=facts,
+            misses=misses,
+            objects=StoredObjects(store),
+            live=relay,
+            clock=SystemClock(),
+            settings=settings,
+        )
+        queue_host = settings.queue_redis_host or "127.0.0.1"
+        own_name = pseudonym(f"{queue_host}:{settings.queue_redis_port}/{settings.queue_redis_db}")
+        yield Gateway(
+            settings=settings,
+            reader=RequestReader(PROTOCOLS, base_urls=BaseUrls(settings.public_url), own_name=own_name),
+            request_ids=RequestIds(),
+            cache=cache,
+            ports=ports,
+            misses=misses,
+            relay=relay,
+            access_log=access_log,
+            cache_redis=cache_redis,
+            queue_redis=queue_redis,
+            queue=queue,
+            database=database,
+            l1=l1,
+        )

@@ -1,0 +1,60 @@
+"""Connections to the fetchers' live bytes: one pool per gateway, bounded buffers, no retries of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+CONNECT_SECONDS = 1.0  # a fetcher is near; one that does not answer is dead or frozen
+HEAD_SECONDS = 5.0
+READ_BUFFER_BYTES = 128 * 1024  # per relay; a slow client stops the reading, and so the fetcher's sending
+
+
+class FetcherPool:
+    """Asks fetchers for a download in progress. Its owner opens and closes it."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the pool; connections are opened when needed."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None),
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections; relays in progress break off."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def request(
+        self, address: str, token: str, job_id: str, offset: int, byte_range: bytes
+    ) -> aiohttp.ClientResponse | None:
+        """The response with the bytes from `offset` on (or of `byte_range`); the caller closes it.
+
+        None when this fetcher does not (yet, or any more) serve the job.
+        """
+        if self._session is None or not address:
+            return None
+        headers = {"x-orchard-token": token}
+        if byte_range:
+            headers["range"] = byte_range.decode("latin-1")
+        try:
+            url = URL(f"http://{address}/live/{quote(job_id, safe='')}?from={offset}", encoded=True)
+            async with asyncio.timeout(HEAD_SECONDS):
+                response = await self._session.get(url, headers=headers, allow_redirects=False)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return None
+        if response.status not in (200, 206):
+            response.close()
+            return None
+        return response

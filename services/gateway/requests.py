@@ -1,0 +1,141 @@
+"""From an ASGI scope to a resource and its conditions; what was read once is remembered."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from typing import Any
+
+import msgspec
+
+from services.gateway.access_log import escape
+from services.gateway.base_urls import BaseUrls
+from shared.errors import MethodNotAllowed, ProxyLoop, RouteNotFound
+from shared.protocols.base import PackageProxyBase, Redirect, Resource
+from shared.protocols.conditions import Conditions, choose_coding, wants_revalidation
+from shared.protocols.flows import variant_name
+from shared.via import is_own
+
+Headers = dict[bytes, bytes]
+
+REMEMBERED = 4096
+"""Requests (path, Accept, Accept-Encoding) whose reading is remembered; then all is forgotten."""
+
+LONGEST_REMEMBERED = 512  # bytes of path and headers
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A request line as read: what it names and how."""
+
+    protocol: PackageProxyBase
+    resource: Resource | Redirect
+    coding: str
+    variant: str  # of an index whose bodies do not depend on the base URL; else ""
+    logged_path: str  # as a JSON string
+
+
+class RequestIds:
+    """Ids for requests that bring none: unique over processes, cheap to make."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(5).hex()
+        self._numbers = itertools.count(1)
+
+    def of(self, given: bytes | None) -> str:
+        """The client's own id if it is sane, else a new one."""
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given.decode("ascii")
+        return f"{self._prefix}{next(self._numbers):07x}"
+
+
+def read_headers(scope: Any) -> Headers:
+    """Header values by lower-case name; repeated ones joined as RFC 9110 §5.3 says."""
+    pairs = scope["headers"]
+    headers = dict(pairs)
+    if len(headers) != len(pairs):
+        headers = {}
+        for name, value in pairs:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
+class RequestReader:
+    """Reads requests for one set of protocols."""
+
+    def __init__(
+        self, protocols: tuple[PackageProxyBase, ...], *, base_urls: BaseUrls, own_name: str
+    ) -> None:
+        """`own_name` is this installation's name in Via (shared/via.py)."""
+        self._mounts = {protocol.name.encode(): protocol for protocol in protocols}
+        self._base_urls = base_urls
+        self._own_name = own_name
+        self._remembered: dict[tuple[Any, ...], Target] = {}
+
+    def is_protocol_path(self, raw_path: bytes) -> bool:
+        """Whether a path belongs to a protocol (or to a view of one) rather than to the other routes."""
+        first = raw_path[1 : raw_path.find(b"/", 1)] if raw_path.find(b"/", 1) > 0 else raw_path[1:]
+        return first in self._mounts or first == b"v"
+
+    def read(self, method: str, raw_path: bytes, query: bytes, headers: Headers) -> Target:
+        """The target of a request below a protocol's mount point.
+
+        Raises what `classify` raises, `RouteNotFound`, `MethodNotAllowed`, `ProxyLoop`.
+        """
+        accept = headers.get(b"accept")
+        encodings = headers.get(b"accept-encoding")
+        key = (method, raw_path, query, accept, encodings)
+        target = self._remembered.get(key)
+        if target is None:
+            target = self._classify(method, raw_path, query, headers, encodings)
+            if len(raw_path) + len(query) + len(accept or b"") + len(encodings or b"") <= LONGEST_REMEMBERED:
+                if len(self._remembered) >= REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[key] = target
+        if b"via" in headers and is_own(headers[b"via"].decode("latin-1"), self._own_name):
+            raise ProxyLoop("this request has already passed through this Orchard")
+        return target
+
+    def _classify(
+        self, method: str, raw_path: bytes, query: bytes, headers: Headers, encodings: bytes | None
+    ) -> Target:
+        if method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{method[:16]} is not answered here")
+        mount, _, rest = raw_path[1:].partition(b"/")
+        protocol = self._mounts.get(mount)
+        if protocol is None:
+            raise RouteNotFound("there are no views yet" if mount == b"v" else "no such protocol")
+        resource = protocol.classify(method, b"/" + rest, query, headers)
+        coding, variant = "identity", ""
+        if isinstance(resource, Resource) and resource.kind == "index":
+            coding = choose_coding(encodings, resource.content_codings)
+            if not resource.per_base_url:
+                variant = variant_name(resource, Conditions(coding=coding))
+        path = escape(raw_path.decode("latin-1"))
+        return Target(protocol, resource, coding, variant, path)
+
+    def conditions(
+        self, target: Target, scope: Any, method: str, headers: Headers, request_id: str
+    ) -> Conditions:
+        """The conditions of a request. Raises `UnknownHost`, `MalformedRequest`."""
+        resource = target.resource
+        base_url = ""
+        if isinstance(resource, Resource) and resource.per_base_url:
+            base_url = (
+                f"{self._base_urls.choose(headers.get(b'host'), scope['scheme'])}/{target.protocol.name}"
+            )
+        get = headers.get
+        return Conditions(
+            head=method == "HEAD",
+            coding=target.coding,
+            base_url=base_url,
+            no_cache=wants_revalidation(get(b"cache-control")),
+            if_none_match=get(b"if-none-match", b""),
+            if_modified_since=get(b"if-modified-since", b""),
+            if_range=get(b"if-range", b""),
+            range=get(b"range", b""),
+            request_id=request_id,
+            needs_length=scope["http_version"] == "1.0",
+        )

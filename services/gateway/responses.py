@@ -1,0 +1,172 @@
+"""From a `Reply` to ASGI messages: bodies from memory, by path, streamed; errors as problem documents.
+
+How a transfer is broken off: granian ends a response whose application returns without the last
+body message by closing the connection, without a final chunk and short of its Content-Length.
+tests/services/gateway/test_broken_transfers.py proves it on a raw socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from shared import metrics
+from shared.errors import OrchardError
+from shared.protocols.ports import Body, Reply
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+]
+PROBLEM = b"application/problem+json"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its response was complete."""
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of an error (RFC 9457), with a plain `reason` for clients that show only that."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    reason: str
+    hint: str
+    request_id: str
+
+
+def problem(error: OrchardError, request_id: str) -> bytes:
+    """The problem document of an error."""
+    title = error.code.replace("_", " ")
+    return _encode(
+        Problem(
+            type="about:blank",
+            title=title[0].upper() + title[1:],
+            status=error.status,
+            detail=error.message,
+            code=error.code,
+            reason=f"{error.message}. {error.hint}",
+            hint=error.hint,
+            request_id=request_id,
+        )
+    )
+
+
+def error_headers(error: OrchardError, body: bytes) -> list[tuple[bytes, bytes]]:
+    """Headers of an error: never kept by anyone unless said otherwise, and when to come back."""
+    headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body))]
+    if error.retry_after_seconds:
+        headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
+    if error.status == 405:
+        headers.append((b"allow", b"GET, HEAD"))
+    return headers
+
+
+async def send_error(
+    send: Send,
+    error: OrchardError,
+    request_id: str,
+    *,
+    head: bool = False,
+    cache: str = "",
+    headers: list[tuple[bytes, bytes]] | None = None,
+) -> int:
+    """Send a problem document; the bytes of its body. `headers` come from the reply, if there was one."""
+    body = problem(error, request_id)
+    all_headers = [*error_headers(error, body), *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+    all_headers += headers if headers is not None else [(b"cache-control", b"no-store")]
+    if cache:
+        all_headers.append((b"x-cache", cache.encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})
+    return 0 if head else len(body)
+
+
+async def send_reply(
+    send: Send, receive: Receive, reply: Reply, request_id: str, *, head: bool = False
+) -> int:
+    """Send a reply; the bytes of body that went out.
+
+    Raises what the body raises and `ClientGone`; the caller then returns without another message.
+    """
+    if reply.error is not None:
+        return await send_error(
+            send, reply.error, request_id, head=head, cache=reply.cache, headers=reply.headers
+        )
+    headers = reply.headers
+    headers += SECURITY_HEADERS
+    headers.append((b"x-cache", reply.cache.encode()))
+    headers.append((b"x-request-id", request_id.encode()))
+    body = reply.body
+    if body is None or isinstance(body, (bytes, memoryview)):
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body or b"", "more_body": False})
+        size = len(body) if body is not None else 0
+        if size:
+            metrics.count_bytes_served(size, live=False)
+        return size
+    try:
+        return await _send_body(send, receive, reply.status, headers, body, live=reply.cache == "LIVE")
+    finally:
+        await body.aclose()
+
+
+async def _send_body(
+    send: Send, receive: Receive, status: int, headers: list[tuple[bytes, bytes]], body: Body, *, live: bool
+) -> int:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if body.path:
+        await send({"type": "http.response.pathsend", "path": body.path})
+        size = next((int(value) for name, value in headers if name == b"content-length"), 0)
+        metrics.count_bytes_served(size, live=False)
+        return size
+    size = 0
+    # granian's send does not tell that the client has gone, but waits for it while it is slow.
+    gone = asyncio.ensure_future(_until_disconnect(receive))
+    chunks = body.chunks()
+    try:
+        async for chunk in chunks:
+            if gone.done():
+                raise ClientGone
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            size += len(chunk)
+    finally:
+        gone.cancel()
+        closing = getattr(chunks, "aclose", None)
+        if closing is not None:
+            await closing()
+        metrics.count_bytes_served(size, live=live)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    return size
+
+
+async def _until_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def unless_gone(receive: Receive, work: Awaitable[Any]) -> Any:
+    """The result of `work`; cancels it and raises `ClientGone` when the client goes away first."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_until_disconnect(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,62 @@
+"""Litestar's part of the gateway: everything that is not a package request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+
+from services.gateway.responses import SECURITY_HEADERS, error_headers, problem
+from services.gateway.routes.health import health, live, metrics_page, ready
+from services.gateway.routes.page import page
+from shared.errors import InternalError, MalformedRequest, MethodNotAllowed, OrchardError, RouteNotFound
+from shared.logs import get_logger
+from shared.version import VERSION
+
+if TYPE_CHECKING:
+    from services.gateway.app import Application
+
+log = get_logger()
+
+
+def build_litestar(application: Application) -> Litestar:
+    """The router over an application, which its handlers find as `state.application`."""
+    litestar = Litestar(
+        route_handlers=[page, health, live, ready, metrics_page],
+        openapi_config=OpenAPIConfig(title="Orchard", version=VERSION, path="/api/v1/openapi"),
+        exception_handlers={Exception: on_error},
+        logging_config=None,
+        debug=False,
+    )
+    litestar.state.application = application
+    return litestar
+
+
+def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Any exception as a problem document."""
+    known = _as_orchard(error)
+    if isinstance(known, InternalError):
+        log.error("request_failed", path=request.scope["path"], exc_info=error)
+    request_id = request.headers.get("x-request-id", "")[:64]
+    body = b"" if request.method == "HEAD" else problem(known, request_id)
+    headers = {
+        name.decode(): value.decode()
+        for name, value in [*error_headers(known, body), *SECURITY_HEADERS, (b"cache-control", b"no-store")]
+        if name not in (b"content-type", b"content-length")
+    }
+    return Response(body, status_code=known.status, media_type="application/problem+json", headers=headers)
+
+
+def _as_orchard(error: Exception) -> OrchardError:
+    if isinstance(error, OrchardError):
+        return error
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        return RouteNotFound("nothing is served at this address")
+    if status == 405:
+        return MethodNotAllowed("this address does not answer that method")
+    if 400 <= status < 500:
+        return MalformedRequest("the request was not understood")
+    return InternalError("an internal error")
