@@ -26,6 +26,7 @@ CREATE TABLE upstream_sources (
     priority             integer NOT NULL DEFAULT 100,
     enabled              boolean NOT NULL DEFAULT true,
     origin               text NOT NULL DEFAULT 'operator' CHECK (origin IN ('env', 'operator')),
+    position             integer,
     username             text NOT NULL DEFAULT '',
     password             text NOT NULL DEFAULT '',
     include              text[] NOT NULL DEFAULT '{}',
@@ -39,6 +40,7 @@ CREATE TABLE upstream_sources (
 );
 COMMENT ON COLUMN upstream_sources.url IS 'Without credentials: they are in username and password.';
 COMMENT ON COLUMN upstream_sources.origin IS 'env: follows ORCHARD_*_UPSTREAM at every start; operator: never touched by it.';
+COMMENT ON COLUMN upstream_sources.position IS 'Of an env row: its place in the variable, NULL once it is no longer there.';
 
 CREATE TABLE source_revisions (
     protocol text PRIMARY KEY,

@@ -1,0 +1,67 @@
+"""Upstream addresses as people write them: credentials are split off before anything else sees them."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import msgspec
+
+from shared.errors import ConfigurationError
+
+
+class SourceAddress(msgspec.Struct, frozen=True):
+    """An upstream's address. `url` ends in a slash and holds neither credentials nor query."""
+
+    url: str
+    username: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:  # a log line or traceback must not show the password
+        return f"SourceAddress(url={self.url!r})"
+
+
+def split_credentials(text: str, variable: str) -> SourceAddress:
+    """`https://user:pa%40ss@host/simple` → URL and the percent-decoded credentials (RFC 3986 §3.2.1).
+
+    Raises `ConfigurationError` naming `variable`; the text itself is not repeated, it may hold a secret.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError(f"{variable}: not a valid URL") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(f"{variable}: each address must be http:// or https:// with a host")
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"{variable}: an address may not hold a query or a fragment")
+    shown_host = f"[{host}]" if ":" in host else host
+    netloc = shown_host if port is None else f"{shown_host}:{port}"
+    path = parts.path if parts.path.endswith("/") else parts.path + "/"
+    return SourceAddress(
+        url=urlunsplit((parts.scheme, netloc, path, "", "")),
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or literal means this machine (RFC 6761 §6.3 for `localhost`)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _literal(host)
+    return address is not None and address.is_loopback
+
+
+def names_private_host(url: str) -> bool:
+    """Whether the URL's host is a loopback name or a literal that is not globally routable."""
+    host = urlsplit(url).hostname or ""
+    address = _literal(host)
+    return is_loopback(host) or (address is not None and not address.is_global)
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

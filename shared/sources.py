@@ -1,0 +1,210 @@
+"""`SourceRepository`: the rows of `upstream_sources`, and how the environment's ones follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from shared.clients.postgres import Database, Row
+from shared.defaults import default_upstream
+from shared.errors import DatabaseUnavailable
+from shared.models import SourceLimits, UpstreamSource
+from shared.settings import Settings, variable
+from shared.source_urls import SourceAddress, names_private_host, split_credentials
+
+CHANNEL = "orchard_sources"
+_ATTEMPTS = 20
+_PRIORITY = 100  # of the first source of a variable; an operator's rows can go before or behind
+
+_LOAD = """
+SELECT coalesce(r.revision, 0) AS revision, s.*
+FROM (SELECT 1) one
+LEFT JOIN source_revisions r ON r.protocol = $1
+LEFT JOIN upstream_sources s ON s.protocol = $1
+ORDER BY s.priority, s.id
+"""
+
+_SEED = "INSERT INTO source_revisions (protocol, revision) VALUES ($1, 1) ON CONFLICT DO NOTHING"
+
+# `guard` holds the revision's row: if another process changed a source since the plan was made,
+# nothing is written and the plan is made anew. What is equal is not touched: it raises no revision.
+_APPLY = """
+WITH guard AS (
+    SELECT 1 FROM source_revisions WHERE protocol = $1 AND revision = $2 FOR UPDATE
+), desired AS (
+    SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[])
+        WITH ORDINALITY AS t(id, name, url, username, password, allow_private, nth)
+    WHERE EXISTS (SELECT FROM guard)
+), updated AS (
+    UPDATE upstream_sources s
+    SET url = d.url, username = d.username, password = d.password, allow_private = d.allow_private,
+        priority = CASE WHEN s.position = d.nth THEN s.priority ELSE $9::int + d.nth - 1 END,
+        enabled = s.enabled OR s.position IS NULL,
+        position = d.nth
+    FROM desired d
+    WHERE s.id = d.id AND (s.url, s.username, s.password, s.allow_private, s.position)
+        IS DISTINCT FROM (d.url, d.username, d.password, d.allow_private, d.nth::int)
+), removed AS (
+    UPDATE upstream_sources s SET enabled = false, position = NULL
+    WHERE s.protocol = $1 AND s.origin = 'env' AND s.position IS NOT NULL AND s.id <> ALL ($3)
+      AND EXISTS (SELECT FROM guard)
+), added AS (
+    INSERT INTO upstream_sources
+        (protocol, name, url, username, password, allow_private, priority, position, origin)
+    SELECT $1, name, url, username, password, allow_private, $9::int + nth - 1, nth, 'env'
+    FROM desired WHERE id = 0
+)
+SELECT 1 FROM guard
+"""
+
+
+class SourceSet(msgspec.Struct, frozen=True):
+    """All sources of a protocol, disabled ones too, with the revision they stand at."""
+
+    protocol: str
+    revision: int  # 0: no source was ever written
+    sources: tuple[UpstreamSource, ...]
+
+
+class EnvSource(msgspec.Struct, frozen=True):
+    """A row made from the environment, as far as matching needs it."""
+
+    id: int
+    name: str
+    url: str
+    position: int | None  # from 1; None: no longer in the variable
+
+
+class SourceRepository:
+    """Every method raises `DatabaseUnavailable` (passing) or `InvalidData`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load(self, protocol: str) -> SourceSet:
+        """Sources with their secrets, in order of priority, and their revision. One query."""
+        rows = await self._database.fetch(_LOAD, protocol)
+        sources = tuple(_source(row) for row in rows if row["id"] is not None)
+        return SourceSet(protocol, rows[0]["revision"], sources)
+
+    async def list(self, protocol: str) -> list[UpstreamSource]:
+        """Sources with their secrets, in order of priority, disabled ones too. One query."""
+        return list((await self.load(protocol)).sources)
+
+    async def revision(self, protocol: str) -> int:
+        """The number that every change of the protocol's sources raises; 0 if there never was one."""
+        row = await self._database.fetchrow(
+            "SELECT revision FROM source_revisions WHERE protocol = $1", protocol
+        )
+        return 0 if row is None else int(row["revision"])
+
+    async def sync_from_settings(
+        self, settings: Settings, protocols: Iterable[str], environ: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Makes the environment's rows equal to ORCHARD_*_UPSTREAM or the default of each protocol.
+
+        Returns for each protocol where its addresses came from, for the banner. Equal values change
+        nothing and raise no revision. Raises `ConfigurationError` for an unusable address.
+        """
+        origins = {}
+        for protocol in protocols:
+            name = variable(f"{protocol}_upstream")
+            texts: Sequence[str] = getattr(settings, f"{protocol}_upstream", ())
+            origins[protocol] = name
+            trusted = settings.upstream_allow_private
+            if not texts:
+                text, origins[protocol] = default_upstream(protocol, environ, settings.port)
+                texts = (text,)
+                # What the machine's own client is set up to use is often inside: it was chosen here.
+                trusted = trusted or not origins[protocol].startswith("public registry")
+            addresses = [split_credentials(text, name) for text in texts]
+            await self.sync(protocol, addresses, allow_private=trusted)
+        return origins
+
+    async def sync(
+        self, protocol: str, addresses: Sequence[SourceAddress], *, allow_private: bool = False
+    ) -> None:
+        """Makes the environment's rows equal to `addresses`, in priority order.
+
+        A row keeps its id, and so its pins and patterns, as long as its URL stays in the list or,
+        when the URL changed, its position. Rows no longer named are disabled, not deleted: names
+        bound or pinned to them stay closed. Operators' rows are not touched.
+        """
+        await self._database.execute(_SEED, protocol)
+        for _ in range(_ATTEMPTS):
+            rows = await self._database.fetch(_LOAD, protocol)
+            known = [row for row in rows if row["id"] is not None]
+            env = [
+                EnvSource(row["id"], row["name"], row["url"], row["position"])
+                for row in known
+                if row["origin"] == "env"
+            ]
+            ids = match_rows(env, [address.url for address in addresses])
+            names = _names(protocol, ids, {row["name"] for row in known})
+            if await self._database.fetch(
+                _APPLY,
+                protocol,
+                rows[0]["revision"],
+                ids,
+                names,
+                [address.url for address in addresses],
+                [address.username for address in addresses],
+                [address.password for address in addresses],
+                [allow_private or names_private_host(address.url) for address in addresses],
+                _PRIORITY,
+            ):
+                return
+        raise DatabaseUnavailable("the upstream sources were changed by others at every try")
+
+
+def match_rows(rows: Sequence[EnvSource], urls: Sequence[str]) -> list[int]:
+    """For each URL the id of the row it belongs to, 0 for a new one. Pure.
+
+    By URL first: a reordered variable must not hand one source's pins to another's address. What is
+    left goes by position: an address that was edited keeps its row.
+    """
+    free = {row.id: row for row in rows}
+    ids = [0] * len(urls)
+    for nth, url in enumerate(urls):
+        same = [row for row in free.values() if row.url == url]
+        if same:
+            ids[nth] = min(same, key=lambda row: (row.position is None, row.id)).id
+            del free[ids[nth]]
+    for nth in range(len(urls)):
+        if ids[nth] == 0:
+            ids[nth] = next((row.id for row in free.values() if row.position == nth + 1), 0)
+            free.pop(ids[nth], None)
+    return ids
+
+
+def _names(protocol: str, ids: Sequence[int], taken: set[str]) -> list[str]:
+    """A free name for each new row (`pypi`, `pypi-2`, …); a row's name never changes after that."""
+    names = []
+    for known in ids:
+        number, name = 1, protocol
+        while known == 0 and name in taken:
+            number += 1
+            name = f"{protocol}-{number}"
+        if known == 0:
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def _source(row: Row) -> UpstreamSource:
+    return UpstreamSource(
+        id=row["id"],
+        protocol=row["protocol"],
+        name=row["name"],
+        url=row["url"],
+        priority=row["priority"],
+        enabled=row["enabled"],
+        username=row["username"],
+        password=row["password"],
+        include=tuple(row["include"]),
+        exclude=tuple(row["exclude"]),
+        allowed_hosts=tuple(row["allowed_hosts"]),
+        allow_private=row["allow_private"],
+        limits=SourceLimits(row["max_connections"], row["read_timeout_seconds"]),
+    )
