@@ -1,0 +1,159 @@
+"""Migrations on a real PostgreSQL: once each, one runner at a time, drift refused, clear exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from shared.migrations.files import FOLDER, read_migrations
+from shared.migrations.runner import DriftError, MigrationFailed, migrate, pending_migrations
+
+ROOT = Path(__file__).parents[3]
+
+
+def folder_with(tmp_path: Path, *files: tuple[str, str]) -> Path:
+    for name, sql in files:
+        (tmp_path / name).write_text(sql)
+    return tmp_path
+
+
+FIRST = ("0001_first.sql", "CREATE TABLE first (id int);")
+SECOND = ("0002_second.sql", "CREATE TABLE second (id int); INSERT INTO first VALUES (1);")
+
+
+async def run(url: str, folder: Path) -> tuple[int, list[str]]:
+    lines: list[str] = []
+    count = await migrate(url, read_migrations(folder), wait_seconds=2, say=lines.append)
+    return count, lines
+
+
+async def rows(url: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(query)
+    finally:
+        await connection.close()
+
+
+async def test_migrate__empty_database__all_applied_then_nothing(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    folder = folder_with(tmp_path, FIRST)
+    count, lines = await run(empty_database_url, folder)
+    assert count == 1
+    assert lines[0].startswith("applied 0001_first in ")
+    folder_with(tmp_path, SECOND)
+    assert (await run(empty_database_url, folder))[0] == 1
+    assert (await run(empty_database_url, folder))[0] == 0
+    assert len(await rows(empty_database_url, "SELECT 1 FROM first")) == 1
+
+
+async def test_migrate__failing_file__rolled_back_and_the_earlier_stand(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    broken = ("0002_broken.sql", "CREATE TABLE half (id int); SELECT nonsense;")
+    folder = folder_with(tmp_path, FIRST, broken)
+    with pytest.raises(MigrationFailed, match=r"0002_broken: .*nonsense"):
+        await run(empty_database_url, folder)
+    tables = await rows(empty_database_url, "SELECT relname FROM pg_class WHERE relname IN ('first', 'half')")
+    assert [row["relname"] for row in tables] == ["first"]
+    (tmp_path / "0002_broken.sql").unlink()
+    folder_with(tmp_path, SECOND)
+    assert (await run(empty_database_url, folder))[0] == 1
+
+
+async def test_migrate__applied_file_edited__refused(empty_database_url: str, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, FIRST)
+    await run(empty_database_url, folder)
+    folder_with(tmp_path, ("0001_first.sql", FIRST[1] + " -- edited"), SECOND)
+    with pytest.raises(DriftError, match="0001_first"):
+        await run(empty_database_url, folder)
+    assert await rows(empty_database_url, "SELECT 1 FROM pg_class WHERE relname = 'second'") == []
+
+
+async def test_migrate__database_is_newer__left_alone(empty_database_url: str, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, FIRST, SECOND)
+    await run(empty_database_url, folder)
+    (tmp_path / SECOND[0]).unlink()
+    count, lines = await run(empty_database_url, folder)
+    assert count == 0
+    assert lines == ["the database is newer (0002) than these files (0001)"]
+
+
+async def test_migrate__several_runners_at_once__each_file_once(empty_database_url: str) -> None:
+    counts = await asyncio.gather(*(run(empty_database_url, FOLDER) for _ in range(4)))
+    assert sum(count for count, _ in counts) == len(read_migrations())
+
+
+def test_pending__gap_in_what_was_applied__refused(tmp_path: Path) -> None:
+    first, second = read_migrations(folder_with(tmp_path, FIRST, SECOND))
+    with pytest.raises(DriftError, match="0001_first was never applied"):
+        pending_migrations([first, second], {2: second.checksum})
+
+
+@pytest.mark.parametrize("name", ["1_short.sql", "0001-dash.sql", "0003_gap.sql"])
+def test_files__misnamed_or_out_of_order__refused(tmp_path: Path, name: str) -> None:
+    folder_with(tmp_path, FIRST, (name, "SELECT 1"))
+    with pytest.raises(ValueError, match=name.removesuffix(".sql")):
+        read_migrations(tmp_path)
+
+
+# --- the command -------------------------------------------------------------------------------------
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ORCHARD_")}
+    return subprocess.run(
+        [sys.executable, "-m", "shared.migrations", *arguments],
+        cwd=ROOT,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_command__twice__progress_then_up_to_date(empty_database_url: str) -> None:
+    first = command(ORCHARD_DATABASE_URL=empty_database_url)
+    assert first.returncode == 0, first.stderr
+    assert "applied 0001_initial in" in first.stdout
+    second = command(ORCHARD_DATABASE_URL=empty_database_url)
+    assert (second.returncode, second.stdout) == (0, "migrations: the database is up to date\n")
+
+
+async def test_command__drift__exit_3(empty_database_url: str) -> None:
+    assert (await asyncio.to_thread(command, ORCHARD_DATABASE_URL=empty_database_url)).returncode == 0
+    await rows(empty_database_url, "UPDATE schema_migrations SET checksum = 'other' WHERE version = 1")
+    result = await asyncio.to_thread(command, ORCHARD_DATABASE_URL=empty_database_url)
+    assert result.returncode == 3
+    assert result.stderr.startswith("migrations: drift: 0001_initial")
+
+
+@pytest.mark.parametrize("variables", [{}, {"ORCHARD_DATABASE_URL": "mysql://x:hunter2@a.example.com/"}])
+def test_command__no_usable_address__exit_2_and_one_line(variables: dict[str, str]) -> None:
+    result = command(**variables)
+    assert result.returncode == 2
+    assert result.stderr.startswith("migrations: ORCHARD_DATABASE_URL: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert "hunter2" not in result.stderr
+
+
+def test_command__server_away__waits_then_exit_4(unused_tcp_port: int) -> None:
+    url = f"postgresql://u:hunter2@127.0.0.1:{unused_tcp_port}/x"
+    result = command("--wait", "0.5", ORCHARD_DATABASE_URL=url)
+    assert result.returncode == 4
+    assert "waiting up to 0.5 s for PostgreSQL" in result.stdout
+    assert result.stderr.startswith("migrations: ORCHARD_DATABASE_URL: ")
+    assert "hunter2" not in result.stdout + result.stderr
+
+
+def test_command__help__names_exit_codes() -> None:
+    result = command("--help")
+    assert result.returncode == 0
+    assert "exit codes" in result.stdout
