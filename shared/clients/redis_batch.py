@@ -15,7 +15,8 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 LANES = 2  # MGETs in flight: one is answered while the next is on its way; more brought nothing
-KEYS_PER_CALL = 192  # bounds one reply: Redis answers nobody else while it copies the values
+KEYS_PER_CALL = 96  # bounds one reply: 32 pages of up to 256 KiB must pass a slow link in the deadline
+STALL_SECONDS = 0.1  # a timer this late shows that our own loop was stalled, not Redis
 
 _Waiter = tuple[Sequence[str], "asyncio.Future[list[bytes | None]]"]
 
@@ -87,7 +88,7 @@ class MGetBatcher:
     async def _answer(self, connection: Connection, batch: list[_Waiter]) -> None:
         names = list(dict.fromkeys([key for keys, _ in batch for key in keys]))
         try:
-            values = await self._exchange(connection, names)
+            values = await self._patiently(connection, names)
         except TimeoutError:
             # Whoever waits behind has waited as long: nobody pays the deadline a second time.
             self._fail(batch, lambda: TimeoutError("no answer in time"))
@@ -104,6 +105,16 @@ class MGetBatcher:
             for keys, future in batch:
                 if not future.done():
                     future.set_result([found[key] for key in keys])
+
+    async def _patiently(self, connection: Connection, names: list[str]) -> list[bytes | None]:
+        clock = asyncio.get_running_loop().time
+        due = clock() + self._deadline
+        try:
+            return await self._exchange(connection, names)
+        except TimeoutError:
+            if clock() - due < STALL_SECONDS:
+                raise
+        return await self._exchange(connection, names)  # the answer was there, we were not
 
     async def _exchange(self, connection: Connection, names: list[str]) -> list[bytes | None]:
         packed = pack_command(("MGET", *names))  # type: ignore[arg-type]  # its stub allows one item
