@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import time
 from pathlib import Path
 
 from shared.errors import ConfigurationError
 
-LOG_LIMIT_BYTES = 10 * 1024 * 1024
+LOG_LIMIT_BYTES = 32 * 1024 * 1024  # of one file; its predecessor may stand beside it
 LOCK_WAIT_SECONDS = 6.0  # longer than the watchdog of a killed supervisor needs
 
 
@@ -45,12 +46,19 @@ class DataFolder:
             self.lock_fd = -1
 
     def log(self, name: str) -> Path:
-        """The log file of a process; one that has grown over 10 MiB is put aside as NAME.log.1."""
-        path = self.logs / f"{name}.log"
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_size > LOG_LIMIT_BYTES:
-                path.replace(path.with_name(path.name + ".1"))
-        return path
+        """The log file of a process."""
+        return self.logs / f"{name}.log"
+
+    def trim_logs(self) -> None:
+        """Put aside as NAME.log.1 what stands in a log that has grown over its limit.
+
+        Copied and emptied, not renamed: the processes go on writing (appending) to the same file.
+        """
+        for path in self.logs.glob("*.log"):
+            with contextlib.suppress(OSError):  # a full disk must not stop Orchard here
+                if path.stat().st_size > LOG_LIMIT_BYTES:
+                    shutil.copyfile(path, path.with_name(path.name + ".1"))
+                    os.truncate(path, 0)
 
     def _lock(self) -> bool:
         deadline = time.monotonic() + LOCK_WAIT_SECONDS

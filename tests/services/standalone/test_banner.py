@@ -1,0 +1,46 @@
+"""The banner tells what to paste and shows no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.standalone.banner import Upstream, banner, base_url
+from shared.settings import Settings
+
+
+def text_of(settings: Settings, *upstreams: Upstream) -> str:
+    return banner(settings, upstreams, Path("/srv/data"), Path("/srv/data/logs"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "base"),
+    [
+        (Settings(), "http://127.0.0.1:8080"),
+        (Settings(host="0.0.0.0", port=81), "http://127.0.0.1:81"),
+        (Settings(host="::", port=81), "http://[::1]:81"),
+        (Settings(public_url=("https://packages.example.com/", "http://b")), "https://packages.example.com"),
+    ],
+)
+def test_base_url__each_kind_of_host__is_one_that_clients_can_use(settings: Settings, base: str) -> None:
+    assert base_url(settings) == base
+
+
+def test_banner__upstream_with_credentials__shows_neither_user_nor_password() -> None:
+    text = text_of(
+        Settings(), Upstream("pypi", ("https://bob:hush@index.example.com/simple/?t=hush",), "pip")
+    )
+    assert "https://index.example.com/simple/ [pip]" in text
+    assert "hush" not in text
+    assert "bob" not in text
+
+
+def test_banner__plain_http_on_another_host__tells_pip_to_trust_it() -> None:
+    assert "PIP_TRUSTED_HOST=10.0.0.5" in text_of(Settings(host="10.0.0.5"))
+    assert "PIP_TRUSTED_HOST" not in text_of(Settings())
+    assert "PIP_TRUSTED_HOST" not in text_of(Settings(public_url=("https://packages.example.com",)))
+
+
+def test_banner__offline__says_that_no_upstream_is_asked() -> None:
+    assert "ORCHARD_OFFLINE" in text_of(Settings(offline=True))

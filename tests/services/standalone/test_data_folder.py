@@ -1,0 +1,70 @@
+"""The data folder is locked while in use, and its logs stay bounded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.standalone import data_folder
+from services.standalone.data_folder import DataFolder
+from shared.errors import ConfigurationError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[DataFolder]:
+    opened = DataFolder(tmp_path / "data")
+    opened.open()
+    yield opened
+    opened.close()
+
+
+def test_open__locked_by_a_living_process__refused_at_once(folder: DataFolder) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^ORCHARD_DATA_DIR: .* in use .*{os.getpid()}"):
+        DataFolder(folder.path).open()
+
+
+def test_open__closed_before__succeeds(folder: DataFolder) -> None:
+    folder.close()
+    again = DataFolder(folder.path)
+    again.open()
+    again.close()
+
+
+def test_open__owner_died_and_its_watchdog_still_clears_up__waits_for_it(folder: DataFolder) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (folder.path / "orchard.lock").write_text(f"{gone.pid}\n")
+    # The watchdog shares the lock; it ends when its standard input does.
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys, time; sys.stdin.read(); time.sleep(0.5)"],
+        stdin=subprocess.PIPE,
+        pass_fds=(folder.lock_fd,),
+    ) as watchdog:
+        folder.close()
+        assert watchdog.stdin is not None
+        watchdog.stdin.close()
+        again = DataFolder(folder.path)
+        again.open()
+        assert watchdog.poll() == 0 or watchdog.wait(1) == 0
+        again.close()
+
+
+def test_trim_logs__one_over_its_limit__is_put_aside_and_goes_on_in_place(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_folder, "LOG_LIMIT_BYTES", 100)
+    large, small = folder.log("gateway"), folder.log("fetcher")
+    small.write_text("short\n")
+    with large.open("a") as writer:
+        writer.write("x" * 200)
+        writer.flush()
+        folder.trim_logs()
+        writer.write("next\n")
+    assert large.read_text() == "next\n"
+    assert large.with_name("gateway.log.1").read_text() == "x" * 200
+    assert small.read_text() == "short\n"
