@@ -19,7 +19,7 @@ from services.fetcher.breakers import Breakers
 from shared.clients.http import FetchedBody, HttpClientManager, UpstreamResponse
 from shared.clients.http_errors import error_of_status
 from shared.clients.http_pool import Lane
-from shared.errors import Offline, OrchardError, UpstreamInvalid, UpstreamTimeout, UpstreamUnavailable
+from shared.errors import Offline, OrchardError, UpstreamInvalid, UpstreamUnavailable
 from shared.models import UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.settings import Settings
@@ -118,13 +118,13 @@ class Upstreams:
                     return response
             except UpstreamUnavailable as failure:
                 error = failure
-            except UpstreamTimeout as failure:  # the time is used up: no second try
+            except OrchardError as failure:  # a time-out has used the time up; no second try of the rest
                 await self._breakers.failed(source, failure, "index")
                 raise
-            await self._breakers.failed(source, error, "index")
             told_to_wait = error.retry_after_seconds != error.default_retry_after_seconds
             late = time.monotonic() - started > RETRY_WITHIN_SECONDS
             if not isinstance(error, UpstreamUnavailable) or told_to_wait or late or attempt == TRIES:
+                await self._breakers.failed(source, error, "index")
                 raise error
             await asyncio.sleep(random.uniform(0.5, 1.5) * 0.15 * attempt)
         raise AssertionError("the last try returns or raises")

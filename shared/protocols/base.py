@@ -132,6 +132,15 @@ class PackageProxyBase(ABC):
         without a trailing slash. Runs in a thread; deterministic.
         """
 
+    def mutated_files(
+        self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]
+    ) -> list[tuple[SealedFile, str]]:
+        """Sealed files under whose name the upstream now lists other bytes, with the new digest.
+
+        `rewrite_index` goes on showing the sealed ones (DESIGN.md §3 "Back-fill").
+        """
+        return []
+
     # --- extraction (extractor) -----------------------------------------------------------------
 
     @abstractmethod

@@ -1,0 +1,82 @@
+"""Hashes of a download: what the index promised, and whether the bytes keep it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from shared.errors import DigestMismatch, UpstreamInvalid
+
+# Strongest first. What is not in this list (or unknown to hashlib) proves nothing.
+_BY_STRENGTH = (
+    "sha512", "sha3_512", "blake2b", "sha384", "sha3_384", "sha256", "sha3_256", "blake2s",
+    "sha224", "sha3_224", "sha1", "md5",
+)  # fmt: skip
+
+_MAGIC: dict[str, tuple[bytes, ...]] = {
+    ".whl": (b"PK\x03\x04", b"PK\x05\x06"),
+    ".zip": (b"PK\x03\x04", b"PK\x05\x06"),
+    ".egg": (b"PK\x03\x04", b"PK\x05\x06"),
+    ".jar": (b"PK\x03\x04", b"PK\x05\x06"),
+    ".gz": (b"\x1f\x8b",),
+    ".tgz": (b"\x1f\x8b",),
+    ".bz2": (b"BZh",),
+    ".xz": (b"\xfd7zXZ\x00",),
+    ".exe": (b"MZ",),
+}
+
+
+def strongest(hashes: Mapping[str, str]) -> tuple[str, str] | None:
+    """The strongest usable hash that an index names: (algorithm, hex); None if there is none."""
+    for algorithm in _BY_STRENGTH:
+        if hashes.get(algorithm):
+            return algorithm, hashes[algorithm].lower()
+    return None
+
+
+class Digests:
+    """Running hashes over one download: SHA256 always, and the strongest one the index names."""
+
+    def __init__(self, hashes: Mapping[str, str], promised_sha256: str = "") -> None:
+        self._expected = strongest(hashes)
+        self._promised = promised_sha256
+        self._sha256 = hashlib.sha256()
+        extra = self._expected is not None and self._expected[0] != "sha256"
+        self._other = (
+            hashlib.new(self._expected[0], usedforsecurity=False) if extra and self._expected else None
+        )
+
+    @property
+    def known(self) -> bool:
+        """Whether the bytes can be checked against anything."""
+        return self._expected is not None or bool(self._promised)
+
+    def update(self, chunk: bytes) -> None:
+        self._sha256.update(chunk)
+        if self._other is not None:
+            self._other.update(chunk)
+
+    def verify(self, filename: str) -> str:
+        """The SHA256. Raises `DigestMismatch` if the index or the file's own address said otherwise."""
+        sha256 = self._sha256.hexdigest()
+        if self._expected is not None:
+            found = self._other.hexdigest() if self._other is not None else sha256
+            if found != self._expected[1]:
+                raise DigestMismatch(f"{filename}: the upstream's bytes have another {self._expected[0]}")
+        if self._promised and sha256 != self._promised:
+            raise DigestMismatch(f"{filename}: the upstream's bytes have another sha256 than promised")
+        return sha256
+
+
+def check_magic(filename: str, start: bytes) -> None:
+    """For a file without any hash: its first bytes must be those of its kind.
+
+    Raises `UpstreamInvalid`: what came is a login page, an error page, something else.
+    """
+    for ending, magics in _MAGIC.items():
+        if filename.lower().endswith(ending):
+            if not start.startswith(magics):
+                raise UpstreamInvalid(f"{filename}: the upstream sent something that is no {ending} file")
+            return
+    if start.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise UpstreamInvalid(f"{filename}: the upstream sent a web page")

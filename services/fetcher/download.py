@@ -1,0 +1,171 @@
+"""Getting one file into its spool: resumed when the upstream cuts, verified at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+
+from services.fetcher.digests import Digests, check_magic
+from services.fetcher.spool import Spool
+from services.fetcher.upstreams import Upstreams
+from shared.clients.http import UpstreamResponse
+from shared.errors import (
+    DigestMismatch,
+    OrchardError,
+    TooLarge,
+    UpstreamInvalid,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from shared.logs import get_logger
+from shared.models import FileEntry, UpstreamSource
+
+log = get_logger()
+
+RESUMES = 5  # after the first try: as pip does
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+
+
+class GoneUpstream(Exception):
+    """The upstream truly lacks the file (404 or 410), though its index named it."""
+
+
+class Download:
+    """One file on its way. `on_head` is called once, when the first response's head has come."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        source: UpstreamSource,
+        entry: FileEntry,
+        spool: Spool,
+        *,
+        promised_sha256: str = "",
+        max_bytes: int,
+        on_head: Callable[[], None],
+    ) -> None:
+        self._upstreams = upstreams
+        self._source = source
+        self._entry = entry
+        self._spool = spool
+        self._max_bytes = max_bytes
+        self._on_head: Callable[[], None] | None = on_head
+        self._digests = Digests(entry.hashes, promised_sha256)
+        self._validator = ""  # a strong ETag, or a date: what If-Range needs
+        self._where = f"upstream {source.name}"
+
+    async def run(self) -> str:
+        """The SHA256 of the complete, verified file in the spool.
+
+        Raises `GoneUpstream`, `DigestMismatch`, `TooLarge`, `UpstreamInvalid`, or why the upstream
+        could not deliver.
+        """
+        failures = 0
+        while True:
+            before = self._spool.size
+            try:
+                if await self._attempt():
+                    break
+                error: OrchardError = UpstreamUnavailable(f"{self._where}: {self._entry.filename} was cut")
+            except (UpstreamUnavailable, UpstreamTimeout) as failure:
+                error = failure
+            failures += 1
+            told_to_wait = error.retry_after_seconds != error.default_retry_after_seconds
+            nothing_came = self._spool.size == before and before == 0
+            if failures > RESUMES or told_to_wait or (nothing_came and failures > 2):
+                raise error
+            if isinstance(error, UpstreamTimeout) and self._spool.size == before:
+                raise error  # silent a second time: the slot is worth more
+            log.info(
+                "download_resumed", filename=self._entry.filename, offset=self._spool.size, tries=failures
+            )
+            await asyncio.sleep(random.uniform(0.5, 1.5) * 0.1 * failures)
+        return self._digests.verify(self._entry.filename)
+
+    async def _attempt(self) -> bool:
+        """One request, from where the spool ends. True when the file is complete."""
+        offset = self._spool.size
+        headers: dict[str, str] = {}
+        resumable = bool(self._validator) or self._digests.known
+        if offset and resumable:
+            headers["range"] = f"bytes={offset}-"
+            if self._validator:
+                headers["if-range"] = self._validator
+        async with self._upstreams.open_file(self._source, self._entry.url, headers=headers) as response:
+            repeated = self._check_head(response, offset)
+            if self._on_head is not None:
+                announce, self._on_head = self._on_head, None
+                announce()
+            position = 0 if repeated else offset
+            async for chunk in response.chunks():
+                if position < offset:
+                    chunk, position = self._skip_known(chunk, position, offset), position + len(chunk)
+                    if not chunk:
+                        continue
+                self._take(chunk)
+                position = self._spool.size
+            total = self._spool.total
+            if total is None and not response.delimited and not self._digests.known:
+                # RFC 9112 §8: without a length a cut cannot be told from the end
+                raise UpstreamInvalid(f"{self._where} sent {self._entry.filename} without length or hash")
+            if total is None:
+                self._spool.total = total = self._spool.size
+            return self._spool.size == total
+
+    def _check_head(self, response: UpstreamResponse, offset: int) -> bool:
+        """Look at the status line and headers. True: the body starts at byte 0 although more is known."""
+        status = response.status
+        if status in (404, 410):
+            raise GoneUpstream
+        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("", "identity") and not self._digests.known:
+            raise UpstreamInvalid(f"{self._where} encoded {self._entry.filename} although not asked to")
+        total = response.content_length
+        if status == 206:
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", "").strip())
+            if not offset or found is None or int(found[1]) != offset:
+                raise UpstreamInvalid(f"{self._where} sent another part of {self._entry.filename} than asked")
+            total = int(found[3]) if found[3] != "*" else None
+        elif status == 416:
+            raise UpstreamInvalid(f"{self._where} has less of {self._entry.filename} than it sent before")
+        elif status != 200:
+            raise UpstreamInvalid(f"{self._where} answered {status}")
+        self._expect(total)
+        if not offset:
+            etag = response.headers.get("etag", "")
+            strong = etag.startswith('"')
+            self._validator = etag if strong else response.headers.get("last-modified", "")
+        return status == 200 and offset > 0
+
+    def _expect(self, total: int | None) -> None:
+        promised = self._entry.size_bytes
+        if total is None:
+            total = self._spool.total  # as an earlier response said; the index alone proves no end
+        if total is not None:
+            if total > self._max_bytes:
+                raise TooLarge(f"{self._where}: {self._entry.filename} has {total} bytes")
+            if promised is not None and total != promised:
+                raise DigestMismatch(f"{self._entry.filename}: {total} bytes, the index says {promised}")
+            if self._spool.total is not None and total != self._spool.total:
+                raise DigestMismatch(f"{self._entry.filename}: changed at the upstream while it was fetched")
+        self._spool.total = total if total is not None else promised
+
+    def _skip_known(self, chunk: bytes, position: int, offset: int) -> bytes:
+        """Of a body sent again from its start: compare what is known, return what is new."""
+        known = chunk[: offset - position]
+        if self._spool.read(position, len(known)) != known:
+            raise DigestMismatch(f"{self._entry.filename}: changed at the upstream while it was fetched")
+        return chunk[len(known) :]
+
+    def _take(self, chunk: bytes) -> None:
+        size = self._spool.size + len(chunk)
+        if size > self._max_bytes:
+            raise TooLarge(f"{self._where}: {self._entry.filename} has more than {self._max_bytes} bytes")
+        if self._spool.total is not None and size > self._spool.total:
+            raise DigestMismatch(f"{self._entry.filename}: more bytes came than were announced")
+        if not self._spool.size and not self._digests.known:
+            check_magic(self._entry.filename, chunk)
+        self._digests.update(chunk)
+        self._spool.append(chunk)

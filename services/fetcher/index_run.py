@@ -1,0 +1,273 @@
+"""One run of fetching an index: how it ends, and what is written then.
+
+Order of writes: document object → row (with the pin) → cache. Whatever goes wrong, the last good
+document goes on being served: the head is marked as failing, and gateways say STALE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from services.fetcher.documents import Documents, LastGood, Loaded, document_key
+from services.fetcher.pages import Page, Pages, sealed_by_key
+from services.fetcher.reading import read_answer
+from services.fetcher.upstreams import IndexAnswer, Validators
+from shared.artifacts import ArtifactRepository
+from shared.cache import CacheService
+from shared.clients.queue import JobQueue
+from shared.clients.threads import BoundedThreads
+from shared.errors import CacheUnavailable, Offline, OrchardError, SupersededError
+from shared.jobs import RenderIndex
+from shared.logs import get_logger
+from shared.metrics import UPSTREAM_MUTATED
+from shared.models import FORMAT, IndexHead, SealedFile, StoredDocument, UpstreamSource
+from shared.protocols.base import PackageProxyBase
+from shared.settings import Settings
+from shared.sources import SourceSet
+
+log = get_logger()
+
+MIN_RETRY_SECONDS = 3
+TTL_JITTER = 0.1  # ±: pages fetched together do not expire together
+
+
+@dataclass(frozen=True)
+class IndexTools:
+    """What reading, finishing and storing indexes needs; one per process."""
+
+    documents: Documents
+    pages: Pages
+    cache: CacheService
+    artifacts: ArtifactRepository
+    threads: BoundedThreads
+    queue: JobQueue
+    settings: Settings
+
+
+class IndexRun:
+    """What was known of an index before it was asked for, and the ways that can end."""
+
+    def __init__(
+        self,
+        tools: IndexTools,
+        protocol: PackageProxyBase,
+        identity: str,
+        project: str,
+        generation: int,
+        sources: SourceSet,
+        good: LastGood,
+        sealed: Sequence[SealedFile],
+    ) -> None:
+        self._tools = tools
+        self._protocol = protocol
+        self._identity = identity
+        self._project = project
+        self._generation = generation
+        self._sources = sources
+        self._good = good
+        self._sealed = sealed_by_key(sealed)
+
+    # --- before asking ----------------------------------------------------------------------------
+
+    def validators(self) -> Validators | None:
+        """From the row, which names the last good document; None if nothing could be made of a 304."""
+        row = self._good.row
+        if row is None:
+            return None
+        return Validators(row.source_id, row.upstream_etag, row.upstream_last_modified)
+
+    # --- ends -------------------------------------------------------------------------------------
+
+    async def not_modified(self, answer: IndexAnswer) -> IndexHead | None:
+        """Renew the head alone where the bodies are there; else render again. None: document lost."""
+        head, row = self._good.head, self._good.row
+        assert row is not None
+        if head is not None and head.status == 200 and head.document_key == row.document_key:
+            renewed = msgspec.structs.replace(
+                head,
+                generation=self._generation,
+                source_revision=self._sources.revision,
+                fetched_at=time.time(),
+                fresh_until=self._fresh_until(),
+                failing=False,
+                retry_at=0.0,
+            )
+            if await self._write_head(renewed):
+                return renewed
+        loaded = await self._tools.documents.load(self._protocol, row.document_key)
+        if loaded is None:
+            return None
+        return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)
+
+    async def not_found(self) -> IndexHead:
+        """Every source truly lacks it: a short negative entry. Rows and documents are kept."""
+        now = time.time()
+        head = IndexHead(
+            format=FORMAT,
+            status=404,
+            generation=self._generation,
+            source_revision=self._sources.revision,
+            source_id=0,
+            fetched_at=now,
+            fresh_until=now + self._tools.settings.cache_ttl_negative,
+        )
+        await self._write_head(head)
+        return head
+
+    async def store(self, answer: IndexAnswer) -> IndexHead:
+        """A new document: keep it, pin the project, finish the bodies."""
+        settings, source, response = self._tools.settings, answer.source, answer.response
+        body, document, dropped = await read_answer(
+            self._protocol, self._identity, source, response, self._tools.threads, settings.max_index_bytes
+        )
+        if dropped:
+            log.warning(
+                "index_entries_dropped", identity=self._identity, count=len(dropped), first=dropped[0]
+            )
+        etag = response.headers.get("etag", "")
+        modified = response.headers.get("last-modified", "")
+        loaded = self._tools.documents.remember(document_key(body), document, len(body))
+        page, key = await asyncio.gather(
+            self._tools.pages.make(self._protocol, self._identity, loaded, self._sealed),
+            self._tools.documents.store(body),
+        )
+        stored = StoredDocument(
+            protocol=self._protocol.name,
+            identity=self._identity,
+            source_id=source.id,
+            generation=self._generation,
+            document_key=key,
+            fetched_at=time.time(),
+            upstream_etag=etag,
+            upstream_last_modified=modified,
+        )
+        if not await self._tools.artifacts.store_document(stored, project=self._project):
+            return await self._superseded()
+        await self._report_mutations(source, loaded)
+        return await self._write_page(page, key, source.id, etag, modified)
+
+    async def fail(self, error: OrchardError) -> IndexHead:
+        """Keep serving the last good document as STALE. Raises `error` if there is none to serve."""
+        source_id = self._good.source_id
+        enabled = any(source.id == source_id and source.enabled for source in self._sources.sources)
+        if not enabled:  # of a disabled source nothing is shown, however good
+            raise error
+        now = time.time()
+        wait = max(MIN_RETRY_SECONDS, error.retry_after_seconds) * random.uniform(1.0, 1.3)
+        head = self._good.head
+        if head is not None and head.status == 200 and head.source_revision == self._sources.revision:
+            failing = msgspec.structs.replace(
+                head, generation=self._generation, failing=True, retry_at=now + wait
+            )
+            if await self._write_head(failing):
+                return failing
+        row = self._good.row
+        loaded = await self._tools.documents.load(self._protocol, row.document_key) if row else None
+        if row is None or loaded is None:
+            raise error
+        log.info("index_restored", identity=self._identity, because=error.code)
+        return await self._render(
+            loaded,
+            row.source_id,
+            row.upstream_etag,
+            row.upstream_last_modified,
+            fetched_at=row.fetched_at,
+            retry_at=now + wait,
+        )
+
+    async def restore_offline(self) -> IndexHead:
+        """Offline: the last good document is as fresh as anything can be."""
+        error = Offline(f"ORCHARD_OFFLINE is set and {self._identity} was never cached")
+        row = self._good.row
+        if row is None or not any(s.id == row.source_id and s.enabled for s in self._sources.sources):
+            raise error
+        loaded = await self._tools.documents.load(self._protocol, row.document_key)
+        if loaded is None:
+            raise error
+        return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    async def _render(
+        self,
+        loaded: Loaded,
+        source_id: int,
+        etag: str,
+        modified: str,
+        *,
+        fetched_at: float = 0.0,
+        retry_at: float = 0.0,
+    ) -> IndexHead:
+        page = await self._tools.pages.make(self._protocol, self._identity, loaded, self._sealed)
+        return await self._write_page(
+            page, loaded.key, source_id, etag, modified, fetched_at=fetched_at, retry_at=retry_at
+        )
+
+    async def _write_page(
+        self,
+        page: Page,
+        key: str,
+        source_id: int,
+        etag: str,
+        modified: str,
+        *,
+        fetched_at: float = 0.0,
+        retry_at: float = 0.0,
+    ) -> IndexHead:
+        """`retry_at` not 0: the page is an old one, served while the upstream fails."""
+        head = IndexHead(
+            format=FORMAT,
+            status=200,
+            generation=self._generation,
+            source_revision=self._sources.revision,
+            source_id=source_id,
+            fetched_at=fetched_at or time.time(),
+            fresh_until=fetched_at or self._fresh_until(),
+            document_key=key,
+            upstream_etag=etag,
+            upstream_last_modified=modified,
+            variants=page.variants,
+            failing=retry_at > 0,
+            retry_at=retry_at,
+            bodies_generation=self._generation,
+        )
+        written = await self._tools.cache.write_index(self._protocol.name, self._identity, head, page.bodies)
+        return head if written else await self._superseded()
+
+    async def _superseded(self) -> IndexHead:
+        """A newer writer was here. If it showed an older document, have the newest one rendered."""
+        name = self._protocol.name
+        good = await self._tools.documents.last_good(name, self._identity)
+        if good.head is None or good.row is None or good.head.document_key != good.row.document_key:
+            await self._tools.queue.enqueue(RenderIndex(protocol=name, identity=self._identity))
+        log.info("index_superseded", identity=self._identity)
+        if good.head is None:
+            raise SupersededError(f"{self._identity} was changed meanwhile")
+        return good.head
+
+    async def _write_head(self, head: IndexHead) -> bool:
+        try:
+            return await self._tools.cache.write_head(self._protocol.name, self._identity, head)
+        except CacheUnavailable:
+            if head.status == 404:
+                return False  # the waiters hear of it by the event
+            raise
+
+    async def _report_mutations(self, source: UpstreamSource, loaded: Loaded) -> None:
+        for sealed, digest in self._protocol.mutated_files(loaded.document, self._sealed):
+            UPSTREAM_MUTATED.labels(self._protocol.name).inc()
+            detail = {"sealed_sha256": sealed.sha256, "upstream_sha256": digest, "source": source.name}
+            log.warning("upstream_mutated", project=self._project, filename=sealed.filename, **detail)
+            await self._tools.artifacts.record_event(
+                "upstream_mutated", self._protocol.name, self._project, sealed.filename, detail
+            )
+
+    def _fresh_until(self) -> float:
+        ttl = self._tools.settings.cache_ttl_index
+        return time.time() + ttl * random.uniform(1 - TTL_JITTER, 1 + TTL_JITTER)

@@ -1,0 +1,1 @@
+"""The fetcher's jobs, one module each."""

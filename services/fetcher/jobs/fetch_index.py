@@ -1,0 +1,80 @@
+"""Job `fetch_index`: ask upstream for an index, keep the document, finish its bodies."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.fetcher.index_run import IndexRun, IndexTools
+from services.fetcher.upstreams import Upstreams
+from shared.clients.queue_context import JobContext
+from shared.errors import PassingError, UpstreamUnavailable
+from shared.jobs import FetchIndex
+from shared.logs import get_logger
+from shared.models import IndexHead, SealedFile
+from shared.protocols import protocol_named
+from shared.source_policy import candidates, why_none
+from shared.source_watcher import SourceWatcher
+from shared.sources import SourceSet
+
+log = get_logger()
+
+
+class FetchIndexJob:
+    """Handler of `FetchIndex`; jobs of other kinds call `run` inline."""
+
+    def __init__(self, *, upstreams: Upstreams, sources: SourceWatcher, tools: IndexTools) -> None:
+        self._upstreams = upstreams
+        self._sources = sources
+        self._tools = tools
+
+    async def __call__(self, ctx: JobContext, job: FetchIndex) -> None:
+        """Raises the upstream's error only when there is no good document to fall back to."""
+        await self.run(job.protocol, job.identity, ctx.generation)
+        await ctx.publish("done")
+
+    async def run(self, protocol_name: str, identity: str, generation: int) -> IndexHead:
+        """The head that was written: status 200 (perhaps failing) or 404."""
+        protocol = protocol_named(protocol_name)
+        project = protocol.project_of(identity)
+        sources = self.sources_of(protocol_name)
+        good, (pinned, sealed) = await asyncio.gather(
+            self._tools.documents.last_good(protocol_name, identity),
+            self._of_project(protocol_name, project),
+        )
+        run = IndexRun(self._tools, protocol, identity, project, generation, sources, good, sealed)
+        asked = candidates(sources.sources, project, pinned)
+        if not asked:
+            reason = why_none(sources.sources, project, pinned)
+            log.warning("no_source_may_be_asked", protocol=protocol_name, identity=identity, reason=reason)
+            return await run.not_found()
+        if self._upstreams.offline:
+            return await run.restore_offline()
+        try:
+            answer = await self._upstreams.ask_index(protocol, identity, asked, run.validators())
+            if answer is not None and answer.not_modified:
+                head = await run.not_modified(answer)
+                if head is not None:
+                    return head
+                # A 304 for a document that is lost: ask again without conditions.
+                answer = await self._upstreams.ask_index(protocol, identity, asked)
+            if answer is None:
+                return await run.not_found()
+            return await run.store(answer)
+        except PassingError as error:
+            return await run.fail(error)
+
+    def sources_of(self, protocol: str) -> SourceSet:
+        """The protocol's sources. Raises `UpstreamUnavailable` before they were ever read."""
+        found = self._sources.current(protocol)
+        if found is None:
+            raise UpstreamUnavailable("the upstream sources are not loaded yet", retry_after_seconds=1)
+        return found
+
+    async def _of_project(self, protocol: str, project: str) -> tuple[int | None, list[SealedFile]]:
+        if not project:
+            return None, []
+        artifacts = self._tools.artifacts
+        pinned, sealed = await asyncio.gather(
+            artifacts.pinned_source(protocol, project), artifacts.sealed_files(protocol, project)
+        )
+        return pinned, sealed

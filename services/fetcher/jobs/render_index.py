@@ -1,0 +1,103 @@
+"""Job `render_index`: finish an index's bodies again from the last good document, without upstream.
+
+For back-filled metadata, for a variant that was evicted, and for another base URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from services.fetcher.documents import LastGood, Loaded
+from services.fetcher.index_run import IndexTools
+from services.fetcher.pages import sealed_by_key
+from shared.clients.queue_context import JobContext
+from shared.errors import StoreUnavailable
+from shared.jobs import RenderIndex
+from shared.logs import get_logger
+from shared.models import FORMAT, IndexHead, SealedFile
+from shared.protocols import protocol_named
+from shared.protocols.base import PackageProxyBase
+from shared.source_watcher import SourceWatcher
+
+log = get_logger()
+
+
+class RenderIndexJob:
+    """Handler of `RenderIndex`."""
+
+    def __init__(self, *, sources: SourceWatcher, tools: IndexTools) -> None:
+        self._sources = sources
+        self._tools = tools
+
+    async def __call__(self, ctx: JobContext, job: RenderIndex) -> None:
+        """Raises `StoreUnavailable` when there is no document to render from."""
+        protocol = protocol_named(job.protocol)
+        project = protocol.project_of(job.identity)
+        good = await self._tools.documents.last_good(job.protocol, job.identity)
+        sealed: list[SealedFile] = []
+        if project:
+            sealed = await self._tools.artifacts.sealed_files(job.protocol, project)
+        await self._render(protocol, job, good, sealed, ctx.generation)
+        await ctx.publish("done")
+
+    async def _render(
+        self,
+        protocol: PackageProxyBase,
+        job: RenderIndex,
+        good: LastGood,
+        sealed: list[SealedFile],
+        generation: int,
+    ) -> None:
+        if good.head is not None and good.head.status == 404:
+            return  # a true 404 wins over the last good document
+        key = good.document_key
+        loaded = await self._tools.documents.load(protocol, key) if key else None
+        if loaded is None:
+            raise StoreUnavailable(f"there is no document of {job.identity} to render")
+        head = self._head_for(job.protocol, good, loaded, generation)
+        if head is None:
+            raise StoreUnavailable(f"{job.identity} came from a source that is no longer asked")
+        page = await self._tools.pages.make(
+            protocol, job.identity, loaded, sealed_by_key(sealed), base_url=job.base_url
+        )
+        adds = job.base_url and good.head is not None and good.head.document_key == key
+        if adds and good.head is not None:
+            # Bodies for one more address: those of the others stay valid beside them.
+            suffix = "." + hashlib.sha256(job.base_url.encode()).hexdigest()[:16]
+            others = {n: v for n, v in good.head.variants.items() if not n.endswith(suffix)}
+            head = msgspec.structs.replace(
+                head,
+                variants=others | page.variants,
+                bodies_generation=good.head.bodies_generation,
+            )
+        else:
+            head = msgspec.structs.replace(head, variants=page.variants, bodies_generation=generation)
+        if not await self._tools.cache.write_index(job.protocol, job.identity, head, page.bodies):
+            log.info("render_superseded", identity=job.identity)
+
+    def _head_for(self, protocol: str, good: LastGood, loaded: Loaded, generation: int) -> IndexHead | None:
+        """The head to write: freshness as it was. None if the document's source is not asked any more."""
+        sources = self._sources.current(protocol)
+        revision = sources.revision if sources is not None else 0
+        if sources is not None and not any(s.id == good.source_id and s.enabled for s in sources.sources):
+            return None
+        head, row = good.head, good.row
+        if head is not None and head.status == 200:
+            return msgspec.structs.replace(
+                head, generation=generation, source_revision=revision, document_key=loaded.key
+            )
+        assert row is not None  # the document's key came from one of the two
+        return IndexHead(
+            format=FORMAT,
+            status=200,
+            generation=generation,
+            source_revision=revision,
+            source_id=row.source_id,
+            fetched_at=row.fetched_at,
+            fresh_until=row.fetched_at,  # nobody knows whether it is current: the next request asks
+            document_key=loaded.key,
+            upstream_etag=row.upstream_etag,
+            upstream_last_modified=row.upstream_last_modified,
+        )
