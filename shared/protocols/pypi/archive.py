@@ -15,7 +15,7 @@ MAX_DIRECTORY_BYTES = 64 << 20
 # Above this many bytes unpacked, more than 50:1 is a bomb (the rule of the public registry).
 MAX_RATIO, RATIO_FLOOR_BYTES = 50, 64 << 20
 
-_TAIL_BYTES = 64 << 10
+_TAIL_BYTES = 22 + 0xFFFF  # the end record with the longest comment
 _WINDOW_BYTES = 16 << 10
 _END = struct.Struct("<4s4H2LH")
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -123,7 +123,7 @@ def read_zip_member(file: BinaryIO, size_bytes: int, choose: Callable[[list[str]
 
 def _check_directory(source: Windowed, size_bytes: int) -> None:
     """Look at the archive's end before `zipfile` parses a directory of any size."""
-    tail = source.peek_at(max(0, size_bytes - 65557), 65557)
+    tail = source.peek_at(max(0, size_bytes - _TAIL_BYTES), _TAIL_BYTES)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
         raise BadArchive("not a zip archive")

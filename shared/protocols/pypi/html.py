@@ -10,10 +10,19 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from shared.errors import UpstreamInvalid
 from shared.protocols.pypi import names
-from shared.protocols.pypi.links import Dropped, absolute_url
+from shared.protocols.pypi.links import Dropped, Links
 
 MAX_ANCHORS = 1_000_000
 
+MAX_DEPTH = 1000
+
+# Elements that open a level: not those that end by themselves or with the next of their kind.
+_NESTING = re.compile(
+    rb"<(/?)(?!(?:a|br|hr|p|li|tr|td|th|dt|dd|img|meta|link|base|html|head|body)[\s/>])([A-Za-z][A-Za-z0-9]{0,20})",
+    re.IGNORECASE,
+)
+_ENDLESS_TAG = re.compile(rb"<[^>]{65536}")
+_CHARSETS = ("utf-8", "iso-8859-1", "latin-1", "windows-1252", "us-ascii")
 _CHARSET = re.compile(r"charset=\"?([A-Za-z0-9._-]{1,40})", re.ASCII)
 _HASH = re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512)=([0-9A-Fa-f]{32,128})")
 _REPOSITORY_VERSION = re.compile(r"1\.[0-9]{1,4}")
@@ -30,14 +39,14 @@ def read_project(
     """
     tree = _parse(body, content_type)
     page, version, is_index = _head(tree)
-    base = _base(tree, url)
+    links = Links(_base(tree, url))
     files = []
     for anchor in tree.css("a"):
         attributes = anchor.attributes
         href = attributes.get("href")
         if href is None:
             continue
-        file = _file(anchor, attributes, href, base, dropped)
+        file = _file(anchor, attributes, href, links, dropped)
         if file is not None:
             files.append(file)
     if not files and not is_index:
@@ -57,7 +66,7 @@ def read_root(body: bytes, content_type: str, dropped: Dropped) -> tuple[dict[st
         if href is None:
             continue
         name = anchor.text(deep=True).strip().rstrip("/")
-        target = unquote(urlsplit_path(href).rstrip("/").rpartition("/")[2])
+        target = _last_segment(href.rstrip("/"))
         if names.is_project(name) and names.normalise(name) == names.normalise(target):
             projects[name] = None
         else:
@@ -68,28 +77,32 @@ def read_root(body: bytes, content_type: str, dropped: Dropped) -> tuple[dict[st
     return page, version
 
 
-def urlsplit_path(href: str) -> str:
-    """The path of a link, "" when it cannot be taken apart."""
-    try:
-        return urlsplit(href).path
-    except ValueError:
-        return ""
-
-
 def _parse(body: bytes, content_type: str) -> LexborHTMLParser:
-    if body.count(b"<a") + body.count(b"<A") > MAX_ANCHORS:
-        raise UpstreamInvalid(f"the upstream's index has more than {MAX_ANCHORS} links")
+    _check_cost(body)
     found = _CHARSET.search(content_type)
-    try:
-        text = body.decode(found[1] if found else "utf-8", "replace")
-    except LookupError:
-        text = body.decode("utf-8", "replace")
-    text = text.removeprefix("\ufeff").replace("\0", "\ufffd")
+    charset = found[1].lower() if found and found[1].lower() in _CHARSETS else "utf-8"
+    text = body.decode(charset, "replace").removeprefix("\ufeff").replace("\0", "\ufffd")
     tree = LexborHTMLParser(text)
     # A sign-in page sent with status 200: whatever links it has, it is no index.
     if tree.css_first("form, input") is not None:
         raise UpstreamInvalid("the upstream sent a page with a form (a login page?), not an index")
     return tree
+
+
+def _check_cost(body: bytes) -> None:
+    """Refuse what the parser would take quadratic time for: deep nesting, endless tags."""
+    if body.count(b"<a") + body.count(b"<A") > MAX_ANCHORS:
+        raise UpstreamInvalid(f"the upstream's index has more than {MAX_ANCHORS} links")
+    if _ENDLESS_TAG.search(body):
+        raise UpstreamInvalid("the upstream's index has a tag of more than 64 kB")
+    depth = 0
+    for closing, tag in _NESTING.findall(body):
+        if not closing:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise UpstreamInvalid(f"the upstream's index is nested more than {MAX_DEPTH} deep at {tag!r}")
+        elif depth:
+            depth -= 1
 
 
 def _head(tree: LexborHTMLParser) -> tuple[dict[str, Any], str, bool]:
@@ -128,22 +141,23 @@ def _base(tree: LexborHTMLParser, url: str) -> str:
         return url
     try:
         base = urljoin(url, href.strip())
+        parts = urlsplit(base)
     except ValueError:
         return url
-    return base if base.startswith(("http://", "https://")) else url
+    return base if parts.scheme in ("http", "https") and parts.hostname else url
 
 
 def _file(
-    anchor: LexborNode, attributes: dict[str, str | None], href: str, base: str, dropped: Dropped
+    anchor: LexborNode, attributes: dict[str, str | None], href: str, links: Links, dropped: Dropped
 ) -> dict[str, Any] | None:
     target, _, fragment = href.partition("#")
-    filename = unquote(urlsplit_path(target).rpartition("/")[2])
+    filename = _last_segment(target)
     if not names.is_distribution_file(filename):
         filename = anchor.text(deep=True).strip()  # PEP 503: "the text ... MUST match" the filename
     if not names.is_distribution_file(filename):
         dropped.add("not a package file's name", href)
         return None
-    url = absolute_url(base, target)
+    url = links.absolute(target)
     if url is None:
         dropped.add("not an http(s) link", href)
         return None
@@ -178,3 +192,8 @@ def _add_attributes(file: dict[str, Any], attributes: dict[str, str | None]) -> 
     provenance = attributes.get("data-provenance")
     if provenance:
         file["provenance"] = provenance
+
+
+def _last_segment(href: str) -> str:
+    """The decoded last segment of a link's path: what installers take for the file's name."""
+    return unquote(href.partition("?")[0].rpartition("/")[2])

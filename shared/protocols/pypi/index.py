@@ -13,7 +13,7 @@ from shared.protocols.base import IndexDocument
 from shared.protocols.pypi import html, names
 from shared.protocols.pypi.document import DOCUMENT_FORMAT, Envelope, encode_document
 from shared.protocols.pypi.identities import split_identity
-from shared.protocols.pypi.links import Dropped, absolute_url
+from shared.protocols.pypi.links import Dropped, Links
 
 MAX_ENTRIES = 1_000_000
 
@@ -31,9 +31,10 @@ def read_index(
     if not body.strip():
         raise UpstreamInvalid("the upstream sent an empty index")
     dropped = Dropped()
+    links = Links(url)
     repository_version = ""
     if kind == "json":
-        page = _legacy_page(_load(body), project, url, dropped)
+        page = _legacy_page(_load(body), project, links, dropped)
     else:
         if _is_json(content_type, body):
             page = _load(body)
@@ -41,7 +42,7 @@ def read_index(
             page, repository_version = html.read_project(body, content_type, project, url, dropped)
         else:
             page, repository_version = html.read_root(body, content_type, dropped)
-        page = _project_page(page, project, url, dropped) if project else _root_page(page, dropped)
+        page = _project_page(page, project, links, dropped) if project else _root_page(page, dropped)
     envelope = Envelope(
         format=DOCUMENT_FORMAT,
         identity=identity,
@@ -68,7 +69,7 @@ def _load(body: bytes) -> dict[str, Any]:
         raise UpstreamInvalid("the upstream's index is not valid JSON") from error
 
 
-def _project_page(page: dict[str, Any], project: str, url: str, dropped: Dropped) -> dict[str, Any]:
+def _project_page(page: dict[str, Any], project: str, links: Links, dropped: Dropped) -> dict[str, Any]:
     """A page of PEP 691's shape whose every file can be served; unknown keys as they were."""
     _check_meta(page)
     name = page.setdefault("name", project)
@@ -83,7 +84,7 @@ def _project_page(page: dict[str, Any], project: str, url: str, dropped: Dropped
     if versions is not None and not _is_list_of_text(versions):
         dropped.add("versions is not a list of strings", versions)
         del page["versions"]
-    page["files"] = [file for file in files if _check_file(file, url, dropped)]
+    page["files"] = [file for file in files if _check_file(file, links, dropped)]
     return page
 
 
@@ -105,28 +106,28 @@ def _root_page(page: dict[str, Any], dropped: Dropped) -> dict[str, Any]:
     return page
 
 
-def _legacy_page(page: dict[str, Any], project: str, url: str, dropped: Dropped) -> dict[str, Any]:
+def _legacy_page(page: dict[str, Any], project: str, links: Links, dropped: Dropped) -> dict[str, Any]:
     """A legacy JSON document whose file URLs are absolute; all else is left as it is."""
     info = page.get("info")
     if not isinstance(info, dict) or names.normalise(str(info.get("name"))) != project:
         raise UpstreamInvalid("the upstream's document is not of this project")
     if "urls" in page:
-        page["urls"] = _legacy_files(page["urls"], url, dropped)
+        page["urls"] = _legacy_files(page["urls"], links, dropped)
     releases = page.get("releases")
     if releases is not None:
         if not isinstance(releases, dict):
             raise UpstreamInvalid("the upstream's document has releases of a wrong shape")
         for version, files in releases.items():
-            releases[version] = _legacy_files(files, url, dropped)
+            releases[version] = _legacy_files(files, links, dropped)
     return page
 
 
-def _legacy_files(files: Any, url: str, dropped: Dropped) -> list[dict[str, Any]]:
+def _legacy_files(files: Any, links: Links, dropped: Dropped) -> list[dict[str, Any]]:
     if not isinstance(files, list):
         raise UpstreamInvalid("the upstream's document has a list of files of a wrong shape")
     kept = []
     for file in files:
-        if not isinstance(file, dict) or not _check_address(file, url, dropped):
+        if not isinstance(file, dict) or not _check_address(file, links, dropped):
             continue
         digests = file.get("digests")
         file["digests"] = _clean_hashes(digests) if isinstance(digests, dict) else {}
@@ -144,13 +145,13 @@ def _check_meta(page: dict[str, Any]) -> None:
         raise UpstreamInvalid(f"the upstream's index has API version {ascii(version)[:20]}")
 
 
-def _check_address(file: dict[str, Any], base: str, dropped: Dropped) -> bool:
+def _check_address(file: dict[str, Any], links: Links, dropped: Dropped) -> bool:
     """Whether an entry names a file and where it is; makes its URL absolute."""
     filename, href = file.get("filename"), file.get("url")
     if not isinstance(filename, str) or not names.is_distribution_file(filename):
         dropped.add("not a package file's name", filename)
         return False
-    url = absolute_url(base, href) if isinstance(href, str) else None
+    url = links.absolute(href) if isinstance(href, str) else None
     if url is None:
         dropped.add("not an http(s) link", href)
         return False
@@ -158,12 +159,12 @@ def _check_address(file: dict[str, Any], base: str, dropped: Dropped) -> bool:
     return True
 
 
-def _check_file(file: Any, base: str, dropped: Dropped) -> bool:
+def _check_file(file: Any, links: Links, dropped: Dropped) -> bool:
     """Whether an entry can be served. Values that would make clients refuse the page are removed."""
     if not isinstance(file, dict):
         dropped.add("not a file entry", file)
         return False
-    if not _check_address(file, base, dropped):
+    if not _check_address(file, links, dropped):
         return False
     hashes = file.get("hashes")
     sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None

@@ -6,7 +6,11 @@ import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 # What needs no work: an absolute http(s) URL of plain characters, without userinfo or fragment.
-_CLEAN = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+/[!$&'()*+,./:;=?@_~%A-Za-z0-9-]*")
+_CLEAN = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/[!$&'()*+,./:;=?@_~%A-Za-z0-9-]*"
+)
+_CLEAN_PATH = re.compile(r"/[A-Za-z0-9._~%+-][A-Za-z0-9._~%+!,=@/-]*")
+_CLEAN_RELATIVE = re.compile(r"((?:\.\./)*)([A-Za-z0-9_][A-Za-z0-9._~%+!,=@/-]*)")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
 _MAX_URL_CHARACTERS = 8192
@@ -26,30 +30,51 @@ class Dropped:
         self.reasons.append(reason)
 
 
-def absolute_url(base: str, href: str) -> str | None:
-    """The absolute http(s) URL of a link, without fragment and userinfo; None if it has none.
+class Links:
+    """Resolves the links of one page against its base URL."""
 
-    Other schemes (javascript:, data:, file:, ftp:), control characters, backslashes and URLs over
-    8 kB give None. Spaces and non-ASCII characters are escaped, as browsers do. Userinfo is left
-    out: credentials belong to the source, never to a page.
-    """
-    href = href.partition("#")[0]
-    if len(href) > _MAX_URL_CHARACTERS or _FORBIDDEN.search(href):
-        return None
-    if _CLEAN.fullmatch(href):
-        return href
-    try:
-        parts = urlsplit(urljoin(base, href.strip()))
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+    def __init__(self, base: str) -> None:
+        self._base = base
+        parts = urlsplit(base)
+        self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._folders: dict[str, str | None] = {}  # what "../.." leads to
+
+    def absolute(self, href: str) -> str | None:
+        """The absolute http(s) URL of a link, without fragment and userinfo; None if it has none.
+
+        Other schemes (javascript:, data:, file:, ftp:), control characters, backslashes and URLs
+        over 8 kB give None. Spaces and non-ASCII characters are escaped, as browsers do. Userinfo
+        is left out: credentials belong to the source, never to a page.
+        """
+        href = href.partition("#")[0]
+        if _CLEAN.fullmatch(href):
+            return href if len(href) <= _MAX_URL_CHARACTERS else None
+        if len(href) > _MAX_URL_CHARACTERS or _FORBIDDEN.search(href):
             return None
-        host = parts.netloc.rpartition("@")[2]
-        parts.port  # noqa: B018  # raises ValueError for a port that is none
-    except ValueError:
-        return None
-    path = quote(parts.path or "/", safe="!$&'()*+,/:;=@_~%-.")
-    query = quote(parts.query, safe="!$&'()*+,/:;=?@_~%-.")
-    url = urlunsplit((parts.scheme, host, path, query, ""))
-    return url if _CLEAN.fullmatch(url) else None
+        if _CLEAN_PATH.fullmatch(href) and "/." not in href:
+            return self._origin + href
+        found = _CLEAN_RELATIVE.fullmatch(href)
+        if found and "/." not in found[2]:
+            folder = found[1] or "./"
+            if folder not in self._folders:
+                self._folders[folder] = self._resolve(folder)
+            resolved = self._folders[folder]
+            return None if resolved is None else resolved + found[2]
+        return self._resolve(href)
+
+    def _resolve(self, href: str) -> str | None:
+        try:
+            parts = urlsplit(urljoin(self._base, href.strip()))
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                return None
+            host = parts.netloc.rpartition("@")[2]
+            parts.port  # noqa: B018  # raises ValueError for a port that is none
+        except ValueError:
+            return None
+        path = quote(parts.path or "/", safe="!$&'()*+,/:;=@_~%-.")
+        query = quote(parts.query, safe="!$&'()*+,/:;=?@_~%-.")
+        url = urlunsplit((parts.scheme, host, path, query, ""))
+        return url if _CLEAN.fullmatch(url) else None
 
 
 def with_suffix(url: str, suffix: str) -> str:

@@ -45,7 +45,7 @@ class SealedFiles:
         if stable is not None:
             return stable
         if sha256 is None:
-            return None  # sealed under a digest that this upstream does not tell: another source's
+            return candidates[0]  # the upstream told the digest once and no longer does
         listed = {entry["hashes"].get("sha256") for entry in self._document.by_name.get(filename, ())}
         return next((held for held in candidates if held.sha256 not in listed), None)
 
