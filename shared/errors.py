@@ -171,7 +171,7 @@ class DigestMismatch(PassingError):
 class TooLarge(PassingError):
     code = "too_large"
     default_retry_after_seconds = 10
-    hint = "The upstream sent more than the configured limit (ORCHARD_MAX_ARTIFACT_BYTES, ORCHARD_MAX_INDEX_BYTES)."
+    hint = "The upstream sent more than allowed; see ORCHARD_MAX_ARTIFACT_BYTES, ORCHARD_MAX_INDEX_BYTES."
 
 
 class Offline(PassingError):
