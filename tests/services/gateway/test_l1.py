@@ -255,6 +255,22 @@ async def test_fill__the_tracking_connection_is_lost_meanwhile__is_discarded(
     assert not l1.holds(KEY)
 
 
+async def test_fill__ends_while_nobody_tells_of_changes__is_discarded(
+    l1: L1Cache, redis: RedisClient, race: HeldBack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await redis.raw.set(KEY, "old")
+    await settled(l1, redis)
+    fill = asyncio.create_task(l1.get_many([KEY]))
+    await race.read.wait()
+    monkeypatch.setattr("shared.clients.redis_tracking.RECONNECT_SECONDS", 60.0)
+    await redis.raw.client_kill_filter(_id=str(l1.tracking_client_id))
+    await until(lambda: not l1.connected)
+    race.deliver.set()
+
+    assert await fill == [b"old"]
+    assert not l1.holds(KEY)
+
+
 async def test_fill__the_caller_is_cancelled__leaves_nothing_pending(
     l1: L1Cache, redis: RedisClient, race: HeldBack
 ) -> None:

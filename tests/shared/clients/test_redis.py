@@ -93,6 +93,27 @@ async def test_get_many__a_caller_is_cancelled__the_others_get_their_values(clie
     assert results[1:] == [[b"2"], [b"1"]]
 
 
+async def test_get_many__a_caller_is_cancelled_in_flight__the_others_of_its_mget_get_their_values(
+    own: EmbeddedRedis,
+) -> None:
+    client = client_of(address_of(own))
+    await client.raw.mset({"a": "1", "b": "2"})
+    await client.get_many(["a"])
+    os.kill(own.pid, signal.SIGSTOP)
+    tasks = [asyncio.create_task(client.get_many([key])) for key in ("a", "b")]
+    await asyncio.sleep(0.1)  # sent, not answered
+    tasks[0].cancel()
+    await asyncio.sleep(0.01)
+    os.kill(own.pid, signal.SIGCONT)
+
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1] == [b"2"]
+    assert client.batcher.calls == 2
+    await client.aclose()
+
+
 async def test_get_many__all_callers_of_a_call_in_flight_are_cancelled__later_ones_get_their_own_values(
     client: RedisClient,
 ) -> None:
