@@ -8,6 +8,7 @@ are 8–9 times faster than single ones).
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -85,7 +86,8 @@ class BatchWriter(Generic[Item, Result]):
             if not self._pending:
                 self._overdue = False
                 self._stop_timer()
-            task = asyncio.create_task(self._flush(batch))
+            # In a context of its own: a batch is of many requests, so no one's deadline binds it.
+            task = asyncio.create_task(self._flush(batch), context=contextvars.Context())
             self._flushes.add(task)
             task.add_done_callback(self._flushed)
 

@@ -27,6 +27,7 @@ from shared.clients.postgres_connection import (
 from shared.clients.postgres_errors import refuse_unstorable, translate, translated
 from shared.clients.postgres_listen import Listener, OnNotify, OnReconnect
 from shared.errors import DatabaseUnavailable, OrchardError
+from shared.settings import Settings
 
 T = TypeVar("T")
 Row: TypeAlias = asyncpg.Record  # subscriptable by column name
@@ -81,6 +82,16 @@ class Database:
         self._probe: asyncio.Task[None] | None = None
         self._warm: asyncio.Task[None] | None = None
         self.statements = 0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Database:
+        """With ORCHARD_DATABASE_*. Raises `ConfigurationError`."""
+        return cls(
+            settings.database_url,
+            max_size=settings.database_max_connections,
+            acquire_timeout=settings.database_pool_timeout,
+            pre_ping=settings.database_pool_pre_ping,
+        )
 
     async def open(self) -> None:
         """Makes the pool. Does not wait for the server: a service is ready without it."""

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from shared.artifacts import ArtifactRepository, EventRecord
+from shared.batches import BatchWriter
 from shared.clients.postgres import Database
 from shared.errors import InvalidData
 from shared.models import CachedUrl, Dependency, Extraction, SealedFile, StoredDocument
@@ -312,6 +313,35 @@ async def test_dependencies__bad_row__invalid_data_and_state_unchanged(
     with pytest.raises(InvalidData):
         await repository.batch_upsert_dependencies([extraction(stored, 0, dependencies=(good, bad))])
     assert await repository.get_extraction(stored.sha256) == Extraction(stored.sha256, "pending")
+
+
+async def test_batch_writer__one_bad_extraction_among_100__fails_alone(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    stored = await repository.batch_create_artifacts([url(number) for number in range(100)])
+    extractions = [extraction(one, 2) for one in stored]
+    bad = msgspec.structs.replace(extractions[61].dependencies[1], name="x" * 513)
+    extractions[61] = extraction(stored[61], 0, dependencies=(extractions[61].dependencies[0], bad))
+    writer = BatchWriter(repository.batch_upsert_dependencies)
+    results = await asyncio.gather(*(writer.add(one) for one in extractions), return_exceptions=True)
+    await writer.aclose()
+    assert isinstance(results.pop(61), InvalidData)
+    assert results == [True] * 99
+    rows = await database.fetch("SELECT extraction_state, count(*) AS n FROM artifacts GROUP BY 1 ORDER BY 1")
+    assert [(row["extraction_state"], row["n"]) for row in rows] == [("extracted", 99), ("pending", 1)]
+
+
+async def test_batch_writer__one_bad_artifact_among_100__fails_alone(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    urls = [url(number) for number in range(100)]
+    urls[13] = url(13, filename="nul\x00.whl")
+    writer = BatchWriter(repository.batch_create_artifacts)
+    results = await asyncio.gather(*(writer.add(one) for one in urls), return_exceptions=True)
+    await writer.aclose()
+    assert [nth for nth, result in enumerate(results) if isinstance(result, BaseException)] == [13]
+    assert isinstance(results[13], InvalidData)
+    assert len(await database.fetch("SELECT 1 FROM cached_urls")) == 99
 
 
 # --- documents and pins -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 
 import pytest
@@ -142,3 +143,18 @@ async def test_aclose__pending_rows__written_first_then_refused() -> None:
     assert await asyncio.gather(*tasks) == [item * 2 for item in range(55)]
     with pytest.raises(ShuttingDown):
         await writer.add(1)
+
+
+async def test_flush__request_with_a_deadline__does_not_bind_the_batch() -> None:
+    limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("limit", default=None)
+    seen: list[int | None] = []
+
+    async def write(items: Sequence[int]) -> list[int]:
+        seen.append(limit.get())
+        return list(items)
+
+    writer = BatchWriter(write)
+    limit.set(5)
+    await writer.add(1)
+    assert seen == [None]
+    await writer.aclose()

@@ -14,6 +14,7 @@ import pytest
 from services.standalone.postgres import EmbeddedPostgres
 from shared.clients.postgres import Database, deadline
 from shared.errors import ConfigurationError, DatabaseUnavailable, InternalError, InvalidData
+from shared.settings import load_settings
 from tests.support.stores import own_postgres
 
 BOUND_SECONDS = 4.0  # promised: about 2; the rest is for a busy machine
@@ -115,6 +116,17 @@ def test_url__not_postgresql__configuration_error_without_the_value() -> None:
     with pytest.raises(ConfigurationError, match="ORCHARD_DATABASE_URL") as caught:
         Database("mysql://u:hunter2@a.example.com/")
     assert "hunter2" not in str(caught.value)
+
+
+def test_from_settings__pool_size_plus_overflow__is_the_most() -> None:
+    settings = load_settings(
+        {
+            "ORCHARD_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1/x",
+            "ORCHARD_DATABASE_POOL_SIZE": "3",
+            "ORCHARD_DATABASE_MAX_OVERFLOW": "4",
+        }
+    )
+    assert Database.from_settings(settings).max == 7
 
 
 # --- waiting for a free connection ------------------------------------------------------------------
