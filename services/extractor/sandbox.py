@@ -8,47 +8,32 @@ has no network), and the time they take is the store's, not the artifact's.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-import sys
 import time
-from pathlib import Path
 
 import msgspec
 
+from services.extractor.child import Breach, Child, Limits
 from services.extractor.frames import (
     LENGTH,
     MAX_FRAME_BYTES,
     Done,
-    FromChild,
     Missing,
     RangeWanted,
     Ready,
     Task,
-    decode_from_child,
     framed,
 )
 from shared.clients.objects import ObjectMissing, ObjectStore
-from shared.errors import ShuttingDown
+from shared.errors import PassingError, ShuttingDown
 from shared.heartbeat import Pool
 from shared.logs import get_logger
 from shared.models import Extraction
 
+__all__ = ["Limits", "Outcome", "Sandbox"]
+
 log = get_logger()
 
-_ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 30.0  # a loaded machine imports slowly; normally 0.2 s
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What one artifact may cost."""
-
-    memory_bytes: int = 512 * 1024 * 1024  # address space of a child; Python and its imports take 60 MB
-    cpu_seconds: int = 15
-    wall_seconds: float = 20.0  # without the time spent waiting for the store
-    budget_bytes: int = 256 * 1024 * 1024  # of the artifact as stored
-    tasks_per_child: int = 500  # then a fresh one: a parser's leak must not add up
-    keep_rss_bytes: int = 256 * 1024 * 1024  # a child that once grew past this is replaced
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -57,10 +42,6 @@ class Outcome(msgspec.Struct, frozen=True):
     extraction: Extraction
     raw_metadata: bytes | None
     bytes_read: int
-
-
-class Breach(Exception):
-    """A child broke a limit, or broke down; the message is the reason for people."""
 
 
 class Sandbox:
@@ -79,8 +60,8 @@ class Sandbox:
         self._protocols = protocols
         self._limits = limits or Limits()
         self._max = children
-        self._idle: list[_Child] = []
-        self._all: set[_Child] = set()
+        self._idle: list[Child] = []
+        self._all: set[Child] = set()
         self._places = asyncio.Semaphore(children)
         self._warming: set[asyncio.Task[None]] = set()
         self._active = 0
@@ -115,8 +96,8 @@ class Sandbox:
     ) -> Outcome:
         """What the protocol reads out of a stored artifact; a breach is an outcome, not an error.
 
-        Raises `ObjectMissing` or `StoreUnavailable` when the object cannot be read, `ShuttingDown`
-        when closed. Cancellation kills the child.
+        Raises `ObjectMissing` or `StoreUnavailable` when the object cannot be read, `PassingError` when
+        no child can be started, `ShuttingDown` when closed. Cancellation kills the child.
         """
         path = self._store.local_path(key)
         task = Task(protocol, filename, sha256, size_bytes, str(path.resolve()) if path else "")
@@ -143,7 +124,7 @@ class Sandbox:
 
     # --- one conversation -------------------------------------------------------------------------
 
-    async def _converse(self, child: _Child, task: Task, key: str) -> Done | Missing:
+    async def _converse(self, child: Child, task: Task, key: str) -> Done | Missing:
         left_seconds = self._limits.wall_seconds
         message = framed(task)
         while True:
@@ -161,7 +142,7 @@ class Sandbox:
             data = await self._store.read(key, answer.start, answer.length)
             message = LENGTH.pack(len(data)) + data
 
-    def _may_go_on(self, child: _Child, answer: Done | Missing) -> bool:
+    def _may_go_on(self, child: Child, answer: Done | Missing) -> bool:
         child.tasks += 1
         if isinstance(answer, Missing):
             return True
@@ -171,17 +152,20 @@ class Sandbox:
 
     # --- the pool -----------------------------------------------------------------------------------
 
-    async def _take(self) -> _Child:
-        while self._idle:
-            child = self._idle.pop()
-            if child.alive:
-                return child
-            await self._give_back(child, healthy=False, replace=False)
-        if self._closed:
-            raise ShuttingDown("the extractor is stopping")
-        return await self._start()
+    async def _take(self) -> Child:
+        while not self._closed:
+            if self._idle:
+                child = self._idle.pop()
+                if child.alive:
+                    return child
+                await self._give_back(child, healthy=False, replace=False)
+            elif self._warming:
+                await asyncio.wait(self._warming, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                return await self._start()
+        raise ShuttingDown("the extractor is stopping")
 
-    async def _give_back(self, child: _Child | None, *, healthy: bool, replace: bool = True) -> None:
+    async def _give_back(self, child: Child | None, *, healthy: bool, replace: bool = True) -> None:
         if child is None:
             return
         if healthy and not self._closed:
@@ -192,19 +176,23 @@ class Sandbox:
         if replace and not self._closed:
             self._warm()
 
-    async def _start(self) -> _Child:
+    async def _start(self) -> Child:
+        """A child that is ready. Raises `PassingError`: that is no artifact's fault."""
         self.children_started += 1
-        child = await _Child.start(self._protocols, self._limits)
+        try:
+            child = await Child.start(self._protocols, self._limits)
+        except OSError as error:
+            raise PassingError(f"no process can be started: {error.strerror}") from error
         self._all.add(child)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 if not isinstance(await child.listen(), Ready):
-                    raise Breach("crash: the child did not start")
+                    raise Breach("it spoke out of turn")
         except BaseException as error:
             self._all.discard(child)
             await asyncio.shield(child.kill())
-            if isinstance(error, TimeoutError):
-                raise Breach("crash: the child did not start in time") from None
+            if isinstance(error, Breach | TimeoutError):
+                raise PassingError(f"a child process does not start: {error or 'too slow'}") from error
             raise
         return child
 
@@ -218,80 +206,5 @@ class Sandbox:
             return
         try:
             self._idle.append(await self._start())
-        except Breach as breach:
-            log.error("sandbox_child_failed", reason=str(breach))
-
-
-class _Child:
-    """One process and its two pipes."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None and process.stdout is not None
-        self._process = process
-        self._stdin = process.stdin
-        self._stdout = process.stdout
-        self.tasks = 0
-
-    @classmethod
-    async def start(cls, protocols: str, limits: Limits) -> _Child:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "services.extractor.sandbox_child",
-            protocols,
-            str(limits.memory_bytes),
-            str(limits.cpu_seconds),
-            str(limits.budget_bytes),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd=_ROOT,
-            # Nothing of our environment: it holds the passwords of the stores. One malloc arena, since
-            # each reserves 64 MB of address space.
-            env={"PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        return cls(process)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
-
-    async def ask(self, message: bytes) -> FromChild:
-        """Send a message and wait for the answer. Raises `Breach` when the child died."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # listening tells why
-            self._stdin.write(message)
-            await self._stdin.drain()
-        return await self.listen()
-
-    async def listen(self) -> FromChild:
-        """The next message. Raises `Breach` when the child died or talks nonsense."""
-        try:
-            (length,) = LENGTH.unpack(await self._stdout.readexactly(LENGTH.size))
-            if length > MAX_FRAME_BYTES:
-                raise Breach("size: the result is too large")
-            return decode_from_child(await self._stdout.readexactly(length))
-        except asyncio.IncompleteReadError:
-            raise Breach(_reason_of_death(await self._process.wait())) from None
-        except msgspec.MsgspecError:
-            raise Breach("crash: the child sent something unreadable") from None
-
-    async def kill(self) -> None:
-        """End the process at once and collect it."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-        self._stdin.close()
-
-
-def _reason_of_death(code: int) -> str:
-    if code == -signal.SIGXCPU:
-        return "time: used up its CPU seconds"
-    if code == -signal.SIGKILL:
-        return "memory: killed by the system"  # we await our own kills elsewhere: this was the kernel
-    if code < 0:
-        return f"crash: signal {-code}"
-    return f"crash: ended with code {code}"
+        except PassingError as error:  # whoever needs a child tries again, and tells
+            log.error("sandbox_child_failed", reason=error.message)

@@ -1,0 +1,117 @@
+"""A protocol whose `extract` does what a hostile archive might bring a parser to do.
+
+Imported by the sandbox's children; the file's name says what happens.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+from shared.models import Dependency, Extraction
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.pypi.proxy import PyPIProxy
+
+
+class HostileProtocol(PyPIProxy):
+    name: ClassVar[str] = "hostile"
+
+    def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+        return getattr(self, filename.replace("-", "_"))(file, size_bytes), b"raw"
+
+    def fine(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        return Extraction(sha256="", state="extracted", name=f"read-{len(file.read(100))}")
+
+    def pid(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        return Extraction(sha256="", state="extracted", name=str(os.getpid()))
+
+    def memory_hog(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        hoard = []
+        while True:
+            hoard.append(bytearray(16 * 1024 * 1024))
+
+    def memory_hog_that_hides_it(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        try:
+            return self.memory_hog(file, size_bytes)
+        except Exception:
+            return Extraction(sha256="", state="unextractable", reason="hidden")
+
+    def large_but_allowed(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        hoard = bytearray(120 * 1024 * 1024)
+        hoard[::4096] = b"x" * len(hoard[::4096])
+        return Extraction(sha256="", state="extracted", name=str(os.getpid()))
+
+    def cpu_hog(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        while True:
+            pass
+
+    def sleeper(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        time.sleep(600)
+        raise AssertionError
+
+    def crash(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        raise AssertionError
+
+    def exits(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        os._exit(3)
+
+    def raises(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        raise ValueError("a defect")
+
+    def recursion(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        return self.recursion(file, size_bytes)
+
+    def prints(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        print("x" * 100_000)
+        os.write(1, b"\xff" * 1000)
+        sys.stdout.flush()
+        return Extraction(sha256="", state="extracted")
+
+    def endless_answer(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        many = tuple(Dependency(position, "r" * 10_000, "n") for position in range(5_000))
+        return Extraction(sha256="", state="extracted", dependencies=many)
+
+    def reads_everything(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        while file.read(1024 * 1024):
+            pass
+        return Extraction(sha256="", state="extracted")
+
+    def writes_a_file(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        with Path(f"written-by-{os.getpid()}").open("wb") as out:
+            out.write(b"x" * 100_000)
+        return Extraction(sha256="", state="extracted")
+
+    def connects(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        port = int.from_bytes(file.read(2), "big")
+        with socket.create_connection(("127.0.0.1", port), timeout=2):
+            return Extraction(sha256="", state="extracted", name="connected")
+
+    def environment(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        return Extraction(sha256="", state="extracted", name=",".join(sorted(os.environ)))
+
+    def orphan_check(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        return self.sleeper(file, size_bytes)
+
+    def nul_name(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        return Extraction(sha256="", state="extracted", dependencies=(Dependency(0, "a\0b", "a"),))
+
+    def is_extractable(self, filename: str) -> bool:
+        return True
+
+
+class HostilePyPI(HostileProtocol):
+    """The same in the place of the real one."""
+
+    name: ClassVar[str] = "pypi"
+
+    def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+        return super().extract(filename.partition(".")[0], file, size_bytes)
+
+
+PROTOCOLS: tuple[PackageProxyBase, ...] = (HostileProtocol(), HostilePyPI())
