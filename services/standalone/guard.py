@@ -28,6 +28,8 @@ class Guard:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(WATCHDOG)],
             stdin=reading,
+            stdout=subprocess.DEVNULL,  # it must not hold a terminal or a pipe open
+            stderr=subprocess.DEVNULL,
             pass_fds=(self._lock_fd,),
             start_new_session=True,
             cwd="/",

@@ -118,6 +118,12 @@ class Standalone:
         assert len(found) == 1, f"{words}: {[command_line(pid) for pid in self.pids()]}"
         return found[0]
 
+    def leader_of(self, words: str) -> int:
+        """The supervisor's own child whose command line holds `words`, not one which that started."""
+        found = [pid for pid in self.pids() if words in command_line(pid) and os.getpgid(pid) == pid]
+        assert len(found) == 1, f"{words}: {[command_line(pid) for pid in self.pids()]}"
+        return found[0]
+
     def gateway_answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=2) as answer:

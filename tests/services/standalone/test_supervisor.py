@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 
 def test_start__bare_folder__starts_all_and_says_what_to_paste(tmp_path: Path) -> None:
-    with Standalone(tmp_path / "data") as orchard:
+    with Standalone(tmp_path / "its data") as orchard:
         orchard.wait_until_ready()
         text = orchard.text
         for name in (
@@ -30,7 +30,7 @@ def test_start__bare_folder__starts_all_and_says_what_to_paste(tmp_path: Path) -
             "gateway",
         ):
             assert f"  {name} " in text
-            assert (tmp_path / "data" / "logs" / f"{name}.log").exists()
+            assert (tmp_path / "its data" / "logs" / f"{name}.log").exists()
         index = f"http://127.0.0.1:{orchard.port}/pypi/simple/"
         assert f"export PIP_INDEX_URL={index}" in text
         assert f"export UV_DEFAULT_INDEX={index}" in text
