@@ -24,7 +24,6 @@ class JobContext:
     def __init__(
         self,
         *,
-        job: Job | None,
         job_id: str,
         claim: Claim,
         try_number: int,
@@ -32,7 +31,8 @@ class JobContext:
         epoch: str,
         send: Callable[[JobContext, Event, float], Awaitable[bool]],
     ) -> None:
-        self.job = job
+        self.job: Job | None = None  # once read from the payload
+        self.handler: asyncio.Task[None] | None = None
         self.job_id = job_id
         self.claim = claim
         self.try_number = try_number  # 1 for the first; higher after a worker died

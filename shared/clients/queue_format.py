@@ -50,7 +50,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """A job given up because the workers that ran it died; kept as JSON for operators."""
 
     job_id: str
-    job: str  # its tag
     reason: str
     tries: int
     at: float  # unix seconds

@@ -124,7 +124,7 @@ async def test_enqueue__many_jobs__leave_a_bounded_number_of_tokens(client: Redi
     for number in range(200):
         await queue.enqueue(job(f"project-{number}"))
 
-    assert await client.raw.llen(queue_format.tokens_key("index")) == queue_format.MAX_TOKENS
+    assert await client.raw.llen(queue_format.tokens_key("index")) == queue_format.MAX_TOKENS  # type: ignore[misc]
 
 
 async def test_enqueue__name_with_lone_surrogate__is_invalid_data(client: RedisClient) -> None:

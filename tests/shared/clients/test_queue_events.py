@@ -116,7 +116,7 @@ async def test_listener__connection_killed__gap_is_told_and_events_come_again(
     listener.on_gap.append(lambda: gaps.append(listener.connected))
     listener.register(job("a").id, heard.append)
 
-    assert await client.raw.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
+    assert await client.raw.client_kill_filter(_type="pubsub") == 1
     await eventually(lambda: gaps == [True])
     await announce(client, "a")
     await eventually(lambda: len(heard) == 2)

@@ -337,7 +337,7 @@ async def test_drain__redis_away__ends_all_the_same(tmp_path: Path) -> None:
 
 async def test_generation__redis_clock_steps_back__still_rises(client: RedisClient, queue: JobQueue) -> None:
     ahead = int((time.time() + 3600) * 1_000_000)
-    await client.raw.hset(queue_format.GENERATION_KEY, mapping={"epoch": "1", "last": str(ahead)})
+    await client.raw.hset(queue_format.GENERATION_KEY, mapping={"epoch": "1", "last": str(ahead)})  # type: ignore[misc]
     generations: list[int] = []
 
     async def handler(ctx: JobContext, job: FetchIndex) -> None:

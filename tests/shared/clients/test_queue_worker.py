@@ -167,7 +167,7 @@ async def test_worker__arqs_health_key__is_written(client: RedisClient) -> None:
 
 
 async def health_key_stands(client: RedisClient) -> bool:
-    return await client.raw.exists("orchard:queue:index:health-check") == 1
+    return bool(await client.raw.exists("orchard:queue:index:health-check"))
 
 
 # --- slots --------------------------------------------------------------------------------------
@@ -222,6 +222,19 @@ async def test_worker__job_longer_than_its_lease__is_renewed_and_runs_once(
         handler.release.set()
 
 
+async def test_worker__all_slots_busy_past_the_lease__jobs_still_count_as_running(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    handler = Holding()
+    async with running(new_worker(client, handler, slots=2, lease_seconds=0.6)):
+        await asyncio.gather(queue.enqueue(job("a")), queue.enqueue(job("b")))
+        await eventually(lambda: len(handler.runs) == 2)
+        await asyncio.sleep(1.2)
+        depth = (await queue.depths())["index"]
+        assert (depth.ready, depth.running) == (0, 2)
+        handler.release.set()
+
+
 async def test_worker__another_holds_the_claim__handler_is_cancelled_and_nothing_ended(
     client: RedisClient, queue: JobQueue
 ) -> None:
@@ -261,7 +274,7 @@ async def test_worker__same_id_in_the_other_queue__waits_for_the_standing_claim(
 
 
 async def refresh_is_empty(client: RedisClient) -> bool:
-    return await client.raw.zcard(queue_format.queue_key("refresh")) == 0
+    return not await client.raw.zcard(queue_format.queue_key("refresh"))
 
 
 async def test_worker__own_clock_an_hour_ahead__keeps_leases_and_order(
@@ -285,10 +298,10 @@ async def test_worker__own_clock_an_hour_ahead__keeps_leases_and_order(
 # --- unknown and broken jobs --------------------------------------------------------------------
 
 
-async def put(client: RedisClient, job_id: str, fields: dict[str, object]) -> None:
+async def put(client: RedisClient, job_id: str, fields: dict[str, object], *, due_ms: float = 1) -> None:
     """A queued job as another version would write it."""
     await client.raw.set("arq:job:" + job_id, msgspec.msgpack.encode(fields))
-    await client.raw.zadd(queue_format.queue_key("index"), {job_id: 1})
+    await client.raw.zadd(queue_format.queue_key("index"), {job_id: due_ms})
 
 
 @pytest.mark.parametrize(
@@ -315,6 +328,23 @@ async def test_worker__unknown_kind_or_format__stays_queued_logged_once_and_lets
     assert await client.raw.zcard(queue_format.queue_key("index")) == 40
     assert await client.raw.exists("arq:job:new:0") == 1
     assert not await client.raw.keys("arq:retry:*")  # never claimed
+
+
+async def test_worker__unknown_jobs_just_queued__are_passed_over_and_left_where_they_are(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    seconds, micros = await client.raw.time()
+    now_ms = seconds * 1000 + micros / 1000
+    for number in range(100):
+        fields: dict[str, object] = {"t": None, "f": "invented_later", "a": [1], "k": {}, "et": 1}
+        await put(client, f"new:{number}", fields, due_ms=now_ms)
+    handler = Holding()
+    handler.release.set()
+    async with running(new_worker(client, handler, slots=1)):
+        await queue.enqueue(job())
+        await eventually(lambda: len(handler.runs) == 1, within=1.0)
+    unmoved = await client.raw.zcount(queue_format.queue_key("index"), now_ms, now_ms)
+    assert unmoved == 100
 
 
 async def test_worker__known_kind_that_cannot_be_read__is_dead_lettered(

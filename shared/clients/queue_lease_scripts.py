@@ -1,0 +1,200 @@
+"""The Lua of a lease: claim jobs, renew, restore, finish, give back. See `queue_scripts`."""
+
+from __future__ import annotations
+
+from shared.clients.queue_scripts import LATCH, NOW, OWNED, WAKE, QueueScript
+
+# KEYS queue, tokens, generation
+# ARGV most jobs, lease ms, address, seed of tokens, grace ms, unknown's delay ms, tries' expiry ms,
+#      '1' when a token may be left over, then "tag:format" of each kind this worker knows
+# {ms until the next job is due or -1, epoch, {id, payload, generation, token, tries}…, {unknown}…}
+# A job of an unknown kind is passed over for the grace (workers that know it poll within that),
+# then moved back by the delay, so that it does not stand in the way of others.
+CLAIM = QueueScript(
+    NOW
+    + """
+local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
+local grace, delay = tonumber(ARGV[5]), tonumber(ARGV[6])
+local known, claimed, unknown, wait, skipped = nil, {}, {}, -1, 0
+local last, epoch
+
+local function prepare()
+  redis.call('ZREM', KEYS[1], '') -- see LATCH
+  known = {}
+  for i = 9, #ARGV do known[ARGV[i]] = true end
+  local state = redis.call('HMGET', KEYS[3], 'epoch', 'last')
+  epoch, last = state[1], tonumber(state[2] or 0)
+  if not epoch then
+    epoch = string.format('%.0f', micros)
+    redis.call('HSET', KEYS[3], 'epoch', epoch)
+  end
+end
+
+local function kind(payload)
+  local good, job = pcall(cmsgpack.unpack, payload)
+  if not good or type(job) ~= 'table' or type(job.a) ~= 'table' then return '?' end
+  return tostring(job.f) .. ':' .. tostring(job.a[1])
+end
+
+local function take(id, score)
+  local payload = redis.call('GET', 'arq:job:' .. id)
+  if not payload then
+    redis.call('ZREM', KEYS[1], id) -- expired, or finished under the other queue
+    return
+  end
+  local name = kind(payload)
+  if not known[name] then
+    unknown[#unknown + 1] = {id, name}
+    if score < now - grace then
+      redis.call('ZADD', KEYS[1], now + delay, id)
+    else
+      skipped = skipped + 1
+    end
+    return
+  end
+  local claim = 'orchard:claim:' .. id
+  local left = redis.call('PTTL', claim)
+  if left > 0 then
+    redis.call('ZADD', KEYS[1], now + left, id) -- it runs already, taken from the other queue
+    return
+  end
+  local generation = math.max(last + 1, micros)
+  last = generation
+  local token = redis.sha1hex(ARGV[4] .. id)
+  redis.call('SET', claim,
+    cmsgpack.pack({generation = generation, address = ARGV[3], token = token}), 'PX', lease)
+  redis.call('ZADD', KEYS[1], now + lease, id)
+  local tries = redis.call('INCR', 'arq:retry:' .. id)
+  if tries == 1 then redis.call('PEXPIRE', 'arq:retry:' .. id, ARGV[7]) end
+  claimed[#claimed + 1] = {id, payload, generation, token, tries}
+end
+
+local looking, pages = true, 0
+while looking and #claimed < most and pages < 8 do
+  pages = pages + 1
+  local last_place = skipped + math.max(most - #claimed, 32) - 1
+  local page = redis.call('ZRANGE', KEYS[1], skipped, last_place, 'WITHSCORES')
+  if #page == 0 then looking = false end
+  for i = 1, #page, 2 do
+    if #claimed == most then break end
+    local score = tonumber(page[i + 1])
+    if score > now then
+      wait = math.ceil(score - now)
+      looking = false
+      break
+    end
+    if not known then prepare() end
+    take(page[i], score)
+  end
+end
+if #claimed > 0 then redis.call('HSET', KEYS[3], 'last', string.format('%.0f', last)) end
+if not known and ARGV[8] == '1' then redis.call('DEL', KEYS[2]) end
+return {wait, epoch or '', claimed, unknown}
+"""
+)
+
+# KEYS queue; ARGV lease ms, then id and generation of each running job
+# For each job: 1 extended; 0 another generation holds it; -1 no claim is there.
+RENEW = QueueScript(
+    LATCH
+    + NOW
+    + OWNED
+    + """
+local answers = {}
+for i = 2, #ARGV, 2 do
+  local state = owned('orchard:claim:' .. ARGV[i], ARGV[i + 1])
+  if state == 1 then
+    redis.call('PEXPIRE', 'orchard:claim:' .. ARGV[i], ARGV[1])
+    redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[i])
+  end
+  answers[#answers + 1] = state
+end
+return answers
+"""
+)
+
+# KEYS queue, job, claim, tries, generation
+# ARGV id, generation, address, token, tries, epoch, payload, lease ms, job expiry ms, tries' expiry ms
+# {1, epoch} the claim stands again under its old generation; {0, ''} it is lost.
+# A claim that is gone may be set again if nobody claimed since: either the job is still queued and
+# its count of tries is ours (Redis or we were frozen for longer than the lease), or Redis came back
+# empty (another epoch, or none) and at most a new, untried copy of the job was queued since.
+RESTORE = QueueScript(
+    LATCH
+    + NOW
+    + OWNED
+    + """
+local state = owned(KEYS[3], ARGV[2])
+if state == 0 then return {0, ''} end
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+local tries = redis.call('GET', KEYS[4])
+local known = redis.call('HMGET', KEYS[5], 'epoch', 'last')
+local epoch = known[1]
+if state == -1 then
+  local untaken = score and tries == ARGV[5]
+  local emptied = epoch ~= ARGV[6] and not tries
+  if not untaken and not emptied then return {0, ''} end
+end
+if not epoch then
+  epoch = string.format('%.0f', micros)
+  redis.call('HSET', KEYS[5], 'epoch', epoch)
+end
+if tonumber(known[2] or 0) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[5], 'last', ARGV[2]) end
+redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[9])
+redis.call('SET', KEYS[4], ARGV[5], 'PX', ARGV[10])
+redis.call('SET', KEYS[3],
+  cmsgpack.pack({generation = tonumber(ARGV[2]), address = ARGV[3], token = ARGV[4]}), 'PX', ARGV[8])
+redis.call('ZADD', KEYS[1], now + ARGV[8], ARGV[1])
+return {1, epoch}
+"""
+)
+
+# KEYS queue, job, claim, tries, outcome, dead
+# ARGV id, generation, event or '', outcome's ms, channel, dead letter or '', most dead, quarantine ms
+# 1 finished; 0 another generation holds it; -1 no claim is there.
+FINISH = QueueScript(
+    LATCH
+    + OWNED
+    + """
+local state = owned(KEYS[3], ARGV[2])
+if state ~= 1 then return state end
+redis.call('DEL', KEYS[2], KEYS[3])
+redis.call('ZREM', KEYS[1], ARGV[1])
+if ARGV[6] == '' then
+  redis.call('DEL', KEYS[4])
+else
+  redis.call('LPUSH', KEYS[6], ARGV[6])
+  redis.call('LTRIM', KEYS[6], 0, ARGV[7] - 1)
+  -- the count stays for a while: queued again, the job is buried again and kills nobody
+  if redis.call('PTTL', KEYS[4]) > tonumber(ARGV[8]) then redis.call('PEXPIRE', KEYS[4], ARGV[8]) end
+end
+if ARGV[3] ~= '' then
+  redis.call('SET', KEYS[5], ARGV[3], 'PX', ARGV[4])
+  redis.call('PUBLISH', ARGV[5], ARGV[3])
+end
+return 1
+"""
+)
+
+# KEYS queue, tokens; ARGV most tokens, then id and generation of each job given back
+# How many were ours. They are due at once, and this try is not counted.
+RELEASE = QueueScript(
+    LATCH
+    + NOW
+    + OWNED
+    + WAKE
+    + """
+local released = 0
+for i = 2, #ARGV, 2 do
+  local id = ARGV[i]
+  if owned('orchard:claim:' .. id, ARGV[i + 1]) == 1 then
+    redis.call('DEL', 'orchard:claim:' .. id)
+    redis.call('ZADD', KEYS[1], 'XX', now, id)
+    redis.call('DECR', 'arq:retry:' .. id)
+    wake(KEYS[2], tonumber(ARGV[1]))
+    released = released + 1
+  end
+end
+return released
+"""
+)

@@ -1,0 +1,236 @@
+"""A worker's leases: jobs are claimed, kept, told about and finished only while they are ours.
+
+A lease is a claim key with an expiry and the job's score in the queue, both set to now + lease and
+renewed at a quarter of it. A dead worker renews nothing: its jobs are simply due again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
+import structlog
+
+from shared.clients import queue_format as keys
+from shared.clients import queue_lease_scripts as scripts
+from shared.clients.queue import publish
+from shared.clients.queue_context import JobContext
+from shared.clients.redis import RedisClient
+from shared.errors import QueueFull, QueueUnavailable
+from shared.events import CHANNEL, Claim, Event
+from shared.models import FORMAT
+
+UNKNOWN_GRACE_MS = 1_500  # longer than a worker's timer: those that know the kind come first
+UNKNOWN_DELAY_MS = 5_000
+OUTCOME_SECONDS = 3.0
+FIRST_RETRY_SECONDS = 0.05
+LAST_RETRY_SECONDS = 1.0
+
+_log = structlog.get_logger("queue.leases")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Leases:
+    """Those of one worker on one queue. Methods raise `QueueUnavailable` unless they say otherwise."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        queue: str,
+        *,
+        seconds: float,
+        tags: Collection[str],
+        address: Callable[[], str],
+    ) -> None:
+        self.queue = queue
+        self.seconds = seconds
+        self.held: dict[int, JobContext] = {}  # by generation, which no two claims share
+        self.closed = asyncio.Event()  # set at the end: nobody goes on trying to finish
+        self._redis = redis
+        self._address = address
+        self._ms = max(1, int(seconds * 1000))
+        self._known = [f"{tag}:{FORMAT}" for tag in tags]
+        self._unknown_seen: set[str] = set()
+        self._renewed_at = time.monotonic()
+
+    # --- claiming -----------------------------------------------------------------------------
+
+    async def claim(self, most: int, *, woken: bool) -> tuple[int, list[JobContext]]:
+        """Milliseconds until the next job is due (-1: none in sight), and up to `most` jobs, ours now.
+
+        `woken`: a token was taken, so tokens are cleared when nothing is due.
+        """
+        address = self._address()
+        answer = await scripts.CLAIM(
+            self._redis,
+            [keys.queue_key(self.queue), keys.tokens_key(self.queue), keys.GENERATION_KEY],
+            [
+                most,
+                self._ms,
+                address,
+                secrets.token_hex(16),
+                UNKNOWN_GRACE_MS,
+                UNKNOWN_DELAY_MS,
+                keys.TRIES_EXPIRE_MS,
+                int(woken),
+                *self._known,
+            ],
+        )
+        wait_ms, epoch, claimed, unknown = answer
+        for raw_id, kind in unknown:
+            self._note_unknown(raw_id.decode(), kind.decode(errors="replace"))
+        runs = [
+            JobContext(
+                job_id=raw_id.decode(),
+                claim=Claim(generation, address, token.decode()),
+                try_number=tries,
+                payload=payload,
+                epoch=epoch.decode(),
+                send=self.tell,
+            )
+            for raw_id, payload, generation, token, tries in claimed
+        ]
+        return wait_ms, runs
+
+    def _note_unknown(self, job_id: str, kind: str) -> None:
+        if kind not in self._unknown_seen and len(self._unknown_seen) < 100:
+            self._unknown_seen.add(kind)
+            _log.warning("a job of an unknown kind stays queued", queue=self.queue, kind=kind, job_id=job_id)
+
+    async def give_back(self, runs: Sequence[JobContext]) -> None:
+        """Make unfinished jobs due at once elsewhere, this try not counted. Never raises: at worst
+        their leases run out."""
+        if not runs:
+            return
+        pairs = [part for run in runs for part in (run.job_id, run.generation)]
+        try:
+            released = await scripts.RELEASE(
+                self._redis,
+                [keys.queue_key(self.queue), keys.tokens_key(self.queue)],
+                [keys.MAX_TOKENS, *pairs],
+            )
+            _log.info("unfinished jobs are given back", queue=self.queue, jobs=released)
+        except (QueueUnavailable, QueueFull) as error:
+            _log.warning("unfinished jobs could not be given back", queue=self.queue, error=error.code)
+
+    # --- keeping ------------------------------------------------------------------------------
+
+    @property
+    def overdue(self) -> bool:
+        """Nothing was renewed for so long (Redis or we were frozen) that it must come first."""
+        return bool(self.held) and time.monotonic() - self._renewed_at > self.seconds / 2
+
+    async def renew_forever(self) -> None:
+        """Renew at a quarter of the lease, sooner after a failure. Never raises."""
+        pause = self.seconds / 4
+        while True:
+            await asyncio.sleep(pause)
+            pause = self.seconds / 4
+            try:
+                await self.renew()
+            except (QueueUnavailable, QueueFull):
+                pause = min(pause, 0.2)
+
+    async def renew(self) -> None:
+        """Extend all leases by one call; a claim that is gone is set again or the lease is lost."""
+        runs = list(self.held.values())
+        if runs:
+            pairs = [part for run in runs for part in (run.job_id, run.generation)]
+            answers = await scripts.RENEW(self._redis, [keys.queue_key(self.queue)], [self._ms, *pairs])
+            for run, state in zip(runs, answers, strict=True):
+                if run.generation not in self.held or (run.finishing and state == -1):
+                    continue  # it finished while we asked
+                if state == 0 or (state == -1 and not await self._restore(run)):
+                    self.lose(run)
+        self._renewed_at = time.monotonic()
+
+    async def _restore(self, run: JobContext) -> bool:
+        """Set a vanished claim again under its generation, if nobody claimed the job since (the
+        script says when); running jobs so outlive an emptied or frozen Redis."""
+        if not run.is_current() or run.generation not in self.held:
+            return False
+        state, epoch = await scripts.RESTORE(
+            self._redis,
+            [
+                keys.queue_key(self.queue),
+                keys.job_key(run.job_id),
+                keys.claim_key(run.job_id),
+                keys.tries_key(run.job_id),
+                keys.GENERATION_KEY,
+            ],
+            [
+                run.job_id,
+                run.generation,
+                run.claim.address,
+                run.claim.token,
+                run.try_number,
+                run.epoch,
+                run.payload,
+                self._ms,
+                keys.JOB_EXPIRES_MS,
+                keys.TRIES_EXPIRE_MS,
+            ],
+        )
+        if state == 1:
+            run.epoch = epoch.decode()
+        return bool(state == 1)
+
+    def lose(self, run: JobContext) -> None:
+        """Another holds the job: tell the handler and cancel it."""
+        if run.is_current():
+            run.lease_lost.set()
+            _log.info("a lease is lost", queue=self.queue, job_id=run.job_id, generation=run.generation)
+        if run.handler is not None:
+            run.handler.cancel()
+
+    # --- telling and finishing ----------------------------------------------------------------
+
+    async def tell(self, run: JobContext, event: Event, keep_seconds: float) -> bool:
+        """Publish under the lease; False when it is lost."""
+        state = await publish(self._redis, event, keep_seconds=keep_seconds)
+        if state == -1 and await self._restore(run):
+            state = await publish(self._redis, event, keep_seconds=keep_seconds)
+        return state == 1
+
+    async def finish(self, run: JobContext, event: Event | None = None, dead_letter: bytes = b"") -> None:
+        """Take the job out of the queue and tell `event`, all if it is still ours. Never raises:
+        goes on trying while Redis is away, as the renewals do, which tell if the lease was lost."""
+        run.finishing = True
+        delay = FIRST_RETRY_SECONDS
+        while run.is_current() and not self.closed.is_set():
+            try:
+                state = await self._finish_once(run, event, dead_letter)
+                if state == 1:
+                    return
+                if state == 0 or not await self._restore(run):
+                    self.lose(run)
+            except (QueueUnavailable, QueueFull):
+                await asyncio.sleep(delay)
+                delay = min(LAST_RETRY_SECONDS, delay * 2)
+
+    async def _finish_once(self, run: JobContext, event: Event | None, dead_letter: bytes) -> int:
+        answer = await scripts.FINISH(
+            self._redis,
+            [
+                keys.queue_key(self.queue),
+                keys.job_key(run.job_id),
+                keys.claim_key(run.job_id),
+                keys.tries_key(run.job_id),
+                keys.outcome_key(run.job_id),
+                keys.dead_key(self.queue),
+            ],
+            [
+                run.job_id,
+                run.generation,
+                b"" if event is None else _encode(event),
+                int(OUTCOME_SECONDS * 1000),
+                CHANNEL,
+                dead_letter,
+                keys.DEAD_KEPT,
+                keys.QUARANTINE_MS,
+            ],
+        )
+        return int(answer)
