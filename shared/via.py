@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 
+from shared.settings import Settings
+
 PROTOCOL_VERSION = "1.1"
 
 
@@ -18,6 +20,12 @@ def pseudonym(shared_secret_or_address: str) -> str:
     Pass the address of the queue Redis (host:port/db), which every service of an installation has.
     """
     return "orchard-" + hashlib.sha256(shared_secret_or_address.encode()).hexdigest()[:12]
+
+
+def installation(settings: Settings) -> str:
+    """The pseudonym of the installation that these settings describe."""
+    host = settings.queue_redis_host or "127.0.0.1"
+    return pseudonym(f"{host}:{settings.queue_redis_port}/{settings.queue_redis_db}")
 
 
 def via_value(name: str) -> str:

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Literal, Self
 
@@ -91,10 +92,10 @@ class Spool:
 
     # --- readers ----------------------------------------------------------------------------------
 
-    async def follow(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def follow(self, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """Bytes from `start` as they come, up to `end` if given, else to the sealed end.
 
-        Raises `SpoolBroken` if the download fails. Holds nothing but a file offset.
+        Raises `SpoolBroken` if the download fails. Holds nothing but a file offset; close it (`aclosing`).
         """
         self._holders += 1
         self.readers += 1
@@ -149,11 +150,14 @@ def _failed(error: OSError) -> StoreUnavailable:
     )
 
 
-def clear_spool(folder: Path) -> int:
-    """Remove what a killed fetcher left; a fetcher calls it for its own folder, at start."""
+def clear_spool(folder: Path, older_than_seconds: float = 3600.0) -> int:
+    """Remove what killed fetchers left (several may share the folder); how many files went."""
     removed = 0
+    oldest = time.time() - older_than_seconds
     if folder.is_dir():
         for leftover in folder.iterdir():
-            leftover.unlink(missing_ok=True)
-            removed += 1
+            with contextlib.suppress(FileNotFoundError):
+                if leftover.stat().st_mtime < oldest:
+                    leftover.unlink()
+                    removed += 1
     return removed

@@ -154,7 +154,8 @@ class Upstreams:
                 if error is not None and not (method == "HEAD" and response.status in (400, 405, 501)):
                     raise error
             except OrchardError as failure:
-                await self._breakers.failed(source, failure, lane)
+                if method != "HEAD":  # many a source refuses that alone
+                    await self._breakers.failed(source, failure, lane)
                 raise
             await self._breakers.succeeded(source)
             yield response

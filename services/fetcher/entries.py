@@ -1,0 +1,170 @@
+"""Finding what an index says of one file, and the source that it came from.
+
+A file that no document names (a lock file from elsewhere, an empty Orchard) makes its project's
+index be fetched first; it is "not found" only if that index came and lacks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from services.fetcher.documents import Documents
+from shared.clients.queue import EventListener, JobQueue
+from shared.errors import (
+    DeadlineExceeded,
+    FileNotFound,
+    Offline,
+    OrchardError,
+    UpstreamUnavailable,
+    from_value,
+)
+from shared.events import Event
+from shared.jobs import FetchIndex
+from shared.models import FileEntry, IndexHead, UpstreamSource
+from shared.protocols.base import PackageProxyBase
+from shared.source_policy import candidates
+from shared.source_watcher import SourceWatcher
+
+JUST_FETCHED_SECONDS = 5.0  # an index this young is not asked for again because a file is missing
+WAIT_SECONDS = 12.0
+POLL_SECONDS = 0.25
+
+Refresh = Callable[[str, str], Awaitable[None]]
+"""Fetch an index (protocol, identity) and return when it is there. Raises why it is not."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A file's entry and the source to fetch it from."""
+
+    entry: FileEntry
+    source: UpstreamSource
+
+
+class Entries:
+    """Entries of files, out of the newest documents."""
+
+    def __init__(self, *, documents: Documents, sources: SourceWatcher, offline: bool) -> None:
+        self._documents = documents
+        self._sources = sources
+        self._offline = offline
+
+    async def known(
+        self, protocol: PackageProxyBase, project: str, file_id: str, filename: str
+    ) -> Found | None:
+        """What the newest document says, asking no upstream; None if there is none or it lacks the file."""
+        identity = protocol.index_identity(project)
+        head = await self._documents.head(protocol.name, identity)
+        if head is not None and head.status == 200 and head.document_key:
+            found = await self._in_document(
+                protocol, project, file_id, filename, head.document_key, head.source_id
+            )
+            if found is not None:
+                return found
+        row = (await self._documents.last_good(protocol.name, identity)).row
+        if row is None or (head is not None and row.document_key == head.document_key):
+            return None
+        return await self._in_document(protocol, project, file_id, filename, row.document_key, row.source_id)
+
+    async def find(
+        self, protocol: PackageProxyBase, project: str, file_id: str, filename: str, refresh: Refresh
+    ) -> Found:
+        """As `known`, but an index that lacks the file is fetched anew first.
+
+        Raises `FileNotFound` if it then still does, `Offline`, or why the index cannot be fetched.
+        """
+        found = await self.known(protocol, project, file_id, filename)
+        if found is not None:
+            return found
+        return await self.find_anew(protocol, project, file_id, filename, refresh)
+
+    async def find_anew(
+        self, protocol: PackageProxyBase, project: str, file_id: str, filename: str, refresh: Refresh
+    ) -> Found:
+        """As `find`, with the index fetched first unless it was just fetched."""
+        if self._offline:
+            raise Offline(f"ORCHARD_OFFLINE is set and {filename} was never cached")
+        identity = protocol.index_identity(project)
+        head = await self._documents.head(protocol.name, identity)
+        if not _just_fetched(head):
+            await refresh(protocol.name, identity)
+            head = await self._documents.head(protocol.name, identity)
+        found = await self.known(protocol, project, file_id, filename)
+        if found is not None:
+            return found
+        if head is not None and head.failing:
+            raise UpstreamUnavailable(f"the index of {project} cannot be refreshed to look for {filename}")
+        raise FileNotFound(f"the index of {project} does not list {filename}")
+
+    async def _in_document(
+        self,
+        protocol: PackageProxyBase,
+        project: str,
+        file_id: str,
+        filename: str,
+        key: str,
+        source_id: int,
+    ) -> Found | None:
+        sources = self._sources.current(protocol.name)
+        if sources is None:
+            raise UpstreamUnavailable("the upstream sources are not loaded yet", retry_after_seconds=1)
+        # A source that was disabled, or that the name is no longer bound to, is not asked for files.
+        source = next((s for s in candidates(sources.sources, project) if s.id == source_id), None)
+        if source is None:
+            return None
+        loaded = await self._documents.load(protocol, key)
+        entry = None if loaded is None else protocol.find_file(loaded.document, file_id, filename)
+        return None if entry is None else Found(entry, source)
+
+
+def _just_fetched(head: IndexHead | None) -> bool:
+    return head is not None and not head.failing and time.time() - head.fetched_at < JUST_FETCHED_SECONDS
+
+
+class IndexWaiter:
+    """Has an index fetched by its own queue and waits for it: for jobs of other queues."""
+
+    def __init__(self, queue: JobQueue, listener: EventListener) -> None:
+        self._queue = queue
+        self._listener = listener
+
+    async def refresh(self, protocol: str, identity: str) -> None:
+        """Returns when the index job has ended well. Raises its error, or `DeadlineExceeded`."""
+        job = FetchIndex(protocol=protocol, identity=identity)
+        heard: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+
+        def on_event(event: Event) -> None:
+            if not heard.done() and event.kind != "live":
+                heard.set_result(event)
+
+        started_at_us = time.time() * 1_000_000
+        self._listener.register(job.id, on_event)
+        try:
+            await self._queue.enqueue(job)
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not heard.done():
+                    await asyncio.wait([heard], timeout=POLL_SECONDS)
+                    if not heard.done():
+                        await self._look(job, on_event, started_at_us)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the index {identity} was not ready in time") from None
+        finally:
+            self._listener.unregister(job.id, on_event)
+        event = heard.result()
+        if event.kind == "failed":
+            raise _error_of(event)
+
+    async def _look(self, job: FetchIndex, on_event: Callable[[Event], None], since_us: float) -> None:
+        claim, outcome = await self._queue.read_state(job.id)
+        # Generations are microseconds of Redis's clock: an older outcome is another request's.
+        if outcome is not None and outcome.generation >= since_us - 5_000_000:
+            on_event(outcome)
+        elif claim is None:
+            await self._queue.enqueue(job)  # does nothing while it waits its turn
+
+
+def _error_of(event: Event) -> OrchardError:
+    return from_value(event.error) if event.error is not None else UpstreamUnavailable("the index failed")

@@ -1,0 +1,77 @@
+"""Job `describe_artifact`: the size of a file that is not stored yet, without downloading it."""
+
+from __future__ import annotations
+
+import re
+
+from services.fetcher.entries import Entries, Found
+from services.fetcher.jobs.fetch_index import FetchIndexJob
+from services.fetcher.upstreams import Upstreams
+from shared.artifacts import ArtifactRepository
+from shared.clients.queue_context import JobContext
+from shared.errors import OrchardError, ProjectNotFound, UpstreamUnavailable
+from shared.jobs import DescribeArtifact
+from shared.protocols import protocol_named
+
+_TOTAL = re.compile(r"bytes \d{1,18}-\d{1,18}/(\d{1,18})")
+
+
+class DescribeArtifactJob:
+    """Handler of `DescribeArtifact`. It runs in the queue of indexes, so it fetches one inline."""
+
+    def __init__(
+        self,
+        *,
+        upstreams: Upstreams,
+        entries: Entries,
+        fetch_index: FetchIndexJob,
+        artifacts: ArtifactRepository,
+    ) -> None:
+        self._upstreams = upstreams
+        self._entries = entries
+        self._fetch_index = fetch_index
+        self._artifacts = artifacts
+
+    async def __call__(self, ctx: JobContext, job: DescribeArtifact) -> None:
+        """Raises `FileNotFound`, or why the upstream does not say."""
+        facts = await self._artifacts.get_cached_url_with_artifact(
+            job.protocol, job.project, job.file_id, job.filename
+        )
+        if facts is not None:
+            await ctx.publish(
+                "done", size_bytes=facts.size_bytes, content_type=facts.content_type, sha256=facts.sha256
+            )
+            return
+
+        async def refresh(protocol: str, identity: str) -> None:
+            head = await self._fetch_index.run(protocol, identity, ctx.generation)
+            if head.status == 404:
+                raise ProjectNotFound(f"no upstream knows {job.project}")
+
+        found = await self._entries.find(
+            protocol_named(job.protocol), job.project, job.file_id, job.filename, refresh
+        )
+        size = found.entry.size_bytes
+        if size is None:
+            size = await self._ask(found)
+        await ctx.publish("done", size_bytes=size, content_type=found.entry.content_type)
+
+    async def _ask(self, found: Found) -> int:
+        """HEAD; where that is refused or tells nothing, a GET for the first byte alone."""
+        try:
+            async with self._upstreams.open_file(
+                found.source, found.entry.url, method="HEAD", lane="index"
+            ) as head:
+                if head.status == 200 and head.content_length is not None:
+                    return head.content_length
+        except OrchardError:
+            pass  # some upstreams fail for HEAD alone: what GET says counts
+        async with self._upstreams.open_file(
+            found.source, found.entry.url, headers={"range": "bytes=0-0"}, lane="index"
+        ) as response:
+            if response.status == 200 and response.content_length is not None:
+                return response.content_length
+            total = _TOTAL.fullmatch(response.headers.get("content-range", "").strip())
+            if response.status == 206 and total is not None:
+                return int(total[1])
+        raise UpstreamUnavailable(f"upstream {found.source.name} does not tell the size of the file")

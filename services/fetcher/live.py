@@ -1,0 +1,210 @@
+"""Downloads in progress, and GET /live/{job_id}: their bytes for gateways, while they arrive.
+
+A response ends normally only after the artifact is sealed; otherwise the connection is aborted, so
+that no reader can take a part for the whole. Who may read is told by the claim: address and token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import re
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from services.fetcher.spool import Spool, SpoolBroken
+from services.fetcher.upstreams import Upstreams
+from shared.errors import OrchardError
+from shared.logs import get_logger
+from shared.models import FileEntry, UpstreamSource
+
+log = get_logger()
+
+BEGIN_SECONDS = 4.0  # how long a reader waits for the upstream's response head; gateways allow five
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+@dataclass(frozen=True)
+class LiveDownload:
+    """A download that can be read: registered when the upstream's response head has come."""
+
+    job_id: str
+    generation: int
+    token: str
+    content_type: str
+    spool: Spool
+    source: UpstreamSource
+    entry: FileEntry
+
+
+class LiveDownloads:
+    """All downloads of this process by job id, and the route that serves them."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+        self._downloads: dict[str, LiveDownload] = {}
+        self._expected: dict[str, list[asyncio.Future[None]]] = {}
+        self.readers = 0
+        self.range_requests = 0  # upstream requests made for a reader's range, beside the download's own
+
+    @property
+    def routes(self) -> list[web.RouteDef]:
+        """For `WorkerHttp`."""
+        return [web.get("/live/{job_id:.+}", self.handle, allow_head=False)]
+
+    def begin(self, download: LiveDownload) -> None:
+        """Readers may come; an earlier download of the same job is replaced."""
+        self._downloads[download.job_id] = download
+        for waiter in self._expected.pop(download.job_id, []):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def end(self, download: LiveDownload) -> None:
+        """No new readers; those that read go on by themselves."""
+        if self._downloads.get(download.job_id) is download:
+            del self._downloads[download.job_id]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """200 with the bytes from `?from=` on, or 206 for a `Range` not in the spool yet; 404 if there
+        is no such download (any more), 403 for a wrong token."""
+        job_id = request.match_info["job_id"]
+        start_text = request.query.get("from", "0")
+        if not (start_text.isascii() and start_text.isdigit() and len(start_text) < 19):
+            return web.Response(status=400)
+        download = await self._find(job_id)
+        if download is None:
+            return web.Response(status=404)
+        token = request.headers.get("x-orchard-token", "")
+        if not hmac.compare_digest(token.encode(), download.token.encode()):
+            return web.Response(status=403)
+        self.readers += 1
+        try:
+            if "range" in request.headers:
+                response = await self._send_range(request, download)
+                if response is not None:
+                    return response
+            return await self._send_all(request, download, int(start_text))
+        finally:
+            self.readers -= 1
+
+    async def _find(self, job_id: str) -> LiveDownload | None:
+        """The download, waited for a little: a claim is seen before the upstream has answered."""
+        found = self._downloads.get(job_id)
+        if found is not None:
+            return found
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._expected.setdefault(job_id, []).append(waiter)
+        await asyncio.wait([waiter], timeout=BEGIN_SECONDS)
+        waiting = self._expected.get(job_id, [])
+        if waiter in waiting:
+            waiting.remove(waiter)
+            if not waiting:
+                self._expected.pop(job_id, None)
+        return self._downloads.get(job_id)
+
+    async def _send_all(self, request: web.Request, download: LiveDownload, start: int) -> web.StreamResponse:
+        spool = download.spool
+        response = web.StreamResponse(headers=_headers(download))
+        if spool.total is not None:
+            response.headers["x-orchard-size"] = str(spool.total)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        try:
+            async with contextlib.aclosing(spool.follow(start)) as chunks:
+                async for chunk in chunks:
+                    await response.write(chunk)
+            await response.write_eof()
+        except SpoolBroken:
+            _abort(request)
+        return response
+
+    async def _send_range(self, request: web.Request, download: LiveDownload) -> web.StreamResponse | None:
+        """206 from the spool, or by an upstream request of its own; None: the whole is to be sent."""
+        spool = download.spool
+        wanted = _parse(request.headers["range"], spool.total)
+        if wanted is None:
+            return None
+        start, end = wanted
+        if end <= spool.size:
+            response = _partial(download, start, end, spool.total)
+            await response.prepare(request)
+            try:
+                async with contextlib.aclosing(spool.follow(start, end)) as chunks:
+                    async for chunk in chunks:
+                        await response.write(chunk)
+                await response.write_eof()
+            except SpoolBroken:
+                _abort(request)
+            return response
+        return await self._relay_range(request, download, start, end)
+
+    async def _relay_range(
+        self, request: web.Request, download: LiveDownload, start: int, end: int
+    ) -> web.StreamResponse | None:
+        self.range_requests += 1
+        headers = {"range": f"bytes={start}-{end - 1}"}
+        response: web.StreamResponse | None = None
+        try:
+            async with self._upstreams.open_file(
+                download.source, download.entry.url, headers=headers, lane="artifact"
+            ) as upstream:
+                announced = upstream.headers.get("content-range", "").replace(" ", "")
+                right = f"bytes{start}-{end - 1}/{download.spool.total}"
+                if upstream.status != 206 or announced != right:
+                    return None  # refused: the whole is relayed instead
+                response = _partial(download, start, end, download.spool.total)
+                await response.prepare(request)
+                left = end - start
+                async for chunk in upstream.chunks():
+                    left -= len(chunk)
+                    if left < 0:
+                        break
+                    await response.write(chunk)
+                if left != 0:
+                    _abort(request)
+                else:
+                    await response.write_eof()
+        except OrchardError as error:
+            log.info("range_failed", job_id=download.job_id, error=error.code)
+            if response is None:
+                return None
+            _abort(request)
+        return response
+
+
+def _headers(download: LiveDownload) -> dict[str, str]:
+    return {
+        "content-type": download.content_type,
+        "x-orchard-generation": str(download.generation),
+        "cache-control": "no-store",  # nothing of this has been verified yet
+    }
+
+
+def _partial(download: LiveDownload, start: int, end: int, total: int | None) -> web.StreamResponse:
+    response = web.StreamResponse(status=206, headers=_headers(download))
+    response.headers["content-range"] = f"bytes {start}-{end - 1}/{'*' if total is None else total}"
+    response.content_length = end - start
+    return response
+
+
+def _parse(header: str, total: int | None) -> tuple[int, int] | None:
+    """(start, end) of a single byte range that can be satisfied; None for anything else."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or total is None:
+        return None
+    first, last = match[1], match[2]
+    if first:
+        start, end = int(first), min(int(last) + 1 if last else total, total)
+    elif last:
+        start, end = max(0, total - int(last)), total
+    else:
+        return None
+    return (start, end) if start < end else None
+
+
+def _abort(request: web.Request) -> None:
+    """End the connection without a final chunk: the reader must see that something is missing."""
+    if request.transport is not None:
+        request.transport.abort()

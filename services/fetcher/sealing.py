@@ -1,0 +1,83 @@
+"""From a verified download to a sealed artifact: object → row → cache. A row implies its object."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from shared.artifacts import ArtifactRepository
+from shared.batches import BatchWriter
+from shared.cache import CacheService
+from shared.clients.objects import ObjectMissing, ObjectStore
+from shared.errors import CacheUnavailable
+from shared.logs import get_logger
+from shared.metrics import UPSTREAM_MUTATED
+from shared.models import FORMAT, ArtifactFacts, CachedUrl
+
+log = get_logger()
+
+
+class Sealer:
+    """Stores rows in batches and facts in the cache."""
+
+    def __init__(
+        self,
+        *,
+        rows: BatchWriter[CachedUrl, CachedUrl],
+        artifacts: ArtifactRepository,
+        objects: ObjectStore,
+        cache: CacheService,
+    ) -> None:
+        self._rows = rows
+        self._artifacts = artifacts
+        self._objects = objects
+        self._cache = cache
+
+    async def seal(self, url: CachedUrl, identity: str) -> ArtifactFacts:
+        """The facts that stand under the name: these, or the ones that were there first.
+
+        The object must be stored already. Raises `DatabaseUnavailable`; a cache that is away is no
+        failure, for its content is found again in the row.
+        """
+        standing = await self._rows.add(url)
+        if standing.sha256 != url.sha256:
+            await self._report_mutation(standing, url)
+        facts = ArtifactFacts(
+            format=FORMAT,
+            sha256=standing.sha256,
+            size_bytes=standing.size_bytes,
+            content_type=standing.content_type,
+            object_key=standing.object_key,
+            filename=standing.filename,
+            created_at=standing.created_at,
+        )
+        await self.tell_cache(url.protocol, identity, facts)
+        return facts
+
+    async def tell_cache(self, protocol: str, identity: str, facts: ArtifactFacts) -> None:
+        """Write the facts; a cache that does not answer is only logged."""
+        try:
+            await self._cache.write_facts(protocol, identity, facts)
+        except CacheUnavailable as error:
+            log.info("facts_not_cached", error=error.message)
+
+    async def is_intact(self, facts: ArtifactFacts) -> bool:
+        """Whether the object behind a row is there, whole. Raises `StoreUnavailable`."""
+        try:
+            found = await self._objects.stat(facts.object_key)
+        except ObjectMissing:
+            return False
+        return found is not None and found.size_bytes == facts.size_bytes
+
+    async def _report_mutation(self, standing: CachedUrl, url: CachedUrl) -> None:
+        UPSTREAM_MUTATED.labels(url.protocol).inc()
+        detail = {"sealed_sha256": standing.sha256, "upstream_sha256": url.sha256}
+        log.warning("upstream_mutated", project=url.project, filename=url.filename, **detail)
+        await self._artifacts.record_event(
+            "upstream_mutated", url.protocol, url.project, url.filename, detail
+        )
+
+
+def public_url(url: str) -> str:
+    """An upstream address as it may stand in a row: without credentials, query and fragment."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,73 @@
+"""Brings the environment's upstream sources into the database, as soon as it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from shared.clients.http import HttpClientManager
+from shared.errors import DatabaseUnavailable
+from shared.logs import get_logger
+from shared.models import UpstreamSource
+from shared.protocols import PROTOCOLS
+from shared.settings import Settings
+from shared.sources import SourceRepository, SourceSet
+
+log = get_logger()
+
+RETRY_SECONDS = 0.5
+
+
+class SourceSync:
+    """Writes the rows in the background until that has worked once. The caller opens and closes it."""
+
+    def __init__(self, repository: SourceRepository, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._repository = repository
+        self._settings = settings
+        self._environ = environ
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Try once, and go on in the background if the database is away or not migrated yet.
+
+        Raises `ConfigurationError` for an address that cannot be used.
+        """
+        if not await self._try():
+            self._task = asyncio.create_task(self._run(), name="source sync")
+
+    async def aclose(self) -> None:
+        """Stop trying."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @staticmethod
+    def changed(http: HttpClientManager) -> Callable[[SourceSet], Awaitable[None]]:
+        """For `SourceWatcher`: the pools of sources that changed or went are closed."""
+        known: dict[str, tuple[UpstreamSource, ...]] = {}
+
+        async def on_change(found: SourceSet) -> None:
+            for old in known.get(found.protocol, ()):
+                if old not in found.sources:
+                    await http.forget(old.id)
+            known[found.protocol] = found.sources
+            names = [source.name for source in found.sources if source.enabled]
+            log.info("sources_loaded", protocol=found.protocol, revision=found.revision, sources=names)
+
+        return on_change
+
+    async def _run(self) -> None:
+        synced = False
+        while not synced:
+            await asyncio.sleep(RETRY_SECONDS)
+            synced = await self._try()
+
+    async def _try(self) -> bool:
+        protocols = [protocol.name for protocol in PROTOCOLS]
+        try:
+            origins = await self._repository.sync_from_settings(self._settings, protocols, self._environ)
+        except DatabaseUnavailable as error:
+            log.debug("sources_not_synced", error=error.message)
+            return False
+        log.info("sources_synced", origins=origins)
+        return True

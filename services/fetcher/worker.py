@@ -1,0 +1,199 @@
+"""Composition of a fetcher: stores, pools, sources, queue workers; opened in order, closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from services.fetcher.breakers import Breakers
+from services.fetcher.documents import Documents
+from services.fetcher.entries import Entries, IndexWaiter
+from services.fetcher.index_run import IndexTools
+from services.fetcher.jobs.describe_artifact import DescribeArtifactJob
+from services.fetcher.jobs.fetch_artifact import FetchArtifactJob
+from services.fetcher.jobs.fetch_index import FetchIndexJob
+from services.fetcher.jobs.render_index import RenderIndexJob
+from services.fetcher.live import LiveDownloads
+from services.fetcher.metadata_fallback import MetadataFallback
+from services.fetcher.pages import Pages
+from services.fetcher.sealing import Sealer
+from services.fetcher.source_sync import SourceSync
+from services.fetcher.spool import clear_spool
+from services.fetcher.upstreams import Upstreams
+from shared import metrics, via
+from shared.artifacts import ArtifactRepository
+from shared.batches import BatchWriter
+from shared.cache import CacheService
+from shared.clients.heartbeats import HeartbeatStore
+from shared.clients.http import HttpClientManager
+from shared.clients.queue import JobQueue
+from shared.clients.queue_context import Handler
+from shared.clients.queue_worker import QueueWorker
+from shared.heartbeat import Figures, HeartbeatPublisher, Pool
+from shared.jobs import (
+    ARTIFACT,
+    INDEX,
+    REFRESH,
+    DescribeArtifact,
+    FetchArtifact,
+    FetchIndex,
+    Job,
+    RenderIndex,
+)
+from shared.logs import get_logger
+from shared.models import CachedUrl
+from shared.protocols import PROTOCOLS
+from shared.resources import (
+    Resources,
+    open_database,
+    open_object_store,
+    open_redis_pair,
+    open_threads,
+    spool_folder,
+)
+from shared.settings import Settings
+from shared.source_watcher import SourceWatcher
+from shared.sources import SourceRepository
+from shared.version import VERSION
+from shared.worker_http import WorkerHttp
+
+log = get_logger()
+
+SERVICE = "fetcher"
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then drain for ORCHARD_DRAIN_TIMEOUT and close in reverse order.
+
+    Raises `ConfigurationError` or `QueueUnavailable` when it cannot start.
+    """
+    metrics.set_build_info(SERVICE, VERSION)
+    draining = False
+    async with Resources() as resources:
+        threads = open_threads(resources, settings)
+        objects = await open_object_store(settings, threads)
+        spool = spool_folder(settings)
+        clear_spool(spool)
+        cache_redis, queue_redis = await open_redis_pair(resources, settings)
+        database = await open_database(resources, settings)
+        artifacts = ArtifactRepository(database)
+        cache = CacheService.from_settings(cache_redis, settings)
+        queue = JobQueue(queue_redis)
+        rows = BatchWriter[CachedUrl, CachedUrl](artifacts.batch_create_artifacts)
+        resources.add("row batches", rows.aclose)
+        http = await resources.open(
+            "upstream connections",
+            HttpClientManager.from_settings(settings, via=via.via_value(via.installation(settings))),
+        )
+        sync = await resources.open(
+            "source sync", SourceSync(SourceRepository(database), settings, os.environ)
+        )
+        sources = await resources.open(
+            "source watcher",
+            SourceWatcher(database, cache, sync.changed(http), protocols=[p.name for p in PROTOCOLS]),
+        )
+        listener = queue.subscribe()
+        resources.add("events", listener.aclose)
+        await listener.open()
+
+        upstreams = Upstreams(http, Breakers(cache), settings)
+        live = LiveDownloads(upstreams)
+
+        async def ready() -> str:
+            return "" if queue_redis.available else "the queue Redis does not answer"
+
+        worker_http = await resources.open(
+            "worker http",
+            WorkerHttp(
+                host=settings.worker_host,
+                port=settings.worker_port,
+                advertise=settings.worker_advertise,
+                routes=live.routes,
+                ready=ready,
+            ),
+        )
+        documents = Documents(cache=cache, artifacts=artifacts, objects=objects, threads=threads)
+        tools = IndexTools(
+            documents=documents,
+            pages=Pages(objects=objects, threads=threads),
+            cache=cache,
+            artifacts=artifacts,
+            threads=threads,
+            queue=queue,
+            settings=settings,
+        )
+        entries = Entries(documents=documents, sources=sources, offline=settings.offline)
+        fetch_index = FetchIndexJob(upstreams=upstreams, sources=sources, tools=tools)
+        describe = DescribeArtifactJob(
+            upstreams=upstreams, entries=entries, fetch_index=fetch_index, artifacts=artifacts
+        )
+        fetch_artifact = FetchArtifactJob(
+            upstreams=upstreams,
+            entries=entries,
+            refresh=IndexWaiter(queue, listener).refresh,
+            live=live,
+            sealer=Sealer(rows=rows, artifacts=artifacts, objects=objects, cache=cache),
+            fallback=MetadataFallback(objects=objects, threads=threads, folder=spool),
+            artifacts=artifacts,
+            objects=objects,
+            queue=queue,
+            threads=threads,
+            spool_folder=spool,
+            max_bytes=settings.max_artifact_bytes,
+        )
+        index_handlers: dict[type[Job], Handler] = {
+            FetchIndex: fetch_index,
+            RenderIndex: RenderIndexJob(sources=sources, tools=tools),
+            DescribeArtifact: describe,
+        }
+
+        def worker_of(name: str, slots: int, handlers: dict[type[Job], Handler]) -> QueueWorker:
+            return QueueWorker(
+                redis=queue_redis,
+                queue=name,
+                slots=slots,
+                handlers=handlers,
+                address=lambda: worker_http.address,
+                lease_seconds=settings.lease_seconds,
+            )
+
+        workers = [
+            worker_of(INDEX, settings.index_slots, index_handlers),
+            worker_of(ARTIFACT, settings.artifact_slots, {FetchArtifact: fetch_artifact}),
+            worker_of(REFRESH, settings.refresh_slots, {FetchIndex: fetch_index}),
+        ]
+
+        def figures() -> Figures:
+            pools = http.stats()
+            return Figures(
+                http_pool=Pool(pools.active, pools.max),
+                threads=Pool(threads.active, threads.max),
+                jobs=Pool(sum(w.active for w in workers), sum(w.slots for w in workers)),
+                database_pool=Pool(database.active, database.max),
+                draining=draining,
+            )
+
+        heartbeat = await resources.open(
+            "heartbeat",
+            HeartbeatPublisher(
+                HeartbeatStore(queue_redis),
+                service=SERVICE,
+                version=VERSION,
+                address=worker_http.address,
+                read_figures=figures,
+            ),
+        )
+        working = [asyncio.create_task(worker.run(), name=f"{worker.queue} worker") for worker in workers]
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        log.info("fetcher_started", address=worker_http.address, version=VERSION, offline=settings.offline)
+        try:
+            await asyncio.wait({*working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            draining = True
+            worker_http.start_draining()
+            await heartbeat.publish()
+            log.info("fetcher_draining", active=sum(worker.active for worker in workers))
+            await asyncio.gather(*(worker.drain(settings.drain_timeout) for worker in workers))
+        await asyncio.gather(*working)  # a defect that ended a worker must end the process, to be restarted
+    log.info("fetcher_stopped")
