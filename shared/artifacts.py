@@ -13,20 +13,27 @@ from typing import Any
 import msgspec
 
 from shared import artifacts_sql as sql
-from shared.clients.postgres import Database, Row
+from shared.artifacts_rows import (
+    dependency_columns,
+    dependency_of,
+    digest,
+    event_detail,
+    extraction_columns,
+    standing_url,
+    url_columns,
+)
+from shared.clients.postgres import Database
 from shared.errors import DatabaseUnavailable, InvalidData
 from shared.models import (
     FORMAT,
     ArtifactFacts,
     CachedUrl,
-    Dependency,
     Extraction,
     SealedFile,
     StoredDocument,
 )
 
 _RACES = 5  # a row that is deleted and made again each time we look: give up after this many
-_SEPARATOR = "\x1f"
 
 
 class EventRecord(msgspec.Struct, frozen=True):
@@ -83,9 +90,9 @@ class ArtifactRepository:
             if not pending:
                 return [standing[key] for key in keys]
             batch = sorted(pending.items())
-            for row in await self._database.fetch(sql.STORE, *_url_columns([url for _, url in batch])):
+            for row in await self._database.fetch(sql.STORE, *url_columns([url for _, url in batch])):
                 key, url = batch[row["at"]]
-                standing[key] = _standing(url, row)
+                standing[key] = standing_url(url, row)
                 del pending[key]
         raise DatabaseUnavailable("a row was changed by others each time it was read")
 
@@ -128,7 +135,7 @@ class ArtifactRepository:
                 chosen[extraction.sha256] = extraction
         ordered = [chosen[sha256] for sha256 in sorted(chosen)]
         rows = await self._database.fetch(
-            sql.STORE_EXTRACTIONS, *_extraction_columns(ordered), *_dependency_columns(ordered)
+            sql.STORE_EXTRACTIONS, *extraction_columns(ordered), *dependency_columns(ordered)
         )
         written = {row["sha256"].hex() for row in rows}
         return [extraction.sha256 in written for extraction in extractions]
@@ -136,7 +143,7 @@ class ArtifactRepository:
     async def get_extraction(self, sha256: str) -> Extraction | None:
         """What is known of an artifact's dependencies (state `pending`: nothing yet), or None if it is
         not stored. One query."""
-        rows = await self._database.fetch(sql.EXTRACTION, _digest(sha256))
+        rows = await self._database.fetch(sql.EXTRACTION, digest(sha256))
         if not rows:
             return None
         first = rows[0]
@@ -148,7 +155,7 @@ class ArtifactRepository:
             version=first["version"],
             requires_python=first["requires_python"],
             extras=tuple(first["artifact_extras"]),
-            dependencies=tuple(_dependency(row) for row in rows if row["position"] is not None),
+            dependencies=tuple(dependency_of(row) for row in rows if row["position"] is not None),
         )
 
     # --- index documents and pins -------------------------------------------------------------------
@@ -206,102 +213,6 @@ class ArtifactRepository:
             [event.protocol for event in events],
             [event.project for event in events],
             [event.filename for event in events],
-            [_json(event.detail) for event in events],
+            [event_detail(event.detail) for event in events],
         )
         return [None] * len(events)
-
-
-def _digest(sha256: str) -> bytes:
-    try:
-        return bytes.fromhex(sha256)
-    except ValueError:
-        raise InvalidData("a SHA256 is 64 hex digits") from None
-
-
-def _json(detail: Mapping[str, Any]) -> str:
-    try:
-        text = msgspec.json.encode(detail, order="deterministic").decode()
-    except UnicodeEncodeError:
-        raise InvalidData("a text holds a lone surrogate") from None
-    if "\\u0000" in text:
-        raise InvalidData("a text holds a NUL character")
-    return text
-
-
-def _url_columns(urls: Sequence[CachedUrl]) -> list[list[Any]]:
-    return [
-        list(range(len(urls))),
-        [url.protocol for url in urls],
-        [url.project for url in urls],
-        [url.file_id for url in urls],
-        [url.filename for url in urls],
-        [_digest(url.sha256) for url in urls],
-        [url.size_bytes for url in urls],
-        [url.content_type for url in urls],
-        [url.object_key for url in urls],
-        [url.generation for url in urls],
-        [url.source_id for url in urls],
-        [url.upstream_url for url in urls],
-        [url.role for url in urls],
-    ]
-
-
-def _standing(url: CachedUrl, row: Row) -> CachedUrl:
-    return msgspec.structs.replace(
-        url,
-        sha256=row["sha256"].hex(),
-        size_bytes=row["size_bytes"],
-        content_type=row["content_type"],
-        object_key=row["object_key"],
-        generation=row["generation"],
-        source_id=row["source_id"],
-        upstream_url=row["upstream_url"],
-        role=row["role"],
-        created_at=row["created_at"],
-    )
-
-
-def _joined(extras: Sequence[str]) -> str:
-    if any(_SEPARATOR in extra for extra in extras):
-        raise InvalidData("an extra's name holds a control character")
-    return _SEPARATOR.join(extras)
-
-
-def _extraction_columns(extractions: Sequence[Extraction]) -> list[list[Any]]:
-    return [
-        [_digest(extraction.sha256) for extraction in extractions],
-        [extraction.state for extraction in extractions],
-        [extraction.reason for extraction in extractions],
-        [extraction.name for extraction in extractions],
-        [extraction.version for extraction in extractions],
-        [extraction.requires_python for extraction in extractions],
-        [_joined(extraction.extras) for extraction in extractions],
-    ]
-
-
-def _dependency_columns(extractions: Sequence[Extraction]) -> list[list[Any]]:
-    rows = [(_digest(one.sha256), dependency) for one in extractions for dependency in one.dependencies]
-    return [
-        [digest for digest, _ in rows],
-        [dependency.position for _, dependency in rows],
-        [dependency.requirement for _, dependency in rows],
-        [dependency.name for _, dependency in rows],
-        [dependency.specifier for _, dependency in rows],
-        [dependency.marker for _, dependency in rows],
-        [_joined(dependency.extras) for _, dependency in rows],
-        [dependency.optional for _, dependency in rows],
-        [dependency.kind for _, dependency in rows],
-    ]
-
-
-def _dependency(row: Row) -> Dependency:
-    return Dependency(
-        position=row["position"],
-        requirement=row["requirement"],
-        name=row["name"],
-        specifier=row["specifier"],
-        marker=row["marker"],
-        extras=tuple(row["extras"]),
-        optional=row["optional"],
-        kind=row["kind"],
-    )

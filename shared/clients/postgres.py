@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -26,6 +24,7 @@ from shared.clients.postgres_connection import (
 )
 from shared.clients.postgres_errors import refuse_unstorable, translate, translated
 from shared.clients.postgres_listen import Listener, OnNotify, OnReconnect
+from shared.clients.postgres_slots import Slots
 from shared.errors import DatabaseUnavailable, OrchardError
 from shared.settings import Settings
 
@@ -37,17 +36,6 @@ PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 _SLOW_SECONDS = 1.0  # a statement that takes longer starts a probe of the server
 _PROBE_TIMEOUT_SECONDS = 0.75
 _PROBE_PAUSE_SECONDS = 0.25
-_DEADLINE: ContextVar[float | None] = ContextVar("database_deadline", default=None)
-
-
-@contextlib.contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Within the block no wait for a free connection outlasts `seconds` from now (a request's limit)."""
-    token = _DEADLINE.set(time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _DEADLINE.reset(token)
 
 
 async def _keep_session_state(_: Any) -> None:
@@ -67,17 +55,16 @@ class Database:
         pre_ping: bool = False,
         command_timeout: float = 2.0,
     ) -> None:
-        """`acquire_timeout` (seconds) bounds the wait for a free connection, see also `deadline`;
-        `command_timeout` (seconds) each statement. Raises `ConfigurationError` for a bad URL."""
+        """`acquire_timeout` (seconds) bounds the wait for a free connection, as does
+        `postgres_slots.deadline`; `command_timeout` (seconds) each statement. Raises
+        `ConfigurationError` for a bad URL."""
         self._url = check_url(url)
         self._max_size = max_size
+        self._slots = Slots(max_size, acquire_timeout)
         self._min_size = min(min_size, max_size)
-        self._acquire_timeout = acquire_timeout
         self._pre_ping = pre_ping
         self._command_timeout = command_timeout
         self._pool: Pool | None = None
-        self._active = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
         self._down = False
         self._probe: asyncio.Task[None] | None = None
         self._warm: asyncio.Task[None] | None = None
@@ -120,7 +107,7 @@ class Database:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-        self._fail_waiting("the database client is closing")
+        self._slots.fail_waiting("the database client is closing")
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -167,7 +154,7 @@ class Database:
     @property
     def active(self) -> int:
         """Connections in use now."""
-        return self._active
+        return self._slots.active
 
     @property
     def max(self) -> int:
@@ -189,7 +176,7 @@ class Database:
     async def _with_connection(self, call: Callable[[PooledConnection], Awaitable[T]]) -> T:
         if self._down:
             raise DatabaseUnavailable("PostgreSQL does not answer")
-        await self._take_slot()
+        await self._slots.take()
         try:
             pool = self._pool
             if pool is None:
@@ -210,7 +197,7 @@ class Database:
                 slow.cancel()
                 await pool.release(connection)
         finally:
-            self._free_slot()
+            self._slots.free()
 
     async def _acquire(self, pool: Pool) -> PooledConnection:
         try:
@@ -235,46 +222,6 @@ class Database:
             connection.terminate()
             self._start_probe()
         return ours
-
-    # --- slots: a wait that a lost server can end -----------------------------------------------------
-
-    async def _take_slot(self) -> None:
-        if self._active < self._max_size and not self._waiting:
-            self._active += 1
-            return
-        limit = self._acquire_timeout
-        until = _DEADLINE.get()
-        if until is not None:
-            limit = min(limit, max(0.0, until - time.monotonic()))
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            async with asyncio.timeout(limit):
-                await turn  # the slot is handed over, `_active` stays as it is
-        except (TimeoutError, asyncio.CancelledError) as error:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._free_slot()
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
-            if isinstance(error, TimeoutError):
-                raise DatabaseUnavailable(
-                    "no free PostgreSQL connection in time (ORCHARD_DATABASE_POOL_SIZE, _MAX_OVERFLOW)"
-                ) from None
-            raise
-
-    def _free_slot(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._active -= 1
-
-    def _fail_waiting(self, why: str) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_exception(DatabaseUnavailable(why))
 
     # --- finding out whether the server is there --------------------------------------------------------
 
@@ -309,7 +256,7 @@ class Database:
 
     async def _mark_down(self) -> None:
         self._down = True
-        self._fail_waiting("PostgreSQL does not answer")
+        self._slots.fail_waiting("PostgreSQL does not answer")
         if self._pool is not None:
             # Connections that may be half open are not tried one by one later: all are made anew.
             self._pool.terminate()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from services.standalone.postgres import EmbeddedPostgres
-from shared.clients.postgres import Database, deadline
+from shared.clients.postgres import Database
+from shared.clients.postgres_slots import deadline
 from shared.errors import ConfigurationError, DatabaseUnavailable, InternalError, InvalidData
 from shared.settings import load_settings
 from tests.support.stores import own_postgres
