@@ -11,6 +11,8 @@ _CLEAN = re.compile(
 )
 _CLEAN_PATH = re.compile(r"/[A-Za-z0-9._~%+-][A-Za-z0-9._~%+!,=@/-]*")
 _CLEAN_RELATIVE = re.compile(r"((?:\.\./)*)([A-Za-z0-9_][A-Za-z0-9._~%+!,=@/-]*)")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|///")
+_HTTP = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
 _MAX_URL_CHARACTERS = 8192
@@ -63,8 +65,11 @@ class Links:
         return self._resolve(href)
 
     def _resolve(self, href: str) -> str | None:
+        href = href.strip()
+        if _SCHEME.match(href) and not _HTTP.match(href):
+            return None  # "https:///x" and "https:x" mean different hosts to different parsers
         try:
-            parts = urlsplit(urljoin(self._base, href.strip()))
+            parts = urlsplit(urljoin(self._base, href))
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 return None
             host = parts.netloc.rpartition("@")[2]
