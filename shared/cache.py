@@ -41,11 +41,6 @@ class CacheService(SourceStates):
     identifiers; those named `peek_` ask memory alone and do not wait.
     """
 
-    @property
-    def connected(self) -> bool:
-        """False while nobody can say whether pages in memory are still current (see `IndexRead`)."""
-        return self._local is None or self._local.connected
-
     # --- index pages --------------------------------------------------------------------------------
 
     async def read_index(
@@ -69,6 +64,9 @@ class CacheService(SourceStates):
             values, verified = await self._read_local(self._local, keys)
         head = self._decoded(head_name, values[1], decode_head)
         body = self._decoded(variant_name, values[2], split_body) if variant else None
+        if self._local is not None and verified and not direct and not _belongs(head, body):
+            # A head from memory met a body from Redis that was written just now: ask for both.
+            return await self.read_index(protocol, identity, variant, direct=True)
         self._count(Category.PACKAGE_INDEX, head)
         revision = self._decoded(revision_name, values[0], decode_revision) or 0
         return IndexRead(head, matching_body(head, body), revision, verified)
@@ -92,9 +90,11 @@ class CacheService(SourceStates):
         if head is None or not local.holds(revision_name) or not local.holds(variant_name):
             return None
         revision = local.peek_decoded(revision_name, decode_revision) or 0
-        body = matching_body(head, local.peek_decoded(variant_name, split_body))
+        body = local.peek_decoded(variant_name, split_body)
+        if not _belongs(head, body):
+            return None
         self._count(Category.PACKAGE_INDEX, head)
-        return IndexRead(head, body, revision)
+        return IndexRead(head, matching_body(head, body), revision)
 
     async def write_index(
         self, protocol: str, identity: str, head: IndexHead, bodies: Mapping[str, bytes]
@@ -168,3 +168,7 @@ class CacheService(SourceStates):
     async def write_facts(self, protocol: str, identity: str, facts: ArtifactFacts) -> None:
         """Keep for ever: a sealed artifact never changes."""
         await self.set(Category.ARTIFACT_METADATA, protocol, identity, encode(facts))
+
+
+def _belongs(head: IndexHead | None, body: tuple[int, memoryview] | None) -> bool:
+    return head is None or body is None or body[0] == head.bodies_generation

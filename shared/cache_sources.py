@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from shared.cache_codec import decode_breaker, decode_revision, encode
-from shared.cache_keys import Category, breaker_key, cache_key, probe_key, revision_key
+from shared.cache_keys import Category, breaker_key, probe_key, revision_key
 from shared.cache_scripts import RAISE_REVISION
 from shared.cache_values import CacheValues
 from shared.models import BreakerState
@@ -44,18 +44,11 @@ class SourceStates(CacheValues):
             await self._redis.raw.unlink(*keys)
 
     async def try_probe(self, protocol: str, source_id: int, ttl: float) -> bool:
-        """Whether the caller may probe: one of all processes in `ttl` seconds."""
+        """Whether the caller may probe: one of all processes in `ttl` seconds.
+
+        (If the reply is lost with its connection, the retry says no although the right was ours:
+        nobody probes until it runs out.)
+        """
         with self._redis.guard():
             key = probe_key(protocol, source_id)
             return bool(await self._redis.raw.set(key, b"1", nx=True, px=max(1, int(ttl * 1000))))
-
-    async def upstream_is_down(self, protocol: str, source_id: int) -> bool:
-        """Whether nobody should ask this source now: its breaker is open and `until` not reached."""
-        breaker = await self.read_breaker(protocol, source_id)
-        return breaker is not None and breaker.state == "open" and time.time() < breaker.until
-
-    async def allow_revalidation(self, protocol: str, identity: str, seconds: int) -> bool:
-        """True at most once per page in `seconds`, over all processes (a client's `no-cache`)."""
-        key = cache_key(Category.UPSTREAM_SOURCES, protocol, f"revalidated:{identity}")
-        with self._redis.guard():
-            return bool(await self._redis.raw.set(key, b"1", nx=True, ex=seconds))

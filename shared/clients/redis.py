@@ -24,7 +24,7 @@ from shared.clients.redis_batch import MGetBatcher
 from shared.errors import CacheUnavailable, ConfigurationError, OrchardError, QueueUnavailable
 from shared.settings import Settings
 
-DEADLINE_SECONDS = 0.5  # of one call, connecting included apart
+DEADLINE_SECONDS = 0.5  # to connect, for a free connection of the pool, for one reply
 PROBE_SECONDS = 0.1  # pause between probes while the circuit is open
 MAX_CONNECTIONS = 64
 

@@ -470,6 +470,22 @@ async def test_read_index__direct__sees_a_write_whose_message_is_still_on_its_wa
     assert (await cache.read_index(*PAGE, JSON, direct=True)).body == b"body 11"
 
 
+async def test_read_index__a_head_in_memory_older_than_the_body_in_redis__both_are_read_again(
+    cache: CacheService, other: CacheService, l1: L1Cache, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write_page(other, 10)
+    await settled(l1, redis)
+    await cache.read_index(*PAGE, "")  # the head alone is held
+    monkeypatch.setattr(l1._stream, "_on_change", lambda keys: None)  # the news are on their way
+    await write_page(other, 11)
+
+    read = await cache.read_index(*PAGE, JSON)
+
+    assert read.head is not None
+    assert (read.head.generation, read.body) == (11, b"body 11")
+    assert cache.peek_index(*PAGE, JSON) is None
+
+
 async def test_peek_facts__read_once__are_in_memory(
     cache: CacheService, l1: L1Cache, redis: RedisClient
 ) -> None:
@@ -511,7 +527,6 @@ async def test_disconnected__redis_answers__pages_are_read_there_and_nothing_is_
     monkeypatch.setattr("shared.clients.redis_tracking.RECONNECT_SECONDS", 60.0)
     await redis.raw.client_kill_filter(_id=str(l1.tracking_client_id))
     await until(lambda: not l1.connected)
-    assert not cache.connected
     await write_page(other, 11)
 
     read = await cache.read_index(*PAGE, JSON)
