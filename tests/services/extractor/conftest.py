@@ -121,9 +121,7 @@ def context(job: ExtractDependencies, *, try_number: int = 1) -> JobContext:
         return True
 
     claim = Claim(generation=7, address="127.0.0.1:1", token="t")
-    return JobContext(
-        job=job, job_id=job.id, claim=claim, try_number=try_number, payload=b"", epoch="", send=send
-    )
+    return JobContext(job_id=job.id, claim=claim, try_number=try_number, payload=b"", epoch="", send=send)
 
 
 @pytest.fixture

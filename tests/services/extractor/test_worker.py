@@ -87,7 +87,7 @@ async def test_process__job_queued__read_logged_with_its_request_id_and_stopped_
     assert lines[-1]["event"] == "extractor_stopped"
 
 
-async def test_process__killed_while_reading__another_one_reads_it(
+async def test_process__killed_with_a_job__another_one_reads_it(
     house: House, process: asyncio.subprocess.Process, store_settings: dict[str, str], tmp_path: Path
 ) -> None:
     await its_heartbeat(house)
