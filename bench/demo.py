@@ -200,7 +200,7 @@ def _figures(orchard: Running | None) -> dict[str, float]:
         return {}
     base = f"http://127.0.0.1:{orchard.port}"
     health = msgspec.json.decode(_get(f"{base}/health"))
-    fetchers = [each["address"] for each in health["workers"] if each["service"] == "fetcher"]
+    fetchers = [each["address"] for each in health["workers"].get("fetcher", [])]
     texts = [_get(f"http://{address}/metrics").decode() for address in fetchers]
     gateway = _get(f"{base}/metrics").decode()
     return {

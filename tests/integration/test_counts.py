@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.support.builders import build_wheel
-from tests.support.orchard import JSON, Cluster
+from tests.support.orchard import JSON, Cluster, wait_until
 from tests.support.upstream import Upstream
 
 Names = Callable[[], str]
@@ -32,9 +32,9 @@ def test_health__shows_stores_pools_and_queues(orchard: Cluster) -> None:
     report = orchard.get("/health").json()
     assert report["status"] == "ok"
     assert report["database"]["status"] == "ok"
-    fetchers = [each for each in report["workers"] if each["service"] == "fetcher"]
-    assert fetchers and fetchers[0]["http_pool"]["max"] == 100
-    assert fetchers[0]["thread_pool"]["max"] == 32
+    fetcher = report["workers"]["fetcher"][0]
+    assert fetcher["http_pool"]["max"] == 100
+    assert fetcher["threads"]["max"] == 32
     assert set(report["queues"]) >= {"index", "artifact", "refresh", "extract"}
 
 
@@ -45,8 +45,10 @@ def test_request_id__follows_the_job_into_the_fetcher_log(
     upstream.add_project(name, {f"{name.replace('-', '_')}-1.0-py3-none-any.whl": build_wheel(name, "1.0")})
     answer = orchard.get(f"/pypi/simple/{name}/", headers={"X-Request-Id": "trace-me-0001", "Accept": JSON})
     assert answer.headers["x-request-id"] == "trace-me-0001"
-    fetcher_log = orchard.fetcher.log.read_text()
-    assert "trace-me-0001" in fetcher_log
+    log = orchard.fetcher.log
+    wait_until(
+        lambda: "trace-me-0001" in log.read_text(), seconds=5, what="the request id in the fetcher's log"
+    )
 
 
 def test_metrics__no_package_name_is_a_label(orchard: Cluster, upstream: Upstream, project: Names) -> None:
