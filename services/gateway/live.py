@@ -142,9 +142,21 @@ class Transfer:
         return True
 
     async def _request(self) -> aiohttp.ClientResponse | None:
-        return await self._relay.fetchers.request(
-            self._address, self._token, self._job.id, self._received, self._range
+        """Ask the fetcher of the present claim; None also when the job ends while it is asked."""
+        asking = asyncio.ensure_future(
+            self._relay.fetchers.request(
+                self._address, self._token, self._job.id, self._received, self._range
+            )
         )
+        try:
+            while not asking.done() and self._ended is None:
+                self._changed.clear()
+                changed = asyncio.ensure_future(self._changed.wait())
+                await asyncio.wait((asking, changed), return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+            return asking.result() if asking.done() else None
+        finally:
+            asking.cancel()
 
     async def _find_source(self) -> bool:
         """Connect again at the byte reached, under whatever claim now stands.
