@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -122,13 +123,20 @@ def redact(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     for key, value in event.items():
         if type(value) in (int, float, bool) or value is None:
             continue
-        if _SECRET_KEY.search(key):
+        if _is_secret(key):
             event[key] = REDACTED
         elif type(value) is str:
-            event[key] = _clean_text(value, MAX_TRACEBACK if key == "exception" else MAX_TEXT)
+            # A short word can hold none of what is looked for: most values are such.
+            if len(value) > 100 or "/" in value or "=" in value or " " in value:
+                event[key] = _clean_text(value, MAX_TRACEBACK if key == "exception" else MAX_TEXT)
         else:
             event[key] = _clean(value, MAX_DEPTH)
     return event
+
+
+@lru_cache(maxsize=1024)  # field names are constants
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def redact_text(text: str) -> str:
@@ -137,7 +145,9 @@ def redact_text(text: str) -> str:
         text = _USERINFO.sub(REDACTED + "@", text)
     if "=" in text:
         text = _SECRET_PARAMETER.sub(r"\1" + REDACTED, text)
-    return _SECRET_HEADER.sub(r"\1" + REDACTED, text)
+    if " " in text:
+        text = _SECRET_HEADER.sub(r"\1" + REDACTED, text)
+    return text
 
 
 def _clean_text(text: str, limit: int) -> str:
@@ -157,7 +167,7 @@ def _clean(value: Any, depth: int) -> Any:
         return "…"
     if isinstance(value, Mapping):
         return {
-            str(key): REDACTED if _SECRET_KEY.search(str(key)) else _clean(inner, depth - 1)
+            str(key): REDACTED if _is_secret(str(key)) else _clean(inner, depth - 1)
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
