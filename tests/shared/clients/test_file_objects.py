@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -185,3 +186,45 @@ async def test_read__large_object__goes_through_the_threads(store: FileObjectSto
     assert await store.read(key) == data
     first, second = await asyncio.gather(store.read(key), store.read(key, 1))
     assert (first, second) == (data, data[1:])
+
+
+async def test_put__process_killed_in_the_middle__every_visible_object_is_whole(
+    store: FileObjectStore, tmp_path: Path
+) -> None:
+    program = f"""
+import asyncio, hashlib, os
+from pathlib import Path
+from shared.clients.objects import FileObjectStore, artifact_key
+from shared.clients.threads import BoundedThreads
+
+async def main():
+    root = Path({str(tmp_path)!r})
+    store = FileObjectStore(root / "objects", BoundedThreads(4))
+    async def put(number):
+        data = os.urandom(300_000)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if number % 2:
+            await store.put_bytes(artifact_key(sha256), data)
+        else:
+            spool = root / f"spool-{{number}}"
+            spool.write_bytes(data)
+            await store.put_file(artifact_key(sha256), spool, sha256=sha256)
+    print("started", flush=True)
+    for number in range(0, 100_000, 4):
+        await asyncio.gather(*(put(number + offset) for offset in range(4)))
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=Path(__file__).parents[3], stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    while len([found async for found in store.list("artifacts/")]) < 8:
+        await asyncio.sleep(0.01)
+    process.kill()
+    await process.wait()
+    keys = [found.key async for found in store.list("artifacts/")]
+    assert len(keys) >= 8
+    for key in keys:
+        assert key == artifact_key(hashlib.sha256(await store.read(key)).hexdigest())
