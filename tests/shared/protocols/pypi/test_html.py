@@ -134,7 +134,7 @@ def test_html__meta__status_tracks_and_version_are_kept() -> None:
     "body",
     [
         "<html><title>Sign in</title><form action=/login><input type=password></form></html>",
-        '<html><title>Links for demo</title><form><a href="demo-1.0.tar.gz">demo-1.0.tar.gz</a></form></html>',
+        '<title>Links for demo</title><form><a href="demo-1.0.tar.gz">demo-1.0.tar.gz</a></form>',
         "<html><title>Welcome</title><a href='/help'>help</a></html>",
         "<html></html>",
         "not html at all",
