@@ -111,7 +111,8 @@ async def measure(address: str) -> list[Figure]:
     async def one_by_one(number: int) -> None:
         for dependency in extraction(known[300 + number], 50).dependencies:
             await database.execute(
-                "INSERT INTO artifact_dependencies (sha256, position, requirement, name) VALUES ($1, $2, $3, $4)",
+                "INSERT INTO artifact_dependencies (sha256, position, requirement, name)"
+                " VALUES ($1, $2, $3, $4)",
                 bytes.fromhex(known[300 + number].sha256),
                 dependency.position,
                 dependency.requirement,
