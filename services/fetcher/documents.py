@@ -84,6 +84,10 @@ class Documents:
         except CacheUnavailable:
             return None
 
+    async def load_stored(self, protocol: PackageProxyBase, key: str) -> Loaded | None:
+        """As `load`, but None also if only memory still has it: a lost object must be fetched anew."""
+        return await self.load(protocol, key) if await self._objects.stat(key) is not None else None
+
     async def load(self, protocol: PackageProxyBase, key: str) -> Loaded | None:
         """The decoded document of this key; None if the object is gone or of an unknown format."""
         found = self._decoded.get(key)

@@ -100,7 +100,7 @@ class IndexRun:
             )
             if await self._write_head(renewed):
                 return renewed
-        loaded = await self._tools.documents.load(self._protocol, row.document_key)
+        loaded = await self._tools.documents.load_stored(self._protocol, row.document_key)
         if loaded is None:
             return None
         return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)

@@ -23,6 +23,7 @@ from shared.protocols.pypi import (
     metadata,
     paths,
     rendering,
+    sealing,
     upstream,
 )
 from shared.protocols.pypi.document import Document, decode_document
@@ -73,6 +74,11 @@ class PyPIProxy(PackageProxyBase):
         if document.kind == "json":
             return legacy.render_legacy(document, sealed, base_url)
         return rendering.render_project(document, sealed, base_url)
+
+    def mutated_files(
+        self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]
+    ) -> list[tuple[SealedFile, str]]:
+        return sealing.mutated_files(document, sealed)
 
     def is_extractable(self, filename: str) -> bool:
         return metadata.is_extractable(filename)

@@ -1,0 +1,259 @@
+"""Job `fetch_index`: what is asked, what is written, and what goes on being served when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+
+import pytest
+
+from services.fetcher import breakers
+from shared.errors import (
+    OrchardError,
+    UpstreamInvalid,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
+from tests.support.upstream import Fault, Reply
+
+PAGE = "/simple/demo/"
+
+
+async def test_fetch_index__first_time__document_row_pin_head_and_bodies(fetcher: Fetcher) -> None:
+    content = b"PK\x03\x04 not much of a wheel"
+    fetcher.upstream.add_project("demo", {WHEEL: content})
+    head = await fetcher.index()
+    assert head.status == 200 and not head.failing
+    assert 0.89 * 300 < head.fresh_until - time.time() < 1.11 * 300
+    assert set(head.variants) == {"json.identity", "json.gzip", "html.identity", "html.gzip"}
+    body = await fetcher.page()
+    assert json.loads(body)["files"][0]["url"] == f"../../files/demo/{sha256(content)}/{WHEEL}"
+    assert gzip.decompress(await fetcher.page(variant="json.gzip")) == body
+    row = await fetcher.artifacts.stored_document("pypi", "simple/demo")
+    assert row is not None and row.document_key == head.document_key
+    assert await fetcher.objects.stat(head.document_key) is not None
+    assert await fetcher.artifacts.pinned_source("pypi", "demo") == row.source_id
+
+
+async def test_fetch_index__again__asks_conditionally_and_writes_the_head_alone(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    first = await fetcher.index()
+    second = await fetcher.index()
+    assert fetcher.upstream.seen(PAGE)[1].headers["if-none-match"] == first.upstream_etag
+    assert second.generation > first.generation
+    assert second.bodies_generation == first.bodies_generation
+    assert await fetcher.page()
+
+
+async def test_fetch_index__304_after_redis_lost_the_page__rendered_from_the_document(
+    fetcher: Fetcher,
+) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    await fetcher.index()
+    body = await fetcher.page()
+    await fetcher.cache_redis.raw.flushall()
+    await fetcher.index()
+    assert "if-none-match" in fetcher.upstream.seen(PAGE)[1].headers
+    assert await fetcher.page() == body
+
+
+async def test_fetch_index__304_for_a_lost_document__asked_without_conditions(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    head = await fetcher.index()
+    await fetcher.cache_redis.raw.flushall()
+    await fetcher.objects.delete(head.document_key)
+    # another document in between, so that the decoded one is not simply still in memory
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    from services.fetcher import documents
+
+    assert documents.MAX_DECODED_BYTES > 0
+    renewed = await fetcher.index()
+    assert renewed.status == 200
+    assert await fetcher.objects.stat(renewed.document_key) is not None
+
+
+async def test_fetch_index__true_404__short_negative_entry(fetcher: Fetcher) -> None:
+    head = await fetcher.index("absent")
+    assert head.status == 404
+    assert head.fresh_until - time.time() <= 60
+
+
+async def test_fetch_index__404_after_it_was_served__negative_but_the_document_is_kept(
+    fetcher: Fetcher,
+) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    await fetcher.index()
+    fetcher.upstream.remove(PAGE)
+    assert (await fetcher.index()).status == 404
+    assert await fetcher.artifacts.stored_document("pypi", "simple/demo") is not None
+
+
+FAULTS = {
+    "500": (Fault(status=500), UpstreamUnavailable),
+    "503": (Fault(status=503), UpstreamUnavailable),
+    "401": (Fault(status=401), UpstreamRefused),
+    "403": (Fault(status=403), UpstreamRefused),
+    "429": (Fault(status=429, headers={"retry-after": "3"}), UpstreamRateLimited),
+    "cut": (Fault(cut_at=20), UpstreamUnavailable),
+    "reset": (Fault(cut_at=20, reset=True), UpstreamUnavailable),
+    "login page": (
+        Fault(body=b"<html><form>log in</form>", content_type="text/html"),
+        UpstreamInvalid,
+    ),
+    "empty": (Fault(body=b""), UpstreamInvalid),
+    "not json": (Fault(body=b"{"), UpstreamInvalid),
+    "206": (Fault(not_asked_206=True), UpstreamInvalid),
+    "redirect loop": (Fault(redirect=PAGE), UpstreamInvalid),
+    "long header": (Fault(headers={"x-long": "a" * 200_000}), UpstreamInvalid),
+    "many headers": (Fault(headers={f"x-{i}": "1" for i in range(5_000)}), UpstreamInvalid),
+    "bad coding": (Fault(headers={"content-encoding": "gzip"}), UpstreamInvalid),
+    "two codings": (Fault(headers={"content-encoding": "gzip, gzip"}), UpstreamInvalid),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_fetch_index__fault_without_good_copy__told_as_what_it_is(fetcher: Fetcher, name: str) -> None:
+    fault, expected = FAULTS[name]
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    fetcher.upstream.fault(PAGE, fault)
+    with pytest.raises(expected):
+        await fetcher.index()
+    assert await fetcher.head() is None
+    assert await fetcher.artifacts.stored_document("pypi", "simple/demo") is None
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_fetch_index__fault_with_good_copy__it_stays_and_is_marked(fetcher: Fetcher, name: str) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    good = await fetcher.index()
+    body = await fetcher.page()
+    fetcher.upstream.add_project("demo", {"demo-2.0-py3-none-any.whl": b"PK\x03\x04"})  # no 304
+    fetcher.upstream.fault(PAGE, FAULTS[name][0])
+    head = await fetcher.index()
+    assert head.failing and head.retry_at > time.time()
+    assert head.document_key == good.document_key
+    assert head.fresh_until == good.fresh_until
+    assert await fetcher.page() == body
+
+
+async def test_fetch_index__fault_and_redis_lost_all__last_good_copy_found_again(
+    fetcher: Fetcher,
+) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    await fetcher.index()
+    body = await fetcher.page()
+    await fetcher.cache_redis.raw.delete(*await fetcher.cache_redis.raw.keys("orchard:package_index:*"))
+    fetcher.upstream.fault(PAGE, Fault(status=500))
+    head = await fetcher.index()
+    assert head.failing
+    assert await fetcher.page() == body
+
+
+async def test_fetch_index__upstream_well_again__failing_mark_goes(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    await fetcher.index()
+    fetcher.upstream.fault(PAGE, Fault(status=401), times=1)
+    assert (await fetcher.index()).failing
+    assert not (await fetcher.index()).failing
+
+
+async def test_fetch_index__passing_5xx__tried_again_at_once(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    fetcher.upstream.fault(PAGE, Fault(status=502), times=2)
+    assert (await fetcher.index()).status == 200
+    assert fetcher.upstream.count(PAGE) == 3
+
+
+async def test_fetch_index__429__nobody_asks_until_retry_after(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    fetcher.upstream.add_project("other", {"other-1-py3-none-any.whl": b"PK\x03\x04"})
+    fetcher.upstream.fault(PAGE, Fault(status=429, headers={"retry-after": "30"}))
+    for _ in range(2):
+        with pytest.raises(UpstreamRateLimited) as caught:
+            await fetcher.index()
+        assert 25 <= caught.value.retry_after_seconds <= 30
+    with pytest.raises(UpstreamRateLimited):
+        await fetcher.index("other")
+    assert fetcher.upstream.count() == 1
+    breaker = await fetcher.cache.read_breaker("pypi", 1)
+    assert breaker is not None and breaker.retry_after_seconds == 30
+
+
+async def test_fetch_index__failing_again_and_again__breaker_opens_and_a_probe_closes_it(
+    fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakers, "FIRST_OPEN_SECONDS", 0.5)
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    fetcher.upstream.fault(PAGE, Fault(status=500))
+    for _ in range(breakers.FAILURES_TO_OPEN):
+        with pytest.raises(UpstreamUnavailable):
+            await fetcher.index()
+    asked = fetcher.upstream.count()
+    with pytest.raises(UpstreamUnavailable):
+        await fetcher.index()
+    assert fetcher.upstream.count() == asked
+    fetcher.upstream.heal()
+    await asyncio.sleep(0.6)
+    assert (await fetcher.index()).status == 200
+    assert await fetcher.cache.read_breaker("pypi", 1) is None
+
+
+async def test_fetch_index__gzip_from_upstream__decoded(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    plain = fetcher.upstream._replies[PAGE]
+    packed = Reply(gzip.compress(plain.body), plain.content_type, headers={"content-encoding": "gzip"})
+    fetcher.upstream.put(PAGE, packed)
+    assert (await fetcher.index()).status == 200
+    assert b"files/demo" in await fetcher.page()
+
+
+async def test_fetch_index__html_only__parsed(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"}, html=True)
+    await fetcher.index()
+    assert json.loads(await fetcher.page())["files"][0]["filename"] == WHEEL
+
+
+async def test_fetch_index__large_page__bodies_in_the_object_store(fetcher: Fetcher) -> None:
+    files = {f"demo-{i}.0-py3-none-any.whl": b"PK\x03\x04%d" % i for i in range(3_000)}
+    fetcher.upstream.add_project("demo", files)
+    head = await fetcher.index()
+    info = head.variants["json.identity"]
+    assert info.object_key.startswith("variants/")
+    body = await fetcher.objects.read(info.object_key)
+    assert len(body) == info.size_bytes and len(json.loads(body)["files"]) == 3_000
+    for name, each in head.variants.items():
+        assert bool(each.object_key) == (each.size_bytes > 256 * 1024), name
+
+
+async def test_fetch_index__sealed_file_changed_upstream__event_and_the_first_stays(fetcher: Fetcher) -> None:
+    first, second = b"PK\x03\x04first", b"PK\x03\x04second"
+    fetcher.upstream.add_project("demo", {WHEEL: first})
+    await fetcher.index()
+    await fetcher.artifact(first)
+    fetcher.upstream.add_project("demo", {WHEEL: second})
+    await fetcher.index()
+    entry = json.loads(await fetcher.page())["files"][0]
+    assert entry["hashes"]["sha256"] == sha256(first)
+    assert sha256(first) in entry["url"]
+    assert await fetcher.events("upstream_mutated") == 1
+
+
+async def test_render_index__after_redis_lost_all__bodies_without_asking_upstream(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    await fetcher.index()
+    body = await fetcher.page()
+    await fetcher.cache_redis.raw.flushall()
+    await fetcher.render()
+    assert await fetcher.page() == body
+    assert fetcher.upstream.count(PAGE) == 1
+    head = await fetcher.head()
+    assert head is not None and head.fresh_until <= time.time()
+
+
+async def test_render_index__never_seen__failed(fetcher: Fetcher) -> None:
+    with pytest.raises(OrchardError):
+        await fetcher.render("nothing")
