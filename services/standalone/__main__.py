@@ -19,6 +19,7 @@ from shared.errors import ConfigurationError
 from shared.settings import load_settings
 
 EXIT_CONFIGURATION = 2
+EXIT_INTERRUPTED = 130  # as shells name it
 
 _DESCRIPTION = "Run a whole Orchard on this machine: embedded stores, workers and gateway."
 _EPILOG = """\
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
     except ConfigurationError as error:
         complain(str(error))
         return EXIT_CONFIGURATION
+    except KeyboardInterrupt:  # before there was anything to stop
+        return EXIT_INTERRUPTED
     finally:
         if folder is not None:
             folder.close()

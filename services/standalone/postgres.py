@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -130,7 +131,10 @@ class EmbeddedPostgres(EmbeddedServer):
         fresh.rename(self.data)
 
     def _run(self, command: list[str], text: str) -> None:
-        done = run(replace(self._tool(command), text=text), timeout_seconds=120)
+        try:
+            done = run(replace(self._tool(command), text=text), timeout_seconds=120)
+        except subprocess.TimeoutExpired as error:
+            raise StoreFailed(f"{command[0]} did not end within 120 s") from error
         if done.returncode != 0 or "FATAL" in done.stderr:
             raise StoreFailed(f"{command[0]} failed: {' | '.join(done.stderr.strip().splitlines()[-3:])}")
 

@@ -167,12 +167,18 @@ def test_store__stopped__leaves_no_process(tmp_path: Path) -> None:
         os.kill(pid, signal.SIG_DFL)
 
 
-async def test_database_url__two_tests_one_server__each_gets_an_empty_database(database_url: str) -> None:
+async def test_database_url__first_of_two__is_a_migrated_database(database_url: str) -> None:
     await value_of(database_url, "CREATE TABLE mine (n int)")
+    assert await value_of(database_url, "SELECT to_regclass('upstream_sources')") is not None
 
 
 async def test_database_url__second_of_two__does_not_see_the_first_ones_table(database_url: str) -> None:
     assert await value_of(database_url, "SELECT to_regclass('mine')") is None
+
+
+async def test_empty_database_url__asked_for__has_no_table(empty_database_url: str) -> None:
+    query = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    assert await value_of(empty_database_url, query) == 0
 
 
 async def test_cache_redis__written_and_asked_for_again__was_emptied(
