@@ -39,10 +39,13 @@ WITH input AS (
     ON CONFLICT DO NOTHING
     RETURNING true AS done
 ), new_artifacts AS (
-    INSERT INTO artifacts (sha256, size_bytes, content_type, object_key)
-    SELECT DISTINCT ON (sha256) sha256, size_bytes, content_type, object_key FROM fresh
+    INSERT INTO artifacts (sha256, size_bytes, content_type, object_key, extraction_state, extraction_reason)
+    SELECT DISTINCT ON (sha256) sha256, size_bytes, content_type, object_key,
+           CASE role WHEN 'file' THEN 'pending' ELSE 'unknown' END,
+           CASE role WHEN 'file' THEN '' ELSE 'a metadata document' END
+    FROM fresh
     WHERE true = ALL (SELECT done FROM new_packages)
-    ORDER BY sha256
+    ORDER BY sha256, role
     ON CONFLICT DO NOTHING
     RETURNING sha256, size_bytes, content_type, object_key
 ), new_urls AS (

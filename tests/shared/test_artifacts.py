@@ -226,6 +226,14 @@ async def test_seal_metadata__second_with_another_hash__first_stays_pinned(
     assert second.sha256 == first.sha256
 
 
+async def test_seal_metadata__nothing_to_extract__not_left_pending(
+    repository: ArtifactRepository,
+) -> None:
+    sealed = await repository.seal_metadata(metadata_of(url(), "metadata"))
+    known = await repository.get_extraction(sealed.sha256)
+    assert known is not None and known.state == "unknown"
+
+
 async def test_sealed_files__with_and_without_metadata__one_query(
     database: Database, repository: ArtifactRepository
 ) -> None:
