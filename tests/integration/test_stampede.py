@@ -97,20 +97,14 @@ async def test_first_client_leaves__others_finish_and_the_file_is_kept(
 
 
 def _owner(orchard: Cluster) -> Service:
-    """The fetcher that is downloading now."""
-    busy = [each for each in orchard.all_of("fetcher") if _is_downloading(each.port)]
-    assert len(busy) == 1, f"{len(busy)} fetchers are downloading"
-    return busy[0]
-
-
-def _is_downloading(port: int) -> bool:
-    import httpx
-
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=5).text
-    for line in text.splitlines():
-        if line.startswith("orchard_jobs_active{") and 'queue="artifact"' in line:
-            return float(line.rsplit(" ", 1)[1]) > 0
-    return False
+    """The fetcher whose address stands in the one claim of an artifact job."""
+    with orchard.client(orchard.queue) as queue:
+        names = list(queue.scan_iter("orchard:claim:artifact:*"))
+        assert len(names) == 1, names
+        claim = queue.get(names[0])
+    owners = [each for each in orchard.all_of("fetcher") if f":{each.port}" in str(claim)]
+    assert len(owners) == 1, claim
+    return owners[0]
 
 
 @pytest.mark.slow

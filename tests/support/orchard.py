@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import redis
 
 from services.standalone.postgres import EmbeddedPostgres
 from services.standalone.redis_server import EmbeddedRedis
@@ -147,6 +148,12 @@ class Cluster:
     @property
     def fetcher(self) -> Service:
         return self.all_of("fetcher")[0]
+
+    @staticmethod
+    def client(server: EmbeddedRedis) -> redis.Redis:
+        """A plain client of one of the two Redis servers; close it (it is a context manager)."""
+        where = address_of(server)
+        return redis.Redis(host=where.host, port=where.port, password=where.password)
 
     def url(self, path: str) -> str:
         """An address at the first gateway."""
