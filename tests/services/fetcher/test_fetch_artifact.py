@@ -1,0 +1,388 @@
+"""Job `fetch_artifact`: complete, verified and kept, or nothing at all."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import io
+import os
+import random
+import zipfile
+
+import pytest
+
+from shared.clients.objects import artifact_key
+from shared.errors import (
+    DigestMismatch,
+    FileNotFound,
+    PassingError,
+    UpstreamInvalid,
+    UpstreamUnavailable,
+)
+from shared.jobs import ExtractDependencies
+from shared.models import CachedUrl
+from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
+from tests.support.builders import build_wheel
+from tests.support.upstream import Fault, Reply
+
+FILE = f"/files/demo/{WHEEL}"
+CONTENT = b"PK\x03\x04" + random.Random(1).randbytes(700_000)
+
+
+@pytest.fixture
+def published(fetcher: Fetcher) -> Fetcher:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT})
+    return fetcher
+
+
+async def test_fetch_artifact__listed_file__object_row_facts_and_extraction(published: Fetcher) -> None:
+    await published.index()
+    facts = await published.artifact(CONTENT)
+    assert (facts.sha256, facts.size_bytes, facts.filename) == (sha256(CONTENT), len(CONTENT), WHEEL)
+    assert await published.objects.read(facts.object_key) == CONTENT
+    row = await published.artifacts.get_cached_url_with_artifact("pypi", "demo", sha256(CONTENT), WHEEL)
+    assert row == facts
+    depth = await published.queue.depths(["extract"])
+    assert depth["extract"].ready == 1
+    extract = ExtractDependencies("pypi", "demo", sha256(CONTENT), WHEEL, sha256(CONTENT))
+    assert not await published.queue.enqueue(extract)
+    assert published.upstream.count(FILE) == 1
+
+
+async def test_fetch_artifact__done_event__carries_the_facts(published: Fetcher) -> None:
+    event = await published.ended(published.artifact_job(CONTENT))
+    assert event.sha256 == sha256(CONTENT) and event.size_bytes == len(CONTENT) and event.value
+
+
+async def test_fetch_artifact__index_never_seen__fetched_first(published: Fetcher) -> None:
+    assert (await published.artifact(CONTENT)).sha256 == sha256(CONTENT)
+    assert published.upstream.count("/simple/demo/") == 1
+
+
+async def test_fetch_artifact__index_lacks_it__404_and_the_index_was_asked(published: Fetcher) -> None:
+    with pytest.raises(FileNotFound):
+        await published.artifact("0" * 64)
+    assert published.upstream.count("/simple/demo/") == 1
+    with pytest.raises(FileNotFound):  # the index was just fetched: not asked again at once
+        await published.artifact("1" * 64)
+    assert published.upstream.count("/simple/demo/") == 1
+
+
+async def test_fetch_artifact__project_unknown__404(fetcher: Fetcher) -> None:
+    with pytest.raises(FileNotFound):
+        await fetcher.artifact("0" * 64)
+
+
+async def test_fetch_artifact__index_fails__never_404(published: Fetcher) -> None:
+    published.upstream.fault("/simple/demo/", Fault(status=500))
+    with pytest.raises(PassingError):
+        await published.artifact(CONTENT)
+
+
+async def test_fetch_artifact__row_stands_and_redis_is_empty__no_request(published: Fetcher) -> None:
+    first = await published.artifact(CONTENT)
+    await published.cache_redis.raw.flushall()
+    assert await published.artifact(CONTENT) == first
+    assert published.upstream.count(FILE) == 1
+
+
+async def test_fetch_artifact__object_lost_behind_the_row__fetched_again(published: Fetcher) -> None:
+    first = await published.artifact(CONTENT)
+    await published.objects.delete(first.object_key)
+    assert await published.artifact(CONTENT) == first
+    assert await published.objects.read(first.object_key) == CONTENT
+
+
+async def test_fetch_artifact__object_lost_and_upstream_changed__refused(fetcher: Fetcher) -> None:
+    name = "demo-1.0.tar.gz"
+    old, new = b"\x1f\x8bold", b"\x1f\x8bnew"
+    fetcher.upstream.add_project("demo", {name: old}, hashes=())
+    await fetcher.index()
+    file_id = (await fetcher.page()).decode().split("files/demo/")[1].split("/")[0]
+    first = await fetcher.artifact(file_id, name)
+    await fetcher.objects.delete(first.object_key)
+    fetcher.upstream.put(f"/files/demo/{name}", new)
+    with pytest.raises(PassingError):
+        await fetcher.artifact(file_id, name)
+    assert await fetcher.objects.stat(artifact_key(sha256(new))) is None
+
+
+CURED_BY_RESUME = {
+    "cut at 0": Fault(cut_at=0),
+    "cut at 1": Fault(cut_at=1),
+    "cut in the middle": Fault(cut_at=350_000),
+    "cut before the last byte": Fault(cut_at=len(CONTENT) - 1),
+    "reset at 0": Fault(cut_at=0, reset=True),
+    "reset in the middle": Fault(cut_at=350_000, reset=True),
+    "chunked and cut": Fault(chunked=True, cut_at=350_000),
+    "503 at first": Fault(status=503),
+}
+
+
+@pytest.mark.parametrize("name", CURED_BY_RESUME)
+async def test_fetch_artifact__cut_once__resumed_and_right(published: Fetcher, name: str) -> None:
+    await published.index()
+    published.upstream.fault(FILE, CURED_BY_RESUME[name], times=1)
+    facts = await published.artifact(CONTENT)
+    assert await published.objects.read(facts.object_key) == CONTENT
+    assert published.upstream.count(FILE) == 2
+
+
+async def test_fetch_artifact__cut_in_the_middle__asks_for_the_rest_only(published: Fetcher) -> None:
+    published.upstream.fault(FILE, Fault(cut_at=300_000), times=1)
+    await published.artifact(CONTENT)
+    again = published.upstream.seen(FILE)[1].headers
+    offset = int(again["range"].removeprefix("bytes=").rstrip("-"))
+    assert 0 < offset <= 300_000
+    assert again["if-range"] == published.upstream._replies[FILE].validator
+
+
+async def test_fetch_artifact__cut_at_eof_without_length__resumed(published: Fetcher) -> None:
+    published.upstream.fault(FILE, Fault(no_length=True, cut_at=300_000), times=1)
+    facts = await published.artifact(CONTENT)
+    assert await published.objects.read(facts.object_key) == CONTENT
+
+
+async def test_fetch_artifact__range_ignored_on_resume__compared_and_completed(published: Fetcher) -> None:
+    published.upstream.fault(FILE, Fault(cut_at=300_000), times=1)
+    published.upstream.fault(FILE, Fault(ignore_range=True))
+    facts = await published.artifact(CONTENT)
+    assert await published.objects.read(facts.object_key) == CONTENT
+
+
+async def test_fetch_artifact__other_bytes_on_resume__nothing_kept(published: Fetcher) -> None:
+    await published.index()
+    published.upstream.fault(FILE, Fault(cut_at=300_000), times=1)
+    published.upstream.fault(FILE, Fault(ignore_range=True, flip_at=5))
+    with pytest.raises(DigestMismatch):
+        await published.artifact(CONTENT)
+    assert await published.nothing_stored()
+
+
+async def test_fetch_artifact__cut_again_and_again_with_progress__completes(published: Fetcher) -> None:
+    for _ in range(4):
+        published.upstream.fault(FILE, Fault(cut_at=100_000), times=1)
+    facts = await published.artifact(CONTENT)
+    assert await published.objects.read(facts.object_key) == CONTENT
+
+
+LOGIN = b"<!DOCTYPE html><html><form>log in</form></html>"
+NOTHING_KEPT = {
+    "flipped byte": Fault(flip_at=1234),
+    "cut for ever": Fault(cut_at=10),
+    "login page": Fault(body=LOGIN, content_type="text/html"),
+    "empty": Fault(body=b""),
+    "surplus announced": Fault(declared_length=len(CONTENT) + 3, surplus=b"abc"),
+    "surplus without length": Fault(no_length=True, surplus=b"abc"),
+    "declared 50 GB": Fault(declared_length=50 * 2**30),
+    "401": Fault(status=401),
+    "403": Fault(status=403),
+    "404": Fault(status=404),
+    "410": Fault(status=410),
+    "429": Fault(status=429, headers={"retry-after": "1"}),
+    "500": Fault(status=500),
+    "206 not asked for": Fault(not_asked_206=True),
+    "redirect loop": Fault(redirect=FILE),
+    "redirect to a metadata service": Fault(redirect="http://169.254.169.254/latest/"),
+    "silent": Fault(silent=True),
+    "stalled": Fault(stall_at=1000),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING_KEPT)
+async def test_fetch_artifact__fault__nothing_kept_and_the_next_one_works(
+    published: Fetcher, name: str
+) -> None:
+    await published.index()
+    published.upstream.fault(FILE, NOTHING_KEPT[name])
+    with pytest.raises(PassingError):
+        await published.artifact(CONTENT)
+    assert await published.nothing_stored()
+    published.upstream.heal()
+    await published.cache.clear_breaker("pypi", 1)  # a Retry-After has its own test
+    assert (await published.artifact(CONTENT)).sha256 == sha256(CONTENT)
+
+
+async def test_fetch_artifact__surplus_after_the_end__right_file(
+    published: Fetcher,
+) -> None:
+    forged = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc"
+    published.upstream.fault(FILE, Fault(surplus=forged), times=1)
+    facts = await published.artifact(CONTENT)
+    assert await published.objects.read(facts.object_key) == CONTENT
+    assert (await published.index()).status == 200
+
+
+async def test_fetch_artifact__encoded_although_not_asked__nothing_kept(
+    published: Fetcher,
+) -> None:
+    await published.index()
+    packed = gzip.compress(CONTENT)
+    published.upstream.put(FILE, Reply(packed, headers={"content-encoding": "gzip"}))
+    with pytest.raises(PassingError):
+        await published.artifact(CONTENT)
+    assert await published.nothing_stored()
+
+
+async def test_fetch_artifact__endless__cut_at_the_announced_size(published: Fetcher) -> None:
+    await published.index()
+    published.upstream.fault(FILE, Fault(endless=True))
+    with pytest.raises(PassingError):
+        await published.artifact(CONTENT)
+    assert await published.nothing_stored()
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha512"])
+async def test_fetch_artifact__other_hash_only__verified_by_it(fetcher: Fetcher, algorithm: str) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT}, hashes=(algorithm,))
+    await fetcher.index()
+    file_id = (await fetcher.page()).decode().split("files/demo/")[1].split("/")[0]
+    assert file_id.startswith("id-")
+    fetcher.upstream.fault(FILE, Fault(flip_at=9), times=1)
+    with pytest.raises(DigestMismatch):
+        await fetcher.artifact(file_id)
+    assert await fetcher.nothing_stored()
+    assert (await fetcher.artifact(file_id)).sha256 == sha256(CONTENT)
+
+
+async def test_fetch_artifact__conflicting_hashes__the_strongest_decides(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT}, hashes=("sha512", "md5"))
+    page = fetcher.upstream._replies["/simple/demo/"]
+    wrong = page.body.replace(hashlib.md5(CONTENT).hexdigest().encode(), b"0" * 32)
+    fetcher.upstream.put("/simple/demo/", Reply(wrong, page.content_type))
+    await fetcher.index()
+    file_id = (await fetcher.page()).decode().split("files/demo/")[1].split("/")[0]
+    assert (await fetcher.artifact(file_id)).sha256 == sha256(CONTENT)
+
+
+NO_HASH = {
+    "login page": Fault(body=LOGIN, content_type="text/html"),
+    "cut at EOF": Fault(no_length=True, cut_at=50),
+    "gzip coding": Fault(headers={"content-encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("name", NO_HASH)
+async def test_fetch_artifact__no_hash_at_all__only_what_can_be_told_apart_is_kept(
+    fetcher: Fetcher, name: str
+) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT}, hashes=(), sizes=False)
+    await fetcher.index()
+    file_id = (await fetcher.page()).decode().split("files/demo/")[1].split("/")[0]
+    fetcher.upstream.fault(FILE, NO_HASH[name], times=1)
+    with pytest.raises(UpstreamInvalid):
+        await fetcher.artifact(file_id)
+    assert await fetcher.nothing_stored()
+    assert (await fetcher.artifact(file_id)).sha256 == sha256(CONTENT)
+
+
+async def test_fetch_artifact__other_bytes_in_the_row__first_stays_and_event(fetcher: Fetcher) -> None:
+    name = "demo-1.0.tar.gz"
+    fetcher.upstream.add_project("demo", {name: b"\x1f\x8bnew"}, hashes=())
+    await fetcher.index()
+    file_id = (await fetcher.page()).decode().split("files/demo/")[1].split("/")[0]
+    old = b"\x1f\x8bold"
+    await fetcher.objects.put_bytes(artifact_key(sha256(old)), old)
+
+    async def other_fetcher_wins() -> None:
+        await fetcher.artifacts.get_or_create_artifact(
+            CachedUrl(
+                "pypi", "demo", file_id, name, sha256(old), len(old), "application/octet-stream",
+                artifact_key(sha256(old)), 1,
+            )
+        )  # fmt: skip
+
+    fetcher.upstream.fault(f"/files/demo/{name}", Fault(delay_seconds=0.3))
+    job = asyncio.create_task(fetcher.artifact(file_id, name))
+    await asyncio.sleep(0.15)
+    await other_fetcher_wins()
+    assert (await job).sha256 == sha256(old)
+    assert await fetcher.events("upstream_mutated") == 1
+
+
+async def test_fetch_artifact__many_at_once__each_asked_once(fetcher: Fetcher) -> None:
+    files = {f"demo-{i}.0-py3-none-any.whl": b"PK\x03\x04" + os.urandom(5_000) for i in range(64)}
+    fetcher.upstream.add_project("demo", files)
+    await asyncio.gather(*(fetcher.artifact(content, name) for name, content in files.items()))
+    assert fetcher.upstream.count("/simple/demo/") == 1
+    assert all(fetcher.upstream.count(f"/files/demo/{name}") == 1 for name in files)
+
+
+# --- core metadata ------------------------------------------------------------------------------
+
+
+def _wheel() -> tuple[bytes, bytes]:
+    wheel = build_wheel("demo", "1.0")
+    archive = zipfile.ZipFile(io.BytesIO(wheel))
+    return wheel, archive.read("demo-1.0.dist-info/METADATA")
+
+
+METADATA = WHEEL + ".metadata"
+
+
+async def test_fetch_artifact__metadata__upstreams_own(fetcher: Fetcher) -> None:
+    wheel, metadata = _wheel()
+    fetcher.upstream.add_project("demo", {WHEEL: wheel}, metadata={WHEEL: metadata})
+    facts = await fetcher.artifact(sha256(wheel), METADATA)
+    assert await fetcher.objects.read(facts.object_key) == metadata
+    assert fetcher.upstream.count(FILE) == 0
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=404), Fault(status=500), Fault(flip_at=3), Fault(body=LOGIN), Fault(status=403)]
+)
+async def test_fetch_artifact__metadata_withheld__out_of_the_wheel(fetcher: Fetcher, fault: Fault) -> None:
+    wheel, metadata = _wheel()
+    fetcher.upstream.add_project("demo", {WHEEL: wheel}, metadata={WHEEL: metadata})
+    fetcher.upstream.fault(FILE + ".metadata", fault)
+    facts = await fetcher.artifact(sha256(wheel), METADATA)
+    assert await fetcher.objects.read(facts.object_key) == metadata
+    assert (await fetcher.artifact(wheel)).sha256 == sha256(wheel)
+    assert fetcher.upstream.count(FILE) == 1
+
+
+async def test_fetch_artifact__metadata_nowhere_right__503_never_404(fetcher: Fetcher) -> None:
+    wheel, _ = _wheel()
+    fetcher.upstream.add_project(
+        "demo", {WHEEL: wheel}, metadata={WHEEL: b"Metadata-Version: 2.1\nName: liar\n"}
+    )
+    fetcher.upstream.fault(FILE + ".metadata", Fault(status=404))
+    with pytest.raises(PassingError):
+        await fetcher.artifact(sha256(wheel), METADATA)
+
+
+async def test_fetch_artifact__metadata_not_advertised__404(fetcher: Fetcher) -> None:
+    wheel, _ = _wheel()
+    fetcher.upstream.add_project("demo", {WHEEL: wheel})
+    with pytest.raises(FileNotFound):
+        await fetcher.artifact(sha256(wheel), METADATA)
+
+
+# --- describe -----------------------------------------------------------------------------------
+
+
+async def test_describe_artifact__size_in_the_index__no_request_for_the_file(published: Fetcher) -> None:
+    assert (await published.describe(CONTENT)).size_bytes == len(CONTENT)
+    assert published.upstream.count(FILE) == 0
+
+
+@pytest.mark.parametrize("head_status", [0, 405, 404, 500])
+async def test_describe_artifact__size_not_in_the_index__asked(fetcher: Fetcher, head_status: int) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT}, sizes=False)
+    if head_status:
+        fetcher.upstream.fault(FILE, Fault(status=head_status), times=1)
+    assert (await fetcher.describe(CONTENT)).size_bytes == len(CONTENT)
+    assert await fetcher.nothing_stored()
+
+
+async def test_describe_artifact__not_listed__404(published: Fetcher) -> None:
+    with pytest.raises(FileNotFound):
+        await published.describe("0" * 64)
+
+
+async def test_describe_artifact__upstream_fails__503(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT}, sizes=False)
+    fetcher.upstream.fault(FILE, Fault(status=500))
+    with pytest.raises(UpstreamUnavailable):
+        await fetcher.describe(CONTENT)
