@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from services.gateway.composition import Gateway, open_gateway
+from services.gateway.hot import Key
 from services.gateway.requests import Target, read_headers
 from services.gateway.responses import (
     ClientGone,
@@ -63,15 +64,41 @@ class Application:
             await self.litestar(scope, receive, send)
             return
         started = time.perf_counter()
-        self.in_flight += 1
         headers = read_headers(scope)
         method = scope["method"]
         request_id = gateway.request_ids.of(headers.get(b"x-request-id"))
+        key = (
+            method,
+            raw_path,
+            scope["query_string"],
+            headers.get(b"accept"),
+            headers.get(b"accept-encoding"),
+        )
+        now = time.time()
+        page = gateway.hot.find(key, headers, now)
+        if page is not None:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [*page.headers_at(int(now)), (b"x-request-id", request_id.encode())],
+                }
+            )
+            await send({"type": "http.response.body", "body": page.body})
+            seconds = time.perf_counter() - started
+            metrics.observe_request(page.protocol, "HIT", 200, seconds)
+            metrics.count_bytes_served(page.size, live=False)
+            if gateway.access_log is not None:
+                gateway.access_log.write(
+                    method, page.logged_path, 200, "HIT", page.size, seconds, request_id, _client(scope)
+                )
+            return
+        self.in_flight += 1
         target: Target | None = None
         status, result, size, code = 500, "", 0, ""
         try:
-            target = gateway.reader.read(method, raw_path, scope["query_string"], headers)
-            reply = await self._reply(gateway, target, scope, method, headers, request_id, receive)
+            target = gateway.reader.read(key, headers)
+            reply = await self._reply(gateway, target, scope, key, headers, request_id, receive)
             status, result = reply.status, reply.cache
             if reply.error is not None:
                 code = reply.error.code
@@ -112,7 +139,7 @@ class Application:
         gateway: Gateway,
         target: Target,
         scope: Any,
-        method: str,
+        key: Key,
         headers: dict[bytes, bytes],
         request_id: str,
         receive: Receive,
@@ -125,7 +152,7 @@ class Application:
                 "HIT",
                 [(b"location", location), (b"cache-control", b"max-age=3600"), (b"content-length", b"0")],
             )
-        conditions = gateway.reader.conditions(target, scope, method, headers, request_id)
+        conditions = gateway.reader.conditions(target, scope, key[0], headers, request_id)
         if resource.kind == "index":
             if target.variant:
                 entry = gateway.cache.peek_index(resource.protocol, resource.identity, target.variant)
@@ -139,6 +166,8 @@ class Application:
                         stale_limit=self.settings.stale_limit,
                     )
                     if reply is not None:
+                        if not conditions.head:
+                            gateway.hot.keep(key, resource, target.variant, entry, reply, target.logged_path)
                         return reply
             work = target.protocol.serve_index(resource, conditions, gateway.ports)
         else:

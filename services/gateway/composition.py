@@ -10,6 +10,7 @@ from services.gateway.access_log import AccessLog, escape
 from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
 from services.gateway.base_urls import BaseUrls
 from services.gateway.fetchers import FetcherPool
+from services.gateway.hot import HotPages
 from services.gateway.l1 import L1Cache
 from services.gateway.live import LiveRelay
 from services.gateway.misses import MissWaiter
@@ -46,6 +47,7 @@ class Gateway:
     queue: JobQueue
     database: Database
     l1: L1Cache
+    hot: HotPages
 
     @staticmethod
     def escape(raw_path: bytes) -> str:
@@ -101,4 +103,5 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             queue=queue,
             database=database,
             l1=l1,
+            hot=HotPages(l1, max_bytes=settings.l1_max_bytes // 4),
         )

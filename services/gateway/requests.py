@@ -11,6 +11,7 @@ import msgspec
 
 from services.gateway.access_log import escape
 from services.gateway.base_urls import BaseUrls
+from services.gateway.hot import Key
 from shared.errors import MethodNotAllowed, ProxyLoop, RouteNotFound
 from shared.protocols.base import PackageProxyBase, Redirect, Resource
 from shared.protocols.conditions import Conditions, choose_coding, wants_revalidation
@@ -72,21 +73,19 @@ class RequestReader:
         self._mounts = {protocol.name.encode(): protocol for protocol in protocols}
         self._base_urls = base_urls
         self._own_name = own_name
-        self._remembered: dict[tuple[Any, ...], Target] = {}
+        self._remembered: dict[Key, Target] = {}
 
     def is_protocol_path(self, raw_path: bytes) -> bool:
         """Whether a path belongs to a protocol (or to a view of one) rather than to the other routes."""
         first = raw_path[1 : raw_path.find(b"/", 1)] if raw_path.find(b"/", 1) > 0 else raw_path[1:]
         return first in self._mounts or first == b"v"
 
-    def read(self, method: str, raw_path: bytes, query: bytes, headers: Headers) -> Target:
-        """The target of a request below a protocol's mount point.
+    def read(self, key: Key, headers: Headers) -> Target:
+        """The target of a request below a protocol's mount point, by what alone decides it.
 
         Raises what `classify` raises, `RouteNotFound`, `MethodNotAllowed`, `ProxyLoop`.
         """
-        accept = headers.get(b"accept")
-        encodings = headers.get(b"accept-encoding")
-        key = (method, raw_path, query, accept, encodings)
+        method, raw_path, query, accept, encodings = key
         target = self._remembered.get(key)
         if target is None:
             target = self._classify(method, raw_path, query, headers, encodings)

@@ -1,0 +1,132 @@
+"""Index pages that are hot: the finished response, kept beside the memory that proves it still true.
+
+Each use asks the L1 whether head, body and source revision are still the very values that the
+response was made of, so an invalidation works here as it does there. Policy is not repeated: only
+replies that `served_now` gave are kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.gateway.l1 import L1Cache
+from services.gateway.responses import SECURITY_HEADERS
+from shared.cache_keys import index_keys
+from shared.protocols.conditions import wants_revalidation
+from shared.protocols.ports import IndexEntry, Reply
+from shared.protocols.resource import Resource
+
+Key = tuple[str, bytes, bytes, bytes | None, bytes | None]
+HeaderList = list[tuple[bytes, bytes]]
+
+MOST_PAGES = 8192
+LARGEST_BODY = 256 * 1024
+
+
+class HotPage:
+    """One finished 200. `headers` lacks only the request id."""
+
+    __slots__ = (
+        "_static",
+        "body",
+        "etag",
+        "fresh_until",
+        "headers",
+        "keys",
+        "logged_path",
+        "protocol",
+        "second",
+        "size",
+        "values",
+    )
+
+    def __init__(
+        self,
+        keys: tuple[str, str, str],
+        values: tuple[Any, Any, Any],
+        reply: Reply,
+        fresh_until: float,
+        protocol: str,
+        logged_path: str,
+    ) -> None:
+        assert isinstance(reply.body, (bytes, memoryview))
+        self.keys = keys
+        self.values = values
+        self.body = reply.body
+        self.size = len(reply.body)
+        self.fresh_until = fresh_until
+        self.protocol = protocol
+        self.logged_path = logged_path
+        self.etag = next(value for name, value in reply.headers if name == b"etag")
+        self._static: HeaderList = [
+            *(header for header in reply.headers if header[0] != b"cache-control"),
+            *SECURITY_HEADERS,
+            (b"x-cache", b"HIT"),
+        ]
+        self.second = 0
+        self.headers: HeaderList = []
+
+    def headers_at(self, second: int) -> HeaderList:
+        """The headers as of a second: the remaining life is in them."""
+        if second != self.second:
+            life = max(0, int(self.fresh_until) - second)
+            self.headers = [*self._static, (b"cache-control", b"max-age=%d" % life)]
+            self.second = second
+        return self.headers
+
+
+class HotPages:
+    """Bounded by count and by bytes; when full, all is forgotten and the hottest come back first."""
+
+    def __init__(self, l1: L1Cache, *, max_bytes: int) -> None:
+        self._l1 = l1
+        self._max_bytes = max_bytes
+        self._pages: dict[Key, HotPage] = {}
+        self._bytes = 0
+
+    def find(self, key: Key, headers: dict[bytes, bytes], now: float) -> HotPage | None:
+        """The page if it may be served as it is; None sends the request the general way."""
+        page = self._pages.get(key)
+        if page is None:
+            return None
+        if (
+            b"if-none-match" in headers
+            or b"via" in headers
+            or (b"cache-control" in headers and wants_revalidation(headers[b"cache-control"]))
+        ):
+            return None
+        l1 = self._l1
+        revision_key, head_key, variant_key = page.keys
+        revision, head, body = page.values
+        if (
+            now < page.fresh_until
+            and l1.connected
+            and l1.peek(head_key) is head
+            and l1.peek(variant_key) is body
+            and l1.peek(revision_key) is revision
+            and (revision is not None or l1.holds(revision_key))
+        ):
+            return page
+        del self._pages[key]
+        self._bytes -= page.size
+        return None
+
+    def keep(
+        self, key: Key, resource: Resource, variant: str, entry: IndexEntry, reply: Reply, logged_path: str
+    ) -> None:
+        """Keep a plain hit. Call it in the same turn of the loop in which `entry` was peeked."""
+        body = reply.body
+        if reply.status != 200 or not isinstance(body, (bytes, memoryview)) or len(body) > LARGEST_BODY:
+            return
+        keys = index_keys(resource.protocol, resource.identity, variant)
+        revision, head, value = (self._l1.peek(name) for name in keys)
+        if head is None or value is None or entry.head is None:
+            return
+        if len(self._pages) >= MOST_PAGES or self._bytes + len(body) > self._max_bytes:
+            self._pages.clear()
+            self._bytes = 0
+        old = self._pages.get(key)
+        self._bytes += len(body) - (old.size if old is not None else 0)
+        self._pages[key] = HotPage(
+            keys, (revision, head, value), reply, entry.head.fresh_until, resource.protocol, logged_path
+        )

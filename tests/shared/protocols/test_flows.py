@@ -1,0 +1,419 @@
+"""The policy of the two flows, over ports in memory."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import pytest
+
+from shared.errors import (
+    CacheUnavailable,
+    DeadlineExceeded,
+    DigestMismatch,
+    FileNotFound,
+    UpstreamUnavailable,
+)
+from shared.events import Event
+from shared.jobs import AnyJob, DescribeArtifact, FetchArtifact, FetchIndex, RenderIndex
+from shared.protocols.conditions import Conditions
+from shared.protocols.flows import serve_artifact, serve_index, variant_name
+from shared.protocols.ports import Reply
+from shared.protocols.resource import Resource
+from shared.settings import Settings
+from tests.support.ports import MemoryBody, MemoryWorld
+
+PAGE = Resource(
+    protocol="toy",
+    kind="index",
+    identity="simple/a",
+    project="a",
+    representation="json",
+    content_type="x/json",
+)
+DATA = bytes(range(256)) * 40
+DIGEST = hashlib.sha256(DATA).hexdigest()
+FILE = Resource(
+    protocol="toy", kind="artifact", identity=f"a/{DIGEST}/a-1.whl", project="a",
+    file_id=DIGEST, filename="a-1.whl", sha256=DIGEST,
+)  # fmt: skip
+PLAIN = Conditions()
+V = "json.identity"
+
+
+def headers(reply: Reply) -> dict[bytes, bytes]:
+    return dict(reply.headers)
+
+
+@pytest.fixture
+def world() -> MemoryWorld:
+    return MemoryWorld()
+
+
+# --- index --------------------------------------------------------------------------------------
+
+
+async def test_index__fresh__is_a_hit_with_the_remaining_life(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() + 120.5)
+    reply = await serve_index(PAGE, PLAIN, world.ports)
+    assert (reply.status, reply.cache, reply.body) == (200, "HIT", b"page")
+    assert headers(reply)[b"cache-control"] == b"max-age=120"
+    assert headers(reply)[b"content-type"] == b"x/json"
+    assert world.misses.waited == []
+
+
+async def test_index__max_age_0__is_ignored(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() + 120)
+    assert (await serve_index(PAGE, Conditions(no_cache=False), world.ports)).cache == "HIT"
+
+
+@pytest.mark.parametrize(
+    ("given", "status"), [(b"*", 304), (b'W/"no", %s', 304), (b"W/%s", 304), (b'"no"', 200), (b"", 200)]
+)
+async def test_index__if_none_match__is_compared_weakly(
+    world: MemoryWorld, given: bytes, status: int
+) -> None:
+    head = world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() + 120)
+    etag = head.variants[V].etag.encode()
+    value = given.replace(b"%s", etag)
+    reply = await serve_index(PAGE, Conditions(if_none_match=value), world.ports)
+    assert reply.status == status
+    assert headers(reply)[b"etag"] == etag
+    assert {b"cache-control", b"vary"} <= headers(reply).keys()
+
+
+async def test_index__head_request__has_the_length_and_no_body(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() + 120)
+    reply = await serve_index(PAGE, Conditions(head=True), world.ports)
+    assert (reply.status, reply.body) == (200, None)
+    assert headers(reply)[b"content-length"] == b"4"
+
+
+async def test_index__expired_and_nobody_refreshes__is_stale_with_a_short_life(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() - 1)
+    before = world.clock.now()
+    reply = await serve_index(PAGE, PLAIN, world.ports)
+    assert (reply.status, reply.cache, reply.body) == (200, "STALE", b"page")
+    assert headers(reply)[b"cache-control"] == b"max-age=5"
+    assert world.clock.now() - before == pytest.approx(world.ports.settings.stale_wait)
+    job = world.misses.waited[0]
+    assert isinstance(job, FetchIndex)
+    assert job.background
+
+
+async def test_index__expired_and_refreshed__is_revalidated(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"old"}, fresh_until=world.clock.now() - 1)
+
+    async def run(job: AnyJob) -> Event:
+        world.index.put("simple/a", {V: b"new"}, fresh_until=world.clock.now() + 300, generation=2)
+        return Event(job.id, "done", 2)
+
+    world.misses.run = run
+    reply = await serve_index(PAGE, PLAIN, world.ports)
+    assert (reply.cache, reply.body) == ("REVALIDATED", b"new")
+
+
+async def test_index__expired_and_now_truly_404__is_404(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"old"}, fresh_until=world.clock.now() - 1)
+
+    async def run(job: AnyJob) -> Event:
+        world.index.put("simple/a", {}, fresh_until=world.clock.now() + 60, generation=2, status=404)
+        return Event(job.id, "done", 2)
+
+    world.misses.run = run
+    reply = await serve_index(PAGE, PLAIN, world.ports)
+    assert reply.status == 404
+    assert reply.error is not None
+
+
+async def test_index__failing__is_stale_at_once_and_retried_only_when_due(world: MemoryWorld) -> None:
+    now = world.clock.now()
+    world.index.put("simple/a", {V: b"page"}, fresh_until=now - 1, failing=True, retry_at=now + 5)
+    assert (await serve_index(PAGE, PLAIN, world.ports)).cache == "STALE"
+    assert world.misses.started == []
+    world.clock.seconds += 6
+    assert (await serve_index(PAGE, PLAIN, world.ports)).cache == "STALE"
+    assert [type(job) for job in world.misses.started] == [FetchIndex]
+    assert world.misses.waited == []
+
+
+async def test_index__breaker_open__is_stale_at_once(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() - 1)
+    world.index.down_sources.add(1)
+    assert (await serve_index(PAGE, PLAIN, world.ports)).cache == "STALE"
+    assert world.misses.waited == []
+
+
+async def test_index__past_the_stale_limit__is_not_served() -> None:
+    world = MemoryWorld(Settings(stale_limit=60))
+    world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() - 61)
+    with pytest.raises(DeadlineExceeded):
+        await serve_index(PAGE, PLAIN, world.ports)
+
+
+async def test_index__cache_cannot_tell_of_changes__is_stale(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() + 300)
+    world.index.verified = False
+    assert (await serve_index(PAGE, PLAIN, world.ports)).cache == "STALE"
+    assert world.misses.waited == []
+
+
+async def test_index__from_older_sources__is_never_served(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() + 300, revision=3)
+    world.index.revision = 4
+
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "failed", 2, error=UpstreamUnavailable("away").to_value())
+
+    world.misses.run = run
+    with pytest.raises(UpstreamUnavailable):
+        await serve_index(PAGE, PLAIN, world.ports)
+
+
+async def test_index__never_seen_and_failing__is_the_error(world: MemoryWorld) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "failed", 2, error=UpstreamUnavailable("away", retry_after_seconds=7).to_value())
+
+    world.misses.run = run
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await serve_index(PAGE, PLAIN, world.ports)
+    assert (caught.value.status, caught.value.retry_after_seconds) == (503, 7)
+
+
+async def test_index__last_good_copy_restored_by_a_failed_fetch__is_stale(world: MemoryWorld) -> None:
+    async def run(job: AnyJob) -> Event:
+        world.index.put("simple/a", {V: b"restored"}, fresh_until=world.clock.now() - 9, failing=True)
+        return Event(job.id, "done", 2)
+
+    world.misses.run = run
+    reply = await serve_index(PAGE, PLAIN, world.ports)
+    assert (reply.cache, reply.body) == ("STALE", b"restored")
+
+
+async def test_index__negative__is_404_within_its_life_only(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {}, fresh_until=world.clock.now() + 30, status=404)
+    reply = await serve_index(PAGE, PLAIN, world.ports)
+    assert (reply.status, reply.cache, headers(reply)[b"cache-control"]) == (404, "NEGATIVE", b"max-age=30")
+    world.clock.seconds += 31
+    with pytest.raises(DeadlineExceeded):
+        await serve_index(PAGE, PLAIN, world.ports)
+    assert len(world.misses.waited) == 1
+
+
+async def test_index__no_cache__asks_upstream_once_per_interval(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {V: b"old"}, fresh_until=world.clock.now() + 300)
+
+    async def run(job: AnyJob) -> Event:
+        world.index.put("simple/a", {V: b"new"}, fresh_until=world.clock.now() + 300, generation=2)
+        return Event(job.id, "done", 2)
+
+    world.misses.run = run
+    words = [(await serve_index(PAGE, Conditions(no_cache=True), world.ports)).cache for _ in range(3)]
+    assert words == ["REVALIDATED", "HIT", "HIT"]
+    deaf = msgspec.structs.replace(PAGE, honours_no_cache=False, identity="simple/b")
+    world.index.put("simple/b", {V: b"page"}, fresh_until=world.clock.now() + 300)
+    assert (await serve_index(deaf, Conditions(no_cache=True), world.ports)).cache == "HIT"
+
+
+async def test_index__variant_missing__is_rendered_not_fetched(world: MemoryWorld) -> None:
+    world.index.put("simple/a", {"html.identity": b"<p>"}, fresh_until=world.clock.now() + 300)
+
+    async def run(job: AnyJob) -> Event:
+        world.index.put("simple/a", {V: b"page"}, fresh_until=world.clock.now() + 300)
+        return Event(job.id, "done", 2)
+
+    world.misses.run = run
+    reply = await serve_index(PAGE, PLAIN, world.ports)
+    assert reply.body == b"page"
+    assert [type(job) for job in world.misses.waited] == [RenderIndex]
+
+
+async def test_index__large_body__comes_from_the_object_store(world: MemoryWorld) -> None:
+    world.index.put(
+        "simple/a", {V: b"large"}, fresh_until=world.clock.now() + 300, object_keys={V: "variants/1"}
+    )
+    world.objects.objects["variants/1"] = b"large"
+    reply = await serve_index(PAGE, PLAIN, world.ports)
+    assert isinstance(reply.body, MemoryBody)
+    assert (reply.cache, reply.body.data) == ("HIT", b"large")
+
+
+async def test_index__fetched_but_lost_again__is_a_passing_error(world: MemoryWorld) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "done", 2)
+
+    world.misses.run = run
+    with pytest.raises(CacheUnavailable):
+        await serve_index(PAGE, PLAIN, world.ports)
+
+
+def test_variant_name__depends_on_the_base_url_only_where_bodies_do() -> None:
+    assert variant_name(PAGE, Conditions(coding="gzip", base_url="http://a")) == "json.gzip"
+    bound = msgspec.structs.replace(PAGE, per_base_url=True)
+    expected = hashlib.sha256(b"http://a").hexdigest()[:16]
+    assert variant_name(bound, Conditions(coding="gzip", base_url="http://a")) == f"json.gzip.{expected}"
+
+
+# --- artifacts ----------------------------------------------------------------------------------
+
+
+async def body_of(reply: Reply) -> bytes:
+    assert isinstance(reply.body, MemoryBody)
+    return b"".join([chunk async for chunk in reply.body.chunks()])
+
+
+async def test_artifact__sealed__is_served_whole(world: MemoryWorld) -> None:
+    world.store(FILE, DATA)
+    reply = await serve_artifact(FILE, PLAIN, world.ports)
+    assert (reply.status, reply.cache, await body_of(reply)) == (200, "HIT", DATA)
+    assert headers(reply)[b"etag"] == f'"{DIGEST}"'.encode()
+    assert headers(reply)[b"cache-control"] == b"max-age=31536000, immutable"
+    assert headers(reply)[b"content-length"] == b"%d" % len(DATA)
+    assert headers(reply)[b"content-disposition"] == b'attachment; filename="a-1.whl"'
+    assert headers(reply)[b"last-modified"] == b"Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+async def test_artifact__no_digest_in_its_address__is_not_called_immutable(world: MemoryWorld) -> None:
+    unpinned = msgspec.structs.replace(FILE, sha256="")
+    world.store(unpinned, DATA)
+    assert headers(await serve_artifact(unpinned, PLAIN, world.ports))[b"cache-control"] == b"max-age=86400"
+
+
+SIZE = len(DATA)
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "span"),
+    [
+        (b"bytes=0-0", 206, (0, 0)),
+        (b"bytes=5-", 206, (5, SIZE - 1)),
+        (b"bytes=-1", 206, (SIZE - 1, SIZE - 1)),
+        (b"bytes=-99999999", 206, (0, SIZE - 1)),
+        (b"bytes=10-99999999", 206, (10, SIZE - 1)),
+        (b"BYTES=1-2", 206, (1, 2)),
+        (b"bytes=%d-" % SIZE, 416, None),
+        (b"bytes=-0", 416, None),
+        (b"bytes=2-1", 200, (0, SIZE - 1)),
+        (b"bytes=0-1,3-4", 200, (0, SIZE - 1)),
+        (b"bytes=" + b"0-1," * 1000, 200, (0, SIZE - 1)),
+        (b"bytes=a-b", 200, (0, SIZE - 1)),
+        (b"bytes=--5", 200, (0, SIZE - 1)),
+        (b"items=0-1", 200, (0, SIZE - 1)),
+    ],
+)
+async def test_artifact__range__is_exact(
+    world: MemoryWorld, value: bytes, status: int, span: tuple[int, int] | None
+) -> None:
+    world.store(FILE, DATA)
+    reply = await serve_artifact(FILE, Conditions(range=value), world.ports)
+    assert reply.status == status
+    if span is None:
+        assert headers(reply)[b"content-range"] == b"bytes */%d" % SIZE
+        return
+    first, last = span
+    assert await body_of(reply) == DATA[first : last + 1]
+    assert headers(reply)[b"content-length"] == b"%d" % (last - first + 1)
+    if status == 206:
+        assert headers(reply)[b"content-range"] == b"bytes %d-%d/%d" % (first, last, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("if_range", "status"),
+    [
+        (f'"{DIGEST}"'.encode(), 206),
+        (f'W/"{DIGEST}"'.encode(), 200),
+        (b'"other"', 200),
+        (b"Tue, 14 Nov 2023 22:13:20 GMT", 200),
+    ],
+)
+async def test_artifact__if_range__is_compared_strongly(
+    world: MemoryWorld, if_range: bytes, status: int
+) -> None:
+    world.store(FILE, DATA)
+    conditions = Conditions(range=b"bytes=0-9", if_range=if_range)
+    assert (await serve_artifact(FILE, conditions, world.ports)).status == status
+
+
+async def test_artifact__if_none_match__wins_over_range(world: MemoryWorld) -> None:
+    world.store(FILE, DATA)
+    conditions = Conditions(range=b"bytes=0-9", if_none_match=f'W/"{DIGEST}"'.encode())
+    reply = await serve_artifact(FILE, conditions, world.ports)
+    assert (reply.status, headers(reply)[b"etag"]) == (304, f'"{DIGEST}"'.encode())
+
+
+async def test_artifact__stored_with_another_digest__is_never_served(world: MemoryWorld) -> None:
+    world.store(FILE, b"other bytes")
+    with pytest.raises(DigestMismatch):
+        await serve_artifact(FILE, PLAIN, world.ports)
+    with pytest.raises(DigestMismatch):
+        await serve_artifact(FILE, Conditions(head=True), world.ports)
+
+
+async def test_artifact__object_missing_behind_its_row__is_fetched_again(world: MemoryWorld) -> None:
+    facts = world.store(FILE, DATA)
+    del world.objects.objects[facts.object_key]
+
+    async def run(job: AnyJob) -> Event:
+        world.store(FILE, DATA)
+        return Event(job.id, "done", 2, value=msgspec.msgpack.encode(facts))
+
+    world.misses.run = run
+    reply = await serve_artifact(FILE, PLAIN, world.ports)
+    assert (reply.cache, await body_of(reply)) == ("MISS", DATA)
+    assert [type(job) for job in world.misses.waited] == [FetchArtifact]
+
+
+async def test_artifact__cold__is_relayed_with_known_length(world: MemoryWorld) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "live", 2, address="x:1", size_bytes=SIZE, content_type="application/zip")
+
+    world.misses.run = run
+    world.live.body = MemoryBody(DATA, size_bytes=SIZE)
+    reply = await serve_artifact(FILE, PLAIN, world.ports)
+    assert (reply.status, reply.cache, await body_of(reply)) == (200, "LIVE", DATA)
+    assert headers(reply)[b"content-length"] == b"%d" % SIZE
+    assert headers(reply)[b"etag"] == f'"{DIGEST}"'.encode()
+
+
+async def test_artifact__cold_range__passes_a_206_on_and_lets_nobody_keep_it(world: MemoryWorld) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "live", 2, address="x:1", size_bytes=SIZE)
+
+    world.misses.run = run
+    world.live.body = MemoryBody(DATA[:10], status=206, size_bytes=10, content_range=f"bytes 0-9/{SIZE}")
+    reply = await serve_artifact(FILE, Conditions(range=b"bytes=0-9"), world.ports)
+    assert (reply.status, world.live.ranges) == (206, [b"bytes=0-9"])
+    assert headers(reply)[b"cache-control"] == b"no-store"
+    reply = await serve_artifact(FILE, Conditions(range=b"bytes=%d-" % SIZE), world.ports)
+    assert (reply.status, headers(reply)[b"content-range"]) == (416, b"bytes */%d" % SIZE)
+
+
+async def test_artifact__done_with_another_digest__is_refused(world: MemoryWorld) -> None:
+    async def run(job: AnyJob) -> Event:
+        world.store(FILE, b"other")
+        return Event(job.id, "done", 2)
+
+    world.misses.run = run
+    with pytest.raises(DigestMismatch):
+        await serve_artifact(FILE, PLAIN, world.ports)
+
+
+async def test_artifact__not_listed__is_404(world: MemoryWorld) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "failed", 2, error=FileNotFound("no").to_value())
+
+    world.misses.run = run
+    with pytest.raises(FileNotFound):
+        await serve_artifact(FILE, PLAIN, world.ports)
+    with pytest.raises(FileNotFound):
+        await serve_artifact(FILE, Conditions(head=True), world.ports)
+
+
+async def test_artifact__cold_head__is_described_not_fetched(world: MemoryWorld) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "done", 2, size_bytes=77, content_type="application/zip")
+
+    world.misses.run = run
+    reply = await serve_artifact(FILE, Conditions(head=True), world.ports)
+    assert (reply.status, reply.body, headers(reply)[b"content-length"]) == (200, None, b"77")
+    assert [type(job) for job in world.misses.waited] == [DescribeArtifact]
