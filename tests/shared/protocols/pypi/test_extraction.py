@@ -161,6 +161,22 @@ def test_metadata__as_found_in_the_wild_or_hostile__has_this_state(metadata: byt
     assert len(extraction.reason) < 300
 
 
+@pytest.mark.parametrize(
+    ("field", "state"),
+    [
+        (b"Requires-Dist: a" + b">=1," * 400_000 + b">=1\n", "unextractable"),
+        (b"Requires-Dist: a\n" + b" b\n" * 400_000, "unextractable"),
+        (b"Requires-Python: " + b">=3," * 400_000 + b">=3\n", "unextractable"),
+        (b"Provides-Extra: " + b"-" * 1_000_000 + b"x\n", "unextractable"),
+        (b"Requires-Dist: a\n" * 120_000, "unextractable"),
+        (b"".join(b"X-%d: 1\n" % number for number in range(150_000)), "extracted"),
+    ],
+)
+def test_metadata__built_to_cost_quadratic_time__is_bounded_before_parsing(field: bytes, state: str) -> None:
+    metadata = b"Metadata-Version: 2.2\nName: demo-pkg\nVersion: 1.0\n" + field + b"\n"
+    assert extract(WHEEL, wheel(metadata=metadata))[0].state == state
+
+
 def test_wheel__with_one_invalid_requirement__still_gives_its_metadata_for_back_fill() -> None:
     metadata = core_metadata("demo-pkg", "1.0", requires=["fine", "old (>dev)"])
     extraction, raw = extract(WHEEL, wheel(metadata=metadata))
