@@ -15,7 +15,6 @@ from shared.errors import UpstreamInvalid
 from shared.models import SealedFile
 from shared.protocols.base import Resource
 from shared.protocols.pypi.identities import stable_id
-from shared.protocols.pypi.sealing import mutated_files
 from tests.shared.protocols.pypi.support import (
     HTML,
     PYPI,
@@ -202,13 +201,13 @@ def test_sealed__upstream_now_lists_other_bytes__clients_keep_seeing_the_first()
             "yanked": "bad",
         }
         key = (held.file_id, WHEEL)
-        assert mutated_files(document, {key: held}) == [(held, B)]
+        assert PYPI.mutated_files(document, {key: held}) == [(held, B)]
 
 
 def test_sealed__both_bytes_accepted__the_entrys_own_are_shown() -> None:
     served = rendered_json(read(page(entry(hashes={"sha256": B}))), sealed=(sealed(), sealed(B, B)))
     assert served["files"][0]["hashes"] == {"sha256": B}
-    assert mutated_files(read(page(entry())), {(A, WHEEL): sealed()}) == []
+    assert PYPI.mutated_files(read(page(entry())), {(A, WHEEL): sealed()}) == []
 
 
 def test_sealed__two_entries_of_one_name_listed__each_keeps_its_own() -> None:
