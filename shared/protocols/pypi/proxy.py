@@ -80,11 +80,6 @@ class PyPIProxy(PackageProxyBase):
     ) -> list[tuple[SealedFile, str]]:
         return sealing.mutated_files(document, sealed)
 
-    def mutated_files(
-        self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]
-    ) -> list[tuple[SealedFile, str]]:
-        return sealing.mutated_files(document, sealed)
-
     def is_extractable(self, filename: str) -> bool:
         return metadata.is_extractable(filename)
 
