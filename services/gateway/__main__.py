@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import socket
 import sys
 from typing import Any
 
@@ -26,6 +28,7 @@ def main() -> int:
         settings = load_settings()
         if not settings.database_url:
             raise ConfigurationError("ORCHARD_DATABASE_URL: needed by a service that runs alone")
+        _check_address(settings.host, settings.port)
     except ConfigurationError as error:
         sys.stderr.write(error.message + "\n")
         return 2
@@ -51,6 +54,20 @@ def main() -> int:
         workers_kill_timeout=math.ceil(settings.drain_timeout) + 1,
     ).serve()
     return 0
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raises `ConfigurationError` when the port is taken: granian would only end its worker."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            variable = "ORCHARD_PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "ORCHARD_HOST"
+            raise ConfigurationError(
+                f"{variable}: cannot listen on {host}:{port} ({error.strerror})"
+            ) from error
 
 
 def _log_config() -> dict[str, Any]:

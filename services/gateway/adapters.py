@@ -64,6 +64,11 @@ class CachedIndex:
         return breaker is not None and time.time() < breaker.until
 
 
+def artifact_identity(resource: Resource | FetchArtifact) -> str:
+    """The cache identifier of a file's facts."""
+    return f"{resource.project}/{resource.file_id}/{resource.filename}"
+
+
 class StoredFacts:
     """Fulfils the port `Facts`: in-process, then cache, then the one joined query."""
 
@@ -72,18 +77,14 @@ class StoredFacts:
         self._artifacts = artifacts
 
     async def find(self, resource: Resource, *, cached: bool = False) -> ArtifactFacts | None:
-        return await self._find(
-            resource.protocol, resource.project, resource.file_id, resource.filename, cached=cached
-        )
+        return await self._find(resource, cached=cached)
 
     async def of_job(self, job: FetchArtifact) -> ArtifactFacts | None:
         """The same by the job that fetches the file."""
-        return await self._find(job.protocol, job.project, job.file_id, job.filename, cached=False)
+        return await self._find(job, cached=False)
 
-    async def _find(
-        self, protocol: str, project: str, file_id: str, filename: str, *, cached: bool
-    ) -> ArtifactFacts | None:
-        identity = f"{project}/{file_id}/{filename}"
+    async def _find(self, wanted: Resource | FetchArtifact, *, cached: bool) -> ArtifactFacts | None:
+        protocol, identity = wanted.protocol, artifact_identity(wanted)
         facts = self._cache.peek_facts(protocol, identity)
         if facts is None:
             try:
@@ -95,7 +96,9 @@ class StoredFacts:
             return facts
         if cached:
             return None
-        facts = await self._artifacts.get_cached_url_with_artifact(protocol, project, file_id, filename)
+        facts = await self._artifacts.get_cached_url_with_artifact(
+            protocol, wanted.project, wanted.file_id, wanted.filename
+        )
         if facts is not None:
             try:
                 await self._cache.write_facts(protocol, identity, facts)

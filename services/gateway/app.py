@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from contextlib import AsyncExitStack
 from typing import Any
 
+from services.gateway.adapters import artifact_identity
 from services.gateway.composition import Gateway, open_gateway
 from services.gateway.hot import Key
 from services.gateway.requests import Target, read_headers
@@ -28,7 +30,7 @@ from shared import metrics
 from shared.errors import InternalError, OrchardError, ShuttingDown
 from shared.logs import configure_logging, get_logger
 from shared.protocols.base import Redirect
-from shared.protocols.flows import served_now
+from shared.protocols.flows import serve_sealed, served_now
 from shared.protocols.ports import Reply
 from shared.settings import Settings, load_settings
 
@@ -171,6 +173,11 @@ class Application:
                         return reply
             work = target.protocol.serve_index(resource, conditions, gateway.ports)
         else:
+            facts = gateway.cache.peek_facts(resource.protocol, artifact_identity(resource))
+            if facts is not None:
+                reply = await serve_sealed(resource, conditions, facts, gateway.ports.objects)
+                if reply is not None:
+                    return reply
             work = target.protocol.serve_artifact(resource, conditions, gateway.ports)
         reply = await unless_gone(receive, work)
         assert isinstance(reply, Reply)
@@ -192,8 +199,10 @@ class Application:
             return
         await send({"type": "lifespan.startup.complete"})
         log.info("gateway_started", pid=os.getpid())
+        orphaned = asyncio.create_task(_end_when_orphaned(os.getppid(), self.settings.drain_timeout))
         await receive()
         await self._drain()
+        orphaned.cancel()
         self.gateway = None
         await stack.aclose()
         log.info("gateway_stopped")
@@ -208,6 +217,16 @@ class Application:
                     await self._idle.wait()
             except TimeoutError:
                 log.warning("drain_timed_out", in_flight=self.in_flight)
+
+
+async def _end_when_orphaned(parent: int, patience: float) -> None:
+    """A worker whose server was killed would hold the port for ever: it ends itself."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells of a parent's death
+        await asyncio.sleep(1.0)
+    log.warning("gateway_orphaned")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(patience)
+    os._exit(1)
 
 
 def _client(scope: Any) -> str:

@@ -132,15 +132,21 @@ async def _send_body(
         metrics.count_bytes_served(size, live=False)
         return size
     size = 0
-    # granian's send does not tell that the client has gone, but waits for it while it is slow.
+    # granian's send does not tell that the client has gone (it waits for it while it is slow), and
+    # a silent upstream may give nothing to send for a long time.
+    task = asyncio.current_task()
+    assert task is not None
     gone = asyncio.ensure_future(_until_disconnect(receive))
+    gone.add_done_callback(lambda ended: None if ended.cancelled() else task.cancel())
     chunks = body.chunks()
     try:
         async for chunk in chunks:
-            if gone.done():
-                raise ClientGone
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             size += len(chunk)
+    except asyncio.CancelledError:
+        if gone.done() and not gone.cancelled() and task.uncancel() == 0:
+            raise ClientGone from None
+        raise
     finally:
         gone.cancel()
         closing = getattr(chunks, "aclose", None)

@@ -28,7 +28,7 @@ from shared.protocols.conditions import (
     parse_range,
     range_applies,
 )
-from shared.protocols.ports import CacheWord, Ports, Reply
+from shared.protocols.ports import CacheWord, Objects, Ports, Reply
 from shared.protocols.resource import Resource
 
 IMMUTABLE = b"max-age=31536000, immutable"  # RFC 8246: for addresses that hold the digest
@@ -84,6 +84,28 @@ def artifact_reply(
     return Reply(200, word, headers), None if conditions.head else (0, size)
 
 
+async def serve_sealed(
+    resource: Resource,
+    conditions: Conditions,
+    facts: ArtifactFacts,
+    objects: Objects,
+    word: CacheWord = "HIT",
+) -> Reply | None:
+    """The reply for a stored file, without waiting for any job; None when its object is missing.
+
+    Raises `DigestMismatch`, `StoreUnavailable`.
+    """
+    reply, piece = artifact_reply(resource, conditions, facts, word)
+    if piece is None:
+        return reply
+    start, length = piece
+    if length == 0:
+        reply.body = b""
+        return reply
+    reply.body = await objects.open(facts.object_key, start, length, size_bytes=facts.size_bytes)
+    return None if reply.body is None else reply
+
+
 class _ArtifactRequest:
     """One request on its way through the policy."""
 
@@ -105,18 +127,7 @@ class _ArtifactRequest:
         return await self._fetch(expected=facts.sha256 if facts is not None else self.resource.sha256)
 
     async def _sealed(self, facts: ArtifactFacts, word: CacheWord) -> Reply | None:
-        """The reply for a stored file; None when its object is missing."""
-        reply, piece = artifact_reply(self.resource, self.conditions, facts, word)
-        if piece is None:
-            return reply
-        start, length = piece
-        if length == 0:
-            reply.body = b""
-            return reply
-        reply.body = await self.ports.objects.open(
-            facts.object_key, start, length, size_bytes=facts.size_bytes
-        )
-        return None if reply.body is None else reply
+        return await serve_sealed(self.resource, self.conditions, facts, self.ports.objects, word)
 
     async def _fetch(self, *, expected: str) -> Reply:
         resource = self.resource

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -15,10 +17,14 @@ from pathlib import Path
 import pytest
 
 from services.gateway.base_urls import MAX_HOSTS, BaseUrls
+from shared.cache import CacheService
+from shared.clients.redis import RedisClient
 from shared.errors import MalformedRequest, UnknownHost
+from shared.settings import load_settings
 from shared.via import pseudonym, via_value
 from tests.services.gateway.conftest import Stores
-from tests.support.gateway import ROOT, GatewayProcess, raw_request, running_gateway
+from tests.support.gateway import ROOT, GatewayProcess, RawResponse, raw_request, running_gateway
+from tests.support.stores import address_of, own_redis
 
 JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -201,6 +207,100 @@ async def test_stop__lets_running_requests_end(gateway: GatewayProcess, stores: 
     started = time.monotonic()
     assert await asyncio.to_thread(gateway.process.wait, 15) == 0
     assert time.monotonic() - started < 9
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(found) for found in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def test_worker_killed__is_replaced(gateway: GatewayProcess) -> None:
+    (worker, *_) = [pid for pid in children_of(gateway.pid) if is_worker(pid)]
+    os.kill(worker, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        with contextlib.suppress(OSError):
+            if (await asyncio.to_thread(gateway.request, "/health/ready", timeout=1.0)).status == 200:
+                break
+    assert worker not in children_of(gateway.pid)
+    assert (await asyncio.to_thread(gateway.request, "/health/ready")).status == 200
+
+
+def is_worker(pid: int) -> bool:
+    """Not multiprocessing's resource tracker."""
+    return "resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_text()
+
+
+async def test_server_killed__leaves_no_worker_behind(store_settings: dict[str, str], tmp_path: Path) -> None:
+    with running_gateway(store_settings, tmp_path) as gateway:
+        workers = children_of(gateway.pid)
+        gateway.process.kill()
+        gateway.process.wait()
+        deadline = time.monotonic() + 12
+        while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+async def test_cache_redis_frozen__memory_is_served_and_nothing_hangs(
+    store_settings: dict[str, str], stores: Stores, tmp_path: Path
+) -> None:
+    with own_redis(tmp_path / "frozen", "cache") as server:
+        address = address_of(server)
+        env = {
+            **store_settings,
+            "ORCHARD_REDIS_PORT": str(address.port),
+            "ORCHARD_REDIS_PASSWORD": address.password,
+        }
+        cache_redis = RedisClient.for_cache(load_settings(env))
+        own = dataclasses.replace(
+            stores, cache_redis=cache_redis, cache=CacheService.from_settings(cache_redis, stores.settings)
+        )
+        await own.put_index("flask", b"page")
+        facts = await own.put_artifact("flask", "flask-1-py3-none-any.whl", b"x" * 1000)
+        path = f"/pypi/files/flask/{facts.sha256}/{facts.filename}"
+        with running_gateway(env, tmp_path) as gateway:
+
+            async def get(path: str) -> RawResponse:
+                return await asyncio.to_thread(gateway.request, path, accept=JSON)
+
+            assert (await get("/pypi/simple/flask/")).headers["x-cache"] == "HIT"
+            assert (await get(path)).status == 200
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(3.5)  # asked each second, and given up after 2 s of silence
+                stale = await get("/pypi/simple/flask/")
+                assert (stale.status, stale.body, stale.headers["x-cache"]) == (200, b"page", "STALE")
+                assert (await get(path)).status == 200
+                started = time.monotonic()
+                unknown = await get("/pypi/simple/unknown/")
+                assert (unknown.status, "retry-after" in unknown.headers) == (503, True)
+                assert time.monotonic() - started < 10.5
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline:
+                if (await get("/pypi/simple/flask/")).headers["x-cache"] == "HIT":
+                    break
+                await asyncio.sleep(0.1)
+            assert (await get("/pypi/simple/flask/")).headers["x-cache"] == "HIT"
+        await cache_redis.aclose()
+
+
+def test_port_taken__one_line_that_names_the_variable(store_settings: dict[str, str]) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ORCHARD_")}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "services.gateway"],
+            cwd=ROOT, env={**environment, **store_settings, "ORCHARD_PORT": str(port)},
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("ORCHARD_PORT: cannot listen on")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_bad_settings__one_line_and_exit_2() -> None:
