@@ -253,6 +253,19 @@ def test_zip__bytes_around_it__are_refused() -> None:
     assert reason(WHEEL, wheel() + wheel())
 
 
+def test_zip__prefix_that_its_offsets_count__is_refused() -> None:
+    buffer = io.BytesIO(b"#!/bin/sh\n")
+    with zipfile.ZipFile(buffer, "a") as target:
+        target.writestr(f"{INFO}/METADATA", core_metadata("demo-pkg", "1.0"))
+    assert "before" in reason(WHEEL, buffer.getvalue())
+
+
+def test_zip__bytes_between_directory_and_end__are_refused() -> None:
+    content = wheel()
+    end = content.rindex(b"PK\x05\x06")
+    assert "inside" in reason(WHEEL, content[:end] + b"gap" + content[end:])
+
+
 def test_zip__empty__is_refused() -> None:
     reason(WHEEL, build_zip({}))
 

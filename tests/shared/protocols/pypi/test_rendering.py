@@ -161,6 +161,11 @@ def test_sealed__under_a_stable_id__keeps_its_url_when_upstream_tells_the_hash_l
     assert after["hashes"] == {"sha256": A}
 
 
+def test_sealed__under_both_ids__the_stable_one_was_shown_first_and_stays() -> None:
+    served = rendered_json(read(page(entry())), sealed=(sealed(STABLE, A), sealed()))["files"][0]
+    assert served["url"] == f"../../files/demo/{STABLE}/{WHEEL}"
+
+
 def test_sealed__under_its_digest__keeps_its_url_when_upstream_no_longer_tells_it() -> None:
     after = rendered_json(read(page(entry(hashes={}))), sealed=(sealed(),))["files"][0]
     assert after["url"] == f"../../files/demo/{A}/{WHEEL}"
