@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hmac
 import re
+import time
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -23,6 +24,8 @@ from shared.models import FileEntry, UpstreamSource
 log = get_logger()
 
 BEGIN_SECONDS = 4.0  # how long a reader waits for the upstream's response head; gateways allow five
+ENDED_SECONDS = 10.0  # so long a reader who comes too late is told so at once
+MAX_ENDED = 4096
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -46,6 +49,7 @@ class LiveDownloads:
         self._upstreams = upstreams
         self._downloads: dict[str, LiveDownload] = {}
         self._expected: dict[str, list[asyncio.Future[None]]] = {}
+        self._ended: dict[str, float] = {}  # job id → monotonic time of its end, oldest first
         self.readers = 0
         self.range_requests = 0  # upstream requests made for a reader's range, beside the download's own
 
@@ -57,6 +61,7 @@ class LiveDownloads:
     def begin(self, download: LiveDownload) -> None:
         """Readers may come; an earlier download of the same job is replaced."""
         self._downloads[download.job_id] = download
+        self._ended.pop(download.job_id, None)
         for waiter in self._expected.pop(download.job_id, []):
             if not waiter.done():
                 waiter.set_result(None)
@@ -65,6 +70,10 @@ class LiveDownloads:
         """No new readers; those that read go on by themselves."""
         if self._downloads.get(download.job_id) is download:
             del self._downloads[download.job_id]
+            self._ended.pop(download.job_id, None)
+            self._ended[download.job_id] = time.monotonic()
+            if len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """200 with the bytes from `?from=` on, or 206 for a `Range` not in the spool yet; 404 if there
@@ -94,6 +103,8 @@ class LiveDownloads:
         found = self._downloads.get(job_id)
         if found is not None:
             return found
+        if time.monotonic() - self._ended.get(job_id, -ENDED_SECONDS) < ENDED_SECONDS:
+            return None  # it was here and ended: its reader missed the event, and need not wait
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._expected.setdefault(job_id, []).append(waiter)
         await asyncio.wait([waiter], timeout=BEGIN_SECONDS)
