@@ -300,16 +300,19 @@ class Upstream:
                 piece = piece[:at] + bytes([piece[at] ^ 0xFF]) + piece[at + 1 :]
             if framed and piece:
                 piece = f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
-            writer.write(piece)
             sent += size
+            ends = sent == total and not (fault.endless or rate or sent in (fault.stall_at, fault.cut_at))
+            if ends:  # what ends the body goes out with its last piece
+                writer.write(piece + (b"0\r\n\r\n" if framed else b"") + fault.surplus)
+                await writer.drain()
+                return not fault.no_length
+            writer.write(piece)
             if sent == fault.stall_at:
                 await writer.drain()
                 await asyncio.sleep(3600)
             if sent == fault.cut_at:
                 await writer.drain()
                 return _close(writer, reset=fault.reset)
-            if sent == total and not fault.endless and not rate:
-                break  # what ends the body goes out with its last piece
             await writer.drain()
             if fault.drip_body_seconds:
                 await asyncio.sleep(fault.drip_body_seconds)
