@@ -50,7 +50,7 @@ def orchard(
     data: Path, *, upstream: str, gateways: int = 1, fetchers: int = 1, pin: bool = True, **settings: object
 ) -> Iterator[Orchard]:
     """An Orchard in front of `upstream` (its simple root). With `pin` the whole of it is on one core."""
-    port = processes.free_port()
+    port = processes.free_port(gateways)
     env: Mapping[str, str] = environment(
         port=port, host="127.0.0.1", data_dir=data, pypi_upstream=upstream, **settings
     )

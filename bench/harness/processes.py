@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,11 +18,22 @@ SERVER_CORE = "0"
 CLIENT_CORE = "1"
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(count: int = 1) -> int:
+    """The first of `count` neighbouring ports that nobody listens on now.
+
+    Below the ephemeral range, so that no outgoing connection takes one meanwhile.
+    """
+    for _ in range(200):
+        first = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as probes:
+            try:
+                for port in range(first, first + count):
+                    probe = probes.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise RuntimeError("no free ports")
 
 
 def pinned(core: str | None) -> list[str]:
