@@ -110,7 +110,8 @@ class Application:
         except OrchardError as error:
             if status == 500:
                 status, code = error.status, error.code
-                size = await send_error(send, error, request_id, head=method == "HEAD")
+                result = "MISS" if target is not None else ""
+                size = await send_error(send, error, request_id, head=method == "HEAD", cache=result)
             else:
                 code = error.code  # after the head had gone out: broken off
         except asyncio.CancelledError:

@@ -52,7 +52,7 @@ class HotPage:
         assert isinstance(reply.body, (bytes, memoryview))
         self.keys = keys
         self.values = values
-        self.body = reply.body
+        self.body = bytes(reply.body)  # granian takes 107 µs longer over a memoryview of 14 kB
         self.size = len(reply.body)
         self.fresh_until = fresh_until
         self.protocol = protocol

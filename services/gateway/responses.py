@@ -111,8 +111,9 @@ async def send_reply(
     body = reply.body
     if body is None or isinstance(body, (bytes, memoryview)):
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body or b"", "more_body": False})
-        size = len(body) if body is not None else 0
+        data = b"" if body is None else bytes(body)  # granian is slow with a memoryview
+        await send({"type": "http.response.body", "body": data, "more_body": False})
+        size = len(data)
         if size:
             metrics.count_bytes_served(size, live=False)
         return size
