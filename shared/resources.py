@@ -26,6 +26,7 @@ log = get_logger()
 CLOSE_SECONDS = 3.0  # three slow closes still fit into the ten seconds that a stop may take
 STORE_WAIT_SECONDS = 10.0  # servers that start beside us are given this long
 _RETRY_SECONDS = 0.1
+_CANCEL_SECONDS = 0.5  # for a cancelled close to end
 
 
 class Openable(Protocol):
@@ -94,13 +95,20 @@ class Resources:
 
 async def _close(name: str, close: Callable[[], Awaitable[None]], seconds: float) -> None:
     started = time.monotonic()
-    try:
-        async with asyncio.timeout(seconds):
-            await close()
-    except TimeoutError:
+    closing = asyncio.ensure_future(close())
+    # Not asyncio.timeout: a close that swallows its cancellation would go on for ever.
+    await asyncio.wait({closing}, timeout=seconds)
+    if not closing.done():
         log.warning("resource_close_timed_out", resource=name, seconds=seconds)
-    except Exception:
-        log.exception("resource_close_failed", resource=name)
+        closing.cancel()
+        await asyncio.wait({closing}, timeout=_CANCEL_SECONDS)
+        if not closing.done():
+            return
+    if closing.cancelled():
+        return
+    error = closing.exception()
+    if error is not None:
+        log.error("resource_close_failed", resource=name, exc_info=error)
     else:
         log.debug("resource_closed", resource=name, seconds=round(time.monotonic() - started, 4))
 

@@ -26,8 +26,15 @@ class Resource:
         self.events.append(f"close {self.name}")
         if self.close == "raises":
             raise RuntimeError("cannot close")
-        if self.close == "hangs":
-            await asyncio.sleep(60)
+        while self.close.startswith("hangs"):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if self.close == "hangs":
+                    raise
+                self.close = "hangs no more the second time"
+                await asyncio.sleep(2)
+                return
 
 
 async def test_resources__end_of_block__closed_in_reverse() -> None:
@@ -55,7 +62,8 @@ async def test_resources__closes_fail_and_hang__the_rest_is_closed() -> None:
         await resources.open("a", Resource("a", events))
         await resources.open("b", Resource("b", events, close="hangs"))
         await resources.open("c", Resource("c", events, close="raises"))
-    assert events[3:] == ["close c", "close b", "close a"]
+        await resources.open("d", Resource("d", events, close="hangs on though cancelled"))
+    assert events[4:] == ["close d", "close c", "close b", "close a"]
     assert time.monotonic() - started < 10
 
 
