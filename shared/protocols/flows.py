@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.protocols.artifact_flow import serve_artifact, serve_sealed
-from shared.protocols.index_flow import judge, serve_index, served_now, variant_name
+from shared.protocols.index_flow import serve_index
+from shared.protocols.index_reply import judge, served_now, variant_name
 
 __all__ = ["judge", "serve_artifact", "serve_index", "serve_sealed", "served_now", "variant_name"]

@@ -5,9 +5,6 @@ DESIGN.md §3 "Index hit" and "Index miss or expiry". Pure policy: all I/O goes 
 
 from __future__ import annotations
 
-from hashlib import sha256
-from typing import Literal
-
 from shared.errors import (
     CacheUnavailable,
     DeadlineExceeded,
@@ -18,84 +15,14 @@ from shared.errors import (
 )
 from shared.events import Event
 from shared.jobs import FetchIndex, RenderIndex
-from shared.models import FORMAT, IndexHead, VariantInfo
+from shared.models import IndexHead
 from shared.protocols.conditions import Conditions, etag_matches
+from shared.protocols.index_reply import Verdict, judge, not_modified, page, remaining_life, variant_name
 from shared.protocols.ports import CacheWord, IndexEntry, Ports, Reply
 from shared.protocols.resource import Resource
 
-STALE_MAX_AGE_SECONDS = 5
-"""How long a client may keep a page that is being refreshed: short, so that it sees the refresh."""
-
 REVALIDATE_AT_MOST_EVERY_SECONDS = 10
 """A client's `no-cache` reaches the upstream at most once per page in this time, fleet-wide."""
-
-Verdict = Literal["fresh", "negative", "expired", "failing", "unsure", "miss"]
-
-
-def variant_name(resource: Resource, conditions: Conditions) -> str:
-    """The name of one finished body: representation, coding and, where bodies differ by it, base URL."""
-    name = f"{resource.representation}.{conditions.coding}"
-    if resource.per_base_url:
-        name += "." + sha256(conditions.base_url.encode()).hexdigest()[:16]
-    return name
-
-
-def judge(entry: IndexEntry, now: float, *, stale_limit: float) -> Verdict:
-    """What may be done with an index as read.
-
-    fresh, negative: answer from it. expired: ask upstream, wait a little. failing: stale at once.
-    unsure: nobody can say whether it is current, stale at once. miss: nothing that may be served.
-    """
-    head = entry.head
-    if head is None or head.format != FORMAT:
-        return "miss"
-    if head.source_revision < entry.revision:
-        return "miss"  # made from sources that have changed since: they may be disabled now
-    fresh = now < head.fresh_until
-    if head.status == 404:
-        return "negative" if fresh else "miss"
-    if head.status != 200:
-        return "miss"
-    if stale_limit and now - head.fresh_until > stale_limit:
-        return "miss"
-    if not entry.verified:
-        return "unsure"
-    if head.failing:
-        return "failing"
-    return "fresh" if fresh else "expired"
-
-
-def served_now(
-    resource: Resource,
-    conditions: Conditions,
-    variant: str,
-    entry: IndexEntry,
-    *,
-    now: float,
-    stale_limit: float,
-) -> Reply | None:
-    """The reply of a plain hit whose body is in memory, without any waiting; None for all else.
-
-    The gateway's hot path calls this with what its in-process cache holds.
-    """
-    if conditions.no_cache and resource.honours_no_cache:
-        return None
-    if judge(entry, now, stale_limit=stale_limit) != "fresh":
-        return None
-    head = entry.head
-    assert head is not None
-    info = head.variants.get(variant)
-    if info is None:
-        return None
-    if etag_matches(conditions.if_none_match, info.etag):
-        return _not_modified(resource, head, info, "HIT", now)
-    if conditions.head:
-        return _page(resource, conditions, head, info, "HIT", now)
-    if entry.body is None:
-        return None
-    reply = _page(resource, conditions, head, info, "HIT", now)
-    reply.body = entry.body
-    return reply
 
 
 async def serve_index(resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
@@ -217,8 +144,8 @@ class _IndexRequest:
             return None
         now = self.ports.clock.now()
         if etag_matches(self.conditions.if_none_match, info.etag):
-            return _not_modified(self.resource, head, info, word, now)
-        reply = _page(self.resource, self.conditions, head, info, word, now)
+            return not_modified(self.resource, head, info, word, now)
+        reply = page(self.resource, self.conditions, head, info, word, now)
         if self.conditions.head:
             return reply
         reply.body = entry.body
@@ -259,7 +186,7 @@ class _IndexRequest:
     def _negative(self, entry: IndexEntry, word: CacheWord) -> Reply:
         head = entry.head
         assert head is not None
-        life = _remaining_life(head, self.ports.clock.now())
+        life = remaining_life(head, self.ports.clock.now())
         error = ProjectNotFound(f"no upstream knows {self.resource.project or self.resource.identity}")
         headers = [(b"cache-control", b"max-age=%d" % life), (b"vary", self.resource.vary.encode())]
         return Reply(404, word, headers, error=error)
@@ -293,41 +220,3 @@ def _newer(head: IndexHead, old: IndexHead) -> bool:
         old.generation,
         old.fetched_at,
     ) or head.failing != old.failing
-
-
-def _remaining_life(head: IndexHead, now: float) -> int:
-    return max(0, int(head.fresh_until - now))
-
-
-def _validators(
-    resource: Resource, head: IndexHead, info: VariantInfo, word: CacheWord, now: float
-) -> list[tuple[bytes, bytes]]:
-    """What a 200 and its 304 have in common (RFC 9110 §15.4.5): ETag, Cache-Control, Vary."""
-    life = STALE_MAX_AGE_SECONDS if word == "STALE" else _remaining_life(head, now)
-    return [
-        (b"etag", info.etag.encode("latin-1")),
-        (b"cache-control", b"max-age=%d" % life),
-        (b"vary", resource.vary.encode("latin-1")),
-    ]
-
-
-def _not_modified(
-    resource: Resource, head: IndexHead, info: VariantInfo, word: CacheWord, now: float
-) -> Reply:
-    return Reply(304, word, _validators(resource, head, info, word, now))
-
-
-def _page(
-    resource: Resource,
-    conditions: Conditions,
-    head: IndexHead,
-    info: VariantInfo,
-    word: CacheWord,
-    now: float,
-) -> Reply:
-    headers = _validators(resource, head, info, word, now)
-    headers.append((b"content-type", (resource.content_type or info.content_type).encode("latin-1")))
-    headers.append((b"content-length", b"%d" % info.size_bytes))
-    if conditions.coding != "identity":
-        headers.append((b"content-encoding", conditions.coding.encode("latin-1")))
-    return Reply(200, word, headers)

@@ -1,0 +1,248 @@
+"""Where a relay's bytes come from: the fetcher that holds the job's claim, or its successor, until the end.
+
+The claim in the queue says whom to ask; an event, the claim's absence or the stored facts say how it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import aiohttp
+import msgspec
+
+from services.gateway.fetchers import FetcherPool
+from services.gateway.misses import Listener, Queue
+from shared.errors import OrchardError, UpstreamUnavailable, from_value
+from shared.events import Event
+from shared.jobs import FetchArtifact
+from shared.logs import get_logger
+from shared.models import FORMAT, ArtifactFacts
+
+log = get_logger()
+
+TICK_SECONDS = 1.0  # a silent fetcher is looked after this often
+LOST_SECONDS = 9.5  # without any fetcher that sends, for so long: broken off
+SILENT_SECONDS = 60.0  # connected to a fetcher that waits for a silent upstream: it gives up itself
+RETRY_SECONDS = 0.1
+ASK_SECONDS = 0.5  # cache, database and queue are asked no oftener whether the file is there
+
+_decode_facts = msgspec.msgpack.Decoder(ArtifactFacts).decode
+
+
+class TransferBroken(Exception):
+    """The rest of this body will not come, or must not be sent."""
+
+
+class StoredFacts(Protocol):
+    """Facts of a file by its job, straight from the cache or the database."""
+
+    async def of_job(self, job: FetchArtifact) -> ArtifactFacts | None: ...
+
+
+class ObjectReader(Protocol):
+    """What is used of `ObjectStore`."""
+
+    def open_stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]: ...
+
+
+class Relay(Protocol):
+    """What all transfers of a gateway share: `LiveRelay`."""
+
+    fetchers: FetcherPool
+    queue: Queue
+    listener: Listener
+    facts: StoredFacts
+    objects: ObjectReader
+    active: int
+
+
+class LiveSource:
+    """Where the bytes of one job come from, for one client."""
+
+    path = ""
+
+    def __init__(self, relay: Relay, job: FetchArtifact, event: Event, byte_range: bytes) -> None:
+        self.status = 200
+        self.size_bytes: int | None = event.size_bytes
+        self.content_range = ""
+        self.content_type = event.content_type
+        self._relay = relay
+        self._job = job
+        self._range = byte_range
+        self._address = event.address
+        self._token = event.token
+        self._generation = event.generation
+        self._received = 0
+        self._response: aiohttp.ClientResponse | None = None
+        self._ended: Event | None = None
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._asked_at = 0.0
+        relay.listener.register(job.id, self._on_event)
+        relay.active += 1
+
+    # --- connecting ---------------------------------------------------------------------------------
+
+    async def connect(self) -> bool:
+        """Get the first response head. False: it ended well meanwhile. Raises the job's error."""
+        self._response = await self._request()
+        if self._response is None and not await self._find_source():
+            ended = self._ended
+            if ended is not None and ended.error is not None:
+                raise from_value(ended.error)
+            if ended is None:
+                raise UpstreamUnavailable(f"no fetcher sends {self._job.filename}")
+            return False
+        response = self._response
+        assert response is not None
+        headers = response.headers
+        self.status = response.status
+        if self.status == 206:
+            self.content_range = headers.get("content-range", "")
+            self.size_bytes = _number(headers.get("content-length"))
+        else:
+            self._range = b""  # refused: the whole comes, also after a reconnect
+            known = _number(headers.get("x-orchard-size"))
+            self.size_bytes = known if known is not None else self.size_bytes
+        if self.size_bytes == 0:
+            # An empty response cannot be broken off; let the caller wait for the end instead.
+            await self._wait_for_end()
+            return False
+        return True
+
+    async def _request(self) -> aiohttp.ClientResponse | None:
+        """Ask the fetcher of the present claim; None also when the job ends while it is asked."""
+        asking = asyncio.ensure_future(
+            self._relay.fetchers.request(
+                self._address, self._token, self._job.id, self._received, self._range
+            )
+        )
+        try:
+            while not asking.done() and self._ended is None:
+                self._changed.clear()
+                changed = asyncio.ensure_future(self._changed.wait())
+                await asyncio.wait((asking, changed), return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+            return asking.result() if asking.done() else None
+        finally:
+            asking.cancel()
+
+    async def _find_source(self) -> bool:
+        """Connect again at the byte reached, under whatever claim now stands.
+
+        True: connected. False: the job ended (`_ended`), or nobody sends it for too long.
+        """
+        deadline = time.monotonic() + LOST_SECONDS
+        while time.monotonic() < deadline:
+            if self._ended is not None:
+                return False
+            try:
+                if await self._look():
+                    self._response = await self._request()
+                    if self._response is not None:
+                        return True
+            except OrchardError as error:
+                log.debug("relay_poll_failed", job_id=self._job.id, code=error.code)
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        return False
+
+    async def _look(self) -> bool:
+        """Ask the queue how the job stands. True: a claim says where to connect."""
+        claim, outcome = await self._relay.queue.read_state(self._job.id)
+        if outcome is not None and outcome.kind != "live" and outcome.generation >= self._generation:
+            self._on_event(outcome)
+            return False
+        if claim is not None:
+            self._address, self._token, self._generation = claim.address, claim.token, claim.generation
+            return bool(claim.address)
+        if time.monotonic() - self._asked_at < ASK_SECONDS:
+            return False
+        self._asked_at = time.monotonic()
+        facts = await self._relay.facts.of_job(self._job)
+        if facts is not None:
+            self._on_event(Event(self._job.id, "done", self._generation, value=msgspec.msgpack.encode(facts)))
+            return False
+        await self._relay.queue.enqueue(self._job)  # does nothing if it waits its turn
+        return False
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind == "live":
+            self._address, self._token, self._generation = event.address, event.token, event.generation
+        else:
+            self._ended = event
+        self._changed.set()
+
+    # --- the end ---
+
+    async def _moved(self) -> bool:
+        """While silent: whether another fetcher owns the job now, or nobody does."""
+        generation = self._generation
+        try:
+            claim, outcome = await self._relay.queue.read_state(self._job.id)
+        except OrchardError:
+            return False
+        if outcome is not None and outcome.kind != "live" and outcome.generation >= generation:
+            self._on_event(outcome)
+        return self._ended is not None or claim is None or claim.generation != generation
+
+    async def _wait_for_end(self) -> None:
+        """The bytes are all here; the verdict must come soon."""
+        deadline = time.monotonic() + LOST_SECONDS
+        while self._ended is None:
+            if time.monotonic() > deadline:
+                raise TransferBroken("the stored file was not confirmed in time")
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(0.25):
+                    await self._changed.wait()
+            except TimeoutError:
+                try:
+                    await self._look()
+                except OrchardError as error:
+                    log.debug("relay_poll_failed", job_id=self._job.id, code=error.code)
+
+    async def _facts(self) -> ArtifactFacts:
+        """What is stored, according to the end of the job. Raises `TransferBroken` if it failed."""
+        ended = self._ended
+        if ended is None or ended.kind == "failed":
+            code = ended.error.code if ended is not None and ended.error is not None else "unknown"
+            raise TransferBroken(f"the download failed: {code}")
+        if ended.value:
+            try:
+                facts = _decode_facts(ended.value)
+                if facts.format == FORMAT:
+                    return facts
+            except msgspec.MsgspecError:
+                pass
+        try:
+            found = await self._relay.facts.of_job(self._job)
+        except OrchardError as error:
+            raise TransferBroken(error.message) from error
+        if found is None:
+            raise TransferBroken("the stored file has no facts")
+        return found
+
+    def _release(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None
+
+    async def aclose(self) -> None:
+        """Let the fetcher go. Repeating it is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._relay.listener.unregister(self._job.id, self._on_event)
+            self._relay.active -= 1
+            self._release()
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None
