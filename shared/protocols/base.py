@@ -8,7 +8,7 @@ reader of dependencies. Everything with I/O in it is in the base (over `ports`) 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar
 
 import msgspec
@@ -60,6 +60,7 @@ class PackageProxyBase(ABC):
     name: ClassVar[str]  # "pypi": also the path prefix and the key segment
     system_project: ClassVar[str]  # "_pypi": owner of this protocol's packages in the rows
     purl_type: ClassVar[str]
+    kept_digests: ClassVar[tuple[str, ...]] = ()  # hashes kept of every file beside SHA256 (hashlib's names)
 
     # --- grammar (gateway) --------------------------------------------------------------------
 
@@ -119,6 +120,26 @@ class PackageProxyBase(ABC):
     def find_file(self, document: Any, file_id: str, filename: str) -> FileEntry | None:
         """The entry of exactly this file, or None. A metadata file finds its parent's entry with
         its own URL and hashes (`metadata_hashes`)."""
+
+    def entry_identities(self, project: str, filename: str) -> tuple[str, ...]:
+        """Indexes whose document may list a file, the preferred first; the last is the one that is
+        fetched when none of them is there (npm: the packument, else the small version document)."""
+        return (self.index_identity(project),)
+
+    def direct_entry(
+        self, source: UpstreamSource, project: str, file_id: str, filename: str
+    ) -> FileEntry | None:
+        """For layouts where a file's address follows from its name (Maven): the file at one source.
+        None where an index lists the files."""
+        return None
+
+    def merges(self, identity: str) -> bool:
+        """Whether an index is the union of what all sources say, rather than the first one's."""
+        return False
+
+    def merge_documents(self, identity: str, bodies: Sequence[bytes]) -> bytes:
+        """One canonical document out of several sources' documents, in the sources' order."""
+        return bodies[0]
 
     # --- rendering (fetcher) --------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a request names, canonical: equal requests give equal resources and so one cache key."""
 
     protocol: str
-    kind: Literal["index", "artifact"]
+    kind: Literal["index", "artifact", "forward"]
     identity: str  # cache identifier: "simple/flask", "simple/", "json/flask", "flask/<id>/<file>"
     project: str = ""  # normalised; "" for a list of all projects
     version: str = ""
@@ -24,6 +24,8 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     honours_no_cache: bool = True  # Maven's clients send no-cache always: False there
     vary: str = "Accept, Accept-Encoding"
     negative_ttl_seconds: int = 60
+    sidecar: str = ""  # artifact: the hash of the file that is asked for instead of the file ("sha1")
+    forward_path: str = ""  # forward: the upstream's path for a request that is passed on, never cached
     content_codings: tuple[str, ...] = ("gzip", "identity")
 
 
