@@ -38,17 +38,21 @@ def test_health__shows_stores_pools_and_queues(orchard: Cluster) -> None:
     assert set(report["queues"]) >= {"index", "artifact", "refresh", "extract"}
 
 
-def test_request_id__follows_the_job_into_the_fetcher_log(
+def test_request_id__follows_the_job_into_the_logs_of_fetcher_and_extractor(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:
     name = project()
-    upstream.add_project(name, {f"{name.replace('-', '_')}-1.0-py3-none-any.whl": build_wheel(name, "1.0")})
-    answer = orchard.get(f"/pypi/simple/{name}/", headers={"X-Request-Id": "trace-me-0001", "Accept": JSON})
+    filename = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
+    upstream.add_project(name, {filename: build_wheel(name, "1.0")})
+    path = orchard.file_path(name, filename)
+    answer = orchard.get(path, headers={"X-Request-Id": "trace-me-0001"})
     assert answer.headers["x-request-id"] == "trace-me-0001"
-    log = orchard.fetcher.log
-    wait_until(
-        lambda: "trace-me-0001" in log.read_text(), seconds=5, what="the request id in the fetcher's log"
-    )
+    for service in (orchard.fetcher, orchard.all_of("extractor")[0]):
+        wait_until(
+            lambda log=service.log: "trace-me-0001" in log.read_text(),
+            seconds=5,
+            what=f"the request id in the log of {service.name}",
+        )
 
 
 def test_metrics__no_package_name_is_a_label(orchard: Cluster, upstream: Upstream, project: Names) -> None:

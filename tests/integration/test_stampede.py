@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench.harness.download import Download, download
+from bench.harness.download import download
 from tests.support.builders import build_wheel
-from tests.support.orchard import JSON, Cluster, Service, cluster, wait_until
+from tests.support.orchard import JSON, Cluster, Service, cluster
 from tests.support.upstream import Fault, Upstream
 
 Names = Callable[[], str]
@@ -96,10 +96,10 @@ async def test_first_client_leaves__others_finish_and_the_file_is_kept(
     assert upstream.count(f"/files/{name}/{filename}", "GET") == 1
 
 
-def _owner(orchard: Cluster) -> Service:
-    """The fetcher whose address stands in the one claim of an artifact job."""
+def _owner(orchard: Cluster, project: str) -> Service:
+    """The fetcher whose address stands in the claim of this project's one artifact job."""
     with orchard.client(orchard.queue) as queue:
-        names = list(queue.scan_iter("orchard:claim:artifact:*"))
+        names = list(queue.scan_iter(f"orchard:claim:artifact:pypi:{project}/*"))
         assert len(names) == 1, names
         claim = queue.get(names[0])
     owners = [each for each in orchard.all_of("fetcher") if f":{each.port}" in str(claim)]
@@ -118,7 +118,7 @@ async def test_fetcher_killed_at_half__same_connection_gets_all_bytes(
     silence = _Silence()
     task = asyncio.create_task(asyncio.to_thread(_read_all, orchard.gateway.port, path, silence))
     await asyncio.sleep(2.0)
-    victim = await asyncio.to_thread(_owner, orchard)
+    victim = await asyncio.to_thread(_owner, orchard, name)
     victim.kill()
     try:
         body, ended_well = await task
@@ -139,7 +139,7 @@ async def test_fetcher_killed__upstream_sends_other_bytes_now__broken_off_withou
     upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=8 * MIB))
     task = asyncio.create_task(asyncio.to_thread(_read_all, orchard.gateway.port, path, _Silence()))
     await asyncio.sleep(1.0)
-    victim = await asyncio.to_thread(_owner, orchard)
+    victim = await asyncio.to_thread(_owner, orchard, name)
     other = bytearray(wheel)
     other[1000] ^= 0xFF
     upstream.put(f"/files/{name}/{filename}", bytes(other))
@@ -198,48 +198,6 @@ def _read_all(port: int, path: str, silence: _Silence) -> tuple[bytes, bool]:
 
 
 @pytest.mark.slow
-async def test_200_stalled_downloads__an_index_miss_is_answered_at_once(
-    orchard: Cluster, upstream: Upstream, project: Names
-) -> None:
-    stalled = project()
-    files = {
-        f"{stalled.replace('-', '_')}-{n}.0-py3-none-any.whl": build_wheel(
-            stalled, f"{n}.0", size_bytes=200_000
-        )
-        for n in range(200)
-    }
-    upstream.add_project(stalled, files)
-    paths = [
-        f"/pypi/files/{stalled}/{hashlib.sha256(wheel).hexdigest()}/{name}" for name, wheel in files.items()
-    ]
-    orchard.page(stalled)
-    for name in files:
-        upstream.fault(f"/files/{stalled}/{name}", Fault(stall_at=100_000))
-    tasks = [asyncio.create_task(_quietly(orchard.url(path))) for path in paths]
-    await asyncio.to_thread(
-        wait_until, lambda: upstream.open_connections >= 150, seconds=20, what="200 stalled downloads"
-    )
-    other = project()
-    _publish(upstream, other, 4000)
-    started = time.monotonic()
-    answer = await download(orchard.url(f"/pypi/simple/{other}/"), accept=JSON)
-    waited = time.monotonic() - started
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    upstream.heal()
-    assert answer.status == 200
-    assert waited < 1.0
-
-
-async def _quietly(url: str) -> Download | None:
-    try:
-        return await download(url)
-    except (OSError, asyncio.IncompleteReadError):
-        return None
-
-
-@pytest.mark.slow
 async def test_fetcher_frozen_and_thawed__late_results_lose(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:
@@ -249,7 +207,7 @@ async def test_fetcher_frozen_and_thawed__late_results_lose(
     upstream.fault(f"/files/{name}/{filename}", Fault(bytes_per_second=4 * MIB))
     task = asyncio.create_task(download(orchard.url(path)))
     await asyncio.sleep(0.8)
-    victim = await asyncio.to_thread(_owner, orchard)
+    victim = await asyncio.to_thread(_owner, orchard, name)
     victim.signal(signal.SIGSTOP)
     thaw = threading.Timer(6.0, lambda: victim.signal(signal.SIGCONT))
     thaw.start()
