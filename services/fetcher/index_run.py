@@ -150,6 +150,7 @@ class IndexRun:
         if not await self._tools.artifacts.store_document(stored, project=self._project):
             return await self._superseded()
         await self._report_mutations(source, loaded)
+        log.info("index_stored", identity=self._identity, source=source.name, size_bytes=len(body))
         return await self._write_page(page, key, source.id, etag, modified)
 
     async def fail(self, error: OrchardError) -> IndexHead:
@@ -166,6 +167,7 @@ class IndexRun:
                 head, generation=self._generation, failing=True, retry_at=now + wait
             )
             if await self._write_head(failing):
+                log.warning("index_stale", identity=self._identity, because=error.code, error=error.message)
                 return failing
         row = self._good.row
         loaded = await self._tools.documents.load(self._protocol, row.document_key) if row else None
