@@ -17,6 +17,7 @@ from shared.artifacts_rows import (
     dependency_columns,
     dependency_of,
     digest,
+    digests_of,
     event_detail,
     extraction_columns,
     standing_url,
@@ -69,6 +70,7 @@ class ArtifactRepository:
             object_key=row["object_key"],
             filename=row["filename"],
             created_at=row["created_at"],
+            digests=digests_of(row),
         )
 
     async def get_or_create_artifact(self, url: CachedUrl) -> CachedUrl:

@@ -11,6 +11,7 @@ from shared.clients.postgres import Row
 from shared.errors import InvalidData
 from shared.models import CachedUrl, Dependency, Extraction
 
+_decode_digests = msgspec.json.Decoder(dict[str, str]).decode
 _EXTRAS_SEPARATOR = "\x1f"  # an array of arrays cannot be passed: unnest would flatten it
 
 
@@ -49,7 +50,13 @@ def url_columns(urls: Sequence[CachedUrl]) -> list[list[Any]]:
         [url.source_id for url in urls],
         [url.upstream_url for url in urls],
         [url.role for url in urls],
+        [event_detail(url.digests) for url in urls],
     ]
+
+
+def digests_of(row: Row) -> dict[str, str]:
+    """The kept hashes of a row that selects `digests::text`."""
+    return _decode_digests(row["digests"]) if row["digests"] != "{}" else {}
 
 
 def standing_url(url: CachedUrl, row: Row) -> CachedUrl:
@@ -65,6 +72,7 @@ def standing_url(url: CachedUrl, row: Row) -> CachedUrl:
         upstream_url=row["upstream_url"],
         role=row["role"],
         created_at=row["created_at"],
+        digests=digests_of(row),
     )
 
 

@@ -7,22 +7,22 @@ inserted in key order, or concurrent batches would deadlock.
 """
 
 LOOKUP = """
-SELECT a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename,
+SELECT a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename, c.digests::text AS digests,
        extract(epoch FROM c.created_at)::float8 AS created_at
 FROM cached_urls c JOIN artifacts a ON a.sha256 = c.sha256
 WHERE c.protocol = $1 AND c.project = $2 AND c.file_id = $3 AND c.filename = $4
 """
 
 # Columns: position, protocol, project, file_id, filename, sha256, size, content type, object key,
-# generation, source, upstream URL, role. The `true = ALL (…)` conditions order the inserts: package,
+# generation, source, upstream URL, role, digests. The `true = ALL (…)` conditions order the inserts: package,
 # artifact, URL; every statement takes its locks in that order.
 STORE = """
 WITH input AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
                          $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[],
-                         $12::text[], $13::text[])
+                         $12::text[], $13::text[], $14::text[])
         AS t(at, protocol, project, file_id, filename, sha256, size_bytes, content_type, object_key,
-             generation, source_id, upstream_url, role)
+             generation, source_id, upstream_url, role, digests)
 ), standing AS (
     SELECT i.at, c.* FROM input i JOIN cached_urls c USING (protocol, project, file_id, filename)
 ), fresh AS (
@@ -50,20 +50,21 @@ WITH input AS (
     RETURNING sha256, size_bytes, content_type, object_key
 ), new_urls AS (
     INSERT INTO cached_urls
-        (protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url)
-    SELECT protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url
+        (protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url, digests)
+    SELECT protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url,
+           digests::jsonb
     FROM fresh
     WHERE true = ALL (SELECT true FROM new_artifacts)
     ORDER BY protocol, project, file_id, filename
     ON CONFLICT DO NOTHING
     RETURNING *
 ), result AS (
-    SELECT f.at, n.sha256, n.generation, n.source_id, n.upstream_url, n.role, n.created_at
+    SELECT f.at, n.sha256, n.generation, n.source_id, n.upstream_url, n.role, n.created_at, n.digests
     FROM new_urls n JOIN fresh f USING (protocol, project, file_id, filename)
     UNION ALL
-    SELECT at, sha256, generation, source_id, upstream_url, role, created_at FROM standing
+    SELECT at, sha256, generation, source_id, upstream_url, role, created_at, digests FROM standing
 )
-SELECT r.at, r.sha256, r.generation, r.source_id, r.upstream_url, r.role,
+SELECT r.at, r.sha256, r.generation, r.source_id, r.upstream_url, r.role, r.digests::text AS digests,
        extract(epoch FROM r.created_at)::float8 AS created_at,
        coalesce(o.size_bytes, n.size_bytes, i.size_bytes) AS size_bytes,
        coalesce(o.content_type, n.content_type, i.content_type) AS content_type,

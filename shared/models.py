@@ -105,6 +105,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     size_bytes: int | None = None
     metadata_hashes: dict[str, str] | None = None  # None: upstream offers no core metadata
     content_type: str = "application/octet-stream"
+    checksum_urls: dict[str, str] = {}  # algorithm → address of its checksum file, the preferred first
 
 
 class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -143,6 +144,7 @@ class ArtifactFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     object_key: str
     filename: str
     created_at: float = 0.0  # unix seconds: becomes Last-Modified
+    digests: dict[str, str] = {}  # algorithm → hex of the protocol's `kept_digests`, beside SHA256
 
 
 class CachedUrl(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -161,6 +163,7 @@ class CachedUrl(msgspec.Struct, frozen=True, omit_defaults=True):
     upstream_url: str = ""  # without credentials and query
     role: Literal["file", "metadata"] = "file"
     created_at: float = 0.0
+    digests: dict[str, str] = {}  # as in `ArtifactFacts`
 
 
 # --- dependencies ---------------------------------------------------------------------------------

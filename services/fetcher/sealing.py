@@ -49,6 +49,7 @@ class Sealer:
             object_key=standing.object_key,
             filename=standing.filename,
             created_at=standing.created_at,
+            digests=standing.digests,
         )
         await self.tell_cache(url.protocol, identity, facts)
         return facts
