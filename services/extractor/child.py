@@ -1,10 +1,12 @@
-"""One sandboxed process as its parent sees it: started bare, spoken to over two pipes, killed on a breach."""
+"""One sandboxed process as its parent sees it: started bare, spoken to over a socket, killed on a breach."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Self
@@ -14,6 +16,7 @@ import msgspec
 from services.extractor.frames import LENGTH, MAX_FRAME_BYTES, FromChild, decode_from_child
 
 _ROOT = Path(__file__).resolve().parents[2]
+_DYING_SECONDS = 2.0  # from the end of the channel to the end of the process
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -32,34 +35,59 @@ class Breach(Exception):
 
 
 class Child:
-    """One process and its two pipes."""
+    """One process and the socket that is its stdin and stdout.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None and process.stdout is not None
+    Not asyncio's subprocess: there a process that is killed while its pipes are being connected is
+    waited for without end (Python 3.11).
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         self._process = process
-        self._stdin = process.stdin
-        self._stdout = process.stdout
+        self._reader = reader
+        self._writer = writer
         self.tasks = 0
 
     @classmethod
     async def start(cls, protocols: str, limits: Limits) -> Self:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "services.extractor.sandbox_child",
-            protocols,
-            str(limits.memory_bytes),
-            str(limits.cpu_seconds),
-            str(limits.budget_bytes),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd=_ROOT,
-            # Nothing of our environment: it holds the passwords of the stores. One malloc arena, since
-            # each reserves 64 MB of address space.
-            env={"PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        return cls(process)
+        """Raises `OSError` when the system gives no process."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                # Returns in a few milliseconds: the child's imports are not waited for here.
+                process = subprocess.Popen(  # noqa: ASYNC220, S603 - the command is ours
+                    [
+                        sys.executable,
+                        "-m",
+                        "services.extractor.sandbox_child",
+                        protocols,
+                        str(limits.memory_bytes),
+                        str(limits.cpu_seconds),
+                        str(limits.budget_bytes),
+                    ],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    cwd=_ROOT,
+                    # Nothing of our environment: it holds the passwords of the stores. One malloc
+                    # arena, since each reserves 64 MB of address space.
+                    env={"PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+                )
+            except OSError:
+                ours.close()
+                raise
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+        except BaseException:
+            process.kill()
+            process.wait()
+            ours.close()
+            raise
+        return cls(process, reader, writer)
 
     @property
     def pid(self) -> int:
@@ -67,35 +95,46 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        return self._process.poll() is None
 
     async def ask(self, message: bytes) -> FromChild:
         """Send a message and wait for the answer. Raises `Breach` when the child died."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # listening tells why
-            self._stdin.write(message)
-            await self._stdin.drain()
+        with contextlib.suppress(ConnectionError):  # listening tells why
+            self._writer.write(message)
+            await self._writer.drain()
         return await self.listen()
 
     async def listen(self) -> FromChild:
         """The next message. Raises `Breach` when the child died or talks nonsense."""
         try:
-            (length,) = LENGTH.unpack(await self._stdout.readexactly(LENGTH.size))
+            (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
             if length > MAX_FRAME_BYTES:
                 raise Breach("size: the result is too large")
-            return decode_from_child(await self._stdout.readexactly(length))
-        except asyncio.IncompleteReadError:
-            raise Breach(_reason_of_death(await self._process.wait())) from None
+            return decode_from_child(await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise Breach(_reason_of_death(await self._end(_DYING_SECONDS))) from None
         except msgspec.MsgspecError:
             raise Breach("crash: the child sent something unreadable") from None
 
     async def kill(self) -> None:
         """End the process at once and collect it."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-        self._stdin.close()
-        with contextlib.suppress(RuntimeError):  # whoever is listening reads the end himself
-            await self._stdout.read()  # the pipe is closed with its end
+        self._process.kill()
+        await self._end(_DYING_SECONDS)
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    async def _end(self, seconds: float) -> int:
+        """The exit code; a process that closed its channel and lives on is killed."""
+
+        def wait() -> int:
+            try:
+                return self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                return self._process.wait()
+
+        return await asyncio.to_thread(wait)
 
 
 def _reason_of_death(code: int) -> str:

@@ -6,6 +6,7 @@ read on stdin, answers on stdout, and dies with its parent.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -14,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
@@ -88,8 +90,16 @@ def _run(
         if descriptor >= 0:
             os.close(descriptor)
     extraction = msgspec.structs.replace(extraction, sha256=task.sha256)  # `extract` does not know it
-    peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Done(extraction, raw_metadata, file.bytes_read, peak_rss_bytes, exhausted)
+    return Done(extraction, raw_metadata, file.bytes_read, _peak_rss_bytes(), exhausted)
+
+
+def _peak_rss_bytes() -> int:
+    """Of this program: `ru_maxrss` begins with what the parent had when it forked."""
+    with contextlib.suppress(OSError, ValueError), Path("/proc/self/status").open("rb") as status:
+        for line in status:
+            if line.startswith(b"VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _refused(task: Task, reason: str) -> Extraction:

@@ -206,6 +206,31 @@ async def test_extract__child_grew__replaced(store: FileObjectStore) -> None:
     await sandbox.aclose()
 
 
+async def test_extract__parent_is_large__its_children_are_not_taken_for_grown(
+    store: FileObjectStore,
+) -> None:
+    """ru_maxrss of a process begins with what its parent had."""
+    ballast = bytearray(150 * MIB)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    sandbox = Sandbox(store, children=1, limits=Limits(keep_rss_bytes=100 * MIB), protocols=PROTOCOLS)
+    pids = {(await extract(sandbox, "pid")).extraction.name for _ in range(3)}
+    await sandbox.aclose()
+    del ballast
+    assert len(pids) == 1
+
+
+async def test_aclose__children_still_starting__none_left(store: FileObjectStore) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(10):
+        sandbox = Sandbox(store, children=2, limits=LIMITS, protocols=PROTOCOLS)
+        await sandbox.open()
+        await asyncio.sleep(number / 100)
+        async with asyncio.timeout(10):
+            await sandbox.aclose()
+        assert not sandbox._all
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 async def test_extract__idle_child_killed__next_one_does_not_notice(sandbox: Sandbox) -> None:
     for _ in range(3):
         pid = int((await extract(sandbox, "pid")).extraction.name)
@@ -243,7 +268,7 @@ def test_child__may_not_open_the_local_file__asks_its_parent(monkeypatch: pytest
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(sandbox_child.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     task = Task("hostile", "fine", SHA256, len(DATA), "/objects/of/another/user")
     answer = sandbox_child._run(
         task, HostileProtocol(), lambda start, length: DATA[start : start + length], MIB

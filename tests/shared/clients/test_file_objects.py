@@ -61,7 +61,7 @@ async def test_put_file__no_links_possible__copied_whole(
     def refuse(*_: object) -> None:
         raise OSError(errno.EXDEV, "other file system")
 
-    monkeypatch.setattr(file_objects.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     spool = tmp_path / "spool"
     spool.write_bytes(DATA)
     await store.put_file(KEY, spool, sha256=KEY.rpartition("/")[2])
@@ -87,7 +87,7 @@ async def test_put_bytes__disk_fails__store_unavailable_and_nothing_visible(
             return real(descriptor, *rest)  # the event loop's own wake-ups
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(file_objects.os, failing, fail)
+    monkeypatch.setattr(os, failing, fail)
     with pytest.raises(StoreUnavailable) as caught:
         await store.put_bytes(KEY, DATA)
     assert errno.errorcode[number] in caught.value.message
@@ -118,7 +118,7 @@ async def test_put_bytes__order_of_syncs__file_before_name_before_folder(
         events.append("name")
         return real_replace(self, target)
 
-    monkeypatch.setattr(file_objects.os, "fsync", sync)
+    monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(Path, "replace", replace)
     await store.put_bytes(KEY, DATA)
     assert events == ["sync file", "name", "sync folder"]
