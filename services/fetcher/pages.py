@@ -52,8 +52,10 @@ def render_page(
         identity, document, sealed=sealed, base_url=base_url
     ).items():
         level = 5 if len(rendering.body) > LARGE_BYTES else 6
-        packed = gzip.compress(rendering.body, level, mtime=0)
-        for coding, body in (("identity", rendering.body), ("gzip", packed)):
+        coded = {"identity": rendering.body}
+        if "gzip" in rendering.codings:
+            coded["gzip"] = gzip.compress(rendering.body, level, mtime=0)
+        for coding, body in coded.items():
             digest = hashlib.sha256(body).hexdigest()
             large = len(body) > IN_REDIS_BYTES
             variant = f"{name}.{coding}{suffix}"

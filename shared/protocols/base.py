@@ -48,10 +48,11 @@ class IndexDocument(msgspec.Struct, frozen=True):
 
 
 class Rendering(msgspec.Struct, frozen=True):
-    """One finished representation, identity-coded."""
+    """One finished representation, identity-coded, and the content-codings that it is kept in."""
 
     body: bytes
     content_type: str
+    codings: tuple[str, ...] = ("identity", "gzip")
 
 
 class PackageProxyBase(ABC):

@@ -1,34 +1,23 @@
 """The grammar below /pypi: from an undecoded path to the resource it names, or a refusal.
 
-Works on raw bytes, because frameworks decode before they route and then "..%2f" and "%00" reach
-handlers (DESIGN.md §6.7). Everything is refused here, before any key, job or request upstream.
+Everything is refused here, before any key, job or request upstream.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from shared.errors import MalformedRequest, MethodNotAllowed, RouteNotFound, UriTooLong
+from shared.errors import MalformedRequest, RouteNotFound
 from shared.protocols.base import Redirect, Resource
 from shared.protocols.pypi import identities, names, negotiation
-
-MAX_PATH_BYTES = 2048
-
-_PLAIN = re.compile(rb"[A-Za-z0-9._~!+/-]*")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_REFUSED_AFTER_DECODING = re.compile(rb"[^\x21-\x7e]|[/\\;%]")
+from shared.protocols.raw_paths import read_segments
 
 
 def classify(
     method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]
 ) -> Resource | Redirect:
     """The resource or redirect that a request names; see `PackageProxyBase.classify`."""
-    if len(raw_path) > MAX_PATH_BYTES:
-        raise UriTooLong(f"the path is longer than {MAX_PATH_BYTES} bytes")
-    if method not in ("GET", "HEAD"):
-        raise MethodNotAllowed(f"{method[:20]} is not possible here")
-    segments = _segments(raw_path)
+    segments = read_segments(method, raw_path)
     match segments:
         case ["simple"]:
             return Redirect("simple/" + negotiation.format_query(query))
@@ -60,29 +49,6 @@ def artifact_resource(project: str, file_id: str, filename: str) -> Resource:
         vary="",
         content_codings=("identity",),
     )
-
-
-def _segments(raw_path: bytes) -> list[str]:
-    """The path's segments, percent-decoded once; "" last stands for a slash at the end."""
-    if not raw_path.startswith(b"/"):
-        raise MalformedRequest("the path does not start with a slash")
-    raw_segments = raw_path[1:].split(b"/")
-    if b"" in raw_segments[:-1]:
-        raise MalformedRequest("the path has an empty segment")
-    if _PLAIN.fullmatch(raw_path) is None:
-        raw_segments = [_decode(segment) for segment in raw_segments]
-    if b"." in raw_segments or b".." in raw_segments:
-        raise MalformedRequest("the path has a dot segment")
-    return [segment.decode("ascii") for segment in raw_segments]
-
-
-def _decode(segment: bytes) -> bytes:
-    if segment.count(b"%") != len(_ESCAPE.findall(segment)):
-        raise MalformedRequest("the path has a broken percent escape")
-    decoded = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), segment)
-    if _REFUSED_AFTER_DECODING.search(decoded):
-        raise MalformedRequest("the path has a character that no package name or file name has")
-    return decoded
 
 
 def _project(name: str, has_slash: bool, query: bytes, headers: Mapping[bytes, bytes]) -> Resource | Redirect:
