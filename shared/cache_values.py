@@ -71,8 +71,7 @@ class CacheValues:
         """Store bytes for `ttl` seconds (default: the category's)."""
         key = cache_key(category, protocol, identifier)
         keep = self.ttls[category] if ttl is None else ttl
-        with self._redis.guard():
-            await self._redis.raw.set(key, value, ex=keep)
+        await self._redis.command("SET", key, value, *(() if keep is None else ("EX", keep)))
 
     async def delete(self, category: Category, protocol: str, *identifiers: str) -> int:
         """Remove values; how many there were."""

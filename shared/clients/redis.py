@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.clients.redis_batch import MGetBatcher
+from shared.clients.redis_batch import Argument, MGetBatcher, Pipeline
 from shared.errors import CacheUnavailable, ConfigurationError, OrchardError, QueueUnavailable
 from shared.settings import Settings
 
@@ -67,6 +67,7 @@ class RedisClient:
         }
         self.raw = self.duplicate(socket_timeout=DEADLINE_SECONDS, max_connections=max_connections)
         self.batcher = MGetBatcher(self.new_connection, deadline_seconds=DEADLINE_SECONDS)
+        self.pipeline = Pipeline(self.new_connection, deadline_seconds=DEADLINE_SECONDS)
         self._probe: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -137,6 +138,7 @@ class RedisClient:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
         await self.batcher.aclose()
+        await self.pipeline.aclose()
         with contextlib.suppress(RedisError, OSError):
             await self.raw.aclose(close_connection_pool=True)
 
@@ -166,6 +168,14 @@ class RedisClient:
         """
         with self.guard():
             return await self.batcher.get_many(keys)
+
+    async def command(self, *args: Argument) -> Any:
+        """The reply to one quick, idempotent command, sent together with those of concurrent callers.
+
+        However many call at once, none waits for a connection. Raises the role's error as `get_many`.
+        """
+        with self.guard():
+            return await self.pipeline.submit(args)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:

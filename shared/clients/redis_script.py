@@ -21,6 +21,6 @@ class Script:
         """The script's reply. Raises the client's error."""
         with redis.guard():
             try:
-                return await redis.raw.evalsha(self.sha, len(keys), *keys, *args)  # type: ignore[misc]
+                return await redis.pipeline.submit(("EVALSHA", self.sha, len(keys), *keys, *args))
             except NoScriptError:
-                return await redis.raw.eval(self.text, len(keys), *keys, *args)  # type: ignore[misc]
+                return await redis.pipeline.submit(("EVAL", self.text, len(keys), *keys, *args))

@@ -150,6 +150,63 @@ async def test_aclose__callers_are_waiting__they_get_the_clients_error(own: Embe
         await waiting
 
 
+# --- pipelining -------------------------------------------------------------------------------
+
+
+async def test_command__hundreds_of_callers_at_once__each_gets_its_own_reply_over_two_connections(
+    client: RedisClient,
+) -> None:
+    before = (await client.raw.info("stats"))["total_connections_received"]
+
+    replies = await asyncio.gather(*(client.command("ECHO", f"text {i}") for i in range(600)))
+
+    assert replies == [f"text {i}".encode() for i in range(600)]
+    assert (await client.raw.info("stats"))["total_connections_received"] - before <= 2
+    assert client.pipeline.calls < 600
+
+
+async def test_command__one_is_refused__the_others_of_its_pipeline_get_their_replies(
+    client: RedisClient,
+) -> None:
+    await client.raw.set("text", "x")
+
+    results = await asyncio.gather(
+        client.command("ECHO", "a"),
+        client.command("INCR", "text"),
+        client.command("ECHO", "b"),
+        return_exceptions=True,
+    )
+
+    assert [results[0], results[2]] == [b"a", b"b"]
+    assert isinstance(results[1], CacheUnavailable)
+    assert client.available
+
+
+async def test_command__a_caller_is_cancelled_in_flight__later_callers_get_their_own_replies(
+    client: RedisClient,
+) -> None:
+    for number in range(20):
+        first = asyncio.create_task(client.command("ECHO", "cancelled"))
+        await asyncio.sleep(0.0003)
+        first.cancel()
+        assert await client.command("ECHO", number) == str(number).encode()
+
+
+async def test_command__the_server_is_frozen__all_end_by_one_deadline(own: EmbeddedRedis) -> None:
+    client = client_of(address_of(own))
+    await client.command("PING")
+    os.kill(own.pid, signal.SIGSTOP)
+
+    results = await asyncio.gather(*(client.command("ECHO", i) for i in range(500)), return_exceptions=True)
+
+    assert {type(result) for result in results} == {CacheUnavailable}
+    assert not client.available
+    os.kill(own.pid, signal.SIGCONT)
+    await becomes_available(client)
+    assert await client.command("ECHO", "again") == b"again"
+    await client.aclose()
+
+
 # --- away, frozen, back -------------------------------------------------------------------------
 
 
