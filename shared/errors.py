@@ -205,6 +205,13 @@ class StoreUnavailable(PassingError):
     hint = "The object store does not answer or is full."
 
 
+class ObjectMissing(StoreUnavailable):
+    """The store works, but has no such object: a row without its object, repaired by a refetch."""
+
+    code = "object_missing"
+    hint = "The object store lost a file; it is fetched again."
+
+
 class DeadlineExceeded(PassingError):
     code = "deadline_exceeded"
     hint = "The work goes on in the background; the next try will likely find it done."

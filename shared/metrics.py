@@ -213,6 +213,9 @@ def observe_job(task: str, outcome: str, seconds: float, wait_seconds: float | N
         JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))
 
 
+DATABASE_STATEMENTS = Counter("orchard_database_statements_total", "SQL statements sent.", registry=REGISTRY)
+
+
 def set_queue_depths(depths: Mapping[str, HasDepth]) -> None:
     """Take over what `JobQueue.depths` says, for the next scrape."""
     for queue, depth in depths.items():

@@ -23,6 +23,20 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 
+_SECRETS = frozenset(
+    {
+        "redis_password",
+        "queue_redis_password",
+        "database_url",
+        "pypi_upstream",
+        "npm_upstream",
+        "maven_upstream",
+        "http_proxy",
+    }
+)
+"""Fields that hold or may hold a password: never shown."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. The field `http_max_connections` is the variable ORCHARD_HTTP_MAX_CONNECTIONS."""
 
@@ -93,14 +107,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"  # debug, info, warning or error
     log_format: str = "json"  # json or console
 
+    def __repr__(self) -> str:  # a log line or traceback must not show a password
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in _SECRETS)
+        return f"Settings({', '.join(shown)})"
+
     @property
     def database_max_connections(self) -> int:
         """asyncpg's max_size: DESIGN.md §1."""
         return self.database_pool_size + self.database_max_overflow
 
 
-_SECRETS = {"redis_password", "queue_redis_password", "database_url", "pypi_upstream", "npm_upstream",
-            "maven_upstream", "http_proxy"}  # fmt: skip
 _LISTS = {field.name for field in msgspec.structs.fields(Settings) if field.type == tuple[str, ...]}
 _NAMES = {field.name: field for field in msgspec.structs.fields(Settings)}
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
-from shared.clients.objects import ObjectMissing, ObjectStore, artifact_key
+from shared.clients.objects import ObjectStore, artifact_key
 from shared.clients.queue import JobQueue
 from shared.clients.threads import BoundedThreads
-from shared.errors import CacheUnavailable, QueueFull
+from shared.errors import CacheUnavailable, ObjectMissing, QueueFull
 from shared.jobs import ExtractDependencies, RenderIndex
 from shared.logs import get_logger
 from shared.models import FORMAT, ArtifactFacts, CachedUrl, FileEntry

@@ -23,8 +23,8 @@ from services.extractor.frames import (
     Task,
     framed,
 )
-from shared.clients.objects import ObjectMissing, ObjectStore
-from shared.errors import PassingError, ShuttingDown
+from shared.clients.objects import ObjectStore
+from shared.errors import ObjectMissing, PassingError, ShuttingDown
 from shared.heartbeat import Pool
 from shared.logs import get_logger
 from shared.models import Extraction

@@ -15,9 +15,9 @@ import msgspec
 
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
-from shared.clients.objects import DOCUMENTS, ObjectMissing, ObjectStore
+from shared.clients.objects import DOCUMENTS, ObjectStore
 from shared.clients.threads import BoundedThreads
-from shared.errors import CacheUnavailable, UpstreamInvalid
+from shared.errors import CacheUnavailable, ObjectMissing, UpstreamInvalid
 from shared.models import IndexHead, StoredDocument
 from shared.protocols.base import PackageProxyBase
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from shared.artifacts import ArtifactRepository
 from shared.batches import BatchWriter
 from shared.cache import CacheService
-from shared.clients.objects import ObjectMissing, ObjectStore
-from shared.errors import CacheUnavailable
+from shared.clients.objects import ObjectStore
+from shared.errors import CacheUnavailable, ObjectMissing
 from shared.logs import get_logger
 from shared.metrics import UPSTREAM_MUTATED
 from shared.models import FORMAT, ArtifactFacts, CachedUrl

@@ -165,6 +165,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
         def figures() -> Figures:
             pools = http.stats()
+            for name, pool in pools.pools.items():
+                metrics.UPSTREAM_CONNECTIONS.labels(name, "active").set(pool.active)
+                metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(pool.idle)
             return Figures(
                 http_pool=Pool(pools.active, pools.max),
                 threads=Pool(threads.active, threads.max),

@@ -11,9 +11,9 @@ from pathlib import Path
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService, IndexRead
 from shared.cache_keys import Category, cache_key
-from shared.clients.objects import ObjectMissing, ObjectStore
+from shared.clients.objects import ObjectStore
 from shared.clients.redis import RedisClient
-from shared.errors import CacheUnavailable
+from shared.errors import CacheUnavailable, ObjectMissing
 from shared.jobs import FetchArtifact
 from shared.logs import get_logger
 from shared.models import FORMAT, ArtifactFacts

@@ -17,9 +17,9 @@ from io import FileIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from shared.clients.object_port import STREAM_CHUNK_BYTES, ObjectMissing, ObjectStat, split_key
+from shared.clients.object_port import STREAM_CHUNK_BYTES, ObjectStat, split_key
 from shared.clients.threads import BoundedThreads
-from shared.errors import StoreUnavailable
+from shared.errors import ObjectMissing, StoreUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")

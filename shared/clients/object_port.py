@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import msgspec
 
-from shared.errors import InvalidData, StoreUnavailable
+from shared.errors import InvalidData
 
 ARTIFACTS = "artifacts"  # files as upstream sent them, and their core metadata
 DOCUMENTS = "documents"  # last good index documents
@@ -21,13 +21,6 @@ VARIANTS = "variants"  # finished index bodies over 256 KiB
 STREAM_CHUNK_BYTES = 256 * 1024  # research/performance.md §3: 64 KiB to 1 MiB made no difference
 
 _KEY = re.compile(r"([a-z]{1,32})/([0-9a-f]{64})")
-
-
-class ObjectMissing(StoreUnavailable):
-    """The store works, but has no such object: a row without its object, repaired by a refetch."""
-
-    code: ClassVar[str] = "object_missing"
-    hint: ClassVar[str] = "The object store lost a file; it is fetched again."
 
 
 class ObjectStat(msgspec.Struct, frozen=True):

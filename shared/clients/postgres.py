@@ -26,6 +26,7 @@ from shared.clients.postgres_errors import refuse_unstorable, translate, transla
 from shared.clients.postgres_listen import Listener, OnNotify, OnReconnect
 from shared.clients.postgres_slots import Slots
 from shared.errors import DatabaseUnavailable, OrchardError
+from shared.metrics import DATABASE_STATEMENTS
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -171,6 +172,7 @@ class Database:
     async def _run(self, args: Sequence[Any], call: Callable[[PooledConnection], Awaitable[T]]) -> T:
         refuse_unstorable(args)
         self.statements += 1
+        DATABASE_STATEMENTS.inc()
         return await self._with_connection(call)
 
     async def _with_connection(self, call: Callable[[PooledConnection], Awaitable[T]]) -> T:

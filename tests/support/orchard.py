@@ -177,6 +177,7 @@ class Cluster:
     def metric(self, service: Service, name: str) -> float:
         """The sum of a metric's samples over all labels."""
         text = httpx.get(f"{service.base}/metrics", timeout=10, trust_env=False).text
+        assert f"# TYPE {name.removesuffix('_total')}" in text, f"{service.name} has no metric {name}"
         lines = [line for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 

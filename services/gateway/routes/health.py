@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Request, Response, get
 
 from shared import metrics
+from shared.errors import QueueUnavailable
 from shared.health import check_health
 from shared.version import VERSION
 
@@ -63,5 +65,8 @@ async def metrics_page(request: Request[Any, Any, Any]) -> Response[bytes]:
     """All metrics of this process."""
     application = request.app.state.application
     metrics.HTTP_IN_FLIGHT.set(application.in_flight)
+    if application.gateway is not None:
+        with contextlib.suppress(QueueUnavailable):  # the queue's figures stay as they were
+            metrics.set_queue_depths(await application.gateway.queue.depths())
     body, content_type = metrics.render()
     return Response(body, headers={**NO_STORE, "content-type": content_type})

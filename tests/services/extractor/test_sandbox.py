@@ -17,9 +17,9 @@ import pytest
 from services.extractor import sandbox_child
 from services.extractor.frames import Done, Task
 from services.extractor.sandbox import Limits, Outcome, Sandbox
-from shared.clients.objects import FileObjectStore, ObjectMissing, artifact_key
+from shared.clients.objects import FileObjectStore, artifact_key
 from shared.clients.threads import BoundedThreads
-from shared.errors import PassingError, ShuttingDown
+from shared.errors import ObjectMissing, PassingError, ShuttingDown
 from tests.support.hostile_protocols import HostileProtocol
 
 PROTOCOLS = "tests.support.hostile_protocols:PROTOCOLS"

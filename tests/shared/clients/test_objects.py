@@ -14,13 +14,12 @@ import pytest
 from shared.clients.objects import (
     STREAM_CHUNK_BYTES,
     FileObjectStore,
-    ObjectMissing,
     ObjectStore,
     artifact_key,
     document_key,
 )
 from shared.clients.threads import BoundedThreads
-from shared.errors import InvalidData, StoreUnavailable
+from shared.errors import InvalidData, ObjectMissing, StoreUnavailable
 
 
 @pytest.fixture

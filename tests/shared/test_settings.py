@@ -1,0 +1,83 @@
+"""Settings: every fault is one line that names its variable, and no secret is ever shown."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from shared.errors import ConfigurationError
+from shared.settings import Settings, load_settings, variable
+
+
+def test_defaults__nothing_set__the_plan_s_values() -> None:
+    settings = load_settings({})
+    assert settings.port == 8080
+    assert (settings.http_max_connections, settings.http_keepalive_connections) == (100, 20)
+    assert (settings.http_connect_timeout, settings.http_read_timeout) == (30.0, 60.0)
+    assert settings.http_worker_threads == 32
+    assert (settings.cache_ttl_index, settings.cache_ttl_versions, settings.cache_ttl_upstream) == (
+        300,
+        300,
+        3600,
+    )
+    assert settings.database_max_connections == 20 + 30
+    assert (settings.database_pool_timeout, settings.database_pool_pre_ping) == (30.0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORCHARD_PORT", "0"),
+        ("ORCHARD_PORT", "http"),
+        ("ORCHARD_HTTP_MAX_CONNECTIONS", "-1"),
+        ("ORCHARD_HTTP_READ_TIMEOUT", "soon"),
+        ("ORCHARD_OFFLINE", "maybe"),
+        ("ORCHARD_LOG_LEVEL", "loud"),
+        ("ORCHARD_PYPI_UPSTREAM", "ftp://example.com/simple/"),
+    ],
+)
+def test_bad_value__one_line_names_the_variable(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({name: value})
+    assert caught.value.message.startswith(f"{name}: ")
+    assert "\n" not in caught.value.message
+
+
+def test_unknown_name__refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigurationError, match="ORCHARD_PROT: unknown setting; did you mean ORCHARD_PORT"):
+        load_settings({"ORCHARD_PROT": "8080"})
+
+
+def test_several_faults__a_line_each() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"ORCHARD_PORT": "x", "ORCHARD_NONSENSE": "1"})
+    assert len(caught.value.message.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("1", True), ("yes", True), ("off", False), ("no", False)]
+)
+def test_booleans__usual_spellings(text: str, value: bool) -> None:
+    assert load_settings({"ORCHARD_OFFLINE": text}).offline is value
+
+
+def test_lists__split_at_commas_and_trimmed() -> None:
+    found = load_settings(
+        {"ORCHARD_PYPI_UPSTREAM": "https://a.example.com/simple/ , https://b.example.com/simple/"}
+    )
+    assert found.pypi_upstream == ("https://a.example.com/simple/", "https://b.example.com/simple/")
+
+
+def test_secrets__in_no_message_and_no_repr() -> None:
+    secret = "canary-s3cret"
+    holders = ["redis_password", "queue_redis_password", "database_url", "pypi_upstream", "http_proxy"]
+    environ = {variable(name): f"https://user:{secret}@example.com/" for name in holders}
+    settings = load_settings(environ)
+    assert secret not in repr(settings)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"ORCHARD_PYPI_UPSTREAM": f"ftp://user:{secret}@example.com/"})
+    assert secret not in caught.value.message
+
+
+def test_every_field__has_a_default() -> None:
+    assert all(field.default is not msgspec.NODEFAULT for field in msgspec.structs.fields(Settings))
