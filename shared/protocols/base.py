@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import msgspec
 
+from shared.errors import OrchardError
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols import flows
 from shared.protocols.conditions import Conditions
@@ -84,6 +85,10 @@ class PackageProxyBase(ABC):
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         """The resource of one file, as `classify` would give it."""
 
+    def error_fields(self, error: OrchardError) -> dict[str, str]:
+        """What this protocol's clients read in the body of an error, beside the problem document."""
+        return {}
+
     # --- the two flows (gateway) ----------------------------------------------------------------
 
     async def serve_index(self, resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
@@ -142,7 +147,24 @@ class PackageProxyBase(ABC):
         """One canonical document out of several sources' documents, in the sources' order."""
         return bodies[0]
 
+    def wants_previous(self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> bool:
+        """Whether a new document needs the one before it: `carry_over` is called only then."""
+        return False
+
+    def carry_over(
+        self, document: Any, previous: Any, sealed: Mapping[tuple[str, str], SealedFile], now: float
+    ) -> bytes:
+        """The canonical bytes of a new document with what was shown before and must stay shown.
+
+        `previous` is the last good document or None, `now` unix seconds. Deterministic.
+        """
+        raise NotImplementedError
+
     # --- rendering (fetcher) --------------------------------------------------------------------
+
+    def per_base_url(self, identity: str) -> bool:
+        """Whether the bodies of an index hold absolute URLs, so that each public address has its own."""
+        return False
 
     @abstractmethod
     def rewrite_index(

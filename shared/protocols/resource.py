@@ -27,6 +27,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     sidecar: str = ""  # artifact: the hash of the file that is asked for instead of the file ("sha1")
     remembers_absence: bool = False  # artifact: a 404 is remembered (where no index tells what there is)
     forward_path: str = ""  # forward: the upstream's path for a request that is passed on, never cached
+    forward_fallback: bytes = b""  # forward: the JSON to answer where no upstream does; b"" = 503
     content_codings: tuple[str, ...] = ("gzip", "identity")
 
 

@@ -1,4 +1,4 @@
-"""Reading one small text member out of an untrusted zip or tar archive, in bounded bytes and work."""
+"""Reading one small text member out of an untrusted zip archive, in bounded bytes and work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-MAX_MEMBER_BYTES = 2 << 20
+from shared.protocols.tarballs import MAX_MEMBER_BYTES, BadArchive, NoSuchMember
+
 MAX_ZIP_ENTRIES = 200_000
 MAX_DIRECTORY_BYTES = 64 << 20
 # Above this many bytes unpacked, more than 50:1 is a bomb (the rule of the public registry).
@@ -21,14 +22,6 @@ _END = struct.Struct("<4s4H2LH")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _STREAMED = 0x08  # bit 3: CRC and sizes follow the data; the local header has zeros
 _ENCRYPTED = 0x01 | 0x40 | 0x2000
-
-
-class BadArchive(Exception):
-    """The archive is broken or hostile; the text says how. Never leaves this package."""
-
-
-class NoSuchMember(BadArchive):
-    """The archive is sound as far as it was read, and lacks what was sought."""
 
 
 class Windowed(io.RawIOBase):

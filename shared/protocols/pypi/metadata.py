@@ -22,7 +22,7 @@ from shared.protocols.pypi.requirements import (
     parse_dependencies,
     parse_metadata,
 )
-from shared.protocols.pypi.tarball import read_pkg_info
+from shared.protocols.tarballs import read_top_file
 
 _TARBALLS = (".tar.gz", ".tgz")
 
@@ -68,7 +68,7 @@ def _extract_sdist(filename: str, file: BinaryIO, size_bytes: int) -> Extraction
         if filename.endswith(".zip"):
             content = read_zip_member(file, size_bytes, _zipped_pkg_info)
         else:
-            _, content = read_pkg_info(file)
+            _, content = read_top_file(file, "PKG-INFO")
         raw = parse_metadata(content)
         _check_identity(raw, name, version)
         why = _may_change(raw)

@@ -64,6 +64,9 @@ class PyPIProxy(PackageProxyBase):
     def find_file(self, document: Any, file_id: str, filename: str) -> FileEntry | None:
         return finding.find_file(document, file_id, filename)
 
+    def per_base_url(self, identity: str) -> bool:
+        return identities.split_identity(identity)[0] == "json"
+
     def rewrite_index(
         self, identity: str, document: Any, *, sealed: Mapping[tuple[str, str], SealedFile], base_url: str
     ) -> dict[str, Rendering]:

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models import Dependency, Extraction
-from shared.protocols.pypi import archive, tarball
+from shared.protocols import tarballs
+from shared.protocols.pypi import archive
 from tests.shared.protocols.pypi.support import PYPI
 from tests.support.builders import build_sdist, build_tar_gz, build_wheel, build_zip, core_metadata
 
@@ -386,7 +387,7 @@ def test_tar__not_one__is_refused() -> None:
 
 def test_tar__filler_before_pkg_info__is_cut_at_the_budget() -> None:
     content = build_tar_gz(
-        {"demo_pkg-1.0/big": b"\0" * (tarball.MAX_UNPACKED_BYTES + 1), "demo_pkg-1.0/PKG-INFO": b""}
+        {"demo_pkg-1.0/big": b"\0" * (tarballs.MAX_UNPACKED_BYTES + 1), "demo_pkg-1.0/PKG-INFO": b""}
     )
     assert "64 MiB" in reason(SDIST, content)
 

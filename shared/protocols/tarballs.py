@@ -1,4 +1,4 @@
-"""Reading PKG-INFO out of an untrusted .tar.gz: a header walk with a budget, never an unpacking.
+"""Reading one small file out of an untrusted .tar.gz: a header walk with a budget, never an unpacking.
 
 `tarfile` reads pax headers of any size into memory (306 kB on the wire became 0.9 GB); this walk
 needs no more of the format than the names and sizes of regular files.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO
 
-from shared.protocols.pypi.archive import MAX_MEMBER_BYTES, BadArchive, NoSuchMember
-
+MAX_MEMBER_BYTES = 2 << 20
 MAX_UNPACKED_BYTES = 64 << 20
 MAX_HEADER_BYTES = 1 << 20
 
@@ -22,11 +21,20 @@ _EXTENSIONS = (b"x", b"g", b"L", b"K", b"X")  # headers about the following memb
 _CARRIES_NAME = (b"x", b"L", b"X")
 
 
+class BadArchive(Exception):
+    """The archive is broken or hostile; the text says how. Never leaves the protocols."""
+
+
+class NoSuchMember(BadArchive):
+    """The archive is sound as far as it was read, and lacks what was sought."""
+
+
 class _Unpacked:
     """The unpacked bytes of a gzip stream, at most `MAX_UNPACKED_BYTES` of them."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, wanted: str) -> None:
         file.seek(0)
+        self._wanted = wanted
         self._file = file
         self._inflate = zlib.decompressobj(wbits=31)
         self._pending = b""
@@ -52,7 +60,7 @@ class _Unpacked:
 
     def _more(self) -> None:
         if self._inflate.eof:
-            raise NoSuchMember("the archive ends without PKG-INFO")
+            raise NoSuchMember(f"the archive ends without {self._wanted}")
         packed = self._pending or self._file.read(_READ_BYTES)
         if not packed:
             raise BadArchive("the archive is cut off")
@@ -63,21 +71,21 @@ class _Unpacked:
         self._pending = self._inflate.unconsumed_tail
         self._left -= len(piece)
         if self._left < 0:
-            raise BadArchive(f"no PKG-INFO in the first {MAX_UNPACKED_BYTES >> 20} MiB")
+            raise BadArchive(f"no {self._wanted} in the first {MAX_UNPACKED_BYTES >> 20} MiB")
         self._buffer += piece
 
 
-def read_pkg_info(file: BinaryIO) -> tuple[str, bytes]:
-    """The top folder's name and its PKG-INFO, the first regular file "{folder}/PKG-INFO".
+def read_top_file(file: BinaryIO, wanted: str) -> tuple[str, bytes]:
+    """The top folder's name and the first regular file "{folder}/{wanted}". Raises `BadArchive`.
 
     Links and devices are passed over whatever their names; nothing is written anywhere.
     """
-    stream = _Unpacked(file)
+    stream = _Unpacked(file, wanted)
     renamed = False
     while True:
         header = stream.read(_BLOCK)
         if not header.strip(b"\0"):
-            raise NoSuchMember("the archive has no PKG-INFO")
+            raise NoSuchMember(f"the archive has no {wanted}")
         size = _size(header)
         kind = header[156:157]
         padded = (size + _BLOCK - 1) // _BLOCK * _BLOCK
@@ -88,11 +96,11 @@ def read_pkg_info(file: BinaryIO) -> tuple[str, bytes]:
             renamed = renamed or kind == b"L" or (kind in _CARRIES_NAME and b" path=" in content)
             continue
         folder, slash, rest = _name(header).partition("/")
-        if kind in _REGULAR and slash and folder not in ("", ".", "..") and rest == "PKG-INFO":
+        if kind in _REGULAR and slash and folder not in ("", ".", "..") and rest == wanted:
             if renamed:
-                raise BadArchive("PKG-INFO has two names")
+                raise BadArchive(f"{wanted} has two names")
             if size > MAX_MEMBER_BYTES:
-                raise BadArchive(f"PKG-INFO is larger than {MAX_MEMBER_BYTES} bytes")
+                raise BadArchive(f"{wanted} is larger than {MAX_MEMBER_BYTES} bytes")
             return folder, stream.read(size)
         renamed = False
         stream.skip(padded)

@@ -1,0 +1,71 @@
+"""Names of npm packages, their tarballs' file names, and the identities made of them.
+
+A name is what validate-npm-package-name accepts, old packages included: capitals and `~'!()*` are
+theirs, and names that differ by case are different packages.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_NAME_CHARACTERS = 214  # npm documentation, package.json, "name"
+
+_PART = r"[A-Za-z0-9~'!()*-][A-Za-z0-9._~'!()*-]*"
+_NAME = re.compile(rf"(?:@[A-Za-z0-9._~-][A-Za-z0-9._~'!()*-]*/)?{_PART}")
+_RESERVED = frozenset({"node_modules", "favicon.ico", "-"})
+_SPEC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,255}")  # a version (semver 2) or a tag
+_TARBALL = re.compile(r"[A-Za-z0-9~'!()*-][A-Za-z0-9._+~'!()*-]{0,254}\.tgz")
+
+
+def is_name(text: str) -> bool:
+    """Whether this can be a package's name, with its scope if it has one."""
+    if len(text) > MAX_NAME_CHARACTERS or _NAME.fullmatch(text) is None:
+        return False
+    scope, _, base = text.rpartition("/")
+    return base.lower() not in _RESERVED and scope not in ("@.", "@..")
+
+
+def is_spec(text: str) -> bool:
+    """Whether this can be a version or a tag in an address."""
+    return _SPEC.fullmatch(text) is not None
+
+
+def is_tarball(text: str) -> bool:
+    """Whether this can be a tarball's file name."""
+    return _TARBALL.fullmatch(text) is not None
+
+
+def tarball_name(name: str, version: str) -> str:
+    """The file name that the registry gives a version's tarball: without the scope."""
+    return f"{name.rpartition('/')[2]}-{version}.tgz"
+
+
+def version_of(name: str, filename: str) -> str:
+    """The version in a file name of that form, "" where it has another."""
+    version = filename.removeprefix(name.rpartition("/")[2] + "-").removesuffix(".tgz")
+    return version if is_spec(version) and tarball_name(name, version) == filename else ""
+
+
+# --- identities -------------------------------------------------------------------------------------
+
+
+def packument_identity(name: str) -> str:
+    """The identity of a package's document, in all its representations."""
+    return f"packument/{name}"
+
+
+def version_identity(name: str, spec: str) -> str:
+    """The identity of the document of one version, or of what a tag points to."""
+    return f"version/{name}/{spec}"
+
+
+def split_identity(identity: str) -> tuple[str, str, str]:
+    """Kind ("packument", "version", "attestations", "keys"), name and the rest of an identity."""
+    kind, _, rest = identity.partition("/")
+    if kind == "version":
+        name, _, spec = rest.rpartition("/")
+        return kind, name, spec
+    if kind == "attestations":
+        name, _, version = rest.rpartition("@")
+        return kind, name, version
+    return kind, rest, ""

@@ -1,0 +1,108 @@
+"""Finished documents: the upstream's text with Orchard's tarball addresses, full and abbreviated.
+
+All other values are copied as they are, byte for byte; one version is taken apart at a time.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import msgspec
+
+from shared.protocols.base import Rendering
+from shared.protocols.npm.document import Document, Fields, Raw, fields_of, value_of
+from shared.protocols.npm.negotiation import ABBREVIATED, FULL
+
+# npm registry documentation, "Abbreviated version object", and what clients read since.
+_SHORT = frozenset(
+    {
+        "name", "version", "deprecated", "dependencies", "acceptDependencies", "optionalDependencies",
+        "devDependencies", "bundleDependencies", "bundledDependencies", "peerDependencies",
+        "peerDependenciesMeta", "bin", "directories", "dist", "engines", "_hasShrinkwrap",
+        "hasInstallScript", "cpu", "os", "libc", "funding",
+    }
+)  # fmt: skip
+_INSTALL_SCRIPTS = ("preinstall", "install", "postinstall")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def render(document: Document, base_url: str) -> dict[str, Rendering]:
+    """Every representation of a document; `base_url` is the public address of the mount point."""
+    if document.kind == "packument":
+        return _packument(document, base_url)
+    if document.kind == "version":
+        version = next(iter(document.versions))
+        return {"full": Rendering(_encode(_served(document, version, base_url)), FULL)}
+    return {"full": Rendering(bytes(document.envelope.text), FULL)}
+
+
+def _packument(document: Document, base_url: str) -> dict[str, Rendering]:
+    top = dict(document.top)
+    time = _time(document)
+    tags = _tags(document)
+    if time:
+        top["time"] = Raw(_encode(time))
+    if "dist-tags" in top:
+        top["dist-tags"] = Raw(_encode(tags))
+    full, short = BytesIO(), BytesIO()
+    full.write(b"{")
+    for key, raw in top.items():
+        if key != "versions":
+            full.write(_encode(key) + b":")
+            full.write(memoryview(raw))
+            full.write(b",")
+    brief = {"name": document.name, "modified": time.get("modified"), "dist-tags": tags}
+    short.write(_encode({key: value for key, value in brief.items() if value is not None})[:-1] + b",")
+    for out in (full, short):
+        out.write(b'"versions":{')
+    comma = b""
+    for version in document.versions:
+        fields = _served(document, version, base_url)
+        key = comma + _encode(version) + b":"
+        full.write(key + _encode(fields))
+        short.write(key + _encode(_abbreviated(fields)))
+        comma = b","
+    for out in (full, short):
+        out.write(b"}}")
+    return {
+        "full": Rendering(full.getvalue(), FULL),
+        "abbreviated": Rendering(short.getvalue(), ABBREVIATED),
+        "dist-tags": Rendering(_encode(tags), FULL),
+    }
+
+
+def _served(document: Document, version: str, base_url: str) -> Fields:
+    """A version's object with Orchard's address of its tarball; its other values as they were."""
+    fields = fields_of(document.versions[version])
+    address = f"{base_url}/{document.name}/-/{document.filename(version)}"
+    fields["dist"] = Raw(_encode({**document.dist(version), "tarball": address}))
+    return fields
+
+
+def _abbreviated(fields: Fields) -> Fields:
+    short = {key: raw for key, raw in fields.items() if key in _SHORT}
+    if "hasInstallScript" not in short and "scripts" in fields:
+        scripts = value_of(fields["scripts"])
+        if isinstance(scripts, dict) and any(scripts.get(name) for name in _INSTALL_SCRIPTS):
+            short["hasInstallScript"] = Raw(b"true")
+    return short
+
+
+def _time(document: Document) -> dict[str, Any]:
+    """`time` with every version in it: clients with a minimum age refuse versions without one."""
+    time = document.time
+    if not document.notes.times:
+        return time
+    time = {**time, **document.notes.times}
+    moments = sorted(value for value in time.values() if isinstance(value, str))
+    return {"created": moments[0], "modified": moments[-1], **time}
+
+
+def _tags(document: Document) -> dict[str, Any]:
+    """`dist-tags` without those of versions that are not shown."""
+    found = value_of(document.top.get("dist-tags"))
+    tags = found if isinstance(found, dict) else {}
+    hidden = document.notes.hidden
+    return {tag: v for tag, v in tags.items() if isinstance(v, str) and v not in hidden}
