@@ -102,7 +102,7 @@ class ArtifactRepository:
         """Pins a file's core metadata (role `metadata`, filename `….metadata`) for ever.
 
         The row that stands: a back-filled document and a later one of the upstream may differ, the
-        first stays advertised (DESIGN.md §3 "Back-fill"). One statement.
+        first stays advertised (ARCHITECTURE.md "Back-fill"). One statement.
         """
         if url.role != "metadata":
             raise InvalidData("only a row of role metadata seals metadata")

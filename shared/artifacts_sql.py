@@ -1,6 +1,6 @@
 """The statements of `ArtifactRepository`. Each is one round trip; batches arrive as columns (unnest).
 
-Upserts here follow one pattern (DESIGN.md §6.6): ON CONFLICT DO NOTHING, then read what stands. A
+Upserts here follow one pattern (ARCHITECTURE.md): ON CONFLICT DO NOTHING, then read what stands. A
 statement does not see rows that others committed after it began, so in a race the read comes back
 empty: the repository runs the same statement again for those keys, and now finds them. Rows are
 inserted in key order, or concurrent batches would deadlock.

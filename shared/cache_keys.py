@@ -12,7 +12,7 @@ MAX_IDENTIFIER = 1024  # characters; longer than any package name with its file 
 
 
 class Category(StrEnum):
-    """What a cached value is; DESIGN.md §1 says for how long."""
+    """What a cached value is; ARCHITECTURE.md "State" says for how long."""
 
     ARTIFACT_METADATA = "artifact_metadata"
     ARTIFACT_DEPENDENCIES = "artifact_dependencies"

@@ -37,7 +37,7 @@ class CacheValues:
 
     @classmethod
     def from_settings(cls, redis: RedisClient, settings: Settings, *, reader: Reader | None = None) -> Self:
-        """The table of DESIGN.md §1."""
+        """The table of ARCHITECTURE.md "State"."""
         ttls: dict[Category, int | None] = {
             Category.ARTIFACT_METADATA: None,
             Category.ARTIFACT_DEPENDENCIES: None,

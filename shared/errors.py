@@ -3,7 +3,7 @@
 One class per situation, each with a stable `code`, the HTTP status a client sees, whether a
 retry may help, and a hint for the person reading it. docs/errors.md is generated from here.
 
-Rule (DESIGN.md §6.8): every passing failure is 503 with Retry-After, the one status that pip (old
+Rule (ARCHITECTURE.md): every passing failure is 503 with Retry-After, the one status that pip (old
 and new), npm and Maven all retry. An upstream's failure is never a 404.
 """
 

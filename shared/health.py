@@ -1,7 +1,7 @@
 """What /health says: stores, pools and queues, from the workers' heartbeats and a few pings.
 
 Workers publish their figures each two seconds; the gateway reads them, so it needs no connection
-to any worker. DESIGN.md §1: database status, Redis ping, HTTP and thread pool active/max, queue depth.
+to any worker. ARCHITECTURE.md: database status, Redis ping, HTTP and thread pool active/max, queue depth.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ async def read_health(client: RedisClient) -> list[Heartbeat]:
         try:
             heartbeat = msgspec.msgpack.decode(value, type=Heartbeat)
         except msgspec.MsgspecError:
-            continue  # another version's: unknown is as good as absent (DESIGN.md §3 "Upgrades")
+            continue  # another version's: unknown is as good as absent (ARCHITECTURE.md "State")
         if heartbeat.format == FORMAT:
             found.append(heartbeat)
     return sorted(found, key=lambda heartbeat: (heartbeat.service, heartbeat.started_at))

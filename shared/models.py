@@ -1,8 +1,8 @@
 """The values that pass between layers and processes. Frozen, with units in their names.
 
 MessagePack on the wire (`msgspec.msgpack`); each stored value starts with a format number so
-that a service one version back or ahead treats what it does not know as a miss (DESIGN.md §3
-"Upgrades").
+that a service one version back or ahead treats what it does not know as a miss (ARCHITECTURE.md
+"State").
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     filename: str
     url: str  # absolute, at the upstream
-    file_id: str  # SHA256 hex, or the stable id (DESIGN.md §5)
+    file_id: str  # SHA256 hex, or the stable id (docs/decisions/0003)
     hashes: dict[str, str] = {}  # algorithm → hex, as the upstream says
     size_bytes: int | None = None
     metadata_hashes: dict[str, str] | None = None  # None: upstream offers no core metadata

@@ -113,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def database_max_connections(self) -> int:
-        """asyncpg's max_size: DESIGN.md §1."""
+        """asyncpg's max_size."""
         return self.database_pool_size + self.database_max_overflow
 
 

@@ -1,5 +1,5 @@
 """Which upstreams may be asked for a project, and in which order. Pure; the guard against
-dependency confusion (DESIGN.md §3 "Sources").
+dependency confusion (ARCHITECTURE.md "Sources").
 
 Rules, the first that applies decides:
 1. A name that matches an include pattern is bound: only the sources whose patterns match it may be

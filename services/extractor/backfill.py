@@ -1,6 +1,6 @@
 """Back-fill: a stored wheel's own METADATA becomes the metadata file that its index advertises.
 
-DESIGN.md §3 "Back-fill": object, then row (pinned for ever, first one stands), then the cache, then
+ARCHITECTURE.md "Back-fill": object, then row (pinned for ever, first one stands), then the cache, then
 the index is rendered again. Nothing that a page has shown changes: where the upstream already
 advertises other metadata than the wheel holds, the upstream's is left to be fetched.
 """

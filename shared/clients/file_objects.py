@@ -1,8 +1,8 @@
 """The object store in a folder: for standalone, for tests, and for a shared volume.
 
-`artifacts/<sha256>` lies at `<root>/artifacts/ab/cd/<sha256>`: two levels keep folders small at
-millions of objects. A put writes (or links) a complete, synced file and then gives it its name,
-so that neither a crash nor a full disk shows a part of an object.
+`artifacts/<sha256>` lies at `<root>/artifacts/ab/<sha256>`. The 256 folders of a kind are made at the
+start: making and syncing folders took longer than the put itself. A put writes (or links) a complete,
+synced file and then gives it its name, so that neither a crash nor a full disk shows a part of an object.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from io import FileIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from shared.clients.object_port import STREAM_CHUNK_BYTES, ObjectStat, split_key
+from shared.clients.file_reads import open_file, pread_cached, read_cached, read_file
+from shared.clients.object_port import FOLDERS, STREAM_CHUNK_BYTES, ObjectStat, split_key
 from shared.clients.threads import BoundedThreads
 from shared.errors import ObjectMissing, StoreUnavailable
 
@@ -28,10 +29,6 @@ FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 LEFTOVER_SECONDS = 3600.0  # I5: incomplete puts are gone within the hour
 LIST_BATCH = 1000
-# Read on the loop when the kernel has it in memory: copying 2 MiB takes about as long as handing
-# the read to a thread and back (0.2 ms).
-INLINE_READ_BYTES = 2 * 1024 * 1024
-_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -42,7 +39,7 @@ class FileObjectStore:
         self._root = root
         self._incoming = root / ".incoming"
         self._threads = threads
-        self._made: set[Path] = set()  # folders known to exist: at most 65,536 per kind
+        self._made: set[Path] = set()  # folders known to exist: 256 per kind
 
     def __repr__(self) -> str:
         return f"FileObjectStore({str(self._root)!r})"
@@ -60,23 +57,23 @@ class FileObjectStore:
     async def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """See `ObjectStore`. Small reads of what the kernel holds in memory cost no thread switch."""
         path = self._path(key)
-        found = _read_cached(path, start, length)
+        found = read_cached(path, start, length)
         if found is not None:
             return found
-        return await self._run(key, _read, path, start, length)
+        return await self._run(key, read_file, path, start, length)
 
     async def open_stream(
         self, key: str, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[bytes, None]:
         """See `ObjectStore`. The file is closed when the iteration ends, fails or is given up."""
         # A file object, not a descriptor: if this wait is cancelled, its collection closes it.
-        file = await self._run(key, _open, self._path(key))
+        file = await self._run(key, open_file, self._path(key))
         descriptor = file.fileno()
         try:
             position = start
             while end is None or position < end:
                 wanted = STREAM_CHUNK_BYTES if end is None else min(STREAM_CHUNK_BYTES, end - position)
-                chunk = _pread_cached(descriptor, wanted, position)
+                chunk = pread_cached(descriptor, wanted, position)
                 if chunk is None:
                     chunk = await self._run(key, os.pread, descriptor, wanted, position)
                 if not chunk:
@@ -114,7 +111,8 @@ class FileObjectStore:
                     yield found
 
     async def check(self) -> None:
-        """See `ObjectStore`. Writes, reads and removes a probe file."""
+        """See `ObjectStore`. Makes the folders that are missing; writes, reads and removes a probe file."""
+        await self._run("check", self._make_folders)
         await self._run("check", self._probe)
 
     # --- in threads -----------------------------------------------------------------------------
@@ -130,7 +128,7 @@ class FileObjectStore:
 
     def _path(self, key: str) -> Path:
         folder, digest = split_key(key)
-        return self._root / folder / digest[:2] / digest[2:4] / digest
+        return self._root / folder / digest[:2] / digest
 
     def _link_in(self, target: Path, source: Path) -> None:
         descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
@@ -171,6 +169,7 @@ class FileObjectStore:
     def _write(self, target: Path, data: bytes) -> None:
         if _holds(target, data):
             os.utime(target)  # a sweeper judges by age: this object is wanted again
+            _sync_folder(target.parent)  # whoever wrote it may not have come so far yet
             return
         temporary = self._temporary()
         try:
@@ -208,8 +207,20 @@ class FileObjectStore:
             _sync_folder(path.parent)
         self._made.add(folder)
 
+    def _make_folders(self) -> None:
+        for kind in FOLDERS:
+            top = self._root / kind
+            self._make_folder(top)
+            wanted = {f"{number:02x}" for number in range(256)}
+            missing = wanted - {path.name for path in top.iterdir()}
+            for name in missing:
+                (top / name).mkdir(mode=FOLDER_MODE, exist_ok=True)
+                (top / name).chmod(FOLDER_MODE)
+            if missing:
+                _sync_folder(top)
+            self._made.update(top / name for name in wanted)
+
     def _probe(self) -> None:
-        self._make_folder(self._root)
         probe = self._temporary()
         try:
             probe.write_bytes(b"orchard")
@@ -224,51 +235,6 @@ class FileObjectStore:
                     leftover.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue
-
-
-def _open(path: Path) -> FileIO:
-    return path.open("rb", buffering=0)
-
-
-def _read(path: Path, start: int, length: int | None) -> bytes:
-    with path.open("rb", buffering=0) as file:
-        if length is None:
-            file.seek(start)
-            return file.readall()
-        parts = []
-        while length > 0 and (part := os.pread(file.fileno(), length, start)):
-            parts.append(part)
-            start += len(part)
-            length -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _read_cached(path: Path, start: int, length: int | None) -> bytes | None:
-    """The bytes if few and in the page cache; None sends the caller to a thread."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        available = max(0, os.fstat(descriptor).st_size - start)
-        wanted = available if length is None else min(length, available)
-        if wanted > INLINE_READ_BYTES:
-            return None
-        found = _pread_cached(descriptor, wanted, start)
-    finally:
-        os.close(descriptor)
-    return found if found is not None and len(found) == wanted else None
-
-
-def _pread_cached(descriptor: int, length: int, position: int) -> bytes | None:
-    if not _NOWAIT:
-        return None
-    buffer = bytearray(length)
-    try:
-        count = os.preadv(descriptor, [buffer], position, _NOWAIT)
-    except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: the file system cannot say
-        return None
-    return bytes(memoryview(buffer)[:count])
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -289,12 +255,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _walk(root: Path, folder: str) -> Iterator[ObjectStat]:
-    for path in root.glob(f"{folder}/??/??/*" if folder else "[a-z]*/??/??/*"):
+    for path in root.glob(f"{folder}/??/*" if folder else "[a-z]*/??/*"):
         try:
             found = path.stat()
         except FileNotFoundError:
             continue
-        yield ObjectStat(f"{path.parts[-4]}/{path.name}", found.st_size, found.st_mtime)
+        if stat.S_ISREG(found.st_mode):
+            yield ObjectStat(f"{path.parts[-3]}/{path.name}", found.st_size, found.st_mtime)
 
 
 def _take(walk: Iterator[ObjectStat], count: int) -> tuple[ObjectStat, ...]:

@@ -1,6 +1,6 @@
 """`serve_artifact`: how a file is answered from its facts, or relayed while it is being fetched.
 
-DESIGN.md §3 "Artifact hit" and "Artifact miss". Pure policy: all I/O goes through `ports`.
+ARCHITECTURE.md "a hit" and "a miss". Pure policy: all I/O goes through `ports`.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ class PackageProxyBase(ABC):
     ) -> list[tuple[SealedFile, str]]:
         """Sealed files under whose name the upstream now lists other bytes, with the new digest.
 
-        `rewrite_index` goes on showing the sealed ones (DESIGN.md §3 "Back-fill").
+        `rewrite_index` goes on showing the sealed ones (ARCHITECTURE.md "Back-fill").
         """
         return []
 

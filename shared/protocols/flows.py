@@ -1,4 +1,4 @@
-"""The two flows that all protocols share, as `PackageProxyBase` offers them (DESIGN.md §3)."""
+"""The two flows that all protocols share, as `PackageProxyBase` offers them (ARCHITECTURE.md)."""
 
 from __future__ import annotations
 

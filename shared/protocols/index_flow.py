@@ -1,6 +1,6 @@
 """`serve_index`: how an index page is answered from what is cached, refreshed, stale or missing.
 
-DESIGN.md §3 "Index hit" and "Index miss or expiry". Pure policy: all I/O goes through `ports`.
+ARCHITECTURE.md "a hit" and "a miss". Pure policy: all I/O goes through `ports`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From an undecoded request path to its segments, for the grammars of all protocols.
 
 Works on raw bytes, because frameworks decode before they route and then "..%2f" and "%00" reach
-handlers (DESIGN.md §6.7). What no name can hold is refused here, before any key or job.
+handlers (ARCHITECTURE.md). What no name can hold is refused here, before any key or job.
 """
 
 from __future__ import annotations

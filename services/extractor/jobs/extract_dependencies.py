@@ -127,7 +127,7 @@ class ExtractDependenciesHandler:
             extraction = Extraction(sha256=extraction.sha256, state="unextractable", reason=reason)
             await self._extractions.add(extraction)
         _count(job.protocol, extraction, outcome.bytes_read)
-        if extraction.state == "extracted":  # DESIGN.md §3: only what is finished is kept for ever
+        if extraction.state == "extracted":  # ARCHITECTURE.md: only what is finished is kept for ever
             await _gladly(
                 self._cache.set(
                     Category.ARTIFACT_DEPENDENCIES,

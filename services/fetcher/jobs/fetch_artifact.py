@@ -203,7 +203,7 @@ class _ArtifactRun:
         """Download and seal. Raises what `Download.run` raises, `StoreUnavailable`, `DatabaseUnavailable`."""
         owner, job = self._owner, self.job
         name = f"{self._ctx.generation}-{next(_numbers)}"
-        spool = Spool.create(owner._spool_folder, name, owner._threads)
+        spool = Spool(owner._spool_folder / name, owner._threads)
         live = LiveDownload(
             job_id=job.id,
             generation=self._ctx.generation,
@@ -225,7 +225,11 @@ class _ArtifactRun:
             )
             sha256 = await download.run()
             key = artifact_key(sha256)
-            await owner._objects.put_file(key, spool.path, sha256=sha256)
+            data = spool.in_memory
+            if data is not None:
+                await owner._objects.put_bytes(key, data)
+            else:
+                await owner._objects.put_file(key, spool.path, sha256=sha256)
             facts = await self._seal(found, sha256, spool.size)
             if facts.sha256 == sha256:
                 spool.seal()  # otherwise other bytes stand under this name: readers break off

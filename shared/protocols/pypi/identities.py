@@ -38,7 +38,7 @@ def is_stable_id(text: str) -> bool:
 
 
 def stable_id(source_name: str, project: str, filename: str) -> str:
-    """The id of a file whose SHA256 the upstream does not tell (DESIGN.md §5).
+    """The id of a file whose SHA256 the upstream does not tell (docs/decisions/0003).
 
     Depends on nothing that changes: the source by its name, the normalised project, the file.
     """

@@ -15,14 +15,14 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from shared.models import Extraction
-from shared.protocols.pypi.archive import BadArchive, NoSuchMember, read_zip_member
+from shared.protocols.pypi.archive import read_zip_member
 from shared.protocols.pypi.requirements import (
     BadMetadata,
     check_storable,
     parse_dependencies,
     parse_metadata,
 )
-from shared.protocols.tarballs import read_top_file
+from shared.protocols.tarballs import BadArchive, NoSuchMember, read_top_file
 
 _TARBALLS = (".tar.gz", ".tgz")
 

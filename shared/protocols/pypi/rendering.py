@@ -66,7 +66,7 @@ def _served(file: File, document: Document, held: SealedFiles, prefix: str) -> F
 def _merge(served: File, sealed: SealedFile) -> None:
     hashes = served["hashes"]
     if hashes.get("sha256", sealed.sha256) != sealed.sha256:
-        # Other bytes now lie under this name upstream: the first stay (DESIGN.md §3 Back-fill),
+        # Other bytes now lie under this name upstream: the first stay (ARCHITECTURE.md "Back-fill"),
         # and what describes the new bytes must not be shown with them.
         served["hashes"] = {"sha256": sealed.sha256}
         served["size"] = sealed.size_bytes

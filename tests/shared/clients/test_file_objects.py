@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.clients import file_objects
+from shared.clients import file_reads
 from shared.clients.objects import FileObjectStore, artifact_key
 from shared.clients.threads import BoundedThreads
 from shared.errors import StoreUnavailable
@@ -28,7 +28,7 @@ async def store(tmp_path: Path) -> AsyncIterator[FileObjectStore]:
     await threads.aclose()
 
 
-async def test_put__layout__two_hashed_levels_readable_by_others(
+async def test_put__layout__one_hashed_level_readable_by_others(
     store: FileObjectStore, tmp_path: Path
 ) -> None:
     previous = os.umask(0o077)
@@ -37,10 +37,10 @@ async def test_put__layout__two_hashed_levels_readable_by_others(
     finally:
         os.umask(previous)
     sha256 = KEY.rpartition("/")[2]
-    path = tmp_path / "objects" / "artifacts" / sha256[:2] / sha256[2:4] / sha256
+    path = tmp_path / "objects" / "artifacts" / sha256[:2] / sha256
     assert path == store.local_path(KEY)
     assert path.stat().st_mode & 0o777 == 0o644
-    for folder in list(path.parents)[:4]:
+    for folder in list(path.parents)[:3]:
         assert folder.stat().st_mode & 0o777 == 0o755
 
 
@@ -105,7 +105,6 @@ async def test_put_bytes__order_of_syncs__file_before_name_before_folder(
     path = store.local_path(KEY)
     assert path is not None
     await store.check()
-    path.parent.mkdir(parents=True)
     events: list[str] = []
     real_sync, real_replace = os.fsync, Path.replace
 
@@ -132,6 +131,17 @@ async def test_check__leftovers_of_a_crash__old_ones_removed(store: FileObjectSt
     (incoming / "young").write_bytes(b"being written by another process")
     await store.check()
     assert [path.name for path in incoming.iterdir()] == ["young"]
+
+
+async def test_check__new_store__has_the_folders_of_all_keys_and_makes_missing_ones_again(
+    store: FileObjectStore, tmp_path: Path
+) -> None:
+    await store.check()
+    top = tmp_path / "objects" / "artifacts"
+    (top / "7f").rmdir()
+    await store.check()
+    assert sorted(path.name for path in top.iterdir()) == [f"{number:02x}" for number in range(256)]
+    assert {path.stat().st_mode & 0o777 for path in top.iterdir()} == {0o755}
 
 
 async def test_check__root_is_a_file__store_unavailable(tmp_path: Path) -> None:
@@ -180,7 +190,7 @@ async def test_read__object_replaced_meanwhile__stream_keeps_the_bytes_it_began_
 
 
 async def test_read__large_object__goes_through_the_threads(store: FileObjectStore) -> None:
-    data = os.urandom(file_objects.INLINE_READ_BYTES + 1)
+    data = os.urandom(file_reads.INLINE_READ_BYTES + 1)
     key = artifact_key(hashlib.sha256(data).hexdigest())
     await store.put_bytes(key, data)
     assert await store.read(key) == data
