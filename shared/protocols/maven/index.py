@@ -1,0 +1,119 @@
+"""maven-metadata.xml: reading, merging what several repositories say, and rendering with checksums.
+
+What one repository says alone is served byte for byte. Of several: the union of versions in Maven's
+order, the newest `latest` and `release`, each snapshot file's newest build, all plugin prefixes
+(repository metadata model 1.1.0).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from shared.errors import UpstreamInvalid
+from shared.protocols.base import IndexDocument, Rendering
+from shared.protocols.maven import names
+from shared.protocols.maven.upstream import content_type
+from shared.protocols.maven.versions import version_key
+from shared.protocols.maven.xml import BadXml, children_of, parse, text_of
+
+MAX_VERSIONS = 50_000
+_IDENTITY = ("identity",)
+
+
+def read_index(identity: str, body: bytes, media_type: str) -> IndexDocument:
+    """The body, if it is what was asked for. Raises `UpstreamInvalid` for a web page or broken XML."""
+    if identity.startswith("metadata/"):
+        _parse(body)
+    elif media_type.partition(";")[0].strip().lower() == "text/html" or _is_web_page(body):
+        raise UpstreamInvalid("the upstream sent a web page instead of a file")
+    return IndexDocument(body)
+
+
+def merge_documents(bodies: Sequence[bytes]) -> bytes:
+    """One metadata document, in the order of the repositories; the only one as it is."""
+    if len(set(bodies)) == 1:
+        return bodies[0]
+    roots = [_parse(body) for body in bodies]
+    versionings = [found for root in roots if (found := root.find("versioning")) is not None]
+    merged = Element("metadata")
+    for name in ("groupId", "artifactId", "version"):
+        _add(merged, name, next((text for root in roots if (text := text_of(root, name))), ""))
+    if versionings:
+        _merge_versioning(SubElement(merged, "versioning"), versionings)
+    plugins = _by_first(roots, "plugins", "plugin", ("prefix",))
+    if plugins:
+        SubElement(merged, "plugins").extend(plugins)
+    indent(merged)
+    return bytes(tostring(merged, encoding="UTF-8", xml_declaration=True)) + b"\n"
+
+
+def renderings(identity: str, body: bytes) -> dict[str, Rendering]:
+    """The document and the checksums of exactly these bytes."""
+    if identity.startswith("metadata/"):
+        found = {"xml": Rendering(body, "application/xml")}
+    else:
+        found = {"file": Rendering(body, content_type(identity), _IDENTITY)}
+    for algorithm in names.CHECKSUMS:
+        digest = hashlib.new(algorithm, body, usedforsecurity=False).hexdigest()
+        found[algorithm] = Rendering(digest.encode(), "text/plain", _IDENTITY)
+    return found
+
+
+def _parse(body: bytes) -> Element:
+    try:
+        root = parse(body, "metadata")
+    except BadXml as error:
+        raise UpstreamInvalid(f"the upstream's {names.METADATA}: {error}") from error
+    if sum(1 for _ in children_of(root.find("versioning"), "versions", "version")) > MAX_VERSIONS:
+        raise UpstreamInvalid(f"the upstream's {names.METADATA} lists more than {MAX_VERSIONS} versions")
+    return root
+
+
+def _is_web_page(body: bytes) -> bool:
+    return body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _merge_versioning(merged: Element, parts: list[Element]) -> None:
+    for name in ("latest", "release"):
+        given = [text for part in parts if names.is_version(text := text_of(part, name))]
+        _add(merged, name, max(given, key=version_key, default=""))
+    newest = max(parts, key=lambda part: (text_of(part.find("snapshot"), "timestamp"), _updated(part)))
+    snapshot = newest.find("snapshot")
+    if snapshot is not None:
+        merged.append(snapshot)
+    listed = {
+        version.text.strip()
+        for part in parts
+        for version in children_of(part, "versions", "version")
+        if version.text and names.is_version(version.text.strip())
+    }
+    if listed:
+        versions = SubElement(merged, "versions")
+        # Equal in Maven's order ("1" and "1.0") is not the same: the text decides then.
+        for version in sorted(sorted(listed), key=version_key):
+            _add(versions, "version", version)
+    _add(merged, "lastUpdated", max(map(_updated, parts)))
+    by_age = sorted(parts, key=_updated, reverse=True)
+    files = _by_first(by_age, "snapshotVersions", "snapshotVersion", ("classifier", "extension"))
+    if files:
+        SubElement(merged, "snapshotVersions").extend(files)
+
+
+def _by_first(parts: list[Element], group: str, name: str, keys: tuple[str, ...]) -> list[Element]:
+    """The elements of all parts, of equal ones the first."""
+    found: dict[tuple[str, ...], Element] = {}
+    for part in parts:
+        for element in children_of(part, group, name):
+            found.setdefault(tuple(text_of(element, key) for key in keys), element)
+    return list(found.values())
+
+
+def _updated(part: Element) -> str:
+    return text_of(part, "lastUpdated")  # yyyyMMddHHmmss: the order of text is the order of time
+
+
+def _add(parent: Element, name: str, text: str) -> None:
+    if text:
+        SubElement(parent, name).text = text

@@ -1,0 +1,104 @@
+"""The grammar below /maven, the repository layout: from an undecoded path to the resource it names.
+
+"{group as folders}/{artifact}/{version}/{artifact}-{version}[-{classifier}].{extension}", beside it
+checksums; maven-metadata.xml in the folders of groups, artifacts and snapshot versions. Everything
+else is refused here, before any key, job or request upstream.
+"""
+
+from __future__ import annotations
+
+from shared.errors import MalformedRequest, RouteNotFound
+from shared.protocols.base import Resource
+from shared.protocols.maven import names
+from shared.protocols.raw_paths import read_segments
+
+METADATA_KIND, FILE_KIND = "metadata", "snapshot"
+
+
+def classify(method: str, raw_path: bytes) -> Resource:
+    """The resource that a request names; see `PackageProxyBase.classify`."""
+    *folders, name = read_segments(method, raw_path)
+    filename, checksum = names.split_checksum(name)
+    if not name or not folders or names.split_checksum(filename)[1]:
+        raise RouteNotFound("nothing is served at this address: no folders, no checksums of checksums")
+    if filename == names.METADATA:
+        if not _is_metadata_folder(folders):
+            raise RouteNotFound("no metadata has an address of this shape")
+        return _index(f"{METADATA_KIND}/{'/'.join(folders)}", checksum or "xml")
+    if len(folders) < 3:
+        raise RouteNotFound("a file lies in the folder of its version")
+    *group, artifact, version = folders
+    if not (all(map(names.is_group_segment, group)) and names.is_artifact(artifact)):
+        raise RouteNotFound("this cannot be the folder of an artifact")
+    if not (names.is_version(version) and names.is_version(filename)):
+        raise RouteNotFound("this cannot be a version and a file's name")
+    if not names.belongs(artifact, version, filename):
+        if version[0].isdigit():
+            raise MalformedRequest("a file's name starts with its artifact and version")
+        raise RouteNotFound("this is not the folder of a version")
+    if names.is_mutable(version, filename):
+        return _index(f"{FILE_KIND}/{'/'.join(folders)}/{filename}", checksum or "file")
+    return artifact_resource(f"{'.'.join(group)}:{artifact}", version, filename, checksum)
+
+
+def artifact_resource(project: str, version: str, filename: str, checksum: str = "") -> Resource:
+    """The resource of a file, or of one of its checksums. The file id is the version's folder."""
+    return Resource(
+        protocol="maven",
+        kind="artifact",
+        identity=f"{project}/{version}/{filename}",
+        project=project,
+        version=version,
+        file_id=version,
+        filename=filename,
+        sidecar=checksum,
+        remembers_absence=True,
+        honours_no_cache=False,
+        vary="",
+        content_codings=("identity",),
+    )
+
+
+def project_of(identity: str) -> str:
+    """ "{groupId}:{artifactId}" of an index identity.
+
+    The folder of a group looks like that of an artifact: its last segment then stands as the artifact.
+    """
+    kind, _, path = identity.partition("/")
+    folders = path.split("/")
+    if kind == FILE_KIND:
+        folders = folders[:-2]
+    elif folders[-1].endswith(names.SNAPSHOT) and len(folders) > 2:
+        folders = folders[:-1]
+    return f"{'.'.join(folders[:-1])}:{folders[-1]}" if len(folders) > 1 else ""
+
+
+def metadata_identity(project: str) -> str:
+    """The identity of the metadata that lists a project's versions."""
+    group, _, artifact = project.partition(":")
+    return f"{METADATA_KIND}/{group.replace('.', '/')}/{artifact}"
+
+
+def _is_metadata_folder(folders: list[str]) -> bool:
+    *upper, last = folders
+    if last.endswith(names.SNAPSHOT) and len(upper) > 1:
+        *upper, artifact = upper
+        return names.is_version(last) and names.is_artifact(artifact) and _is_group(upper)
+    return names.is_artifact(last) and _is_group(upper)
+
+
+def _is_group(folders: list[str]) -> bool:
+    return all(map(names.is_group_segment, folders))
+
+
+def _index(identity: str, representation: str) -> Resource:
+    return Resource(
+        protocol="maven",
+        kind="index",
+        identity=identity,
+        project=project_of(identity),
+        representation=representation,
+        honours_no_cache=False,  # Maven's clients send no-cache with every request
+        vary="Accept-Encoding" if representation == "xml" else "",
+        content_codings=("gzip", "identity") if representation == "xml" else ("identity",),
+    )

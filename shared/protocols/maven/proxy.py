@@ -1,0 +1,67 @@
+"""`MavenProxy`: Maven repositories, bound together for the flows that all protocols share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO, ClassVar
+
+from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
+from shared.protocols.base import IndexDocument, PackageProxyBase, Rendering, Resource, UpstreamRequest
+from shared.protocols.maven import index, metadata, paths, upstream
+
+
+class MavenProxy(PackageProxyBase):
+    """Maven: the repository layout, its metadata and its checksum files."""
+
+    name: ClassVar[str] = "maven"
+    system_project: ClassVar[str] = "_maven"
+    purl_type: ClassVar[str] = "maven"
+    kept_digests: ClassVar[tuple[str, ...]] = ("md5", "sha1", "sha512")
+
+    def classify(
+        self, method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]
+    ) -> Resource:
+        return paths.classify(method, raw_path)
+
+    def index_identity(self, project: str) -> str:
+        return paths.metadata_identity(project)
+
+    def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
+        return paths.artifact_resource(project, file_id, filename)
+
+    def project_of(self, identity: str) -> str:
+        return paths.project_of(identity)
+
+    def upstream_request(self, identity: str, source_url: str) -> UpstreamRequest:
+        return upstream.upstream_request(identity, source_url)
+
+    def read_index(
+        self, identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes
+    ) -> IndexDocument:
+        return index.read_index(identity, body, content_type)
+
+    def decode_document(self, body: bytes) -> bytes:
+        return body
+
+    def find_file(self, document: Any, file_id: str, filename: str) -> FileEntry | None:
+        return None  # no index lists files: `direct_entry` knows where each lies
+
+    def direct_entry(self, source: UpstreamSource, project: str, file_id: str, filename: str) -> FileEntry:
+        return upstream.file_entry(source.url, project, file_id, filename)
+
+    def merges(self, identity: str) -> bool:
+        return identity.startswith("metadata/")
+
+    def merge_documents(self, identity: str, bodies: Sequence[bytes]) -> bytes:
+        return index.merge_documents(bodies)
+
+    def rewrite_index(
+        self, identity: str, document: Any, *, sealed: Mapping[tuple[str, str], SealedFile], base_url: str
+    ) -> dict[str, Rendering]:
+        return index.renderings(identity, document)
+
+    def is_extractable(self, filename: str) -> bool:
+        return metadata.is_extractable(filename)
+
+    def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+        return metadata.extract(file, size_bytes), None
