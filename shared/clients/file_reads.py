@@ -1,0 +1,60 @@
+"""Reading files without a thread switch where the kernel has them in memory."""
+
+from __future__ import annotations
+
+import os
+from io import FileIO
+from pathlib import Path
+
+# Read on the loop when the kernel has it in memory: copying 2 MiB takes about as long as handing
+# the read to a thread and back (0.2 ms).
+INLINE_READ_BYTES = 2 * 1024 * 1024
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+
+
+def open_file(path: Path) -> FileIO:
+    """The file, unbuffered. Raises `OSError`."""
+    return path.open("rb", buffering=0)
+
+
+def read_file(path: Path, start: int, length: int | None) -> bytes:
+    """The bytes from `start`, at most `length` (None: to the end). Raises `OSError`; blocks."""
+    with path.open("rb", buffering=0) as file:
+        if length is None:
+            file.seek(start)
+            return file.readall()
+        parts = []
+        while length > 0 and (part := os.pread(file.fileno(), length, start)):
+            parts.append(part)
+            start += len(part)
+            length -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def read_cached(path: Path, start: int, length: int | None) -> bytes | None:
+    """The bytes if few and in the page cache; None sends the caller to a thread."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        available = max(0, os.fstat(descriptor).st_size - start)
+        wanted = available if length is None else min(length, available)
+        if wanted > INLINE_READ_BYTES:
+            return None
+        found = pread_cached(descriptor, wanted, start)
+    finally:
+        os.close(descriptor)
+    return found if found is not None and len(found) == wanted else None
+
+
+def pread_cached(descriptor: int, length: int, position: int) -> bytes | None:
+    """At most `length` bytes if the kernel has them in memory; None sends the caller to a thread."""
+    if not _NOWAIT:
+        return None
+    buffer = bytearray(length)
+    try:
+        count = os.preadv(descriptor, [buffer], position, _NOWAIT)
+    except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: the file system cannot say
+        return None
+    return bytes(memoryview(buffer)[:count])
