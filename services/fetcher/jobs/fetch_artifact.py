@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.fetcher.direct import DirectFiles, PublishedCheck
 from services.fetcher.download import Download, GoneUpstream
 from services.fetcher.entries import Entries, Found, Refresh
 from services.fetcher.live import LiveDownload, LiveDownloads
@@ -38,7 +39,7 @@ from shared.jobs import ExtractDependencies, FetchArtifact
 from shared.logs import get_logger
 from shared.models import ArtifactFacts, CachedUrl
 from shared.protocols import protocol_named
-from shared.protocols.base import PackageProxyBase
+from shared.protocols.base import PackageProxyBase, Resource
 
 log = get_logger()
 
@@ -58,6 +59,7 @@ class FetchArtifactJob:
         *,
         upstreams: Upstreams,
         entries: Entries,
+        direct: DirectFiles,
         refresh: Refresh,
         live: LiveDownloads,
         sealer: Sealer,
@@ -71,6 +73,7 @@ class FetchArtifactJob:
     ) -> None:
         self._upstreams = upstreams
         self._entries = entries
+        self._direct = direct
         self._refresh = refresh
         self._live = live
         self._sealer = sealer
@@ -91,16 +94,16 @@ class FetchArtifactJob:
         """The facts of the file, stored now if it was not before. `relay`: it is the job's own file."""
         protocol = protocol_named(job.protocol)
         resource = protocol.artifact_resource(job.project, job.file_id, job.filename)
-        row, found = await asyncio.gather(
-            self._row(job),
-            self._entries.known(protocol, job.project, job.file_id, job.filename),
-        )
+        row, found = await asyncio.gather(self._row(job), self._known(protocol, resource))
         if row is not None and await self._sealer.is_intact(row):
             await self._sealer.tell_cache(job.protocol, resource.identity, row)
             if relay:
                 await self._tell_done(ctx, row)
             return row
         promised = row.sha256 if row is not None else resource.sha256
+        if resource.direct:
+            run = _ArtifactRun(self, ctx, job, protocol, resource, promised, relay=relay)
+            return await self._from_first(run)
         if found is None:
             found = await self._entries.find_anew(
                 protocol, job.project, job.file_id, job.filename, self._refresh
@@ -108,7 +111,7 @@ class FetchArtifactJob:
         parent = parent_of(protocol, job.filename)
         if parent is not None:
             promised = row.sha256 if row is not None else ""  # the address holds its wheel's digest
-        run = _ArtifactRun(self, ctx, job, protocol, resource.identity, promised, relay=relay)
+        run = _ArtifactRun(self, ctx, job, protocol, resource, promised, relay=relay)
         try:
             return await run.download(found)
         except (GoneUpstream, DigestMismatch) as error:
@@ -118,6 +121,29 @@ class FetchArtifactJob:
             if parent is None:
                 raise
         return await run.from_parent(found, parent)
+
+    async def _known(self, protocol: PackageProxyBase, resource: Resource) -> Found | None:
+        if resource.direct:
+            return None
+        return await self._entries.known(protocol, resource.project, resource.file_id, resource.filename)
+
+    async def _from_first(self, run: _ArtifactRun) -> ArtifactFacts:
+        """A file that no index lists, from the first source that does not truly lack it."""
+        for found in await self._direct.find(run.protocol, run.resource):
+            try:
+                return await run.download(found)
+            except GoneUpstream:
+                continue
+            except DigestMismatch as error:
+                await self._report_mismatch(run.job, found, error)
+                raise
+        raise await self._direct.absent(run.resource, run.generation)
+
+    async def _report_mismatch(self, job: FetchArtifact, found: Found, error: DigestMismatch) -> None:
+        log.warning("digest_mismatch", project=job.project, filename=job.filename, error=str(error))
+        await self._artifacts.record_event(
+            "digest_mismatch", job.protocol, job.project, job.filename, {"source": found.source.name}
+        )
 
     async def _row(self, job: FetchArtifact) -> ArtifactFacts | None:
         async with self._lookups:
@@ -129,11 +155,8 @@ class FetchArtifactJob:
         """The file is not what its index says: once more if the index has changed meanwhile."""
         job = run.job
         mismatch = isinstance(error, DigestMismatch)
-        if mismatch:
-            log.warning("digest_mismatch", project=job.project, filename=job.filename, error=str(error))
-            await self._artifacts.record_event(
-                "digest_mismatch", job.protocol, job.project, job.filename, {"source": found.source.name}
-            )
+        if isinstance(error, DigestMismatch):
+            await self._report_mismatch(job, found, error)
         newer = await self._entries.find_anew(
             run.protocol, job.project, job.file_id, job.filename, self._refresh
         )
@@ -185,7 +208,7 @@ class _ArtifactRun:
         ctx: JobContext,
         job: FetchArtifact,
         protocol: PackageProxyBase,
-        identity: str,
+        resource: Resource,
         promised_sha256: str,
         *,
         relay: bool,
@@ -194,7 +217,8 @@ class _ArtifactRun:
         self.protocol = protocol
         self._owner = owner
         self._ctx = ctx
-        self._identity = identity
+        self.resource = resource
+        self.generation = ctx.generation
         self._promised = promised_sha256
         self._relay = relay
         self._announcing: asyncio.Task[None] | None = None
@@ -213,6 +237,7 @@ class _ArtifactRun:
             source=found.source,
             entry=found.entry,
         )
+        published = PublishedCheck(owner._direct, owner._artifacts, found)
         try:
             download = Download(
                 owner._upstreams,
@@ -221,22 +246,25 @@ class _ArtifactRun:
                 spool,
                 promised_sha256=self._promised,
                 max_bytes=owner._max_bytes,
-                on_head=self._announcer(live),
+                on_head=self._announcer(live, published),
+                kept_digests=self.protocol.kept_digests,
             )
             sha256 = await download.run()
+            digests = download.kept_digests
+            await published.verify(self.resource, {**digests, "sha256": sha256})
             key = artifact_key(sha256)
-            data = spool.in_memory
-            if data is not None:
+            if (data := spool.in_memory) is not None:
                 await owner._objects.put_bytes(key, data)
             else:
                 await owner._objects.put_file(key, spool.path, sha256=sha256)
-            facts = await self._seal(found, sha256, spool.size)
+            facts = await self._seal(found, sha256, spool.size, digests)
             if facts.sha256 == sha256:
                 spool.seal()  # otherwise other bytes stand under this name: readers break off
             return facts
         finally:
             if self._announcing is not None:
                 self._announcing.cancel()
+            published.cancel()
             owner._live.end(live)
             spool.release()
 
@@ -255,9 +283,11 @@ class _ArtifactRun:
         sha256 = hashlib.sha256(raw).hexdigest()
         await owner._objects.put_bytes(artifact_key(sha256), raw)
         log.info("metadata_from_parent", filename=job.filename)
-        return await self._seal(found, sha256, len(raw))
+        return await self._seal(found, sha256, len(raw), {})
 
-    async def _seal(self, found: Found, sha256: str, size_bytes: int) -> ArtifactFacts:
+    async def _seal(
+        self, found: Found, sha256: str, size_bytes: int, digests: dict[str, str]
+    ) -> ArtifactFacts:
         """Row → cache → event → extraction."""
         owner, job = self._owner, self.job
         metadata = parent_of(self.protocol, job.filename) is not None
@@ -275,8 +305,9 @@ class _ArtifactRun:
                 source_id=found.source.id,
                 upstream_url=public_url(found.entry.url),
                 role="metadata" if metadata else "file",
+                digests=digests,
             ),
-            self._identity,
+            self.resource.identity,
         )
         if self._relay:
             if self._announcing is not None:
@@ -287,10 +318,11 @@ class _ArtifactRun:
         log.info("artifact_stored", filename=job.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)
         return facts
 
-    def _announcer(self, live: LiveDownload) -> Callable[[], None]:
+    def _announcer(self, live: LiveDownload, published: PublishedCheck) -> Callable[[], None]:
         """What to do when the upstream's head has come: let readers in, and tell them."""
 
         def on_head() -> None:
+            published.start()
             if not self._relay:
                 return
             self._owner._live.begin(live)
