@@ -191,6 +191,12 @@ class ArtifactRepository:
         row = await self._database.fetchrow(sql.PINNED_SOURCE, protocol, project)
         return None if row is None else int(row["source_id"])
 
+    async def source_of(self, protocol: str, project: str, file_id: str) -> int | None:
+        """The pinned source of a project, else the one that its stored files of this id came from; None
+        if there is neither. One query."""
+        row = await self._database.fetchrow(sql.SOURCE_OF, protocol, project, file_id)
+        return None if row is None or row["source_id"] is None else int(row["source_id"])
+
     async def pin(self, protocol: str, project: str, source_id: int) -> None:
         """Binds a project to a source, over an earlier pin: an operator's act."""
         await self._database.execute(sql.PIN, protocol, project, source_id)

@@ -173,6 +173,13 @@ INSERT INTO project_pins (protocol, project, source_id) VALUES ($1, $2, $3)
 ON CONFLICT (protocol, project) DO UPDATE SET source_id = excluded.source_id, pinned_at = now()
 """
 
+SOURCE_OF = """
+SELECT coalesce(
+    (SELECT source_id FROM project_pins WHERE protocol = $1 AND project = $2),
+    (SELECT source_id FROM cached_urls WHERE protocol = $1 AND project = $2 AND file_id = $3
+     AND source_id <> 0 ORDER BY created_at LIMIT 1)) AS source_id
+"""
+
 UNPIN = "DELETE FROM project_pins WHERE protocol = $1 AND project = $2 RETURNING true"
 
 STORE_EVENTS = """

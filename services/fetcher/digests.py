@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared.errors import DigestMismatch, UpstreamInvalid
 
@@ -35,9 +35,12 @@ def strongest(hashes: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 class Digests:
-    """Running hashes over one download: SHA256 always, and the strongest one the index names."""
+    """Running hashes over one download: SHA256 always, the strongest one the index names, and those
+    that are `kept` of every file."""
 
-    def __init__(self, hashes: Mapping[str, str], promised_sha256: str = "") -> None:
+    def __init__(
+        self, hashes: Mapping[str, str], promised_sha256: str = "", kept: Sequence[str] = ()
+    ) -> None:
         self._expected = strongest(hashes)
         self._promised = promised_sha256
         self._sha256 = hashlib.sha256()
@@ -45,6 +48,7 @@ class Digests:
         self._other = (
             hashlib.new(self._expected[0], usedforsecurity=False) if extra and self._expected else None
         )
+        self._kept = {name: hashlib.new(name, usedforsecurity=False) for name in kept}
 
     @property
     def known(self) -> bool:
@@ -55,6 +59,12 @@ class Digests:
         self._sha256.update(chunk)
         if self._other is not None:
             self._other.update(chunk)
+        for running in self._kept.values():
+            running.update(chunk)
+
+    def kept(self) -> dict[str, str]:
+        """Algorithm → hex of what has come so far."""
+        return {name: running.hexdigest() for name, running in self._kept.items()}
 
     def verify(self, filename: str) -> str:
         """The SHA256. Raises `DigestMismatch` if the index or the file's own address said otherwise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from services.fetcher.digests import Digests, check_magic
 from services.fetcher.spool import Spool
@@ -45,6 +45,7 @@ class Download:
         promised_sha256: str = "",
         max_bytes: int,
         on_head: Callable[[], None],
+        kept_digests: Sequence[str] = (),
     ) -> None:
         self._upstreams = upstreams
         self._source = source
@@ -52,7 +53,7 @@ class Download:
         self._spool = spool
         self._max_bytes = max_bytes
         self._on_head: Callable[[], None] | None = on_head
-        self._digests = Digests(entry.hashes, promised_sha256)
+        self._digests = Digests(entry.hashes, promised_sha256, kept_digests)
         self._validator = ""  # a strong ETag, or a date: what If-Range needs
         self._where = f"upstream {source.name}"
 
@@ -83,6 +84,11 @@ class Download:
             )
             await asyncio.sleep(random.uniform(0.5, 1.5) * 0.1 * failures)
         return self._digests.verify(self._entry.filename)
+
+    @property
+    def kept_digests(self) -> dict[str, str]:
+        """The further hashes of what has come so far: algorithm → hex."""
+        return self._digests.kept()
 
     async def _attempt(self) -> bool:
         """One request, from where the spool ends. True when the file is complete."""

@@ -85,7 +85,7 @@ class Upstreams:
             headers = {"accept": asked.accept}
             if validators is not None and validators.source_id == source.id:
                 headers |= validators.headers()
-            response = await self._fetch(source, asked.url, headers)
+            response = await self._fetch(source, asked.url, headers, self._settings.max_index_bytes)
             if response.status in (404, 410):
                 continue
             if (
@@ -99,7 +99,19 @@ class Upstreams:
             return IndexAnswer(source, response)
         return None
 
-    async def _fetch(self, source: UpstreamSource, url: str, headers: Mapping[str, str]) -> FetchedBody:
+    async def fetch_small(self, source: UpstreamSource, url: str, *, max_bytes: int) -> FetchedBody:
+        """A small file that goes with another one, whole: status 200, 404 or 410.
+
+        Raises as `ask_index` does.
+        """
+        response = await self._fetch(source, url, {}, max_bytes)
+        if response.status not in (200, 404, 410):
+            raise UpstreamInvalid(f"upstream {source.name} answered {response.status}")
+        return response
+
+    async def _fetch(
+        self, source: UpstreamSource, url: str, headers: Mapping[str, str], max_bytes: int
+    ) -> FetchedBody:
         await self._breakers.check(source)
         started = time.monotonic()
         for attempt in range(1, TRIES + 1):
@@ -108,7 +120,7 @@ class Upstreams:
                     source,
                     url,
                     headers=headers,
-                    max_bytes=self._settings.max_index_bytes,
+                    max_bytes=max_bytes,
                     head_seconds=self._index_head_seconds,
                     deadline_seconds=max(self._index_head_seconds, self._settings.http_read_timeout),
                 )

@@ -6,6 +6,7 @@ import asyncio
 import os
 
 from services.fetcher.breakers import Breakers
+from services.fetcher.direct import DirectFiles
 from services.fetcher.documents import Documents
 from services.fetcher.entries import Entries, IndexWaiter
 from services.fetcher.index_run import IndexTools
@@ -123,13 +124,21 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             settings=settings,
         )
         entries = Entries(documents=documents, sources=sources, offline=settings.offline)
+        direct = DirectFiles(
+            sources=sources, upstreams=upstreams, artifacts=artifacts, cache=cache, settings=settings
+        )
         fetch_index = FetchIndexJob(upstreams=upstreams, sources=sources, tools=tools)
         describe = DescribeArtifactJob(
-            upstreams=upstreams, entries=entries, fetch_index=fetch_index, artifacts=artifacts
+            upstreams=upstreams,
+            entries=entries,
+            direct=direct,
+            fetch_index=fetch_index,
+            artifacts=artifacts,
         )
         fetch_artifact = FetchArtifactJob(
             upstreams=upstreams,
             entries=entries,
+            direct=direct,
             refresh=IndexWaiter(queue, listener).refresh,
             live=live,
             sealer=Sealer(rows=rows, artifacts=artifacts, objects=objects, cache=cache),

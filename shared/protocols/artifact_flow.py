@@ -11,6 +11,7 @@ from email.utils import formatdate
 import msgspec
 
 from shared.errors import (
+    CacheUnavailable,
     DeadlineExceeded,
     DigestMismatch,
     FileNotFound,
@@ -28,6 +29,7 @@ from shared.protocols.conditions import (
     parse_range,
     range_applies,
 )
+from shared.protocols.index_reply import judge, remaining_life
 from shared.protocols.ports import CacheWord, Objects, Ports, Reply
 from shared.protocols.resource import Resource
 
@@ -59,6 +61,7 @@ def artifact_reply(
     etag = f'"{facts.sha256}"'
     modified = formatdate(facts.created_at, usegmt=True).encode() if facts.created_at else b""
     headers = _common(resource, etag)
+    headers += _checksums(facts)
     if modified:
         headers.append((b"last-modified", modified))
     # RFC 9110 §13.2.2: If-None-Match, else If-Modified-Since, before any Range.
@@ -95,6 +98,8 @@ async def serve_sealed(
 
     Raises `DigestMismatch`, `StoreUnavailable`.
     """
+    if resource.sidecar:
+        return sidecar_reply(resource, conditions, facts, word)
     reply, piece = artifact_reply(resource, conditions, facts, word)
     if piece is None:
         return reply
@@ -116,15 +121,34 @@ class _ArtifactRequest:
         self.deadline = ports.clock.monotonic() + ports.settings.request_timeout
 
     async def answer(self) -> Reply:
+        if self.resource.direct:
+            absent = await self._absent()
+            if absent is not None:
+                return absent
         facts = await self.ports.facts.find(self.resource)
         if facts is not None:
             reply = await self._sealed(facts, "HIT")
             if reply is not None:
                 return reply
             # The object is missing behind its row: the fetch below repairs it, to the same digest.
-        elif self.conditions.head:
+        elif self.conditions.head and not self.resource.sidecar:
             return await self._describe()
         return await self._fetch(expected=facts.sha256 if facts is not None else self.resource.sha256)
+
+    async def _absent(self) -> Reply | None:
+        """The remembered answer that every source lacks the file, unless it is stored meanwhile."""
+        resource = self.resource
+        if await self.ports.facts.find(resource, cached=True) is not None:
+            return None
+        try:
+            entry = await self.ports.index.read_index(resource.protocol, resource.absence_identity, "")
+        except CacheUnavailable:
+            return None
+        now = self.ports.clock.now()
+        if entry.head is None or judge(entry, now, stale_limit=0) != "negative":
+            return None
+        headers = [(b"cache-control", b"max-age=%d" % remaining_life(entry.head, now))]
+        return Reply(404, "NEGATIVE", headers, error=FileNotFound(f"no upstream has {resource.filename}"))
 
     async def _sealed(self, facts: ArtifactFacts, word: CacheWord) -> Reply | None:
         return await serve_sealed(self.resource, self.conditions, facts, self.ports.objects, word)
@@ -138,7 +162,7 @@ class _ArtifactRequest:
             filename=resource.filename,
             request_id=self.conditions.request_id,
         )
-        relayed = not self.conditions.needs_length
+        relayed = not (self.conditions.needs_length or self.resource.sidecar)
         # Twice: a live download may end between its event and our connecting to it.
         for _ in range(2):
             event = await self.ports.misses.wait(
@@ -252,6 +276,28 @@ def _common(resource: Resource, etag: str) -> list[tuple[bytes, bytes]]:
     if etag:
         headers.append((b"etag", etag.encode("latin-1")))
     return headers
+
+
+def _checksums(facts: ArtifactFacts) -> list[tuple[bytes, bytes]]:
+    """X-Checksum-*, where a protocol keeps hashes for its clients (Maven Resolver, "smart checksums":
+    a client that finds one of these headers does not ask for a checksum file)."""
+    if not facts.digests:
+        return []
+    found = {**facts.digests, "sha256": facts.sha256}
+    return [(f"x-checksum-{name}".encode(), digest.encode()) for name, digest in found.items()]
+
+
+def sidecar_reply(resource: Resource, conditions: Conditions, facts: ArtifactFacts, word: CacheWord) -> Reply:
+    """The checksum file of a stored file. Raises `FileNotFound` for a hash that is not kept."""
+    digest = facts.sha256 if resource.sidecar == "sha256" else facts.digests.get(resource.sidecar, "")
+    if not digest:
+        raise FileNotFound(f"no {resource.sidecar} is kept of {resource.filename}")
+    etag = f'"{resource.sidecar}-{digest}"'
+    headers = [(b"cache-control", SEALED), (b"etag", etag.encode())]
+    if etag_matches(conditions.if_none_match, etag):
+        return Reply(304, word, headers)
+    headers += [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(digest))]
+    return Reply(200, word, headers, body=None if conditions.head else digest.encode())
 
 
 def _entity(resource: Resource, content_type: str) -> list[tuple[bytes, bytes]]:

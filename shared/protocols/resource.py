@@ -25,10 +25,15 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     vary: str = "Accept, Accept-Encoding"
     negative_ttl_seconds: int = 60
     sidecar: str = ""  # artifact: the hash of the file that is asked for instead of the file ("sha1")
-    remembers_absence: bool = False  # artifact: a 404 is remembered (where no index tells what there is)
+    direct: bool = False  # artifact: no index lists it, its address follows from its name (`direct_entry`)
     forward_path: str = ""  # forward: the upstream's path for a request that is passed on, never cached
     forward_fallback: bytes = b""  # forward: the JSON to answer where no upstream does; b"" = 503
     content_codings: tuple[str, ...] = ("gzip", "identity")
+
+    @property
+    def absence_identity(self) -> str:
+        """Under which it is remembered, beside the indexes, that every source lacks a direct file."""
+        return f"absent/{self.identity}"
 
 
 class Redirect(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from services.fetcher.direct import DirectFiles
+from services.fetcher.download import GoneUpstream
 from services.fetcher.entries import Entries, Found
 from services.fetcher.jobs.fetch_index import FetchIndexJob
 from services.fetcher.upstreams import Upstreams
@@ -12,6 +14,7 @@ from shared.clients.queue_context import JobContext
 from shared.errors import OrchardError, ProjectNotFound, UpstreamUnavailable
 from shared.jobs import DescribeArtifact
 from shared.protocols import protocol_named
+from shared.protocols.base import PackageProxyBase, Resource
 
 _TOTAL = re.compile(r"bytes \d{1,18}-\d{1,18}/(\d{1,18})")
 
@@ -24,11 +27,13 @@ class DescribeArtifactJob:
         *,
         upstreams: Upstreams,
         entries: Entries,
+        direct: DirectFiles,
         fetch_index: FetchIndexJob,
         artifacts: ArtifactRepository,
     ) -> None:
         self._upstreams = upstreams
         self._entries = entries
+        self._direct = direct
         self._fetch_index = fetch_index
         self._artifacts = artifacts
 
@@ -48,16 +53,33 @@ class DescribeArtifactJob:
             if head.status == 404:
                 raise ProjectNotFound(f"no upstream knows {job.project}")
 
-        found = await self._entries.find(
-            protocol_named(job.protocol), job.project, job.file_id, job.filename, refresh
-        )
-        size = found.entry.size_bytes
-        if size is None:
-            size = await self._ask(found)
+        protocol = protocol_named(job.protocol)
+        resource = protocol.artifact_resource(job.project, job.file_id, job.filename)
+        if resource.direct:
+            found, size = await self._first(protocol, resource, ctx.generation)
+        else:
+            found = await self._entries.find(protocol, job.project, job.file_id, job.filename, refresh)
+            size = found.entry.size_bytes
+            if size is None:
+                size = await self._ask(found)
         await ctx.publish("done", size_bytes=size, content_type=found.entry.content_type)
 
+    async def _first(
+        self, protocol: PackageProxyBase, resource: Resource, generation: int
+    ) -> tuple[Found, int | None]:
+        """The first source that does not truly lack a file that no index lists."""
+        for found in await self._direct.find(protocol, resource):
+            try:
+                return found, await self._ask(found)
+            except GoneUpstream:
+                continue
+        raise await self._direct.absent(resource, generation)
+
     async def _ask(self, found: Found) -> int:
-        """HEAD; where that is refused or tells nothing, a GET for the first byte alone."""
+        """HEAD; where that is refused or tells nothing, a GET for the first byte alone.
+
+        Raises `GoneUpstream` for a true 404 of a file that no index lists.
+        """
         try:
             async with self._upstreams.open_file(
                 found.source, found.entry.url, method="HEAD", lane="index"
@@ -71,6 +93,8 @@ class DescribeArtifactJob:
         ) as response:
             if response.status == 200 and response.content_length is not None:
                 return response.content_length
+            if response.status in (404, 410) and found.entry.checksum_urls:
+                raise GoneUpstream
             total = _TOTAL.fullmatch(response.headers.get("content-range", "").strip())
             if response.status == 206 and total is not None:
                 return int(total[1])

@@ -1,0 +1,155 @@
+"""Files that no index lists, because their address follows from their name (`direct_entry`).
+
+Each source that may have such a file is asked in order; only a true 404 leads to the next, and once a
+version was served from a source, its other files come from there too. That all of them lack a file is
+remembered for a short time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from services.fetcher.entries import Found
+from services.fetcher.upstreams import Upstreams
+from shared.artifacts import ArtifactRepository
+from shared.cache import CacheService
+from shared.clients.http_decoding import decode_body
+from shared.errors import CacheUnavailable, DigestMismatch, FileNotFound, Offline, UpstreamUnavailable
+from shared.logs import get_logger
+from shared.models import FORMAT, IndexHead, UpstreamSource
+from shared.protocols.base import PackageProxyBase, Resource
+from shared.settings import Settings
+from shared.source_policy import candidates, why_none
+from shared.source_watcher import SourceWatcher
+
+log = get_logger()
+
+MAX_CHECKSUM_BYTES = 64 * 1024
+_HEX_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+
+
+class DirectFiles:
+    """Where such a file may lie, what its source says of its bytes, and that it is nowhere."""
+
+    def __init__(
+        self,
+        *,
+        sources: SourceWatcher,
+        upstreams: Upstreams,
+        artifacts: ArtifactRepository,
+        cache: CacheService,
+        settings: Settings,
+    ) -> None:
+        self._sources = sources
+        self._upstreams = upstreams
+        self._artifacts = artifacts
+        self._cache = cache
+        self._settings = settings
+
+    async def find(self, protocol: PackageProxyBase, resource: Resource) -> list[Found]:
+        """The places to ask, in order.
+
+        Raises `FileNotFound` when every source excludes the name, `Offline`, and `UpstreamUnavailable`
+        when only a source that is disabled or gone may be asked: its files are not missing.
+        """
+        known = self._sources.current(protocol.name)
+        if known is None:
+            raise UpstreamUnavailable("the upstream sources are not loaded yet", retry_after_seconds=1)
+        if self._settings.offline:
+            raise Offline(f"ORCHARD_OFFLINE is set and {resource.filename} was never cached")
+        pinned = await self._artifacts.source_of(protocol.name, resource.project, resource.file_id)
+        asked = candidates(known.sources, resource.project, pinned)
+        if not asked:
+            reason = why_none(known.sources, resource.project, pinned)
+            log.warning("no_source_may_be_asked", protocol=protocol.name, reason=reason)
+            all_enabled = [msgspec.structs.replace(source, enabled=True) for source in known.sources]
+            if all_enabled and not candidates(all_enabled, resource.project):
+                raise FileNotFound(reason)
+            raise UpstreamUnavailable(reason)
+        found = []
+        for source in asked:
+            entry = protocol.direct_entry(source, resource.project, resource.file_id, resource.filename)
+            if entry is not None:
+                found.append(Found(entry, source))
+        return found
+
+    async def absent(self, resource: Resource, generation: int) -> FileNotFound:
+        """Remember that every source truly lacks the file; the error that says so."""
+        known = self._sources.current(resource.protocol)
+        now = time.time()
+        head = IndexHead(
+            format=FORMAT,
+            status=404,
+            generation=generation,
+            source_revision=known.revision if known is not None else 0,
+            source_id=0,
+            fetched_at=now,
+            fresh_until=now + self._settings.cache_ttl_negative,
+        )
+        try:
+            await self._cache.write_head(resource.protocol, resource.absence_identity, head)
+        except CacheUnavailable as error:
+            log.info("absence_not_cached", error=error.message)
+        return FileNotFound(f"no upstream has {resource.filename}")
+
+    async def published_digest(self, found: Found) -> tuple[str, str] | None:
+        """What the source's own checksum files say of the file: (algorithm, hex) of the first that is
+        there and readable; None if none is. Raises why a source could not answer."""
+        for algorithm, url in found.entry.checksum_urls.items():
+            digest = await self._read_checksum(found.source, algorithm, url)
+            if digest:
+                return algorithm, digest
+        return None
+
+    async def _read_checksum(self, source: UpstreamSource, algorithm: str, url: str) -> str:
+        response = await self._upstreams.fetch_small(source, url, max_bytes=MAX_CHECKSUM_BYTES)
+        if response.status != 200:
+            return ""
+        body = decode_body(response.body, response.content_encoding, max_bytes=MAX_CHECKSUM_BYTES)
+        return read_checksum(algorithm, body)
+
+
+def read_checksum(algorithm: str, body: bytes) -> str:
+    """The hex digest in a checksum file, alone or beside a file name; "" if there is none."""
+    digits = _HEX_DIGITS[algorithm]
+    text = body.decode("ascii", "replace")
+    found = re.search(rf"(?<![0-9A-Za-z])[0-9A-Fa-f]{{{digits}}}(?![0-9A-Za-z])", text)
+    return "" if found is None or text.lstrip().startswith("<") else found[0].lower()
+
+
+class PublishedCheck:
+    """Compares a download with the checksum file beside it, which is looked up while the bytes come."""
+
+    def __init__(self, files: DirectFiles, artifacts: ArtifactRepository, found: Found) -> None:
+        self._files = files
+        self._artifacts = artifacts
+        self._found = found
+        self._task: asyncio.Task[tuple[str, str] | None] | None = None
+
+    def start(self) -> None:
+        """Begin to look it up, where there may be one: the file itself has been found."""
+        if self._found.entry.checksum_urls:
+            self._task = asyncio.create_task(self._files.published_digest(self._found))
+
+    def cancel(self) -> None:
+        """Give up."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def verify(self, resource: Resource, digests: Mapping[str, str]) -> None:
+        """Raises `DigestMismatch`, or why the source did not answer; a file without any is noted."""
+        if self._task is None:
+            return
+        published = await self._task
+        if published is None:
+            log.info("file_without_checksum", project=resource.project, filename=resource.filename)
+            await self._artifacts.record_event(
+                "file_without_checksum", resource.protocol, resource.project, resource.filename, {}
+            )
+        elif digests.get(published[0]) != published[1]:
+            raise DigestMismatch(f"{resource.filename}: the upstream's bytes have another {published[0]}")
