@@ -37,6 +37,7 @@ class FetchIndex(Job, frozen=True, tag="fetch_index"):
     protocol: str
     identity: str
     background: bool = False  # True: runs in `refresh`; same id, so it coalesces with a miss
+    base_url: str = ""  # finish the bodies of this address too, where bodies hold absolute URLs
     request_id: str = ""
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -19,6 +19,8 @@ from shared.errors import (
     FileNotFound,
     Offline,
     OrchardError,
+    ProjectNotFound,
+    UpstreamInvalid,
     UpstreamUnavailable,
     from_value,
 )
@@ -56,7 +58,15 @@ class Entries:
         self, protocol: PackageProxyBase, project: str, file_id: str, filename: str
     ) -> Found | None:
         """What the newest document says, asking no upstream; None if there is none or it lacks the file."""
-        identity = protocol.index_identity(project)
+        for identity in protocol.entry_identities(project, filename):
+            found = await self._known_by(protocol, identity, project, file_id, filename)
+            if found is not None:
+                return found
+        return None
+
+    async def _known_by(
+        self, protocol: PackageProxyBase, identity: str, project: str, file_id: str, filename: str
+    ) -> Found | None:
         head = await self._documents.head(protocol.name, identity)
         if head is not None and head.status == 200 and head.document_key:
             found = await self._in_document(
@@ -84,20 +94,38 @@ class Entries:
     async def find_anew(
         self, protocol: PackageProxyBase, project: str, file_id: str, filename: str, refresh: Refresh
     ) -> Found:
-        """As `find`, with the index fetched first unless it was just fetched."""
+        """As `find`, with the index fetched first unless it was just fetched.
+
+        Of several indexes that may list the file, the first that is cached is fetched anew; if none
+        is, all are asked for, the last (and smallest) first, until one lists it.
+        """
         if self._offline:
             raise Offline(f"ORCHARD_OFFLINE is set and {filename} was never cached")
-        identity = protocol.index_identity(project)
-        head = await self._documents.head(protocol.name, identity)
-        if not _just_fetched(head):
-            await refresh(protocol.name, identity)
+        failing = False
+        for identity in await self._to_fetch(protocol, project, filename):
             head = await self._documents.head(protocol.name, identity)
-        found = await self.known(protocol, project, file_id, filename)
-        if found is not None:
-            return found
-        if head is not None and head.failing:
+            if not _just_fetched(head):
+                try:
+                    await refresh(protocol.name, identity)
+                except (ProjectNotFound, UpstreamInvalid):
+                    if identity == protocol.index_identity(project):
+                        raise
+                    continue  # this upstream has no such address
+                head = await self._documents.head(protocol.name, identity)
+            found = await self._known_by(protocol, identity, project, file_id, filename)
+            if found is not None:
+                return found
+            failing = failing or (head is not None and head.failing)
+        if failing:
             raise UpstreamUnavailable(f"the index of {project} cannot be refreshed to look for {filename}")
         raise FileNotFound(f"the index of {project} does not list {filename}")
+
+    async def _to_fetch(self, protocol: PackageProxyBase, project: str, filename: str) -> Sequence[str]:
+        identities = protocol.entry_identities(project, filename)
+        for identity in identities[:-1]:
+            if (await self._documents.last_good(protocol.name, identity)).document_key:
+                return (identity,)
+        return identities[::-1]
 
     async def _in_document(
         self,

@@ -11,12 +11,13 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from services.fetcher.documents import Documents, LastGood, Loaded, document_key
 from services.fetcher.pages import Page, Pages, sealed_by_key
-from services.fetcher.reading import read_answer
+from services.fetcher.reading import carried_over, read_answer
 from services.fetcher.upstreams import IndexAnswer, Validators
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
@@ -63,7 +64,9 @@ class IndexRun:
         sources: SourceSet,
         good: LastGood,
         sealed: Sequence[SealedFile],
+        base_url: str = "",
     ) -> None:
+        """`base_url`: the address whose bodies to finish, where bodies differ by it."""
         self._tools = tools
         self._protocol = protocol
         self._identity = identity
@@ -72,6 +75,7 @@ class IndexRun:
         self._sources = sources
         self._good = good
         self._sealed = sealed_by_key(sealed)
+        self._base_url = base_url
 
     # --- before asking ----------------------------------------------------------------------------
 
@@ -123,9 +127,18 @@ class IndexRun:
     async def store(self, answer: IndexAnswer) -> IndexHead:
         """A new document: keep it, pin the project, finish the bodies."""
         settings, source, response = self._tools.settings, answer.source, answer.response
-        body, document, dropped = await read_answer(
-            self._protocol, self._identity, source, response, self._tools.threads, settings.max_index_bytes
+        answered = await read_answer(
+            self._protocol,
+            self._identity,
+            source,
+            response,
+            self._tools.threads,
+            settings.max_index_bytes,
+            self._sealed,
         )
+        body, document, dropped = answered.body, answered.document, answered.dropped
+        if answered.wants_previous:
+            body, document = await self._with_previous(document)
         if dropped:
             log.warning(
                 "index_entries_dropped", identity=self._identity, count=len(dropped), first=dropped[0]
@@ -134,7 +147,7 @@ class IndexRun:
         modified = response.headers.get("last-modified", "")
         loaded = self._tools.documents.remember(document_key(body), document, len(body))
         page, key = await asyncio.gather(
-            self._tools.pages.make(self._protocol, self._identity, loaded, self._sealed),
+            self._make_page(loaded),
             self._tools.documents.store(body),
         )
         stored = StoredDocument(
@@ -196,6 +209,24 @@ class IndexRun:
 
     # --- writing ----------------------------------------------------------------------------------
 
+    async def _with_previous(self, document: Any) -> tuple[bytes, Any]:
+        row = self._good.row
+        tools = self._tools
+        previous = await tools.documents.load(self._protocol, row.document_key) if row is not None else None
+        return await tools.threads.run(
+            carried_over,
+            self._protocol,
+            document,
+            previous.document if previous is not None else None,
+            self._sealed,
+            time.time(),
+        )
+
+    async def _make_page(self, loaded: Loaded) -> Page:
+        return await self._tools.pages.make(
+            self._protocol, self._identity, loaded, self._sealed, base_url=self._base_url
+        )
+
     async def _render(
         self,
         loaded: Loaded,
@@ -206,7 +237,7 @@ class IndexRun:
         fetched_at: float = 0.0,
         retry_at: float = 0.0,
     ) -> IndexHead:
-        page = await self._tools.pages.make(self._protocol, self._identity, loaded, self._sealed)
+        page = await self._make_page(loaded)
         return await self._write_page(
             page, loaded.key, source_id, etag, modified, fetched_at=fetched_at, retry_at=retry_at
         )

@@ -88,7 +88,10 @@ class Pages:
         *,
         base_url: str = "",
     ) -> Page:
-        """The finished page, its large bodies stored."""
+        """The finished page, its large bodies stored. Without an address, where bodies differ by it,
+        there is nothing to finish: the first request from an address has its bodies made."""
+        if not base_url and protocol.per_base_url(identity):
+            return Page({}, {}, {})
         document = loaded.document
         if loaded.size_bytes <= INLINE_BYTES:
             page = render_page(protocol, identity, document, sealed, base_url)

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from shared.clients.http import FetchedBody
 from shared.clients.http_decoding import decode_body
 from shared.clients.threads import BoundedThreads
-from shared.models import UpstreamSource
+from shared.models import SealedFile, UpstreamSource
 from shared.protocols.base import PackageProxyBase
 
 INLINE_BYTES = 16 * 1024  # on the wire: decompressed and parsed in less time than it is worth a thread
+
+
+Sealed = Mapping[tuple[str, str], SealedFile]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Canonical bytes, the decoded document, the entries that were refused, and whether the document
+    needs the one before it (`PackageProxyBase.carry_over`)."""
+
+    body: bytes
+    document: Any
+    dropped: tuple[str, ...]
+    wants_previous: bool
 
 
 async def read_answer(
@@ -20,12 +36,13 @@ async def read_answer(
     response: FetchedBody,
     threads: BoundedThreads,
     max_bytes: int,
-) -> tuple[bytes, Any, tuple[str, ...]]:
-    """Canonical bytes, decoded document, and the entries that were refused.
+    sealed: Sealed,
+) -> Answer:
+    """What an upstream's answer says.
 
     Raises `UpstreamInvalid` for what is no such index, `TooLarge` beyond `max_bytes` unpacked.
     """
-    arguments = (protocol, identity, source, response, max_bytes)
+    arguments = (protocol, identity, source, response, max_bytes, sealed)
     if len(response.body) <= INLINE_BYTES:
         return _read(*arguments)
     return await threads.run(_read, *arguments)
@@ -37,9 +54,19 @@ def _read(
     source: UpstreamSource,
     response: FetchedBody,
     max_bytes: int,
-) -> tuple[bytes, Any, tuple[str, ...]]:
+    sealed: Sealed,
+) -> Answer:
     body = decode_body(response.body, response.content_encoding, max_bytes=max_bytes)
     read = protocol.read_index(
         identity, source, url=response.url, content_type=response.content_type, body=body
     )
-    return read.body, protocol.decode_document(read.body), read.dropped
+    document = protocol.decode_document(read.body)
+    return Answer(read.body, document, read.dropped, protocol.wants_previous(document, sealed))
+
+
+def carried_over(
+    protocol: PackageProxyBase, document: Any, previous: Any, sealed: Sealed, now: float
+) -> tuple[bytes, Any]:
+    """Canonical bytes and document with what must outlive a refresh. Runs in a thread."""
+    body = protocol.carry_over(document, previous, sealed, now)
+    return body, protocol.decode_document(body)

@@ -38,7 +38,12 @@ def banner(settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: 
     lines += [f"  pip       export PIP_INDEX_URL={index}"]
     if plain_and_remote:  # pip passes over an index without TLS unless it is told to trust the host
         lines += [f"            export PIP_TRUSTED_HOST={host}"]
-    lines += [f"  uv        export UV_DEFAULT_INDEX={index}", ""]
+    lines += [f"  uv        export UV_DEFAULT_INDEX={index}"]
+    lines += [f"  npm       npm config set registry {base}/npm/   (pnpm and yarn 1 alike)"]
+    lines += [f"  yarn 4    yarn config set npmRegistryServer {base}/npm/"]
+    if plain_and_remote:
+        lines += [f"            yarn config set unsafeHttpWhitelist --json '[\"{host}\"]'"]
+    lines.append("")
     if settings.offline:
         lines.append("  upstream  none is asked (ORCHARD_OFFLINE)")
     for upstream in upstreams:

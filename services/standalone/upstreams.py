@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from services.standalone.banner import Upstream
 from shared.defaults import default_upstream
 from shared.errors import ConfigurationError
+from shared.protocols import PROTOCOLS
 from shared.settings import Settings, variable
-
-PROTOCOLS = ("pypi",)
 
 
 def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[list[Upstream], dict[str, str]]:
@@ -20,7 +19,7 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
     """
     shown: list[Upstream] = []
     variables: dict[str, str] = {}
-    for protocol in PROTOCOLS:
+    for protocol in (each.name for each in PROTOCOLS):
         name = variable(f"{protocol}_upstream")
         given: tuple[str, ...] = getattr(settings, f"{protocol}_upstream")
         if given:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.npm.proxy import NpmProxy
 from shared.protocols.pypi.proxy import PyPIProxy
 
-PROTOCOLS: tuple[PackageProxyBase, ...] = (PyPIProxy(),)
+PROTOCOLS: tuple[PackageProxyBase, ...] = (PyPIProxy(), NpmProxy())
 
 
 def protocol_named(name: str) -> PackageProxyBase:

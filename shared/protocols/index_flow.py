@@ -196,6 +196,7 @@ class _IndexRequest:
             protocol=self.resource.protocol,
             identity=self.resource.identity,
             background=background,
+            base_url=self.conditions.base_url if self.resource.per_base_url else "",
             request_id=self.conditions.request_id,
         )
 

@@ -117,6 +117,7 @@ class Cluster:
             "ORCHARD_QUEUE_REDIS_PASSWORD": queue.password,
             "ORCHARD_DATA_DIR": str(self.folder / "data"),
             "ORCHARD_PYPI_UPSTREAM": f"{self.upstream.url}/simple/",
+            "ORCHARD_NPM_UPSTREAM": f"{self.upstream.url}/npm/",
         }
         return env | self.settings
 

@@ -29,10 +29,12 @@ class FetchIndexJob:
 
     async def __call__(self, ctx: JobContext, job: FetchIndex) -> None:
         """Raises the upstream's error only when there is no good document to fall back to."""
-        await self.run(job.protocol, job.identity, ctx.generation)
+        await self.run(job.protocol, job.identity, ctx.generation, base_url=job.base_url)
         await ctx.publish("done")
 
-    async def run(self, protocol_name: str, identity: str, generation: int) -> IndexHead:
+    async def run(
+        self, protocol_name: str, identity: str, generation: int, *, base_url: str = ""
+    ) -> IndexHead:
         """The head that was written: status 200 (perhaps failing) or 404."""
         protocol = protocol_named(protocol_name)
         project = protocol.project_of(identity)
@@ -41,7 +43,7 @@ class FetchIndexJob:
             self._tools.documents.last_good(protocol_name, identity),
             self._of_project(protocol_name, project),
         )
-        run = IndexRun(self._tools, protocol, identity, project, generation, sources, good, sealed)
+        run = IndexRun(self._tools, protocol, identity, project, generation, sources, good, sealed, base_url)
         asked = candidates(sources.sources, project, pinned)
         if not asked:
             reason = why_none(sources.sources, project, pinned)

@@ -40,6 +40,11 @@ _SECTIONS = {
 <pre>export UV_DEFAULT_INDEX={base}/pypi/simple/
 uv pip install flask</pre>
 """,
+    "npm": """<h2>npm, pnpm, yarn 1</h2>
+<pre>npm config set registry {base}/npm/</pre>
+<h2>yarn 4</h2>
+<pre>yarn config set npmRegistryServer {base}/npm/</pre>
+""",
 }
 
 

@@ -60,9 +60,9 @@ def _packument(document: Document, base_url: str) -> dict[str, Rendering]:
     comma = b""
     for version in document.versions:
         fields = _served(document, version, base_url)
-        key = comma + _encode(version) + b":"
-        full.write(key + _encode(fields))
-        short.write(key + _encode(_abbreviated(fields)))
+        start = comma + _encode(version) + b":"
+        full.write(start + _encode(fields))
+        short.write(start + _encode(_abbreviated(fields)))
         comma = b","
     for out in (full, short):
         out.write(b"}}")
