@@ -9,7 +9,7 @@ import msgspec
 
 from shared.clients.postgres import Row
 from shared.errors import InvalidData
-from shared.models import CachedUrl, Dependency, Extraction
+from shared.models import FORMAT, ArtifactFacts, CachedUrl, Dependency, Extraction
 
 _decode_digests = msgspec.json.Decoder(dict[str, str]).decode
 _EXTRAS_SEPARATOR = "\x1f"  # an array of arrays cannot be passed: unnest would flatten it
@@ -57,6 +57,20 @@ def url_columns(urls: Sequence[CachedUrl]) -> list[list[Any]]:
 def digests_of(row: Row) -> dict[str, str]:
     """The kept hashes of a row that selects `digests::text`."""
     return _decode_digests(row["digests"]) if row["digests"] != "{}" else {}
+
+
+def facts_of(row: Row) -> ArtifactFacts:
+    """The facts in a row of `LOOKUP` or `LOOKUP_MANY`."""
+    return ArtifactFacts(
+        format=FORMAT,
+        sha256=row["sha256"].hex(),
+        size_bytes=row["size_bytes"],
+        content_type=row["content_type"],
+        object_key=row["object_key"],
+        filename=row["filename"],
+        created_at=row["created_at"],
+        digests=digests_of(row),
+    )
 
 
 def standing_url(url: CachedUrl, row: Row) -> CachedUrl:

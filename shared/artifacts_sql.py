@@ -13,6 +13,16 @@ FROM cached_urls c JOIN artifacts a ON a.sha256 = c.sha256
 WHERE c.protocol = $1 AND c.project = $2 AND c.file_id = $3 AND c.filename = $4
 """
 
+# The same for many: columns position, protocol, project, file_id, filename.
+LOOKUP_MANY = """
+SELECT i.at, a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename, c.digests::text AS digests,
+       extract(epoch FROM c.created_at)::float8 AS created_at
+FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[])
+         AS i(at, protocol, project, file_id, filename)
+     JOIN cached_urls c USING (protocol, project, file_id, filename)
+     JOIN artifacts a ON a.sha256 = c.sha256
+"""
+
 # Columns: position, protocol, project, file_id, filename, sha256, size, content type, object key,
 # generation, source, upstream URL, role, digests. The `true = ALL (…)` conditions order the inserts: package,
 # artifact, URL; every statement takes its locks in that order.

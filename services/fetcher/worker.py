@@ -22,7 +22,7 @@ from services.fetcher.source_sync import SourceSync
 from services.fetcher.spool import clear_spool
 from services.fetcher.upstreams import Upstreams
 from shared import metrics, via
-from shared.artifacts import ArtifactRepository
+from shared.artifacts import ArtifactRepository, UrlName
 from shared.batches import BatchWriter
 from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
@@ -42,7 +42,7 @@ from shared.jobs import (
     RenderIndex,
 )
 from shared.logs import get_logger
-from shared.models import CachedUrl
+from shared.models import ArtifactFacts, CachedUrl
 from shared.protocols import PROTOCOLS
 from shared.resources import (
     Resources,
@@ -82,6 +82,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         queue = JobQueue(queue_redis)
         rows = BatchWriter[CachedUrl, CachedUrl](artifacts.batch_create_artifacts)
         resources.add("row batches", rows.aclose)
+        lookups = BatchWriter[UrlName, ArtifactFacts | None](artifacts.batch_get_cached_urls)
+        resources.add("look-up batches", lookups.aclose)
         http = await resources.open(
             "upstream connections",
             HttpClientManager.from_settings(settings, via=via.via_value(via.installation(settings))),
@@ -144,6 +146,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             sealer=Sealer(rows=rows, artifacts=artifacts, objects=objects, cache=cache),
             fallback=MetadataFallback(objects=objects, threads=threads, folder=spool),
             artifacts=artifacts,
+            lookups=lookups,
             objects=objects,
             queue=queue,
             threads=threads,

@@ -90,6 +90,22 @@ async def test_store__new_artifact__one_statement_and_all_rows(
     assert row is not None and row["owner"] == "_pypi"
 
 
+async def test_lookup__many_at_once__one_statement_and_their_order(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    stored = await repository.batch_create_artifacts([url(1), url(2)])
+    names = [(one.protocol, one.project, one.file_id, one.filename) for one in stored]
+    before = database.statements
+    found = await repository.batch_get_cached_urls([names[1], ("pypi", "demo", "", "none.whl"), *names])
+    assert database.statements - before == 1
+    assert found == [
+        await lookup(repository, stored[1]),
+        None,
+        *[await lookup(repository, s) for s in stored],
+    ]
+    assert found[2] is not None and found[2].sha256 == stored[0].sha256
+
+
 async def test_lookup__stored_and_unknown__one_statement_each(
     database: Database, repository: ArtifactRepository
 ) -> None:

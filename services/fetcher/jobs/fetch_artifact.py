@@ -22,7 +22,8 @@ from services.fetcher.metadata_fallback import MetadataFallback, parent_of
 from services.fetcher.sealing import Sealer, public_url
 from services.fetcher.spool import Spool
 from services.fetcher.upstreams import Upstreams
-from shared.artifacts import ArtifactRepository
+from shared.artifacts import ArtifactRepository, UrlName
+from shared.batches import BatchWriter
 from shared.clients.objects import ObjectStore, artifact_key
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import JobContext
@@ -44,8 +45,8 @@ from shared.protocols.base import PackageProxyBase, Resource
 log = get_logger()
 
 SMALL_BYTES = 256 * 1024
-LOOKUPS_AT_ONCE = 8  # a burst of 256 jobs must not open a database connection each
 SMALL_DELAY_SECONDS = 0.025  # a small file is done before a reader could have connected
+WHOLE_DELAY_SECONDS = 0.25  # all bytes are here, and soon sealed: a relay would only be more work
 
 _encode = msgspec.msgpack.Encoder().encode
 _numbers = itertools.count()
@@ -65,6 +66,7 @@ class FetchArtifactJob:
         sealer: Sealer,
         fallback: MetadataFallback,
         artifacts: ArtifactRepository,
+        lookups: BatchWriter[UrlName, ArtifactFacts | None],
         objects: ObjectStore,
         queue: JobQueue,
         threads: BoundedThreads,
@@ -79,12 +81,12 @@ class FetchArtifactJob:
         self._sealer = sealer
         self._fallback = fallback
         self._artifacts = artifacts
+        self._lookup = lookups.add  # jobs of a burst share statements
         self._objects = objects
         self._queue = queue
         self._threads = threads
         self._spool_folder = spool_folder
         self._max_bytes = max_bytes
-        self._lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
     async def __call__(self, ctx: JobContext, job: FetchArtifact) -> None:
         """Raises `FileNotFound`, `DigestMismatch` or why the file cannot be had now."""
@@ -94,7 +96,10 @@ class FetchArtifactJob:
         """The facts of the file, stored now if it was not before. `relay`: it is the job's own file."""
         protocol = protocol_named(job.protocol)
         resource = protocol.artifact_resource(job.project, job.file_id, job.filename)
-        row, found = await asyncio.gather(self._row(job), self._known(protocol, resource))
+        row, found = await asyncio.gather(
+            self._lookup((job.protocol, job.project, job.file_id, job.filename)),
+            self._known(protocol, resource),
+        )
         if row is not None and await self._sealer.is_intact(row):
             await self._sealer.tell_cache(job.protocol, resource.identity, row)
             if relay:
@@ -144,12 +149,6 @@ class FetchArtifactJob:
         await self._artifacts.record_event(
             "digest_mismatch", job.protocol, job.project, job.filename, {"source": found.source.name}
         )
-
-    async def _row(self, job: FetchArtifact) -> ArtifactFacts | None:
-        async with self._lookups:
-            return await self._artifacts.get_cached_url_with_artifact(
-                job.protocol, job.project, job.file_id, job.filename
-            )
 
     async def _again(self, run: _ArtifactRun, found: Found, error: Exception) -> ArtifactFacts:
         """The file is not what its index says: once more if the index has changed meanwhile."""
@@ -334,4 +333,6 @@ class _ArtifactRun:
         total = live.spool.total
         if total is not None and total <= SMALL_BYTES:
             await asyncio.sleep(SMALL_DELAY_SECONDS)
+            if live.spool.size == total:
+                await asyncio.sleep(WHOLE_DELAY_SECONDS)
         await self._ctx.publish("live", size_bytes=total, content_type=live.content_type)
