@@ -104,6 +104,10 @@ class Documents:
             return None
         return self.remember(key, document, len(body))
 
+    async def read(self, key: str) -> bytes:
+        """The canonical bytes. Raises `ObjectMissing`."""
+        return await self._objects.read(key)
+
     async def store(self, body: bytes) -> str:
         """The key under which the canonical bytes now lie, durably."""
         key = document_key(body)

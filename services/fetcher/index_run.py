@@ -145,6 +145,20 @@ class IndexRun:
             )
         etag = response.headers.get("etag", "")
         modified = response.headers.get("last-modified", "")
+        return await self.keep(body, document, source, etag=etag, modified=modified)
+
+    async def keep(
+        self,
+        body: bytes,
+        document: Any,
+        source: UpstreamSource,
+        *,
+        etag: str = "",
+        modified: str = "",
+        failing_since: float = 0.0,
+        retry_after_seconds: int = 0,
+    ) -> IndexHead:
+        """As `store` for what was read. `failing_since` not 0: a part of it is old or missing."""
         loaded = self._tools.documents.remember(document_key(body), document, len(body))
         page, key = await asyncio.gather(
             self._make_page(loaded),
@@ -160,11 +174,17 @@ class IndexRun:
             upstream_etag=etag,
             upstream_last_modified=modified,
         )
-        if not await self._tools.artifacts.store_document(stored, project=self._project):
+        pin = self._protocol.pins_projects
+        if not await self._tools.artifacts.store_document(stored, project=self._project, pin=pin):
             return await self._superseded()
         await self._report_mutations(source, loaded)
         log.info("index_stored", identity=self._identity, source=source.name, size_bytes=len(body))
-        return await self._write_page(page, key, source.id, etag, modified)
+        retry_at = 0.0
+        if failing_since:
+            retry_at = failing_since + max(MIN_RETRY_SECONDS, retry_after_seconds)
+        return await self._write_page(
+            page, key, source.id, etag, modified, fetched_at=failing_since, retry_at=retry_at
+        )
 
     async def fail(self, error: OrchardError) -> IndexHead:
         """Keep serving the last good document as STALE. Raises `error` if there is none to serve."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.maven.proxy import MavenProxy
 from shared.protocols.npm.proxy import NpmProxy
 from shared.protocols.pypi.proxy import PyPIProxy
 
-PROTOCOLS: tuple[PackageProxyBase, ...] = (PyPIProxy(), NpmProxy())
+PROTOCOLS: tuple[PackageProxyBase, ...] = (PyPIProxy(), NpmProxy(), MavenProxy())
 
 
 def protocol_named(name: str) -> PackageProxyBase:

@@ -17,7 +17,7 @@ from shared.errors import OrchardError
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols import flows
 from shared.protocols.conditions import Conditions
-from shared.protocols.ports import Ports, Reply
+from shared.protocols.ports import ForwardRequest, Ports, Reply
 from shared.protocols.resource import Redirect, Resource
 
 __all__ = [
@@ -62,6 +62,7 @@ class PackageProxyBase(ABC):
     name: ClassVar[str]  # "pypi": also the path prefix and the key segment
     system_project: ClassVar[str]  # "_pypi": owner of this protocol's packages in the rows
     purl_type: ClassVar[str]
+    pins_projects: ClassVar[bool] = True  # False: one project's files may lie in several sources
     kept_digests: ClassVar[tuple[str, ...]] = ()  # hashes kept of every file beside SHA256 (hashlib's names)
 
     # --- grammar (gateway) --------------------------------------------------------------------
@@ -98,6 +99,12 @@ class PackageProxyBase(ABC):
     async def serve_artifact(self, resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
         """Check facts → have it fetched, relaying it meanwhile → serve. Raises `OrchardError`."""
         return await flows.serve_artifact(resource, conditions, ports)
+
+    async def serve_forward(
+        self, resource: Resource, request: ForwardRequest, ports: Ports, *, head: bool = False
+    ) -> Reply:
+        """Pass on what is never cached → serve. Raises `OrchardError` when there is no harmless answer."""
+        return await flows.serve_forward(resource, request, ports, head=head)
 
     # --- upstream (fetcher) -------------------------------------------------------------------
 

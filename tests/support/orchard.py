@@ -118,6 +118,7 @@ class Cluster:
             "ORCHARD_DATA_DIR": str(self.folder / "data"),
             "ORCHARD_PYPI_UPSTREAM": f"{self.upstream.url}/simple/",
             "ORCHARD_NPM_UPSTREAM": f"{self.upstream.url}/npm/",
+            "ORCHARD_MAVEN_UPSTREAM": f"{self.upstream.url}/maven/",
         }
         return env | self.settings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.fetcher.index_run import IndexRun, IndexTools
+from services.fetcher.merged_index import MergedIndex
 from services.fetcher.upstreams import Upstreams
 from shared.clients.queue_context import JobContext
 from shared.errors import PassingError, UpstreamUnavailable
@@ -51,6 +52,9 @@ class FetchIndexJob:
             return await run.not_found()
         if self._upstreams.offline:
             return await run.restore_offline()
+        if protocol.merges(identity) and len(asked) > 1:
+            merged = MergedIndex(self._upstreams, self._tools, protocol, identity, project, generation)
+            return await merged.fetch(run, asked)
         try:
             answer = await self._upstreams.ask_index(protocol, identity, asked, run.validators())
             if answer is not None and answer.not_modified:

@@ -16,6 +16,7 @@ class MavenProxy(PackageProxyBase):
     name: ClassVar[str] = "maven"
     system_project: ClassVar[str] = "_maven"
     purl_type: ClassVar[str] = "maven"
+    pins_projects: ClassVar[bool] = False  # releases and snapshots lie in repositories of their own
     kept_digests: ClassVar[tuple[str, ...]] = ("md5", "sha1", "sha512")
 
     def classify(

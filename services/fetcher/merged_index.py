@@ -1,0 +1,126 @@
+"""An index that is the union of what all sources say: each is asked, none can hide another.
+
+Every source's last good document is kept under a row of its own ("{identity}#{source id}"), so that a
+source that fails goes on counting with what it said last; the page is then marked as failing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from services.fetcher.index_run import IndexRun, IndexTools
+from services.fetcher.reading import read_answer
+from services.fetcher.upstreams import IndexAnswer, Upstreams, Validators
+from shared.errors import ObjectMissing, OrchardError, PassingError
+from shared.logs import get_logger
+from shared.models import IndexHead, StoredDocument, UpstreamSource
+from shared.protocols.base import PackageProxyBase
+
+log = get_logger()
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What one source says: its document, or None if it truly has none or never told; and why it fails."""
+
+    source: UpstreamSource
+    body: bytes | None = None
+    error: OrchardError | None = None
+
+
+class MergedIndex:
+    """Fetches the parts and has the union of them finished."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        tools: IndexTools,
+        protocol: PackageProxyBase,
+        identity: str,
+        project: str,
+        generation: int,
+    ) -> None:
+        self._upstreams = upstreams
+        self._tools = tools
+        self._protocol = protocol
+        self._identity = identity
+        self._project = project
+        self._generation = generation
+
+    async def fetch(self, run: IndexRun, sources: Sequence[UpstreamSource]) -> IndexHead:
+        """The head that was written. 404 only if every source truly lacks it.
+
+        Raises the first failure if no source ever told anything.
+        """
+        parts = await asyncio.gather(*(self._part(source) for source in sources))
+        failures = [part.error for part in parts if part.error is not None]
+        told = [part for part in parts if part.body is not None]
+        if failures:
+            log.info(
+                "index_merged_in_part", identity=self._identity, told=len(told), because=failures[0].code
+            )
+        if not told:
+            return await run.fail(failures[0]) if failures else await run.not_found()
+        bodies = [part.body for part in told if part.body is not None]
+        body = await self._tools.threads.run(self._protocol.merge_documents, self._identity, bodies)
+        return await run.keep(
+            body,
+            self._protocol.decode_document(body),
+            told[0].source,
+            failing_since=time.time() if failures else 0.0,
+            retry_after_seconds=max((error.retry_after_seconds for error in failures), default=0),
+        )
+
+    async def _part(self, source: UpstreamSource) -> Part:
+        row = await self._tools.artifacts.stored_document(self._protocol.name, self._row_name(source))
+        try:
+            validators = None
+            if row is not None:
+                validators = Validators(source.id, row.upstream_etag, row.upstream_last_modified)
+            answer = await self._upstreams.ask_index(self._protocol, self._identity, [source], validators)
+            if answer is not None and answer.not_modified:
+                body = await self._last_good(row)
+                if body is not None:
+                    return Part(source, body)
+                answer = await self._upstreams.ask_index(self._protocol, self._identity, [source])
+            return Part(source) if answer is None else Part(source, await self._store(answer))
+        except PassingError as error:
+            return Part(source, await self._last_good(row), error)
+
+    async def _store(self, answer: IndexAnswer) -> bytes:
+        tools, response = self._tools, answer.response
+        read = await read_answer(
+            self._protocol,
+            self._identity,
+            answer.source,
+            response,
+            tools.threads,
+            tools.settings.max_index_bytes,
+            {},
+        )
+        document = StoredDocument(
+            protocol=self._protocol.name,
+            identity=self._row_name(answer.source),
+            source_id=answer.source.id,
+            generation=self._generation,
+            document_key=await tools.documents.store(read.body),
+            fetched_at=time.time(),
+            upstream_etag=response.headers.get("etag", ""),
+            upstream_last_modified=response.headers.get("last-modified", ""),
+        )
+        await tools.artifacts.store_document(document, project=self._project, pin=False)
+        return read.body
+
+    async def _last_good(self, row: StoredDocument | None) -> bytes | None:
+        if row is None:
+            return None
+        try:
+            return await self._tools.documents.read(row.document_key)
+        except ObjectMissing:
+            return None
+
+    def _row_name(self, source: UpstreamSource) -> str:
+        return f"{self._identity}#{source.id}"

@@ -1,0 +1,357 @@
+"""Maven through every service: files by address, checksums, metadata of several repositories, snapshots."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+
+from tests.support.maven_builders import Repository, build_jar, build_pom
+from tests.support.orchard import Cluster, wait_until
+from tests.support.upstream import Fault, Reply, Upstream
+
+_numbers = itertools.count(1)
+ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
+
+
+@pytest.fixture(scope="module")
+def orchard_settings(upstream: Upstream) -> dict[str, str]:
+    both = f"{upstream.url}/maven/,{upstream.url}/second/"
+    return {"ORCHARD_MAVEN_UPSTREAM": both, "ORCHARD_CACHE_TTL_INDEX": "2", "ORCHARD_CACHE_TTL_NEGATIVE": "2"}
+
+
+@pytest.fixture
+def first(upstream: Upstream) -> Repository:
+    return Repository(upstream)
+
+
+@pytest.fixture
+def second(upstream: Upstream) -> Repository:
+    return Repository(upstream, "/second")
+
+
+@pytest.fixture
+def artifact() -> str:
+    """A new artifactId: tests share an Orchard, never a project."""
+    return f"lib{next(_numbers)}"
+
+
+def hexdigest(algorithm: str, body: bytes) -> str:
+    return hashlib.new(algorithm, body).hexdigest()
+
+
+def versions_of(body: bytes) -> list[str]:
+    return [str(each.text) for each in ElementTree.fromstring(body).iter("version")]
+
+
+Names = Callable[[], str]
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+def test_file__miss_then_hit__same_bytes_one_upstream_get(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str
+) -> None:
+    path = first.add("org.demo", artifact, "1.0", size_bytes=400_000)
+    cold, warm = orchard.get(f"/maven/{path}"), orchard.get(f"/maven/{path}")
+    assert cold.status_code == warm.status_code == 200
+    assert cold.content == warm.content == build_jar(artifact, size_bytes=400_000)
+    assert cold.headers["x-cache"] in ("LIVE", "MISS") and warm.headers["x-cache"] == "HIT"
+    assert upstream.count(f"/maven/{path}") == 1
+
+
+def test_file__no_cache_from_maven__still_a_hit(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str
+) -> None:
+    path = first.add("org.demo", artifact, "1.0")
+    headers = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
+    orchard.get(f"/maven/{path}")
+    assert orchard.get(f"/maven/{path}", headers=headers).headers["x-cache"] == "HIT"
+
+
+def test_checksums_and_headers__equal_the_body__without_asking_upstream_for_more(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str
+) -> None:
+    path = first.add("org.demo", artifact, "1.0")
+    orchard.get(f"/maven/{path}")
+    answer = orchard.get(f"/maven/{path}")
+    asked = len(upstream.requests)
+    for algorithm in ALGORITHMS:
+        sidecar = orchard.get(f"/maven/{path}.{algorithm}")
+        assert sidecar.status_code == 200
+        assert sidecar.text == hexdigest(algorithm, answer.content)
+        assert answer.headers[f"x-checksum-{algorithm}"] == sidecar.text
+    assert len(upstream.requests) == asked
+
+
+def test_checksum_asked_before_its_file__fetches_the_file(
+    orchard: Cluster, first: Repository, artifact: str
+) -> None:
+    path = first.add("org.demo", artifact, "1.0")
+    body = build_jar(artifact, size_bytes=2000)
+    assert orchard.get(f"/maven/{path}.sha256").text == hexdigest("sha256", body)
+
+
+def test_checksum_and_signature_of_missing_file__404(orchard: Cluster, artifact: str) -> None:
+    stem = f"/maven/org/demo/{artifact}/1.0/{artifact}-1.0.jar"
+    for ending in ("", ".sha1", ".md5", ".asc", ".asc.sha1", ".sha1.sha1"):
+        assert orchard.get(stem + ending).status_code == 404, ending
+
+
+@pytest.mark.parametrize("kind", ["sources.jar", "module", "jar.asc", "tests.jar", "aar", "pom"])
+def test_other_files_of_a_version__ordinary_artifacts(
+    orchard: Cluster, first: Repository, artifact: str, kind: str
+) -> None:
+    joint = "-" if kind in ("sources.jar", "tests.jar") else "."
+    body = build_jar(kind) if kind.endswith("jar") else kind.encode() * 40
+    path = first.put(f"org/demo/{artifact}/1.0/{artifact}-1.0{joint}{kind}", body)
+    assert orchard.get(f"/maven/{path}").content == body
+
+
+def test_head_and_range__as_for_every_file(orchard: Cluster, first: Repository, artifact: str) -> None:
+    path = first.add("org.demo", artifact, "1.0", size_bytes=20_000)
+    body = build_jar(artifact, size_bytes=20_000)
+    head = httpx.head(orchard.url(f"/maven/{path}"), trust_env=False, timeout=20)
+    assert head.status_code == 200 and head.headers["content-length"] == str(len(body))
+    part = orchard.get(f"/maven/{path}", headers={"Range": "bytes=10-19"})
+    assert part.status_code == 206 and part.content == body[10:20]
+
+
+# --- absence ----------------------------------------------------------------------------------------
+
+
+def test_absent_file__404_remembered_then_found_when_it_appears(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str
+) -> None:
+    path = f"org/demo/{artifact}/1.0/{artifact}-1.0.jar"
+    answers = [orchard.get(f"/maven/{path}") for _ in range(3)]
+    assert [each.status_code for each in answers] == [404, 404, 404]
+    assert answers[1].headers["x-cache"] == "NEGATIVE"
+    assert upstream.count(f"/maven/{path}") == upstream.count(f"/second/{path}") == 1
+    first.add("org.demo", artifact, "1.0")
+    wait_until(lambda: orchard.get(f"/maven/{path}").status_code == 200, what="the published file")
+
+
+def test_absent_at_the_first__from_the_second(
+    orchard: Cluster, upstream: Upstream, second: Repository, artifact: str
+) -> None:
+    path = second.add("org.demo", artifact, "1.0")
+    assert orchard.get(f"/maven/{path}").content == build_jar(artifact, size_bytes=2000)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=503), Fault(status=403), Fault(status=429), Fault(status=500)]
+)
+@pytest.mark.parametrize("broken", ["/maven", "/second"])
+def test_trouble_at_one_source__503_never_404(
+    orchard: Cluster, upstream: Upstream, artifact: str, fault: Fault, broken: str
+) -> None:
+    path = f"org/demo/{artifact}/1.0/{artifact}-1.0.pom"
+    upstream.fault(f"{broken}/{path}", fault)
+    answer = orchard.get(f"/maven/{path}")
+    assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
+    upstream.heal()
+    _forget_breakers(orchard)
+
+
+def test_files_of_one_version__one_source(
+    orchard: Cluster, upstream: Upstream, first: Repository, second: Repository, artifact: str
+) -> None:
+    stem = f"org/demo/{artifact}/1.0/{artifact}-1.0"
+    first.put(f"{stem}.pom", build_pom("org.demo", artifact, "1.0"))
+    second.put(f"{stem}.jar", build_jar("evil"))
+    assert orchard.get(f"/maven/{stem}.pom").status_code == 200
+    assert orchard.get(f"/maven/{stem}.jar").status_code == 404
+    assert upstream.count(f"/second/{stem}.jar") == 0
+
+
+# --- integrity --------------------------------------------------------------------------------------
+
+
+def _broken_off(orchard: Cluster, path: str) -> bool:
+    try:
+        return orchard.get(path).status_code == 503
+    except httpx.HTTPError:
+        return True
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
+def test_wrong_checksum_upstream__nothing_kept(
+    orchard: Cluster, first: Repository, artifact: str, algorithm: str
+) -> None:
+    path = first.add("org.demo", artifact, "1.0", checksums=())
+    first.upstream.put(f"/maven/{path}.{algorithm}", hexdigest(algorithm, b"other").encode())
+    assert _broken_off(orchard, f"/maven/{path}")
+    first.put(path, build_jar(artifact, size_bytes=2000), checksums=(algorithm,))
+    assert orchard.get(f"/maven/{path}").status_code == 200
+
+
+@pytest.mark.parametrize("text", ["{}  some-name.jar\n", "SHA1({}) = {}", "{}\r\n"])
+def test_checksum_with_a_name_beside_it__accepted(
+    orchard: Cluster, first: Repository, artifact: str, text: str
+) -> None:
+    path = first.add("org.demo", artifact, "1.0", checksums=())
+    digest = hexdigest("sha1", build_jar(artifact, size_bytes=2000))
+    first.upstream.put(f"/maven/{path}.sha1", text.replace("{}", digest).encode())
+    assert orchard.get(f"/maven/{path}").status_code == 200
+
+
+def test_no_or_html_checksum__accepted(orchard: Cluster, first: Repository, artifact: str) -> None:
+    path = first.add("org.demo", artifact, "1.0", checksums=())
+    assert orchard.get(f"/maven/{path}").status_code == 200
+    pom = path.replace(".jar", ".pom")
+    first.upstream.put(f"/maven/{pom}.sha1", b"<html>" + b"a" * 40 + b"</html>", "text/html")
+    assert orchard.get(f"/maven/{pom}").status_code == 200
+
+
+@pytest.mark.parametrize("ending", ["jar", "pom", "module"])
+def test_login_page_instead_of_a_file__never_served(
+    orchard: Cluster, first: Repository, artifact: str, ending: str
+) -> None:
+    path = f"org/demo/{artifact}/1.0/{artifact}-1.0.{ending}"
+    page = b"<!DOCTYPE html><html>log in</html>"
+    first.upstream.put(f"/maven/{path}", Reply(page, "text/html"))
+    assert _broken_off(orchard, f"/maven/{path}")
+
+
+# --- metadata ---------------------------------------------------------------------------------------
+
+
+def test_metadata__one_source_has_it__byte_for_byte(
+    orchard: Cluster, first: Repository, artifact: str
+) -> None:
+    path = first.add_metadata("org.demo", artifact, ["1.0", "1.1"])
+    answer = orchard.get(f"/maven/{path}")
+    assert answer.content == orchard.upstream._replies[f"/maven/{path}"].body
+    for algorithm in ALGORITHMS:
+        assert orchard.get(f"/maven/{path}.{algorithm}").text == hexdigest(algorithm, answer.content)
+
+
+def test_metadata__of_two_sources__union_in_maven_order(
+    orchard: Cluster, first: Repository, second: Repository, artifact: str
+) -> None:
+    path = first.add_metadata("org.demo", artifact, ["1.0", "1.10"], updated="20240101000000")
+    second.add_metadata("org.demo", artifact, ["1.9", "2.0-SNAPSHOT"], updated="20230101000000")
+    answer = orchard.get(f"/maven/{path}")
+    assert versions_of(answer.content) == ["1.0", "1.9", "1.10", "2.0-SNAPSHOT"]
+    root = ElementTree.fromstring(answer.content)
+    assert root.findtext("versioning/latest") == "2.0-SNAPSHOT"
+    assert root.findtext("versioning/lastUpdated") == "20240101000000"
+    assert orchard.get(f"/maven/{path}.sha1").text == hexdigest("sha1", answer.content)
+
+
+def test_metadata__one_of_two_dead__what_it_said_last_and_marked(
+    orchard: Cluster, upstream: Upstream, first: Repository, second: Repository, artifact: str
+) -> None:
+    path = first.add_metadata("org.demo", artifact, ["1.0"])
+    second.add_metadata("org.demo", artifact, ["2.0"])
+    assert versions_of(orchard.get(f"/maven/{path}").content) == ["1.0", "2.0"]
+    first.add_metadata("org.demo", artifact, ["1.0", "1.5"])
+    upstream.fault(f"/second/{path}", Fault(status=503))
+
+    def merged() -> bool:
+        answer = orchard.get(f"/maven/{path}")
+        assert answer.status_code == 200
+        assert "2.0" in versions_of(answer.content)
+        return "1.5" in versions_of(answer.content) and answer.headers["x-cache"] == "STALE"
+
+    wait_until(merged, seconds=20, what="the new version beside the dead source's last one")
+    upstream.heal()
+    _forget_breakers(orchard)
+
+
+def test_metadata__never_seen_and_one_dead__never_404(
+    orchard: Cluster, upstream: Upstream, second: Repository, artifact: str
+) -> None:
+    path = f"org/demo/{artifact}/maven-metadata.xml"
+    upstream.fault(f"/maven/{path}", Fault(status=500))
+    assert orchard.get(f"/maven/{path}").status_code == 503
+    _forget_breakers(orchard)
+    second.add_metadata("org.demo", artifact, ["2.0"])
+    wait_until(lambda: orchard.get(f"/maven/{path}").status_code == 200, seconds=15, what="a partial page")
+    answer = orchard.get(f"/maven/{path}")
+    assert answer.headers["x-cache"] == "STALE" and versions_of(answer.content) == ["2.0"]
+    upstream.heal()
+    _forget_breakers(orchard)
+
+
+def test_metadata__absent_everywhere__404(orchard: Cluster, artifact: str) -> None:
+    for ending in ("", ".sha1"):
+        answer = orchard.get(f"/maven/org/demo/{artifact}/maven-metadata.xml{ending}")
+        assert answer.status_code == 404
+
+
+def test_metadata__web_page_or_doctype__503(orchard: Cluster, first: Repository, artifact: str) -> None:
+    path = f"org/demo/{artifact}/maven-metadata.xml"
+    bomb = b'<!DOCTYPE m [<!ENTITY a "aa">]><metadata>&a;</metadata>'
+    for body in (b"<html><body>log in</body></html>", bomb, b"<metadata>" * 100_000):
+        first.put(path, body)
+        assert orchard.get(f"/maven/{path}").status_code == 503
+    _forget_breakers(orchard)
+
+
+# --- snapshots --------------------------------------------------------------------------------------
+
+
+def test_snapshot__unique_immutable_non_unique_revalidated(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str
+) -> None:
+    folder = f"org/demo/{artifact}/1.0-SNAPSHOT"
+    unique = first.put(f"{folder}/{artifact}-1.0-20240101.120000-1.jar", build_jar("unique"))
+    plain = first.put(f"{folder}/{artifact}-1.0-SNAPSHOT.jar", build_jar("old"))
+    assert orchard.get(f"/maven/{unique}").content == build_jar("unique")
+    assert orchard.get(f"/maven/{plain}").content == build_jar("old")
+    first.put(plain, build_jar("new"))
+    first.put(unique, build_jar("changed"))
+    wait_until(lambda: orchard.get(f"/maven/{plain}").content == build_jar("new"), what="the new build")
+    assert orchard.get(f"/maven/{plain}.sha1").text == hexdigest("sha1", build_jar("new"))
+    assert orchard.get(f"/maven/{unique}").content == build_jar("unique")
+
+
+# --- refusals ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("a/../../b/1.0/b-1.0.jar", 400),
+        ("a/%2e%2e/b/1.0/b-1.0.jar", 400),
+        ("a%2fb/1.0/b-1.0.jar", 400),
+        ("a//b/1.0/b-1.0.jar", 400),
+        ("a/b/1.0/b-1.0%00.jar", 400),
+        ("a/b/1.0/c-1.0.jar", 400),
+        ("a/b/1.0/b-1.1.jar", 400),
+        ("a/b/1.0/", 404),
+        ("a/b/1.0", 404),
+        ("a/b/", 404),
+        ("", 404),
+        ("a/b/1.0/b-1.0.jar.sha1.md5", 404),
+        ("org.x/b/1.0/b-1.0.jar", 404),
+    ],
+)
+def test_refused__before_any_key_or_request(
+    orchard: Cluster, upstream: Upstream, path: str, status: int
+) -> None:
+    before = len(upstream.requests)
+    assert _raw_status(orchard, f"/maven/{path}") == status
+    assert len(upstream.requests) == before
+
+
+def _raw_status(orchard: Cluster, path: str) -> int:
+    """The status of a request whose path no library has tidied up."""
+    import socket
+
+    with socket.create_connection(("127.0.0.1", orchard.gateway.port), timeout=10) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return int(connection.recv(4096).split()[1])
+
+
+def _forget_breakers(orchard: Cluster) -> None:
+    """A failing source is left alone for a while; the next test wants it asked."""
+    with orchard.client(orchard.cache) as client:
+        for key in client.scan_iter(match="orchard:upstream_sources:maven:breaker:*"):
+            client.delete(key)
