@@ -104,6 +104,12 @@ class NotAcceptable(OrchardError):
     hint = "Ask for application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html or text/html."
 
 
+class RequestTooLarge(OrchardError):
+    code = "request_too_large"
+    status = 413
+    hint = "The request's body is larger than anything that is passed on to an upstream."
+
+
 class UriTooLong(OrchardError):
     code = "uri_too_long"
     status = 414

@@ -128,7 +128,8 @@ def compose(
     """The report from what was read. `down`: nothing new can be found, neither facts nor jobs."""
     workers: dict[str, list[Heartbeat]] = {}
     for heartbeat in heartbeats:
-        workers.setdefault(heartbeat.service, []).append(heartbeat)
+        shown = msgspec.structs.replace(heartbeat, token="")
+        workers.setdefault(heartbeat.service, []).append(shown)
     problems = [
         f"{name}: {store.detail or store.status}"
         for name, store in (

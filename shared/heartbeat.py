@@ -49,6 +49,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     jobs: Pool | None = None  # jobs running / slots
     database_pool: Pool | None = None
     draining: bool = False
+    token: str = ""  # opens this worker's routes for gateways; never shown by /health
 
 
 class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,12 +72,14 @@ class HeartbeatPublisher:
         service: str,
         version: str,
         address: str,
+        token: str = "",
         read_figures: Callable[[], Figures],
     ) -> None:
         self._store = store
         self._service = service
         self._version = version
         self._address = address
+        self._token = token
         self._read_figures = read_figures
         self.instance = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._started_at = time.time()
@@ -100,6 +103,7 @@ class HeartbeatPublisher:
             started_at=self._started_at,
             sent_at=time.time(),
             rss_bytes=resident_bytes(),
+            token=self._token,
             **msgspec.structs.asdict(figures),
         )
         try:

@@ -19,12 +19,20 @@ from services.fetcher.breakers import Breakers
 from shared.clients.http import FetchedBody, HttpClientManager, UpstreamResponse
 from shared.clients.http_errors import error_of_status
 from shared.clients.http_pool import Lane
-from shared.errors import Offline, OrchardError, UpstreamInvalid, UpstreamUnavailable
+from shared.errors import (
+    Offline,
+    OrchardError,
+    TooLarge,
+    UpstreamInvalid,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from shared.models import UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.settings import Settings
 
 TRIES = 3
+MAX_PASSED_ON_BYTES = 32 * 1024 * 1024
 RETRY_WITHIN_SECONDS = 4.0  # of the first try's start: a waiting client is answered within ten
 
 
@@ -140,6 +148,33 @@ class Upstreams:
                 raise error
             await asyncio.sleep(random.uniform(0.5, 1.5) * 0.15 * attempt)
         raise AssertionError("the last try returns or raises")
+
+    async def pass_on(
+        self, source: UpstreamSource, url: str, *, method: str, headers: Mapping[str, str], body: bytes
+    ) -> FetchedBody:
+        """One request of a client, sent once; any status but those of the upstream's own trouble.
+
+        Raises `Offline`, `TooLarge`, `UpstreamTimeout` and what `HttpClientManager.stream` raises.
+        """
+        if self.offline:
+            raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
+        await self._breakers.check(source)
+        content = body if method == "POST" else None
+        try:
+            async with (
+                asyncio.timeout(self._index_head_seconds),
+                self._http.stream(
+                    source, url, method=method, headers=headers, content=content, lane="index"
+                ) as response,
+            ):
+                received = bytearray()
+                async for piece in response.chunks():
+                    received += piece
+                    if len(received) > MAX_PASSED_ON_BYTES:
+                        raise TooLarge(f"upstream {source.name} sent more than {MAX_PASSED_ON_BYTES} bytes")
+                return FetchedBody(response.status, response.headers, url, bytes(received))
+        except TimeoutError:
+            raise UpstreamTimeout(f"upstream {source.name} did not answer in time") from None
 
     @contextlib.asynccontextmanager
     async def open_file(

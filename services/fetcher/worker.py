@@ -9,6 +9,7 @@ from services.fetcher.breakers import Breakers
 from services.fetcher.direct import DirectFiles
 from services.fetcher.documents import Documents
 from services.fetcher.entries import Entries, IndexWaiter
+from services.fetcher.forward import ForwardRoute
 from services.fetcher.index_run import IndexTools
 from services.fetcher.jobs.describe_artifact import DescribeArtifactJob
 from services.fetcher.jobs.fetch_artifact import FetchArtifactJob
@@ -101,6 +102,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
         upstreams = Upstreams(http, Breakers(cache), settings)
         live = LiveDownloads(upstreams)
+        forward = ForwardRoute(upstreams, sources)
 
         async def ready() -> str:
             return "" if queue_redis.available else "the queue Redis does not answer"
@@ -111,7 +113,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 host=settings.worker_host,
                 port=settings.worker_port,
                 advertise=settings.worker_advertise,
-                routes=live.routes,
+                routes=[*live.routes, *forward.routes],
                 ready=ready,
             ),
         )
@@ -195,6 +197,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 service=SERVICE,
                 version=VERSION,
                 address=worker_http.address,
+                token=forward.token,
                 read_figures=figures,
             ),
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from services.gateway.adapters import artifact_identity
 from services.gateway.composition import Gateway, open_gateway
+from services.gateway.forward import read_body
 from services.gateway.hot import Key
 from services.gateway.requests import Target, read_headers
 from services.gateway.responses import (
@@ -31,7 +32,7 @@ from shared.errors import InternalError, OrchardError, ShuttingDown
 from shared.logs import configure_logging, get_logger
 from shared.protocols.base import Redirect
 from shared.protocols.flows import serve_sealed, served_now
-from shared.protocols.ports import Reply
+from shared.protocols.ports import ForwardRequest, Reply
 from shared.settings import Settings, load_settings
 
 log = get_logger()
@@ -104,14 +105,19 @@ class Application:
             status, result = reply.status, reply.cache
             if reply.error is not None:
                 code = reply.error.code
-            size = await send_reply(send, receive, reply, request_id, head=method == "HEAD")
+            size = await send_reply(
+                send, receive, reply, request_id, head=method == "HEAD", protocol=target.protocol
+            )
         except ClientGone:
             status, code = 499, "client_gone"
         except OrchardError as error:
             if status == 500:
                 status, code = error.status, error.code
                 result = "MISS" if target is not None else ""
-                size = await send_error(send, error, request_id, head=method == "HEAD", cache=result)
+                protocol = gateway.reader.protocol_at(raw_path)
+                size = await send_error(
+                    send, error, request_id, head=method == "HEAD", cache=result, protocol=protocol
+                )
             else:
                 code = error.code  # after the head had gone out: broken off
         except asyncio.CancelledError:
@@ -156,6 +162,16 @@ class Application:
                 [(b"location", location), (b"cache-control", b"max-age=3600"), (b"content-length", b"0")],
             )
         conditions = gateway.reader.conditions(target, scope, key[0], headers, request_id)
+        if resource.kind == "forward":
+            request = ForwardRequest(
+                method=key[0] if key[0] == "POST" else "GET",
+                path=resource.forward_path,
+                accept=headers.get(b"accept", b"").decode("latin-1"),
+                content_type=headers.get(b"content-type", b"").decode("latin-1"),
+                content_encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
+                body=await read_body(receive, headers.get(b"content-length")) if key[0] == "POST" else b"",
+            )
+            return await target.protocol.serve_forward(resource, request, gateway.ports, head=conditions.head)
         if resource.kind == "index":
             if target.variant:
                 entry = gateway.cache.peek_index(resource.protocol, resource.identity, target.variant)

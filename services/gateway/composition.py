@@ -10,6 +10,7 @@ from services.gateway.access_log import AccessLog, escape
 from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
 from services.gateway.base_urls import BaseUrls
 from services.gateway.fetchers import FetcherPool
+from services.gateway.forward import ForwardRelay
 from services.gateway.hot import HotPages
 from services.gateway.l1 import L1Cache
 from services.gateway.live import LiveRelay
@@ -86,6 +87,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             live=relay,
             clock=SystemClock(),
             settings=settings,
+            forward=ForwardRelay(fetchers, queue_redis, timeout_seconds=settings.request_timeout),
         )
         queue_host = settings.queue_redis_host or "127.0.0.1"
         own_name = pseudonym(f"{queue_host}:{settings.queue_redis_port}/{settings.queue_redis_db}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import aiohttp
@@ -35,6 +36,21 @@ class FetcherPool:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    async def post(
+        self, address: str, path: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> tuple[int, Mapping[str, str], bytes] | None:
+        """Status, headers and body of a fetcher's answer; None when it cannot be reached in time."""
+        if self._session is None or not address:
+            return None
+        try:
+            async with (
+                asyncio.timeout(timeout_seconds),
+                self._session.post(f"http://{address}{path}", headers=headers, data=body) as response,
+            ):
+                return response.status, response.headers, await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return None
 
     async def request(
         self, address: str, token: str, job_id: str, offset: int, byte_range: bytes

@@ -80,6 +80,10 @@ class RequestReader:
         first = raw_path[1 : raw_path.find(b"/", 1)] if raw_path.find(b"/", 1) > 0 else raw_path[1:]
         return first in self._mounts or first == b"v"
 
+    def protocol_at(self, raw_path: bytes) -> PackageProxyBase | None:
+        """The protocol below whose mount point a path lies."""
+        return self._mounts.get(raw_path[1:].partition(b"/")[0])
+
     def read(self, key: Key, headers: Headers) -> Target:
         """The target of a request below a protocol's mount point, by what alone decides it.
 
@@ -100,7 +104,7 @@ class RequestReader:
     def _classify(
         self, method: str, raw_path: bytes, query: bytes, headers: Headers, encodings: bytes | None
     ) -> Target:
-        if method not in ("GET", "HEAD"):
+        if method not in ("GET", "HEAD", "POST"):  # which of them an address takes, its grammar says
             raise MethodNotAllowed(f"{method[:16]} is not answered here")
         mount, _, rest = raw_path[1:].partition(b"/")
         protocol = self._mounts.get(mount)

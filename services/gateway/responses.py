@@ -15,6 +15,7 @@ import msgspec
 
 from shared import metrics
 from shared.errors import OrchardError
+from shared.protocols.base import PackageProxyBase
 from shared.protocols.ports import Body, Reply
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,21 +47,21 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str
 
 
-def problem(error: OrchardError, request_id: str) -> bytes:
-    """The problem document of an error."""
+def problem(error: OrchardError, request_id: str, protocol: PackageProxyBase | None = None) -> bytes:
+    """The problem document of an error, with what the protocol's own clients look for in it."""
     title = error.code.replace("_", " ")
-    return _encode(
-        Problem(
-            type="about:blank",
-            title=title[0].upper() + title[1:],
-            status=error.status,
-            detail=error.message,
-            code=error.code,
-            reason=f"{error.message}. {error.hint}",
-            hint=error.hint,
-            request_id=request_id,
-        )
+    document = Problem(
+        type="about:blank",
+        title=title[0].upper() + title[1:],
+        status=error.status,
+        detail=error.message,
+        code=error.code,
+        reason=f"{error.message}. {error.hint}",
+        hint=error.hint,
+        request_id=request_id,
     )
+    own = protocol.error_fields(error) if protocol is not None else {}
+    return _encode(msgspec.structs.asdict(document) | own) if own else _encode(document)
 
 
 def error_headers(error: OrchardError, body: bytes) -> list[tuple[bytes, bytes]]:
@@ -81,9 +82,10 @@ async def send_error(
     head: bool = False,
     cache: str = "",
     headers: list[tuple[bytes, bytes]] | None = None,
+    protocol: PackageProxyBase | None = None,
 ) -> int:
     """Send a problem document; the bytes of its body. `headers` come from the reply, if there was one."""
-    body = problem(error, request_id)
+    body = problem(error, request_id, protocol)
     all_headers = [*error_headers(error, body), *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
     all_headers += headers if headers is not None else [(b"cache-control", b"no-store")]
     if cache:
@@ -94,7 +96,13 @@ async def send_error(
 
 
 async def send_reply(
-    send: Send, receive: Receive, reply: Reply, request_id: str, *, head: bool = False
+    send: Send,
+    receive: Receive,
+    reply: Reply,
+    request_id: str,
+    *,
+    head: bool = False,
+    protocol: PackageProxyBase | None = None,
 ) -> int:
     """Send a reply; the bytes of body that went out.
 
@@ -102,7 +110,13 @@ async def send_reply(
     """
     if reply.error is not None:
         return await send_error(
-            send, reply.error, request_id, head=head, cache=reply.cache, headers=reply.headers
+            send,
+            reply.error,
+            request_id,
+            head=head,
+            cache=reply.cache,
+            headers=reply.headers,
+            protocol=protocol,
         )
     headers = reply.headers
     headers += SECURITY_HEADERS

@@ -155,9 +155,12 @@ class HttpClientManager:
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         lane: Lane = "artifact",
     ) -> AsyncIterator[UpstreamResponse]:
         """One request to `url` on behalf of `source`, redirects followed; any status is returned.
+
+        A request with `content` is sent once, wherever it would be redirected to.
 
         Raises `Offline` before anything is sent; `UpstreamBlocked` for an address that may not be
         contacted; `UpstreamTimeout`, `UpstreamUnavailable` or `UpstreamInvalid` for the upstream's
@@ -179,6 +182,7 @@ class HttpClientManager:
                     method,
                     _without_userinfo(url),
                     headers={**sent, **_credentials(source, policy, origin)},
+                    content=content,
                     extensions={"timeout": timeout, "proxy": self._proxies.proxy_for(url)},
                 )
                 with as_orchard_errors(where):
@@ -186,7 +190,7 @@ class HttpClientManager:
                         response = await pool.send(request)
                 UPSTREAM_REQUESTS.labels(source.name, f"{response.status_code // 100}xx").inc()
                 location = response.headers.get("location")
-                if response.status_code not in _REDIRECTS or not location:
+                if response.status_code not in _REDIRECTS or not location or content is not None:
                     held.push_async_callback(_close, response)
                     yield UpstreamResponse(
                         response, url, min_rate_bytes=self._min_rate_bytes, source=source.name

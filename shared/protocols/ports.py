@@ -150,6 +150,33 @@ class Live(Protocol):
         ...
 
 
+class ForwardRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A client's request that is passed on. `path` is relative to the upstream's root, with its query."""
+
+    method: str
+    path: str
+    accept: str = ""
+    content_type: str = ""
+    content_encoding: str = ""
+    body: bytes = b""  # as the client sent it, coded or not
+
+
+class ForwardAnswer(msgspec.Struct, frozen=True):
+    """What an upstream said to it."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Forward(Protocol):
+    """The way to an upstream for what is never cached."""
+
+    async def send(self, protocol: str, request: ForwardRequest) -> ForwardAnswer:
+        """The answer of the protocol's first source. Raises a `PassingError` if it gives none."""
+        ...
+
+
 class Clock(Protocol):
     def now(self) -> float:
         """Unix seconds, comparable with the heads' times."""
@@ -170,6 +197,7 @@ class Ports(msgspec.Struct, frozen=True):
     live: Live
     clock: Clock
     settings: Settings
+    forward: Forward | None = None
 
 
 class Reply(msgspec.Struct):

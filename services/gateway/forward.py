@@ -1,0 +1,81 @@
+"""Requests that are passed on: handed to a living fetcher, since only fetchers speak to upstreams."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from services.gateway.fetchers import FetcherPool
+from services.gateway.responses import ClientGone, Receive
+from shared.clients.redis import RedisClient
+from shared.errors import RequestTooLarge, UpstreamUnavailable
+from shared.heartbeat import Heartbeat, read_health
+from shared.protocols.ports import ForwardAnswer, ForwardRequest
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+HEARTBEATS_FOR_SECONDS = 2.0
+
+
+async def read_body(receive: Receive, content_length: bytes | None) -> bytes:
+    """The request's body. Raises `RequestTooLarge` past 8 MiB, `ClientGone` if it never ends."""
+    if content_length is not None and content_length.isdigit() and int(content_length) > MAX_BODY_BYTES:
+        raise RequestTooLarge(
+            f"the request has {int(content_length)} bytes, at most {MAX_BODY_BYTES} are taken"
+        )
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise RequestTooLarge(f"the request has more than {MAX_BODY_BYTES} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+class ForwardRelay:
+    """Fulfils the port `Forward`."""
+
+    def __init__(self, fetchers: FetcherPool, queue_redis: RedisClient, *, timeout_seconds: float) -> None:
+        self._fetchers = fetchers
+        self._redis = queue_redis
+        self._timeout_seconds = timeout_seconds
+        self._known: list[Heartbeat] = []
+        self._read_at = 0.0
+
+    async def send(self, protocol: str, request: ForwardRequest) -> ForwardAnswer:
+        """The upstream's answer by way of any fetcher. Raises `UpstreamUnavailable`, `QueueUnavailable`."""
+        fetchers = await self._living()
+        random.shuffle(fetchers)
+        headers = {
+            "x-orchard-method": request.method,
+            "x-orchard-path": request.path,
+            "accept": request.accept or "*/*",
+            "x-orchard-content-type": request.content_type,
+            "x-orchard-content-encoding": request.content_encoding,
+        }
+        headers = {name: value for name, value in headers.items() if value}
+        for fetcher in fetchers[:2]:
+            answer = await self._fetchers.post(
+                fetcher.address,
+                f"/forward/{protocol}",
+                headers={**headers, "x-orchard-token": fetcher.token},
+                body=request.body,
+                timeout_seconds=self._timeout_seconds,
+            )
+            if answer is not None:
+                status, answered, body = answer
+                upstream_status = answered.get("x-orchard-status", "")
+                if status != 200 or not upstream_status.isdigit():
+                    raise UpstreamUnavailable("the upstream did not answer")
+                return ForwardAnswer(int(upstream_status), answered.get("content-type", ""), body)
+        raise UpstreamUnavailable("no fetcher is running")
+
+    async def _living(self) -> list[Heartbeat]:
+        if time.monotonic() - self._read_at > HEARTBEATS_FOR_SECONDS:
+            self._known = await read_health(self._redis)
+            self._read_at = time.monotonic()
+        return [
+            each for each in self._known if each.service == "fetcher" and each.token and not each.draining
+        ]

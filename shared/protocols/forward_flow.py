@@ -1,0 +1,50 @@
+"""`serve_forward`: what is neither cached nor stored, passed on to an upstream; and what is said without one.
+
+Pure policy: all I/O goes through `ports`. An install must not fail because an audit or a ping cannot
+be answered: the grammar gives such resources a harmless answer of their own.
+"""
+
+from __future__ import annotations
+
+from shared.errors import Offline, PassingError, RouteNotFound, UpstreamUnavailable
+from shared.protocols.ports import CacheWord, ForwardRequest, Ports, Reply
+from shared.protocols.resource import Resource
+
+_NOT_OFFERED = (404, 405, 410, 501)
+_ABOUT_THE_REQUEST = (400, 413, 422)
+
+
+async def serve_forward(
+    resource: Resource, request: ForwardRequest, ports: Ports, *, head: bool = False
+) -> Reply:
+    """The upstream's answer, else the resource's harmless one.
+
+    Raises `RouteNotFound` for what the upstream does not offer and a `PassingError` for its trouble,
+    where there is no harmless answer.
+    """
+    if not resource.forward_path:
+        return _reply(200, "HIT", "application/json", resource.forward_fallback, head=head)
+    error: PassingError
+    try:
+        if ports.settings.offline or ports.forward is None:
+            raise Offline("ORCHARD_OFFLINE is set and this is never cached")
+        answer = await ports.forward.send(resource.protocol, request)
+        if answer.status == 200 or answer.status in _ABOUT_THE_REQUEST:
+            return _reply(answer.status, "MISS", answer.content_type, answer.body, head=head)
+        if answer.status in _NOT_OFFERED and not resource.forward_fallback:
+            raise RouteNotFound("the upstream does not offer this")
+        error = UpstreamUnavailable(f"the upstream answered {answer.status}")
+    except PassingError as failure:
+        error = failure
+    if not resource.forward_fallback:
+        raise error
+    return _reply(200, "STALE", "application/json", resource.forward_fallback, head=head)
+
+
+def _reply(status: int, word: CacheWord, content_type: str, body: bytes, *, head: bool) -> Reply:
+    headers = [
+        (b"content-type", content_type.encode("latin-1", "replace")),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    return Reply(status, word, headers, body=None if head else body)
