@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -66,25 +68,37 @@ async def _measure(port: int, seconds: float, concurrency: int) -> tuple[float, 
     return len(latencies) / elapsed, latencies[int(len(latencies) * 0.99)] * 1000, connects
 
 
+@contextlib.contextmanager
+def _running_upstream() -> Iterator[int]:
+    """The port of an upstream in a process of its own."""
+    receiver, sender = multiprocessing.Pipe()
+    upstream = multiprocessing.get_context("spawn").Process(target=_upstream, args=(sender,), daemon=True)
+    upstream.start()
+    try:
+        yield receiver.recv()
+    finally:
+        upstream.terminate()
+        upstream.join()
+
+
+def measure(seconds: float, concurrency: int) -> tuple[float, float, int]:
+    """Requests a second, p99 in ms, connections made: for `make bench`."""
+    with _running_upstream() as port:
+        return uvloop.run(_measure(port, seconds, concurrency))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 64, 256])
     arguments = parser.parse_args()
-    receiver, sender = multiprocessing.Pipe()
-    upstream = multiprocessing.get_context("spawn").Process(target=_upstream, args=(sender,), daemon=True)
-    upstream.start()
-    port = receiver.recv()
     print(f"{'concurrency':>11} {'requests/s':>11} {'p99 ms':>8} {'connections':>12}")
-    try:
+    with _running_upstream() as port:
         for concurrency in arguments.concurrency:
             rate, p99, connects = uvloop.run(_measure(port, arguments.seconds, concurrency))
             print(f"{concurrency:>11} {rate:>11.0f} {p99:>8.1f} {connects:>12}")
             if concurrency > 1 and rate < BAR:
                 return 1
-    finally:
-        upstream.terminate()
-        upstream.join()
     return 0
 
 

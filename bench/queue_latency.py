@@ -13,6 +13,7 @@ import contextlib
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,25 @@ async def throughput(client: RedisClient, jobs: int, workers: int) -> tuple[floa
     return enqueued, jobs / (finished - at)
 
 
+@contextlib.asynccontextmanager
+async def _own_client() -> AsyncIterator[RedisClient]:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder), "queue") as server:
+        client = RedisClient(host="127.0.0.1", port=server.port, password=server.password, role="queue")
+        await client.open()
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+
+async def start_and_idle(*, jobs: int, workers: int, seconds: float) -> tuple[float, float, float]:
+    """Start latency p50 and p99 in ms, commands a second of an idle worker: for `make bench`."""
+    async with _own_client() as client:
+        p50, p99 = await start_latency(client, jobs, workers)
+        idle, _ = await idle_commands(client, workers, seconds)
+        return p50, p99, idle
+
+
 async def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=500)
@@ -155,16 +175,11 @@ async def main() -> int:
     parser.add_argument("--throughput", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=5.0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder), "queue") as server:
-        client = RedisClient(host="127.0.0.1", port=server.port, password=server.password, role="queue")
-        await client.open()
-        try:
-            p50, p99 = await start_latency(client, options.jobs, options.workers)
-            idle = await idle_commands(client, options.workers, options.seconds)
-            saturated = await saturated_commands(client, options.workers, 10, options.seconds)
-            enqueued, finished = await throughput(client, options.throughput, 1)
-        finally:
-            await client.aclose()
+    async with _own_client() as client:
+        p50, p99 = await start_latency(client, options.jobs, options.workers)
+        idle = await idle_commands(client, options.workers, options.seconds)
+        saturated = await saturated_commands(client, options.workers, 10, options.seconds)
+        enqueued, finished = await throughput(client, options.throughput, 1)
     print(f"enqueue to start: p50 {p50:.2f} ms, p99 {p99:.2f} ms (bar: p50 < {START_BAR_MS} ms)")
     print(
         f"idle: {idle[0]:.1f} Redis commands a second for each worker, Lua's included, "
