@@ -175,6 +175,7 @@ class Transport(AiohttpTransport):
                 # encoded=True: a signed or oddly escaped address must arrive as the index gave it
                 yarl.URL(str(request.url), encoded=True),
                 headers=request.headers,
+                data=request.content or None,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
                     sock_connect=timeout.get("connect"), sock_read=timeout.get("read")

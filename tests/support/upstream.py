@@ -85,6 +85,7 @@ class Request:
     headers: Mapping[str, str]  # lower-case names
     at: float  # time.monotonic
     connection: int  # number of the connection it came on
+    body: bytes = b""
 
 
 class Upstream:
@@ -376,7 +377,9 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Reques
     method, path, _ = first.split(" ", 2)
     pairs = (line.partition(":") for line in lines if line)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    return Request(method, path, headers, time.monotonic(), connection)
+    length = headers.get("content-length", "0")
+    body = await reader.readexactly(int(length)) if length.isdigit() and int(length) else b""
+    return Request(method, path, headers, time.monotonic(), connection, body)
 
 
 def _html_page(project: str, entries: list[dict[str, Any]]) -> bytes:
