@@ -62,17 +62,20 @@ class IndexRun:
         project: str,
         generation: int,
         sources: SourceSet,
+        asked: Sequence[UpstreamSource],
         good: LastGood,
         sealed: Sequence[SealedFile],
         base_url: str = "",
     ) -> None:
-        """`base_url`: the address whose bodies to finish, where bodies differ by it."""
+        """`asked`: the sources that may be asked for it now, and so shown. `base_url`: the address whose
+        bodies to finish, where bodies differ by it."""
         self._tools = tools
         self._protocol = protocol
         self._identity = identity
         self._project = project
         self._generation = generation
         self._sources = sources
+        self._shown = frozenset(source.id for source in asked)
         self._good = good
         self._sealed = sealed_by_key(sealed)
         self._base_url = base_url
@@ -189,8 +192,9 @@ class IndexRun:
     async def fail(self, error: OrchardError) -> IndexHead:
         """Keep serving the last good document as STALE. Raises `error` if there is none to serve."""
         source_id = self._good.source_id
-        enabled = any(source.id == source_id and source.enabled for source in self._sources.sources)
-        if not enabled:  # of a disabled source nothing is shown, however good
+        # Of a source that is disabled, or that the name is not bound or pinned to any more, nothing is
+        # shown, however good: that would be the confusion which the binding is to end.
+        if source_id not in self._shown:
             raise error
         now = time.time()
         wait = max(MIN_RETRY_SECONDS, error.retry_after_seconds) * random.uniform(1.0, 1.3)
@@ -220,7 +224,7 @@ class IndexRun:
         """Offline: the last good document is as fresh as anything can be."""
         error = Offline(f"ORCHARD_OFFLINE is set and {self._identity} was never cached")
         row = self._good.row
-        if row is None or not any(s.id == row.source_id and s.enabled for s in self._sources.sources):
+        if row is None or row.source_id not in self._shown:
             raise error
         loaded = await self._tools.documents.load(self._protocol, row.document_key)
         if loaded is None:

@@ -44,8 +44,10 @@ class FetchIndexJob:
             self._tools.documents.last_good(protocol_name, identity),
             self._of_project(protocol_name, project),
         )
-        run = IndexRun(self._tools, protocol, identity, project, generation, sources, good, sealed, base_url)
         asked = candidates(sources.sources, project, pinned)
+        run = IndexRun(
+            self._tools, protocol, identity, project, generation, sources, asked, good, sealed, base_url
+        )
         if not asked:
             reason = why_none(sources.sources, project, pinned)
             log.warning("no_source_may_be_asked", protocol=protocol_name, identity=identity, reason=reason)

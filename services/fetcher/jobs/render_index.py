@@ -5,6 +5,7 @@ For back-filled metadata, for a variant that was evicted, and for another base U
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import msgspec
@@ -19,6 +20,7 @@ from shared.logs import get_logger
 from shared.models import FORMAT, IndexHead, SealedFile
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
+from shared.source_policy import candidates
 from shared.source_watcher import SourceWatcher
 
 log = get_logger()
@@ -37,9 +39,13 @@ class RenderIndexJob:
         project = protocol.project_of(job.identity)
         good = await self._tools.documents.last_good(job.protocol, job.identity)
         sealed: list[SealedFile] = []
+        pinned: int | None = None
         if project:
-            sealed = await self._tools.artifacts.sealed_files(job.protocol, project)
-        await self._render(protocol, job, good, sealed, ctx.generation)
+            sealed, pinned = await asyncio.gather(
+                self._tools.artifacts.sealed_files(job.protocol, project),
+                self._tools.artifacts.pinned_source(job.protocol, project),
+            )
+        await self._render(protocol, job, good, sealed, pinned, ctx.generation)
         await ctx.publish("done")
 
     async def _render(
@@ -48,6 +54,7 @@ class RenderIndexJob:
         job: RenderIndex,
         good: LastGood,
         sealed: list[SealedFile],
+        pinned: int | None,
         generation: int,
     ) -> None:
         if good.head is not None and good.head.status == 404:
@@ -56,9 +63,9 @@ class RenderIndexJob:
         loaded = await self._tools.documents.load(protocol, key) if key else None
         if loaded is None:
             raise StoreUnavailable(f"there is no document of {job.identity} to render")
-        head = self._head_for(job.protocol, good, loaded, generation)
+        head = self._head_for(protocol, job.identity, good, loaded, pinned, generation)
         if head is None:
-            raise StoreUnavailable(f"{job.identity} came from a source that is no longer asked")
+            raise StoreUnavailable(f"{job.identity} came from a source that may not be shown now")
         page = await self._tools.pages.make(
             protocol, job.identity, loaded, sealed_by_key(sealed), base_url=job.base_url
         )
@@ -77,14 +84,27 @@ class RenderIndexJob:
         if not await self._tools.cache.write_index(job.protocol, job.identity, head, page.bodies):
             log.info("render_superseded", identity=job.identity)
 
-    def _head_for(self, protocol: str, good: LastGood, loaded: Loaded, generation: int) -> IndexHead | None:
-        """The head to write: freshness as it was. None if the document's source is not asked any more."""
-        sources = self._sources.current(protocol)
+    def _head_for(
+        self,
+        protocol: PackageProxyBase,
+        identity: str,
+        good: LastGood,
+        loaded: Loaded,
+        pinned: int | None,
+        generation: int,
+    ) -> IndexHead | None:
+        """The head to write: freshness as it was. None if the document's source may not be asked any
+        more, or the sources have changed since: rendering must not make a page current again."""
+        sources = self._sources.current(protocol.name)
         revision = sources.revision if sources is not None else 0
-        if sources is not None and not any(s.id == good.source_id and s.enabled for s in sources.sources):
-            return None
+        if sources is not None:
+            asked = candidates(sources.sources, protocol.project_of(identity), pinned)
+            if not any(source.id == good.source_id for source in asked):
+                return None
         head, row = good.head, good.row
         if head is not None and head.status == 200:
+            if head.source_revision < revision:
+                return None
             return msgspec.structs.replace(
                 head, generation=generation, source_revision=revision, document_key=loaded.key
             )
