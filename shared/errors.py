@@ -86,6 +86,42 @@ class FileNotFound(OrchardError):
     hint = "The project's index came from the upstream and does not list this file."
 
 
+class ArtifactNotFound(OrchardError):
+    code = "artifact_not_found"
+    status = 404
+    hint = "No file with this SHA256 was ever served here; ask for the file once, then again."
+
+
+class PackageNotFound(OrchardError):
+    code = "package_not_found"
+    status = 404
+    hint = "Nothing of this package was ever served here; the protocol's own pages ask the upstream."
+
+
+class InvalidParameter(OrchardError):
+    code = "invalid_parameter"
+    status = 400
+    hint = "The parameters and their bounds are described at /api/v1/openapi."
+
+
+class ResolutionConflict(OrchardError):
+    code = "resolution_conflict"
+    status = 422
+    hint = "No set of versions satisfies all of these; loosen or drop one of the requirements named."
+
+
+class ResolutionTooLarge(OrchardError):
+    code = "resolution_too_large"
+    status = 422
+    hint = "The graph is wider, deeper or more entangled than is resolved here; ask for parts of it."
+
+
+class NotResolvable(OrchardError):
+    code = "not_resolvable"
+    status = 422
+    hint = "Dependencies of this protocol or kind of file are not resolved here."
+
+
 class RouteNotFound(OrchardError):
     code = "route_not_found"
     status = 404

@@ -109,7 +109,27 @@ class ExtractDependencies(Job, frozen=True, tag="extract_dependencies"):
         return f"extract:{self.protocol}:{self.sha256}"
 
 
-AnyJob = FetchIndex | RenderIndex | FetchArtifact | DescribeArtifact | ExtractDependencies
+class Resolve(Job, frozen=True, tag="resolve"):
+    """Work out the dependency graph of an artifact or of a list of requirements, and keep it."""
+
+    queue: ClassVar[str] = RESOLVE
+    protocol: str
+    key: str  # of the request below (shared/protocols/resolution.py): what the result is kept under
+    artifact: str = ""  # SHA256 of the root file, or
+    requirements: tuple[str, ...] = ()  # the roots, as the protocol spells them
+    max_depth: int = 0
+    include_optional: bool = False
+    environment: str = ""
+    as_of: str = ""
+    refresh: bool = False  # compute again and replace what is kept
+    request_id: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"resolve:{self.protocol}:{self.key}"
+
+
+AnyJob = FetchIndex | RenderIndex | FetchArtifact | DescribeArtifact | ExtractDependencies | Resolve
 
 
 def queue_of(job: AnyJob) -> str:

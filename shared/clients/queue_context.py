@@ -15,6 +15,15 @@ from shared.jobs import Job
 _log = structlog.get_logger("queue.worker")
 
 
+class Deferred(Exception):
+    """Raised by a handler whose job lacks something that other jobs bring: its slot is free until the
+    job is due again, after `seconds` or as soon as anyone enqueues it. No try is counted."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"due again in {seconds:.3g} s")
+        self.seconds = seconds
+
+
 class JobContext:
     """One run of one job. `claim.generation` fences whatever the handler writes.
 

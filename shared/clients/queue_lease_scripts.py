@@ -176,8 +176,8 @@ return 1
 """
 )
 
-# KEYS queue, tokens; ARGV most tokens, then id and generation of each job given back
-# How many were ours. They are due at once, and this try is not counted.
+# KEYS queue, tokens; ARGV most tokens, delay ms, then id and generation of each job given back
+# How many were ours. They are due after the delay, and this try is not counted.
 RELEASE = QueueScript(
     LATCH
     + NOW
@@ -185,13 +185,14 @@ RELEASE = QueueScript(
     + WAKE
     + """
 local released = 0
-for i = 2, #ARGV, 2 do
+local delay = tonumber(ARGV[2])
+for i = 3, #ARGV, 2 do
   local id = ARGV[i]
   if owned('orchard:claim:' .. id, ARGV[i + 1]) == 1 then
     redis.call('DEL', 'orchard:claim:' .. id)
-    redis.call('ZADD', KEYS[1], 'XX', now, id)
+    redis.call('ZADD', KEYS[1], 'XX', now + delay, id)
     redis.call('DECR', 'arq:retry:' .. id)
-    wake(KEYS[2], tonumber(ARGV[1]))
+    if delay == 0 then wake(KEYS[2], tonumber(ARGV[1])) end
     released = released + 1
   end
 end

@@ -100,9 +100,9 @@ class Leases:
             self._unknown_seen.add(kind)
             _log.warning("a job of an unknown kind stays queued", queue=self.queue, kind=kind, job_id=job_id)
 
-    async def give_back(self, runs: Sequence[JobContext]) -> None:
-        """Make unfinished jobs due at once elsewhere, this try not counted. Never raises: at worst
-        their leases run out."""
+    async def give_back(self, runs: Sequence[JobContext], *, delay_seconds: float = 0.0) -> None:
+        """Make unfinished jobs due elsewhere, at once or after a delay, this try not counted. Never
+        raises: at worst their leases run out."""
         if not runs:
             return
         pairs = [part for run in runs for part in (run.job_id, run.generation)]
@@ -110,9 +110,10 @@ class Leases:
             released = await scripts.RELEASE(
                 self._redis,
                 [keys.queue_key(self.queue), keys.tokens_key(self.queue)],
-                [keys.MAX_TOKENS, *pairs],
+                [keys.MAX_TOKENS, max(0, int(delay_seconds * 1000)), *pairs],
             )
-            _log.info("unfinished jobs are given back", queue=self.queue, jobs=released)
+            if not delay_seconds:
+                _log.info("unfinished jobs are given back", queue=self.queue, jobs=released)
         except (QueueUnavailable, QueueFull) as error:
             _log.warning("unfinished jobs could not be given back", queue=self.queue, error=error.code)
 

@@ -21,7 +21,7 @@ from arq import Worker
 from arq.worker import func
 
 from shared.clients import queue_format as keys
-from shared.clients.queue_context import Handler, JobContext
+from shared.clients.queue_context import Deferred, Handler, JobContext
 from shared.clients.queue_format import DeadLetter
 from shared.clients.queue_leases import Leases
 from shared.clients.queue_scripts import bounded
@@ -31,7 +31,7 @@ from shared.errors import ErrorValue, InternalError, InvalidData, OrchardError, 
 from shared.events import Event
 from shared.jobs import Job
 
-__all__ = ["Handler", "JobContext", "QueueWorker"]
+__all__ = ["Deferred", "Handler", "JobContext", "QueueWorker"]
 
 CLAIM_BATCH = 64  # most jobs taken in one call; a worker goes on until its slots or the queue are used up
 TIMER_SECONDS = 1.0  # deferred jobs and lost leases are found within this, tokens or not
@@ -49,7 +49,8 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
 
     `address()` is what gateways reach this worker under ("host:port"), asked at each claim. A job
     whose workers died `max_tries` times is recorded as a `DeadLetter` and told as failed. A handler
-    that raises ends its job: `OrchardError` is told as it is, anything else as `internal_error`.
+    that raises ends its job: `OrchardError` is told as it is, anything else as `internal_error`; only
+    `Deferred` puts it back.
     Handlers of all kinds that live in the queue must be given: other kinds are left to others.
     """
 
@@ -227,6 +228,10 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
                 await asyncio.wait([handler])
             finally:
                 handler.cancel()  # when this task was cancelled; else it is done
+            if not handler.cancelled() and isinstance(deferred := handler.exception(), Deferred):
+                self.jobs_retried += 1
+                await self._leases.give_back([run], delay_seconds=deferred.seconds)
+                return
             error_value = self._ending(run, handler)
             if error_value is not _GIVEN_BACK:
                 await self._leases.finish(run, _failed(run, error_value) if error_value else None)

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from shared.clients import queue_format
 from shared.clients.queue import JobQueue
-from shared.clients.queue_worker import JobContext
+from shared.clients.queue_worker import Deferred, JobContext
 from shared.clients.redis import RedisClient
 from shared.errors import UpstreamTimeout
 from shared.events import Claim
@@ -432,3 +432,31 @@ async def test_run__cancelled__gives_unfinished_jobs_back(client: RedisClient, q
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await queue.depths())["index"].ready == 1
+
+
+async def test_worker__deferred_job__frees_its_slot_and_runs_again_when_wanted(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    tries: list[int] = []
+
+    async def handler(ctx: JobContext, job: FetchIndex) -> None:
+        tries.append(ctx.try_number)
+        if len(tries) < 6:  # more often than a job may kill its workers
+            raise Deferred(30.0)
+
+    worker = new_worker(client, handler)
+    async with running(worker):
+        await queue.enqueue(job("flask"))
+        for count in range(1, 6):
+
+            def deferred(count: int = count) -> bool:
+                return len(tries) == count and worker.active == 0
+
+            await eventually(deferred)
+            assert (await queue.depths(["index"]))["index"].deferred == 1
+            assert await claim_of(queue, job("flask").id) is None
+            await queue.enqueue(job("flask"))
+        await eventually(lambda: len(tries) == 6)
+        await eventually(lambda: worker.active == 0)
+        assert tries == [1] * 6
+        assert (await queue.depths(["index"]))["index"] == EMPTY
