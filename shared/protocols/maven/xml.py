@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from html.entities import name2codepoint
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml import DefusedXmlException
@@ -11,6 +13,11 @@ from defusedxml.ElementTree import DefusedXMLParser
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64  # a POM needs about ten, plugin configurations some more
 MAX_ELEMENTS = 500_000
+
+
+# Maven's own reader knows HTML's names for characters (&oslash;), and old POMs use them.
+_NAMED = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
+_OWN_NAMES = (b"amp", b"lt", b"gt", b"quot", b"apos")
 
 
 class BadXml(Exception):
@@ -43,6 +50,8 @@ def parse(body: bytes, root: str) -> Element:
     """The root element, which must have the name `root`. Raises `BadXml`."""
     if len(body) > MAX_BYTES:
         raise BadXml(f"size: more than {MAX_BYTES} bytes")
+    if b"&" in body:
+        body = _NAMED.sub(_numbered, body)
     parser = DefusedXMLParser(target=_Bounded(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
     try:
         parser.feed(body)
@@ -54,6 +63,11 @@ def parse(body: bytes, root: str) -> Element:
     if not isinstance(found, Element) or found.tag != root:
         raise BadXml(f"its root element is not {root}")
     return found
+
+
+def _numbered(found: re.Match[bytes]) -> bytes:
+    code = None if found[1] in _OWN_NAMES else name2codepoint.get(found[1].decode())
+    return found[0] if code is None else b"&#%d;" % code
 
 
 def text_of(element: Element | None, name: str) -> str:

@@ -1,0 +1,136 @@
+"""The grammar: what each path names, and what is refused before a key is made."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import MalformedRequest, MethodNotAllowed, OrchardError, RouteNotFound, UriTooLong
+from shared.protocols.base import Resource
+from shared.protocols.maven.proxy import MavenProxy
+
+MAVEN = MavenProxy()
+
+
+def classify(path: bytes, method: str = "GET") -> Resource:
+    return MAVEN.classify(method, path, b"", {})
+
+
+@pytest.mark.parametrize(
+    ("path", "project", "version", "filename", "sidecar"),
+    [
+        (b"/junit/junit/4.13/junit-4.13.jar", "junit:junit", "4.13", "junit-4.13.jar", ""),
+        (b"/a/b/c/1/c-1.pom", "a.b:c", "1", "c-1.pom", ""),
+        (b"/a/b/c/1/c-1-sources.jar", "a.b:c", "1", "c-1-sources.jar", ""),
+        (b"/a/b/c/1-b/c-1-b.tar.gz", "a.b:c", "1-b", "c-1-b.tar.gz", ""),
+        (b"/a/b/c/1/c-1.module", "a.b:c", "1", "c-1.module", ""),
+        (b"/a/b/c/1/c-1.jar.asc", "a.b:c", "1", "c-1.jar.asc", ""),
+        (b"/a/b/c/1/c-1.jar.asc.sha1", "a.b:c", "1", "c-1.jar.asc", "sha1"),
+        (b"/a/b/c/1/c-1.jar.sha512", "a.b:c", "1", "c-1.jar", "sha512"),
+        (b"/a/x_2.13/1%2B2/x_2.13-1+2.jar", "a:x_2.13", "1+2", "x_2.13-1+2.jar", ""),
+        (b"/a/c/1-SNAPSHOT/c-1-20240101.120000-7.jar", "a:c", "1-SNAPSHOT", "c-1-20240101.120000-7.jar", ""),
+    ],
+)
+def test_path__names_a_file__by_group_artifact_and_version_folder(
+    path: bytes, project: str, version: str, filename: str, sidecar: str
+) -> None:
+    resource = classify(path)
+    assert (resource.kind, resource.direct, resource.honours_no_cache) == ("artifact", True, False)
+    assert (resource.project, resource.version, resource.file_id) == (project, version, version)
+    assert (resource.filename, resource.sidecar) == (filename, sidecar)
+    assert resource.identity == f"{project}/{version}/{filename}"
+    if not sidecar:
+        assert MAVEN.artifact_resource(project, version, filename) == resource
+
+
+@pytest.mark.parametrize(
+    ("path", "identity", "representation", "project"),
+    [
+        (b"/a/b/c/maven-metadata.xml", "metadata/a/b/c", "xml", "a.b:c"),
+        (b"/a/b/c/maven-metadata.xml.sha1", "metadata/a/b/c", "sha1", "a.b:c"),
+        (b"/a/c/1-SNAPSHOT/maven-metadata.xml", "metadata/a/c/1-SNAPSHOT", "xml", "a:c"),
+        (b"/a/maven-metadata.xml", "metadata/a", "xml", ""),
+        (b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT.jar", "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT.jar", "file", "a:c"),
+        (
+            b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar.md5",
+            "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar",
+            "md5",
+            "a:c",
+        ),
+    ],
+)
+def test_path__names_something_that_changes__an_index(
+    path: bytes, identity: str, representation: str, project: str
+) -> None:
+    resource = classify(path)
+    assert (resource.kind, resource.honours_no_cache) == ("index", False)
+    assert (resource.identity, resource.representation) == (identity, representation)
+    assert resource.project == MAVEN.project_of(identity) == project
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/a/../b/c/1/c-1.jar",
+        b"/a/./c/1/c-1.jar",
+        b"/a/%2e%2e/c/1/c-1.jar",
+        b"/a/%2E./c/1/c-1.jar",
+        b"/a%2fc/1/c-1.jar",
+        b"/a//c/1/c-1.jar",
+        b"/a/c/1/c-1%00.jar",
+        b"/a/c/1/c-1\\x.jar",
+        b"/a/c/1/c-1;x.jar",
+        b"/a/c/1/c-1.j%ffr",
+        b"/a/c/1/d-1.jar",
+        b"/a/c/1/c-2.jar",
+        b"/a/c/1/c-10.jar",
+        b"/a/c/1/c-1",
+        b"/a/c/1/c-1.",
+        b"/a/c/1-SNAPSHOT/c-2-SNAPSHOT.jar",
+        b"/a/c/1-SNAPSHOT/c-1-20240101.jar",
+    ],
+)
+def test_path__hostile_or_of_another_version__400(path: bytes) -> None:
+    with pytest.raises(MalformedRequest):
+        classify(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/",
+        b"/a",
+        b"/a/",
+        b"/a/b/c/1.0",
+        b"/a/b/c/1.0/",
+        b"/a/c/1/c-1.jar/",
+        b"/maven-metadata.xml",
+        b"/a/c/1/c-1.jar.sha1.sha1",
+        b"/a/c/1/c-1.jar.md5.sha256",
+        b"/a/c/maven-metadata.xml.sha1.md5",
+        b"/a.b/c/1/c-1.jar",
+        b"/.index/c/1/c-1.jar",
+        b"/a/c/1/c-1.jar%3Fx",
+    ],
+)
+def test_path__no_file_and_no_metadata__404(path: bytes) -> None:
+    with pytest.raises(RouteNotFound):
+        classify(path)
+
+
+def test_path__too_long_or_not_a_read__refused() -> None:
+    with pytest.raises(UriTooLong):
+        classify(b"/a" * 2000)
+    with pytest.raises(MethodNotAllowed):
+        classify(b"/a/c/1/c-1.jar", "PUT")
+
+
+@given(st.binary(max_size=60))
+def test_path__anything__a_resource_or_a_refusal(tail: bytes) -> None:
+    try:
+        resource = classify(b"/" + tail)
+    except OrchardError:
+        return
+    assert b".." not in tail.split(b"/")
+    assert "#" not in resource.identity  # separates the rows of single sources (merged_index.py)
