@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 
-import uvloop
-
 from services.fetcher.worker import SERVICE, run
-from shared.errors import ConfigurationError, OrchardError
-from shared.logs import configure_logging
-from shared.settings import Settings, load_settings
+from shared.worker_main import worker_main
 
-
-async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run(settings, stop)
-
-
-def main() -> int:
-    """The exit code."""
-    try:
-        settings = load_settings()
-        configure_logging(SERVICE, settings)
-        uvloop.run(_serve(settings))
-    except ConfigurationError as error:
-        print(error.message, file=sys.stderr)  # noqa: T201 - for the person at the terminal
-        return 2
-    except OrchardError as error:
-        print(f"{SERVICE}: {error.message}. {error.hint}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
+DESCRIPTION = "Asks the upstreams: fetches, verifies and stores what gateways miss, and relays it meanwhile."
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(worker_main(SERVICE, DESCRIPTION, run))

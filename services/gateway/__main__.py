@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import math
 import socket
@@ -24,6 +25,11 @@ BACKLOG = 2048
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT. The exit code: 2 for bad settings."""
+    argparse.ArgumentParser(
+        prog="python -m services.gateway",
+        description="Answers package clients from memory, Redis and the object store; has misses fetched.",
+        epilog="All settings are ORCHARD_* environment variables: see docs/settings.md.",
+    ).parse_args()
     try:
         settings = load_settings()
         if not settings.database_url:
