@@ -5,6 +5,7 @@ ARCHITECTURE.md "a hit" and "a miss". Pure policy: all I/O goes through `ports`.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from email.utils import formatdate
 
@@ -44,9 +45,14 @@ async def serve_artifact(resource: Resource, conditions: Conditions, ports: Port
     """The reply for a file.
 
     Raises `FileNotFound` when the project's index came and lacks it, `DigestMismatch` when what
-    is stored is not what the address promises, and passing errors.
+    is stored is not what the address promises, `DeadlineExceeded` after ORCHARD_REQUEST_TIMEOUT
+    whatever it was that took so long (a fetcher's connection, a database), and passing errors.
     """
-    return await _ArtifactRequest(resource, conditions, ports).answer()
+    try:
+        async with asyncio.timeout(ports.settings.request_timeout):
+            return await _ArtifactRequest(resource, conditions, ports).answer()
+    except TimeoutError:
+        raise DeadlineExceeded(f"{resource.filename} was not ready in time") from None
 
 
 def artifact_reply(

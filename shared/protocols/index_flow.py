@@ -5,6 +5,8 @@ ARCHITECTURE.md "a hit" and "a miss". Pure policy: all I/O goes through `ports`.
 
 from __future__ import annotations
 
+import asyncio
+
 from shared.errors import (
     CacheUnavailable,
     DeadlineExceeded,
@@ -29,9 +31,13 @@ async def serve_index(resource: Resource, conditions: Conditions, ports: Ports) 
     """The reply for an index page.
 
     Raises `ProjectNotFound` when the upstream truly lacks it, and a passing error when it was
-    never seen and cannot be fetched now.
+    never seen and cannot be fetched now; `DeadlineExceeded` after ORCHARD_REQUEST_TIMEOUT.
     """
-    return await _IndexRequest(resource, conditions, ports).answer()
+    try:
+        async with asyncio.timeout(ports.settings.request_timeout):
+            return await _IndexRequest(resource, conditions, ports).answer()
+    except TimeoutError:
+        raise DeadlineExceeded(f"index {resource.identity} was not ready in time") from None
 
 
 class _IndexRequest:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,7 @@ from shared.errors import FileNotFound, UpstreamUnavailable
 from shared.jobs import DescribeArtifact, FetchArtifact
 from tests.services.gateway.conftest import Stores
 from tests.services.gateway.fake_fetcher import FakeFetcher
-from tests.support.gateway import GatewayProcess, RawResponse
+from tests.support.gateway import GatewayProcess, RawResponse, running_gateway
 
 JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -181,3 +184,19 @@ async def test_artifact__range_of_a_cold_file__is_passed_through_and_not_kept(
         assert (reply.status, reply.body) == (206, data[-100:])
         assert reply.headers["cache-control"] == "no-store"
         assert reply.headers["content-range"].endswith(f"/{len(data)}")
+
+
+async def test_artifact__upstream_says_nothing__is_answered_within_the_request_timeout(
+    store_settings: dict[str, str], tmp_path: Path, stores: Stores
+) -> None:
+    async def fetch(fetcher: FakeFetcher, ctx: JobContext, job: FetchArtifact) -> None:
+        await asyncio.sleep(60)  # claimed, and no byte of the upstream's answer
+
+    with running_gateway({**store_settings, "ORCHARD_REQUEST_TIMEOUT": "2"}, tmp_path) as gateway:
+        async with FakeFetcher(stores) as fetcher:
+            fetcher.artifact_handler = fetch
+            started = time.monotonic()
+            reply = await get(gateway, f"/pypi/files/flask/{'0' * 64}/flask-1-py3-none-any.whl")
+            assert (reply.status, reply.headers["retry-after"] != "") == (503, True)
+            assert json.loads(reply.body)["code"] == "deadline_exceeded"
+            assert time.monotonic() - started < 2.5
