@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from shared.clients.objects import FileObjectStore, ObjectStore
+from shared.clients.objects import FileObjectStore, ObjectStore, S3Config, S3ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.redis import RedisClient
 from shared.clients.threads import BoundedThreads
-from shared.errors import ConfigurationError, QueueUnavailable
+from shared.errors import ConfigurationError, QueueUnavailable, StoreUnavailable
 from shared.logs import get_logger
 from shared.settings import Settings
 
@@ -175,9 +175,20 @@ def spool_folder(settings: Settings) -> Path:
 
 
 async def open_object_store(
-    settings: Settings, threads: BoundedThreads, *, check: bool = True
+    settings: Settings,
+    threads: BoundedThreads,
+    *,
+    check: bool = True,
+    resources: Resources | None = None,
+    wait_seconds: float = STORE_WAIT_SECONDS,
 ) -> ObjectStore:
-    """The file store under ORCHARD_DATA_DIR. `check`: raises `ConfigurationError` unless writable."""
+    """The S3 store of ORCHARD_S3_*, or without an endpoint the file store under ORCHARD_DATA_DIR.
+
+    `check`: raises `ConfigurationError` unless it can be written to; a server that does not answer is
+    waited for, at most `wait_seconds`. `resources` owns an S3 store's connections.
+    """
+    if settings.s3_endpoint:
+        return await _open_s3(settings, threads, check=check, resources=resources, wait_seconds=wait_seconds)
     store = FileObjectStore(objects_folder(settings), threads)
     if check:
         try:
@@ -186,4 +197,27 @@ async def open_object_store(
             raise ConfigurationError(
                 f"ORCHARD_DATA_DIR: {settings.data_dir} cannot be written to ({error})"
             ) from error
+    return store
+
+
+async def _open_s3(
+    settings: Settings,
+    threads: BoundedThreads,
+    *,
+    check: bool,
+    resources: Resources | None,
+    wait_seconds: float,
+) -> ObjectStore:
+    if resources is None:
+        raise RuntimeError("an S3 store needs an owner for its connections")
+    store = await resources.open("object store", S3ObjectStore(S3Config.from_settings(settings), threads))
+    deadline = time.monotonic() + wait_seconds
+    while check:
+        try:
+            await store.check()
+            break
+        except StoreUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise ConfigurationError(f"ORCHARD_S3_ENDPOINT: {error.message}") from error
+        await asyncio.sleep(_RETRY_SECONDS)
     return store

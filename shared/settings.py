@@ -7,6 +7,7 @@ misspelt name stops the start with one line. Values are read once, at start.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -23,6 +24,10 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
+
 _SECRETS = frozenset(
     {
         "redis_password",
@@ -32,6 +37,8 @@ _SECRETS = frozenset(
         "npm_upstream",
         "maven_upstream",
         "http_proxy",
+        "s3_access_key",
+        "s3_secret_key",
     }
 )
 """Fields that hold or may hold a password: never shown."""
@@ -68,6 +75,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_rate_bytes: NotNegative = 1024  # a download slower than this over 30 s is given up
     max_index_bytes: Positive = 200 * 1024 * 1024  # a larger index page is refused
     max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024  # a larger file is refused
+
+    # --- object store --------------------------------------------------------------------------------
+    s3_endpoint: str = ""  # http(s)://host[:port] of an S3 server; "" = files under ORCHARD_DATA_DIR
+    s3_bucket: str = "orchard"  # where all objects are
+    s3_access_key: str = ""  # never shown
+    s3_secret_key: str = ""  # never shown
+    s3_region: str = "us-east-1"  # what requests are signed for
+    s3_prefix: str = ""  # put before every key, for a bucket that others use too
+    s3_create_bucket: bool = False  # make the bucket at start if it is missing
+    s3_public_endpoint: str = ""  # how clients reach the store, for redirects; "" = as ORCHARD_S3_ENDPOINT
+    artifact_delivery: str = "stream"  # stream, or redirect: 307 to a presigned URL of the store
+
+    # --- Redis and PostgreSQL -------------------------------------------------------------------------
     redis_host: str = ""  # "" = standalone starts one; services alone default to 127.0.0.1
     redis_port: Port = 6379  # of the cache Redis, which may evict
     redis_db: NotNegative = 0  # database number
@@ -163,8 +183,15 @@ def _convert(field: str, text: str) -> Any:
     return msgspec.convert(text, type=_NAMES[field].type, strict=False)
 
 
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
 def _plain(error: msgspec.ValidationError) -> str:
-    return str(error).replace("`", "").lower()
+    text = str(error).replace("`", "").lower()
+    for kind, words in _KINDS.items():
+        if text.startswith(f"expected {kind}, got"):
+            return f"expected {words}"
+    return text.replace("expected int", "expected a number").replace("expected float", "expected a number")
 
 
 def _check_together(values: Mapping[str, Any]) -> list[str]:
@@ -174,11 +201,34 @@ def _check_together(values: Mapping[str, Any]) -> list[str]:
         faults.append(f"ORCHARD_LOG_LEVEL: expected debug, info, warning or error (got {level!r})")
     if values.get("log_format", "json") not in ("json", "console"):
         faults.append("ORCHARD_LOG_FORMAT: expected json or console")
+    faults.extend(_check_store(values))
     for field in ("pypi_upstream", "npm_upstream", "maven_upstream", "public_url"):
         for url in values.get(field, ()):
             if not url.startswith(("http://", "https://")):
                 faults.append(f"{variable(field)}: each address must start with http:// or https://")
                 break
+    return faults
+
+
+def _check_store(values: Mapping[str, Any]) -> list[str]:
+    faults = []
+    endpoint = values.get("s3_endpoint", "")
+    for field in ("s3_endpoint", "s3_public_endpoint"):
+        if values.get(field) and not _ENDPOINT.fullmatch(values[field]):
+            faults.append(f"{variable(field)}: expected http(s)://host[:port] and nothing else")
+    if endpoint:
+        for field in ("s3_access_key", "s3_secret_key"):
+            if not values.get(field):
+                faults.append(f"{variable(field)}: needed with ORCHARD_S3_ENDPOINT")
+    if not _BUCKET.fullmatch(values.get("s3_bucket", "orchard")):
+        faults.append("ORCHARD_S3_BUCKET: expected 3 to 63 of a-z, 0-9, '.' and '-'")
+    if not _PREFIX.fullmatch(values.get("s3_prefix", "").strip("/")):
+        faults.append("ORCHARD_S3_PREFIX: expected names of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/'")
+    delivery = values.get("artifact_delivery", "stream")
+    if delivery not in ("stream", "redirect"):
+        faults.append("ORCHARD_ARTIFACT_DELIVERY: expected stream or redirect")
+    elif delivery == "redirect" and not endpoint:
+        faults.append("ORCHARD_ARTIFACT_DELIVERY: redirect needs ORCHARD_S3_ENDPOINT")
     return faults
 
 

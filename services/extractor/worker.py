@@ -39,7 +39,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     draining = False
     async with Resources() as resources:
         threads = open_threads(resources, settings)
-        store = await open_object_store(settings, threads)
+        store = await open_object_store(settings, threads, resources=resources)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
         # Each job needs one connection at a time, the batches two, the sweep one.
         database = await open_database(resources, settings, max_size=settings.extract_slots + 4)

@@ -73,7 +73,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     draining = False
     async with Resources() as resources:
         threads = open_threads(resources, settings)
-        objects = await open_object_store(settings, threads)
+        objects = await open_object_store(settings, threads, resources=resources)
         spool = spool_folder(settings)
         clear_spool(spool)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)

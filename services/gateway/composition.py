@@ -66,7 +66,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
         database = await open_database(resources, settings, max_size=DATABASE_CONNECTIONS)
         threads = open_threads(resources, settings)
-        store = await open_object_store(settings, threads, check=False)
+        store = await open_object_store(settings, threads, check=False, resources=resources)
         l1 = await resources.open("l1", L1Cache(cache_redis, max_bytes=settings.l1_max_bytes))
         cache = CacheService.from_settings(cache_redis, settings, reader=l1)
         queue = JobQueue(queue_redis)

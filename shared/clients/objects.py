@@ -1,7 +1,7 @@
 """The object store under one name: the port, its keys, and the stores that fulfil it.
 
-`FileObjectStore` keeps objects in folders; an S3 store fulfils the same port and passes the same
-suite (tests/shared/clients/test_objects.py).
+`FileObjectStore` keeps objects in folders, `S3ObjectStore` in a bucket; both pass one suite
+(tests/shared/clients/test_objects.py).
 """
 
 from shared.clients.file_objects import FileObjectStore
@@ -17,6 +17,8 @@ from shared.clients.object_port import (
     split_key,
     variant_key,
 )
+from shared.clients.s3_config import S3Config
+from shared.clients.s3_objects import S3ObjectStore
 
 __all__ = [
     "ARTIFACTS",
@@ -26,6 +28,8 @@ __all__ = [
     "FileObjectStore",
     "ObjectStat",
     "ObjectStore",
+    "S3Config",
+    "S3ObjectStore",
     "artifact_key",
     "document_key",
     "split_key",

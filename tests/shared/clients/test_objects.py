@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,14 @@ from shared.clients.objects import (
     STREAM_CHUNK_BYTES,
     FileObjectStore,
     ObjectStore,
+    S3ObjectStore,
     artifact_key,
     document_key,
 )
 from shared.clients.threads import BoundedThreads
 from shared.errors import InvalidData, ObjectMissing, StoreUnavailable
+from tests.support.minio import Minio
+from tests.support.seaweedfs import SeaweedFS, new_prefix
 
 
 @pytest.fixture
@@ -29,12 +33,28 @@ async def threads() -> AsyncIterator[BoundedThreads]:
     await threads.aclose()
 
 
-@pytest.fixture(params=["file"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, threads: BoundedThreads) -> ObjectStore:
-    assert request.param == "file"
-    store = FileObjectStore(tmp_path / "objects", threads)
-    await store.check()
-    return store
+@pytest.fixture(params=["file", "seaweedfs", "minio"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, threads: BoundedThreads
+) -> AsyncIterator[ObjectStore]:
+    if request.param == "file":
+        store = FileObjectStore(tmp_path / "objects", threads)
+        await store.check()
+        yield store
+        return
+    server: SeaweedFS | Minio = request.getfixturevalue(request.param)
+    async with opened(S3ObjectStore(server.config(new_prefix()), threads, single_bytes=100_000)) as remote:
+        await remote.check()
+        yield remote
+
+
+@asynccontextmanager
+async def opened(store: S3ObjectStore) -> AsyncIterator[S3ObjectStore]:
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.aclose()
 
 
 def digest(data: bytes) -> str:

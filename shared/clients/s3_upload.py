@@ -1,0 +1,133 @@
+"""Putting local files into an S3 store: one request up to 64 MiB, in parts above, never half.
+
+A part's bytes are hashed before they are sent and the server compares; an upload that fails or is
+cancelled is aborted, and one whose abort failed too is swept within the hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from shared.clients.file_reads import open_file, pread_cached
+from shared.clients.object_port import STREAM_CHUNK_BYTES
+from shared.clients.s3_admin import S3Admin
+from shared.clients.s3_http import S3Http
+from shared.clients.threads import BoundedThreads
+from shared.errors import StoreUnavailable
+from shared.logs import get_logger
+
+log = get_logger()
+
+SINGLE_BYTES = 64 * 1024 * 1024
+PART_BYTES = 16 * 1024 * 1024
+MOST_PARTS = 10_000  # of S3; larger files get larger parts
+PARTS_AT_ONCE = 4  # of one file; nothing of them is held in memory
+ABORT_SECONDS = 10.0
+
+
+class Uploader:
+    """Uploads over the pool of `http`, reading in `threads` what the kernel does not have in memory."""
+
+    def __init__(
+        self, http: S3Http, admin: S3Admin, threads: BoundedThreads, *, single_bytes: int = SINGLE_BYTES
+    ) -> None:
+        self._http = http
+        self._admin = admin
+        self._threads = threads
+        self._single_bytes = single_bytes
+
+    async def put_file(self, key: str, path: Path, sha256: str) -> None:
+        """The object is there, whole and durable, on return. Raises `StoreUnavailable`."""
+        try:
+            file = await self._threads.run(open_file, path)
+        except OSError as error:
+            raise StoreUnavailable(f"the spool cannot be read: {error.strerror}") from error
+        with file:
+            descriptor = file.fileno()
+            size = os.fstat(descriptor).st_size
+            if size <= self._single_bytes:
+                await self._put_slice(key, descriptor, 0, size, sha256)
+            else:
+                await self._put_parts(key, descriptor, size)
+
+    async def _put_parts(self, key: str, descriptor: int, size: int) -> None:
+        name = self._http.config.name_of(key)
+        upload_id = await self._admin.begin_upload(name)
+        try:
+            part_bytes = max(PART_BYTES, -(-size // MOST_PARTS))
+            places = asyncio.Semaphore(PARTS_AT_ONCE)
+
+            async def put_part(number: int, start: int) -> str:
+                length = min(part_bytes, size - start)
+                async with places:
+                    digest = await self._threads.run(_digest_of, descriptor, start, length)
+                    query = {"partNumber": str(number), "uploadId": upload_id}
+                    return await self._put_slice(key, descriptor, start, length, digest, query)
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    parts = [
+                        group.create_task(put_part(number, start))
+                        for number, start in enumerate(range(0, size, part_bytes), 1)
+                    ]
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from None
+            await self._admin.complete_upload(name, upload_id, [part.result() for part in parts])
+        except BaseException:
+            await asyncio.shield(self._abort(name, upload_id))
+            raise
+
+    async def _abort(self, name: str, upload_id: str) -> None:
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                await self._admin.abort_upload(name, upload_id)
+        except (StoreUnavailable, TimeoutError):
+            log.warning("upload_not_aborted", object=name)  # the sweep finds it
+
+    async def _put_slice(
+        self,
+        key: str,
+        descriptor: int,
+        start: int,
+        length: int,
+        sha256: str,
+        query: dict[str, str] | None = None,
+    ) -> str:
+        """The ETag of what was sent."""
+        response = await self._http.call(
+            "PUT",
+            key,
+            query=query,
+            payload=lambda: self._read(descriptor, start, start + length) if length else b"",
+            size_bytes=length,
+            sha256=sha256,
+            content_type="" if query else "application/octet-stream",
+        )
+        etag = response.headers.get("ETag", "")
+        return etag.replace('"', "")
+
+    async def _read(self, descriptor: int, start: int, end: int) -> AsyncIterator[bytes]:
+        while start < end:
+            wanted = min(STREAM_CHUNK_BYTES, end - start)
+            chunk = pread_cached(descriptor, wanted, start)
+            if not chunk:
+                chunk = await self._threads.run(os.pread, descriptor, wanted, start)
+            if not chunk:
+                raise StoreUnavailable("the spool is shorter than it was")
+            start += len(chunk)
+            yield chunk
+
+
+def _digest_of(descriptor: int, start: int, length: int) -> str:
+    digest = hashlib.sha256()
+    end = start + length
+    with contextlib.suppress(OSError):
+        while start < end and (chunk := os.pread(descriptor, min(1024 * 1024, end - start), start)):
+            digest.update(chunk)
+            start += len(chunk)
+    return digest.hexdigest()
