@@ -190,10 +190,13 @@ class Application:
                         return reply
             work = target.protocol.serve_index(resource, conditions, gateway.ports)
         else:
-            facts = gateway.cache.peek_facts(resource.protocol, artifact_identity(resource))
+            identity = artifact_identity(resource)
+            facts = gateway.cache.peek_facts(resource.protocol, identity)
             if facts is not None:
                 reply = await serve_sealed(resource, conditions, facts, gateway.ports.objects)
                 if reply is not None:
+                    if not conditions.head:
+                        gateway.hot.keep_file(key, resource, identity, reply, target.logged_path)
                     return reply
             work = target.protocol.serve_artifact(resource, conditions, gateway.ports)
         reply = await unless_gone(receive, work)

@@ -1,8 +1,8 @@
-"""Index pages that are hot: the finished response, kept beside the memory that proves it still true.
+"""Pages and small files that are hot: the finished response, kept beside the memory that proves it true.
 
-Each use asks the L1 whether head, body and source revision are still the very values that the
-response was made of, so an invalidation works here as it does there. Policy is not repeated: only
-replies that `served_now` gave are kept.
+Each use asks the L1 whether head, body and source revision (of a file: its facts) are still the very
+values that the response was made of, so an invalidation works here as it does there. Policy is not
+repeated: only replies that `served_now` and `serve_sealed` gave are kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from services.gateway.l1 import L1Cache
 from services.gateway.responses import SECURITY_HEADERS
-from shared.cache_keys import index_keys
+from shared.cache_keys import Category, cache_key, index_keys
 from shared.protocols.conditions import wants_revalidation
 from shared.protocols.ports import IndexEntry, Reply
 from shared.protocols.resource import Resource
@@ -21,6 +21,7 @@ HeaderList = list[tuple[bytes, bytes]]
 
 MOST_PAGES = 8192
 LARGEST_BODY = 256 * 1024
+_CONDITIONAL = (b"range", b"if-none-match", b"if-modified-since", b"via")
 
 
 class HotPage:
@@ -75,20 +76,42 @@ class HotPage:
         return self.headers
 
 
+class HotFile:
+    """One finished 200 of a sealed file; nothing in it changes but the request id."""
+
+    __slots__ = ("_headers", "body", "key", "logged_path", "protocol", "size", "value")
+
+    def __init__(self, key: str, value: bytes, reply: Reply, protocol: str, logged_path: str) -> None:
+        assert isinstance(reply.body, bytes)
+        self.key = key
+        self.value = value
+        self.body = reply.body
+        self.size = len(reply.body)
+        self.protocol = protocol
+        self.logged_path = logged_path
+        self._headers: HeaderList = [*reply.headers, *SECURITY_HEADERS, (b"x-cache", b"HIT")]
+
+    def headers_at(self, second: int) -> HeaderList:
+        """The headers, whatever the second."""
+        return self._headers
+
+
 class HotPages:
     """Bounded by count and by bytes; when full, all is forgotten and the hottest come back first."""
 
     def __init__(self, l1: L1Cache, *, max_bytes: int) -> None:
         self._l1 = l1
         self._max_bytes = max_bytes
-        self._pages: dict[Key, HotPage] = {}
+        self._pages: dict[Key, HotPage | HotFile] = {}
         self._bytes = 0
 
-    def find(self, key: Key, headers: dict[bytes, bytes], now: float) -> HotPage | None:
-        """The page if it may be served as it is; None sends the request the general way."""
+    def find(self, key: Key, headers: dict[bytes, bytes], now: float) -> HotPage | HotFile | None:
+        """The response if it may be served as it is; None sends the request the general way."""
         page = self._pages.get(key)
         if page is None:
             return None
+        if isinstance(page, HotFile):
+            return self._find_file(key, page, headers)
         if (
             b"if-none-match" in headers
             or b"via" in headers
@@ -107,9 +130,21 @@ class HotPages:
             and (revision is not None or l1.holds(revision_key))
         ):
             return page
+        self._forget(key, page)
+        return None
+
+    def _find_file(self, key: Key, file: HotFile, headers: dict[bytes, bytes]) -> HotFile | None:
+        if any(name in headers for name in _CONDITIONAL):
+            return None
+        # A sealed file never changes, so memory is right even while the L1 is not connected.
+        if self._l1.peek(file.key) is file.value:
+            return file
+        self._forget(key, file)
+        return None
+
+    def _forget(self, key: Key, page: HotPage | HotFile) -> None:
         del self._pages[key]
         self._bytes -= page.size
-        return None
 
     def keep(
         self, key: Key, resource: Resource, variant: str, entry: IndexEntry, reply: Reply, logged_path: str
@@ -122,11 +157,24 @@ class HotPages:
         revision, head, value = (self._l1.peek(name) for name in keys)
         if head is None or value is None or entry.head is None:
             return
-        if len(self._pages) >= MOST_PAGES or self._bytes + len(body) > self._max_bytes:
+        fresh_until = entry.head.fresh_until
+        page = HotPage(keys, (revision, head, value), reply, fresh_until, resource.protocol, logged_path)
+        self._put(key, page)
+
+    def keep_file(self, key: Key, resource: Resource, identity: str, reply: Reply, logged_path: str) -> None:
+        """Keep a plain hit of a small file. Facts that changed since cannot differ in the file's bytes:
+        its name is sealed."""
+        if reply.status != 200 or not isinstance(reply.body, bytes) or len(reply.body) > LARGEST_BODY:
+            return
+        name = cache_key(Category.ARTIFACT_METADATA, resource.protocol, identity)
+        value = self._l1.peek(name)
+        if value is not None:
+            self._put(key, HotFile(name, value, reply, resource.protocol, logged_path))
+
+    def _put(self, key: Key, page: HotPage | HotFile) -> None:
+        if len(self._pages) >= MOST_PAGES or self._bytes + page.size > self._max_bytes:
             self._pages.clear()
             self._bytes = 0
         old = self._pages.get(key)
-        self._bytes += len(body) - (old.size if old is not None else 0)
-        self._pages[key] = HotPage(
-            keys, (revision, head, value), reply, entry.head.fresh_until, resource.protocol, logged_path
-        )
+        self._bytes += page.size - (old.size if old is not None else 0)
+        self._pages[key] = page

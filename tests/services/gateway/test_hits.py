@@ -74,3 +74,21 @@ async def test_artifact__cached__is_served_with_immutable_headers(
         assert part.headers["content-range"] == f"bytes 10-19/{len(data)}"
         beyond = await asyncio.to_thread(gateway.request, path, range=f"bytes={len(data)}-")
         assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{len(data)}")
+
+
+async def test_artifact__small_and_hot__conditions_and_ranges_are_still_looked_at(
+    gateway: GatewayProcess, stores: Stores
+) -> None:
+    data = bytes(range(250)) * 40
+    facts = await stores.put_artifact("flask", "flask-9.0-py3-none-any.whl", data)
+    path = f"/pypi/files/flask/{facts.sha256}/flask-9.0-py3-none-any.whl"
+    replies = [await asyncio.to_thread(gateway.request, path) for _ in range(4)]
+    assert [reply.body for reply in replies] == [data] * 4
+    first = replies[0].headers
+    for reply in replies[1:]:
+        assert reply.headers["x-request-id"] != first["x-request-id"]
+        assert {**reply.headers, "x-request-id": "", "date": ""} == {**first, "x-request-id": "", "date": ""}
+    part = await asyncio.to_thread(gateway.request, path, range="bytes=10-19")
+    assert (part.status, part.body) == (206, data[10:20])
+    known = await asyncio.to_thread(gateway.request, path, if_none_match=first["etag"])
+    assert (known.status, known.body) == (304, b"")
