@@ -34,6 +34,7 @@ Row: TypeAlias = asyncpg.Record  # subscriptable by column name
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
+_FRESH_SECONDS = 1.0  # a connection that answered within this is not pinged again
 _SLOW_SECONDS = 1.0  # a statement that takes longer starts a probe of the server
 _PROBE_TIMEOUT_SECONDS = 0.75
 _PROBE_PAUSE_SECONDS = 0.25
@@ -64,6 +65,7 @@ class Database:
         self._slots = Slots(max_size, acquire_timeout)
         self._min_size = min(min_size, max_size)
         self._pre_ping = pre_ping
+        self._used_at: dict[int, float] = {}
         self._command_timeout = command_timeout
         self._pool: Pool | None = None
         self._down = False
@@ -186,7 +188,9 @@ class Database:
             connection = await self._acquire(pool)
             slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._start_probe)
             try:
-                return await call(connection)
+                result = await call(connection)
+                self._used_at[connection.get_server_pid()] = time.monotonic()
+                return result
             except asyncio.CancelledError:
                 connection.terminate()  # asyncpg would wait for a cancel request, perhaps for ever
                 raise
@@ -204,7 +208,7 @@ class Database:
     async def _acquire(self, pool: Pool) -> PooledConnection:
         try:
             connection = await pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
-            if not self._pre_ping:
+            if not self._pre_ping or self._just_used(connection):
                 return connection
             try:
                 await connection.execute("SELECT 1", timeout=CONNECT_TIMEOUT_SECONDS / 3)
@@ -216,6 +220,13 @@ class Database:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             self._start_probe()
             raise translate(error) or error from error
+
+    def _just_used(self, connection: PooledConnection) -> bool:
+        """Answered a moment ago: asking again would double the round trips of a burst."""
+        if len(self._used_at) > 4 * self._max_size:  # by process id of the server: most are gone
+            self._used_at.clear()
+        used_at = self._used_at.get(connection.get_server_pid(), -_FRESH_SECONDS)
+        return time.monotonic() - used_at < _FRESH_SECONDS
 
     def _failed(self, connection: PooledConnection, error: Exception) -> OrchardError | None:
         """What to raise for a failed statement; a connection in doubt is terminated, never reused."""
