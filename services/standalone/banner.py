@@ -43,6 +43,9 @@ def banner(settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: 
     lines += [f"  yarn 4    yarn config set npmRegistryServer {base}/npm/"]
     if plain_and_remote:
         lines += [f"            yarn config set unsafeHttpWhitelist --json '[\"{host}\"]'"]
+    mirror = f"<id>orchard</id><mirrorOf>*</mirrorOf><url>{base}/maven/</url>"
+    lines += ["  mvn       in ~/.m2/settings.xml, inside <settings>:"]
+    lines += [f"            <mirrors><mirror>{mirror}</mirror></mirrors>"]
     lines.append("")
     if settings.offline:
         lines.append("  upstream  none is asked (ORCHARD_OFFLINE)")

@@ -45,6 +45,13 @@ uv pip install flask</pre>
 <h2>yarn 4</h2>
 <pre>yarn config set npmRegistryServer {base}/npm/</pre>
 """,
+    "maven": """<h2>mvn</h2>
+<p>In <code>~/.m2/settings.xml</code>, inside <code>&lt;settings&gt;</code>:</p>
+<pre>&lt;mirrors&gt;&lt;mirror&gt;
+  &lt;id&gt;orchard&lt;/id&gt;&lt;mirrorOf&gt;*&lt;/mirrorOf&gt;
+  &lt;url&gt;{base}/maven/&lt;/url&gt;
+&lt;/mirror&gt;&lt;/mirrors&gt;</pre>
+""",
 }
 
 
