@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 CLIENTS := $(patsubst tests/clients/requirements-%.txt,%,$(wildcard tests/clients/requirements-*.txt))
+NODE_CLIENTS := .cache/clients/.installed-node
 CLIENT_STAMPS := $(CLIENTS:%=.cache/clients/%/.installed)
 # Every package comes at its pinned version with its pinned hash, from whatever index pip is set up for.
 INSTALL := -m pip install --disable-pip-version-check --no-input --require-hashes --no-deps
@@ -47,7 +48,7 @@ demo: $(DEV_STAMP) client-tools ## Install real packages through Orchard, then a
 pins: $(DEV_STAMP) ## Compile the requirements files again (pinned, hashed)
 	scripts/pins.sh $(ARGS)
 
-client-tools: $(CLIENT_STAMPS) ## Install the clients that the tests use, each by itself
+client-tools: $(CLIENT_STAMPS) $(NODE_CLIENTS) ## Install the clients that the tests use, each by itself
 
 clean: ## Remove what can be made again; never the data folder
 	rm -rf $(VENV) .cache bench/.work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -83,3 +84,17 @@ $(DEV_STAMP): requirements-dev.txt | $(BIN)/python
 	@$(PYTHON) -m venv --clear .cache/clients/$*
 	@.cache/clients/$*/bin/python $(INSTALL) --quiet -r $<
 	@touch $@
+
+# Exact versions from whatever registry npm is set up for. Without node there is nothing to install:
+# the tests that need these clients say so.
+$(NODE_CLIENTS): tests/clients/node-clients.txt
+	@mkdir -p $(@D)
+	@if ! command -v npm >/dev/null; then \
+	  echo "Note: node and npm are not installed: tests with npm, pnpm and yarn will be skipped" >&2; \
+	else \
+	  while read -r folder package; do \
+	    echo "Installing the client $$package into .cache/clients/$$folder"; \
+	    mkdir -p .cache/clients/$$folder && npm install --prefix .cache/clients/$$folder --silent \
+	      --ignore-scripts --no-audit --no-fund --no-package-lock --no-save $$package </dev/null || exit 1; \
+	  done < $< && touch $@; \
+	fi

@@ -41,7 +41,7 @@ def banner(settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: 
     lines += [f"  uv        export UV_DEFAULT_INDEX={index}"]
     lines += [f"  npm       npm config set registry {base}/npm/   (pnpm and yarn 1 alike)"]
     lines += [f"  yarn 4    yarn config set npmRegistryServer {base}/npm/"]
-    if plain_and_remote:
+    if base.startswith("http://"):  # yarn 4 asks over plain http only where it is told to
         lines += [f"            yarn config set unsafeHttpWhitelist --json '[\"{host}\"]'"]
     mirror = f"<id>orchard</id><mirrorOf>*</mirrorOf><url>{base}/maven/</url>"
     lines += ["  mvn       in ~/.m2/settings.xml, inside <settings>:"]

@@ -253,7 +253,7 @@ def test_tarball__wherever_upstream_keeps_it__under_the_usual_address(
 
 
 @pytest.mark.parametrize(
-    "tarball", ["javascript:alert(1)", "file:///etc/passwd", "http:///x-1.0.0.tgz", "", None]
+    "tarball", ["javascript:alert(1)", "file:///etc/passwd", "ftp://files.example.com/x-1.0.0.tgz", "", None]
 )
 def test_tarball__at_an_impossible_address__version_not_shown(
     orchard: Cluster, upstream: Upstream, project: Names, tarball: str | None

@@ -139,7 +139,9 @@ def publish(
 def put_packument(server: Upstream, document: Mapping[str, Any], *, version_documents: bool = True) -> None:
     """Show this packument from now on, and with it each version's and each tag's own document."""
     name = document["name"]
-    server.put(packument_path(name), Reply(json.dumps(document).encode(), "application/json"))
+    page = Reply(json.dumps(document).encode(), "application/json")
+    for path in (packument_path(name), packument_path(name).replace("%2F", "%2f")):  # Orchard; npm itself
+        server.put(path, page)
     if version_documents:
         shown = dict(document["versions"])
         shown |= {tag: shown[version] for tag, version in document["dist-tags"].items() if version in shown}

@@ -44,6 +44,7 @@ uv pip install flask</pre>
 <pre>npm config set registry {base}/npm/</pre>
 <h2>yarn 4</h2>
 <pre>yarn config set npmRegistryServer {base}/npm/</pre>
+<p>and, over plain http, the host in <code>unsafeHttpWhitelist</code>.</p>
 """,
     "maven": """<h2>mvn</h2>
 <p>In <code>~/.m2/settings.xml</code>, inside <code>&lt;settings&gt;</code>:</p>

@@ -1,0 +1,103 @@
+"""npm, pnpm and yarn as the tests run them: by version, each with an empty home, and a tree to install."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import CLIENTS, Tools
+from tests.support.npm_builders import publish
+from tests.support.upstream import Upstream
+
+NPMS = ("npm-10", "npm-11")
+INSTALLERS = (*NPMS, "pnpm-10", "yarn-1", "yarn-4")
+
+TREE: dict[str, dict[str, dict[str, Any]]] = {
+    "orchard-app": {
+        "1.0.0": {
+            "dependencies": {"@orchard/lib": "^1.0.0", "orchard-alias": "npm:orchard-leaf@^2.0.0"},
+            "optionalDependencies": {"orchard-extra": "0.1.0"},
+        }
+    },
+    "@orchard/lib": {"1.0.0": {}, "1.1.0": {"dependencies": {"orchard-leaf": "^1.0.0"}}},
+    "orchard-leaf": {"1.0.0": {}, "2.0.0": {}},
+    "orchard-extra": {"0.1.0": {"bin": {"orchard-extra": "index.js"}}},
+}
+EXPECTED = {
+    "orchard-app@1.0.0",
+    "@orchard/lib@1.1.0",
+    "orchard-leaf@1.0.0",
+    "orchard-leaf@2.0.0",
+    "orchard-extra@0.1.0",
+}
+
+
+def publish_tree(server: Upstream, **options: Any) -> None:
+    """The tree above; each tarball is larger than what is sent in one piece."""
+    for name, versions in TREE.items():
+        publish(server, name, versions, size_bytes=200_000, **options)
+
+
+def command(tool: str) -> list[str]:
+    """The command line of a client. Skips where there is no node; in CI that is a failure."""
+    if shutil.which("node") is None:
+        if os.environ.get("CI"):
+            pytest.fail("node is not installed, and CI must test npm's clients")
+        pytest.skip("node is not installed: npm, pnpm and yarn cannot run")
+    path = CLIENTS / tool / "node_modules" / ".bin" / tool.partition("-")[0]
+    if not path.exists():
+        pytest.fail(f"{tool} is not installed: run 'make client-tools'")
+    return [str(path)]
+
+
+def environment(tools: Tools, registry: str, **extra: str) -> dict[str, str]:
+    """Each client's own variable for the registry, and nothing that asks anyone else."""
+    return tools.environment(
+        npm_config_registry=registry,
+        npm_config_update_notifier="false",
+        npm_config_fund="false",
+        npm_config_audit="false",
+        YARN_NPM_REGISTRY_SERVER=registry,
+        YARN_UNSAFE_HTTP_WHITELIST="127.0.0.1",
+        YARN_ENABLE_TELEMETRY="0",
+        YARN_NODE_LINKER="node-modules",
+        **extra,
+    )
+
+
+def project(folder: Path, dependencies: Mapping[str, str] | None = None) -> Path:
+    """A project that needs the tree."""
+    folder.mkdir(parents=True)
+    about = {
+        "name": "demo",
+        "version": "1.0.0",
+        "private": True,
+        "dependencies": dict(dependencies or {"orchard-app": "^1.0.0"}),
+    }
+    (folder / "package.json").write_text(json.dumps(about))
+    (folder / "yarn.lock").touch()  # what makes a folder a project of its own for yarn 4
+    return folder
+
+
+def install(tools: Tools, tool: str, registry: str, folder: Path, *options: str, **extra: str) -> str:
+    """Install in a folder; what the client said. Fails the test if the client fails."""
+    words = [*command(tool), "install", *options]
+    done = tools.run(words, cwd=folder, env=environment(tools, registry, **extra))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def installed(folder: Path) -> set[str]:
+    """The packages below node_modules that came with their bytes, as name@version."""
+    found = set()
+    for path in (folder / "node_modules").rglob("package.json"):
+        if (path.parent / "filling.bin").is_file():
+            about = json.loads(path.read_text())
+            found.add(f"{about['name']}@{about['version']}")
+    return found
