@@ -196,3 +196,4 @@ class Extraction(msgspec.Struct, frozen=True, omit_defaults=True):
     requires_python: str = ""
     dependencies: tuple[Dependency, ...] = ()
     extras: tuple[str, ...] = ()
+    model: bytes = b""  # what `PackageProxyBase.derive` needs of it; opaque

@@ -17,6 +17,7 @@ from shared.errors import OrchardError
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols import flows
 from shared.protocols.conditions import Conditions
+from shared.protocols.derivation import Derived, DocumentName, Needed
 from shared.protocols.ports import ForwardRequest, Ports, Reply
 from shared.protocols.resource import Redirect, Resource
 
@@ -205,6 +206,18 @@ class PackageProxyBase(ABC):
         `file` is seekable and may fetch ranges: read little. Never raises for bad input: returns
         state `unextractable` with the reason. Bounded in bytes; the caller bounds time and memory.
         """
+
+    def derives(self, filename: str) -> bool:
+        """Whether more follows from this file together with others: `derive`."""
+        return False
+
+    def derive(self, document: DocumentName, models: Mapping[DocumentName, bytes | None]) -> Derived | Needed:
+        """The effective dependencies of a document, or the documents that they still need.
+
+        `models` holds `Extraction.model` of what is known, None for what truly is not there. Pure and
+        bounded; called again with more until it is `Derived`.
+        """
+        return Derived()
 
     def metadata_filename(self, filename: str) -> str | None:
         """The name under which a file's core metadata is served, or None where there is none."""

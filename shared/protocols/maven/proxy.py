@@ -7,7 +7,8 @@ from typing import Any, BinaryIO, ClassVar
 
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols.base import IndexDocument, PackageProxyBase, Rendering, Resource, UpstreamRequest
-from shared.protocols.maven import index, metadata, paths, upstream
+from shared.protocols.derivation import Derived, DocumentName, Needed
+from shared.protocols.maven import index, metadata, model, paths, pom, upstream
 
 
 class MavenProxy(PackageProxyBase):
@@ -66,3 +67,11 @@ class MavenProxy(PackageProxyBase):
 
     def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
         return metadata.extract(file, size_bytes), None
+
+    def derives(self, filename: str) -> bool:
+        return metadata.is_extractable(filename)
+
+    def derive(self, document: DocumentName, models: Mapping[DocumentName, bytes | None]) -> Derived | Needed:
+        return pom.derive(
+            document, {name: model.decode_pom(body) if body else None for name, body in models.items()}
+        )
