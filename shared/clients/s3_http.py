@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
@@ -116,6 +117,8 @@ class S3Http:
         parts = urlsplit(url)
         what = f"{method} {key or 'the bucket'}"
         headers = {"Content-Length": str(size_bytes)} if payload is not None else {}
+        if payload is not None:
+            headers["x-amz-checksum-sha256"] = b64encode(bytes.fromhex(sha256)).decode()
         if content_type:
             headers["Content-Type"] = content_type
         allowed = size_bytes / SLOWEST_UPLOAD

@@ -205,7 +205,7 @@ class S3ObjectStore:
         await self._http.call(
             "PUT",
             key,
-            payload=lambda: data,
+            payload=lambda: data if len(data) <= STREAM_CHUNK_BYTES else _slices(data),
             size_bytes=len(data),
             sha256=sha256,
             content_type="application/octet-stream",
@@ -223,6 +223,11 @@ class S3ObjectStore:
             ) from error
         except StoreUnavailable as error:
             log.warning("object_store_not_writable", error=error.message)
+
+
+async def _slices(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), STREAM_CHUNK_BYTES):
+        yield data[start : start + STREAM_CHUNK_BYTES]
 
 
 def _last(end: int | None) -> str:
