@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from shared.errors import InvalidData, ShuttingDown
+from shared.metrics import BATCH_ROWS
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,6 +39,7 @@ class BatchWriter(Generic[Item, Result]):
         """`max_flushes`: how many batches may be written at the same time."""
         self._write = write
         self._max_rows = max_rows
+        self._count_rows = BATCH_ROWS.labels(getattr(write, "__name__", "other")).observe
         self._max_wait_seconds = max_wait_seconds
         self._max_flushes = max_flushes
         self._pending: list[_Entry[Item, Result]] = []
@@ -103,6 +105,7 @@ class BatchWriter(Generic[Item, Result]):
             self._timer = None
 
     async def _flush(self, batch: list[_Entry[Item, Result]]) -> None:
+        self._count_rows(len(batch))
         try:
             results = await self._write([item for item, _ in batch])
             if len(results) != len(batch):

@@ -162,7 +162,7 @@ class CacheService(SourceStates):
         key = cache_key(Category.ARTIFACT_METADATA, protocol, identity)
         facts = self._local.peek_decoded(key, decode_facts)
         if facts is not None:
-            self.hits[Category.ARTIFACT_METADATA] += 1
+            self._count(Category.ARTIFACT_METADATA, facts)
         return facts
 
     async def write_facts(self, protocol: str, identity: str, facts: ArtifactFacts) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self, TypeVar
 
+from shared import metrics
 from shared.cache_codec import decode_head
 from shared.cache_keys import Category, cache_key, head_key, revision_key, variant_key
 from shared.cache_readers import LocalReader, Reader
@@ -63,6 +64,8 @@ class CacheValues:
         found = sum(value is not None for value in values)
         self.hits[category] += found
         self.misses[category] += len(values) - found
+        metrics.count_cache_lookup(category.value, "hit", found)
+        metrics.count_cache_lookup(category.value, "miss", len(values) - found)
         return values
 
     async def set(
@@ -128,6 +131,7 @@ class CacheValues:
     def _count(self, category: Category, found: object | None) -> None:
         counter = self.misses if found is None else self.hits
         counter[category] += 1
+        metrics.count_cache_lookup(category.value, "miss" if found is None else "hit")
 
 
 def _escape(text: str) -> str:

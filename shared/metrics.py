@@ -197,7 +197,8 @@ def _lookup_child(category: str, result: str) -> Callable[..., None]:
 
 
 def count_cache_lookup(category: str, result: str, count: int = 1) -> None:
-    """Count reads of a cache category; `result` is hit, miss, stale, l1 or error."""
+    """Count reads of a cache category; `result` is hit or miss. A page that a gateway keeps finished
+    is no read: see `orchard_http_requests_total`."""
     _lookup_child(category, result)(count)
 
 
@@ -207,7 +208,8 @@ def _job_child(task: str, outcome: str) -> Callable[..., None]:
 
 
 def observe_job(task: str, outcome: str, seconds: float, wait_seconds: float | None = None) -> None:
-    """Count one ended job; `task` is the job's tag, `outcome` done, failed, retried or dead."""
+    """Count one ended job; `task` is the job's tag, `outcome` done, failed, dead or
+    retried (given back, or its lease was lost)."""
     _job_child(task, outcome)(seconds)
     if wait_seconds is not None:
         JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Self
@@ -34,7 +35,7 @@ from shared.errors import (
     UpstreamInvalid,
     UpstreamTimeout,
 )
-from shared.metrics import UPSTREAM_REQUESTS
+from shared.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from shared.models import UpstreamSource
 from shared.settings import Settings
 
@@ -187,7 +188,9 @@ class HttpClientManager:
                 )
                 with as_orchard_errors(where):
                     async with asyncio.timeout(self._connect_timeout + read_timeout):
+                        sent_at = time.perf_counter()
                         response = await pool.send(request)
+                UPSTREAM_DURATION.labels(source.name).observe(time.perf_counter() - sent_at)
                 UPSTREAM_REQUESTS.labels(source.name, f"{response.status_code // 100}xx").inc()
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location or content is not None:

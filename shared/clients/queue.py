@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from shared import metrics
 from shared.clients import queue_format as keys
 from shared.clients import queue_scripts as scripts
 from shared.clients.queue_events import EventListener
@@ -22,6 +23,8 @@ from shared.jobs import INDEX, QUEUES, AnyJob, queue_of
 __all__ = ["DeadLetter", "EventListener", "JobQueue", "QueueDepth"]
 
 EventStream = EventListener
+
+_ENQUEUED = {1: "accepted", 0: "coalesced", -1: "refused"}
 
 _T = TypeVar("_T")
 _encode = msgspec.msgpack.Encoder().encode
@@ -70,6 +73,7 @@ class JobQueue:
                 keys.MAX_TOKENS,
             ],
         )
+        metrics.JOBS_ENQUEUED.labels(keys.tag_of(type(job)), _ENQUEUED[answer]).inc()
         if answer == -1:
             raise QueueFull(f"{limit} jobs or more wait in the queue {queue!r}")
         return bool(answer == 1)

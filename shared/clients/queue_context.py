@@ -39,6 +39,7 @@ class JobContext:
         payload: bytes,
         epoch: str,
         send: Callable[[JobContext, Event, float], Awaitable[bool]],
+        waited_seconds: float = 0.0,
     ) -> None:
         self.job: Job | None = None  # once read from the payload
         self.handler: asyncio.Task[None] | None = None
@@ -49,6 +50,7 @@ class JobContext:
         self.payload = payload  # as queued, for putting it back when Redis came back empty
         self.epoch = epoch
         self.finishing = False  # the handler has ended and the queue is being told
+        self.waited_seconds = waited_seconds  # from due to claimed
         self._send = send
 
     @property

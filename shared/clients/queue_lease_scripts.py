@@ -7,7 +7,8 @@ from shared.clients.queue_scripts import LATCH, NOW, OWNED, WAKE, QueueScript
 # KEYS queue, tokens, generation
 # ARGV most jobs, lease ms, address, seed of tokens, grace ms, unknown's delay ms, tries' expiry ms,
 #      '1' when a token may be left over, then "tag:format" of each kind this worker knows
-# {ms until the next job is due or -1, epoch, {id, payload, generation, token, tries}…, {unknown}…}
+# {ms until the next job is due or -1, epoch, {id, payload, generation, token, tries, µs since due}…,
+#  {unknown}…}
 # A job of an unknown kind is passed over for the grace (workers that know it poll within that),
 # then moved back by the delay, so that it does not stand in the way of others.
 CLAIM = QueueScript(
@@ -66,7 +67,7 @@ local function take(id, score)
   redis.call('ZADD', KEYS[1], now + lease, id)
   local tries = redis.call('INCR', 'arq:retry:' .. id)
   if tries == 1 then redis.call('PEXPIRE', 'arq:retry:' .. id, ARGV[7]) end
-  claimed[#claimed + 1] = {id, payload, generation, token, tries}
+  claimed[#claimed + 1] = {id, payload, generation, token, tries, math.floor((now - score) * 1000)}
 end
 
 local looking, pages = true, 0

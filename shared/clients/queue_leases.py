@@ -90,8 +90,9 @@ class Leases:
                 payload=payload,
                 epoch=epoch.decode(),
                 send=self.tell,
+                waited_seconds=waited_us / 1e6,
             )
-            for raw_id, payload, generation, token, tries in claimed
+            for raw_id, payload, generation, token, tries, waited_us in claimed
         ]
         return wait_ms, runs
 

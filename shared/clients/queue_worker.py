@@ -20,6 +20,7 @@ import structlog
 from arq import Worker
 from arq.worker import func
 
+from shared import metrics
 from shared.clients import queue_format as keys
 from shared.clients.queue_context import Deferred, Handler, JobContext
 from shared.clients.queue_format import DeadLetter
@@ -211,18 +212,22 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
         """Run one claimed job to its end, and finish it unless the lease was lost or we drain."""
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(job_id=run.job_id, generation=run.generation)
+        started, outcome, task = time.perf_counter(), "retried", "unknown"
         try:
             if run.try_number > self.max_tries:
+                outcome = "dead"
                 await self._bury(run, f"the workers that ran it were lost {run.try_number - 1} times")
                 return
             try:
                 run.job = job = keys.decode_job(run.payload, self._kinds)
             except InvalidData as error:
+                outcome = "dead"
                 await self._bury(run, error.message)
                 return
             if request_id := getattr(job, "request_id", ""):
                 structlog.contextvars.bind_contextvars(request_id=request_id)
-            function = self.functions[keys.tag_of(type(job))]
+            task = keys.tag_of(type(job))
+            function = self.functions[task]
             run.handler = handler = self.loop.create_task(function.coroutine(run, job))
             try:
                 await asyncio.wait([handler])
@@ -234,9 +239,11 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
                 return
             error_value = self._ending(run, handler)
             if error_value is not _GIVEN_BACK:
+                outcome = "failed" if error_value else "done"
                 await self._leases.finish(run, _failed(run, error_value) if error_value else None)
         finally:
             self._leases.held.pop(run.generation, None)
+            metrics.observe_job(task, outcome, time.perf_counter() - started, run.waited_seconds)
 
     def _ending(self, run: JobContext, handler: asyncio.Task[None]) -> ErrorValue | None:
         """None: done well. `_GIVEN_BACK`: not finished here. Else the error to tell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.core import GaugeMetricFamily
@@ -84,3 +85,21 @@ def test_register_on_scrape__read_when_asked__until_undone() -> None:
     assert b"orchard_test_figure 2.0" in metrics.render()[0]
     undo()
     assert b"orchard_test_figure" not in metrics.render()[0]
+
+
+def test_declared_metric__is_counted_somewhere() -> None:
+    """A name that nothing ever counts is a dashboard's empty panel."""
+    root = Path(metrics.__file__).parents[1]
+    sources = [*(root / "shared").rglob("*.py"), *(root / "services").rglob("*.py")]
+    elsewhere = "\n".join(each.read_text() for each in sources if each.name != "metrics.py")
+    here = Path(metrics.__file__).read_text()
+    for name in re.findall(r"^([A-Z_]+) = (?:Counter|Gauge|Histogram)\(", here, re.MULTILINE):
+        helpers = re.findall(rf"^def (\w+)\((?:(?!^def ).)*?\b{name}\b", here, re.MULTILINE | re.DOTALL)
+        private = [each for each in helpers if each.startswith("_")]
+        helpers += [
+            helper
+            for each in private
+            for helper in re.findall(rf"^def (\w+)\((?:(?!^def ).)*?\b{each}\(", here, re.M | re.S)
+        ]
+        used = any(re.search(rf"\b{each}\b", elsewhere) for each in (name, *helpers) if each)
+        assert used or re.search(rf"^_\w+ = {name}\.", here, re.MULTILINE), name

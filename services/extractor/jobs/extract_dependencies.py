@@ -59,13 +59,7 @@ class ExtractDependenciesHandler:
     async def __call__(self, ctx: JobContext, job: ExtractDependencies) -> None:
         """Returns when everything is written. Raises `PassingError` when a store stays away: the
         artifact stays `pending` and is found by the sweep (pending.py)."""
-        started = time.perf_counter()
-        outcome = "failed"
-        try:
-            await _patiently(lambda: self._run(ctx, job))
-            outcome = "done"
-        finally:
-            metrics.observe_job("extract_dependencies", outcome, time.perf_counter() - started)
+        await _patiently(lambda: self._run(ctx, job))
 
     async def _run(self, ctx: JobContext, job: ExtractDependencies) -> None:
         protocol = self._protocols[job.protocol]

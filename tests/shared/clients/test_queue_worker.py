@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from shared import metrics
 from shared.clients import queue_format
 from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import Deferred, JobContext
@@ -460,3 +461,32 @@ async def test_worker__deferred_job__frees_its_slot_and_runs_again_when_wanted(
         await eventually(lambda: worker.active == 0)
         assert tries == [1] * 6
         assert (await queue.depths(["index"]))["index"] == EMPTY
+
+
+async def test_worker__jobs__are_counted_with_their_wait_and_outcome(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    def count(name: str, **labels: str) -> float:
+        return metrics.REGISTRY.get_sample_value(name, {"task": "fetch_index", **labels}) or 0.0
+
+    async def handler(_: JobContext, wanted: FetchIndex) -> None:
+        if wanted.identity.endswith("bad"):
+            raise UpstreamTimeout("it was silent")
+
+    def figures() -> list[float]:
+        return [
+            count("orchard_jobs_enqueued_total", result="accepted"),
+            count("orchard_jobs_enqueued_total", result="coalesced"),
+            count("orchard_job_duration_seconds_count", outcome="done"),
+            count("orchard_job_duration_seconds_count", outcome="failed"),
+            count("orchard_job_wait_seconds_count"),
+        ]
+
+    before, waited = figures(), count("orchard_job_wait_seconds_sum")
+    for name in ("flask", "flask", "bad"):
+        await queue.enqueue(job(name))
+    await asyncio.sleep(0.1)
+    async with running(new_worker(client, handler)):
+        await eventually(lambda: count("orchard_job_wait_seconds_count") == before[4] + 2)
+    assert [now - then for now, then in zip(figures(), before, strict=True)] == [2, 1, 1, 1, 2]
+    assert count("orchard_job_wait_seconds_sum") - waited >= 0.2
