@@ -222,3 +222,10 @@ class PackageProxyBase(ABC):
     def metadata_filename(self, filename: str) -> str | None:
         """The name under which a file's core metadata is served, or None where there is none."""
         return None
+
+    # --- resolution (extractor, gateway) ----------------------------------------------------------
+
+    @property
+    def resolver(self) -> Resolver | None:
+        """This protocol's rules of dependency resolution; None where there are none yet."""
+        return None

@@ -27,6 +27,7 @@ from shared.protocols.pypi import (
     upstream,
 )
 from shared.protocols.pypi.document import Document, decode_document
+from shared.protocols.pypi.resolve import PyPIResolver
 
 
 class PyPIProxy(PackageProxyBase):
@@ -91,3 +92,10 @@ class PyPIProxy(PackageProxyBase):
 
     def metadata_filename(self, filename: str) -> str | None:
         return f"{filename}.metadata" if filename.endswith(".whl") else None
+
+    @property
+    def resolver(self) -> PyPIResolver:
+        return _RESOLVER
+
+
+_RESOLVER = PyPIResolver()

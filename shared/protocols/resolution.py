@@ -1,0 +1,194 @@
+"""What it means to resolve dependencies, in terms that all protocols share: request, step, result.
+
+A protocol resolves in steps and does no I/O: given the documents known so far it gives the result or
+names the documents that it lacks. Whoever drives it (the extractor) brings them and steps again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from shared.models import Extraction, SealedFile
+
+RESOLUTION_FORMAT = 1
+"""Part of every key: raised when the same request shall be answered anew by better rules."""
+
+DEFAULT_MAX_DEPTH = 50
+MAX_DEPTH = 200
+MAX_REQUIREMENTS = 1000
+MAX_NODES = 5000
+MAX_ROUNDS = 100_000  # of the solver, over all steps; each pins one node or takes it back
+MAX_DOCUMENTS = 10_000
+
+
+class ResolutionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is to be resolved, canonical: equal requests have one key. `artifact` or `requirements`.
+
+    `environment` and `max_depth` are always filled in: defaults are constants, never the server's own.
+    """
+
+    protocol: str
+    artifact: str = ""  # SHA256 of the root file
+    requirements: tuple[str, ...] = ()  # sorted, each in the protocol's one spelling
+    max_depth: int = DEFAULT_MAX_DEPTH  # nodes further from the roots are left out
+    include_optional: bool = False  # the optional dependencies of the roots as well (extras)
+    environment: str = ""  # as the protocol names it
+    as_of: str = ""  # RFC 3339 in UTC: only files uploaded before; "" = as the indexes are now
+
+    @property
+    def key(self) -> str:
+        """Under which the result is kept: 64 hex digits."""
+        fields = (RESOLUTION_FORMAT, *msgspec.structs.astuple(self))
+        return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
+
+
+class RootFile(msgspec.Struct, frozen=True):
+    """The stored file that an artifact's resolution starts from."""
+
+    project: str
+    file_id: str
+    filename: str
+    sha256: str
+    size_bytes: int
+
+
+# --- documents ------------------------------------------------------------------------------------
+
+
+class Document(msgspec.Struct, frozen=True):
+    """One document that a step needs: a project's index, or the metadata of one of its files."""
+
+    kind: Literal["index", "metadata"]
+    project: str
+    file_id: str = ""
+    filename: str = ""  # of the file that the metadata describes
+    advertised: bool = False  # the upstream offers the metadata apart from the file
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """There is no such document and a retry will not help; the answer says why."""
+
+    reason: str
+
+
+class Unavailable(msgspec.Struct, frozen=True):
+    """The document could not be had just now: what rests on it makes the answer incomplete."""
+
+    reason: str
+
+
+class Known:
+    """The documents brought so far, as `prepare_index` and `prepare_metadata` made them.
+
+    `memo` is the protocol's own: what it has worked out of these documents, by its own keys.
+    """
+
+    def __init__(self) -> None:
+        self.documents: dict[Document, Any] = {}
+        self.memo: dict[Any, Any] = {}
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """The step could not finish: bring these and step again. At least one, in a stable order."""
+
+    documents: tuple[Document, ...]
+
+
+# --- the result -----------------------------------------------------------------------------------
+
+
+class Node(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One chosen file. `depth` 0 is a root."""
+
+    purl: str
+    name: str
+    version: str
+    filename: str = ""
+    sha256: str = ""  # "" where neither index nor store tells it
+    size_bytes: int | None = None
+    file_id: str = ""  # its address here: /{protocol}/files/{name}/{file_id}/{filename} for PyPI
+    depth: int = 0
+    extras: tuple[str, ...] = ()
+    yanked: bool = False
+
+
+class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`requirement`, as declared by `source` (a purl, "" for the request itself), made `target` needed."""
+
+    source: str
+    target: str
+    requirement: str
+
+
+class Unresolved(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something the graph lacks. `passing`: a later try may find it."""
+
+    name: str
+    reason: str
+    wanted_by: str = ""  # a purl, "" for the request itself
+    requirement: str = ""
+    passing: bool = False
+
+
+class Resolution(msgspec.Struct, frozen=True, omit_defaults=False):
+    """A resolved graph. Deterministic: the same documents give the same bytes.
+
+    `complete` is false only for passing causes; what can never be told is listed as unresolved.
+    """
+
+    request: ResolutionRequest
+    key: str
+    complete: bool
+    nodes: tuple[Node, ...]  # by depth, then name
+    edges: tuple[Edge, ...]
+    unresolved: tuple[Unresolved, ...] = ()
+    cycles: tuple[tuple[str, ...], ...] = ()  # the purls of each knot that depends on itself
+    stale: tuple[str, ...] = ()  # projects whose index could not be refreshed and is older than it may be
+    truncated: bool = False  # nodes beyond max_depth were left out
+
+
+class Resolver(ABC):
+    """A protocol's rules. Stateless and pure."""
+
+    default_environment: str
+
+    @abstractmethod
+    def request(
+        self,
+        *,
+        artifact: str = "",
+        requirements: tuple[str, ...] = (),
+        max_depth: int = DEFAULT_MAX_DEPTH,
+        include_optional: bool = False,
+        environment: str = "",
+        as_of: str = "",
+    ) -> ResolutionRequest:
+        """The canonical request. Raises `InvalidParameter` naming the parameter at fault."""
+
+    @abstractmethod
+    def prepare_index(self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> Any:
+        """A decoded index document with what is stored of its project, as `resolve` reads it."""
+
+    @abstractmethod
+    def prepare_metadata(self, document: Document, raw: bytes | Extraction) -> Any:
+        """A file's core metadata (or what was extracted of it); an `Absent` if it cannot be used."""
+
+    @abstractmethod
+    def resolve(
+        self,
+        request: ResolutionRequest,
+        root: RootFile | None,
+        known: Known,
+        *,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> Resolution | Needs:
+        """One step. `root` is given for an artifact's request.
+
+        Raises `ResolutionConflict` (who wants what), `ProjectNotFound` for a root that no source
+        knows, `ResolutionTooLarge` beyond the bounds or when `give_up()` says so.
+        """
