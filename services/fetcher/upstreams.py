@@ -68,7 +68,7 @@ class Upstreams:
         self._breakers = breakers
         self._settings = settings
         # A gateway's client is answered within the request timeout, so the upstream has a bit less.
-        self._index_head_seconds = max(1.0, settings.request_timeout - 1.0)
+        self.head_seconds = max(1.0, settings.request_timeout - 1.0)
 
     @property
     def offline(self) -> bool:
@@ -129,8 +129,8 @@ class Upstreams:
                     url,
                     headers=headers,
                     max_bytes=max_bytes,
-                    head_seconds=self._index_head_seconds,
-                    deadline_seconds=max(self._index_head_seconds, self._settings.http_read_timeout),
+                    head_seconds=self.head_seconds,
+                    deadline_seconds=max(self.head_seconds, self._settings.http_read_timeout),
                 )
                 error = error_of_status(response.status, response.headers, f"upstream {source.name}")
                 if error is None:
@@ -162,7 +162,7 @@ class Upstreams:
         content = body if method == "POST" else None
         try:
             async with (
-                asyncio.timeout(self._index_head_seconds),
+                asyncio.timeout(self.head_seconds),
                 self._http.stream(
                     source, url, method=method, headers=headers, content=content, lane="index"
                 ) as response,

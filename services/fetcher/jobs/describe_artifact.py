@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 
 from services.fetcher.direct import DirectFiles
@@ -11,7 +13,7 @@ from services.fetcher.jobs.fetch_index import FetchIndexJob
 from services.fetcher.upstreams import Upstreams
 from shared.artifacts import ArtifactRepository
 from shared.clients.queue_context import JobContext
-from shared.errors import OrchardError, ProjectNotFound, UpstreamUnavailable
+from shared.errors import OrchardError, ProjectNotFound, UpstreamTimeout, UpstreamUnavailable
 from shared.jobs import DescribeArtifact
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase, Resource
@@ -76,18 +78,31 @@ class DescribeArtifactJob:
         raise await self._direct.absent(resource, generation)
 
     async def _ask(self, found: Found) -> int:
-        """HEAD; where that is refused or tells nothing, a GET for the first byte alone.
+        """HEAD; where that is refused, tells nothing or takes half the time, a GET for the first byte.
 
-        Raises `GoneUpstream` for a true 404 of a file that no index lists.
+        Bounded as an index is: it has a slot and a connection of theirs. Raises `UpstreamTimeout`, and
+        `GoneUpstream` for a true 404 of a file that no index lists.
         """
+        seconds = self._upstreams.head_seconds
         try:
-            async with self._upstreams.open_file(
-                found.source, found.entry.url, method="HEAD", lane="index"
-            ) as head:
-                if head.status == 200 and head.content_length is not None:
-                    return head.content_length
-        except OrchardError:
-            pass  # some upstreams fail for HEAD alone: what GET says counts
+            async with asyncio.timeout(seconds):
+                # Some upstreams fail for HEAD alone: what GET says counts.
+                with contextlib.suppress(OrchardError, TimeoutError):
+                    async with asyncio.timeout(seconds / 2):
+                        told = await self._ask_head(found)
+                    if told is not None:
+                        return told
+                return await self._ask_first_byte(found)
+        except TimeoutError:
+            raise UpstreamTimeout(f"upstream {found.source.name} did not answer in time") from None
+
+    async def _ask_head(self, found: Found) -> int | None:
+        async with self._upstreams.open_file(
+            found.source, found.entry.url, method="HEAD", lane="index"
+        ) as head:
+            return head.content_length if head.status == 200 else None
+
+    async def _ask_first_byte(self, found: Found) -> int:
         async with self._upstreams.open_file(
             found.source, found.entry.url, headers={"range": "bytes=0-0"}, lane="index"
         ) as response:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import random
+import time
 import zipfile
 
 import pytest
@@ -18,13 +19,14 @@ from shared.errors import (
     FileNotFound,
     PassingError,
     UpstreamInvalid,
+    UpstreamTimeout,
     UpstreamUnavailable,
 )
 from shared.jobs import ExtractDependencies
 from shared.models import CachedUrl
-from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
+from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher, sha256
 from tests.support.builders import build_wheel
-from tests.support.upstream import Fault, Reply
+from tests.support.upstream import Fault, Reply, Upstream
 
 FILE = f"/files/demo/{WHEEL}"
 CONTENT = b"PK\x03\x04" + random.Random(1).randbytes(700_000)
@@ -386,3 +388,29 @@ async def test_describe_artifact__upstream_fails__503(fetcher: Fetcher) -> None:
     fetcher.upstream.fault(FILE, Fault(status=500))
     with pytest.raises(UpstreamUnavailable):
         await fetcher.describe(CONTENT)
+
+
+async def test_describe_artifact__upstream_says_nothing__ended_within_the_request_timeout(
+    upstream: Upstream, environ: dict[str, str]
+) -> None:
+    """It has a slot of the indexes: a hundred silent files must not keep pages waiting."""
+    impatient = {**environ, "ORCHARD_REQUEST_TIMEOUT": "2", "ORCHARD_HTTP_READ_TIMEOUT": "60"}
+    async with running_fetcher(upstream, impatient) as fetcher:
+        upstream.add_project("demo", {WHEEL: CONTENT}, sizes=False)
+        await fetcher.index()
+        upstream.fault(FILE, Fault(silent=True))
+        started = time.monotonic()
+        with pytest.raises(UpstreamTimeout):
+            await fetcher.describe(CONTENT)
+        assert time.monotonic() - started < 2
+
+
+async def test_describe_artifact__head_alone_says_nothing__get_is_asked(
+    upstream: Upstream, environ: dict[str, str]
+) -> None:
+    impatient = {**environ, "ORCHARD_REQUEST_TIMEOUT": "2", "ORCHARD_HTTP_READ_TIMEOUT": "60"}
+    async with running_fetcher(upstream, impatient) as fetcher:
+        upstream.add_project("demo", {WHEEL: CONTENT}, sizes=False)
+        await fetcher.index()
+        upstream.fault(FILE, Fault(silent=True), times=1)
+        assert (await fetcher.describe(CONTENT)).size_bytes == len(CONTENT)
