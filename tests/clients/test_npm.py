@@ -75,7 +75,10 @@ def test_npm_ci__lock_from_elsewhere_on_an_empty_orchard__no_packument_is_fetche
         publish_tree(own)
         folder = project(tmp_path / "demo")
         install(tools, tool, f"{own.url}{PREFIX}/", folder)
-        assert own.url in (folder / "package-lock.json").read_text()
+        lock = folder / "package-lock.json"
+        written = lock.read_text()
+        assert f"{own.url}{PREFIX}/orchard-leaf/-/" in written
+        lock.write_text(written.replace(f"{own.url}{PREFIX}/", "https://registry.example.com/"))
         shutil.rmtree(folder / "node_modules")
         tools.forget()
         asked = {name: own.count(packument_path(name)) for name in TREE}
