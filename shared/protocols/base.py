@@ -19,6 +19,7 @@ from shared.protocols import flows
 from shared.protocols.conditions import Conditions
 from shared.protocols.derivation import Derived, DocumentName, Needed
 from shared.protocols.ports import ForwardRequest, Ports, Reply
+from shared.protocols.resolution import Resolver
 from shared.protocols.resource import Redirect, Resource
 
 __all__ = [
