@@ -54,6 +54,10 @@ class Pipeline(Lanes["tuple[Argument, ...]", Any]):
     For commands that answer at once. They may be sent twice (see `Lanes`), so they must be idempotent.
     """
 
+    def weigh(self, request: tuple[Argument, ...]) -> int:
+        """One, and one more for each 16 KiB: a pipeline of bodies must pass a slow link in the deadline."""
+        return 1 + sum([len(part) for part in request if isinstance(part, bytes)]) // (16 * 1024)
+
     async def exchange(
         self, connection: Connection, requests: Sequence[tuple[Argument, ...]]
     ) -> list[Any | Exception]:
