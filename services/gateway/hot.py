@@ -21,6 +21,7 @@ HeaderList = list[tuple[bytes, bytes]]
 
 MOST_PAGES = 8192
 LARGEST_BODY = 256 * 1024
+LONGEST_KEY = 1024  # bytes of path and headers: strangers choose them, and each spelling is kept apart
 _CONDITIONAL = (b"range", b"if-none-match", b"if-modified-since", b"via")
 
 
@@ -172,6 +173,8 @@ class HotPages:
             self._put(key, HotFile(name, value, reply, resource.protocol, logged_path))
 
     def _put(self, key: Key, page: HotPage | HotFile) -> None:
+        if sum(len(part) for part in key if part) > LONGEST_KEY:
+            return
         if len(self._pages) >= MOST_PAGES or self._bytes + page.size > self._max_bytes:
             self._pages.clear()
             self._bytes = 0
