@@ -41,7 +41,7 @@ def negotiate(accept: bytes | None, query: bytes = b"") -> tuple[str, str]:
             return _answer_for_format(wanted)
     if accept is None:
         return DEFAULT
-    answer = _negotiate_header(accept)
+    answer = _negotiate_header(accept) if len(accept) <= _MAX_HEADER_BYTES else None
     if answer is None:
         raise NotAcceptable(_NOT_ACCEPTABLE)
     return answer
@@ -77,8 +77,6 @@ def _answer_for_format(wanted: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=1024)  # a fleet sends few distinct headers; a hostile client is bounded
 def _negotiate_header(accept: bytes) -> tuple[str, str] | None:
-    if len(accept) > _MAX_HEADER_BYTES:
-        return None
     ranges = _parse(accept.decode("latin-1"))
     if not ranges:
         return DEFAULT  # an empty header, or nothing in it that is a media range: as if missing

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotAcceptable
+from shared.protocols.pypi import negotiation
 from tests.shared.protocols.pypi.support import HTML, JSON, TEXT, classify
 
 PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
@@ -103,3 +104,10 @@ def test_accept__any_weights__never_answers_a_type_that_weighs_less(pairs: list[
             classify(b"/simple/", accept=accept)
     else:
         assert weight(classify(b"/simple/", accept=accept).content_type.partition(";")[0]) == best
+
+
+def test_over_long_header__is_not_remembered() -> None:
+    before = negotiation._negotiate_header.cache_info().currsize
+    with pytest.raises(NotAcceptable):
+        negotiation.negotiate(b"text/html, " + b"a/b, " * 1000)
+    assert negotiation._negotiate_header.cache_info().currsize == before
