@@ -123,6 +123,11 @@ class Document:
             return found
         return next((v for v, name in self.notes.filenames.items() if name == filename), "")
 
+    def known_version(self, filename: str) -> str:
+        """As `version_of`, also for a version that was withdrawn and whose `dist` is still held."""
+        found = names.version_of(self.name, filename)
+        return found if found in self.notes.dists else self.version_of(filename)
+
     def dist(self, version: str) -> Fields:
         """A version's `dist`: as first seen, if the upstream has changed it; {} for no such version."""
         frozen = self.notes.dists.get(version)

@@ -97,7 +97,7 @@ def carry_over(document: Document, previous: Document | None, sealed: Sealed, no
     dists: dict[str, msgspec.Raw] = {}
     mutated: dict[str, str] = {}
     for _, filename in sorted(sealed):
-        version = previous.version_of(filename) if previous is not None else ""
+        version = previous.known_version(filename) if previous is not None else ""
         if previous is None or not version:
             continue
         old, new = hashes_of(previous.dist(version)), hashes_of(document.upstream_dist(version))

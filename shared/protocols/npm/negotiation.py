@@ -8,14 +8,21 @@ FULL = "application/json"
 ABBREVIATED = "application/vnd.npm.install-v1+json"
 
 
-@functools.lru_cache(maxsize=256)
+_MAX_HEADER_BYTES = 1024
+
+
 def representation(accept: bytes | None) -> str:
     """ "abbreviated" where that is named and not liked less than JSON; "full" for all else.
 
     Never a refusal: npm's registry answers JSON whatever the header says, and so clients rely on it.
     """
-    if accept is None or len(accept) > 4096:
+    if accept is None or len(accept) > _MAX_HEADER_BYTES:
         return "full"
+    return _representation(accept)
+
+
+@functools.lru_cache(maxsize=256)
+def _representation(accept: bytes) -> str:
     liked = {FULL: 0.0, ABBREVIATED: 0.0}
     for element in accept.decode("latin-1").lower().split(","):
         media, *parameters = (part.strip() for part in element.split(";"))

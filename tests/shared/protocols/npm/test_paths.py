@@ -1,0 +1,169 @@
+"""The grammar below /npm: what is one resource, what is refused, what is passed on."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import MalformedRequest, MethodNotAllowed, RouteNotFound, UriTooLong
+from tests.shared.protocols.npm.support import NPM, classify
+
+
+@pytest.mark.parametrize("path", [b"/@s/n", b"/@s%2fn", b"/@s%2Fn", b"/%40s%2fn"])
+def test_scoped_packument__any_spelling__one_identity(path: bytes) -> None:
+    assert classify(path).identity == "packument/@s/n"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/@s/n/-/n-1.0.0.tgz",
+        b"/@s%2fn/-/n-1.0.0.tgz",
+        b"/@s%2Fn/-/n-1.0.0.tgz",
+        b"/@s/n/-/@s/n-1.0.0.tgz",
+        b"/@s%2fn/-/@s%2fn-1.0.0.tgz",
+    ],
+)
+def test_scoped_tarball__any_spelling__one_resource(path: bytes) -> None:
+    found = classify(path)
+    assert (found.kind, found.project, found.filename) == ("artifact", "@s/n", "n-1.0.0.tgz")
+    assert found == NPM.artifact_resource("@s/n", "-", "n-1.0.0.tgz")
+
+
+def test_names_that_differ_by_case__differ() -> None:
+    assert classify(b"/JSONStream").identity != classify(b"/jsonstream").identity
+
+
+@pytest.mark.parametrize(
+    "path", [b"/a.b_c-d", b"/~x", b"/a'b", b"/lodash.merge", b"/@types/node", b"/@a-b/c", b"/" + b"x" * 214]
+)
+def test_name__that_the_registry_holds__taken(path: bytes) -> None:
+    assert classify(path).project == path[1:].decode()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/@/x", b"/@a/", b"/@a", b"/..", b"/.", b"/%2e%2e", b"/%2E", b"/a/../../b", b"/a//b", b"/a%2fb",
+        b"/a%252fb", b"/node_modules", b"/NODE_MODULES", b"/favicon.ico", b"/__proto__", b"/_x", b"/.x",
+        b"/a%00b", b"/a%0d%0ab", b"/a\\b", b"/a;b", b"/%ff", b"/\xc3\xa9", b"/a%zz", b"/" + b"x" * 215,
+        b"/@s%2fn%2fm", b"/@../x", b"/@a/@b", b"/a b", b"/-/package/../dist-tags",
+    ],
+)  # fmt: skip
+def test_name__that_none_can_have__400(path: bytes) -> None:
+    with pytest.raises(MalformedRequest):
+        classify(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/a/", b"/a/b/c", b"/a/-/", b"/a/-/b", b"/a/-/b.zip", b"/a/-/.tgz", b"/a/^1.0.0", b"/a/__proto__",
+        b"/-/all", b"/-/user/org.couchdb.user:x", b"/-/npm/v1/tokens", b"/a/-/a-1.0.0.tgz/x", b"/-/nope",
+    ],
+)  # fmt: skip
+def test_address__that_is_none_here__404(path: bytes) -> None:
+    with pytest.raises((RouteNotFound, MalformedRequest)):
+        classify(path)
+
+
+def test_path__over_two_kilobytes__414() -> None:
+    with pytest.raises(UriTooLong):
+        classify(b"/" + b"x/" * 1100)
+
+
+@pytest.mark.parametrize(
+    ("accept", "representation"),
+    [
+        (None, "full"),
+        ("", "full"),
+        ("*/*", "full"),
+        ("application/json", "full"),
+        ("application/vnd.npm.install-v1+json", "abbreviated"),
+        ("application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*", "abbreviated"),
+        ("application/json; q=1.0, application/vnd.npm.install-v1+json; q=0.5", "full"),
+        ("application/json; q=1.0, */*", "full"),
+        ("application/vnd.npm.install-v1+json;q=0", "full"),
+        ("application/vnd.npm.install-v1+json;q=x", "full"),
+        ("APPLICATION/VND.NPM.INSTALL-V1+JSON", "abbreviated"),
+        ("text/html", "full"),
+        ("application/vnd.npm.install-v1+json," + "x" * 5000, "full"),
+    ],
+)
+def test_packument__accept__representation(accept: str | None, representation: str) -> None:
+    found = classify(b"/demo", accept=accept)
+    assert found.representation == representation
+    assert found.vary == "Accept, Accept-Encoding"
+    assert found.per_base_url
+
+
+@pytest.mark.parametrize("spec", [b"1.0.0", b"1.0.0-rc.1+build.5", b"latest", b"next-11", b"v2-lts"])
+def test_version_document__identity_of_its_own(spec: bytes) -> None:
+    found = classify(b"/@s%2fn/" + spec)
+    assert found.identity == f"version/@s/n/{spec.decode()}"
+    assert NPM.project_of(found.identity) == "@s/n"
+
+
+def test_dist_tags__representation_of_the_packument() -> None:
+    found = classify(b"/-/package/@s%2fn/dist-tags")
+    assert (found.identity, found.representation) == ("packument/@s/n", "dist-tags")
+
+
+def test_attestations_and_keys__cached_documents() -> None:
+    found = classify(b"/-/npm/v1/attestations/@s%2fn@1.0.0")
+    assert (found.kind, found.identity) == ("index", "attestations/@s/n@1.0.0")
+    assert NPM.project_of(found.identity) == "@s/n"
+    assert classify(b"/-/npm/v1/keys").identity == "keys"
+
+
+@pytest.mark.parametrize("path", [b"/-/ping", b"/-/whoami", b"/"])
+def test_answered_by_orchard__no_upstream_path(path: bytes) -> None:
+    found = classify(path)
+    assert (found.kind, found.forward_path) == ("forward", "")
+    assert found.forward_fallback.startswith(b"{")
+
+
+def test_search__keeps_its_query() -> None:
+    found = classify(b"/-/v1/search", query=b"text=a%20b&size=20")
+    assert found.forward_path == "-/v1/search?text=a%20b&size=20"
+    assert found.forward_fallback == b""
+    for query in (b"text=\r\nhost: x", b"text= x", b"x" * 3000):
+        with pytest.raises(MalformedRequest):
+            classify(b"/-/v1/search", query=query)
+
+
+@pytest.mark.parametrize("tail", [b"advisories/bulk", b"audits/quick", b"audits"])
+def test_audit__posted_only_and_harmless_without_upstream(tail: bytes) -> None:
+    path = b"/-/npm/v1/security/" + tail
+    found = classify(path, method="POST")
+    assert found.forward_path == path[1:].decode()
+    assert found.forward_fallback.startswith(b"{")
+    with pytest.raises(MethodNotAllowed):
+        classify(path)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_everything_else__read_only(method: str) -> None:
+    for path in (b"/demo", b"/demo/-/demo-1.0.0.tgz", b"/-/ping", b"/-/v1/search"):
+        with pytest.raises(MethodNotAllowed):
+            classify(path, method=method)
+
+
+@pytest.mark.parametrize(
+    ("identity", "path"),
+    [
+        ("packument/demo", "demo"),
+        ("packument/@s/n", "@s%2Fn"),
+        ("version/@s/n/1.0.0+b", "@s%2Fn/1.0.0%2Bb"),
+        ("version/demo/latest", "demo/latest"),
+        ("keys", "-/npm/v1/keys"),
+        ("attestations/@s/n@1.0.0", "-/npm/v1/attestations/@s%2Fn@1.0.0"),
+    ],
+)
+def test_upstream_request__full_form_below_the_source(identity: str, path: str) -> None:
+    asked = NPM.upstream_request(identity, "https://registry.example.com/base/")
+    assert (asked.url, asked.accept) == (f"https://registry.example.com/base/{path}", "application/json")
+
+
+def test_entry_identities__packument_first_then_the_small_document() -> None:
+    assert NPM.entry_identities("@s/n", "n-1.0.0.tgz") == ("packument/@s/n", "version/@s/n/1.0.0")
+    assert NPM.entry_identities("n", "other-1.0.0.tgz") == ("packument/n",)

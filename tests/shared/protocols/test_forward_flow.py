@@ -1,0 +1,87 @@
+"""What is passed on: the upstream's answer, a harmless one, or an honest error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+
+from shared.errors import Offline, OrchardError, PassingError, RouteNotFound, UpstreamUnavailable
+from shared.protocols.forward_flow import serve_forward
+from shared.protocols.ports import ForwardAnswer, ForwardRequest, Reply
+from shared.protocols.resource import Resource
+from shared.settings import Settings
+from tests.support.ports import MemoryWorld
+
+HARMLESS = Resource(
+    protocol="npm", kind="forward", identity="audit", forward_path="a", forward_fallback=b"{}"
+)
+PLAIN = Resource(protocol="npm", kind="forward", identity="search", forward_path="s?text=x")
+REQUEST = ForwardRequest(method="POST", path="a", body=b"[]")
+
+
+@dataclass
+class MemoryForward:
+    answer: ForwardAnswer | OrchardError
+    sent: list[ForwardRequest] = field(default_factory=list)
+
+    async def send(self, protocol: str, request: ForwardRequest) -> ForwardAnswer:
+        self.sent.append(request)
+        if isinstance(self.answer, OrchardError):
+            raise self.answer
+        return self.answer
+
+
+async def _serve(
+    resource: Resource, answer: ForwardAnswer | OrchardError, settings: Settings | None = None
+) -> tuple[Reply, MemoryForward]:
+    forward = MemoryForward(answer)
+    ports = msgspec.structs.replace(MemoryWorld(settings).ports, forward=forward)
+    return await serve_forward(resource, REQUEST, ports), forward
+
+
+def _answer(status: int, body: bytes = b'{"x":1}') -> ForwardAnswer:
+    return ForwardAnswer(status, "application/json", body)
+
+
+@pytest.mark.parametrize("status", [200, 400, 413, 422])
+async def test_answer__of_the_upstream__passed_on_uncached(status: int) -> None:
+    reply, forward = await _serve(HARMLESS, _answer(status))
+    assert (reply.status, reply.body, reply.cache) == (status, b'{"x":1}', "MISS")
+    assert (b"cache-control", b"no-store") in reply.headers
+    assert forward.sent == [REQUEST]
+
+
+@pytest.mark.parametrize(
+    "answer", [_answer(404), _answer(500), _answer(503), _answer(401), UpstreamUnavailable("away")]
+)
+async def test_trouble__where_there_is_a_harmless_answer__that_one(
+    answer: ForwardAnswer | OrchardError,
+) -> None:
+    reply, _ = await _serve(HARMLESS, answer)
+    assert (reply.status, reply.body, reply.cache) == (200, b"{}", "STALE")
+
+
+@pytest.mark.parametrize("answer", [_answer(500), _answer(401), UpstreamUnavailable("away")])
+async def test_trouble__where_there_is_none__passing_error(answer: ForwardAnswer | OrchardError) -> None:
+    with pytest.raises(PassingError):
+        await _serve(PLAIN, answer)
+
+
+async def test_not_offered_upstream__404() -> None:
+    with pytest.raises(RouteNotFound):
+        await _serve(PLAIN, _answer(404))
+
+
+async def test_offline__nobody_is_asked() -> None:
+    reply, forward = await _serve(HARMLESS, _answer(200), Settings(offline=True))
+    assert (reply.body, forward.sent) == (b"{}", [])
+    with pytest.raises(Offline):
+        await _serve(PLAIN, _answer(200), Settings(offline=True))
+
+
+async def test_no_upstream_path__answered_at_once() -> None:
+    resource = msgspec.structs.replace(HARMLESS, forward_path="")
+    reply, forward = await _serve(resource, _answer(200))
+    assert (reply.cache, reply.body, forward.sent) == ("HIT", b"{}", [])
