@@ -129,7 +129,32 @@ class Resolve(Job, frozen=True, tag="resolve"):
         return f"resolve:{self.protocol}:{self.key}"
 
 
-AnyJob = FetchIndex | RenderIndex | FetchArtifact | DescribeArtifact | ExtractDependencies | Resolve
+class DeriveDependencies(Job, frozen=True, tag="derive_dependencies"):
+    """Work out an artifact's effective dependencies from it and the documents it refers to."""
+
+    queue: ClassVar[str] = EXTRACT
+    protocol: str
+    project: str
+    file_id: str
+    filename: str
+    sha256: str
+    turn: int = 0  # raised each time it is queued again to wait for documents
+    request_id: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"derive:{self.protocol}:{self.sha256}:{self.turn}"
+
+
+AnyJob = (
+    FetchIndex
+    | RenderIndex
+    | FetchArtifact
+    | DescribeArtifact
+    | ExtractDependencies
+    | DeriveDependencies
+    | Resolve
+)
 
 
 def queue_of(job: AnyJob) -> str:

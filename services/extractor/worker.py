@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.extractor.backfill import MetadataBackfill
+from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
 from services.extractor.pending import PendingSweep
 from services.extractor.sandbox import Sandbox
@@ -15,8 +16,9 @@ from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import QueueWorker
+from shared.derivations import DerivationRepository
 from shared.heartbeat import Figures, HeartbeatPublisher, Pool
-from shared.jobs import EXTRACT, ExtractDependencies
+from shared.jobs import EXTRACT, DeriveDependencies, ExtractDependencies
 from shared.logs import get_logger
 from shared.models import Extraction
 from shared.protocols import PROTOCOLS
@@ -62,6 +64,15 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 ready=ready,
             ),
         )
+        protocols = {protocol.name: protocol for protocol in PROTOCOLS}
+        derivation = DeriveDependenciesHandler(
+            artifacts=artifacts,
+            derivations=DerivationRepository(database),
+            cache=cache,
+            queue=queue,
+            sandbox=sandbox,
+            protocols=protocols,
+        )
         handler = ExtractDependenciesHandler(
             artifacts=artifacts,
             extractions=extractions,
@@ -70,13 +81,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             backfill=MetadataBackfill(
                 artifacts=artifacts, store=store, cache=cache, queue=queue, threads=threads
             ),
-            protocols={protocol.name: protocol for protocol in PROTOCOLS},
+            derivation=derivation,
+            protocols=protocols,
         )
         worker = QueueWorker(
             redis=queue_redis,
             queue=EXTRACT,
             slots=settings.extract_slots,
-            handlers={ExtractDependencies: handler},
+            handlers={ExtractDependencies: handler, DeriveDependencies: derivation},
             address=lambda: http.address,
             lease_seconds=settings.lease_seconds,
         )

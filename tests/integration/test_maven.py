@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable
 from xml.etree import ElementTree
 
 import httpx
 import pytest
 
-from tests.support.maven_builders import Repository, build_jar, build_pom
+from shared.clients.postgres import Database
+from shared.derivations import DerivationRepository
+from shared.protocols.derivation import Derived
+from tests.support.maven_builders import Dep, Repository, build_jar, build_pom
 from tests.support.orchard import Cluster, wait_until
 from tests.support.upstream import Fault, Reply, Upstream
 
@@ -47,8 +50,6 @@ def hexdigest(algorithm: str, body: bytes) -> str:
 def versions_of(body: bytes) -> list[str]:
     return [str(each.text) for each in ElementTree.fromstring(body).iter("version")]
 
-
-Names = Callable[[], str]
 
 # --- files ------------------------------------------------------------------------------------------
 
@@ -310,6 +311,53 @@ def test_snapshot__unique_immutable_non_unique_revalidated(
     wait_until(lambda: orchard.get(f"/maven/{plain}").content == build_jar("new"), what="the new build")
     assert orchard.get(f"/maven/{plain}.sha1").text == hexdigest("sha1", build_jar("new"))
     assert orchard.get(f"/maven/{unique}").content == build_jar("unique")
+
+
+# --- dependencies -----------------------------------------------------------------------------------
+
+
+def _derived(orchard: Cluster, pom: bytes) -> Derived | None:
+    async def find() -> Derived | None:
+        database = Database(orchard.postgres.url("postgres"), max_size=1)
+        await database.open()
+        try:
+            return await DerivationRepository(database).find(hexdigest("sha256", pom))
+        finally:
+            await database.aclose()
+
+    return asyncio.run(find())
+
+
+def test_effective_dependencies__parents_and_boms_fetched_through_the_same_cache(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str
+) -> None:
+    bom = Dep("org.bom", artifact, "1", scope="import", extra="<type>pom</type>").xml()
+    coordinates = f"<groupId>org.parent</groupId><artifactId>{artifact}</artifactId><version>1</version>"
+    parent = f"<parent>{coordinates}</parent>"
+    management = "<dependencyManagement><dependencies>{}</dependencies></dependencyManagement>"
+    first.add("org.bom", artifact, "1", pom_extra=management.format(Dep("c", "c", "3").xml()))
+    first.add("org.parent", artifact, "1", [Dep("b", "b", "2")], pom_extra=management.format(bom))
+    path = first.add("org.demo", artifact, "1.0", [Dep("c", "c")], pom_extra=parent)
+    pom = orchard.get(f"/maven/{path.replace('.jar', '.pom')}").content
+    wait_until(lambda: _derived(orchard, pom) is not None, seconds=20, what="the effective dependencies")
+    derived = _derived(orchard, pom)
+    assert derived is not None and derived.problems == ()
+    assert [each.requirement for each in derived.dependencies] == ["c:c:3", "b:b:2"]
+    bom_path = f"/maven/org/bom/{artifact}/1/{artifact}-1.pom"
+    assert upstream.count(bom_path) == 1
+    assert orchard.get(bom_path).headers["x-cache"] == "HIT"
+
+
+def test_effective_dependencies__parent_that_is_nowhere__the_rest_and_a_problem(
+    orchard: Cluster, first: Repository, artifact: str
+) -> None:
+    parent = "<parent><groupId>org.gone</groupId><artifactId>gone</artifactId><version>1</version></parent>"
+    path = first.add("org.demo", artifact, "1.0", [Dep("b", "b", "1")], pom_extra=parent)
+    pom = orchard.get(f"/maven/{path.replace('.jar', '.pom')}").content
+    wait_until(lambda: _derived(orchard, pom) is not None, seconds=20, what="the effective dependencies")
+    derived = _derived(orchard, pom)
+    assert derived is not None and derived.problems == ("missing: gone-1.pom",)
+    assert [each.requirement for each in derived.dependencies] == ["b:b:1"]
 
 
 # --- refusals ---------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def _layer(element: Element) -> Layer:
 
 
 def _dependencies(holder: Element | None) -> tuple[RawDependency, ...]:
-    found = []
+    found: list[RawDependency] = []
     for element in children_of(holder, "dependencies", "dependency"):
         if len(found) == MAX_DEPENDENCIES:
             raise BadXml(f"size: more than {MAX_DEPENDENCIES} dependencies")

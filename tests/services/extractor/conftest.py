@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.extractor.backfill import MetadataBackfill
+from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
 from services.extractor.sandbox import Sandbox
 from shared.artifacts import ArtifactRepository
@@ -22,6 +23,7 @@ from shared.clients.queue import JobQueue
 from shared.clients.queue_context import JobContext
 from shared.clients.redis import RedisClient
 from shared.clients.threads import BoundedThreads
+from shared.derivations import DerivationRepository
 from shared.events import Claim
 from shared.jobs import ExtractDependencies
 from shared.models import CachedUrl, Extraction
@@ -85,6 +87,7 @@ class House:
             "sandbox",
             Sandbox(self.store, children=2, protocols=protocols or "shared.protocols:PROTOCOLS", **limits),
         )
+        by_name = {protocol.name: protocol for protocol in spoken}
         return ExtractDependenciesHandler(
             artifacts=artifacts,
             extractions=extractions,
@@ -97,7 +100,15 @@ class House:
                 queue=self.queue,
                 threads=self.threads,
             ),
-            protocols={protocol.name: protocol for protocol in spoken},
+            derivation=DeriveDependenciesHandler(
+                artifacts=artifacts,
+                derivations=DerivationRepository(self.database),
+                cache=self.cache,
+                queue=self.queue,
+                sandbox=self.sandbox,
+                protocols=by_name,
+            ),
+            protocols=by_name,
         )
 
     async def extraction(self, job: ExtractDependencies) -> Extraction:
