@@ -1,0 +1,119 @@
+"""The values of the read API under /api/v1: what OpenAPI describes and clients may rely on.
+
+Fields are only ever added. Times are unix seconds, sizes bytes, digests lower-case hex.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a list. `next`: the cursor of the following page, "" on the last one."""
+
+    items: list[T]
+    next: str = ""
+
+
+class ArtifactName(msgspec.Struct, frozen=True):
+    """One name under which the bytes were served."""
+
+    protocol: str
+    project: str
+    filename: str
+    purl: str
+    role: str  # "file", or "metadata": a file's core metadata kept apart
+    path: str  # where this Orchard serves it
+    source: str  # name of the upstream source it came from, "" if that is no longer known
+    first_seen_at: float
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A stored file, by its content."""
+
+    sha256: str
+    size_bytes: int
+    content_type: str
+    name: str  # as its metadata says; "" until it was extracted
+    version: str
+    requires_python: str
+    extras: list[str]
+    extraction_state: str  # pending, extracted, unknown, unextractable
+    extraction_reason: str
+    first_seen_at: float
+    names: list[ArtifactName]  # at most 100, the oldest first
+
+
+class DependencyItem(msgspec.Struct, frozen=True):
+    """One declared dependency, in the order of declaration."""
+
+    position: int
+    requirement: str
+    name: str
+    specifier: str
+    marker: str
+    extras: list[str]
+    optional: bool
+    kind: str
+
+
+class Dependent(msgspec.Struct, frozen=True):
+    """A stored file that declares a dependency on the name asked for."""
+
+    sha256: str
+    project: str
+    version: str
+    filename: str
+    purl: str
+    requirement: str
+    optional: bool
+    kind: str
+
+
+class Package(msgspec.Struct, frozen=True):
+    """A package of which something was served."""
+
+    name: str
+    purl: str
+    first_seen_at: float
+
+
+class PackageFile(msgspec.Struct, frozen=True):
+    """One stored file of a package."""
+
+    filename: str
+    version: str  # as its metadata says; "" until it was extracted
+    sha256: str
+    size_bytes: int
+    purl: str
+    path: str
+    extraction_state: str
+    first_seen_at: float
+
+
+class ResolutionProgress(msgspec.Struct, frozen=True):
+    """The body of a 202: ask `location` again after `retry_after_seconds`."""
+
+    status: str  # "working"
+    key: str
+    location: str
+    retry_after_seconds: int
+    steps: int = 0
+    documents_known: int = 0
+    documents_wanted: int = 0
+
+
+class ResolveRequest(msgspec.Struct, frozen=True):
+    """The body of `POST /api/v1/resolve`."""
+
+    requirements: list[str]
+    protocol: str = "pypi"
+    max_depth: int = 0  # 0: the default
+    include_optional: bool = False
+    environment: str = ""  # "": the protocol's default
+    as_of: str = ""  # RFC 3339; "": as the indexes are now
+    refresh: bool = False  # needs a token
