@@ -18,6 +18,7 @@ from services.gateway.misses import MissWaiter
 from services.gateway.requests import RequestIds, RequestReader
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
+from shared.clients.objects import ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
 from shared.clients.redis import RedisClient
@@ -49,6 +50,7 @@ class Gateway:
     database: Database
     l1: L1Cache
     hot: HotPages
+    store: ObjectStore
 
     @staticmethod
     def escape(raw_path: bytes) -> str:
@@ -106,4 +108,5 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             database=database,
             l1=l1,
             hot=HotPages(l1, max_bytes=settings.l1_max_bytes // 4),
+            store=store,
         )

@@ -7,6 +7,8 @@ repeated: only replies that `served_now` and `serve_sealed` gave are kept.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from services.gateway.l1 import L1Cache
@@ -80,10 +82,13 @@ class HotPage:
 class HotFile:
     """One finished 200 of a sealed file; nothing in it changes but the request id."""
 
-    __slots__ = ("_headers", "body", "key", "logged_path", "protocol", "size", "value")
+    __slots__ = ("_headers", "body", "key", "logged_path", "path", "protocol", "size", "value")
 
-    def __init__(self, key: str, value: bytes, reply: Reply, protocol: str, logged_path: str) -> None:
+    def __init__(
+        self, key: str, value: bytes, reply: Reply, protocol: str, logged_path: str, path: str
+    ) -> None:
         assert isinstance(reply.body, bytes)
+        self.path = path  # of its object
         self.key = key
         self.value = value
         self.body = reply.body
@@ -138,7 +143,7 @@ class HotPages:
         if any(name in headers for name in _CONDITIONAL):
             return None
         # A sealed file never changes, so memory is right even while the L1 is not connected.
-        if self._l1.peek(file.key) is file.value:
+        if self._l1.peek(file.key) is file.value and _is_there(file):
             return file
         self._forget(key, file)
         return None
@@ -162,15 +167,17 @@ class HotPages:
         page = HotPage(keys, (revision, head, value), reply, fresh_until, resource.protocol, logged_path)
         self._put(key, page)
 
-    def keep_file(self, key: Key, resource: Resource, identity: str, reply: Reply, logged_path: str) -> None:
+    def keep_file(
+        self, key: Key, resource: Resource, identity: str, reply: Reply, logged_path: str, path: Path | None
+    ) -> None:
         """Keep a plain hit of a small file. Facts that changed since cannot differ in the file's bytes:
         its name is sealed."""
         if reply.status != 200 or not isinstance(reply.body, bytes) or len(reply.body) > LARGEST_BODY:
             return
         name = cache_key(Category.ARTIFACT_METADATA, resource.protocol, identity)
         value = self._l1.peek(name)
-        if value is not None:
-            self._put(key, HotFile(name, value, reply, resource.protocol, logged_path))
+        if value is not None and path is not None:
+            self._put(key, HotFile(name, value, reply, resource.protocol, logged_path, str(path)))
 
     def _put(self, key: Key, page: HotPage | HotFile) -> None:
         if sum(len(part) for part in key if part) > LONGEST_KEY:
@@ -181,3 +188,11 @@ class HotPages:
         old = self._pages.get(key)
         self._bytes += page.size - (old.size if old is not None else 0)
         self._pages[key] = page
+
+
+def _is_there(file: HotFile) -> bool:
+    """A lost object is not hidden by our memory of it: the general way repairs it."""
+    try:
+        return os.stat(file.path).st_size == file.size  # noqa: PTH116 - 2 µs, in the kernel's memory
+    except OSError:
+        return False
