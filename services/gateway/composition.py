@@ -18,7 +18,7 @@ from services.gateway.misses import MissWaiter
 from services.gateway.requests import RequestIds, RequestReader
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
-from shared.clients.objects import ObjectStore
+from shared.clients.objects import ObjectStore, S3ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
 from shared.clients.redis import RedisClient
@@ -85,7 +85,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             index=CachedIndex(cache, cache_redis),
             facts=facts,
             misses=misses,
-            objects=StoredObjects(store),
+            objects=StoredObjects(store, redirect_to=_redirect_target(store, settings)),
             live=relay,
             clock=SystemClock(),
             settings=settings,
@@ -110,3 +110,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             hot=HotPages(l1, max_bytes=settings.l1_max_bytes // 4),
             store=store,
         )
+
+
+def _redirect_target(store: ObjectStore, settings: Settings) -> S3ObjectStore | None:
+    wanted = settings.artifact_delivery == "redirect"
+    return store if wanted and isinstance(store, S3ObjectStore) else None

@@ -36,6 +36,7 @@ from shared.protocols.resource import Resource
 
 IMMUTABLE = b"max-age=31536000, immutable"  # RFC 8246: for addresses that hold the digest
 SEALED = b"max-age=86400"  # a sealed file whose address promises no digest
+SENT_DIRECTLY_BYTES = 64 * 1024  # a redirect costs a client more than so few bytes
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!~-]{0,254}")
 
 _decode_facts = msgspec.msgpack.Decoder(ArtifactFacts).decode
@@ -107,6 +108,8 @@ async def serve_sealed(
     if resource.sidecar:
         return sidecar_reply(resource, conditions, facts, word)
     reply, piece = artifact_reply(resource, conditions, facts, word)
+    if objects.redirects and reply.status in (200, 206) and facts.size_bytes > SENT_DIRECTLY_BYTES:
+        return await _redirected(resource, conditions, facts, objects, word)
     if piece is None:
         return reply
     start, length = piece
@@ -115,6 +118,28 @@ async def serve_sealed(
         return reply
     reply.body = await objects.open(facts.object_key, start, length, size_bytes=facts.size_bytes)
     return None if reply.body is None else reply
+
+
+async def _redirected(
+    resource: Resource, conditions: Conditions, facts: ArtifactFacts, objects: Objects, word: CacheWord
+) -> Reply | None:
+    """To the store itself. 307 keeps method and Range (RFC 9110 §15.4.8); the address expires, so nobody
+    may keep it."""
+    location = await objects.locate(
+        facts.object_key,
+        size_bytes=facts.size_bytes,
+        filename=resource.filename if _PLAIN_NAME.fullmatch(resource.filename) else "",
+        content_type=facts.content_type,
+        head=conditions.head,
+    )
+    if location is None:
+        return None
+    headers = [
+        (b"location", location.encode("latin-1")),
+        (b"cache-control", b"no-store"),
+        (b"content-length", b"0"),
+    ]
+    return Reply(307, word, headers)
 
 
 class _ArtifactRequest:

@@ -131,6 +131,20 @@ class LiveBody(Body, Protocol):
 class Objects(Protocol):
     """The object store, as the gateway reads it."""
 
+    @property
+    def redirects(self) -> bool:
+        """Whether clients are sent to the store itself (ORCHARD_ARTIFACT_DELIVERY=redirect)."""
+        ...
+
+    async def locate(
+        self, key: str, *, size_bytes: int, filename: str, content_type: str, head: bool
+    ) -> str | None:
+        """The address where a client gets the object itself, for some minutes; None when it is missing.
+
+        Raises `StoreUnavailable`.
+        """
+        ...
+
     async def open(self, key: str, start: int, length: int, *, size_bytes: int) -> Body | bytes | None:
         """A slice of an object of `size_bytes`; None when the object is missing.
 
