@@ -168,15 +168,17 @@ class IndexWaiter:
             if not heard.done() and event.kind != "live":
                 heard.set_result(event)
 
-        started_at_us = time.time() * 1_000_000
         self._listener.register(job.id, on_event)
         try:
+            _, before = await self._queue.read_state(job.id)
+            # Generations only rise, by Redis's clock: what is known now is of an earlier run.
+            known = before.generation if before is not None else 0
             await self._queue.enqueue(job)
             async with asyncio.timeout(WAIT_SECONDS):
                 while not heard.done():
                     await asyncio.wait([heard], timeout=POLL_SECONDS)
                     if not heard.done():
-                        await self._look(job, on_event, started_at_us)
+                        await self._look(job, on_event, known)
         except TimeoutError:
             raise DeadlineExceeded(f"the index {identity} was not ready in time") from None
         finally:
@@ -185,10 +187,9 @@ class IndexWaiter:
         if event.kind == "failed":
             raise _error_of(event)
 
-    async def _look(self, job: FetchIndex, on_event: Callable[[Event], None], since_us: float) -> None:
+    async def _look(self, job: FetchIndex, on_event: Callable[[Event], None], known: int) -> None:
         claim, outcome = await self._queue.read_state(job.id)
-        # Generations are microseconds of Redis's clock: an older outcome is another request's.
-        if outcome is not None and outcome.generation >= since_us - 5_000_000:
+        if outcome is not None and outcome.generation > known:
             on_event(outcome)
         elif claim is None:
             await self._queue.enqueue(job)  # does nothing while it waits its turn

@@ -107,12 +107,14 @@ class LiveDownloads:
             return None  # it was here and ended: its reader missed the event, and need not wait
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._expected.setdefault(job_id, []).append(waiter)
-        await asyncio.wait([waiter], timeout=BEGIN_SECONDS)
-        waiting = self._expected.get(job_id, [])
-        if waiter in waiting:
-            waiting.remove(waiter)
-            if not waiting:
-                self._expected.pop(job_id, None)
+        try:
+            await asyncio.wait([waiter], timeout=BEGIN_SECONDS)
+        finally:  # the reader may have gone, too
+            waiting = self._expected.get(job_id, [])
+            if waiter in waiting:
+                waiting.remove(waiter)
+                if not waiting:
+                    self._expected.pop(job_id, None)
         return self._downloads.get(job_id)
 
     async def _send_all(self, request: web.Request, download: LiveDownload, start: int) -> web.StreamResponse:

@@ -6,6 +6,7 @@ The claim in the queue says whom to ask; an event, the claim's absence or the st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -109,7 +110,8 @@ class LiveSource:
             self.size_bytes = known if known is not None else self.size_bytes
         if self.size_bytes == 0:
             # An empty response cannot be broken off; let the caller wait for the end instead.
-            await self._wait_for_end()
+            with contextlib.suppress(TransferBroken):  # asked again, it says why
+                await self._wait_for_end()
             return False
         return True
 
