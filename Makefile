@@ -11,22 +11,23 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 CLIENTS := $(patsubst tests/clients/requirements-%.txt,%,$(wildcard tests/clients/requirements-*.txt))
 NODE_CLIENTS := .cache/clients/.installed-node
+DEPLOY_CHECK := .cache/deploy-check
 CLIENT_STAMPS := $(CLIENTS:%=.cache/clients/%/.installed)
 # Every package comes at its pinned version with its pinned hash, from whatever index pip is set up for.
 INSTALL := -m pip install --disable-pip-version-check --no-input --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts bench demo pins client-tools clean
+.PHONY: help run test lint types contracts k8s-check bench demo pins client-tools clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@echo "Options for a command go in ARGS, for example: make run ARGS='--gateways 2'"
 
 run: $(RUN_STAMP) ## Start a whole Orchard on this machine (Ctrl-C stops it)
 	@exec $(BIN)/python -m services.standalone $(ARGS)
 
-test: $(DEV_STAMP) client-tools ## Run all tests: unit, contracts, integration, real clients
+test: $(DEV_STAMP) client-tools $(DEPLOY_CHECK)/.installed ## Run all tests: unit, contracts, integration, real clients
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style and formatting
@@ -38,6 +39,9 @@ types: $(DEV_STAMP) ## Check types
 
 contracts: $(DEV_STAMP) ## Check that imports run down only
 	$(BIN)/lint-imports
+
+k8s-check: $(DEPLOY_CHECK)/.installed ## Render, validate and check the Kubernetes manifests
+	@$(DEPLOY_CHECK)/venv/bin/python -m scripts.k8s_check $(ARGS)
 
 bench: $(DEV_STAMP) client-tools ## Measure Orchard beside nginx, devpi and proxpi
 	$(BIN)/python -m bench $(ARGS)
@@ -98,3 +102,9 @@ $(NODE_CLIENTS): tests/clients/node-clients.txt
 	      --ignore-scripts --no-audit --no-fund --no-package-lock --no-save $$package </dev/null || exit 1; \
 	  done < $< && touch $@; \
 	fi
+
+$(DEPLOY_CHECK)/.installed: deploy/requirements-check.txt
+	@echo "Installing $$(grep -c '==' $<) packages into $(DEPLOY_CHECK)/venv (only when the pins have changed)"
+	@$(PYTHON) -m venv --clear $(DEPLOY_CHECK)/venv
+	@$(DEPLOY_CHECK)/venv/bin/python $(INSTALL) --quiet -r $<
+	@touch $@

@@ -19,11 +19,11 @@ for service in gateway fetcher extractor standalone; do
   compile "services/$service/requirements.in" "services/$service/requirements.txt" \
     --constraint requirements-dev.txt "$@"
 done
-for source in tests/clients/requirements-*.in bench/requirements-*.in; do
+for source in tests/clients/requirements-*.in bench/requirements-*.in deploy/requirements-*.in; do
   compile "$source" "${source%.in}.txt" "$@"
 done
 
-if grep -n '://' requirements-dev.txt services/*/requirements.txt tests/clients/*.txt bench/*.txt; then
+if grep -n '://' requirements-dev.txt services/*/requirements.txt tests/clients/*.txt bench/*.txt deploy/*.txt; then
   echo "an address got into a requirements file" >&2
   exit 1
 fi

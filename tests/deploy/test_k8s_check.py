@@ -1,0 +1,194 @@
+"""The Kubernetes manifests are valid, and `make k8s-check` would say so if they were not."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.k8s_check_policies import POLICIES
+from tests.deploy.tools import BIN, k8s_check, needs_schemas, needs_tools, run
+from tests.support.stores import ROOT
+
+MANIFESTS = ROOT / "deploy" / "k8s"
+OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
+
+pytestmark = needs_tools
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(MANIFESTS, tmp_path / "k8s"))
+
+
+def _spoil(path: Path, right: str, wrong: str) -> None:
+    text = path.read_text()
+    assert right in text, f"{path.name} does not say {right!r} any more"
+    path.write_text(text.replace(right, wrong, 1))
+
+
+def test_manifests__as_they_are__are_valid() -> None:
+    done = k8s_check("--without-crds")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for overlay in OVERLAYS:
+        assert re.search(rf"{overlay}: \d\d resources against Kubernetes", done.stdout)
+
+
+@needs_schemas
+def test_custom_resources__as_they_are__fit_their_crds() -> None:
+    done = k8s_check()
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = next(line for line in done.stdout.splitlines() if "prod: custom resources against" in line)
+    for kind in ("Cluster", "ExternalSecret", "HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"):
+        assert kind in said
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("base/fetcher.yaml", "readinessProbe:", "readynessProbe:"),
+        ("base/gateway.yaml", "failureThreshold: 3", "failureTreshold: 3"),
+        ("base/network-policies.yaml", "podSelector: {}", "podSelectors: {}"),
+        ("base/migrations.yaml", "backoffLimit: 6", "backoffLimit: six"),
+    ],
+)
+def test_misspelt_field__in_a_kubernetes_resource__fails(
+    manifests: Path, file: str, right: str, wrong: str
+) -> None:
+    _spoil(manifests / file, right, wrong)
+    done = k8s_check("--root", manifests, "--without-crds")
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"FAULT .*Kubernetes 1\.\d+", done.stdout), done.stdout
+
+
+@needs_schemas
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("components/keda/scaled-objects.yaml", "pollingInterval", "pollInterval"),
+        ("components/cnpg/cluster.yaml", "walStorage", "walStore"),
+        ("components/gateway-api/http-route.yaml", "hostnames:", "hostname:"),
+        ("components/prometheus/monitors.yaml", "scrapeTimeout", "timeoutOfScrape"),
+        ("components/external-secret/external-secrets.yaml", "remoteRef", "remoteReference"),
+    ],
+)
+def test_misspelt_field__in_a_custom_resource__fails(
+    manifests: Path, file: str, right: str, wrong: str
+) -> None:
+    _spoil(manifests / file, right, wrong)
+    done = k8s_check("--root", manifests)
+    assert done.returncode == 1, done.stdout
+    assert "FAULT prod: " in done.stdout
+
+
+@pytest.fixture(scope="module")
+def prod() -> list[dict[str, Any]]:
+    done = run(BIN / "kubectl", "kustomize", MANIFESTS / "overlays" / "prod")
+    assert done.returncode == 0, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def _find(resources: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    return next(each for each in resources if (each["kind"], each["metadata"]["name"]) == (kind, name))
+
+
+Change = Callable[[list[dict[str, Any]]], object]
+
+
+def _pod(resources: list[dict[str, Any]], name: str = "orchard-fetcher") -> dict[str, Any]:
+    spec: dict[str, Any] = _find(resources, "Deployment", name)["spec"]["template"]["spec"]
+    return spec
+
+
+def _container(resources: list[dict[str, Any]], name: str = "orchard-fetcher") -> dict[str, Any]:
+    container: dict[str, Any] = _pod(resources, name)["containers"][0]
+    return container
+
+
+_CHANGES: dict[str, list[Change]] = {
+    "images_are_named_exactly": [
+        lambda r: _container(r).update(image="orchard-fetcher:latest"),
+        lambda r: _container(r).update(image="images.example.com:5000/orchard-fetcher"),
+    ],
+    "no_service_links": [lambda r: _pod(r).pop("enableServiceLinks")],
+    "no_tokens": [
+        lambda r: _pod(r).pop("automountServiceAccountToken"),
+        lambda r: _pod(r).update(serviceAccountName="default"),
+    ],
+    "restricted": [
+        lambda r: _container(r)["securityContext"].pop("capabilities"),
+        lambda r: _container(r)["securityContext"].update(readOnlyRootFilesystem=False),
+        lambda r: _pod(r).update(hostNetwork=True),
+        lambda r: _pod(r)["securityContext"].pop("runAsUser"),
+    ],
+    "resources_are_bounded": [
+        lambda r: _container(r)["resources"].pop("limits"),
+        lambda r: _container(r)["resources"]["requests"].pop("cpu"),
+    ],
+    "probes_ask_real_endpoints": [
+        lambda r: _container(r).pop("livenessProbe"),
+        lambda r: _container(r)["livenessProbe"]["httpGet"].update(path="/health/ready"),
+        lambda r: _container(r)["ports"][0].update(containerPort=9999),
+    ],
+    "stops_fit_their_grace": [
+        lambda r: _pod(r).update(terminationGracePeriodSeconds=30),
+        lambda r: _container(r).pop("lifecycle"),
+    ],
+    "selectors_find_their_pods": [
+        lambda r: _find(r, "Service", "orchard")["spec"]["selector"].update(x="y"),
+        lambda r: _find(r, "PodDisruptionBudget", "orchard-fetcher")["spec"]["selector"].update(
+            matchLabels={"app": "fetcher"}
+        ),
+        lambda r: _find(r, "ScaledObject", "orchard-fetcher")["spec"]["scaleTargetRef"].update(name="x"),
+    ],
+    "one_owner_of_replicas": [lambda r: _find(r, "Deployment", "orchard-gateway")["spec"].update(replicas=3)],
+    "network_is_closed": [
+        lambda r: r.remove(_find(r, "NetworkPolicy", "orchard-default-deny")),
+        lambda r: _find(r, "NetworkPolicy", "orchard-gateway")["spec"]["egress"].append(
+            {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}]}
+        ),
+        lambda r: _find(r, "NetworkPolicy", "orchard-fetcher")["spec"]["egress"][0]["to"][0]["ipBlock"].pop(
+            "except"
+        ),
+    ],
+    "settings_are_known": [
+        lambda r: _container(r)["env"].append({"name": "ORCHARD_WORKER_PROT", "value": "1"})
+    ],
+    "secrets_are_secret": [
+        lambda r: next(each for each in r if each["kind"] == "ConfigMap")["data"].update(
+            ORCHARD_REDIS_PASSWORD="x"
+        ),
+        lambda r: _container(r, "orchard-gateway")["envFrom"].append(
+            {"secretRef": {"name": "orchard-upstreams"}}
+        ),
+    ],
+    "fetchers_can_be_reached": [
+        lambda r: _container(r).update(
+            env=[each for each in _container(r)["env"] if "ADVERTISE" not in each["name"]]
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.__name__)
+def test_policy__content_as_it_is_and_each_way_of_breaking_it(
+    policy: Callable[[list[dict[str, Any]]], Any], prod: list[dict[str, Any]]
+) -> None:
+    assert list(policy(prod)) == []
+    changes = _CHANGES[policy.__name__]
+    assert changes, "a policy that nothing can break checks nothing"
+    for change in changes:
+        spoilt = copy.deepcopy(prod)
+        change(spoilt)
+        assert list(policy(spoilt)), f"change {changes.index(change)} goes unnoticed"
+
+
+def test_policy_reasons__every_policy_says_why() -> None:
+    assert all(policy.__doc__ for policy in POLICIES)
