@@ -54,7 +54,8 @@ def rules_resource() -> str:
         "spec": {"groups": groups},
     }
     head = "# Made from deploy/prometheus/rules by: make k8s-check ARGS=--write-rules\n"
-    return head + yaml.safe_dump(resource, sort_keys=False, width=110, allow_unicode=True)
+    body: str = yaml.safe_dump(resource, sort_keys=False, width=110, allow_unicode=True)
+    return head + body
 
 
 def check(root: Path, schemas: Path | None) -> list[str]:

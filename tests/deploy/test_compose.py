@@ -1,0 +1,172 @@
+"""docker-compose.yml fits the compose specification, and what it says of Orchard is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.settings import load_settings
+from tests.deploy.dockerfile import read_dockerfile
+from tests.deploy.tools import BIN, needs_schemas, needs_tools, run
+from tests.support.stores import ROOT
+
+FILE = ROOT / "docker-compose.yml"
+OURS = ("gateway-1", "gateway-2", "fetcher-1", "fetcher-2", "extractor", "migrations")
+
+
+def _interpolated(values: dict[str, str]) -> dict[str, Any]:
+    """The file, merged, with ${NAME}, ${NAME:-default} and ${NAME:?why} replaced as compose does it."""
+
+    def value(match: re.Match[str]) -> str:
+        name, operator, rest = match["name"], match["operator"] or "", match["rest"] or ""
+        if values.get(name):
+            return values[name]
+        assert operator != ":?", f"{name} must be set: {rest}"
+        return rest
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: walk(each) for key, each in node.items()}
+        if isinstance(node, list):
+            return [walk(each) for each in node]
+        if isinstance(node, str):
+            pattern = r"\$\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<rest>[^}]*))?\}"
+            return re.sub(pattern, value, node.replace("$$", "\0")).replace("\0", "$")
+        return node
+
+    loaded: dict[str, Any] = walk(yaml.safe_load(FILE.read_text()))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def example() -> dict[str, str]:
+    """deploy/compose/example.env, filled in."""
+    lines = (ROOT / "deploy" / "compose" / "example.env").read_text().splitlines()
+    pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
+    return {name: value or "secret123" for name, value in pairs}
+
+
+@pytest.fixture(scope="module")
+def compose(example: dict[str, str]) -> dict[str, Any]:
+    return _interpolated(example)
+
+
+def test_example_env__names_every_variable_that_must_be_set(compose: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError, match="must be set"):
+        _interpolated({})
+    assert compose["services"]
+
+
+@needs_tools
+@needs_schemas
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_file__against_the_specifications_schema(
+    spoilt: bool, compose: dict[str, Any], tmp_path: Path
+) -> None:
+    fetched = run(
+        BIN / "python", "-c",
+        "from scripts.k8s_check import CACHE; from scripts.k8s_check_schemas import fetch_schemas; "
+        "print(fetch_schemas(CACHE))",
+    )  # fmt: skip
+    assert fetched.returncode == 0, fetched.stderr
+    document = json.loads(json.dumps(compose))
+    if spoilt:
+        document["services"]["proxy"]["helthcheck"] = document["services"]["proxy"].pop("healthcheck")
+    (tmp_path / "compose.json").write_text(json.dumps(document))
+    code = (
+        "import json, sys, jsonschema\n"
+        "schema, document = (json.load(open(path)) for path in sys.argv[1:])\n"
+        "for error in jsonschema.validators.validator_for(schema)(schema).iter_errors(document):\n"
+        "    print(list(error.absolute_path), error.message)\n"
+    )
+    schema = Path(fetched.stdout.strip()) / "compose-spec.json"
+    checked = run(BIN / "python", "-c", code, schema, tmp_path / "compose.json")
+    assert checked.returncode == 0, checked.stderr
+    assert ("helthcheck" in checked.stdout) == spoilt
+    assert bool(checked.stdout) == spoilt, checked.stdout
+
+
+def test_services__settings_are_known_and_stores_have_their_roles(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for name in OURS:
+        settings = load_settings(services[name]["environment"])
+        assert settings.redis_host == "redis-cache"
+        assert settings.queue_redis_host == "redis-queue"
+        assert settings.data_dir == "/data"
+    assert "allkeys-lru" in services["redis-cache"]["command"][-1]
+    queue = services["redis-queue"]["command"][-1]
+    assert "noeviction" in queue
+    assert "--appendonly yes" in queue
+    grace = float(services["fetcher-1"]["stop_grace_period"].rstrip("s"))
+    assert grace >= load_settings(services["fetcher-1"]["environment"]).drain_timeout + 10
+
+
+def test_services__advertise_their_own_names_on_the_port_of_the_image(compose: dict[str, Any]) -> None:
+    final = read_dockerfile(ROOT / "services" / "fetcher" / "Dockerfile")[-1]
+    port = final.environment["ORCHARD_WORKER_PORT"]
+    for name in ("fetcher-1", "fetcher-2"):
+        assert compose["services"][name]["environment"]["ORCHARD_WORKER_ADVERTISE"] == f"{name}:{port}"
+
+
+def test_services__only_fetchers_have_a_way_out_and_nothing_writes_its_root(compose: dict[str, Any]) -> None:
+    networks, services = compose["networks"], compose["services"]
+    assert [name for name, each in networks.items() if (each or {}).get("internal")] == ["inside", "stores"]
+    assert {name for name, each in services.items() if "egress" in each["networks"]} == {
+        "fetcher-1",
+        "fetcher-2",
+    }
+    for name in OURS:
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
+    assert "objects:/data:ro" in services["gateway-1"]["volumes"]
+
+
+def test_services__everything_named_exists_and_waits_for_health(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for name, service in services.items():
+        assert not service.get("image", "").endswith(":latest"), name
+        for volume in service.get("volumes", []):
+            source, _, target = volume.partition(":")
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), f"{name} mounts {source}, which is not there"
+            elif target:
+                assert source in compose["volumes"], f"{name} uses the volume {source}"
+        assert set(service["networks"]) <= set(compose["networks"])
+        for other, how in service.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                image = services[other].get("image", "")
+                assert "healthcheck" in services[other] or image.startswith("orchard-"), other
+        if "build" in service:
+            assert (ROOT / service["build"]["dockerfile"]).is_file()
+
+
+@pytest.mark.skipif(
+    shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists(),
+    reason="no nginx here: apt-get install nginx-light",
+)
+def test_proxy__its_configuration_is_accepted_by_nginx(tmp_path: Path) -> None:
+    text = (ROOT / "deploy" / "compose" / "nginx.conf").read_text()
+    text = re.sub(r"gateway-[12]:8080", "127.0.0.1:8080", text).replace("/tmp/", f"{tmp_path}/")
+    (tmp_path / "nginx.conf").write_text(text)
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    done = subprocess.run(
+        [nginx, "-t", "-q", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@needs_tools
+@pytest.mark.parametrize("service", ["gateway", "fetcher", "extractor"])
+def test_dockerfile__hadolint_has_nothing_to_say(service: str) -> None:
+    done = run(BIN / "hadolint", f"services/{service}/Dockerfile")
+    assert done.returncode == 0, done.stdout + done.stderr
