@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import time
@@ -83,6 +84,7 @@ class StoredFacts:
     def __init__(self, cache: CacheService, artifacts: ArtifactRepository) -> None:
         self._cache = cache
         self._artifacts = artifacts
+        self._lookups: dict[tuple[str, str], asyncio.Task[ArtifactFacts | None]] = {}
 
     async def find(self, resource: Resource, *, cached: bool = False) -> ArtifactFacts | None:
         return await self._find(resource, cached=cached)
@@ -104,14 +106,28 @@ class StoredFacts:
             return facts
         if cached:
             return None
+        # Clients that want one file at once share one query; each may leave without ending it.
+        lookup = self._lookups.get((protocol, identity))
+        if lookup is None:
+            lookup = asyncio.create_task(self._from_row(wanted, identity))
+            self._lookups[protocol, identity] = lookup
+            lookup.add_done_callback(lambda done: self._end_lookup((protocol, identity), done))
+        return await asyncio.shield(lookup)
+
+    def _end_lookup(self, key: tuple[str, str], done: asyncio.Task[ArtifactFacts | None]) -> None:
+        self._lookups.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # seen, even when everyone has left
+
+    async def _from_row(self, wanted: Resource | FetchArtifact, identity: str) -> ArtifactFacts | None:
         facts = await self._artifacts.get_cached_url_with_artifact(
-            protocol, wanted.project, wanted.file_id, wanted.filename
+            wanted.protocol, wanted.project, wanted.file_id, wanted.filename
         )
         if facts is not None:
             try:
-                await self._cache.write_facts(protocol, identity, facts)
+                await self._cache.write_facts(wanted.protocol, identity, facts)
             except CacheUnavailable:
-                log.debug("facts_not_cached", protocol=protocol)
+                log.debug("facts_not_cached", protocol=wanted.protocol)
         return facts
 
 
