@@ -37,11 +37,6 @@ ON CONFLICT (key) DO UPDATE SET state = excluded.state, updated_at = now()
 
 END_PROGRESS = "DELETE FROM resolution_progress WHERE key = $1"
 
-DOCUMENT_KEYS = """
-SELECT identity, document_key, extract(epoch FROM fetched_at)::float8 AS fetched_at
-FROM index_documents WHERE protocol = $1 AND identity = ANY($2::text[])
-"""
-
 SEALED = """
 SELECT c.project, c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256
 FROM cached_urls c
@@ -72,11 +67,9 @@ LIMIT 1
 """
 
 
-class StoredIndex(msgspec.Struct, frozen=True):
-    """Where the last good document of an index lies, and when the upstream last confirmed it."""
-
-    document_key: str
-    fetched_at: float  # unix seconds
+def handed_identifier(key: str) -> str:
+    """Where in the cache an incomplete answer lies for some seconds, for those who wait for it."""
+    return f"handed-{key}"
 
 
 class StoredMetadata(msgspec.Struct, frozen=True):
@@ -133,11 +126,6 @@ class ResolutionRepository:
         """The file of these bytes in a protocol, or None."""
         row = await self._database.fetchrow(ROOT, bytes.fromhex(sha256), protocol)
         return None if row is None else RootRow(**dict(row))
-
-    async def stored_indexes(self, protocol: str, identities: Sequence[str]) -> dict[str, StoredIndex]:
-        """Of those identities that have one: the last good document."""
-        rows = await self._database.fetch(DOCUMENT_KEYS, protocol, list(identities))
-        return {row["identity"]: StoredIndex(row["document_key"], row["fetched_at"]) for row in rows}
 
     async def sealed(
         self, protocol: str, projects: Sequence[str]

@@ -8,6 +8,7 @@ from services.extractor.backfill import MetadataBackfill
 from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
 from services.extractor.pending import PendingSweep
+from services.extractor.resolving import open_resolving
 from services.extractor.sandbox import Sandbox
 from shared import metrics
 from shared.artifacts import ArtifactRepository
@@ -43,8 +44,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         threads = open_threads(resources, settings)
         store = await open_object_store(settings, threads, resources=resources)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
-        # Each job needs one connection at a time, the batches two, the sweep one.
-        database = await open_database(resources, settings, max_size=settings.extract_slots + 4)
+        # Each job needs one connection at a time (a resolution two), the batches two, the sweep one.
+        connections = settings.extract_slots + 2 * settings.resolve_slots + 4
+        database = await open_database(resources, settings, max_size=connections)
         artifacts = ArtifactRepository(database)
         cache = CacheService.from_settings(cache_redis, settings)
         queue = JobQueue(queue_redis)
@@ -92,11 +94,23 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             address=lambda: http.address,
             lease_seconds=settings.lease_seconds,
         )
+        resolving = await open_resolving(
+            resources,
+            settings,
+            database=database,
+            cache=cache,
+            queue=queue,
+            queue_redis=queue_redis,
+            store=store,
+            threads=threads,
+            address=lambda: http.address,
+        )
+        workers = (worker, resolving)
 
         def figures() -> Figures:
             return Figures(
                 threads=Pool(threads.active, threads.max),
-                jobs=Pool(worker.active, worker.slots),
+                jobs=Pool(sum(each.active for each in workers), sum(each.slots for each in workers)),
                 database_pool=Pool(database.active, database.max),
                 draining=draining,
             )
@@ -112,17 +126,17 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
         )
         await resources.open("pending sweep", PendingSweep(database, queue, limit=settings.queue_limit))
-        working = asyncio.create_task(worker.run(), name="extract worker")
+        working = [asyncio.create_task(each.run(), name=f"{each.queue} worker") for each in workers]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("extractor_started", address=http.address, slots=worker.slots, version=VERSION)
         try:
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
             draining = True
             http.start_draining()
             await heartbeat.publish()
-            log.info("extractor_draining", active=worker.active)
-            await worker.drain(settings.drain_timeout)
-        await working  # a defect that ended the worker must end the process, to be restarted
+            log.info("extractor_draining", active=sum(each.active for each in workers))
+            await asyncio.gather(*(each.drain(settings.drain_timeout) for each in workers))
+        await asyncio.gather(*working)  # a defect that ended a worker must end the process, to be restarted
     log.info("extractor_stopped")

@@ -1,0 +1,288 @@
+"""Brings what a resolution needs out of the stores, and names the jobs that fetch what is not there.
+
+Everything is taken as clients of this Orchard would see it: pages through their heads in the cache
+(fresh, or asked for again), files by their rows. Batches are one statement each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from shared.artifacts import ArtifactRepository
+from shared.cache import CacheService, IndexRead
+from shared.clients.objects import ObjectStore
+from shared.clients.queue import JobQueue
+from shared.clients.threads import BoundedThreads
+from shared.errors import CATALOGUE, ObjectMissing, UpstreamInvalid
+from shared.events import Event
+from shared.jobs import AnyJob, ExtractDependencies, FetchArtifact, FetchIndex
+from shared.models import SealedFile
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.resolution import Absent, Document, ResolutionRequest, Resolver, Unavailable
+from shared.resolutions import ResolutionRepository, StoredMetadata
+
+MAX_PAGES = 512  # prepared pages kept in memory between resolutions
+READS_AT_ONCE = 16
+
+
+class Progress(msgspec.Struct):
+    """What a resolution must remember between two runs of its job, whichever process has the next."""
+
+    started_at: float  # unix seconds
+    steps: int = 0
+    known: int = 0  # documents, for people who wait
+    wanted: int = 0
+    solver_seconds: float = 0.0
+    asked: dict[str, float] = {}  # job id → when first asked for, unix seconds
+    stale: list[str] = []  # projects whose page is older than it may be, its refresh having failed
+
+
+class Brought(msgspec.Struct):
+    """What one round brought, and the jobs that must end before the rest is there."""
+
+    found: dict[Document, Any]
+    jobs: list[AnyJob]
+
+
+class DocumentLoader:
+    """Shared by all resolutions of a process."""
+
+    def __init__(
+        self,
+        *,
+        cache: CacheService,
+        artifacts: ArtifactRepository,
+        resolutions: ResolutionRepository,
+        store: ObjectStore,
+        queue: JobQueue,
+        threads: BoundedThreads,
+    ) -> None:
+        self._cache = cache
+        self._artifacts = artifacts
+        self._resolutions = resolutions
+        self._store = store
+        self._queue = queue
+        self._threads = threads
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._pages: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+
+    async def load(
+        self,
+        protocol: PackageProxyBase,
+        request: ResolutionRequest,
+        documents: Sequence[Document],
+        progress: Progress,
+    ) -> Brought:
+        """All of the documents that are there. Raises `CacheUnavailable`, `DatabaseUnavailable`,
+        `StoreUnavailable`, `QueueUnavailable`."""
+        resolver = protocol.resolver
+        assert resolver is not None
+        run = _Round(self, protocol, resolver, request, progress)
+        await asyncio.gather(
+            run.indexes([each for each in documents if each.kind == "index"]),
+            run.metadata([each for each in documents if each.kind == "metadata"]),
+        )
+        return run.brought
+
+    async def read(self, key: str) -> bytes:
+        """An object's bytes. Raises `ObjectMissing`."""
+        async with self._reads:
+            return await self._store.read(key)
+
+    async def page(
+        self,
+        protocol: PackageProxyBase,
+        resolver: Resolver,
+        key: str,
+        sealed: dict[tuple[str, str], SealedFile],
+    ) -> Any:
+        """A prepared index document. Raises `ObjectMissing`, `UpstreamInvalid`."""
+        remembered = (
+            protocol.name,
+            key,
+            tuple(sorted((*at, bool(f.metadata_sha256)) for at, f in sealed.items())),
+        )
+        page = self._pages.get(remembered)
+        if page is None:
+            body = await self.read(key)
+            page = await self._threads.run(_prepare, protocol, resolver, body, sealed)
+            self._pages[remembered] = page
+            while len(self._pages) > MAX_PAGES:
+                self._pages.popitem(last=False)
+        else:
+            self._pages.move_to_end(remembered)
+        return page
+
+
+def _prepare(
+    protocol: PackageProxyBase, resolver: Resolver, body: bytes, sealed: dict[tuple[str, str], SealedFile]
+) -> Any:
+    return resolver.prepare_index(protocol.decode_document(body), sealed)
+
+
+class _Round:
+    """One round of one resolution."""
+
+    def __init__(
+        self,
+        owner: DocumentLoader,
+        protocol: PackageProxyBase,
+        resolver: Resolver,
+        request: ResolutionRequest,
+        progress: Progress,
+    ) -> None:
+        self.brought = Brought({}, [])
+        self._owner = owner
+        self._protocol = protocol
+        self._resolver = resolver
+        self._progress = progress
+        self._as_of = datetime.fromisoformat(request.as_of).timestamp() if request.as_of else None
+
+    # --- indexes --------------------------------------------------------------------------------
+
+    async def indexes(self, documents: list[Document]) -> None:
+        if not documents:
+            return
+        reads = await asyncio.gather(*(self._read_head(document) for document in documents))
+        there: list[tuple[Document, str]] = []
+        for document, read in zip(documents, reads, strict=True):
+            key = await self._judge(document, read)
+            if key:
+                there.append((document, key))
+        if there:
+            sealed = await self._owner._resolutions.sealed(
+                self._protocol.name, [document.project for document, _ in there]
+            )
+            await asyncio.gather(
+                *(self._load_page(document, key, sealed[document.project]) for document, key in there)
+            )
+
+    async def _read_head(self, document: Document) -> IndexRead:
+        identity = self._protocol.index_identity(document.project)
+        return await self._owner._cache.read_index(self._protocol.name, identity, "", direct=True)
+
+    async def _judge(self, document: Document, read: IndexRead) -> str:
+        """The key of the document to use, or "" after noting an answer or a job."""
+        job = FetchIndex(
+            protocol=self._protocol.name, identity=self._protocol.index_identity(document.project)
+        )
+        head, now = read.head, time.time()
+        asked_at = self._progress.asked.get(job.id)
+        current = head is not None and (not read.revision or head.source_revision >= read.revision)
+        settled = (
+            current
+            and head is not None
+            and (
+                now < head.fresh_until
+                or (self._as_of is not None and head.status == 200 and head.fetched_at >= self._as_of)
+                or (asked_at is not None and (head.failing or head.fetched_at >= asked_at))
+            )
+        )
+        if not settled:
+            ended = await self._outcome(job, asked_at)
+            if ended is not None and ended.kind == "failed":
+                self.brought.found[document] = _failure(ended)
+                return ""
+            if ended is None or not current:
+                self._ask(job)
+                return ""
+        assert head is not None
+        if head.status == 404:
+            self.brought.found[document] = Absent("no source knows this project")
+            return ""
+        if head.failing and now >= head.fresh_until and document.project not in self._progress.stale:
+            self._progress.stale.append(document.project)
+        return head.document_key
+
+    async def _load_page(
+        self, document: Document, key: str, sealed: dict[tuple[str, str], SealedFile]
+    ) -> None:
+        try:
+            page = await self._owner.page(self._protocol, self._resolver, key, sealed)
+        except (ObjectMissing, UpstreamInvalid) as error:
+            page = Unavailable(f"the stored index cannot be read: {error.message}")
+        self.brought.found[document] = page
+
+    # --- metadata -------------------------------------------------------------------------------
+
+    async def metadata(self, documents: list[Document]) -> None:
+        if not documents:
+            return
+        names = [self._protocol.metadata_filename(each.filename) or "" for each in documents]
+        rows = await self._owner._resolutions.stored_metadata(self._protocol.name, documents, names)
+        await asyncio.gather(*(self._one(*each) for each in zip(documents, names, rows, strict=True)))
+
+    async def _one(self, document: Document, name: str, row: StoredMetadata) -> None:
+        if row.object_key:
+            try:
+                raw = await self._owner.read(row.object_key)
+                found = self._resolver.prepare_metadata(document, raw)
+            except ObjectMissing as error:
+                found = Unavailable(error.message)
+        elif row.extraction_state == "extracted":
+            extraction = await self._owner._artifacts.get_extraction(row.sha256)
+            found = (
+                Unavailable("its row is gone")
+                if extraction is None
+                else self._resolver.prepare_metadata(document, extraction)
+            )
+        elif row.extraction_state in ("unknown", "unextractable"):
+            found = Absent(row.extraction_reason)
+        else:
+            await self._fetch(document, name, row)
+            return
+        self.brought.found[document] = found
+
+    async def _fetch(self, document: Document, name: str, row: StoredMetadata) -> None:
+        job: AnyJob
+        if row.sha256:  # stored, but nobody has read it yet
+            job = ExtractDependencies(
+                protocol=self._protocol.name,
+                project=document.project,
+                file_id=document.file_id,
+                filename=document.filename,
+                sha256=row.sha256,
+            )
+        else:
+            job = FetchArtifact(
+                protocol=self._protocol.name,
+                project=document.project,
+                file_id=document.file_id,
+                filename=name if document.advertised and name else document.filename,
+            )
+        ended = await self._outcome(job, self._progress.asked.get(job.id))
+        if ended is not None and ended.kind == "failed":
+            self.brought.found[document] = _failure(ended)
+        else:
+            self._ask(job)
+
+    # --- jobs -----------------------------------------------------------------------------------
+
+    async def _outcome(self, job: AnyJob, asked_at: float | None) -> Event | None:
+        """How a job ended that this resolution has asked for; None while it has not."""
+        if asked_at is None:
+            return None
+        claim, event = await self._owner._queue.read_state(job.id)
+        if claim is not None or event is None or event.kind == "live":
+            return None
+        # Generations are microseconds of Redis's clock: an older outcome is another request's.
+        return event if event.generation >= (asked_at - 2.0) * 1_000_000 else None
+
+    def _ask(self, job: AnyJob) -> None:
+        self._progress.asked.setdefault(job.id, time.time())
+        self.brought.jobs.append(job)
+
+
+def _failure(event: Event) -> Absent | Unavailable:
+    if event.error is None:
+        return Unavailable("its job failed")
+    known = CATALOGUE.get(event.error.code)
+    text = f"{event.error.code}: {event.error.message}"
+    return Absent(text) if known is not None and 400 <= known.status < 500 else Unavailable(text)

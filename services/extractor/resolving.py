@@ -1,0 +1,65 @@
+"""The part of an extractor that resolves: a queue worker of its own, so that neither starves the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.extractor.jobs.resolve import ResolveHandler
+from services.extractor.resolution_documents import DocumentLoader
+from services.extractor.wakeups import Wakeups
+from shared.artifacts import ArtifactRepository
+from shared.cache import CacheService
+from shared.clients.objects import ObjectStore
+from shared.clients.postgres import Database
+from shared.clients.queue import JobQueue
+from shared.clients.queue_worker import QueueWorker
+from shared.clients.redis import RedisClient
+from shared.clients.threads import BoundedThreads
+from shared.jobs import RESOLVE, Resolve
+from shared.protocols import PROTOCOLS
+from shared.resolutions import ResolutionRepository
+from shared.resources import Resources
+from shared.settings import Settings
+
+
+async def open_resolving(
+    resources: Resources,
+    settings: Settings,
+    *,
+    database: Database,
+    cache: CacheService,
+    queue: JobQueue,
+    queue_redis: RedisClient,
+    store: ObjectStore,
+    threads: BoundedThreads,
+    address: Callable[[], str],
+) -> QueueWorker:
+    """The worker of the queue `resolve`; the caller runs and drains it."""
+    listener = await resources.open("job events", queue.subscribe())
+    wakeups = Wakeups(queue, listener)
+    resources.add("wake-ups", wakeups.aclose)
+    resolutions = ResolutionRepository(database)
+    handler = ResolveHandler(
+        resolutions=resolutions,
+        loader=DocumentLoader(
+            cache=cache,
+            artifacts=ArtifactRepository(database),
+            resolutions=resolutions,
+            store=store,
+            queue=queue,
+            threads=threads,
+        ),
+        cache=cache,
+        queue=queue,
+        wakeups=wakeups,
+        threads=threads,
+        protocols={protocol.name: protocol for protocol in PROTOCOLS},
+    )
+    return QueueWorker(
+        redis=queue_redis,
+        queue=RESOLVE,
+        slots=settings.resolve_slots,
+        handlers={Resolve: handler},
+        address=address,
+        lease_seconds=settings.lease_seconds,
+    )
