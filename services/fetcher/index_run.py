@@ -148,6 +148,17 @@ class IndexRun:
             )
         etag = response.headers.get("etag", "")
         modified = response.headers.get("last-modified", "")
+        row = self._good.row
+        known = (row.source_id, row.upstream_etag, row.upstream_last_modified) if row is not None else None
+        if (
+            row is not None
+            and known == (source.id, etag, modified)
+            and row.document_key == document_key(body)
+        ):
+            # An upstream without validators sent the same once more: as good as a 304.
+            head = await self.not_modified(answer)
+            if head is not None:
+                return head
         return await self.keep(body, document, source, etag=etag, modified=modified)
 
     async def keep(

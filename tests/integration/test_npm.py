@@ -353,6 +353,28 @@ def test_sealed_tarball__new_signatures_over_the_same_bytes__are_taken(
     )
 
 
+def test_refresh__same_bytes_from_an_upstream_without_validators__nothing_is_made_anew(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    publish(upstream, name, {"1.0.0": {}})
+    body = upstream._replies[packument_path(name)].body
+    upstream.put(packument_path(name), Reply(body, "application/json", etag=""))
+    first = orchard.get(f"/npm/{name}")
+    wait_until(
+        lambda: (
+            orchard.get(f"/npm/{name}").headers["x-cache"] in ("REVALIDATED", "HIT")
+            and upstream.count(packument_path(name)) >= 3
+        ),
+        what="two refreshes",
+    )
+    assert orchard.get(f"/npm/{name}").headers["etag"] == first.headers["etag"]
+    stored = [
+        line for line in orchard.logs().splitlines() if f"packument/{name}" in line and "index_stored" in line
+    ]
+    assert len(stored) == 1
+
+
 # --- tarballs -------------------------------------------------------------------------------------------
 
 
