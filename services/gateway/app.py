@@ -7,6 +7,7 @@ A Litestar handler costs 51 µs, a hit from memory 20: package requests never en
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -28,7 +29,7 @@ from services.gateway.responses import (
 )
 from services.gateway.routes import build_litestar
 from shared import metrics
-from shared.errors import InternalError, OrchardError, ShuttingDown
+from shared.errors import InternalError, MalformedRequest, OrchardError, ShuttingDown
 from shared.logs import configure_logging, get_logger
 from shared.protocols.base import Redirect
 from shared.protocols.flows import serve_sealed, served_now
@@ -109,6 +110,11 @@ class Application:
                 send, receive, reply, request_id, head=method == "HEAD", protocol=target.protocol
             )
         except ClientGone:
+            if status == 500:
+                # Nobody listens, or the request's own body is broken, which looks the same from here;
+                # unanswered, granian would make it a 500.
+                with contextlib.suppress(Exception):
+                    await send_error(send, MalformedRequest("the request broke off"), request_id)
             status, code = 499, "client_gone"
         except OrchardError as error:
             if status == 500:
