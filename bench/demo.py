@@ -1,6 +1,6 @@
 """`make demo`: real packages from this machine's real index, through Orchard, then without the index.
 
-For pip and for uv, each with an Orchard of its own: install directly, install cold through Orchard,
+For pip, uv and npm, each with an Orchard of its own: install directly, install cold through Orchard,
 install warm, then stop Orchard, let every page expire, start it again with ORCHARD_OFFLINE=true and
 install once more. Client caches are empty each time. Prints a table and exits 1 if an install
 failed, if the offline round connected anywhere, or if it gave other files than the cold one.
@@ -34,10 +34,25 @@ PACKAGES: tuple[tuple[str, ...], ...] = (
     ("requests[socks]",),  # an extra
     ("boto3",),  # many files, a large pure wheel
 )
+APP: tuple[tuple[str, ...], ...] = (
+    (  # what a front end of today pulls in: several hundred packages
+        "vite", "react", "react-dom", "@vitejs/plugin-react", "typescript", "eslint", "typescript-eslint",
+        "eslint-plugin-react", "eslint-plugin-jsx-a11y", "eslint-plugin-import", "prettier", "vitest",
+        "jsdom", "@testing-library/react", "express",
+    ),
+)  # fmt: skip
 INDEX_TTL_SECONDS = 20
 """Pages expire this soon in the demo, so that the offline round meets expired pages only."""
 
 Install = Callable[[Sequence[str], str, Path], None]
+
+
+class Ecosystem(msgspec.Struct, frozen=True):
+    """What is installed by which clients, and where its registry lies on an Orchard."""
+
+    mount: str
+    packages: tuple[tuple[str, ...], ...]
+    tools: dict[str, Install]
 
 
 class Round(msgspec.Struct):
@@ -45,6 +60,7 @@ class Round(msgspec.Struct):
 
     seconds: dict[str, float]
     digest: str
+    packages: int = 0
     upstream_requests: float = 0
     upstream_connects: float = 0
     upstream_bytes: float = 0
@@ -57,20 +73,30 @@ class Running(msgspec.Struct):
     port: int
     process: subprocess.Popen[bytes]
 
-    @property
-    def index(self) -> str:
-        return f"http://127.0.0.1:{self.port}/pypi/simple/"
+    def index(self, mount: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{mount}"
 
 
 def main() -> int:
     """Run the demo; see the module's first lines for what makes it fail."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="keep the working folder")
+    parser.add_argument("--only", default="", help="one ecosystem alone, by its protocol's name")
     options = parser.parse_args()
-    tools: dict[str, Install] = {"pip": _pip, "uv": _uv}
+    ecosystems = {
+        "pypi": Ecosystem("pypi/simple/", PACKAGES, {"pip": _pip, "uv": _uv}),
+        "npm": Ecosystem("npm/", APP, {"npm": _npm}),
+    }
+    for name, command in (("npm", "npm"),):
+        if shutil.which(command) is None:
+            print(f"{command} is not installed: its part is left out")
+            del ecosystems[name]
+    failures: list[str] = []
     work = Path(tempfile.mkdtemp(prefix="orchard-demo-"))
     try:
-        failures = _demo(work, tools)
+        for name, ecosystem in ecosystems.items():
+            if options.only in ("", name):
+                failures += _demo(work, ecosystem)
     finally:
         if options.keep:
             print(f"kept: {work}")
@@ -82,7 +108,8 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def _demo(work: Path, tools: dict[str, Install]) -> list[str]:
+def _demo(work: Path, ecosystem: Ecosystem) -> list[str]:
+    tools = ecosystem.tools
     failures: list[str] = []
     rows: list[Sequence[str]] = [
         ("package", *(f"{tool} {kind}" for tool in tools for kind in ("direct", "cold", "warm", "offline")))
@@ -90,7 +117,7 @@ def _demo(work: Path, tools: dict[str, Install]) -> list[str]:
     columns: dict[str, dict[str, Round]] = {}
     for tool, install in tools.items():
         try:
-            columns[tool] = _rounds(work / tool, tool, install)
+            columns[tool] = _rounds(work / tool, tool, install, ecosystem)
         except subprocess.CalledProcessError as error:
             failures.append(
                 f"{tool}: an install failed\n{(error.stderr or b'').decode(errors='replace')[-2000:]}"
@@ -103,7 +130,7 @@ def _demo(work: Path, tools: dict[str, Install]) -> list[str]:
             )
         if rounds["offline"].digest != rounds["cold"].digest:
             failures.append(f"{tool}: the offline round installed other files than the cold one")
-    for package in [" ".join(each) for each in PACKAGES]:
+    for package in [_label(each) for each in ecosystem.packages]:
         cells = [
             f"{columns[t][kind].seconds[package]:.2f} s"
             for t in tools
@@ -117,13 +144,14 @@ def _demo(work: Path, tools: dict[str, Install]) -> list[str]:
     ]
     rows.append(("total", *totals))
     for label, read in (
+        ("packages", lambda each: f"{each.packages}"),
         ("upstream requests", lambda each: f"{each.upstream_requests:g}"),
         ("upstream connects", lambda each: f"{each.upstream_connects:g}"),
         ("from upstream", lambda each: f"{each.upstream_bytes / 1e6:.1f} MB"),
         ("bytes saved", lambda each: f"{max(0.0, each.served_bytes - each.upstream_bytes) / 1e6:.1f} MB"),
     ):
         cells = [
-            "–" if kind == "direct" else read(columns[t][kind])
+            "–" if kind == "direct" and label != "packages" else read(columns[t][kind])
             for t in tools
             for kind in ("direct", "cold", "warm", "offline")
         ]
@@ -133,17 +161,17 @@ def _demo(work: Path, tools: dict[str, Install]) -> list[str]:
     return failures
 
 
-def _rounds(work: Path, tool: str, install: Install) -> dict[str, Round]:
+def _rounds(work: Path, tool: str, install: Install, ecosystem: Ecosystem) -> dict[str, Round]:
     work.mkdir(parents=True)
     rounds: dict[str, Round] = {}
     print(f"{tool}: directly from this machine's index …", flush=True)
-    rounds["direct"] = _round(work, install, "", None)
+    rounds["direct"] = _round(work, install, ecosystem, None)
     orchard = _start(work)
     try:
         print(f"{tool}: cold through Orchard …", flush=True)
-        rounds["cold"] = _round(work, install, orchard.index, orchard)
+        rounds["cold"] = _round(work, install, ecosystem, orchard)
         print(f"{tool}: warm …", flush=True)
-        rounds["warm"] = _round(work, install, orchard.index, orchard)
+        rounds["warm"] = _round(work, install, ecosystem, orchard)
         time.sleep(3)  # extraction and back-fill of the last files
     finally:
         processes.stop(orchard.process)
@@ -152,7 +180,7 @@ def _rounds(work: Path, tool: str, install: Install) -> dict[str, Round]:
     orchard = _start(work, offline="true")
     try:
         print(f"{tool}: offline …", flush=True)
-        rounds["offline"] = _round(work, install, orchard.index, orchard)
+        rounds["offline"] = _round(work, install, ecosystem, orchard)
     finally:
         processes.stop(orchard.process)
     return rounds
@@ -174,20 +202,27 @@ def _start(work: Path, **settings: object) -> Running:
     return Running(port, process)
 
 
-def _round(work: Path, install: Install, index: str, orchard: Running | None) -> Round:
+def _label(packages: Sequence[str]) -> str:
+    return " ".join(packages[:2]) + (f" … ({len(packages)})" if len(packages) > 2 else "")
+
+
+def _round(work: Path, install: Install, ecosystem: Ecosystem, orchard: Running | None) -> Round:
     before = _figures(orchard)
+    index = orchard.index(ecosystem.mount) if orchard is not None else ""
+    count = 0
     seconds: dict[str, float] = {}
     digest = hashlib.sha256()
-    for packages in PACKAGES:
+    for packages in ecosystem.packages:
         target = work / "target"
         for folder in ("target", "client-cache"):
             shutil.rmtree(work / folder, ignore_errors=True)
         started = time.perf_counter()
         install(packages, index, target)
-        seconds[" ".join(packages)] = time.perf_counter() - started
+        seconds[_label(packages)] = time.perf_counter() - started
         digest.update(_digest(target).encode())
+        count += _count(target)
     after = _figures(orchard)
-    result = Round(seconds, digest.hexdigest())
+    result = Round(seconds, digest.hexdigest(), count)
     if orchard is not None:
         for name in ("upstream_requests", "upstream_connects", "upstream_bytes", "served_bytes"):
             setattr(result, name, after[name] - before[name])
@@ -233,11 +268,36 @@ def _digest(target: Path) -> str:
             "direct_url.json",
             ".lock",
             "uv_cache.json",
+            "package-lock.json",  # holds the registry's address
+            ".package-lock.json",
         )
         if path.is_file() and not generated and path.parent.name != "bin":
             digest.update(str(path.relative_to(target)).encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _count(target: Path) -> int:
+    """How many packages were installed."""
+    manifests = (path.parent for path in (target / "node_modules").rglob("package.json"))
+    npm = sum(each.parent.name == "node_modules" or each.parent.name.startswith("@") for each in manifests)
+    return npm + sum(1 for _ in target.glob("*.dist-info"))
+
+
+def _npm(packages: Sequence[str], index: str, target: Path) -> None:
+    target.mkdir()
+    about = {
+        "name": "demo",
+        "version": "1.0.0",
+        "private": True,
+        "dependencies": dict.fromkeys(packages, "*"),
+    }
+    (target / "package.json").write_bytes(msgspec.json.encode(about))
+    command = ["npm", "install", "--prefix", str(target), "--cache", str(target.parent / "client-cache")]
+    command += ["--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
+    if index:
+        command += ["--registry", index, "--userconfig", os.devnull]
+    _run(command, through_orchard=bool(index))
 
 
 def _pip(packages: Sequence[str], index: str, target: Path) -> None:
@@ -279,7 +339,7 @@ def _run(command: Sequence[str], *, through_orchard: bool) -> None:
     env.pop("UV_FIND_LINKS", None)
     if through_orchard:
         for name in list(env):
-            if name.startswith(("PIP_", "UV_")):
+            if name.lower().startswith(("pip_", "uv_", "npm_config_")):
                 del env[name]
         env["PIP_CONFIG_FILE"] = os.devnull
     subprocess.run(command, env=env, check=True, capture_output=True, timeout=600)
