@@ -69,13 +69,11 @@ def _merge(served: File, sealed: SealedFile) -> None:
         # Other bytes now lie under this name upstream: the first stay (ARCHITECTURE.md "Back-fill"),
         # and what describes the new bytes must not be shown with them.
         served["hashes"] = {"sha256": sealed.sha256}
-        served["size"] = sealed.size_bytes
         for key in ("core-metadata", "data-dist-info-metadata", "provenance", "gpg-sig"):
             served.pop(key, None)
     else:
         served["hashes"] = {**hashes, "sha256": sealed.sha256}
-        if served.get("size") is None:
-            served["size"] = sealed.size_bytes
+    served["size"] = sealed.size_bytes  # a download of another size than was shown is never sealed
     if sealed.metadata_sha256:
         pinned = {"sha256": sealed.metadata_sha256}
         served["core-metadata"] = pinned

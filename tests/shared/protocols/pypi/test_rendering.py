@@ -172,8 +172,8 @@ def test_sealed__under_its_digest__keeps_its_url_when_upstream_no_longer_tells_i
     assert after["hashes"] == {"sha256": A}
 
 
-def test_sealed__size_told_upstream__is_not_changed() -> None:
-    assert rendered_json(read(page(entry(size=5))), sealed=(sealed(),))["files"][0]["size"] == 5
+def test_sealed__other_size_told_upstream_later__the_stored_files_stays() -> None:
+    assert rendered_json(read(page(entry(size=5))), sealed=(sealed(),))["files"][0]["size"] == 777
 
 
 def test_sealed__metadata__is_advertised_and_wins_over_upstreams() -> None:
