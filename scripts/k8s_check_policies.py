@@ -16,6 +16,8 @@ Resource = dict[str, Any]
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 OURS = ("orchard-gateway", "orchard-fetcher", "orchard-extractor", "orchard-migrations")
 KNOWN = {variable(field.name) for field in msgspec.structs.fields(Settings)}
+GATEWAY_CONNECTIONS = 8  # services/gateway/composition.py opens no more
+SPARE_CONNECTIONS = 20  # migrations, monitoring, replication, a person
 CLOSING_SECONDS = 10  # after the drain: connections, threads, batches
 
 
@@ -250,6 +252,34 @@ def fetchers_can_be_reached(resources: list[Resource]) -> Iterator[str]:
                 yield f"{title}: ORCHARD_WORKER_ADVERTISE must be the pod's address"
 
 
+def database_connections_suffice(resources: list[Resource]) -> Iterator[str]:
+    """At full scale, during a rollout, PostgreSQL must not refuse: all pools together fit max_connections."""
+    clusters = [each for each in resources if each["kind"] == "Cluster"]
+    if not clusters:
+        return
+    shared = next(each["data"] for each in resources if each["kind"] == "ConfigMap")
+    most = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"].get("maxReplicas")
+        or each["spec"]["maxReplicaCount"]
+        for each in resources
+        if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
+    }
+    pool = sum(
+        int(shared.get(variable(field), getattr(Settings(), field)))
+        for field in ("database_pool_size", "database_max_overflow")
+    )
+    wanted = SPARE_CONNECTIONS
+    for each in resources:
+        if each["kind"] == "Deployment":
+            name = each["metadata"]["name"]
+            pods = most.get(name) or each["spec"]["replicas"]
+            wanted += (pods + 1) * min(pool, GATEWAY_CONNECTIONS if name == "orchard-gateway" else pool)
+    for cluster in clusters:
+        given = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+        if given < wanted:
+            yield f"{name_of(cluster)}: max_connections is {given}, all replicas may open {wanted}"
+
+
 def _values(container: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
 
@@ -268,4 +298,5 @@ POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     settings_are_known,
     secrets_are_secret,
     fetchers_can_be_reached,
+    database_connections_suffice,
 )

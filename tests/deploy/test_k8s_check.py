@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.k8s_check_policies import POLICIES
+from scripts.k8s_check_policies import GATEWAY_CONNECTIONS, POLICIES
+from services.gateway.composition import DATABASE_CONNECTIONS
 from tests.deploy.tools import BIN, k8s_check, needs_schemas, needs_tools, run
 from tests.support.stores import ROOT
 
@@ -169,6 +170,12 @@ _CHANGES: dict[str, list[Change]] = {
             {"secretRef": {"name": "orchard-upstreams"}}
         ),
     ],
+    "database_connections_suffice": [
+        lambda r: _find(r, "Cluster", "orchard-postgres")["spec"]["postgresql"]["parameters"].update(
+            max_connections="100"
+        ),
+        lambda r: _find(r, "ScaledObject", "orchard-fetcher")["spec"].update(maxReplicaCount=200),
+    ],
     "fetchers_can_be_reached": [
         lambda r: _container(r).update(
             env=[each for each in _container(r)["env"] if "ADVERTISE" not in each["name"]]
@@ -188,6 +195,10 @@ def test_policy__content_as_it_is_and_each_way_of_breaking_it(
         spoilt = copy.deepcopy(prod)
         change(spoilt)
         assert list(policy(spoilt)), f"change {changes.index(change)} goes unnoticed"
+
+
+def test_gateway_connections__are_those_of_the_code() -> None:
+    assert GATEWAY_CONNECTIONS == DATABASE_CONNECTIONS
 
 
 def test_policy_reasons__every_policy_says_why() -> None:
