@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ from tests.clients.node import (
 )
 from tests.support.npm_builders import PREFIX, packument_path, publish, tarball_path
 from tests.support.orchard import Cluster, cluster
+from tests.support.stores import ROOT
 from tests.support.upstream import Fault, Reply, Upstream
 
 BULK = f"{PREFIX}/-/npm/v1/security/advisories/bulk"
@@ -222,3 +225,38 @@ def test_ping_view_and_dist_tag__work(orchard: Cluster, tools: Tools, tool: str)
         done = tools.run([*command(tool), *words], env=env)
         assert done.returncode == 0, done.stdout + done.stderr
         assert said in done.stdout
+
+
+def _documented(pattern: str, orchard: Cluster) -> list[str]:
+    """The words of a line of the README, with the address of the Orchard under test."""
+    found = re.search(pattern, (ROOT / "README.md").read_text())
+    assert found, f"the README no longer says {pattern}"
+    return shlex.split(found.group(0).replace("http://127.0.0.1:8080", orchard.url("").rstrip("/")))
+
+
+@pytest.mark.parametrize("tool", ["npm-10", "npm-11", "pnpm-10", "yarn-1"])
+def test_readme__registry_line__installs(orchard: Cluster, tools: Tools, tool: str, tmp_path: Path) -> None:
+    env = {**tools.environment(), "npm_config_audit": "false"}
+    client = "yarn" if tool == "yarn-1" else "npm"
+    line = _documented(rf"{client} config set registry [^\s`]+", orchard)
+    setter = command("yarn-1" if client == "yarn" else "npm-11")
+    assert tools.run([*setter, *line[1:]], env=env).returncode == 0
+    folder = project(tmp_path / "demo")
+    done = tools.run([*command(tool), "install"], cwd=folder, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert installed(folder) == EXPECTED
+
+
+def test_readme__yarn_4_lines__install(orchard: Cluster, tools: Tools, tmp_path: Path) -> None:
+    env = {**tools.environment(), "YARN_ENABLE_TELEMETRY": "0", "YARN_NODE_LINKER": "node-modules"}
+    folder = project(tmp_path / "demo")
+    for pattern in (
+        r"yarn config set npmRegistryServer [^\s`]+",
+        r"yarn config set unsafeHttpWhitelist --json [^\s`]+",
+    ):
+        line = _documented(pattern, orchard)
+        done = tools.run([*command("yarn-4"), *line[1:]], cwd=folder, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = tools.run([*command("yarn-4"), "install"], cwd=folder, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert installed(folder) == EXPECTED
