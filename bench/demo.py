@@ -1,6 +1,6 @@
 """`make demo`: real packages from this machine's real index, through Orchard, then without the index.
 
-For pip, uv and npm, each with an Orchard of its own: install directly, install cold through Orchard,
+For pip, uv, npm and mvn, each with an Orchard of its own: install directly, install cold through Orchard,
 install warm, then stop Orchard, let every page expire, start it again with ORCHARD_OFFLINE=true and
 install once more. Client caches are empty each time. Prints a table and exits 1 if an install
 failed, if the offline round connected anywhere, or if it gave other files than the cold one.
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench import demo_maven
 from bench.harness import processes
 from bench.harness.orchard import environment
 from bench.harness.table import print_rows
@@ -86,8 +87,9 @@ def main() -> int:
     ecosystems = {
         "pypi": Ecosystem("pypi/simple/", PACKAGES, {"pip": _pip, "uv": _uv}),
         "npm": Ecosystem("npm/", APP, {"npm": _npm}),
+        "maven": Ecosystem("maven/", demo_maven.PROJECT, {"mvn": demo_maven.package}),
     }
-    for name, command in (("npm", "npm"),):
+    for name, command in (("npm", "npm"), ("maven", "mvn")):
         if shutil.which(command) is None:
             print(f"{command} is not installed: its part is left out")
             del ecosystems[name]
@@ -281,7 +283,8 @@ def _count(target: Path) -> int:
     """How many packages were installed."""
     manifests = (path.parent for path in (target / "node_modules").rglob("package.json"))
     npm = sum(each.parent.name == "node_modules" or each.parent.name.startswith("@") for each in manifests)
-    return npm + sum(1 for _ in target.glob("*.dist-info"))
+    maven = sum(1 for _ in target.rglob("*.pom"))
+    return npm + maven + sum(1 for _ in target.glob("*.dist-info"))
 
 
 def _npm(packages: Sequence[str], index: str, target: Path) -> None:

@@ -132,9 +132,11 @@ class PublishedCheck:
         self._task: asyncio.Task[tuple[str, str] | None] | None = None
 
     def start(self) -> None:
-        """Begin to look it up, where there may be one: the file itself has been found."""
+        """Begin to look it up, where there may be one. At once: a build asks for one POM after the other."""
         if self._found.entry.checksum_urls:
             self._task = asyncio.create_task(self._files.published_digest(self._found))
+            # The download may fail first: then nobody asks why the look-up failed too.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def cancel(self) -> None:
         """Give up."""

@@ -237,6 +237,7 @@ class _ArtifactRun:
             entry=found.entry,
         )
         published = PublishedCheck(owner._direct, owner._artifacts, found)
+        published.start()
         try:
             download = Download(
                 owner._upstreams,
@@ -245,7 +246,7 @@ class _ArtifactRun:
                 spool,
                 promised_sha256=self._promised,
                 max_bytes=owner._max_bytes,
-                on_head=self._announcer(live, published),
+                on_head=self._announcer(live),
                 kept_digests=self.protocol.kept_digests,
             )
             sha256 = await download.run()
@@ -317,11 +318,10 @@ class _ArtifactRun:
         log.info("artifact_stored", filename=job.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)
         return facts
 
-    def _announcer(self, live: LiveDownload, published: PublishedCheck) -> Callable[[], None]:
+    def _announcer(self, live: LiveDownload) -> Callable[[], None]:
         """What to do when the upstream's head has come: let readers in, and tell them."""
 
         def on_head() -> None:
-            published.start()
             if not self._relay:
                 return
             self._owner._live.begin(live)
