@@ -10,7 +10,7 @@ from pathlib import Path
 
 PROJECT: tuple[tuple[str, ...], ...] = (("spring-boot-starter-json", "3.3.4"),)
 
-_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+_POM = """<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>demo</groupId><artifactId>app</artifactId><version>1.0</version>
   <properties>
