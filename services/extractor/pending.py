@@ -7,6 +7,7 @@ artifacts `pending`. At start and then every few minutes they are queued again; 
 from __future__ import annotations
 
 import asyncio
+import datetime
 
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
@@ -21,13 +22,15 @@ PAGE_PAUSE_SECONDS = 10.0  # while there is a backlog
 PAGE_ROWS = 200
 YOUNG_SECONDS = 60.0  # younger ones have their job in the queue
 
+_FIRST = (datetime.datetime.fromtimestamp(0, datetime.UTC), b"")
+
 PENDING = """
 SELECT u.protocol, u.project, u.file_id, u.filename, a.sha256, a.created_at
 FROM artifacts a JOIN cached_urls u USING (sha256)
 WHERE a.extraction_state = 'pending' AND u.role = 'file'
-  AND a.created_at < now() - make_interval(secs => $1)
+  AND a.created_at < now() - make_interval(secs => $1) AND (a.created_at, a.sha256) > ($2, $3)
 ORDER BY a.created_at, a.sha256
-LIMIT $2
+LIMIT $4
 """
 
 
@@ -35,13 +38,21 @@ class PendingSweep:
     """Runs while open."""
 
     def __init__(
-        self, database: Database, queue: JobQueue, *, limit: int, young_seconds: float = YOUNG_SECONDS
+        self,
+        database: Database,
+        queue: JobQueue,
+        *,
+        limit: int,
+        young_seconds: float = YOUNG_SECONDS,
+        page_rows: int = PAGE_ROWS,
     ) -> None:
-        """`limit`: most jobs that may be ready in the queue."""
+        """`limit`: most jobs that may be ready in the queue. `page_rows`: how many are queued at a time."""
         self._database = database
         self._queue = queue
         self._limit = limit
         self._young_seconds = young_seconds
+        self._page_rows = page_rows
+        self._after = _FIRST  # where the last page ended
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -55,8 +66,12 @@ class PendingSweep:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def sweep(self) -> int:
-        """Queue the oldest pending artifacts; how many there were (at most a page)."""
-        rows = await self._database.fetch(PENDING, self._young_seconds, PAGE_ROWS)
+        """Queue the next page of pending artifacts, oldest first; how many there were.
+
+        Goes on where the last page ended and begins anew after the last: artifacts that never get
+        read (their object is lost, they kill their readers) must not hide those behind them.
+        """
+        rows = await self._database.fetch(PENDING, self._young_seconds, *self._after, self._page_rows)
         queued = 0
         for row in rows:
             job = ExtractDependencies(
@@ -69,13 +84,15 @@ class PendingSweep:
             queued += await self._queue.enqueue(job, limit=self._limit)
         if queued:
             log.info("pending_artifacts_queued", count=queued)
+        full = len(rows) == self._page_rows
+        self._after = (rows[-1]["created_at"], rows[-1]["sha256"]) if full else _FIRST
         return len(rows)
 
     async def _run(self) -> None:
         while True:
             pause = PAUSE_SECONDS
             try:
-                if await self.sweep() == PAGE_ROWS:
+                if await self.sweep() == self._page_rows:
                     pause = PAGE_PAUSE_SECONDS
             except OrchardError as error:  # a store is away: the next turn finds them
                 log.info("pending_sweep_failed", error=error.code)

@@ -149,3 +149,14 @@ async def test_pending_artifact__its_job_was_lost__queued_again(house: House) ->
         with contextlib.suppress(asyncio.CancelledError):
             await running
     assert await sweep.sweep() == 0
+
+
+async def test_pending_artifacts__more_than_a_page_never_read__those_behind_have_their_turn(
+    house: House,
+) -> None:
+    for version in ("1.0", "2.0", "3.0"):
+        await house.keep(f"demo-{version}-py3-none-any.whl", build_wheel("demo", version))
+    sweep = PendingSweep(house.database, house.queue, limit=100, young_seconds=0, page_rows=2)
+    assert (await sweep.sweep(), (await house.queue.depths())["extract"].ready) == (2, 2)
+    assert (await sweep.sweep(), (await house.queue.depths())["extract"].ready) == (1, 3)
+    assert await sweep.sweep() == 2  # from the start again
