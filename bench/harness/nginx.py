@@ -69,6 +69,54 @@ _CACHE = (
 )
 
 
+# An S3 server as far as this benchmark needs one: signatures are not looked at, a list is empty.
+_STORE = (
+    _COMMON
+    + """
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    client_max_body_size 0;
+    location / {{
+      root {work}/objects;
+      dav_methods PUT DELETE;
+      create_full_put_path on;
+    }}
+    location = /orchard {{ return 200 "<ListBucketResult/>"; }}
+  }}
+}}
+"""
+)
+
+_PROXY = (
+    _COMMON
+    + """
+  upstream store {{ server {target}; keepalive 64; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass http://store;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host {target};
+    }}
+  }}
+}}
+"""
+)
+
+
+def store_config(work: Path, *, port: int) -> Path:
+    """A stand-in for an S3 server that is not the limit: files by sendfile, PUT and DELETE."""
+    (work / "objects").mkdir(parents=True, exist_ok=True)
+    return _write(work, _STORE.format(work=work, port=port, access_log="off", user=_user()))
+
+
+def proxy_config(work: Path, *, port: int, target: str) -> Path:
+    """proxy_pass with kept connections to `target` (host:port), otherwise as nginx comes."""
+    text = _PROXY.format(work=work, port=port, target=target, access_log=f"{work}/access.log", user=_user())
+    return _write(work, text)
+
+
 def upstream_config(work: Path, *, root: Path, port: int, limit_rate: str = "0") -> Path:
     """A static registry: PEP 691 pages, files; `limit_rate` in nginx's terms ("4m") per connection."""
     text = _UPSTREAM.format(

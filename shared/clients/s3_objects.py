@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
+from shared.clients.allocator import keep_freed_memory
 from shared.clients.object_port import STREAM_CHUNK_BYTES, ObjectStat, split_key
 from shared.clients.s3_admin import S3Admin
 from shared.clients.s3_config import S3Config
@@ -52,6 +53,7 @@ class S3ObjectStore:
 
     async def open(self) -> None:
         """Make the connection pools; connects to nothing yet."""
+        keep_freed_memory()
         await self._http.open()
 
     async def aclose(self) -> None:
