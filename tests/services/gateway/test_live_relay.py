@@ -200,3 +200,47 @@ async def test_artifact__upstream_says_nothing__is_answered_within_the_request_t
             assert (reply.status, reply.headers["retry-after"] != "") == (503, True)
             assert json.loads(reply.body)["code"] == "deadline_exceeded"
             assert time.monotonic() - started < 2.5
+
+
+async def test_clients_gone_in_the_middle__nothing_is_left_open(
+    gateway: GatewayProcess, stores: Stores
+) -> None:
+    data = bytes(range(256)) * 8000
+    digest = hashlib.sha256(data).hexdigest()
+    path = f"/pypi/files/flask/{digest}/flask-1-py3-none-any.whl"
+    go_on = asyncio.Event()
+
+    async def fetch(fetcher: FakeFetcher, ctx: JobContext, job: FetchArtifact) -> None:
+        spool = fetcher.spool(ctx, len(data))
+        await ctx.publish("live", size_bytes=len(data))
+        await spool.add(data[:1_000_000])
+        await go_on.wait()
+        await spool.add(data[1_000_000:])
+        await fetcher.seal(ctx, job, data)
+
+    async def leave() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readexactly(200_000)
+        writer.transport.abort()
+
+    async with FakeFetcher(stores) as fetcher:
+        fetcher.artifact_handler = fetch
+        assert (await get(gateway, "/health/live")).status == 200
+        staying = asyncio.create_task(get(gateway, path))
+        while not fetcher.live_requests:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        before = _open_files(gateway)
+        await asyncio.gather(*(leave() for _ in range(30)))
+        async with asyncio.timeout(5):
+            while _open_files(gateway) > before + 4:  # a connection to a store may have been opened
+                await asyncio.sleep(0.05)
+        go_on.set()
+        assert hashlib.sha256((await staying).body).hexdigest() == digest
+
+
+def _open_files(gateway: GatewayProcess) -> int:
+    """Of the server and its worker."""
+    workers = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (gateway.pid, *workers))
