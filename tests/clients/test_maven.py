@@ -8,6 +8,7 @@ starts from it, without anything of the scripted libraries.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 from shared.defaults import default_upstream
 from tests.support.maven_builders import Dep, Repository, build_pom
 from tests.support.orchard import Cluster, cluster
+from tests.support.stores import ROOT
 from tests.support.upstream import Fault, Upstream
 
 if shutil.which("mvn") is None:
@@ -65,9 +67,10 @@ class Maven:
         self.folder = folder
         self.local = folder / "repository"
         self.settings = folder / "settings.xml"
-        url = orchard.url("/maven/")
-        mirror = f"<id>orchard</id><mirrorOf>*</mirrorOf><url>{url}</url>"
-        self.settings.write_text(f"<settings><mirrors><mirror>{mirror}</mirror></mirrors></settings>")
+        documented = re.search(r"<mirrors>.*?</mirrors>", (ROOT / "README.md").read_text())
+        assert documented, "the README no longer says how to set mvn up"
+        mirrors = documented[0].replace("http://127.0.0.1:8080", orchard.url("").rstrip("/"))
+        self.settings.write_text(f"<settings>{mirrors}</settings>")
 
     def resolve(self, version: str, *options: str, artifact: str = "lib") -> subprocess.CompletedProcess[str]:
         """`dependency:resolve` of a project with one dependency."""
