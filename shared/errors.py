@@ -116,6 +116,12 @@ class ResolutionTooLarge(OrchardError):
     hint = "The graph is wider, deeper or more entangled than is resolved here; ask for parts of it."
 
 
+class ResolutionNotFound(OrchardError):
+    code = "resolution_not_found"
+    status = 404
+    hint = "It is neither kept nor in the making here; ask for it by its artifact or requirements."
+
+
 class NotResolvable(OrchardError):
     code = "not_resolvable"
     status = 422

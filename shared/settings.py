@@ -30,6 +30,7 @@ _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-
 
 _SECRETS = frozenset(
     {
+        "admin_token",
         "redis_password",
         "queue_redis_password",
         "database_url",
@@ -111,6 +112,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # --- gateway --------------------------------------------------------------------------------------
     l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
+    admin_token: str = ""  # bearer token of the operator; "" = nobody may do what needs it
     access_log: bool = True  # one line per request on standard output
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
 

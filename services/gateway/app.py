@@ -28,6 +28,7 @@ from services.gateway.responses import (
     unless_gone,
 )
 from services.gateway.routes import build_litestar
+from services.gateway.warm_resolutions import PREFIX as ARTIFACTS
 from shared import metrics
 from shared.errors import InternalError, MalformedRequest, OrchardError, ShuttingDown
 from shared.logs import configure_logging, get_logger
@@ -65,7 +66,8 @@ class Application:
             await send_error(send, ShuttingDown("this gateway is not open"), "-")
             return
         if not gateway.reader.is_protocol_path(raw_path):
-            await self.litestar(scope, receive, send)
+            if not (raw_path.startswith(ARTIFACTS) and await self._kept(gateway, scope, raw_path, send)):
+                await self.litestar(scope, receive, send)
             return
         started = time.perf_counter()
         headers = read_headers(scope)
@@ -148,6 +150,24 @@ class Application:
                     method, target.logged_path if target is not None else gateway.escape(raw_path),
                     status, result, size, seconds, request_id, _client(scope), code,
                 )  # fmt: skip
+
+    async def _kept(self, gateway: Gateway, scope: Any, raw_path: bytes, send: Send) -> bool:
+        """Answer with a kept resolution; False when the general way must."""
+        started = time.perf_counter()
+        body = await gateway.warm_resolutions.find(scope, raw_path)
+        if body is None:
+            return False
+        request_id = gateway.request_ids.of(dict(scope["headers"]).get(b"x-request-id"))
+        headers = gateway.warm_resolutions.headers(body, request_id)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        seconds = time.perf_counter() - started
+        metrics.observe_request("api", "HIT", 200, seconds)
+        if gateway.access_log is not None:
+            gateway.access_log.write(
+                "GET", gateway.escape(raw_path), 200, "HIT", len(body), seconds, request_id, _client(scope)
+            )
+        return True
 
     async def _reply(
         self,

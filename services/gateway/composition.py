@@ -16,6 +16,8 @@ from services.gateway.l1 import L1Cache
 from services.gateway.live import LiveRelay
 from services.gateway.misses import MissWaiter
 from services.gateway.requests import RequestIds, RequestReader
+from services.gateway.resolutions import Resolutions
+from services.gateway.warm_resolutions import WarmResolutions
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
 from shared.clients.objects import ObjectStore, S3ObjectStore
@@ -24,6 +26,7 @@ from shared.clients.queue import JobQueue
 from shared.clients.redis import RedisClient
 from shared.protocols import PROTOCOLS
 from shared.protocols.ports import Ports
+from shared.resolutions import ResolutionRepository
 from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
 from shared.settings import Settings
 from shared.via import pseudonym
@@ -50,6 +53,8 @@ class Gateway:
     database: Database
     l1: L1Cache
     hot: HotPages
+    resolutions: Resolutions
+    warm_resolutions: WarmResolutions
     store: ObjectStore
 
     @staticmethod
@@ -108,6 +113,15 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             database=database,
             l1=l1,
             hot=HotPages(l1, max_bytes=settings.l1_max_bytes // 4),
+            resolutions=Resolutions(
+                settings=settings,
+                cache=cache,
+                cache_redis=cache_redis,
+                l1=l1,
+                misses=misses,
+                repository=ResolutionRepository(database),
+            ),
+            warm_resolutions=WarmResolutions(l1),
             store=store,
         )
 

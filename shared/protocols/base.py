@@ -88,6 +88,10 @@ class PackageProxyBase(ABC):
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         """The resource of one file, as `classify` would give it."""
 
+    def canonical_name(self, name: str) -> str:
+        """The one spelling of a project's name."""
+        return name
+
     def error_fields(self, error: OrchardError) -> dict[str, str]:
         """What this protocol's clients read in the body of an error, beside the problem document."""
         return {}

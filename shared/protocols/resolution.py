@@ -26,7 +26,7 @@ MAX_ROUNDS = 100_000  # of the solver, over all steps; each pins one node or tak
 MAX_DOCUMENTS = 10_000
 
 
-class ResolutionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+class ResolutionRequest(msgspec.Struct, frozen=True):
     """What is to be resolved, canonical: equal requests have one key. `artifact` or `requirements`.
 
     `environment` and `max_depth` are always filled in: defaults are constants, never the server's own.
@@ -102,7 +102,7 @@ class Needs(msgspec.Struct, frozen=True):
 # --- the result -----------------------------------------------------------------------------------
 
 
-class Node(msgspec.Struct, frozen=True, omit_defaults=True):
+class Node(msgspec.Struct, frozen=True):
     """One chosen file. `depth` 0 is a root."""
 
     purl: str
@@ -117,7 +117,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     yanked: bool = False
 
 
-class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
+class Edge(msgspec.Struct, frozen=True):
     """`requirement`, as declared by `source` (a purl, "" for the request itself), made `target` needed."""
 
     source: str
@@ -125,7 +125,7 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
     requirement: str
 
 
-class Unresolved(msgspec.Struct, frozen=True, omit_defaults=True):
+class Unresolved(msgspec.Struct, frozen=True):
     """Something the graph lacks. `passing`: a later try may find it."""
 
     name: str
@@ -135,7 +135,7 @@ class Unresolved(msgspec.Struct, frozen=True, omit_defaults=True):
     passing: bool = False
 
 
-class Resolution(msgspec.Struct, frozen=True, omit_defaults=False):
+class Resolution(msgspec.Struct, frozen=True):
     """A resolved graph. Deterministic: the same documents give the same bytes.
 
     `complete` is false only for passing causes; what can never be told is listed as unresolved.

@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 
 from services.gateway.responses import SECURITY_HEADERS, error_headers, problem
+from services.gateway.routes import api_catalogue, api_resolution
 from services.gateway.routes.health import health, live, metrics_page, ready
 from services.gateway.routes.page import page
-from shared.errors import InternalError, MalformedRequest, MethodNotAllowed, OrchardError, RouteNotFound
+from shared.errors import (
+    InternalError,
+    InvalidParameter,
+    MalformedRequest,
+    MethodNotAllowed,
+    OrchardError,
+    RouteNotFound,
+)
 from shared.logs import get_logger
 from shared.version import VERSION
 
@@ -24,7 +32,15 @@ log = get_logger()
 def build_litestar(application: Application) -> Litestar:
     """The router over an application, which its handlers find as `state.application`."""
     litestar = Litestar(
-        route_handlers=[page, health, live, ready, metrics_page],
+        route_handlers=[
+            page,
+            health,
+            live,
+            ready,
+            metrics_page,
+            *api_catalogue.HANDLERS,
+            *api_resolution.HANDLERS,
+        ],
         openapi_config=OpenAPIConfig(title="Orchard", version=VERSION, path="/api/v1/openapi"),
         exception_handlers={Exception: on_error},
         logging_config=None,
@@ -52,6 +68,9 @@ def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[byte
 def _as_orchard(error: Exception) -> OrchardError:
     if isinstance(error, OrchardError):
         return error
+    if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
+        fault = error.extra[0]
+        return InvalidParameter(f"{fault.get('key', 'body')}: {fault.get('message', 'not understood')}")
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404:
         return RouteNotFound("nothing is served at this address")

@@ -21,6 +21,7 @@ from shared.protocols.pypi import (
     index,
     legacy,
     metadata,
+    names,
     paths,
     rendering,
     sealing,
@@ -47,6 +48,9 @@ class PyPIProxy(PackageProxyBase):
 
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         return paths.artifact_resource(project, file_id, filename)
+
+    def canonical_name(self, name: str) -> str:
+        return names.normalise(name)
 
     def project_of(self, identity: str) -> str:
         return identities.split_identity(identity)[1]
