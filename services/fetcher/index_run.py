@@ -139,9 +139,12 @@ class IndexRun:
             settings.max_index_bytes,
             self._sealed,
         )
-        body, document, dropped = answered.body, answered.document, answered.dropped
+        dropped = answered.dropped
         if answered.wants_previous:
-            body, document = await self._with_previous(document)
+            body, document = await self._with_previous(answered.document)
+        else:
+            body, document = answered.body, answered.document
+        del answered  # with a packument of 40 MB every copy counts
         if dropped:
             log.warning(
                 "index_entries_dropped", identity=self._identity, count=len(dropped), first=dropped[0]

@@ -56,7 +56,7 @@ def _read(
     max_bytes: int,
     sealed: Sealed,
 ) -> Answer:
-    body = decode_body(response.body, response.content_encoding, max_bytes=max_bytes)
+    body = decode_body(response.take_body(), response.content_encoding, max_bytes=max_bytes)
     read = protocol.read_index(
         identity, source, url=response.url, content_type=response.content_type, body=body
     )

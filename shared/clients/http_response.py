@@ -15,13 +15,18 @@ from shared.metrics import UPSTREAM_BYTES
 RATE_WINDOW_SECONDS = 30.0
 
 
-class FetchedBody(msgspec.Struct, frozen=True):
+class FetchedBody(msgspec.Struct):
     """A response read whole, its body still in the coding that `content_encoding` names."""
 
     status: int
     headers: Mapping[str, str]  # lower-case names
     url: str  # the final one, after redirects
     body: bytes
+
+    def take_body(self) -> bytes:
+        """The body, which is then forgotten here: one of 40 MB must not lie about while it is worked on."""
+        body, self.body = self.body, b""
+        return body
 
     @property
     def content_type(self) -> str:
