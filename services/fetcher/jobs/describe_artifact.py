@@ -15,6 +15,7 @@ from shared.artifacts import ArtifactRepository
 from shared.clients.queue_context import JobContext
 from shared.errors import OrchardError, ProjectNotFound, UpstreamTimeout, UpstreamUnavailable
 from shared.jobs import DescribeArtifact
+from shared.models import IndexHead
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase, Resource
 
@@ -38,6 +39,7 @@ class DescribeArtifactJob:
         self._direct = direct
         self._fetch_index = fetch_index
         self._artifacts = artifacts
+        self._fetches: dict[tuple[str, str], asyncio.Task[IndexHead]] = {}  # those that run
 
     async def __call__(self, ctx: JobContext, job: DescribeArtifact) -> None:
         """Raises `FileNotFound`, or why the upstream does not say."""
@@ -51,8 +53,7 @@ class DescribeArtifactJob:
             return
 
         async def refresh(protocol: str, identity: str) -> None:
-            head = await self._fetch_index.run(protocol, identity, ctx.generation)
-            if head.status == 404:
+            if (await self._index_of(protocol, identity, ctx.generation)).status == 404:
                 raise ProjectNotFound(f"no upstream knows {job.project}")
 
         protocol = protocol_named(job.protocol)
@@ -65,6 +66,21 @@ class DescribeArtifactJob:
             if size is None:
                 size = await self._ask(found)
         await ctx.publish("done", size_bytes=size, content_type=found.entry.content_type)
+
+    async def _index_of(self, protocol: str, identity: str, generation: int) -> IndexHead:
+        """Fetch an index, once for all files that are asked for meanwhile. Raises why it cannot be had."""
+        key = (protocol, identity)
+        fetch = self._fetches.get(key)
+        if fetch is None:
+            fetch = asyncio.create_task(self._fetch_index.run(protocol, identity, generation))
+            self._fetches[key] = fetch
+            fetch.add_done_callback(lambda done: self._fetched(key, done))
+        return await asyncio.shield(fetch)
+
+    def _fetched(self, key: tuple[str, str], done: asyncio.Task[IndexHead]) -> None:
+        self._fetches.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # seen, even when everyone who waited has gone
 
     async def _first(
         self, protocol: PackageProxyBase, resource: Resource, generation: int

@@ -414,3 +414,14 @@ async def test_describe_artifact__head_alone_says_nothing__get_is_asked(
         await fetcher.index()
         upstream.fault(FILE, Fault(silent=True), times=1)
         assert (await fetcher.describe(CONTENT)).size_bytes == len(CONTENT)
+
+
+async def test_describe_artifact__many_files_of_one_cold_project__its_index_is_asked_for_once(
+    fetcher: Fetcher,
+) -> None:
+    files = {f"demo-{number}.0-py3-none-any.whl": CONTENT + bytes([number]) for number in range(20)}
+    fetcher.upstream.add_project("demo", files)
+    fetcher.upstream.fault("/simple/demo/", Fault(delay_seconds=0.5))
+    ended = await asyncio.gather(*(fetcher.describe(data, name) for name, data in files.items()))
+    assert {event.size_bytes for event in ended} == {len(CONTENT) + 1}
+    assert fetcher.upstream.count("/simple/demo/") == 1
