@@ -18,7 +18,8 @@ from typing import Any
 
 import yaml
 
-from scripts.k8s_check_policies import POLICIES, name_of
+from scripts.k8s_check_pods import name_of
+from scripts.k8s_check_policies import POLICIES
 from scripts.k8s_check_schemas import (
     KUBERNETES_VERSIONS,
     SchemasMissing,

@@ -6,39 +6,17 @@ A policy takes all resources of one overlay and yields one line per fault.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
+from scripts.k8s_check_pods import OURS, Resource, containers, name_of, values_of, workloads
+from scripts.k8s_check_security import network_is_closed, no_tokens, restricted, secrets_are_secret
 from shared.settings import Settings, variable
 
-Resource = dict[str, Any]
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
-OURS = ("orchard-gateway", "orchard-fetcher", "orchard-extractor", "orchard-migrations")
 KNOWN = {variable(field.name) for field in msgspec.structs.fields(Settings)}
 GATEWAY_CONNECTIONS = 8  # services/gateway/composition.py opens no more
 SPARE_CONNECTIONS = 20  # migrations, monitoring, replication, a person
 CLOSING_SECONDS = 10  # after the drain: connections, threads, batches
-
-
-def name_of(resource: Resource) -> str:
-    """Kind/name."""
-    return f"{resource['kind']}/{resource['metadata']['name']}"
-
-
-def workloads(resources: list[Resource]) -> Iterator[tuple[Resource, dict[str, Any]]]:
-    """(resource, pod template) of everything that makes pods."""
-    for each in resources:
-        if each["kind"] in WORKLOADS:
-            yield each, each["spec"]["template"]
-
-
-def containers(resources: list[Resource]) -> Iterator[tuple[str, Resource, dict[str, Any], dict[str, Any]]]:
-    """(title, resource, pod spec, container)."""
-    for each, template in workloads(resources):
-        spec = template["spec"]
-        for container in [*spec.get("initContainers", []), *spec["containers"]]:
-            yield f"{name_of(each)} {container['name']}", each, spec, container
 
 
 def images_are_named_exactly(resources: list[Resource]) -> Iterator[str]:
@@ -57,41 +35,6 @@ def no_service_links(resources: list[Resource]) -> Iterator[str]:
     for each, template in workloads(resources):
         if template["spec"].get("enableServiceLinks") is not False:
             yield f"{name_of(each)}: enableServiceLinks must be false"
-
-
-def no_tokens(resources: list[Resource]) -> Iterator[str]:
-    """No process asks the Kubernetes API anything: a token is only of use to an intruder."""
-    for each, template in workloads(resources):
-        if template["spec"].get("automountServiceAccountToken") is not False:
-            yield f"{name_of(each)}: automountServiceAccountToken must be false"
-    accounts = {r["metadata"]["name"] for r in resources if r["kind"] == "ServiceAccount"}
-    for each, template in workloads(resources):
-        account = template["spec"].get("serviceAccountName")
-        if each["metadata"]["name"] in OURS and account not in accounts:
-            yield f"{name_of(each)}: service account {account!r} is not defined"
-
-
-def restricted(resources: list[Resource]) -> Iterator[str]:
-    """Pod Security Standard "restricted" plus a read-only root: the namespaces enforce the first."""
-    for title, _, spec, container in containers(resources):
-        pod, own = spec.get("securityContext", {}), container.get("securityContext", {})
-        both = {**pod, **own}
-        if both.get("runAsNonRoot") is not True or not both.get("runAsUser"):
-            yield f"{title}: runAsNonRoot and a numeric runAsUser are needed"
-        if both.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
-            yield f"{title}: seccompProfile RuntimeDefault is needed"
-        if own.get("allowPrivilegeEscalation") is not False:
-            yield f"{title}: allowPrivilegeEscalation must be false"
-        if own.get("readOnlyRootFilesystem") is not True:
-            yield f"{title}: readOnlyRootFilesystem must be true"
-        capabilities = own.get("capabilities", {})
-        if capabilities.get("drop") != ["ALL"] or capabilities.get("add"):
-            yield f"{title}: all capabilities must be dropped, none added"
-        if own.get("privileged") or any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
-            yield f"{title}: nothing of the host may be shared"
-        for volume in spec.get("volumes", []):
-            if "hostPath" in volume:
-                yield f"{title}: volume {volume['name']} is a hostPath"
 
 
 def resources_are_bounded(resources: list[Resource]) -> Iterator[str]:
@@ -117,7 +60,7 @@ def probes_ask_real_endpoints(resources: list[Resource]) -> Iterator[str]:
                 yield f"{title}: {probe} must ask {path}"
         if each["metadata"]["name"] in OURS:
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-            env = _values(container)
+            env = values_of(container)
             listening = env.get("ORCHARD_PORT") or env.get("ORCHARD_WORKER_PORT")
             if listening != str(ports.get("http")):
                 yield f"{title}: listens on {listening}, its port http is {ports.get('http')}"
@@ -134,7 +77,7 @@ def stops_fit_their_grace(resources: list[Resource]) -> Iterator[str]:
         if each["kind"] != "Deployment":
             continue
         pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        drain = float(_values(container).get("ORCHARD_DRAIN_TIMEOUT", Settings().drain_timeout))
+        drain = float(values_of(container).get("ORCHARD_DRAIN_TIMEOUT", Settings().drain_timeout))
         grace = spec.get("terminationGracePeriodSeconds", 30)
         if not pause:
             yield f"{title}: a preStop sleep is needed (SIGTERM refuses connections at once)"
@@ -184,31 +127,6 @@ def one_owner_of_replicas(resources: list[Resource]) -> Iterator[str]:
                 yield f"{name_of(each)}: has neither replicas nor an autoscaler"
 
 
-def network_is_closed(resources: list[Resource]) -> Iterator[str]:
-    """What is not named is denied; only fetchers reach the world; only gateways reach the live port."""
-    policies = [each for each in resources if each["kind"] == "NetworkPolicy"]
-    denies = [
-        each
-        for each in policies
-        if each["spec"]["podSelector"] == {}
-        and set(each["spec"]["policyTypes"]) == {"Ingress", "Egress"}
-        and not each["spec"].get("ingress")
-        and not each["spec"].get("egress")
-    ]
-    if not denies:
-        yield "there is no NetworkPolicy that denies everything by default"
-    for each in policies:
-        chosen = each["spec"]["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name")
-        for rule in each["spec"].get("egress", []):
-            blocks = [peer["ipBlock"] for peer in rule.get("to", []) if "ipBlock" in peer]
-            wide = any(block["cidr"] in ("0.0.0.0/0", "::/0", "2000::/3") for block in blocks)
-            if wide and chosen != "orchard-fetcher":
-                yield f"{name_of(each)}: only fetchers may reach the world"
-            for block in blocks:
-                if block["cidr"] == "0.0.0.0/0" and "169.254.0.0/16" not in block.get("except", []):
-                    yield f"{name_of(each)}: the node's metadata service must be excepted"
-
-
 def settings_are_known(resources: list[Resource]) -> Iterator[str]:
     """A misspelt name stops the service; better here than there."""
     for title, _, _, container in containers(resources):
@@ -224,22 +142,6 @@ def settings_are_known(resources: list[Resource]) -> Iterator[str]:
         for key in keys:
             if key not in KNOWN:
                 yield f"{name_of(each)}: {key} is no setting"
-
-
-def secrets_are_secret(resources: list[Resource]) -> Iterator[str]:
-    """A ConfigMap is shown to everyone who may list it; upstreams' passwords are for fetchers alone."""
-    for each in resources:
-        if each["kind"] == "ConfigMap":
-            for key in each.get("data", {}):
-                hidden = key.endswith(("_PASSWORD", "_SECRET_KEY", "_ACCESS_KEY", "_UPSTREAM"))
-                if hidden or key in ("ORCHARD_DATABASE_URL", "ORCHARD_HTTP_PROXY"):
-                    yield f"{name_of(each)}: {key} belongs into a Secret"
-    for title, each, _, container in containers(resources):
-        if each["metadata"]["name"] == "orchard-fetcher":
-            continue
-        for source in container.get("envFrom", []):
-            if source.get("secretRef", {}).get("name", "").startswith("orchard-upstreams"):
-                yield f"{title}: only fetchers may read orchard-upstreams"
 
 
 def fetchers_can_be_reached(resources: list[Resource]) -> Iterator[str]:
@@ -278,10 +180,6 @@ def database_connections_suffice(resources: list[Resource]) -> Iterator[str]:
         given = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
         if given < wanted:
             yield f"{name_of(cluster)}: max_connections is {given}, all replicas may open {wanted}"
-
-
-def _values(container: dict[str, Any]) -> dict[str, str]:
-    return {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
 
 
 POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
