@@ -17,6 +17,7 @@ from shared.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from shared.jobs import FetchIndex
 from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
 from tests.support.upstream import Fault, Reply
 
@@ -257,3 +258,30 @@ async def test_render_index__after_redis_lost_all__bodies_without_asking_upstrea
 async def test_render_index__never_seen__failed(fetcher: Fetcher) -> None:
     with pytest.raises(OrchardError):
         await fetcher.render("nothing")
+
+
+async def test_fetch_index__legacy_json_of_one_version__its_own_document_with_our_addresses(
+    fetcher: Fetcher,
+) -> None:
+    digest = sha256(b"PK\x03\x04")
+    page = {
+        "info": {"name": "demo", "version": "1.0"},
+        "urls": [
+            {
+                "filename": WHEEL,
+                "url": f"{fetcher.upstream.url}/files/demo/{WHEEL}",
+                "digests": {"sha256": digest},
+            }
+        ],
+        "vulnerabilities": [],
+    }
+    fetcher.upstream.put("/pypi/demo/1.0/json", Reply(json.dumps(page).encode(), "application/json"))
+    base_url = "http://orchard.example.com/pypi"
+    await fetcher.ended(FetchIndex("pypi", "json/demo/1.0", base_url=base_url))
+    variant = "json.identity." + sha256(base_url.encode())[:16]
+    read = await fetcher.cache.read_index("pypi", "json/demo/1.0", variant, direct=True)
+    assert read.body is not None
+    body = json.loads(bytes(read.body))
+    assert body["urls"][0]["url"] == f"{base_url}/files/demo/{digest}/{WHEEL}"
+    assert body["vulnerabilities"] == []
+    assert fetcher.upstream.count("/pypi/demo/json") == 0
