@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from services.fetcher.artifact_run import ArtifactTools
 from services.fetcher.breakers import Breakers
 from services.fetcher.direct import DirectFiles
 from services.fetcher.documents import Documents
@@ -28,6 +29,7 @@ from shared.batches import BatchWriter
 from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.http import HttpClientManager
+from shared.clients.object_guard import GuardedStore
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Handler
 from shared.clients.queue_worker import QueueWorker
@@ -73,10 +75,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     draining = False
     async with Resources() as resources:
         threads = open_threads(resources, settings)
-        objects = await open_object_store(settings, threads, resources=resources)
+        store = await open_object_store(settings, threads, resources=resources)
         spool = spool_folder(settings)
         clear_spool(spool)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
+        objects = GuardedStore(store, queue_redis)
         database = await open_database(resources, settings)
         artifacts = ArtifactRepository(database)
         cache = CacheService.from_settings(cache_redis, settings)
@@ -139,21 +142,24 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             fetch_index=fetch_index,
             artifacts=artifacts,
         )
-        fetch_artifact = FetchArtifactJob(
+        artifact_tools = ArtifactTools(
             upstreams=upstreams,
-            entries=entries,
             direct=direct,
-            refresh=IndexWaiter(queue, listener).refresh,
             live=live,
             sealer=Sealer(rows=rows, artifacts=artifacts, objects=objects, cache=cache),
             fallback=MetadataFallback(objects=objects, threads=threads, folder=spool),
             artifacts=artifacts,
-            lookups=lookups,
             objects=objects,
             queue=queue,
             threads=threads,
             spool_folder=spool,
             max_bytes=settings.max_artifact_bytes,
+        )
+        fetch_artifact = FetchArtifactJob(
+            tools=artifact_tools,
+            entries=entries,
+            refresh=IndexWaiter(queue, listener).refresh,
+            lookups=lookups,
         )
         index_handlers: dict[type[Job], Handler] = {
             FetchIndex: fetch_index,
