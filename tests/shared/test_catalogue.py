@@ -1,0 +1,199 @@
+"""The catalogue and the kept resolutions on a real PostgreSQL: pages, one statement each, indexes used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from shared import catalogue as statements
+from shared.artifacts import ArtifactRepository
+from shared.catalogue import Catalogue, purl
+from shared.clients.postgres import Database
+from shared.models import CachedUrl, Dependency, Extraction
+from shared.protocols.resolution import Document
+from shared.resolutions import ResolutionRepository
+
+KEY = hashlib.sha256(b"key").hexdigest()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, max_size=4)
+    await database.open()
+    yield database
+    await database.aclose()
+
+
+async def keep(
+    database: Database, project: str, number: int = 0, *, requires: list[str] | None = None, **changes: Any
+) -> str:
+    """Store a file with its dependencies; its SHA256."""
+    sha256 = hashlib.sha256(f"{project} {number}".encode()).hexdigest()
+    repository = ArtifactRepository(database)
+    row: dict[str, Any] = {
+        "protocol": "pypi",
+        "project": project,
+        "file_id": sha256,
+        "filename": f"{project}-{number}.0-py3-none-any.whl",
+        "sha256": sha256,
+        "size_bytes": 10,
+        "content_type": "application/octet-stream",
+        "object_key": f"artifacts/{sha256}",
+        "generation": 1,
+    }
+    await repository.batch_create_artifacts([CachedUrl(**{**row, **changes})])
+    if requires is not None:
+        needed = tuple(Dependency(at, name, name) for at, name in enumerate(requires))
+        made = Extraction(sha256, "extracted", name=project, version=f"{number}.0", dependencies=needed)
+        await repository.batch_upsert_dependencies([made])
+    return sha256
+
+
+async def test_artifact__unknown_source__still_told(database: Database) -> None:
+    sha256 = await keep(database, "demo", 1, requires=["b"], source_id=99)
+    before = database.statements
+    found = await Catalogue(database).artifact(sha256)
+    assert database.statements == before + 1
+    assert found is not None
+    assert (found.name, found.version, found.extraction_state) == ("demo", "1.0", "extracted")
+    assert [(name.purl, name.source) for name in found.names] == [("pkg:pypi/demo@1.0", "")]
+    assert await Catalogue(database).artifact("0" * 64) is None
+
+
+async def test_dependents__paged__each_file_once_with_its_first_name(database: Database) -> None:
+    hashes = {await keep(database, f"user-{number}", requires=["a", "needed"]) for number in range(7)}
+    await keep(database, "other", requires=["needed-too"])
+    catalogue = Catalogue(database)
+    seen: list[str] = []
+    after = None
+    while True:
+        rows = await catalogue.dependents("pypi", "needed", after, 3)
+        seen += [item.sha256 for item, _ in rows]
+        if len(rows) < 3:
+            break
+        after = rows[-1][1]
+    assert (len(seen), set(seen)) == (7, hashes)
+    assert await catalogue.dependents("npm", "needed", None, 3) == []
+
+
+async def test_packages__prefix__byte_order_and_no_neighbours(database: Database) -> None:
+    for name in ("zope-event", "zope-interface", "zopf", "zope", "zop", "a_%"):
+        await keep(database, name)
+    catalogue = Catalogue(database)
+
+    async def names(prefix: str, after: list[Any] | None = None) -> list[str]:
+        return [item.name for item, _ in await catalogue.packages("pypi", prefix, after, 10)]
+
+    assert await names("zope") == ["zope", "zope-event", "zope-interface"]
+    assert await names("zope", ["zope-event"]) == ["zope-interface"]
+    assert await names("%") == []
+    assert len(await names("")) == 6
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "index"),
+    [
+        (statements.PACKAGES, ("pypi", "", "zope", "zope\U0010ffff", 11), "packages_in_byte_order"),
+        (statements.DEPENDENTS, ("pypi", "needed", b"", -1, 11), "artifact_dependencies_by_name"),
+        (statements.FILES, ("pypi", "p-1", "", "", 11), "cached_urls_pkey"),
+    ],
+)
+async def test_lists__many_rows__read_through_their_index(
+    database: Database, query: str, arguments: tuple[Any, ...], index: str
+) -> None:
+    await database.execute("INSERT INTO projects (name) VALUES ('_pypi')")
+    await database.execute(
+        "INSERT INTO packages SELECT 'pypi', 'p-' || n, '_pypi' FROM generate_series(1, 5000) AS n"
+    )
+    await database.execute(
+        "INSERT INTO artifacts (sha256, size_bytes, content_type, object_key) "
+        "SELECT sha256(n::text::bytea), 1, 't', 'k' || n FROM generate_series(1, 5000) AS n"
+    )
+    await database.execute(
+        "INSERT INTO cached_urls (protocol, project, file_id, filename, sha256, generation) "
+        "SELECT 'pypi', 'p-' || n, 'f', 'f' || n, sha256(n::text::bytea), 1 "
+        "FROM generate_series(1, 5000) AS n"
+    )
+    await database.execute(
+        "INSERT INTO artifact_dependencies (sha256, position, requirement, name) "
+        "SELECT sha256(n::text::bytea), 0, 'r', 'needed-' || n FROM generate_series(1, 5000) AS n"
+    )
+    for table in ("packages", "artifacts", "cached_urls", "artifact_dependencies"):
+        await database.execute(f"ANALYZE {table}")
+    plan = "\n".join(row[0] for row in await database.fetch(f"EXPLAIN {query}", *arguments))
+    assert index in plan, plan
+
+
+@pytest.mark.parametrize(
+    ("protocol", "project", "expected"),
+    [
+        ("pypi", "zope-interface", "pkg:pypi/zope-interface@1.0"),
+        ("npm", "@scope/name", "pkg:npm/%40scope/name@1.0"),
+        ("maven", "org.example:lib", "pkg:maven/org.example/lib@1.0"),
+    ],
+)
+def test_purl__each_protocol__namespace_apart(protocol: str, project: str, expected: str) -> None:
+    assert purl(protocol, project, "1.0") == expected
+
+
+# --- resolutions ----------------------------------------------------------------------------------
+
+
+async def test_resolution__kept_twice__first_stands_until_replaced(database: Database) -> None:
+    repository = ResolutionRepository(database)
+    await repository.save_progress(KEY, b"{}")
+    assert await repository.keep(KEY, "pypi", "", b"first", replace=False) == b"first"
+    assert await repository.progress(KEY) is None
+    assert await repository.keep(KEY, "pypi", "", b"second", replace=False) == b"first"
+    assert await repository.find(KEY) == b"first"
+    assert await repository.keep(KEY, "pypi", "", b"third", replace=True) == b"third"
+    assert await repository.find(KEY) == b"third"
+
+
+async def test_progress__old_ones_of_others__swept(database: Database) -> None:
+    repository = ResolutionRepository(database)
+    await repository.save_progress(KEY, b"1")
+    await database.execute("UPDATE resolution_progress SET updated_at = now() - interval '2 days'")
+    await repository.save_progress("00" * 32, b"2")
+    assert await repository.progress(KEY) is None
+    assert await repository.progress("00" * 32) == b"2"
+
+
+async def test_stored_metadata__in_order_in_one_statement(database: Database) -> None:
+    bare = await keep(database, "bare")
+    full = await keep(database, "full", requires=[])
+    await ArtifactRepository(database).seal_metadata(
+        CachedUrl(
+            protocol="pypi",
+            project="full",
+            file_id=full,
+            filename="full-0.0-py3-none-any.whl.metadata",
+            sha256="ab" * 32,
+            size_bytes=3,
+            content_type="text/plain",
+            object_key="artifacts/metadata",
+            generation=1,
+            role="metadata",
+        )
+    )
+    documents = [
+        Document("metadata", "nowhere", "0", "x.whl"),
+        Document("metadata", "full", full, "full-0.0-py3-none-any.whl"),
+        Document("metadata", "bare", bare, "bare-0.0-py3-none-any.whl"),
+    ]
+    before = database.statements
+    found = await ResolutionRepository(database).stored_metadata(
+        "pypi", documents, [f"{each.filename}.metadata" for each in documents]
+    )
+    assert database.statements == before + 1
+    assert [(row.object_key, row.sha256, row.extraction_state) for row in found] == [
+        ("", "", ""),
+        ("artifacts/metadata", full, "extracted"),
+        ("", bare, "pending"),
+    ]
+    sealed = await ResolutionRepository(database).sealed("pypi", ["full", "nowhere"])
+    assert [file.metadata_sha256 for file in sealed["full"].values()] == ["ab" * 32]
+    assert sealed["nowhere"] == {}
