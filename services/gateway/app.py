@@ -33,7 +33,7 @@ from shared import metrics
 from shared.errors import InternalError, MalformedRequest, OrchardError, ShuttingDown
 from shared.logs import configure_logging, get_logger
 from shared.protocols.base import Redirect
-from shared.protocols.flows import serve_sealed, served_now
+from shared.protocols.flows import serve_sealed, served_now, variant_name
 from shared.protocols.ports import ForwardRequest, Reply
 from shared.settings import Settings, load_settings
 
@@ -199,21 +199,16 @@ class Application:
             )
             return await target.protocol.serve_forward(resource, request, gateway.ports, head=conditions.head)
         if resource.kind == "index":
-            if target.variant:
-                entry = gateway.cache.peek_index(resource.protocol, resource.identity, target.variant)
-                if entry is not None:
-                    reply = served_now(
-                        resource,
-                        conditions,
-                        target.variant,
-                        entry,
-                        now=time.time(),
-                        stale_limit=self.settings.stale_limit,
-                    )
-                    if reply is not None:
-                        if not conditions.head:
-                            gateway.hot.keep(key, resource, target.variant, entry, reply, target.logged_path)
-                        return reply
+            variant = target.variant or variant_name(resource, conditions)
+            entry = gateway.cache.peek_index(resource.protocol, resource.identity, variant)
+            if entry is not None:
+                now, limit = time.time(), self.settings.stale_limit
+                reply = served_now(resource, conditions, variant, entry, now=now, stale_limit=limit)
+                if reply is not None:
+                    if not conditions.head:
+                        host = headers.get(b"host", b"") if resource.per_base_url else None
+                        gateway.hot.keep(key, resource, variant, entry, reply, target.logged_path, host=host)
+                    return reply
             work = target.protocol.serve_index(resource, conditions, gateway.ports)
         else:
             identity = artifact_identity(resource)
