@@ -86,6 +86,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     s3_prefix: str = ""  # put before every key, for a bucket that others use too
     s3_create_bucket: bool = False  # make the bucket at start if it is missing
     s3_public_endpoint: str = ""  # how clients reach the store, for redirects; "" = as ORCHARD_S3_ENDPOINT
+    sweep: str = "report"  # objects that nothing names: report counts them, delete removes them; or off
+    sweep_interval: Seconds = 3600.0  # seconds between two sweeps
     artifact_delivery: str = "stream"  # stream, or redirect: 307 to a presigned URL of the store
 
     # --- Redis and PostgreSQL -------------------------------------------------------------------------
@@ -226,6 +228,8 @@ def _check_store(values: Mapping[str, Any]) -> list[str]:
         faults.append("ORCHARD_S3_BUCKET: expected 3 to 63 of a-z, 0-9, '.' and '-'")
     if not _PREFIX.fullmatch(values.get("s3_prefix", "").strip("/")):
         faults.append("ORCHARD_S3_PREFIX: expected names of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/'")
+    if values.get("sweep", "report") not in ("report", "delete", "off"):
+        faults.append("ORCHARD_SWEEP: expected report, delete or off")
     delivery = values.get("artifact_delivery", "stream")
     if delivery not in ("stream", "redirect"):
         faults.append("ORCHARD_ARTIFACT_DELIVERY: expected stream or redirect")

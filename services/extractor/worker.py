@@ -10,11 +10,13 @@ from services.extractor.jobs.extract_dependencies import ExtractDependenciesHand
 from services.extractor.pending import PendingSweep
 from services.extractor.resolving import open_resolving
 from services.extractor.sandbox import Sandbox
+from services.extractor.sweeper import Sweeper, SweepTimer
 from shared import metrics
 from shared.artifacts import ArtifactRepository
 from shared.batches import BatchWriter
 from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
+from shared.clients.object_guard import GuardedStore
 from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import QueueWorker
 from shared.derivations import DerivationRepository
@@ -42,8 +44,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     draining = False
     async with Resources() as resources:
         threads = open_threads(resources, settings)
-        store = await open_object_store(settings, threads, resources=resources)
+        unguarded = await open_object_store(settings, threads, resources=resources)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
+        store = GuardedStore(unguarded, queue_redis)
         # Each job needs one connection at a time (a resolution two), the batches two, the sweep one.
         connections = settings.extract_slots + 2 * settings.resolve_slots + 4
         database = await open_database(resources, settings, max_size=connections)
@@ -126,6 +129,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
         )
         await resources.open("pending sweep", PendingSweep(database, queue, limit=settings.queue_limit))
+        if settings.sweep != "off":
+            sweeper = Sweeper(
+                store=unguarded,
+                database=database,
+                cache_redis=cache_redis,
+                queue_redis=queue_redis,
+                delete=settings.sweep == "delete",
+            )
+            timer = SweepTimer(sweeper, queue_redis, interval_seconds=settings.sweep_interval)
+            await resources.open("object sweep", timer)
         working = [asyncio.create_task(each.run(), name=f"{each.queue} worker") for each in workers]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("extractor_started", address=http.address, slots=worker.slots, version=VERSION)

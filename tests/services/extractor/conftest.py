@@ -44,6 +44,7 @@ class House:
     cache: CacheService
     queue: JobQueue
     queue_redis: RedisClient
+    cache_redis: RedisClient
     threads: BoundedThreads
     resources: Resources
     sandbox: Sandbox | None = None
@@ -151,6 +152,7 @@ async def house(store_settings: dict[str, str]) -> AsyncIterator[House]:
             cache=CacheService.from_settings(cache_redis, settings),
             queue=JobQueue(queue_redis),
             queue_redis=queue_redis,
+            cache_redis=cache_redis,
             threads=threads,
             resources=resources,
         )

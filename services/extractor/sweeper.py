@@ -1,0 +1,212 @@
+"""Finds objects that nobody names any more, uploads that nobody finished, and objects that decayed.
+
+A crash between object and row, a newer document, a page rendered again: each leaves an object behind.
+What is older than an hour and named by no row and no page head is an orphan. By default orphans are only
+counted and logged (ORCHARD_SWEEP=report), for a bucket may be shared by mistake; `delete` removes them,
+each under the lock that puts take (shared/clients/object_guard.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from shared.artifacts import ArtifactRepository
+from shared.clients.object_guard import sweeping
+from shared.clients.objects import ARTIFACTS, DOCUMENTS, VARIANTS, ObjectStat, ObjectStore, S3ObjectStore
+from shared.clients.postgres import Database
+from shared.clients.redis import RedisClient
+from shared.errors import CacheUnavailable, OrchardError
+from shared.logs import get_logger
+from shared.models import IndexHead
+
+log = get_logger()
+
+YOUNG_SECONDS = 3600.0
+BATCH = 1000
+SCRUB_OBJECTS = 50
+SCRUB_BYTES = 256 * 1024 * 1024  # of one run at most
+_HEADS = "orchard:package_index:*"
+
+NAMED = """
+SELECT k.key FROM unnest($1::text[]) AS k(key)
+WHERE EXISTS (SELECT FROM artifacts a
+              WHERE k.key LIKE 'artifacts/%' AND a.sha256 = decode(split_part(k.key, '/', 2), 'hex'))
+   OR EXISTS (SELECT FROM index_documents d WHERE d.document_key = k.key)
+"""
+SAMPLE = """
+SELECT c.protocol, c.project, c.filename, a.sha256, a.size_bytes, a.object_key
+FROM (SELECT * FROM artifacts WHERE sha256 >= $1 ORDER BY sha256 LIMIT $2) a
+JOIN LATERAL (SELECT * FROM cached_urls u WHERE u.sha256 = a.sha256 LIMIT 1) c ON true
+"""
+
+_decode_head = msgspec.msgpack.Decoder(IndexHead).decode
+
+
+class SweepReport(msgspec.Struct):
+    """What one run found; `deleted` is 0 in a dry run."""
+
+    objects: int = 0
+    orphans: int = 0
+    orphan_bytes: int = 0
+    deleted: int = 0
+    uploads_aborted: int = 0
+    scrubbed: int = 0
+    decayed: int = 0
+
+
+class Sweeper:
+    """One run at a time, over stores that others open and close."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        database: Database,
+        cache_redis: RedisClient,
+        queue_redis: RedisClient,
+        delete: bool,
+        young_seconds: float = YOUNG_SECONDS,
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._artifacts = ArtifactRepository(database)
+        self._cache_redis = cache_redis
+        self._queue_redis = queue_redis
+        self._delete = delete
+        self._young_seconds = young_seconds
+
+    async def run(self) -> SweepReport:
+        """Raises what the stores raise; what was done until then is done and harmless."""
+        report = SweepReport()
+        if isinstance(self._store, S3ObjectStore):
+            report.uploads_aborted = await self._store.abort_leftovers(self._young_seconds)
+        for folder in (ARTIFACTS, DOCUMENTS, VARIANTS):
+            batch: list[ObjectStat] = []
+            async for found in self._store.list(f"{folder}/"):
+                report.objects += 1
+                if found.modified_at < time.time() - self._young_seconds:
+                    batch.append(found)
+                if len(batch) >= BATCH:
+                    await self._sweep(batch, report)
+                    batch = []
+            await self._sweep(batch, report)
+        await self._scrub(report)
+        log.info("sweep_done", dry_run=not self._delete, **msgspec.structs.asdict(report))
+        return report
+
+    async def _sweep(self, batch: Sequence[ObjectStat], report: SweepReport) -> None:
+        if not batch:
+            return
+        named = await self._named([each.key for each in batch])
+        for each in batch:
+            if each.key in named:
+                continue
+            report.orphans += 1
+            report.orphan_bytes += each.size_bytes
+            if self._delete and await self._delete_orphan(each.key):
+                report.deleted += 1
+
+    async def _delete_orphan(self, key: str) -> bool:
+        """Under the lock everything is looked at again."""
+        async with sweeping(self._queue_redis, key) as alone:
+            if not alone:
+                return False
+            found = await self._store.stat(key)
+            if found is None or found.modified_at >= time.time() - self._young_seconds:
+                return False
+            if key in await self._named([key]):
+                return False
+            await self._store.delete(key)
+            log.info("orphan_deleted", key=key, size_bytes=found.size_bytes)
+            return True
+
+    async def _named(self, keys: list[str]) -> set[str]:
+        if keys[0].startswith(f"{VARIANTS}/"):
+            return await self._named_by_heads(keys)
+        return {str(row["key"]) for row in await self._database.fetch(NAMED, keys)}
+
+    async def _named_by_heads(self, keys: list[str]) -> set[str]:
+        """Large bodies are named by page heads in the cache alone. A head that we cannot read may name
+        any of them, and so may a cache that does not answer."""
+        named: set[str] = set()
+        try:
+            with self._cache_redis.guard():
+                async for name in self._cache_redis.raw.scan_iter(match=_HEADS, count=1000):
+                    if b":v:" in name:
+                        continue
+                    value = await self._cache_redis.raw.get(name)
+                    if value is not None:
+                        head = _decode_head(value)
+                        named.update(v.object_key for v in head.variants.values() if v.object_key)
+        except (CacheUnavailable, msgspec.MsgspecError) as error:
+            log.info("variants_not_swept", reason=type(error).__name__)
+            return set(keys)
+        return named
+
+    async def _scrub(self, report: SweepReport) -> None:
+        """Hash a sample of what is stored. A decayed object is an event; deleted, it is fetched again."""
+        budget = SCRUB_BYTES
+        rows = await self._database.fetch(SAMPLE, secrets.token_bytes(32), SCRUB_OBJECTS)
+        if len(rows) < SCRUB_OBJECTS:  # few are stored, or the sample began near the end
+            rows = await self._database.fetch(SAMPLE, bytes(32), SCRUB_OBJECTS)
+        for row in rows:
+            budget -= row["size_bytes"]
+            if budget < 0:
+                continue
+            digest = hashlib.sha256()
+            try:
+                async for chunk in self._store.open_stream(row["object_key"]):
+                    digest.update(chunk)
+            except OrchardError as error:
+                log.warning("scrub_failed", key=row["object_key"], error=error.code)
+                continue
+            report.scrubbed += 1
+            if digest.digest() == row["sha256"]:
+                continue
+            report.decayed += 1
+            log.warning("object_decayed", key=row["object_key"])
+            await self._artifacts.record_event(
+                "object_decayed", row["protocol"], row["project"], row["filename"],
+                {"sha256": row["sha256"].hex(), "found_sha256": digest.hexdigest()},
+            )  # fmt: skip
+            if self._delete:
+                await self._store.delete(row["object_key"])
+
+
+class SweepTimer:
+    """Runs a sweeper at intervals while open; of several extractors one at a time."""
+
+    def __init__(self, sweeper: Sweeper, redis: RedisClient, *, interval_seconds: float) -> None:
+        self._sweeper = sweeper
+        self._redis = redis
+        self._interval = interval_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start; the first run is after one interval."""
+        self._task = asyncio.create_task(self._run(), name="sweep")
+
+    async def aclose(self) -> None:
+        """Stop, in the middle of a run if need be."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                with self._redis.guard():
+                    turn = await self._redis.raw.set(
+                        "orchard:sweeper", b"1", nx=True, px=int(self._interval * 900)
+                    )
+                if turn:
+                    await self._sweeper.run()
+            except OrchardError as error:
+                log.info("sweep_failed", error=error.code)

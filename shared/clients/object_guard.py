@@ -1,0 +1,128 @@
+"""The lock between putting an object and sweeping it, per object, in the queue Redis.
+
+The sweeper deletes what is old and unnamed. Without a lock it could look at an old orphan, somebody puts
+the same bytes again and commits a row, and then the object goes. So a put leaves a mark and looks for the
+sweeper's; the sweeper leaves its mark and looks for the put's. One of them sees the other: the put waits,
+or the sweeper leaves the object alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from shared.clients.object_port import ObjectStat, ObjectStore
+from shared.clients.redis import RedisClient
+from shared.errors import QueueUnavailable, StoreUnavailable
+
+PUT_SECONDS = 900  # a put's mark; past it, an object that is there says by its age that it was put
+SWEEP_SECONDS = 60  # a sweeper's mark: longer than look and deletion can take (each is bounded)
+_POLL_SECONDS = 0.05
+
+
+class GuardedStore:
+    """An `ObjectStore` whose puts wait for a sweeper that is at the same object."""
+
+    def __init__(self, store: ObjectStore, redis: RedisClient) -> None:
+        self._store = store
+        self._redis = redis
+
+    async def put_file(self, key: str, path: Path, *, sha256: str) -> None:
+        """See `ObjectStore`."""
+        await self._guarded(key, lambda: self._store.put_file(key, path, sha256=sha256))
+
+    async def put_bytes(self, key: str, data: bytes) -> None:
+        """See `ObjectStore`."""
+        await self._guarded(key, lambda: self._store.put_bytes(key, data))
+
+    async def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """See `ObjectStore`."""
+        return await self._store.read(key, start, length)
+
+    def open_stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """See `ObjectStore`."""
+        return self._store.open_stream(key, start, end)
+
+    async def stat(self, key: str) -> ObjectStat | None:
+        """See `ObjectStore`."""
+        return await self._store.stat(key)
+
+    async def delete(self, key: str) -> None:
+        """See `ObjectStore`."""
+        await self._store.delete(key)
+
+    def local_path(self, key: str) -> Path | None:
+        """See `ObjectStore`."""
+        return self._store.local_path(key)
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectStat]:
+        """See `ObjectStore`."""
+        return self._store.list(prefix)
+
+    async def check(self) -> None:
+        """See `ObjectStore`."""
+        await self._store.check()
+
+    async def _guarded(self, key: str, put: Callable[[], Awaitable[None]]) -> None:
+        # Beside the put, so that it costs no time: if a sweeper was there, the object is put once more.
+        marking = asyncio.ensure_future(self._mark(key))
+        try:
+            await put()
+        finally:
+            swept = await marking
+        if swept:
+            await self._until_swept(key)
+            await put()
+
+    async def _mark(self, key: str) -> bool:
+        """Whether a sweeper is at this object. Without the queue Redis no sweeper can begin."""
+        try:
+            with self._redis.guard():
+                async with self._redis.raw.pipeline(transaction=True) as pipe:
+                    pipe.set(_put_mark(key), b"1", ex=PUT_SECONDS)
+                    pipe.exists(_sweep_mark(key))
+                    return bool((await pipe.execute())[1])
+        except QueueUnavailable:
+            return False
+
+    async def _until_swept(self, key: str) -> None:
+        deadline = time.monotonic() + SWEEP_SECONDS + 1
+        while time.monotonic() < deadline:
+            try:
+                with self._redis.guard():
+                    if not await self._redis.raw.exists(_sweep_mark(key)):
+                        return
+            except QueueUnavailable:
+                pass  # the mark ends by itself
+            await asyncio.sleep(_POLL_SECONDS)
+        raise StoreUnavailable(f"object {key} is being swept")
+
+
+@asynccontextmanager
+async def sweeping(redis: RedisClient, key: str) -> AsyncIterator[bool]:
+    """For the sweeper: True if nobody puts this object now, nor can without seeing us.
+
+    Raises `QueueUnavailable`.
+    """
+    with redis.guard():
+        async with redis.raw.pipeline(transaction=True) as pipe:
+            pipe.set(_sweep_mark(key), b"1", nx=True, ex=SWEEP_SECONDS)
+            pipe.exists(_put_mark(key))
+            mine, being_put = await pipe.execute()
+    try:
+        yield bool(mine) and not being_put
+    finally:
+        if mine:
+            with redis.guard():
+                await redis.raw.delete(_sweep_mark(key))
+
+
+def _put_mark(key: str) -> str:
+    return f"orchard:put:{key}"
+
+
+def _sweep_mark(key: str) -> str:
+    return f"orchard:sweep:{key}"
