@@ -6,6 +6,7 @@ ARCHITECTURE.md "a hit" and "a miss". Pure policy: all I/O goes through `ports`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from shared.errors import (
     CacheUnavailable,
@@ -92,6 +93,9 @@ class _IndexRequest:
             )
             newer = await self._read(direct=True)
         except OrchardError:
+            with contextlib.suppress(CacheUnavailable):
+                if (await self._read(direct=True)).revision > old.source_revision:
+                    raise  # its source may be disabled by now: not even as stale
             return await self._serve(entry, "STALE")
         if newer.head is not None and _newer(newer.head, old):
             if newer.head.status == 404:

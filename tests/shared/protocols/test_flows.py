@@ -250,3 +250,17 @@ def test_variant_name__depends_on_the_base_url_only_where_bodies_do() -> None:
     bound = msgspec.structs.replace(PAGE, per_base_url=True)
     expected = hashlib.sha256(b"http://a").hexdigest()[:16]
     assert variant_name(bound, Conditions(coding="gzip", base_url="http://a")) == f"json.gzip.{expected}"
+
+
+async def test_index__sources_changed_while_the_upstream_failed__old_page_is_not_served() -> None:
+    world = MemoryWorld()
+    world.index.put(PAGE.identity, {V: b"old"}, fresh_until=world.clock.seconds - 1, revision=1)
+    world.index.revision = 1
+
+    async def fail(job: AnyJob) -> Event:
+        world.index.revision = 2
+        raise DeadlineExceeded("the upstream was silent")
+
+    world.misses.run = fail
+    with pytest.raises(DeadlineExceeded):
+        await serve_index(PAGE, PLAIN, world.ports)
