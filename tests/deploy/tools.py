@@ -36,3 +36,8 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 def k8s_check(*options: str | Path) -> subprocess.CompletedProcess[str]:
     """`make k8s-check` without make."""
     return run(BIN / "python", "-m", "scripts.k8s_check", *options)
+
+
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="no Prometheus here: apt-get install prometheus"
+)
