@@ -109,8 +109,11 @@ class SourceRepository:
         """
         origins = {}
         for protocol in protocols:
-            name = variable(f"{protocol}_upstream")
-            texts: Sequence[str] = getattr(settings, f"{protocol}_upstream", ())
+            field = f"{protocol}_upstream"
+            if field not in settings.__struct_fields__:
+                continue  # a protocol without a variable of its own: its sources are rows only
+            name = variable(field)
+            texts: Sequence[str] = getattr(settings, field)
             origins[protocol] = name
             trusted = settings.upstream_allow_private
             if not texts:

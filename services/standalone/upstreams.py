@@ -20,8 +20,11 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
     shown: list[Upstream] = []
     variables: dict[str, str] = {}
     for protocol in (each.name for each in PROTOCOLS):
-        name = variable(f"{protocol}_upstream")
-        given: tuple[str, ...] = getattr(settings, f"{protocol}_upstream")
+        field = f"{protocol}_upstream"
+        if field not in settings.__struct_fields__:
+            continue  # its sources are rows only
+        name = variable(field)
+        given: tuple[str, ...] = getattr(settings, field)
         if given:
             shown.append(Upstream(protocol, given, name))
             continue

@@ -34,14 +34,14 @@ STOP_SECONDS = 12.0
 class Service:
     """One service process, in a process group of its own."""
 
-    def __init__(self, name: str, env: Mapping[str, str], log: Path) -> None:
+    def __init__(self, name: str, env: Mapping[str, str], log: Path, tree: Path = ROOT) -> None:
         self.name = name
         self.log = log
         self.port = int(env["ORCHARD_PORT" if name == "gateway" else "ORCHARD_WORKER_PORT"])
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{name}"],
-                cwd=ROOT,
+                cwd=tree,
                 env=dict(env),
                 stdout=output,
                 stderr=output,
@@ -97,7 +97,9 @@ class Cluster:
         cache: EmbeddedRedis,
         queue: EmbeddedRedis,
         settings: Mapping[str, str],
+        tree: Path,
     ) -> None:
+        self.tree = tree
         self.folder, self.upstream = folder, upstream
         self.postgres, self.cache, self.queue = postgres, cache, queue
         self.settings = dict(settings)
@@ -126,7 +128,7 @@ class Cluster:
         """Start one more service process; extra settings as ORCHARD_* names."""
         env = self.environment() | settings
         env["ORCHARD_PORT" if name == "gateway" else "ORCHARD_WORKER_PORT"] = str(free_port())
-        service = Service(name, env, self.folder / f"{name}-{len(self.services)}.log")
+        service = Service(name, env, self.folder / f"{name}-{len(self.services)}.log", self.tree)
         self.services.append(service)
         if wait:
             service.wait_ready()
@@ -202,15 +204,16 @@ def cluster(
     gateways: int = 1,
     fetchers: int = 1,
     extractors: int = 1,
+    tree: Path = ROOT,
     **settings: str,
 ) -> Iterator[Cluster]:
-    """Stores and services on `folder` for the length of the block."""
+    """Stores and services on `folder` for the length of the block; `tree` holds the code that runs."""
     with (
         own_postgres(folder / "postgres", max_connections=300) as postgres,
         own_redis(folder / "cache", "cache") as cache,
         own_redis(folder / "queue", "queue") as queue,
     ):
-        running = Cluster(folder, upstream, postgres, cache, queue, settings)
+        running = Cluster(folder, upstream, postgres, cache, queue, settings, tree)
         running.migrate()
         try:
             names = ["fetcher"] * fetchers + ["extractor"] * extractors + ["gateway"] * gateways
