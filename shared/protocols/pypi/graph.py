@@ -53,7 +53,7 @@ def build_resolution(
         if parent is None or mapping.get(parent.identifier) is parent:
             reason = "it is required by an address; only names are resolved"
             by = "" if parent is None else purls[parent.name]
-            unresolved[Unresolved(requirement.name, reason, by, str(requirement))] = None
+            unresolved[Unresolved(requirement.name, reason, by, requirement.text)] = None
     depths = _depths(targets)
     kept = {name for name, depth in depths.items() if name and depth <= request.max_depth}
     nodes = sorted(

@@ -20,7 +20,7 @@ from shared.protocols.pypi.conflicts import explain
 from shared.protocols.pypi.environments import DEFAULT_ENVIRONMENT, environment
 from shared.protocols.pypi.graph import build_resolution
 from shared.protocols.pypi.requirements import BadMetadata, parse_metadata
-from shared.protocols.pypi.solver import EnoughNeeds, Metadata, Provider, Wish
+from shared.protocols.pypi.solver import Declared, EnoughNeeds, Metadata, Provider, Wish
 from shared.protocols.resolution import (
     DEFAULT_MAX_DEPTH,
     MAX_DEPTH,
@@ -96,8 +96,8 @@ class PyPIResolver(Resolver):
         if len(known.documents) > MAX_DOCUMENTS:
             raise ResolutionTooLarge(f"more than {MAX_DOCUMENTS} documents would be needed")
         target = environment(request.environment)
-        requested = [Requirement(text) for text in request.requirements]
-        roots = {canonicalize_name(one.name) for one in requested} if root is None else {root.project}
+        requested = [Declared(Requirement(text)) for text in request.requirements]
+        roots = {one.name for one in requested} if root is None else {root.project}
         provider = Provider(
             known=known,
             environment=target,
@@ -108,10 +108,10 @@ class PyPIResolver(Resolver):
         wishes: list[Wish] = []
         if root is not None:
             pick = provider.pick(root.project, frozenset(), _root_file(root))
-            wishes.append(Wish(root.project, frozenset(), SpecifierSet(), str(pick), None, pick))
+            wishes.append(Wish(root.project, frozenset(), str(pick), None, pick))
             provider.order[root.project] = 0
         for at, one in enumerate(requested):
-            if one.marker is None or one.marker.evaluate({**target.markers, "extra": ""}):
+            if provider.applies(one):
                 made = list(provider.wishes(one, None))
                 provider.order.setdefault(made[0].identifier, at)
                 wishes.extend(made)
@@ -159,12 +159,12 @@ def _root_file(root: RootFile) -> PageFile:
 
 
 def _metadata(lines: Iterable[str], requires_python: str, extras: Iterable[str]) -> Metadata | Absent:
-    requirements: list[Requirement] = []
+    requirements: list[Declared] = []
     for line in lines:
         if len(requirements) >= _MAX_REQUIREMENTS_OF_FILE or len(line) > _MAX_REQUIREMENT_CHARACTERS * 5:
             return Absent("the metadata declares more than is read")
         try:
-            requirements.append(Requirement(line.strip()))
+            requirements.append(Declared(Requirement(line.strip())))
         except (InvalidRequirement, RecursionError, ValueError):
             return Absent(f"the metadata holds an invalid requirement: {ascii(line)[:120]}")
     try:

@@ -29,35 +29,66 @@ _PROMOTED_AFTER = 5  # conflicts in which a project was not yet pinned: then it 
 _ENOUGH_NEEDS = 256  # of one run: further search without them is guessing
 
 
+class Declared:
+    """A requirement taken apart once, for the many times that it is looked at."""
+
+    __slots__ = ("extras", "marker", "name", "operators", "specifier", "specifier_text", "text", "url")
+
+    def __init__(self, requirement: Requirement) -> None:
+        self.name = canonicalize_name(requirement.name)
+        self.extras = frozenset(canonicalize_name(extra) for extra in requirement.extras)
+        self.marker = requirement.marker
+        self.url = requirement.url
+        self.text = str(requirement)
+        self.specifier = requirement.specifier
+        self.specifier_text = str(requirement.specifier)
+        self.operators = operators_of(requirement.specifier)
+
+
+def operators_of(specifier: SpecifierSet) -> tuple[bool, bool, bool]:
+    """Whether it pins a version, bounds it above, says anything at all."""
+    pairs = [(one.operator, one.version) for one in specifier]
+    pinned = any(op in ("==", "===") and "*" not in version for op, version in pairs)
+    bounded = any(op in ("<", "<=", "~=") or (op == "==" and "*" in version) for op, version in pairs)
+    return pinned, bounded, bool(pairs)
+
+
 class Metadata(msgspec.Struct, frozen=True):
     """What a file's core metadata says, as far as the solver asks."""
 
     requires_python: SpecifierSet | None
-    requirements: tuple[Requirement, ...]
+    requirements: tuple[Declared, ...]
     extras: frozenset[str]  # normalised
 
 
 class Wish:
     """A requirement together with what asks for it. Compared by identity: each is made once."""
 
-    __slots__ = ("exact", "extras", "identifier", "name", "parent", "specifier", "text")
+    __slots__ = (
+        "exact", "extras", "identifier", "name", "operators", "parent", "specifier", "specifier_text", "text",
+    )  # fmt: skip
 
     def __init__(
         self,
         name: str,
         extras: frozenset[str],
-        specifier: SpecifierSet,
         text: str,
         parent: Pick | None,
         exact: Pick | None = None,
+        declared: Declared | None = None,
     ) -> None:
         self.name = name
         self.extras = extras
-        self.specifier = specifier
+        self.specifier = _ANY if declared is None else declared.specifier
+        self.specifier_text = "" if declared is None else declared.specifier_text
+        self.operators = (False, False, False) if declared is None else declared.operators
         self.text = text  # as declared
         self.parent = parent
         self.exact = exact  # nothing but this candidate will do
         self.identifier = identifier(name, extras)
+
+
+_ANY = SpecifierSet()
 
 
 class Pick:
@@ -111,14 +142,21 @@ class Provider(AbstractProvider[Wish, Pick, str]):
         self._before = before
         self._all_extras_of = all_extras_of
         self._give_up = give_up
-        self._picks: dict[tuple[str, str], Pick] = {}
+        self._picks: dict[tuple[str, str], Pick] = known.memo.setdefault("picks", {})
+        self._satisfied: dict[str, dict[int, bool]] = known.memo.setdefault("satisfied", {})
+        self._broken = {
+            (document.project, document.filename)
+            for document, found in known.documents.items()
+            if document.kind == "metadata" and isinstance(found, Absent)
+        }
+        self._with_broken = {name for name, _ in self._broken}
         self._wishes: dict[int, tuple[Pick, list[Wish]]] = {}
         self._introduced: dict[str, Pick] = {}  # who first wished for an identifier
         self._conflicts: Counter[str] = Counter()
         self._promoted: set[str] = set()
         self._python = Pick(PYTHON, frozenset(), environment.python, None)
         self.unknown_metadata: dict[str, tuple[str, bool]] = {}  # file name → why, whether passing
-        self.urls: list[tuple[Pick | None, Requirement]] = []
+        self.urls: list[tuple[Pick | None, Declared]] = []
 
     @property
     def python(self) -> Version:
@@ -137,9 +175,15 @@ class Provider(AbstractProvider[Wish, Pick, str]):
     def is_satisfied_by(self, requirement: Wish, candidate: Pick) -> bool:
         if requirement.exact is not None:
             return candidate is requirement.exact
-        if candidate.version is None:
+        if candidate.version is None or not requirement.specifier_text:
             return True
-        return requirement.specifier.contains(candidate.version, prereleases=True)
+        answers = self._satisfied.setdefault(requirement.specifier_text, {})
+        answer = answers.get(id(candidate))
+        if answer is None:
+            answer = requirement.specifier.contains(candidate.version, prereleases=True)
+            if candidate.file is not None:  # such candidates live as long as these answers do
+                answers[id(candidate)] = answer
+        return answer
 
     def narrow_requirement_selection(
         self,
@@ -181,17 +225,14 @@ class Provider(AbstractProvider[Wish, Pick, str]):
         if identifier == PYTHON:
             return (False,)
         wishes = [info.requirement for info in information[identifier]]
-        operators = [(one.operator, one.version) for wish in wishes for one in wish.specifier]
-        pinned = any(op in ("==", "===") and "*" not in version for op, version in operators)
-        bounded = any(op in ("<", "<=", "~=") or (op == "==" and "*" in version) for op, version in operators)
         fixed = any(wish.exact is not None for wish in wishes)
         return (
             identifier not in self._promoted,
             not fixed,
-            not pinned,
-            not bounded,
+            not any(wish.operators[0] for wish in wishes),
+            not any(wish.operators[1] for wish in wishes),
             self.order.get(identifier, math.inf),
-            not operators,
+            not any(wish.operators[2] for wish in wishes),
             identifier,
         )
 
@@ -210,16 +251,15 @@ class Provider(AbstractProvider[Wish, Pick, str]):
             return [self._python] if fits else []
         name, extras = own[0].name, own[0].extras
         wishes = own + (list(requirements[name]) if extras and name in requirements else [])
-        specifier = SpecifierSet()
-        for wish in wishes:
-            specifier &= wish.specifier
         refused = {id(pick) for pick in incompatibilities[identifier]}
         exact = {id(wish.exact): wish.exact for wish in wishes if wish.exact is not None}
         if exact:
             picks = [self._with_extras(pick, extras) for pick in exact.values()]
             picks = [pick for pick in picks if all(self.is_satisfied_by(wish, pick) for wish in own)]
         else:
-            picks = self._matching(name, extras, specifier)
+            picks = self._matching(name, extras, wishes)
+        if not refused:
+            return picks
         return [pick for pick in picks if id(pick) not in refused]
 
     def get_dependencies(self, candidate: Pick) -> list[Wish]:
@@ -270,7 +310,7 @@ class Provider(AbstractProvider[Wish, Pick, str]):
         assert isinstance(chosen, Chosen)
         return chosen
 
-    def _matching(self, name: str, extras: frozenset[str], specifier: SpecifierSet) -> list[Pick]:
+    def _matching(self, name: str, extras: frozenset[str], wishes: Sequence[Wish]) -> list[Pick]:
         chosen = self.chosen(name)
         if chosen is None:
             return [self._stand_in(name, extras, "")]
@@ -278,21 +318,37 @@ class Provider(AbstractProvider[Wish, Pick, str]):
             return [self._stand_in(name, extras, chosen.reason)]
         if isinstance(chosen, Absent):
             return []
-        key = ("matching", name, self._environment.name, self._before, str(specifier))
-        files: list[PageFile] | None = self._known.memo.get(key)
-        if files is None:
-            files = self._known.memo[key] = _filtered(chosen.files, specifier)
-        picks, versions = [], set()
-        for file in files:
-            if file.version not in versions and not self._is_broken(name, file):
-                versions.add(file.version)
-                picks.append(self.pick(name, extras, file))
+        texts = tuple(sorted({wish.specifier_text for wish in wishes}))
+        key = ("matching", name, extras, texts)
+        picks: list[Pick] | None = self._known.memo.get(key)
+        if picks is None or name in self._with_broken:
+            picks = list(self._best_of_versions(name, extras, self._filtered(name, chosen, texts, wishes)))
+            self._known.memo[key] = picks
         return picks
 
-    def _is_broken(self, name: str, file: PageFile) -> bool:
-        """Known to hold metadata that no installer accepts: the next file or version is tried."""
-        found = self._known.documents.get(document_of(name, file))
-        return isinstance(found, Absent) and file.tags is not None
+    def _filtered(
+        self, name: str, chosen: Chosen, texts: tuple[str, ...], wishes: Sequence[Wish]
+    ) -> list[PageFile]:
+        key = ("filtered", name, texts)
+        files: list[PageFile] | None = self._known.memo.get(key)
+        if files is None:
+            specifier = SpecifierSet()
+            for one in {wish.specifier_text: wish.specifier for wish in wishes}.values():
+                specifier &= one
+            files = self._known.memo[key] = _filtered(chosen.files, specifier)
+        return files
+
+    def _best_of_versions(
+        self, name: str, extras: frozenset[str], files: Iterable[PageFile]
+    ) -> Iterator[Pick]:
+        """One candidate for each version. A wheel known to hold metadata that no installer accepts is
+        passed over: the next file or version is tried."""
+        versions = set()
+        for file in files:
+            broken = file.tags is not None and (name, file.filename) in self._broken
+            if not broken and file.version not in versions:
+                versions.add(file.version)
+                yield self.pick(name, extras, file)
 
     # --- dependencies ----------------------------------------------------------------------------
 
@@ -311,46 +367,53 @@ class Provider(AbstractProvider[Wish, Pick, str]):
 
     def _wishes_of(self, pick: Pick) -> Iterator[Wish]:
         if pick.extras:
-            base = self._with_extras(pick, frozenset())
-            yield Wish(pick.name, frozenset(), SpecifierSet(), pick.name, pick, base)
+            yield Wish(pick.name, frozenset(), pick.name, pick, self._with_extras(pick, frozenset()))
         if pick.file is None:
             return
         metadata = self.metadata(pick)
         if metadata is None:
             return
         if not pick.extras and metadata.requires_python is not None:
-            text = f"Python {metadata.requires_python}"
-            yield Wish(PYTHON, frozenset(), metadata.requires_python, text, pick)
-        extras = pick.extras & metadata.extras
-        if pick.name in self._all_extras_of:
-            extras = metadata.extras
-        for requirement in metadata.requirements:
-            if self._applies(requirement, extras, bool(pick.extras)):
-                yield from self.wishes(requirement, pick)
+            yield _python_wish(metadata.requires_python, pick)
+        key = ("applying", pick.identifier, pick.file.file_id, pick.file.filename)
+        applying: list[Declared] | None = self._known.memo.get(key)
+        if applying is None:
+            extras = pick.extras & metadata.extras
+            if pick.name in self._all_extras_of:
+                extras = metadata.extras
+            contexts = sorted(extras) if pick.extras and extras else ["", *sorted(extras)]
+            applying = [one for one in metadata.requirements if self.applies(one, contexts)]
+            self._known.memo[key] = applying
+        for one in applying:
+            yield from self.wishes(one, pick)
 
-    def _applies(self, requirement: Requirement, extras: frozenset[str], with_extras: bool) -> bool:
-        marker = requirement.marker
+    def applies(self, declared: Declared, extras: Iterable[str] = ("",)) -> bool:
+        """Whether a requirement's marker holds in the environment, with any of these extras."""
+        marker = declared.marker
         if marker is None:
             return True
-        contexts = sorted(extras) if with_extras and extras else ["", *sorted(extras)]
-        return any(marker.evaluate({**self._environment.markers, "extra": extra}) for extra in contexts)
+        return any(marker.evaluate({**self._environment.markers, "extra": extra}) for extra in extras)
 
-    def wishes(self, requirement: Requirement, parent: Pick | None) -> Iterator[Wish]:
+    def wishes(self, declared: Declared, parent: Pick | None) -> Iterator[Wish]:
         """The wishes of one requirement. A specifier beside extras is one of the base project's, too."""
-        if requirement.url:
-            self.urls.append((parent, requirement))
+        if declared.url:
+            self.urls.append((parent, declared))
             return
-        name = canonicalize_name(requirement.name)
-        extras = frozenset(canonicalize_name(extra) for extra in requirement.extras)
-        text = str(requirement)
-        if extras and requirement.specifier:
-            yield Wish(name, frozenset(), requirement.specifier, text, parent)
-        yield Wish(name, extras, requirement.specifier, text, parent)
+        if declared.extras and declared.specifier_text:
+            yield Wish(declared.name, frozenset(), declared.text, parent, declared=declared)
+        yield Wish(declared.name, declared.extras, declared.text, parent, declared=declared)
 
     def _need(self, document: Document) -> None:
         self.needs[document] = None
         if len(self.needs) >= _ENOUGH_NEEDS:
             raise EnoughNeeds
+
+
+def _python_wish(requires_python: SpecifierSet, pick: Pick) -> Wish:
+    wish = Wish(PYTHON, frozenset(), f"Python {requires_python}", pick)
+    wish.specifier = requires_python
+    wish.specifier_text = str(requires_python)
+    return wish
 
 
 class EnoughNeeds(Exception):
