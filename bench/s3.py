@@ -23,7 +23,7 @@ from bench.harness import load, nginx, peers, processes
 from bench.harness.load import Measurement
 from bench.harness.orchard import orchard
 from bench.harness.table import Figure, print_figures, print_rows
-from bench.warm import _file_url, _warm
+from bench.warm import _file_url
 from shared.clients.object_port import artifact_key
 from shared.clients.s3_config import S3Config
 from shared.clients.s3_http import S3Http
@@ -77,16 +77,14 @@ def _measure(work: Path, root: Path, endpoint: str) -> tuple[dict[str, Measureme
     ):
         page = ours.url("/pypi/simple/w1m/")
         wheel = urllib.parse.urljoin(page, _file_url(page, "w1m-1.0-py3-none-any.whl"))
-        _warm([wheel])
-        with urllib.request.urlopen(wheel, timeout=30) as answer:
-            body = answer.read()
+        _get(wheel)  # fetched
+        body = _get(wheel)
         config = S3Config(endpoint=endpoint, bucket=BUCKET, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
         key = artifact_key(hashlib.sha256(body).hexdigest())
         signed = urllib.parse.urlsplit(S3Http(config).presign("GET", key, expires_seconds=3600))
         proxied = f"{proxy}{signed.path}?{signed.query}"
-        with urllib.request.urlopen(proxied, timeout=30) as answer:
-            if answer.read() != body:
-                raise RuntimeError("the proxy serves something else")
+        if _get(proxied) != body:
+            raise RuntimeError("the proxy serves something else")
         costs = {"nginx": Cost(), "orchard": Cost()}
         pids = {"nginx": processes.descendants(proxy_pid), "orchard": ours.pids("gateway")}
         results = load.interleaved(
@@ -97,6 +95,11 @@ def _measure(work: Path, root: Path, endpoint: str) -> tuple[dict[str, Measureme
             repeats=REPEATS,
         )
         return results, costs
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return bytes(answer.read())
 
 
 def _counted(url: str, pids: Sequence[int], cost: Cost) -> Measurement:

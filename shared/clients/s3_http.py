@@ -27,14 +27,21 @@ from minio.signer import presign_v4, sign_v4_s3
 
 from shared.clients.http_proxy import ca_context
 from shared.clients.object_port import STREAM_CHUNK_BYTES
+from shared.clients.s3_bodies import (
+    BODY_ERRORS,
+    BODY_SILENCE_SECONDS,
+    CONNECT_SECONDS,
+    AiohttpBody,
+    PlainBody,
+    S3Body,
+)
 from shared.clients.s3_config import S3Config
 from shared.clients.s3_errors import as_error, code_of, is_worth_a_retry
+from shared.clients.s3_plain import PlainPool
 from shared.errors import StoreUnavailable
 
-CONNECT_SECONDS = 2.0
 HEAD_SECONDS = 4.0  # until a response begins; the whole of a small request, retries included: CALL_SECONDS
 CALL_SECONDS = 8.0  # shorter than any client waits
-BODY_SILENCE_SECONDS = 10.0  # without a byte of a body that is wanted
 SLOWEST_UPLOAD = 1024 * 1024  # bytes per second: what an upload is given on top of CALL_SECONDS
 TRIES = 3
 CONNECTIONS = 1024  # a slow client holds one while its file is streamed
@@ -62,10 +69,14 @@ class S3Http:
         self.config = config
         self._credentials = Credentials(config.access_key, config.secret_key)
         self._session: aiohttp.ClientSession | None = None
+        self._plain: PlainPool | None = None
         self._signed: OrderedDict[str, tuple[float, yarl.URL]] = OrderedDict()
 
     async def open(self) -> None:
         """Make the pool; connects to nothing yet."""
+        if not self.config.secure:
+            where = urlsplit(self.config.endpoint)
+            self._plain = PlainPool(where.hostname or "", where.port or 80, connections=CONNECTIONS)
         tls = ca_context(self.config.ca_file, os.environ) if self.config.secure else False
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=tls),
@@ -84,6 +95,8 @@ class S3Http:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        if self._plain is not None:
+            self._plain.close()
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
@@ -158,7 +171,7 @@ class S3Http:
         for number in range(TRIES):
             try:
                 response = await attempt()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except BODY_ERRORS as error:
                 last = _silent(what, error)
             else:
                 if response.status < 300:
@@ -171,44 +184,40 @@ class S3Http:
         raise last or StoreUnavailable(f"the object store failed at {what}")
 
     @contextlib.asynccontextmanager
-    async def get(self, key: str, byte_range: str = "") -> AsyncIterator[aiohttp.ClientResponse]:
+    async def get(self, key: str, byte_range: str = "") -> AsyncIterator[S3Body]:
         """The beginning of an object's response: 200, or 206 or 416 for a range; its body is to be read.
 
-        `byte_range` as in a Range header. Raises as `call`. What goes wrong in the body is aiohttp's
-        error, for the caller to go on from there (`BODY_ERRORS`).
+        `byte_range` as in a Range header. Raises as `call`. What goes wrong in the body is one of
+        `BODY_ERRORS`, for the caller to go on from there.
         """
-        response = await self._begin_get(key, byte_range)
-        try:
-            yield response
-        finally:
-            if response.content.at_eof():
-                response.release()
-            else:
-                response.close()  # the rest is not wanted: never read to the end to save a connection
+        async with contextlib.AsyncExitStack() as held:
+            yield await self._begin_get(key, byte_range, held)
 
-    async def _begin_get(self, key: str, byte_range: str) -> aiohttp.ClientResponse:
-        headers = {"Range": byte_range} if byte_range else None
+    async def _begin_get(self, key: str, byte_range: str, held: contextlib.AsyncExitStack) -> S3Body:
+        headers = {"Range": byte_range} if byte_range else {}
         what = f"GET {key}"
         last: StoreUnavailable | None = None
         deadline = monotonic() + CALL_SECONDS
         for number in range(TRIES):
             try:
                 async with asyncio.timeout(HEAD_SECONDS):
-                    response = await self._open_session.get(
-                        self._signed_url(key), headers=headers, allow_redirects=False
-                    )
-                    if response.status in (200, 206, 416):
-                        return response
-                    try:
-                        body = await response.content.read(4096)
-                    finally:
-                        response.close()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    body: S3Body
+                    if self._plain is not None:
+                        body = await PlainBody.begin(self._plain, self._signed_url(key), headers, held)
+                    else:
+                        body = await AiohttpBody.begin(
+                            self._open_session, self._signed_url(key), headers, held
+                        )
+                    if body.status in (200, 206, 416):
+                        return body
+                    document = await body.read_error()
+            except BODY_ERRORS as error:
                 last = _silent(what, error)
             else:
-                last = as_error(what, response.status, code_of(response.status, body))
-                if not is_worth_a_retry(response.status):
+                last = as_error(what, body.status, code_of(body.status, document))
+                if not is_worth_a_retry(body.status):
                     raise last
+            await held.aclose()
             if not await _pause(number, deadline):
                 break
         raise last or StoreUnavailable(f"the object store failed at {what}")
@@ -264,9 +273,6 @@ class S3Http:
         if self._session is None:
             raise StoreUnavailable("the object store's connections are closed")
         return self._session
-
-
-BODY_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 def _silent(what: str, error: BaseException) -> StoreUnavailable:

@@ -14,14 +14,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-import aiohttp
-
 from shared.clients.allocator import keep_freed_memory
 from shared.clients.object_port import STREAM_CHUNK_BYTES, ObjectStat, split_key
 from shared.clients.s3_admin import S3Admin
+from shared.clients.s3_bodies import BODY_ERRORS, S3Body
 from shared.clients.s3_config import S3Config
 from shared.clients.s3_errors import BucketMissing, CredentialsRefused
-from shared.clients.s3_http import BODY_ERRORS, S3Http
+from shared.clients.s3_http import S3Http
 from shared.clients.s3_upload import SINGLE_BYTES, Uploader
 from shared.clients.threads import BoundedThreads
 from shared.errors import ConfigurationError, ObjectMissing, StoreUnavailable
@@ -98,8 +97,7 @@ class S3ObjectStore:
                 async with self._http.get(key, byte_range) as response:
                     if not _is_what_was_asked(response, position, byte_range):
                         return
-                    content = response.content
-                    while chunk := await content.read(STREAM_CHUNK_BYTES):
+                    while chunk := await response.read():
                         if end is not None and position + len(chunk) > end:  # a 200 to a range from byte 0
                             chunk = chunk[: end - position]
                         position += len(chunk)
@@ -236,13 +234,13 @@ def _last(end: int | None) -> str:
     return "" if end is None else str(end - 1)
 
 
-def _is_what_was_asked(response: aiohttp.ClientResponse, position: int, byte_range: str) -> bool:
+def _is_what_was_asked(response: S3Body, position: int, byte_range: str) -> bool:
     """False: there is nothing at `position`. Raises `StoreUnavailable` for another part than asked."""
     if response.status == 416:
         return False
     if not byte_range or (response.status == 200 and position == 0):
         return True
-    found = _TOTAL.match(response.headers.get("Content-Range", ""))
+    found = _TOTAL.match(response.header("content-range"))
     if response.status != 206 or found is None or int(found[1]) != position:
         raise StoreUnavailable("the object store sent another part than asked")
     return True
