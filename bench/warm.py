@@ -39,9 +39,9 @@ def _measure(
     our_wheel = urllib.parse.urljoin(
         ours.url("/pypi/simple/w1m/"), _file_url(ours.url("/pypi/simple/w1m/"), wheel)
     )
-    _warm([our_wheel, nginx.file_url("w1m", wheel), proxpi.file_url("w1m", wheel)])
-    _warm([our_page.format(project=f"k{n:04d}") for n in range(corpus.DISTINCT_PAGES)])
-    _warm([nginx.page_url(f"k{n:04d}") for n in range(corpus.DISTINCT_PAGES)])
+    warm_up([our_wheel, nginx.file_url("w1m", wheel), proxpi.file_url("w1m", wheel)])
+    warm_up([our_page.format(project=f"k{n:04d}") for n in range(corpus.DISTINCT_PAGES)])
+    warm_up([nginx.page_url(f"k{n:04d}") for n in range(corpus.DISTINCT_PAGES)])
 
     def pages(project: str, coding: str, connections: int, names: Sequence[str]) -> dict[str, Measurement]:
         addresses = {
@@ -51,7 +51,7 @@ def _measure(
             "devpi": devpi.page_url(project),
         }
         headers = {"Accept": JSON, "Accept-Encoding": coding}
-        _warm([addresses[name] for name in names], headers)
+        warm_up([addresses[name] for name in names], headers)
         return load.interleaved(
             {
                 name: partial(
@@ -156,7 +156,7 @@ def _print(results: dict[str, dict[str, Measurement]]) -> None:
     print_rows(rows)
 
 
-def _warm(urls: Sequence[str], headers: dict[str, str] | None = None) -> None:
+def warm_up(urls: Sequence[str], headers: dict[str, str] | None = None) -> None:
     """Ask each address twice, so that what is measured is a hit."""
     for url in urls:
         for _ in range(2):

@@ -43,6 +43,13 @@ _UPSTREAM = (
       types {{ }}
     }}
     location /files/ {{ limit_rate {limit_rate}; }}
+    location /npm/ {{
+      gzip_static on;
+      gzip_vary on;
+      default_type application/json;
+      rewrite ^/npm/([^/]+)$ /npm/$1/index.json break;
+      types {{ application/octet-stream tgz; }}
+    }}
   }}
 }}
 """
@@ -63,6 +70,7 @@ _CACHE = (
     add_header X-Cache $upstream_cache_status;
     location /simple/ {{ proxy_pass http://registry; proxy_cache_valid 200 300s; }}
     location /files/ {{ proxy_pass http://registry; proxy_cache_valid 200 1d; }}
+    location /npm/ {{ proxy_pass http://registry; proxy_cache_valid 200 300s; }}
   }}
 }}
 """
