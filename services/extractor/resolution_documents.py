@@ -30,6 +30,7 @@ from shared.resolutions import ResolutionRepository, StoredMetadata
 
 MAX_PAGES = 512  # prepared pages kept in memory between resolutions
 READS_AT_ONCE = 16
+INLINE_BYTES = 16 * 1024  # prepared on the loop: takes less than a thread switch is worth
 
 
 class Progress(msgspec.Struct):
@@ -71,7 +72,7 @@ class DocumentLoader:
         self._queue = queue
         self._threads = threads
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
-        self._pages: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._pages: OrderedDict[str, Any] = OrderedDict()
 
     async def load(
         self,
@@ -96,35 +97,21 @@ class DocumentLoader:
         async with self._reads:
             return await self._store.read(key)
 
-    async def page(
-        self,
-        protocol: PackageProxyBase,
-        resolver: Resolver,
-        key: str,
-        sealed: dict[tuple[str, str], SealedFile],
-    ) -> Any:
+    async def page(self, resolver: Resolver, key: str) -> Any:
         """A prepared index document. Raises `ObjectMissing`, `UpstreamInvalid`."""
-        remembered = (
-            protocol.name,
-            key,
-            tuple(sorted((*at, bool(f.metadata_sha256)) for at, f in sealed.items())),
-        )
-        page = self._pages.get(remembered)
+        page = self._pages.get(key)
         if page is None:
             body = await self.read(key)
-            page = await self._threads.run(_prepare, protocol, resolver, body, sealed)
-            self._pages[remembered] = page
+            if len(body) <= INLINE_BYTES:
+                page = resolver.prepare_index(body)
+            else:
+                page = await self._threads.run(resolver.prepare_index, body)
+            self._pages[key] = page
             while len(self._pages) > MAX_PAGES:
                 self._pages.popitem(last=False)
         else:
-            self._pages.move_to_end(remembered)
+            self._pages.move_to_end(key)
         return page
-
-
-def _prepare(
-    protocol: PackageProxyBase, resolver: Resolver, body: bytes, sealed: dict[tuple[str, str], SealedFile]
-) -> Any:
-    return resolver.prepare_index(protocol.decode_document(body), sealed)
 
 
 class _Round:
@@ -205,7 +192,8 @@ class _Round:
         self, document: Document, key: str, sealed: dict[tuple[str, str], SealedFile]
     ) -> None:
         try:
-            page = await self._owner.page(self._protocol, self._resolver, key, sealed)
+            page = await self._owner.page(self._resolver, key)
+            page = self._resolver.with_sealed(page, sealed)
         except (ObjectMissing, UpstreamInvalid) as error:
             page = Unavailable(f"the stored index cannot be read: {error.message}")
         self.brought.found[document] = page

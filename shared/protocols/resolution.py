@@ -171,8 +171,15 @@ class Resolver(ABC):
         """The canonical request. Raises `InvalidParameter` naming the parameter at fault."""
 
     @abstractmethod
-    def prepare_index(self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> Any:
-        """A decoded index document with what is stored of its project, as `resolve` reads it."""
+    def prepare_index(self, body: bytes) -> Any:
+        """A canonical index document as `resolve` reads it. Runs in a thread.
+
+        Raises `UpstreamInvalid` if it cannot be read.
+        """
+
+    @abstractmethod
+    def with_sealed(self, index: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> Any:
+        """The same as it is served: with what is stored of the project, keyed (file_id, filename)."""
 
     @abstractmethod
     def prepare_metadata(self, document: Document, raw: bytes | Extraction) -> Any:

@@ -16,10 +16,12 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from shared.errors import UpstreamInvalid
 from shared.models import SealedFile
 from shared.protocols.pypi import names
-from shared.protocols.pypi.document import Document, File
+from shared.protocols.pypi.document import DOCUMENT_FORMAT, Document, Envelope
 from shared.protocols.pypi.environments import Environment
+from shared.protocols.pypi.identities import split_identity, stable_id
 from shared.protocols.pypi.sealing import SealedFiles
 
 _SDISTS = (".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
@@ -41,15 +43,17 @@ class PageFile(msgspec.Struct, frozen=True):
     build: tuple[int, str] | tuple[()]
     requires_python: str
     yanked: bool
-    uploaded_at: float | None  # unix seconds
+    upload_time: str  # as the page says; "" where it does not
     metadata: bool  # the upstream offers it apart, or it is stored
 
 
 class Page(msgspec.Struct, frozen=True):
-    """The installable files of a project, in the page's order."""
+    """The installable files of a project, in the page's order; `source` names the upstream."""
 
     project: str
+    source: str
     files: tuple[PageFile, ...]
+    hashes: dict[str, list[dict[str, str]]]  # file name → hashes of each entry of that name
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -60,45 +64,104 @@ class Chosen(msgspec.Struct, frozen=True):
     undated: int = 0
 
 
-def read_page(document: Document, sealed: Mapping[tuple[str, str], SealedFile]) -> Page:
-    """The files of a document; those with names that no installer reads are left out."""
-    held = SealedFiles(document, sealed)
+class _Entry(msgspec.Struct, rename="kebab", gc=False):
+    """What is read of a page's entry. index.py has seen to the types."""
+
+    filename: str
+    hashes: dict[str, str]
+    size: int | None = None
+    requires_python: str | None = None
+    yanked: bool | str | None = None
+    upload_time: str | None = None
+    core_metadata: bool | dict[str, str] | None = None
+    data_dist_info_metadata: bool | dict[str, str] | None = None
+
+
+class _Files(msgspec.Struct):
+    files: list[_Entry]
+
+
+class _Document(msgspec.Struct):
+    """The envelope of document.py, with the page read in part: three times as fast as the whole."""
+
+    format: int
+    identity: str
+    source: str
+    page: _Files
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+
+
+def read_page(body: bytes) -> Page:
+    """The files of a canonical document; those with names that no installer reads are left out.
+
+    Raises `UpstreamInvalid` for another format or kind of document.
+    """
+    try:
+        document = _decode(body)
+    except msgspec.DecodeError as error:
+        raise UpstreamInvalid("the stored index document cannot be read") from error
+    kind, project, _ = split_identity(document.identity)
+    if document.format != DOCUMENT_FORMAT or kind != "simple":
+        raise UpstreamInvalid("the stored index document is of another format or kind")
     versions: dict[str, Version | None] = {}
     files = []
-    for file in document.page["files"]:
-        parsed = _parse(file["filename"], document.project, versions)
-        if parsed is not None:
-            files.append(_page_file(file, document, held.find(file) if held.any else None, *parsed))
-    return Page(document.project, tuple(files))
+    hashes: dict[str, list[dict[str, str]]] = {}
+    for entry in document.page.files:
+        parsed = _parse(entry.filename, project, versions)
+        if parsed is None:
+            continue
+        version, tags, build = parsed
+        hashes.setdefault(entry.filename, []).append(entry.hashes)
+        sha256 = entry.hashes.get("sha256", "")
+        files.append(
+            PageFile(
+                filename=entry.filename,
+                file_id=sha256 or stable_id(document.source, project, entry.filename),
+                sha256=sha256,
+                size_bytes=entry.size,
+                version=version,
+                tags=tags,
+                build=build,
+                requires_python=entry.requires_python or "",
+                yanked=entry.yanked not in (False, None),
+                upload_time=entry.upload_time or "",
+                metadata=bool(entry.core_metadata or entry.data_dist_info_metadata),
+            )
+        )
+    return Page(project, document.source, tuple(files), hashes)
 
 
-def _page_file(
-    file: File,
-    document: Document,
-    stored: SealedFile | None,
-    version: Version,
-    tags: Tags | None,
-    build: tuple[int, str] | tuple[()],
-) -> PageFile:
-    offered = file.get("core-metadata", file.get("data-dist-info-metadata"))
-    return PageFile(
-        filename=file["filename"],
-        file_id=stored.file_id if stored else document.file_id(file),
-        sha256=stored.sha256 if stored else file["hashes"].get("sha256", ""),
-        size_bytes=stored.size_bytes if stored else file.get("size"),
-        version=version,
-        tags=tags,
-        build=build,
-        requires_python=file.get("requires-python") or "",
-        yanked=file.get("yanked", False) not in (False, None),
-        uploaded_at=_timestamp(file.get("upload-time")),
-        metadata=bool(offered) or bool(stored and stored.metadata_sha256),
-    )
+def with_sealed(page: Page, sealed: Mapping[tuple[str, str], SealedFile]) -> Page:
+    """The page as it is served: what is stored stands for what the upstream lists now (sealing.py)."""
+    named = {filename for _, filename in sealed if filename in page.hashes}
+    if not named:
+        return page
+    entries = [
+        {"filename": filename, "hashes": hashes} for filename in named for hashes in page.hashes[filename]
+    ]
+    envelope = Envelope(DOCUMENT_FORMAT, f"simple/{page.project}", page.source, {"files": entries})
+    held = SealedFiles(Document(envelope), sealed)
+    files = list(page.files)
+    for at, file in enumerate(files):
+        if file.filename not in named:
+            continue
+        hashes = {"sha256": file.sha256} if file.sha256 else {}
+        stored = held.find({"filename": file.filename, "hashes": hashes})
+        if stored is not None:
+            files[at] = msgspec.structs.replace(
+                file,
+                file_id=stored.file_id,
+                sha256=stored.sha256,
+                size_bytes=stored.size_bytes,
+                metadata=file.metadata or bool(stored.metadata_sha256),
+            )
+    return msgspec.structs.replace(page, files=tuple(files))
 
 
-def _timestamp(text: str | None) -> float | None:
-    if not text:
-        return None
+def _timestamp(text: str) -> float | None:
+    """Unix seconds of an upload time; None for one that is missing or cannot be read."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
@@ -169,10 +232,9 @@ def choose(page: Page, environment: Environment, before: float | None) -> Chosen
         if rank is None or not allows_python(file.requires_python, environment.python):
             continue
         if before is not None:
-            if file.uploaded_at is None:
-                undated += 1
-                continue
-            if file.uploaded_at >= before:
+            uploaded_at = _timestamp(file.upload_time)
+            undated += uploaded_at is None
+            if uploaded_at is None or uploaded_at >= before:
                 continue
         kept.append((not file.yanked, file.version, -rank, file.build, file))
     # Equal ones keep the reverse of the page's order, as pip's reversed sort does.

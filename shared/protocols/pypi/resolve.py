@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -15,7 +15,7 @@ from resolvelib import Resolver as Solver
 from shared.errors import InvalidParameter, NotResolvable, ProjectNotFound, ResolutionTooLarge
 from shared.models import Extraction, SealedFile
 from shared.protocols.pypi import names
-from shared.protocols.pypi.candidates import Page, PageFile, parse_filename, read_page
+from shared.protocols.pypi.candidates import Page, PageFile, parse_filename, read_page, with_sealed
 from shared.protocols.pypi.conflicts import explain
 from shared.protocols.pypi.environments import DEFAULT_ENVIRONMENT, environment
 from shared.protocols.pypi.graph import build_resolution
@@ -71,8 +71,11 @@ class PyPIResolver(Resolver):
             as_of=_moment(as_of),
         )
 
-    def prepare_index(self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> Page:
-        return read_page(document, sealed)
+    def prepare_index(self, body: bytes) -> Page:
+        return read_page(body)
+
+    def with_sealed(self, index: Page, sealed: Mapping[tuple[str, str], SealedFile]) -> Page:
+        return with_sealed(index, sealed)
 
     def prepare_metadata(self, document: Document, raw: bytes | Extraction) -> Metadata | Absent:
         if isinstance(raw, Extraction):
@@ -153,7 +156,7 @@ def _root_file(root: RootFile) -> PageFile:
         build=(),
         requires_python="",
         yanked=False,
-        uploaded_at=None,
+        upload_time="",
         metadata=False,
     )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.protocols.pypi.document import Document as IndexPage
-from shared.protocols.pypi.document import Envelope
+from shared.protocols.pypi.document import Envelope, encode_document
 from shared.protocols.pypi.resolve import PyPIResolver
 from shared.protocols.resolution import Absent, Document, Known, Needs, Resolution, RootFile
 
@@ -64,7 +63,7 @@ class Index:
                 return Absent("no source knows this project")
             page: dict[str, Any] = {"name": document.project, "files": self.files[document.project]}
             envelope = Envelope(1, f"simple/{document.project}", "main", page)
-            return RESOLVER.prepare_index(IndexPage(envelope), {})
+            return RESOLVER.prepare_index(encode_document(envelope))
         raw = self.metadata[document.filename]
         return RESOLVER.prepare_metadata(document, raw) if isinstance(raw, bytes) else raw
 

@@ -7,7 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared.errors import InvalidParameter, ProjectNotFound, ResolutionConflict, ResolutionTooLarge
+from shared.errors import (
+    InvalidParameter,
+    ProjectNotFound,
+    ResolutionConflict,
+    ResolutionTooLarge,
+    UpstreamInvalid,
+)
+from shared.models import SealedFile
 from shared.protocols.pypi import solver
 from shared.protocols.pypi.environments import DEFAULT_ENVIRONMENT, environment
 from shared.protocols.resolution import Absent, Document, Known, RootFile, Unavailable
@@ -410,3 +417,25 @@ def test_many_needs__one_step_ends_early(index: Index, monkeypatch: pytest.Monke
     for number in range(10):
         index.add(f"a{number}", "1.0")
     assert len(index.resolve("top").nodes) == 11
+
+
+def test_page__sealed_files__stand_for_what_the_upstream_lists_now(index: Index) -> None:
+    filename = index.add("a", "1.0", size=7)
+    index.add("a", "2.0")
+    page = index.answer(Document("index", "a"))
+    kept = SealedFile(filename, "e" * 64, "e" * 64, 5, metadata_sha256="d" * 64)
+    gone = SealedFile("a-0.5.tar.gz", "c" * 64, "c" * 64, 5)
+    shown = RESOLVER.with_sealed(page, {(one.file_id, one.filename): one for one in (kept, gone)})
+    assert [(file.sha256, file.size_bytes) for file in shown.files] == [
+        ("e" * 64, 5),
+        (page.files[1].sha256, None),
+    ]
+    assert RESOLVER.with_sealed(page, {("c" * 64, gone.filename): gone}) is page
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"no", b'{"format":2,"identity":"simple/a","source":"","page":{"files":[]}}']
+)
+def test_page__another_format__refused(body: bytes) -> None:
+    with pytest.raises(UpstreamInvalid):
+        RESOLVER.prepare_index(body)
