@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 from packageurl.contrib import purl2url
 
 from shared.errors import CATALOGUE, OrchardError
@@ -74,14 +75,17 @@ def test_error_catalogue__codes_unique_statuses_sane_hints_present() -> None:
         assert each.retryable == (each.status == 503), each
 
 
-def test_docs_errors__is_what_the_catalogue_generates() -> None:
-    made = subprocess.run(
-        [sys.executable, "-m", "scripts.errors_page"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    assert (ROOT / "docs" / "errors.md").read_text() == made, (
-        "run: python -m scripts.errors_page > docs/errors.md"
-    )
-    assert all(f"`{code}`" in made for code in CATALOGUE)
+@pytest.mark.parametrize("page", ["errors", "settings"])
+def test_generated_page__is_what_the_code_generates(page: str) -> None:
+    command = [sys.executable, "-m", f"scripts.{page}_page"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    hint = f"run: python -m scripts.{page}_page > docs/{page}.md"
+    assert (ROOT / "docs" / f"{page}.md").read_text() == made, hint
+
+
+def test_errors_page__has_every_code() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text()
+    assert all(f"`{code}`" in text for code in CATALOGUE)
 
 
 def test_readme__names_every_setting() -> None:
