@@ -30,7 +30,6 @@ from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.http import HttpClientManager
 from shared.clients.object_guard import GuardedStore
-from shared.clients.object_guard import GuardedStore
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Handler
 from shared.clients.queue_worker import QueueWorker
@@ -80,7 +79,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         spool = spool_folder(settings)
         clear_spool(spool)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
-        objects = GuardedStore(store, queue_redis)
         objects = GuardedStore(store, queue_redis)
         database = await open_database(resources, settings)
         artifacts = ArtifactRepository(database)
