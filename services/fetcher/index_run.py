@@ -140,10 +140,9 @@ class IndexRun:
             self._sealed,
         )
         dropped = answered.dropped
+        body, document = answered.body, answered.document
         if answered.wants_previous:
-            body, document = await self._with_previous(answered.document)
-        else:
-            body, document = answered.body, answered.document
+            body, document = await self._with_previous(document) or (body, document)
         del answered  # with a packument of 40 MB every copy counts
         if dropped:
             log.warning(
@@ -247,7 +246,7 @@ class IndexRun:
 
     # --- writing ----------------------------------------------------------------------------------
 
-    async def _with_previous(self, document: Any) -> tuple[bytes, Any]:
+    async def _with_previous(self, document: Any) -> tuple[bytes, Any] | None:
         row = self._good.row
         tools = self._tools
         previous = await tools.documents.load(self._protocol, row.document_key) if row is not None else None

@@ -66,7 +66,8 @@ def _read(
 
 def carried_over(
     protocol: PackageProxyBase, document: Any, previous: Any, sealed: Sealed, now: float
-) -> tuple[bytes, Any]:
-    """Canonical bytes and document with what must outlive a refresh. Runs in a thread."""
+) -> tuple[bytes, Any] | None:
+    """Canonical bytes and document with what must outlive a refresh; None if the document stands as
+    it is. Runs in a thread."""
     body = protocol.carry_over(document, previous, sealed, now)
-    return body, protocol.decode_document(body)
+    return None if body is None else (body, protocol.decode_document(body))

@@ -166,10 +166,11 @@ class PackageProxyBase(ABC):
 
     def carry_over(
         self, document: Any, previous: Any, sealed: Mapping[tuple[str, str], SealedFile], now: float
-    ) -> bytes:
+    ) -> bytes | None:
         """The canonical bytes of a new document with what was shown before and must stay shown.
 
-        `previous` is the last good document or None, `now` unix seconds. Deterministic.
+        None if the document needs nothing of that: it stands as it is. `previous` is the last good
+        document or None, `now` unix seconds. Deterministic.
         """
         raise NotImplementedError
 

@@ -29,6 +29,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str  # name of the upstream source: part of the stable ids
     page: dict[str, Any]
     repository_version: str = ""  # of an HTML upstream (PEP 629), where the JSON shape is 1.0
+    stable: tuple[str, ...] = ()  # names of files first shown without a SHA256: their URL stays
 
 
 class Document:
@@ -38,10 +39,11 @@ class Document:
     normalised, "" for a list of all projects.
     """
 
-    __slots__ = ("by_name", "envelope", "kind", "project")
+    __slots__ = ("by_name", "envelope", "kind", "project", "stable")
 
     def __init__(self, envelope: Envelope) -> None:
         self.envelope = envelope
+        self.stable = frozenset(envelope.stable)
         kind, self.project, _ = identities.split_identity(envelope.identity)
         self.kind = "root" if kind == "simple" and not self.project else kind
         by_name: dict[str, list[File]] = {}
@@ -60,9 +62,18 @@ class Document:
         return identities.stable_id(self.envelope.source, self.project, filename)
 
     def file_id(self, file: File) -> str:
-        """The id under which the upstream's entry is named: its SHA256, else the stable id."""
-        sha256: str | None = file["hashes"].get("sha256")
-        return sha256 if sha256 else self.stable_id(file["filename"])
+        """The id under which the upstream's entry is named: its SHA256, else the stable id.
+
+        A file that was first shown under the stable id keeps it.
+        """
+        if self.has_stable_id(file):
+            return self.stable_id(file["filename"])
+        sha256: str = file["hashes"]["sha256"]
+        return sha256
+
+    def has_stable_id(self, file: File) -> bool:
+        """Whether `file_id` is the stable id."""
+        return not file["hashes"].get("sha256") or file["filename"] in self.stable
 
 
 _envelope_decoder = msgspec.json.Decoder(Envelope)

@@ -17,6 +17,7 @@ from shared.protocols.base import (
 )
 from shared.protocols.pypi import (
     finding,
+    freezing,
     identities,
     index,
     legacy,
@@ -68,6 +69,14 @@ class PyPIProxy(PackageProxyBase):
 
     def find_file(self, document: Any, file_id: str, filename: str) -> FileEntry | None:
         return finding.find_file(document, file_id, filename)
+
+    def wants_previous(self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> bool:
+        return bool(document.kind == "simple")
+
+    def carry_over(
+        self, document: Any, previous: Any, sealed: Mapping[tuple[str, str], SealedFile], now: float
+    ) -> bytes | None:
+        return freezing.carry_over(document, previous, sealed)
 
     def per_base_url(self, identity: str) -> bool:
         return identities.split_identity(identity)[0] == "json"

@@ -55,7 +55,7 @@ def _served(file: File, document: Document, held: SealedFiles, prefix: str) -> F
     served = dict(file)
     sealed = held.find(file) if held.any else None
     if sealed is None:
-        file_id = file["hashes"].get("sha256") or document.stable_id(filename)
+        file_id = document.file_id(file)
     else:
         file_id = sealed.file_id
         _merge(served, sealed)

@@ -243,6 +243,17 @@ async def test_fetch_index__sealed_file_changed_upstream__event_and_the_first_st
     assert await fetcher.events("upstream_mutated") == 1
 
 
+async def test_fetch_index__upstream_stops_telling_hashes__urls_and_hashes_stay(fetcher: Fetcher) -> None:
+    content = b"PK\x03\x04once told"
+    fetcher.upstream.add_project("demo", {WHEEL: content})
+    await fetcher.index()
+    before = json.loads(await fetcher.page())
+    fetcher.upstream.add_project("demo", {WHEEL: content}, hashes=())
+    await fetcher.index()
+    assert json.loads(await fetcher.page())["files"] == before["files"]
+    assert (await fetcher.artifact(content)).sha256 == sha256(content)
+
+
 async def test_render_index__after_redis_lost_all__bodies_without_asking_upstream(fetcher: Fetcher) -> None:
     fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
     await fetcher.index()
