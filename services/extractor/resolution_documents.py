@@ -30,6 +30,15 @@ from shared.resolutions import ResolutionRepository, StoredMetadata
 
 MAX_PAGES = 512  # prepared pages kept in memory between resolutions
 READS_AT_ONCE = 16
+MOST_RETRIES = 4
+OWN_TROUBLE = frozenset(f"{store}_unavailable" for store in ("cache", "queue", "database", "store")) | {
+    "deadline_exceeded",
+    "queue_full",
+    "shutting_down",
+    "superseded",
+}
+"""Errors that say nothing about the upstream: such a job is asked for again."""
+
 INLINE_BYTES = 16 * 1024  # prepared on the loop: takes less than a thread switch is worth
 
 
@@ -42,6 +51,7 @@ class Progress(msgspec.Struct):
     wanted: int = 0
     solver_seconds: float = 0.0
     asked: dict[str, float] = {}  # job id → when first asked for, unix seconds
+    retried: dict[str, int] = {}  # job id → how often it was asked for again
     stale: list[str] = []  # projects whose page is older than it may be, its refresh having failed
 
 
@@ -261,7 +271,13 @@ class _Round:
         if claim is not None or event is None or event.kind == "live":
             return None
         # Generations are microseconds of Redis's clock: an older outcome is another request's.
-        return event if event.generation >= (asked_at - 2.0) * 1_000_000 else None
+        if event.generation < (asked_at - 2.0) * 1_000_000:
+            return None
+        retried = self._progress.retried.get(job.id, 0)
+        if event.error is not None and event.error.code in OWN_TROUBLE and retried < MOST_RETRIES:
+            self._progress.retried[job.id] = retried + 1
+            return None
+        return event
 
     def _ask(self, job: AnyJob) -> None:
         self._progress.asked.setdefault(job.id, time.time())

@@ -73,6 +73,7 @@ class ResolveHandler:
         self._threads = threads
         self._protocols = protocols
         self._known: OrderedDict[str, Known] = OrderedDict()
+        self._wanting: dict[str, Needs] = {}  # what the last step of each of them lacked
 
     async def __call__(self, ctx: JobContext, job: Resolve) -> None:
         """Raises `ResolutionConflict`, `ResolutionTooLarge`, `ProjectNotFound`, `ArtifactNotFound`,
@@ -88,6 +89,7 @@ class ResolveHandler:
         finally:
             if outcome != "deferred":
                 self._known.pop(job.key, None)
+                self._wanting.pop(job.key, None)
                 self._wakeups.forget(job.id)
             if outcome == "failed":
                 await self._forget(job)
@@ -142,8 +144,10 @@ class ResolveHandler:
         known = self._known.setdefault(job.key, Known())
         self._known.move_to_end(job.key)
         while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+            self._wanting.pop(self._known.popitem(last=False)[0], None)
         queued: set[str] = set()
+        if job.key in self._wanting:  # nothing is solved anew before one of these is there
+            await self._bring(protocol, request, job, known, self._wanting[job.key], progress, queued)
         while True:
             progress.steps += 1
             if progress.steps > MOST_STEPS:
@@ -154,6 +158,7 @@ class ResolveHandler:
             progress.solver_seconds += time.monotonic() - started
             if isinstance(outcome, Resolution):
                 return outcome
+            self._wanting[job.key] = outcome
             await self._bring(protocol, request, job, known, outcome, progress, queued)
 
     async def _bring(
@@ -167,9 +172,12 @@ class ResolveHandler:
         queued: set[str],
     ) -> None:
         """Add what is there to `known`. Raises `Deferred` when nothing more can be done now."""
-        brought = await self._loader.load(protocol, request, needs.documents, progress)
+        wanted = [each for each in needs.documents if each not in known.documents]
+        if not wanted:
+            return
+        brought = await self._loader.load(protocol, request, wanted, progress)
         if brought.jobs and time.time() - progress.started_at > MOST_SECONDS:
-            late = set(needs.documents) - set(brought.found)
+            late = set(wanted) - set(brought.found)
             brought.found |= {each: Unavailable(f"not there in {MOST_SECONDS:.0f} s") for each in late}
             brought.jobs.clear()
         if len(progress.asked) > MOST_JOBS:
