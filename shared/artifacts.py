@@ -7,7 +7,7 @@ that ended in `extracted` is final. Every method raises `DatabaseUnavailable` (p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -189,6 +189,11 @@ class ArtifactRepository:
         """The id of the only source that may be asked for this project, or None. One query."""
         row = await self._database.fetchrow(sql.PINNED_SOURCE, protocol, project)
         return None if row is None else int(row["source_id"])
+
+    async def pinned_sources(self, protocol: str, projects: Collection[str]) -> dict[str, int]:
+        """As `pinned_source` for many: the ids of those that are pinned. One query."""
+        rows = await self._database.fetch(sql.PINNED_SOURCES, protocol, list(projects))
+        return {row["project"]: int(row["source_id"]) for row in rows}
 
     async def source_of(self, protocol: str, project: str, file_id: str) -> int | None:
         """The pinned source of a project, else the one that its stored files of this id came from; None

@@ -178,6 +178,10 @@ RETURNING true
 
 PINNED_SOURCE = "SELECT source_id FROM project_pins WHERE protocol = $1 AND project = $2"
 
+PINNED_SOURCES = """
+SELECT project, source_id FROM project_pins WHERE protocol = $1 AND project = ANY($2::text[])
+"""
+
 PIN = """
 INSERT INTO project_pins (protocol, project, source_id) VALUES ($1, $2, $3)
 ON CONFLICT (protocol, project) DO UPDATE SET source_id = excluded.source_id, pinned_at = now()

@@ -2,7 +2,7 @@
 
 For what is never cached (searches, audits). Only gateways may ask: they know the token from this
 process's heartbeat. The source's own credentials are used; nothing of the client's goes upstream but
-the body, its type and its coding.
+the body, its type and its coding. Names that belong to another source are taken out of it first.
 """
 
 from __future__ import annotations
@@ -10,18 +10,27 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
 from services.fetcher.upstreams import Upstreams
+from shared.artifacts import ArtifactRepository
+from shared.clients.http_decoding import decode_body
+from shared.clients.threads import BoundedThreads
 from shared.errors import OrchardError, TooLarge, UpstreamUnavailable
 from shared.logs import get_logger
+from shared.models import UpstreamSource
+from shared.protocols import protocol_named
+from shared.protocols.base import PackageProxyBase, Passed
 from shared.source_policy import candidates
 from shared.source_watcher import SourceWatcher
 
 log = get_logger()
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
+MAX_UNPACKED_BYTES = 32 * 1024 * 1024
+INLINE_BYTES = 4 * 1024  # packed: read in less time than a thread is worth
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]{1,4096}")
 _VALUE = re.compile(r"[\x20-\x7e]{0,256}")
 
@@ -29,9 +38,17 @@ _VALUE = re.compile(r"[\x20-\x7e]{0,256}")
 class ForwardRoute:
     """The route, and the token that opens it."""
 
-    def __init__(self, upstreams: Upstreams, sources: SourceWatcher) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        sources: SourceWatcher,
+        artifacts: ArtifactRepository,
+        threads: BoundedThreads,
+    ) -> None:
         self._upstreams = upstreams
         self._sources = sources
+        self._artifacts = artifacts
+        self._threads = threads
         self.token = secrets.token_hex(16)
 
     @property
@@ -57,12 +74,27 @@ class ForwardRoute:
             return web.Response(status=400)
         try:
             body = await _read(request)
-            found = self._sources.current(request.match_info["protocol"])
+            name = request.match_info["protocol"]
+            found = self._sources.current(name)
             asked = candidates(found.sources, "") if found is not None else []
-            if not asked:
+            if found is None or not asked:
                 raise UpstreamUnavailable("no upstream source may be asked")
+            # A source with include patterns is asked for nothing but those names.
+            source = next((each for each in asked if not each.include), asked[0])
+            passed = await self._without_others(
+                protocol_named(name), found.sources, source, path, headers, body
+            )
+            if passed is not None:
+                headers.pop("content-encoding", None)
+                body = passed.body
+                if passed.instead:
+                    return web.Response(
+                        body=passed.instead,
+                        content_type="application/json",
+                        headers={"x-orchard-status": "200"},
+                    )
             answer = await self._upstreams.pass_on(
-                asked[0], asked[0].url.rstrip("/") + "/" + path, method=method, headers=headers, body=body
+                source, source.url.rstrip("/") + "/" + path, method=method, headers=headers, body=body
             )
         except OrchardError as error:
             log.info("not_forwarded", path=path.partition("?")[0], error=error.code)
@@ -74,6 +106,35 @@ class ForwardRoute:
                 "x-orchard-status": str(answer.status),
             },
         )
+
+    async def _without_others(
+        self,
+        protocol: PackageProxyBase,
+        sources: Sequence[UpstreamSource],
+        source: UpstreamSource,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> Passed | None:
+        """The request without the names that are bound, pinned or kept to other sources than the asked
+        one; None if it has none. Raises `MalformedRequest` if that cannot be told."""
+        coding = headers.get("content-encoding", "")
+        if len(body) > INLINE_BYTES:
+            body, told = await self._threads.run(_told, protocol, path, coding, body)
+        else:
+            body, told = _told(protocol, path, coding, body)
+        projects = [name for name in told if name.isascii() and name.isprintable()]
+        pins = await self._artifacts.pinned_sources(protocol.name, projects) if projects else {}
+        withheld = {name for name in told if source not in candidates(sources, name, pins.get(name))}
+        if not withheld:
+            return None
+        log.info("names_withheld", source=source.name, count=len(withheld))
+        return await self._threads.run(protocol.without_names, path, body, withheld)
+
+
+def _told(protocol: PackageProxyBase, path: str, coding: str, body: bytes) -> tuple[bytes, frozenset[str]]:
+    plain = decode_body(body, coding, max_bytes=MAX_UNPACKED_BYTES)
+    return plain, protocol.told_names(path, plain)
 
 
 async def _read(request: web.Request) -> bytes:

@@ -105,7 +105,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
         upstreams = Upstreams(http, Breakers(cache), settings)
         live = LiveDownloads(upstreams)
-        forward = ForwardRoute(upstreams, sources)
+        forward = ForwardRoute(upstreams, sources, artifacts, threads)
 
         async def ready() -> str:
             return "" if queue_redis.available else "the queue Redis does not answer"

@@ -8,7 +8,7 @@ reader of dependencies. Everything with I/O in it is in the base (over `ports`) 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar
 
 import msgspec
@@ -25,6 +25,7 @@ from shared.protocols.resource import Redirect, Resource
 __all__ = [
     "IndexDocument",
     "PackageProxyBase",
+    "Passed",
     "Redirect",
     "Rendering",
     "Resource",
@@ -56,6 +57,14 @@ class Rendering(msgspec.Struct, frozen=True):
     body: bytes
     content_type: str
     codings: tuple[str, ...] = ("identity", "gzip")
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """What is left of a client's request that is passed on: the body to send, or, where nothing may be
+    asked, the answer to give `instead`."""
+
+    body: bytes = b""
+    instead: bytes = b""
 
 
 class PackageProxyBase(ABC):
@@ -113,6 +122,17 @@ class PackageProxyBase(ABC):
         return await flows.serve_forward(resource, request, ports, head=head)
 
     # --- upstream (fetcher) -------------------------------------------------------------------
+
+    def told_names(self, path: str, body: bytes) -> frozenset[str]:
+        """All that may be a project's name in a request that is passed on (`Resource.forward_path`).
+
+        Raises `MalformedRequest` if it cannot be read: then it is not passed on.
+        """
+        return frozenset()
+
+    def without_names(self, path: str, body: bytes, withheld: Collection[str]) -> Passed:
+        """The same request without names that the asked source must not learn of."""
+        raise NotImplementedError
 
     @abstractmethod
     def project_of(self, identity: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, BinaryIO, ClassVar
 
 from shared.errors import OrchardError, UpstreamInvalid
@@ -10,12 +10,13 @@ from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols.base import (
     IndexDocument,
     PackageProxyBase,
+    Passed,
     Redirect,
     Rendering,
     Resource,
     UpstreamRequest,
 )
-from shared.protocols.npm import dist, index, metadata, names, paths, rendering, upstream
+from shared.protocols.npm import dist, forwarding, index, metadata, names, paths, rendering, upstream
 from shared.protocols.npm.document import Document, decode_document
 
 
@@ -39,6 +40,12 @@ class NpmProxy(PackageProxyBase):
 
     def error_fields(self, error: OrchardError) -> dict[str, str]:
         return {"error": f"{error.message}. {error.hint}"}  # what npm, pnpm and yarn print
+
+    def told_names(self, path: str, body: bytes) -> frozenset[str]:
+        return forwarding.told_names(path, body)
+
+    def without_names(self, path: str, body: bytes, withheld: Collection[str]) -> Passed:
+        return forwarding.without_names(path, body, withheld)
 
     def project_of(self, identity: str) -> str:
         return names.split_identity(identity)[1]

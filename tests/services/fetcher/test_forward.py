@@ -1,0 +1,153 @@
+"""Passing requests on: no source learns of names that belong to another one."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from shared.heartbeat import read_health
+from shared.jobs import FetchIndex
+from tests.services.fetcher.conftest import Fetcher, running_fetcher
+from tests.support.upstream import Reply, Upstream
+
+BULK = "-/npm/v1/security/advisories/bulk"
+QUICK = "-/npm/v1/security/audits/quick"
+SEARCH = "-/v1/search"
+
+
+@pytest.fixture
+def private() -> Iterator[Upstream]:
+    with Upstream() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def fetcher(upstream: Upstream, private: Upstream, environ: dict[str, str]) -> AsyncIterator[Fetcher]:
+    for path in (BULK, QUICK, SEARCH):
+        upstream.put(f"/{path}", Reply(b'{"asked":true}', "application/json"))
+    both = f"{upstream.url},{private.url}"
+    async with running_fetcher(upstream, {**environ, "ORCHARD_NPM_UPSTREAM": both}) as running:
+        async with asyncio.timeout(5):
+            while not await running.cache.read_revision("npm"):
+                await asyncio.sleep(0.02)
+        yield running
+
+
+async def _bind(fetcher: Fetcher, pattern: str, source: str = "npm-2") -> None:
+    before = await fetcher.cache.read_revision("npm")
+    await fetcher.database.execute(
+        "UPDATE upstream_sources SET include = ARRAY[$1] WHERE name = $2", pattern, source
+    )
+    async with asyncio.timeout(5):
+        while await fetcher.cache.read_revision("npm") <= before:
+            await asyncio.sleep(0.02)
+
+
+async def _forward(
+    fetcher: Fetcher, path: str, body: Any = None, *, coding: str = ""
+) -> tuple[int, str, bytes]:
+    """Status of the fetcher, of the upstream, and the body."""
+    async with asyncio.timeout(5):
+        while True:
+            beats = [each for each in await read_health(fetcher.queue._redis) if each.token]
+            if beats:
+                break
+            await asyncio.sleep(0.02)
+    data = b"" if body is None else json.dumps(body).encode()
+    headers = {
+        "x-orchard-token": beats[0].token,
+        "x-orchard-method": "GET" if body is None else "POST",
+        "x-orchard-path": path,
+    }
+    if coding:
+        data, headers["x-orchard-content-encoding"] = gzip.compress(data), coding
+    url = f"http://{beats[0].address}/forward/npm"
+    async with aiohttp.ClientSession() as session, session.post(url, data=data, headers=headers) as answer:
+        return answer.status, answer.headers.get("x-orchard-status", ""), await answer.read()
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+@pytest.mark.parametrize(
+    ("path", "body", "rest"),
+    [
+        (BULK, {"@acme/tool": ["1.0.0"], "left-pad": ["1"]}, {"left-pad": ["1"]}),
+        (
+            QUICK,
+            {"requires": {"@acme/tool": "1"}, "dependencies": {"x": {"requires": {"@acme/tool": "1"}}}},
+            {"requires": {}, "dependencies": {"x": {"requires": {}}}},
+        ),
+    ],
+)
+async def test_forward__bound_name_in_an_audit__does_not_reach_the_other_source(
+    fetcher: Fetcher, upstream: Upstream, private: Upstream, path: str, body: Any, rest: Any, coding: str
+) -> None:
+    await _bind(fetcher, "@acme/*")
+    assert await _forward(fetcher, path, body, coding=coding) == (200, "200", b'{"asked":true}')
+    [seen] = upstream.seen(f"/{path}")
+    assert json.loads(seen.body) == rest
+    assert "content-encoding" not in seen.headers
+    assert not private.requests
+
+
+async def test_forward__pinned_name__does_not_reach_the_other_source(
+    fetcher: Fetcher, upstream: Upstream
+) -> None:
+    [source] = await fetcher.database.fetch("SELECT id FROM upstream_sources WHERE name = 'npm-2'")
+    await fetcher.database.execute(
+        "INSERT INTO project_pins (protocol, project, source_id) VALUES ('npm', 'secret', $1)", source["id"]
+    )
+    await _forward(fetcher, BULK, {"secret": ["1"], "left-pad": ["1"]})
+    assert json.loads(upstream.seen(f"/{BULK}")[0].body) == {"left-pad": ["1"]}
+
+
+async def test_forward__nothing_bound__body_goes_as_it_is(fetcher: Fetcher, upstream: Upstream) -> None:
+    await _forward(fetcher, BULK, {"left-pad": ["1"]}, coding="gzip")
+    [seen] = upstream.seen(f"/{BULK}")
+    assert seen.headers["content-encoding"] == "gzip"
+    assert json.loads(gzip.decompress(seen.body)) == {"left-pad": ["1"]}
+
+
+async def test_forward__search_for_a_bound_name__no_results_and_nobody_is_asked(
+    fetcher: Fetcher, upstream: Upstream, private: Upstream
+) -> None:
+    await _bind(fetcher, "@acme/*")
+    for text in ("%40acme%2Ftool", "scope:acme", "left+%40acme/tool"):
+        status, _, body = await _forward(fetcher, f"{SEARCH}?text={text}")
+        assert (status, json.loads(body)) == (200, {"objects": [], "total": 0})
+    assert not upstream.requests and not private.requests
+    assert (await _forward(fetcher, f"{SEARCH}?text=left-pad"))[2] == b'{"asked":true}'
+
+
+async def test_forward__audit_that_cannot_be_read__is_not_passed_on(
+    fetcher: Fetcher, upstream: Upstream
+) -> None:
+    assert (await _forward(fetcher, BULK, ["@acme/tool"]))[0] == 503
+    assert (await _forward(fetcher, BULK, {}, coding="br"))[0] == 503
+    assert not upstream.requests
+
+
+async def test_forward__first_source_has_patterns__the_first_without_is_asked(
+    fetcher: Fetcher, upstream: Upstream, private: Upstream
+) -> None:
+    private.put(f"/{BULK}", Reply(b"{}", "application/json"))
+    await _bind(fetcher, "@acme/*", source="npm")
+    await _forward(fetcher, BULK, {"@acme/tool": ["1"], "left-pad": ["1"]})
+    assert json.loads(private.seen(f"/{BULK}")[0].body) == {"left-pad": ["1"]}
+    assert not upstream.requests
+
+
+async def test_attestations__of_a_bound_name__are_asked_at_its_source(
+    fetcher: Fetcher, upstream: Upstream, private: Upstream
+) -> None:
+    await _bind(fetcher, "@acme/*")
+    path = "/-/npm/v1/attestations/@acme%2Ftool@1.0.0"
+    private.put(path, Reply(b'{"attestations":[]}', "application/json"))
+    await fetcher.ended(FetchIndex("npm", "attestations/@acme/tool@1.0.0"))
+    assert private.requests and not upstream.requests
