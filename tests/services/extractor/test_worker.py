@@ -67,7 +67,8 @@ async def test_process__job_queued__read_logged_with_its_request_id_and_stopped_
 
     heartbeat = await its_heartbeat(house)
     assert heartbeat.service == "extractor"
-    assert heartbeat.jobs is not None and heartbeat.jobs.max == house.settings.extract_slots
+    slots = house.settings.extract_slots + house.settings.resolve_slots
+    assert heartbeat.jobs is not None and heartbeat.jobs.max == slots
     assert heartbeat.threads is not None and heartbeat.threads.max == house.settings.http_worker_threads
     async with aiohttp.ClientSession(f"http://{heartbeat.address}") as client:
         for path in ("/health/live", "/health/ready"):
