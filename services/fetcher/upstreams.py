@@ -152,13 +152,29 @@ class Upstreams:
     async def pass_on(
         self, source: UpstreamSource, url: str, *, method: str, headers: Mapping[str, str], body: bytes
     ) -> FetchedBody:
-        """One request of a client, sent once; any status but those of the upstream's own trouble.
+        """One request of a client, sent once: the upstream's answer with any status.
 
-        Raises `Offline`, `TooLarge`, `UpstreamTimeout` and what `HttpClientManager.stream` raises.
+        Trouble of the upstream's own counts against it (`Breakers`). Raises `Offline`, `TooLarge`,
+        `UpstreamTimeout` and what `HttpClientManager.stream` raises.
         """
         if self.offline:
             raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
         await self._breakers.check(source)
+        try:
+            answer = await self._pass_on(source, url, method, headers, body)
+        except OrchardError as failure:
+            await self._breakers.failed(source, failure, "index")
+            raise
+        error = error_of_status(answer.status, answer.headers, f"upstream {source.name}")
+        if error is None or answer.status == 501:  # what it does not offer is no trouble
+            await self._breakers.succeeded(source)
+        else:
+            await self._breakers.failed(source, error, "index")
+        return answer
+
+    async def _pass_on(
+        self, source: UpstreamSource, url: str, method: str, headers: Mapping[str, str], body: bytes
+    ) -> FetchedBody:
         content = body if method == "POST" else None
         try:
             async with (

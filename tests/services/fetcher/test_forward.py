@@ -12,10 +12,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from services.fetcher import breakers
 from shared.heartbeat import read_health
 from shared.jobs import FetchIndex
 from tests.services.fetcher.conftest import Fetcher, running_fetcher
-from tests.support.upstream import Reply, Upstream
+from tests.support.upstream import Fault, Reply, Upstream
 
 BULK = "-/npm/v1/security/advisories/bulk"
 QUICK = "-/npm/v1/security/audits/quick"
@@ -151,3 +152,20 @@ async def test_attestations__of_a_bound_name__are_asked_at_its_source(
     private.put(path, Reply(b'{"attestations":[]}', "application/json"))
     await fetcher.ended(FetchIndex("npm", "attestations/@acme/tool@1.0.0"))
     assert private.requests and not upstream.requests
+
+
+async def test_forward__upstream_fails_again_and_again__breaker_opens_and_closes(
+    fetcher: Fetcher, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakers, "FIRST_OPEN_SECONDS", 0.3)
+    upstream.fault(f"/{BULK}", Fault(status=500))
+    for _ in range(breakers.FAILURES_TO_OPEN):
+        await _forward(fetcher, BULK, {"x": ["1"]})
+    asked = upstream.count(f"/{BULK}")
+    assert (await _forward(fetcher, BULK, {"x": ["1"]}))[0] == 503
+    assert upstream.count(f"/{BULK}") == asked
+    upstream.heal()
+    await asyncio.sleep(0.4)
+    assert (await _forward(fetcher, BULK, {"x": ["1"]}))[:2] == (200, "200")
+    [source] = await fetcher.database.fetch("SELECT id FROM upstream_sources WHERE name = 'npm'")
+    assert await fetcher.cache.read_breaker("npm", source["id"]) is None
