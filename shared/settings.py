@@ -100,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_redis_db: NotNegative = 0  # database number
     queue_redis_password: str = ""  # never shown
     database_url: str = ""  # "" = standalone starts one
-    database_pool_size: Positive = 20  # connections that are kept
+    database_pool_size: Positive = 20  # idle connections are closed after a while
     database_max_overflow: NotNegative = 30  # POOL_SIZE + MAX_OVERFLOW = most connections
     database_pool_timeout: Seconds = 30.0  # waiting for a connection; capped by the deadline
     database_pool_pre_ping: bool = False  # SELECT 1 before each use

@@ -7,7 +7,9 @@ import sys
 from services.extractor.worker import SERVICE, run
 from shared.worker_main import worker_main
 
-DESCRIPTION = "Reads dependencies and metadata out of stored artifacts, in sandboxed children, without egress."
+DESCRIPTION = (
+    "Reads dependencies and metadata out of stored artifacts, in sandboxed children, without egress."
+)
 
 if __name__ == "__main__":
     sys.exit(worker_main(SERVICE, DESCRIPTION, run))

@@ -14,6 +14,7 @@ from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService, IndexRead
 from shared.cache_keys import Category, cache_key
 from shared.clients.objects import ObjectStore, S3ObjectStore
+from shared.clients.postgres_slots import deadline
 from shared.clients.redis import RedisClient
 from shared.errors import CacheUnavailable, ObjectMissing
 from shared.jobs import FetchArtifact
@@ -81,9 +82,11 @@ def artifact_identity(resource: Resource | FetchArtifact) -> str:
 class StoredFacts:
     """Fulfils the port `Facts`: in-process, then cache, then the one joined query."""
 
-    def __init__(self, cache: CacheService, artifacts: ArtifactRepository) -> None:
+    def __init__(self, cache: CacheService, artifacts: ArtifactRepository, *, request_timeout: float) -> None:
+        """`request_timeout` in seconds: no request waits longer for a database connection."""
         self._cache = cache
         self._artifacts = artifacts
+        self._request_timeout = request_timeout
         self._lookups: dict[tuple[str, str], asyncio.Task[ArtifactFacts | None]] = {}
 
     async def find(self, resource: Resource, *, cached: bool = False) -> ArtifactFacts | None:
@@ -120,9 +123,10 @@ class StoredFacts:
             done.exception()  # seen, even when everyone has left
 
     async def _from_row(self, wanted: Resource | FetchArtifact, identity: str) -> ArtifactFacts | None:
-        facts = await self._artifacts.get_cached_url_with_artifact(
-            wanted.protocol, wanted.project, wanted.file_id, wanted.filename
-        )
+        with deadline(self._request_timeout):
+            facts = await self._artifacts.get_cached_url_with_artifact(
+                wanted.protocol, wanted.project, wanted.file_id, wanted.filename
+            )
         if facts is not None:
             try:
                 await self._cache.write_facts(wanted.protocol, identity, facts)

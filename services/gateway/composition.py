@@ -79,7 +79,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         queue = JobQueue(queue_redis)
         listener = await resources.open("events", queue.subscribe())
         misses = MissWaiter(queue, listener, queue_limit=settings.queue_limit)
-        facts = StoredFacts(cache, ArtifactRepository(database))
+        facts = StoredFacts(cache, ArtifactRepository(database), request_timeout=settings.request_timeout)
         fetchers = await resources.open("fetchers", FetcherPool())
         relay = LiveRelay(fetchers=fetchers, queue=queue, listener=listener, facts=facts, objects=store)
         access_log = None
