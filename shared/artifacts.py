@@ -185,6 +185,11 @@ class ArtifactRepository:
         )
         return row is not None
 
+    async def mark_gone(self, protocol: str, identity: str, generation: int) -> None:
+        """Records that the source of a document truly answers 404 now, until `store_document`. One
+        statement; nothing is written if a newer generation stands."""
+        await self._database.execute(sql.MARK_GONE, protocol, identity, generation)
+
     async def pinned_source(self, protocol: str, project: str) -> int | None:
         """The id of the only source that may be asked for this project, or None. One query."""
         row = await self._database.fetchrow(sql.PINNED_SOURCE, protocol, project)

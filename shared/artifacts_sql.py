@@ -148,7 +148,8 @@ ORDER BY c.filename, c.file_id
 
 STORED_DOCUMENT = """
 SELECT protocol, identity, source_id, generation, document_key,
-       extract(epoch FROM fetched_at)::float8 AS fetched_at, upstream_etag, upstream_last_modified
+       extract(epoch FROM fetched_at)::float8 AS fetched_at, upstream_etag, upstream_last_modified,
+       coalesce(extract(epoch FROM gone_at), 0)::float8 AS gone_at
 FROM index_documents WHERE protocol = $1 AND identity = $2
 """
 
@@ -171,9 +172,15 @@ WHERE $4 = ALL (SELECT source_id FROM pin)
 ON CONFLICT (protocol, identity) DO UPDATE SET
     project = excluded.project, source_id = excluded.source_id, generation = excluded.generation,
     document_key = excluded.document_key, fetched_at = excluded.fetched_at,
-    upstream_etag = excluded.upstream_etag, upstream_last_modified = excluded.upstream_last_modified
+    upstream_etag = excluded.upstream_etag, upstream_last_modified = excluded.upstream_last_modified,
+    gone_at = NULL
 WHERE d.generation <= excluded.generation
 RETURNING true
+"""
+
+MARK_GONE = """
+UPDATE index_documents SET gone_at = coalesce(gone_at, now()), generation = $3
+WHERE protocol = $1 AND identity = $2 AND generation <= $3
 """
 
 PINNED_SOURCE = "SELECT source_id FROM project_pins WHERE protocol = $1 AND project = $2"

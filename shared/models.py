@@ -129,6 +129,7 @@ class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     fetched_at: float
     upstream_etag: str = ""
     upstream_last_modified: str = ""
+    gone_at: float = 0.0  # unix seconds since when its source truly answers 404; 0: it does not
 
 
 # --- artifacts ------------------------------------------------------------------------------------

@@ -83,9 +83,12 @@ class IndexRun:
     # --- before asking ----------------------------------------------------------------------------
 
     def validators(self) -> Validators | None:
-        """From the row, which names the last good document; None if nothing could be made of a 304."""
+        """From the row, which names the last good document; None if nothing could be made of a 304.
+
+        One that was gone is asked for whole: storing it is what ends that.
+        """
         row = self._good.row
-        if row is None:
+        if row is None or row.gone_at:
             return None
         return Validators(row.source_id, row.upstream_etag, row.upstream_last_modified)
 
@@ -113,19 +116,15 @@ class IndexRun:
         return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)
 
     async def not_found(self) -> IndexHead:
-        """Every source truly lacks it: a short negative entry. Rows and documents are kept."""
-        now = time.time()
-        head = IndexHead(
-            format=FORMAT,
-            status=404,
-            generation=self._generation,
-            source_revision=self._sources.revision,
-            source_id=0,
-            fetched_at=now,
-            fresh_until=now + self._tools.settings.cache_ttl_negative,
-        )
-        await self._write_head(head)
-        return head
+        """Every source truly lacks it: a short negative entry. Rows and documents are kept; the row
+        tells of it, so that no later failure brings the page back."""
+        row = self._good.row
+        if row is not None and row.source_id in self._shown:
+            try:
+                await self._tools.artifacts.mark_gone(self._protocol.name, self._identity, self._generation)
+            except OrchardError as error:  # the 404 is true all the same
+                log.warning("gone_not_recorded", identity=self._identity, error=error.code)
+        return await self._write_negative(self._tools.settings.cache_ttl_negative)
 
     async def store(self, answer: IndexAnswer) -> IndexHead:
         """A new document: keep it, pin the project, finish the bodies."""
@@ -156,6 +155,7 @@ class IndexRun:
             row is not None
             and known == (source.id, etag, modified)
             and row.document_key == document_key(body)
+            and not row.gone_at
         ):
             # An upstream without validators sent the same once more: as good as a 304.
             head = await self.not_modified(answer)
@@ -203,7 +203,10 @@ class IndexRun:
         )
 
     async def fail(self, error: OrchardError) -> IndexHead:
-        """Keep serving the last good document as STALE. Raises `error` if there is none to serve."""
+        """Keep serving the last good document as STALE. Raises `error` if there is none to serve.
+
+        If the source's last true word was 404, that stays: a short negative entry.
+        """
         source_id = self._good.source_id
         # Of a source that is disabled, or that the name is not bound or pinned to any more, nothing is
         # shown, however good: that would be the confusion which the binding is to end.
@@ -211,7 +214,11 @@ class IndexRun:
             raise error
         now = time.time()
         wait = max(MIN_RETRY_SECONDS, error.retry_after_seconds) * random.uniform(1.0, 1.3)
-        head = self._good.head
+        head, row = self._good.head, self._good.row
+        if row is not None and row.gone_at:
+            if len(self._shown) > 1:
+                raise error  # it may be another source that fails, and that one may have it
+            return await self._write_negative(wait)
         if head is not None and head.status == 200 and head.source_revision == self._sources.revision:
             failing = msgspec.structs.replace(
                 head, generation=self._generation, failing=True, retry_at=now + wait
@@ -219,7 +226,6 @@ class IndexRun:
             if await self._write_head(failing):
                 log.warning("index_stale", identity=self._identity, because=error.code, error=error.message)
                 return failing
-        row = self._good.row
         loaded = await self._tools.documents.load(self._protocol, row.document_key) if row else None
         if row is None or loaded is None:
             raise error
@@ -234,11 +240,13 @@ class IndexRun:
         )
 
     async def restore_offline(self) -> IndexHead:
-        """Offline: the last good document is as fresh as anything can be."""
+        """Offline: the last good document, or a 404 after it, is as fresh as anything can be."""
         error = Offline(f"ORCHARD_OFFLINE is set and {self._identity} was never cached")
         row = self._good.row
         if row is None or row.source_id not in self._shown:
             raise error
+        if row.gone_at:
+            return await self._write_negative(self._tools.settings.cache_ttl_negative)
         loaded = await self._tools.documents.load(self._protocol, row.document_key)
         if loaded is None:
             raise error
@@ -320,6 +328,20 @@ class IndexRun:
         if good.head is None:
             raise SupersededError(f"{self._identity} was changed meanwhile")
         return good.head
+
+    async def _write_negative(self, seconds: float) -> IndexHead:
+        now = time.time()
+        head = IndexHead(
+            format=FORMAT,
+            status=404,
+            generation=self._generation,
+            source_revision=self._sources.revision,
+            source_id=0,
+            fetched_at=now,
+            fresh_until=now + seconds,
+        )
+        await self._write_head(head)
+        return head
 
     async def _write_head(self, head: IndexHead) -> bool:
         try:

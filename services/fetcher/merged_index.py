@@ -78,7 +78,7 @@ class MergedIndex:
         row = await self._tools.artifacts.stored_document(self._protocol.name, self._row_name(source))
         try:
             validators = None
-            if row is not None:
+            if row is not None and not row.gone_at:  # one that was gone is asked for whole
                 validators = Validators(source.id, row.upstream_etag, row.upstream_last_modified)
             answer = await self._upstreams.ask_index(self._protocol, self._identity, [source], validators)
             if answer is not None and answer.not_modified:
@@ -86,7 +86,13 @@ class MergedIndex:
                 if body is not None:
                     return Part(source, body)
                 answer = await self._upstreams.ask_index(self._protocol, self._identity, [source])
-            return Part(source) if answer is None else Part(source, await self._store(answer))
+            if answer is not None:
+                return Part(source, await self._store(answer))
+            if row is not None:
+                await self._tools.artifacts.mark_gone(
+                    self._protocol.name, self._row_name(source), self._generation
+                )
+            return Part(source)
         except PassingError as error:
             return Part(source, await self._last_good(row), error)
 
@@ -115,7 +121,7 @@ class MergedIndex:
         return read.body
 
     async def _last_good(self, row: StoredDocument | None) -> bytes | None:
-        if row is None:
+        if row is None or row.gone_at:  # its last true word was 404
             return None
         try:
             return await self._tools.documents.read(row.document_key)

@@ -57,7 +57,8 @@ class RenderIndexJob:
         pinned: int | None,
         generation: int,
     ) -> None:
-        if good.head is not None and good.head.status == 404:
+        gone = good.row is not None and good.row.gone_at
+        if gone or (good.head is not None and good.head.status == 404):
             return  # a true 404 wins over the last good document
         key = good.document_key
         loaded = await self._tools.documents.load(protocol, key) if key else None

@@ -18,8 +18,8 @@ from shared.errors import (
     UpstreamUnavailable,
 )
 from shared.jobs import FetchIndex
-from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
-from tests.support.upstream import Fault, Reply
+from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher, sha256
+from tests.support.upstream import Fault, Reply, Upstream
 
 PAGE = "/simple/demo/"
 
@@ -91,6 +91,54 @@ async def test_fetch_index__404_after_it_was_served__negative_but_the_document_i
     fetcher.upstream.remove(PAGE)
     assert (await fetcher.index()).status == 404
     assert await fetcher.artifacts.stored_document("pypi", "simple/demo") is not None
+
+
+async def _gone(fetcher: Fetcher) -> None:
+    """The upstream told the page once, and then a true 404, of which the cache knows nothing any more."""
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    await fetcher.index()
+    fetcher.upstream.remove(PAGE)
+    assert (await fetcher.index()).status == 404
+    await fetcher.cache_redis.raw.delete(*await fetcher.cache_redis.raw.keys("orchard:package_index:*"))
+
+
+async def test_fetch_index__outage_after_a_true_404__the_old_page_does_not_come_back(
+    fetcher: Fetcher,
+) -> None:
+    await _gone(fetcher)
+    fetcher.upstream.fault(PAGE, Fault(status=500))
+    for _ in range(2):
+        head = await fetcher.index()
+        assert (head.status, head.document_key) == (404, "")
+        assert 0 < head.fresh_until - time.time() < 10
+
+
+async def test_fetch_index__back_after_a_true_404__served_again_and_stale_in_an_outage(
+    fetcher: Fetcher,
+) -> None:
+    await _gone(fetcher)
+    fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})  # the very same page
+    assert (await fetcher.index()).status == 200
+    fetcher.upstream.fault(PAGE, Fault(status=500))
+    await fetcher.cache_redis.raw.delete(*await fetcher.cache_redis.raw.keys("orchard:package_index:*"))
+    head = await fetcher.index()
+    assert head.status == 200 and head.failing
+
+
+async def test_fetch_index__offline_after_a_true_404__the_old_page_does_not_come_back(
+    upstream: Upstream, environ: dict[str, str]
+) -> None:
+    async with running_fetcher(upstream, environ) as fetcher:
+        await _gone(fetcher)
+        await fetcher.cache_redis.raw.flushall()
+    async with running_fetcher(upstream, {**environ, "ORCHARD_OFFLINE": "true"}) as offline:
+        assert (await offline.index()).status == 404
+
+
+async def test_render_index__after_a_true_404__the_old_page_does_not_come_back(fetcher: Fetcher) -> None:
+    await _gone(fetcher)
+    await fetcher.render()
+    assert await fetcher.head() is None
 
 
 FAULTS = {
