@@ -23,6 +23,7 @@ from services.gateway.responses import (
     ClientGone,
     Receive,
     Send,
+    Sent,
     send_error,
     send_reply,
     unless_gone,
@@ -102,6 +103,7 @@ class Application:
         self.in_flight += 1
         target: Target | None = None
         status, result, size, code = 500, "", 0, ""
+        sent = Sent()
         try:
             target = gateway.reader.read(key, headers)
             reply = await self._reply(gateway, target, scope, key, headers, request_id, receive)
@@ -109,7 +111,7 @@ class Application:
             if reply.error is not None:
                 code = reply.error.code
             size = await send_reply(
-                send, receive, reply, request_id, head=method == "HEAD", protocol=target.protocol
+                send, receive, reply, request_id, head=method == "HEAD", protocol=target.protocol, sent=sent
             )
         except ClientGone:
             if status == 500:
@@ -148,7 +150,7 @@ class Application:
             if gateway.access_log is not None:
                 gateway.access_log.write(
                     method, target.logged_path if target is not None else gateway.escape(raw_path),
-                    status, result, size, seconds, request_id, _client(scope), code,
+                    status, result, size or sent.size, seconds, request_id, _client(scope), code,
                 )  # fmt: skip
 
     async def _kept(self, gateway: Gateway, scope: Any, raw_path: bytes, send: Send) -> bool:

@@ -34,6 +34,15 @@ class ClientGone(Exception):
     """The client closed the connection before its response was complete."""
 
 
+class Sent:
+    """How many bytes of a body have gone out: also of a transfer that ends early, by raising."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of an error (RFC 9457), with a plain `reason` for clients that show only that."""
 
@@ -103,8 +112,9 @@ async def send_reply(
     *,
     head: bool = False,
     protocol: PackageProxyBase | None = None,
+    sent: Sent | None = None,
 ) -> int:
-    """Send a reply; the bytes of body that went out.
+    """Send a reply; the bytes of body that went out, which `sent` counts meanwhile.
 
     Raises what the body raises and `ClientGone`; the caller then returns without another message.
     """
@@ -132,13 +142,21 @@ async def send_reply(
             metrics.count_bytes_served(size, live=False)
         return size
     try:
-        return await _send_body(send, receive, reply.status, headers, body, live=reply.cache == "LIVE")
+        live = reply.cache == "LIVE"
+        return await _send_body(send, receive, reply.status, headers, body, sent or Sent(), live=live)
     finally:
         await body.aclose()
 
 
 async def _send_body(
-    send: Send, receive: Receive, status: int, headers: list[tuple[bytes, bytes]], body: Body, *, live: bool
+    send: Send,
+    receive: Receive,
+    status: int,
+    headers: list[tuple[bytes, bytes]],
+    body: Body,
+    sent: Sent,
+    *,
+    live: bool,
 ) -> int:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if body.path:
@@ -146,7 +164,6 @@ async def _send_body(
         size = next((int(value) for name, value in headers if name == b"content-length"), 0)
         metrics.count_bytes_served(size, live=False)
         return size
-    size = 0
     # granian's send does not tell that the client has gone (it waits for it while it is slow), and
     # a silent upstream may give nothing to send for a long time.
     task = asyncio.current_task()
@@ -157,7 +174,7 @@ async def _send_body(
     try:
         async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            size += len(chunk)
+            sent.size += len(chunk)
     except asyncio.CancelledError:
         if gone.done() and not gone.cancelled() and task.uncancel() == 0:
             raise ClientGone from None
@@ -167,9 +184,9 @@ async def _send_body(
         closing = getattr(chunks, "aclose", None)
         if closing is not None:
             await closing()
-        metrics.count_bytes_served(size, live=live)
+        metrics.count_bytes_served(sent.size, live=live)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-    return size
+    return sent.size
 
 
 async def _until_disconnect(receive: Receive) -> None:

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,13 @@ _threads = ThreadPoolExecutor(32)  # asyncio's own pool is as small as the machi
 async def get(gateway: GatewayProcess, path: str, method: str = "GET", **headers: str) -> RawResponse:
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_threads, partial(gateway.request, path, method, **headers))
+
+
+def _logged(gateway: GatewayProcess, digest: str) -> dict[str, Any]:
+    """The last line of the access log on a file of this digest."""
+    lines = [line for line in gateway.output().splitlines() if '"event":"request"' in line and digest in line]
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
 
 
 async def test_artifact__cold__is_relayed_while_it_arrives(gateway: GatewayProcess, stores: Stores) -> None:
@@ -84,6 +92,10 @@ async def test_artifact__download_goes_wrong__is_broken_off_without_its_end(
         reply = await get(gateway, f"/pypi/files/flask/{digest}/flask-1-py3-none-any.whl")
         assert reply.status == 200
         assert not reply.complete
+        await asyncio.sleep(0.4)
+        line = _logged(gateway, digest)
+        assert line["error"]
+        assert line["bytes"] == len(reply.body) > 0
         assert len(reply.body) < len(data)
 
 
@@ -236,6 +248,10 @@ async def test_clients_gone_in_the_middle__nothing_is_left_open(
         async with asyncio.timeout(5):
             while _open_files(gateway) > before + 4:  # a connection to a store may have been opened
                 await asyncio.sleep(0.05)
+        await asyncio.sleep(0.4)
+        line = _logged(gateway, digest)
+        assert (line["status"], line["error"]) == (499, "client_gone")
+        assert line["bytes"] > 100_000
         go_on.set()
         assert hashlib.sha256((await staying).body).hexdigest() == digest
 
