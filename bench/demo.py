@@ -82,7 +82,12 @@ def main() -> int:
     """Run the demo; see the module's first lines for what makes it fail."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="keep the working folder")
-    parser.add_argument("--only", default="", help="one ecosystem alone, by its protocol's name")
+    parser.add_argument(
+        "--only",
+        default="",
+        choices=("pypi", "npm", "maven"),
+        help="one ecosystem alone, by its protocol's name",
+    )
     options = parser.parse_args()
     ecosystems = {
         "pypi": Ecosystem("pypi/simple/", PACKAGES, {"pip": _pip, "uv": _uv}),
