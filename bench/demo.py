@@ -98,6 +98,9 @@ def main() -> int:
         if shutil.which(command) is None:
             print(f"{command} is not installed: its part is left out")
             del ecosystems[name]
+    if options.only and options.only not in ecosystems:
+        print(f"FAILED: nothing of {options.only} could be run here")
+        return 1
     failures: list[str] = []
     work = Path(tempfile.mkdtemp(prefix="orchard-demo-"))
     try:
