@@ -115,6 +115,10 @@ class Node(msgspec.Struct, frozen=True):
     depth: int = 0
     extras: tuple[str, ...] = ()
     yanked: bool = False
+    integrity: str = ""  # as the registry tells it (Subresource Integrity), where it does
+    locations: tuple[str, ...] = ()  # where an installer puts it: npm's "node_modules/a/node_modules/b"
+    scope: str = ""  # Maven's: compile, runtime, …
+    optional: bool = False  # reached by optional dependencies only
 
 
 class Edge(msgspec.Struct, frozen=True):
