@@ -33,17 +33,17 @@ def build(root: Path) -> None:
         return
     (root / "files").mkdir(parents=True, exist_ok=True)
     for name, size in WHEELS.items():
-        _publish(root, name, [_wheel(root, name, "1.0", size)])
+        publish(root, name, [_wheel(root, name, "1.0", size)])
     names = [f"app{number:02d}" for number in range(APP_PACKAGES)]
     for number, name in enumerate(names):
         requires = names[1:] if number == 0 else names[number * 2 : number * 2 + 2] if number else []
-        _publish(
+        publish(
             root, name, [_wheel(root, name, "1.0", 20 * KIB, requires=[r for r in requires if r != name])]
         )
-    _publish(root, "small", _made_up("small", 60))
-    _publish(root, "large", _made_up("large", 3550))
+    publish(root, "small", _made_up("small", 60))
+    publish(root, "large", _made_up("large", 3550))
     for number in range(DISTINCT_PAGES):
-        _publish(root, f"k{number:04d}", _made_up(f"k{number:04d}", 60))
+        publish(root, f"k{number:04d}", _made_up(f"k{number:04d}", 60))
     _publish_root(root)
     done.touch()
 
@@ -51,8 +51,13 @@ def build(root: Path) -> None:
 def add_wheel(root: Path, name: str, size_bytes: int) -> None:
     """Publish one more project with one wheel of about `size_bytes`."""
     if not (root / "simple" / name / "index.json").exists():
-        _publish(root, name, [_wheel(root, name, "1.0", size_bytes)])
+        publish(root, name, [_wheel(root, name, "1.0", size_bytes)])
         _publish_root(root)
+
+
+def publish_wheel(root: Path, name: str, requires: list[str]) -> None:
+    """Publish one more project with one small wheel that requires others."""
+    publish(root, name, [_wheel(root, name, "1.0", KIB, requires)])
 
 
 def _wheel(
@@ -120,7 +125,8 @@ def _made_up(name: str, count: int) -> list[dict[str, object]]:
     return entries
 
 
-def _publish(root: Path, name: str, entries: list[dict[str, object]]) -> None:
+def publish(root: Path, name: str, entries: list[dict[str, object]]) -> None:
+    """Write a project's page, plain and compressed."""
     folder = root / "simple" / name
     folder.mkdir(parents=True, exist_ok=True)
     versions = sorted({str(entry["filename"]).split("-")[1] for entry in entries})
