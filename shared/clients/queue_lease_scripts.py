@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.clients.queue_scripts import LATCH, NOW, OWNED, WAKE, QueueScript
+from shared.clients.queue_scripts import COUNT, LATCH, NOW, OWNED, WAKE, QueueScript
 
 # KEYS queue, tokens, generation
 # ARGV most jobs, lease ms, address, seed of tokens, grace ms, unknown's delay ms, tries' expiry ms,
@@ -13,10 +13,12 @@ from shared.clients.queue_scripts import LATCH, NOW, OWNED, WAKE, QueueScript
 # then moved back by the delay, so that it does not stand in the way of others.
 CLAIM = QueueScript(
     NOW
+    + COUNT
     + """
 local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
 local grace, delay = tonumber(ARGV[5]), tonumber(ARGV[6])
 local known, claimed, unknown, wait, skipped = nil, {}, {}, -1, 0
+local waited, longest_wait, again = 0, 0, 0
 local last, epoch
 
 local function prepare()
@@ -67,7 +69,10 @@ local function take(id, score)
   redis.call('ZADD', KEYS[1], now + lease, id)
   local tries = redis.call('INCR', 'arq:retry:' .. id)
   if tries == 1 then redis.call('PEXPIRE', 'arq:retry:' .. id, ARGV[7]) end
-  claimed[#claimed + 1] = {id, payload, generation, token, tries, math.floor((now - score) * 1000)}
+  if tries > 1 then again = again + 1 end
+  local due = math.floor((now - score) * 1000)
+  waited, longest_wait = waited + due, math.max(longest_wait, due)
+  claimed[#claimed + 1] = {id, payload, generation, token, tries, due}
 end
 
 local looking, pages = true, 0
@@ -88,7 +93,13 @@ while looking and #claimed < most and pages < 8 do
     take(page[i], score)
   end
 end
-if #claimed > 0 then redis.call('HSET', KEYS[3], 'last', string.format('%.0f', last)) end
+if #claimed > 0 then
+  redis.call('HSET', KEYS[3], 'last', string.format('%.0f', last))
+  count(KEYS[1], 'started', #claimed)
+  count(KEYS[1], 'wait_us', waited)
+  longest(KEYS[1], 'wait_max_us', longest_wait)
+  if again > 0 then count(KEYS[1], 'retried', again) end
+end
 if not known and ARGV[8] == '1' then redis.call('DEL', KEYS[2]) end
 return {wait, epoch or '', claimed, unknown}
 """
@@ -155,6 +166,8 @@ return {1, epoch}
 # 1 finished; 0 another generation holds it; -1 no claim is there.
 FINISH = QueueScript(
     LATCH
+    + NOW
+    + COUNT
     + OWNED
     + """
 local state = owned(KEYS[3], ARGV[2])
@@ -173,6 +186,11 @@ if ARGV[3] ~= '' then
   redis.call('SET', KEYS[5], ARGV[3], 'PX', ARGV[4])
   redis.call('PUBLISH', ARGV[5], ARGV[3])
 end
+count(KEYS[1], ARGV[6] ~= '' and 'dead' or ARGV[3] ~= '' and 'failed' or 'finished', 1)
+-- a generation is the time of its claim, but for a clock that stepped back
+local ran = math.max(0, micros - tonumber(ARGV[2]))
+count(KEYS[1], 'run_us', ran)
+longest(KEYS[1], 'run_max_us', ran)
 return 1
 """
 )
@@ -182,6 +200,7 @@ return 1
 RELEASE = QueueScript(
     LATCH
     + NOW
+    + COUNT
     + OWNED
     + WAKE
     + """
@@ -197,6 +216,7 @@ for i = 3, #ARGV, 2 do
     released = released + 1
   end
 end
+if released > 0 then count(KEYS[1], delay == 0 and 'retried' or 'postponed', released) end
 return released
 """
 )

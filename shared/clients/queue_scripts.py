@@ -77,11 +77,30 @@ local function owned(claim, generation)
 end
 """
 
+# What happened in a queue, in slices of ten seconds that expire: rates are read from them over the whole
+# fleet, however many processes came and went. Needs NOW. Call it after a script's first write (see
+# LATCH): counting must never be why Redis refuses a script.
+COUNT = """
+local slice = math.floor(micros / 10000000)
+local function count(queue, what, by)
+  local key = queue .. ':rates:' .. slice
+  redis.call('HINCRBY', key, what, string.format('%.0f', by))
+  redis.call('PEXPIRE', key, 330000)
+end
+local function longest(queue, what, micros)
+  local key = queue .. ':rates:' .. slice
+  if micros > tonumber(redis.call('HGET', key, what) or 0) then
+    redis.call('HSET', key, what, string.format('%.0f', micros))
+  end
+end
+"""
+
 # KEYS queue, other queue of the same id or '', job, claim, tokens
 # ARGV id, payload, defer ms, limit (0 = none), expiry ms, '1' if it may move over, most tokens
 # 1 accepted; 0 the id is there already (coalesced); -1 the queue is full.
 ENQUEUE = QueueScript(
     NOW
+    + COUNT
     + WAKE
     + """
 local id, defer, limit, most = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[7])
@@ -112,6 +131,7 @@ if KEYS[2] ~= '' and redis.call('ZSCORE', KEYS[2], id) then
 end
 if full() then return -1 end
 add()
+count(KEYS[1], 'enqueued', 1)
 return 1
 """
 )
