@@ -105,11 +105,11 @@ def read_page(body: bytes) -> Page:
     kind, project, _ = split_identity(document.identity)
     if document.format != DOCUMENT_FORMAT or kind != "simple":
         raise UpstreamInvalid("the stored index document is of another format or kind")
-    versions: dict[str, Version | None] = {}
+    parts = _Parts(project)
     files = []
     hashes: dict[str, list[dict[str, str]]] = {}
     for entry in document.page.files:
-        parsed = _parse(entry.filename, project, versions)
+        parsed = _parse(entry.filename, parts)
         if parsed is None:
             continue
         version, tags, build = parsed
@@ -171,53 +171,76 @@ def _timestamp(text: str) -> float | None:
 
 def parse_filename(filename: str, project: str) -> tuple[Version, Tags | None] | None:
     """Version and tags (None: an sdist) of a file of a project, or None if it is neither."""
-    parsed = _parse(filename, project, {})
+    parsed = _parse(filename, _Parts(project))
     return None if parsed is None else parsed[:2]
 
 
-def _parse(
-    filename: str, project: str, versions: dict[str, Version | None]
-) -> tuple[Version, Tags | None, tuple[int, str] | tuple[()]] | None:
+class _Parts:
+    """Pieces of file names that come again and again on one page, each read once."""
+
+    __slots__ = ("_ours", "_tags", "_versions", "project")
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self._versions: dict[str, Version | None] = {}
+        self._ours: dict[str, bool] = {}
+        self._tags: dict[str, Tags] = {}
+
+    def is_ours(self, text: str) -> bool:
+        """Whether this spells the project's name."""
+        found = self._ours.get(text)
+        if found is None:
+            found = self._ours[text] = names.normalise(text) == self.project
+        return found
+
+    def version(self, text: str) -> Version | None:
+        """The version that this spells."""
+        if text not in self._versions:
+            try:
+                self._versions[text] = Version(text)
+            except InvalidVersion:
+                self._versions[text] = None
+        return self._versions[text]
+
+    def tags(self, text: str) -> Tags:
+        """Of the last three parts of a wheel's name, joined as they stand."""
+        found = self._tags.get(text)
+        if found is None:
+            python, abi, platform = text.split("-")
+            found = (tuple(python.split(".")), tuple(abi.split(".")), tuple(platform.split(".")))
+            self._tags[text] = found
+        return found
+
+
+def _parse(filename: str, parts: _Parts) -> tuple[Version, Tags | None, tuple[int, str] | tuple[()]] | None:
     if filename.endswith(".whl"):
-        parts = filename[:-4].split("-")
-        if len(parts) not in (5, 6) or names.normalise(parts[0]) != project:
+        split = filename[:-4].split("-", 5)
+        if len(split) not in (5, 6) or not parts.is_ours(split[0]) or split[-1].count("-"):
             return None
         build: tuple[int, str] | tuple[()] = ()
-        if len(parts) == 6:
-            found = _BUILD.fullmatch(parts[2])
+        if len(split) == 6:
+            found = _BUILD.fullmatch(split[2])
             if found is None:
                 return None
             build = (int(found[1][:18]), found[2])
-        version = _version(parts[1].replace("_", "-"), versions)
-        tags = (tuple(parts[-3].split(".")), tuple(parts[-2].split(".")), tuple(parts[-1].split(".")))
-        return None if version is None else (version, tags, build)
+        version = parts.version(split[1].replace("_", "-"))
+        return None if version is None else (version, parts.tags("-".join(split[-3:])), build)
     for suffix in _SDISTS:
         if filename.endswith(suffix):
-            return _parse_sdist(filename[: -len(suffix)], project, versions)
+            return _parse_sdist(filename[: -len(suffix)], parts)
     return None
 
 
-def _parse_sdist(
-    stem: str, project: str, versions: dict[str, Version | None]
-) -> tuple[Version, None, tuple[()]] | None:
+def _parse_sdist(stem: str, parts: _Parts) -> tuple[Version, None, tuple[()]] | None:
     """The first hyphen that leaves the project's name before it ends the name: old sdists may have
     more of them on either side."""
     at = stem.find("-")
     while at > 0:
-        if names.normalise(stem[:at]) == project:
-            version = _version(stem[at + 1 :], versions)
+        if parts.is_ours(stem[:at]):
+            version = parts.version(stem[at + 1 :])
             return None if version is None else (version, None, ())
         at = stem.find("-", at + 1)
     return None
-
-
-def _version(text: str, versions: dict[str, Version | None]) -> Version | None:
-    if text not in versions:
-        try:
-            versions[text] = Version(text)
-        except InvalidVersion:
-            versions[text] = None
-    return versions[text]
 
 
 # --- choosing -------------------------------------------------------------------------------------
@@ -227,8 +250,14 @@ def choose(page: Page, environment: Environment, before: float | None) -> Chosen
     """The files that an environment may install, uploaded before a moment (unix seconds) if given."""
     kept = []
     undated = 0
+    ranks: dict[int, int | None] = {}  # by tags, which files of a page share
     for file in page.files:
-        rank = len(environment.tags) if file.tags is None else _rank(file.tags, environment.tags)
+        if file.tags is None:
+            rank: int | None = len(environment.tags)
+        elif id(file.tags) in ranks:
+            rank = ranks[id(file.tags)]
+        else:
+            rank = ranks[id(file.tags)] = _rank(file.tags, environment.tags)
         if rank is None or not allows_python(file.requires_python, environment.python):
             continue
         if before is not None:

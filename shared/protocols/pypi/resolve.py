@@ -121,6 +121,9 @@ class PyPIResolver(Resolver):
         try:
             if root is None:
                 _check_roots(provider, wishes)
+            provider.look_ahead(wishes)
+            if provider.needs:
+                return Needs(tuple(provider.needs))
             result = Solver(provider, BaseReporter()).resolve(wishes, max_rounds=MAX_ROUNDS)
         except EnoughNeeds:
             return Needs(tuple(provider.needs))

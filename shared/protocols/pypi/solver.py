@@ -273,6 +273,50 @@ class Provider(AbstractProvider[Wish, Pick, str]):
                 raise ResolutionTooLarge("too many candidates had to be tried")
         return made[1]
 
+    # --- looking ahead ----------------------------------------------------------------------------
+
+    def look_ahead(self, wishes: Sequence[Wish]) -> None:
+        """Notes the needs of a graph in which every project takes the best candidate that its wishes
+        admit. No search: much cheaper than a run of the solver, and mostly what that will look at.
+
+        Raises `EnoughNeeds`, `ResolutionTooLarge`.
+        """
+        own: dict[str, list[Wish]] = {}
+        taken: dict[str, Pick] = {}
+        tried: set[int] = set()
+        fresh = [*wishes]
+        while fresh:
+            touched = dict.fromkeys((wish.identifier for wish in fresh), True)
+            for wish in fresh:
+                own.setdefault(wish.identifier, []).append(wish)
+            fresh = []
+            if self._give_up():
+                raise ResolutionTooLarge("the resolution took more time than it may")
+            for name in touched:
+                if name == PYTHON:
+                    continue
+                pick = self._best(own[name], own.get(own[name][0].name, ()), taken)
+                if pick is None or id(pick) in tried:
+                    continue
+                tried.add(id(pick))
+                taken[name] = pick
+                fresh += self.get_dependencies(pick)
+
+    def _best(self, own: Sequence[Wish], base: Sequence[Wish], taken: Mapping[str, Pick]) -> Pick | None:
+        """Of a project with some extras, by the wishes of what is taken now."""
+
+        def standing(wish: Wish) -> bool:
+            return wish.parent is None or taken.get(wish.parent.identifier) is wish.parent
+
+        wishes = [wish for wish in own if standing(wish)]
+        exact = next((wish.exact for wish in wishes if wish.exact is not None), None)
+        name, extras = own[0].name, own[0].extras
+        if exact is not None:
+            return self._with_extras(exact, extras)
+        if extras:
+            wishes += [wish for wish in base if standing(wish) and wish.exact is None]
+        return next(iter(self._matching(name, extras, wishes)), None)
+
     # --- candidates -------------------------------------------------------------------------------
 
     def _with_extras(self, pick: Pick, extras: frozenset[str]) -> Pick:
