@@ -3,7 +3,10 @@ and kept answers beside index pages."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import time
 import urllib.parse
 import urllib.request
@@ -16,8 +19,9 @@ from bench.harness.table import Figure, print_figures
 
 REPEATS = 3
 SECONDS = 3.0
+START_SECONDS = 3.0  # of an extractor, until it has connected
 JSON = "application/vnd.pypi.simple.v1+json"
-_WITH_REQUEST_MAX = 120.0
+_MOST_SECONDS = 120.0
 
 
 def run(work: Path, root: Path) -> list[Figure]:
@@ -28,12 +32,12 @@ def run(work: Path, root: Path) -> list[Figure]:
     with peers.upstream(work / "upstream", root) as upstream:
         simple = f"{upstream.base}/simple/"
         data = work / "orchard"
-        with orchard(data, upstream=simple, pin=False) as ours:
-            nothing = _resolve(ours, next(depths))
         fresh = []
         warm = []
-        for _ in range(REPEATS):
-            with orchard(data, upstream=simple, pin=False) as ours:
+        with orchard(data, upstream=simple, pin=False) as ours:
+            nothing = _resolve(ours, next(depths))
+            for _ in range(REPEATS):
+                _restart_extractor(ours)
                 fresh.append(_resolve(ours, next(depths)))
                 warm += [_resolve(ours, next(depths)) for _ in range(REPEATS)]
         with orchard(data, upstream=simple) as ours:
@@ -53,19 +57,29 @@ def _at_most(name: str, seconds: float, bar: float) -> Figure:
     return Figure(name, f"{seconds:.2f} s", f"≤ {bar:g} s", seconds <= bar)
 
 
+def _restart_extractor(ours: Orchard) -> None:
+    """End it by pid; the supervisor starts another, whose memory is empty."""
+    before = set(ours.pids("extractor"))
+    for pid in before:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + 30
+    while not set(ours.pids("extractor")) - before and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(START_SECONDS)
+
+
 def _resolve(ours: Orchard, max_depth: int) -> float:
     """Seconds until the whole graph is there."""
     body = {"requirements": [graph_corpus.name(n) for n in range(graph_corpus.ROOTS)], "max_depth": max_depth}
     started = time.perf_counter()
     answer = _ask(ours.url("/api/v1/resolve"), json.dumps(body).encode())
-    while answer.get("status") == "working" and time.perf_counter() - started < _WITH_REQUEST_MAX:
+    while answer.get("status") == "working" and time.perf_counter() - started < _MOST_SECONDS:
         time.sleep(0.05)
         answer = _ask(ours.url(answer["location"]))
     seconds = time.perf_counter() - started
     if len(answer.get("nodes", ())) < graph_corpus.NODES or not answer["complete"]:
-        raise RuntimeError(
-            f"the graph was not resolved: {answer.get('unresolved', answer)!s:.400} {len(answer.get('nodes', ()))}"
-        )
+        raise RuntimeError(f"the graph was not resolved: {answer!s:.400}")
     return seconds
 
 
