@@ -189,5 +189,6 @@ def purl(protocol: str, project: str, version: str) -> str:
 
 
 def _path(protocol: str, project: str, file_id: str, filename: str) -> str:
-    """Where this Orchard serves a file; "" where the address is not made of these parts."""
-    return f"/pypi/files/{project}/{file_id}/{filename}" if protocol == "pypi" else ""
+    """Where this Orchard serves a file; "" for a protocol that it no longer speaks."""
+    known = next((each for each in PROTOCOLS if each.name == protocol), None)
+    return "" if known is None else f"/{protocol}{known.artifact_path(project, file_id, filename)}"

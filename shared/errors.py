@@ -74,6 +74,30 @@ class Forbidden(OrchardError):
     hint = "This needs a token with the right role."
 
 
+class Unauthorized(OrchardError):
+    code = "unauthorized"
+    status = 401
+    hint = "Reading here needs a token: Bearer, or Basic with any user name and the token as password."
+
+
+class Blocked(OrchardError):
+    code = "blocked"
+    status = 403
+    hint = "An operator of this Orchard has blocked it; GET /api/v1/admin/blocks lists what is blocked."
+
+
+class EntryNotFound(OrchardError):
+    code = "entry_not_found"
+    status = 404
+    hint = "There is no such entry; the list at the same address, without the id, shows what there is."
+
+
+class Conflict(OrchardError):
+    code = "conflict"
+    status = 409
+    hint = "Something else stands in the way: the detail names it."
+
+
 class ProjectNotFound(OrchardError):
     code = "project_not_found"
     status = 404
@@ -126,6 +150,18 @@ class NotResolvable(OrchardError):
     code = "not_resolvable"
     status = 422
     hint = "Dependencies of this protocol or kind of file are not resolved here."
+
+
+class EnsureInvalid(OrchardError):
+    code = "ensure_invalid"
+    status = 422
+    hint = "The tables and keys of an ensure file are described in docs/ensure.md."
+
+
+class EnsureNotFound(OrchardError):
+    code = "ensure_not_found"
+    status = 404
+    hint = "It is neither kept nor in the making here; post the ensure file itself."
 
 
 class RouteNotFound(OrchardError):
@@ -193,6 +229,12 @@ class UpstreamRefused(PassingError):
     hint = "The upstream refused our credentials (401 or 403): renew them in its URL or row."
 
 
+class SourceUnusable(PassingError):
+    code = "source_unusable"
+    default_retry_after_seconds = 10
+    hint = "The source's credentials cannot be opened: give ORCHARD_SECRET_KEY the key that sealed them."
+
+
 class UpstreamRateLimited(PassingError):
     code = "upstream_rate_limited"
     hint = "The upstream asked us to slow down; Orchard asks again when it said."
@@ -243,6 +285,12 @@ class QueueFull(PassingError):
     hint = "Too much work is waiting: add fetchers or raise ORCHARD_QUEUE_LIMIT."
 
 
+class TooManyListeners(PassingError):
+    code = "too_many_listeners"
+    default_retry_after_seconds = 10
+    hint = "Close some of the pages that watch the queues, or ask GET /api/v1/queues instead."
+
+
 class DatabaseUnavailable(PassingError):
     code = "database_unavailable"
     hint = "PostgreSQL does not answer (ORCHARD_DATABASE_URL)."
@@ -258,6 +306,17 @@ class ObjectMissing(StoreUnavailable):
 
     code = "object_missing"
     hint = "The object store lost a file; it is fetched again."
+
+
+class EnsureIncomplete(PassingError):
+    code = "ensure_incomplete"
+    default_retry_after_seconds = 5
+    hint = "Something was missing for a passing cause: post the ensure file again."
+
+
+class AccessUnknown(PassingError):
+    code = "access_unknown"
+    hint = "No list of tokens could be read yet: neither PostgreSQL nor the queue Redis has told it."
 
 
 class DeadlineExceeded(PassingError):

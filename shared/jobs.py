@@ -129,6 +129,20 @@ class Resolve(Job, frozen=True, tag="resolve"):
         return f"resolve:{self.protocol}:{self.key}"
 
 
+class Ensure(Job, frozen=True, tag="ensure"):
+    """Resolve an ensure file, have every chosen file fetched, and keep the lock."""
+
+    queue: ClassVar[str] = RESOLVE
+    key: str  # of the canonical ensure file: what the lock is kept under
+    document: str  # the canonical ensure file, as JSON (shared/ensure_file.py)
+    refresh: bool = False  # resolve again and replace what is kept
+    request_id: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"ensure:{self.key}"
+
+
 class DeriveDependencies(Job, frozen=True, tag="derive_dependencies"):
     """Work out an artifact's effective dependencies from it and the documents it refers to."""
 
@@ -154,6 +168,7 @@ AnyJob = (
     | ExtractDependencies
     | DeriveDependencies
     | Resolve
+    | Ensure
 )
 
 

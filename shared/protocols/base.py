@@ -97,6 +97,10 @@ class PackageProxyBase(ABC):
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         """The resource of one file, as `classify` would give it."""
 
+    @abstractmethod
+    def artifact_path(self, project: str, file_id: str, filename: str) -> str:
+        """Where a file is served, below the mount point, with a leading slash."""
+
     def canonical_name(self, name: str) -> str:
         """The one spelling of a project's name."""
         return name
@@ -255,3 +259,12 @@ class PackageProxyBase(ABC):
     def resolver(self) -> Resolver | None:
         """This protocol's rules of dependency resolution; None where there are none yet."""
         return None
+
+    # --- locks (extractor) --------------------------------------------------------------------------
+
+    lock_reads_index: ClassVar[bool] = False  # whether `lock_fields` tells anything
+
+    def lock_fields(self, document: Any, version: str) -> dict[str, Any]:
+        """What a lock file of this protocol's clients tells of a version beside name, file and hash,
+        out of a project's index document."""
+        return {}

@@ -155,6 +155,7 @@ def test_identities__round_trip(protocol: PackageProxyBase) -> None:
     assert protocol.project_of(page.identity) == page.project
     again = protocol.artifact_resource(file.project, file.file_id, file.filename)
     assert again.identity == file.identity
+    assert protocol.artifact_path(file.project, file.file_id, file.filename).encode() == sample.file_path
     assert protocol.upstream_request(page.identity, _source(protocol).url).url.startswith(
         "https://packages.example.com/"
     )

@@ -28,6 +28,10 @@ class MavenProxy(PackageProxyBase):
     def index_identity(self, project: str) -> str:
         return paths.metadata_identity(project)
 
+    def artifact_path(self, project: str, file_id: str, filename: str) -> str:
+        group, _, artifact = project.partition(":")
+        return f"/{group.replace('.', '/')}/{artifact}/{file_id}/{filename}"
+
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         return paths.artifact_resource(project, file_id, filename)
 

@@ -16,7 +16,7 @@ from shared.protocols.base import (
     Resource,
     UpstreamRequest,
 )
-from shared.protocols.npm import dist, forwarding, index, metadata, names, paths, rendering, upstream
+from shared.protocols.npm import dist, forwarding, index, locking, metadata, names, paths, rendering, upstream
 from shared.protocols.npm.document import Document, decode_document
 
 
@@ -34,6 +34,9 @@ class NpmProxy(PackageProxyBase):
 
     def index_identity(self, project: str) -> str:
         return names.packument_identity(project)
+
+    def artifact_path(self, project: str, file_id: str, filename: str) -> str:
+        return f"/{project}/-/{filename}"
 
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         return paths.artifact_resource(project, filename)
@@ -107,3 +110,8 @@ class NpmProxy(PackageProxyBase):
 
     def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
         return metadata.extract(filename, file, size_bytes)
+
+    lock_reads_index: ClassVar[bool] = True
+
+    def lock_fields(self, document: Any, version: str) -> dict[str, Any]:
+        return locking.lock_fields(document, version)

@@ -47,6 +47,9 @@ class PyPIProxy(PackageProxyBase):
     def index_identity(self, project: str) -> str:
         return identities.simple_identity(project)
 
+    def artifact_path(self, project: str, file_id: str, filename: str) -> str:
+        return f"/files/{project}/{file_id}/{filename}"
+
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         return paths.artifact_resource(project, file_id, filename)
 

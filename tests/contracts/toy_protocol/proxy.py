@@ -56,6 +56,9 @@ class ToyProxy(PackageProxyBase):
     def index_identity(self, project: str) -> str:
         return f"index/{project}"
 
+    def artifact_path(self, project: str, file_id: str, filename: str) -> str:
+        return f"/{project}/{file_id}/{filename}"
+
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         return Resource(
             protocol="toy",
