@@ -1,0 +1,61 @@
+"""`orchard blocks`: packages, versions and files that must not be served."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+from urllib.parse import quote
+
+from services.cli.commands.upstreams import items
+from services.cli.connect import connect
+from services.cli.errors import WrongUse
+from services.cli.output import Output, moment, table
+
+PATH = "/api/v1/admin/blocks"
+OFFERS = "blocking"
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def show(options: argparse.Namespace, output: Output) -> None:
+    """All blocks with their reasons."""
+    answer = connect(options).call("GET", PATH, offers=OFFERS, admin=True)
+    rows = [
+        (str(each.get("id", "")), what(each), moment(each.get("created_at")), str(each.get("reason", "")))
+        for each in items(answer)
+    ]
+    output.result(answer, table(rows, ("id", "blocked", "since", "reason")) if rows else "nothing is blocked")
+
+
+def add(options: argparse.Namespace, output: Output) -> None:
+    """Blocks a package, a version or a file; in force everywhere within seconds."""
+    value: dict[str, Any] = {"reason": options.reason}
+    if options.sha256:
+        if options.protocol:
+            raise WrongUse("--sha256 stands alone: it names one file, whatever it is called")
+        if not _SHA256.fullmatch(options.sha256):
+            raise WrongUse("--sha256: expected 64 hexadecimal digits")
+        value["sha256"] = options.sha256.lower()
+    elif options.protocol and options.name:
+        value |= {"protocol": options.protocol, "name": options.name}
+        value |= {"version": options.version} if options.version else {}
+    else:
+        raise WrongUse("blocks add: name PROTOCOL and PACKAGE, or --sha256", "`orchard blocks add --help`")
+    made = connect(options).call("POST", PATH, value=value, offers=OFFERS, admin=True)
+    output.result(made, f"blocked {what(value)}")
+
+
+def remove(options: argparse.Namespace, output: Output) -> None:
+    """Lifts a block."""
+    answer = connect(options).call(
+        "DELETE", f"{PATH}/{quote(options.id, safe='')}", offers=OFFERS, admin=True
+    )
+    output.result(answer if answer is not None else {"removed": options.id}, f"block {options.id} is lifted")
+
+
+def what(block: dict[str, Any]) -> str:
+    """What a block is about, in words."""
+    if block.get("sha256"):
+        return f"sha256 {block['sha256']}"
+    version = block.get("version")
+    return f"{block.get('protocol')} {block.get('name')}{f' {version}' if version else ''}"

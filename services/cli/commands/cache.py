@@ -1,0 +1,98 @@
+"""`orchard cache`: what is kept, asking again for pages, and having packages ready."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+from urllib.parse import quote
+
+from services.cli.commands import ensure
+from services.cli.connect import connect
+from services.cli.errors import CommandFailed, Exit, Unfinished, WrongUse
+from services.cli.output import Output, moment, size, table
+
+
+def show(options: argparse.Namespace, output: Output) -> None:
+    """Packages by prefix, or the files of one package; pages are followed up to --limit."""
+    if options.name and options.prefix:
+        raise WrongUse("PACKAGE and --prefix exclude each other")
+    server = connect(options)
+    path = f"/api/v1/packages/{options.protocol}"
+    if options.name:
+        path += f"/{quote(options.name, safe='')}"
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        query = {
+            "prefix": options.prefix,
+            "limit": str(min(options.limit - len(found), 500)),
+            "cursor": cursor,
+        }
+        answer = server.call("GET", path, query=query, offers="a list of what is kept")
+        found += answer.get("items", [])
+        cursor = answer.get("next", "")
+        if not cursor or len(found) >= options.limit:
+            break
+    if options.name:
+        rows = [
+            (str(each["filename"]), str(each["version"] or "-"), size(each["size_bytes"]),
+             moment(each["first_seen_at"]), str(each["sha256"]))
+            for each in found
+        ]  # fmt: skip
+        text = table(rows, ("file", "version", "size", "first seen", "sha256"))
+    else:
+        packages = [(str(each["name"]), moment(each["first_seen_at"])) for each in found]
+        text = table(packages, ("package", "first seen")) if packages else "nothing is kept"
+    if cursor:
+        output.note(f"the first {len(found)}; --limit shows more")
+    output.result({"items": found, "next": cursor}, text)
+
+
+def invalidate(options: argparse.Namespace, output: Output) -> None:
+    """Marks pages as old: their next request asks upstream."""
+    if bool(options.project) == options.all:
+        raise WrongUse("cache invalidate: name a PROJECT or say --all", "`orchard cache invalidate --help`")
+    value = {"protocol": options.protocol, **({"all": True} if options.all else {"project": options.project})}
+    answer = connect(options).call(
+        "POST", "/api/v1/admin/cache/invalidate", value=value, offers="invalidation", admin=True
+    )
+    count = answer.get("invalidated") if isinstance(answer, dict) else None
+    what = "every page" if options.all else options.project
+    number = f" ({count})" if isinstance(count, int) and not isinstance(count, bool) else ""
+    output.result(answer, f"{options.protocol}: {what} is asked for again{number}")
+
+
+def warm(options: argparse.Namespace, output: Output) -> Exit:
+    """The same as ensuring a file of these requirements."""
+    text = json.dumps({options.protocol: wishes(options.protocol, options.requirements)}).encode()
+    body = ensure.ensure(
+        connect(options),
+        text,
+        output,
+        content_type="application/json",
+        timeout_seconds=options.timeout,
+        again="The same command picks it up again.",
+    )
+    lock = json.loads(body)
+    output.result(lock, ensure.summary(lock, []))
+    if not lock.get("complete", True):
+        raise Unfinished("something is missing for a passing cause", "Run the same command again.")
+    return Exit.DONE
+
+
+def wishes(protocol: str, requirements: list[str]) -> dict[str, Any]:
+    """A protocol's table of an ensure file."""
+    if protocol == "pypi":
+        return {"requirements": requirements}
+    if protocol == "maven":
+        return {"dependencies": requirements}
+    found: dict[str, str] = {}
+    for each in requirements:
+        # The first character may be a scope's "@".
+        name, _, wanted = (each[1:] if each.startswith("@") else each).partition("@")
+        name = f"@{name}" if each.startswith("@") else name
+        if name in found:
+            raise CommandFailed(f"{name} is named twice", "npm takes one range for each name.")
+        found[name] = wanted or "latest"
+    return {"dependencies": found}

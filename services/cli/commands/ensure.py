@@ -1,0 +1,181 @@
+"""`orchard ensure`: everything an ensure file names, resolved, in the cache, and written down as a lock."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from services.cli.connect import connect
+from services.cli.errors import CommandFailed, Exit, Unfinished, WrongUse
+from services.cli.files import read_input, write_whole
+from services.cli.output import Output, size
+from services.cli.progress import Progress
+from services.cli.server import Server
+from services.cli.waiting import wait_for
+
+LOCK_NAME = "orchard.lock.json"
+MAX_BYTES = 1024 * 1024
+OFFERS = "ensure files"
+
+
+def run(options: argparse.Namespace, output: Output) -> Exit:
+    """Writes the lock (with --json: prints it) and the exports asked for."""
+    text = read_input(options.file, "An ensure file", MAX_BYTES)
+    lock_path = _lock_path(options)
+    server = connect(options)
+    body = ensure(
+        server,
+        text,
+        output,
+        refresh=options.refresh,
+        timeout_seconds=options.timeout,
+        again=f"`orchard ensure {options.file}` picks it up again.",
+    )
+    lock = _lock_of(body)
+    if options.check:
+        _compare(lock_path or _default_lock(options), body)
+    exports = {} if options.check else _exports(server, str(lock.get("key", "")), options)
+    written = []
+    if lock_path is not None and not options.check:
+        write_whole(lock_path, body)
+        written.append(lock_path)
+    for path, data in exports.items():
+        write_whole(path, data)
+        written.append(path)
+    if options.json:
+        output.write(body if body.endswith(b"\n") else body + b"\n")
+    else:
+        output.result(None, summary(lock, written))
+    if not lock.get("complete", True):
+        raise Unfinished("the lock lacks something for a passing cause", "Run the same command again.")
+    return Exit.DONE
+
+
+def ensure(
+    server: Server,
+    text: bytes,
+    output: Output,
+    *,
+    content_type: str = "application/toml",
+    refresh: bool = False,
+    timeout_seconds: float | None = None,
+    again: str,
+) -> bytes:
+    """The lock of an ensure file, as the server wrote it, once all of it is in the cache.
+
+    Raises the `CommandFailed` that fits, `Interrupted` on Ctrl-C.
+    """
+    began = time.monotonic()
+    with Progress(quiet=output.quiet, lines=not output.as_json) as progress:
+        first = server.request(
+            "POST",
+            "/api/v1/ensure",
+            query={"refresh": "true" if refresh else ""},
+            body=text,
+            content_type=content_type,
+            admin=refresh,
+        )
+        server.check(first, offers=OFFERS, admin=refresh)
+        return wait_for(
+            server,
+            first,
+            offers=OFFERS,
+            show=progress.show,
+            timeout_seconds=timeout_seconds,
+            began=began,
+            again=again,
+        )
+
+
+def _default_lock(options: argparse.Namespace) -> Path:
+    folder = Path() if options.file == "-" else Path(options.file).parent
+    return folder / LOCK_NAME
+
+
+def _lock_path(options: argparse.Namespace) -> Path | None:
+    if options.lock:
+        return Path(options.lock)
+    return None if options.json else _default_lock(options)
+
+
+def _lock_of(body: bytes) -> dict[str, Any]:
+    try:
+        lock = json.loads(body)
+    except ValueError:
+        lock = None
+    if not isinstance(lock, dict) or "protocols" not in lock:
+        raise CommandFailed("the server's answer is no lock", "`orchard status` shows its version.")
+    return lock
+
+
+def _compare(path: Path, body: bytes) -> None:
+    try:
+        kept = path.read_bytes()
+    except FileNotFoundError:
+        raise CommandFailed(
+            f"there is no lock {path} to compare with", "Run it without --check first."
+        ) from None
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}") from None
+    if kept == body:
+        return
+    changes = _changes(kept, body)
+    raise CommandFailed(
+        f"{path} is not the lock of this ensure file{changes}", "Without --check it is written anew."
+    )
+
+
+def _changes(kept: bytes, body: bytes) -> str:
+    try:
+        old, new = _purls(json.loads(kept)), _purls(json.loads(body))
+    except (ValueError, AttributeError, TypeError):
+        return ""
+    lines = [f"\n  - {each}" for each in sorted(old - new)] + [f"\n  + {each}" for each in sorted(new - old)]
+    return (
+        ":" + "".join(lines[:20]) + (f"\n  … and {len(lines) - 20} more" if len(lines) > 20 else "")
+        if lines
+        else ""
+    )
+
+
+def _purls(lock: dict[str, Any]) -> set[str]:
+    return {
+        str(package.get("purl", ""))
+        for protocol in lock.get("protocols", {}).values()
+        for package in protocol.get("packages", [])
+    }
+
+
+def _exports(server: Server, key: str, options: argparse.Namespace) -> dict[Path, bytes]:
+    """The exports by where they go. Raises `WrongUse` rather than overwrite a file that differs."""
+    folder = (
+        Path(options.export_dir)
+        if options.export_dir
+        else (Path(options.lock or _default_lock(options)).parent)
+    )
+    found = {}
+    for name in dict.fromkeys(options.export):
+        answer = server.request("GET", f"/api/v1/ensures/{key}/exports/{name}")
+        server.check(answer, offers=f"the export {name}")
+        path = folder / name
+        if not options.force and path.exists() and path.read_bytes() != answer.body:
+            raise WrongUse(
+                f"{path} exists and differs; nothing was written",
+                "--force overwrites it, --export-dir DIR writes elsewhere.",
+            )
+        found[path] = answer.body
+    return found
+
+
+def summary(lock: dict[str, Any], written: list[Path]) -> str:
+    """How many packages and bytes of each protocol are in the cache, and what was written."""
+    lines = []
+    for name, protocol in lock["protocols"].items():
+        packages = protocol.get("packages", [])
+        total = sum(each.get("size_bytes") or 0 for each in packages)
+        lines.append(f"{name}: {len(packages)} packages in the cache, {size(total)}")
+    lines += [f"written: {path}" for path in written]
+    return "\n".join(lines)

@@ -1,0 +1,34 @@
+"""`orchard pins`: which upstream each project is bound to, and how to let go."""
+
+from __future__ import annotations
+
+import argparse
+from urllib.parse import quote
+
+from services.cli.commands.upstreams import items
+from services.cli.connect import connect
+from services.cli.output import Output, table
+
+PATH = "/api/v1/admin/pins"
+OFFERS = "the administration of pins"
+
+
+def show(options: argparse.Namespace, output: Output) -> None:
+    """The projects that are bound, with the upstream of each."""
+    query = {"protocol": options.protocol, "prefix": options.prefix}
+    answer = connect(options).call("GET", PATH, query=query, offers=OFFERS, admin=True)
+    rows = [
+        (str(each.get("protocol", "")), str(each.get("project", "")), str(each.get("source", "")))
+        for each in items(answer)
+    ]
+    output.result(answer, table(rows, ("protocol", "project", "upstream")) if rows else "no pins")
+
+
+def remove(options: argparse.Namespace, output: Output) -> None:
+    """Unbinds a project: every upstream is asked for it again."""
+    path = f"{PATH}/{options.protocol}/{quote(options.project, safe='')}"
+    answer = connect(options).call("DELETE", path, offers=OFFERS, admin=True)
+    output.result(
+        answer if answer is not None else {"removed": options.project},
+        f"{options.protocol} {options.project} is looked for in every upstream again",
+    )

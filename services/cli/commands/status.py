@@ -1,0 +1,116 @@
+"""`orchard status`: health, stores, workers, queues and, with the operator's token, the upstreams."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from services.cli.connect import connect
+from services.cli.errors import CommandFailed, Exit, NotOffered, NotPermitted
+from services.cli.output import Output, table
+from services.cli.server import Server
+
+_EXITS = {"ok": Exit.DONE, "degraded": Exit.UNFINISHED, "down": Exit.FAILED}
+
+
+def run(options: argparse.Namespace, output: Output) -> Exit:
+    """The exit code says the state: 0 ok, 6 degraded, 1 down."""
+    server = connect(options)
+    answer = server.request("GET", "/health")
+    report = answer.json() if answer.status in (200, 503) else None
+    if not isinstance(report, dict) or "status" not in report:
+        server.check(answer, offers="health")
+        raise CommandFailed(f"{server.target.base} does not answer like an Orchard", "Check ORCHARD_URL.")
+    queues = _optional(server, "/api/v1/queues")
+    upstreams = _optional(server, "/api/v1/admin/upstreams", admin=True)
+    value = {"url": server.target.base, "health": report}
+    if queues is not None:
+        value["queues"] = queues
+    if upstreams is not None:
+        value["upstreams"] = upstreams
+    output.result(value, _text(server, report, upstreams))
+    return _EXITS.get(str(report["status"]), Exit.FAILED)
+
+
+def _optional(server: Server, path: str, *, admin: bool = False) -> Any:
+    """What an address says, None where it is not offered or not for us."""
+    if admin and not server.target.admin_token:
+        return None
+    try:
+        return server.call("GET", path, offers=path, admin=admin)
+    except (NotOffered, NotPermitted):
+        return None
+    except CommandFailed:
+        return None  # a store is away: the report itself says so
+
+
+def _text(server: Server, report: dict[str, Any], upstreams: Any) -> str:
+    version = report.get("version")
+    parts = [f"Orchard{f' {version}' if version else ''} at {server.target.base}/: {report['status']}"]
+    parts += [f"  ! {problem}" for problem in report.get("problems", [])]
+    stores = [
+        (title, _state(report[name]), _ping(report[name]), _pool(report[name].get("pool")))
+        for title, name in (
+            ("PostgreSQL", "database"),
+            ("Redis, cache", "redis_cache"),
+            ("Redis, queue", "redis_queue"),
+        )
+        if isinstance(report.get(name), dict)
+    ]
+    if stores:
+        parts += ["", table(stores, ("store", "state", "ping", "in use"))]
+    workers = [
+        (
+            service,
+            str(len(each)),
+            str(sum(1 for one in each if one.get("draining"))),
+            " ".join(sorted({str(one.get("version", "")) for one in each} - {""})) or "-",
+        )
+        for service, each in sorted(report.get("workers", {}).items())
+    ]
+    if workers:
+        parts += ["", table(workers, ("workers", "running", "draining", "version"))]
+        connections, threads = _pool(report.get("http_pool")), _pool(report.get("thread_pool"))
+        parts.append(f"upstream connections in use: {connections}, threads: {threads}")
+    queues = [
+        (name, *(str(depth.get(each, 0)) for each in ("ready", "running", "deferred")), _age(depth))
+        for name, depth in sorted(report.get("queues", {}).items())
+    ]
+    if queues:
+        parts += ["", table(queues, ("queue", "ready", "running", "later", "oldest"))]
+    rows = _upstream_rows(upstreams)
+    if rows:
+        parts += ["", table(rows, ("protocol", "upstream", "state", "address"))]
+    return "\n".join(parts)
+
+
+def _upstream_rows(upstreams: Any) -> list[tuple[str, ...]]:
+    items = upstreams.get("items", []) if isinstance(upstreams, dict) else upstreams or []
+    return [
+        (
+            str(each.get("protocol", "")),
+            str(each.get("name", "")),
+            "in use" if each.get("enabled", True) else "paused",
+            str(each.get("url", "")),
+        )
+        for each in items
+    ]
+
+
+def _state(store: dict[str, Any]) -> str:
+    detail = store.get("detail")
+    return f"{store.get('status', '?')}{f': {detail}' if detail else ''}"
+
+
+def _ping(store: dict[str, Any]) -> str:
+    seconds = store.get("ping_seconds")
+    return f"{seconds * 1000:.1f} ms" if seconds is not None else "-"
+
+
+def _pool(pool: Any) -> str:
+    return f"{pool.get('active', 0)} of {pool.get('max', 0)}" if isinstance(pool, dict) else "-"
+
+
+def _age(depth: dict[str, Any]) -> str:
+    seconds = float(depth.get("oldest_age_seconds", 0))
+    return f"{seconds:.1f} s" if depth.get("ready") else "-"

@@ -1,0 +1,138 @@
+"""`orchard upstreams`: the registries that are fetched from, over the admin API."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from services.cli.connect import connect
+from services.cli.errors import CommandFailed, Exit, WrongUse
+from services.cli.output import Output, table
+from services.cli.secrets import read_secret
+from services.cli.server import Server
+
+PATH = "/api/v1/admin/upstreams"
+OFFERS = "the administration of upstreams"
+
+
+def show(options: argparse.Namespace, output: Output) -> None:
+    """All upstreams, or one protocol's, in the order they are asked."""
+    answer = connect(options).call(
+        "GET", PATH, query={"protocol": options.protocol}, offers=OFFERS, admin=True
+    )
+    found = items(answer)
+    rows = [
+        (
+            str(each.get("protocol", "")),
+            str(each.get("priority", "")),
+            str(each.get("name", "")),
+            "in use" if each.get("enabled", True) else "paused",
+            _patterns(each),
+            str(each.get("url", "")),
+        )
+        for each in found
+    ]
+    heads = ("protocol", "priority", "name", "state", "only", "address")
+    output.result(answer, table(rows, heads) if rows else "no upstreams")
+
+
+def add(options: argparse.Namespace, output: Output) -> None:
+    """Makes a new upstream and says which id it has."""
+    if not options.address.startswith(("http://", "https://")):
+        raise WrongUse(
+            f"{options.address[:80]!r} is not an address", "It must start with http:// or https://."
+        )
+    wanted: dict[str, Any] = {
+        "protocol": options.protocol,
+        "name": options.name,
+        "url": options.address,
+        "username": options.username,
+        "password": read_secret(options.password_from, "--password-from"),
+        "token": read_secret(options.token_from, "--token-from"),
+        "priority": options.priority,
+        "allow_private": options.allow_private,
+        "patterns": options.pattern,
+    }
+    value = {name: each for name, each in wanted.items() if each not in ("", None, [], False)}
+    made = connect(options).call("POST", PATH, value=value, offers=OFFERS, admin=True)
+    output.result(
+        made, f"added {options.protocol}/{options.name}; `orchard upstreams test {options.name}` asks it"
+    )
+
+
+def test(options: argparse.Namespace, output: Output) -> Exit:
+    """0 if the upstream answered as it should, 1 if not."""
+    server = connect(options)
+    found = find(server, options.source)
+    said = server.call("POST", f"{PATH}/{found['id']}/test", offers=OFFERS, admin=True)
+    seconds = said.get("seconds")
+    timing = f" in {seconds:.2f} s" if isinstance(seconds, int | float) else ""
+    state = "answers" if said.get("ok") else "does not answer as it should"
+    status = f", status {said['status']}" if said.get("status") else ""
+    detail = f": {said['detail']}" if said.get("detail") else ""
+    output.result(said, f"{_name(found)} {state}{timing}{status}{detail}")
+    return Exit.DONE if said.get("ok") else Exit.FAILED
+
+
+def pause(options: argparse.Namespace, output: Output) -> None:
+    _change(options, output, {"enabled": False}, "is not asked any more")
+
+
+def resume(options: argparse.Namespace, output: Output) -> None:
+    _change(options, output, {"enabled": True}, "is asked again")
+
+
+def priority(options: argparse.Namespace, output: Output) -> None:
+    _change(options, output, {"priority": options.priority}, f"has priority {options.priority}")
+
+
+def remove(options: argparse.Namespace, output: Output) -> None:
+    """Removes an upstream. What it served stays in the cache."""
+    server = connect(options)
+    found = find(server, options.source)
+    answer = server.call("DELETE", f"{PATH}/{found['id']}", offers=OFFERS, admin=True)
+    output.result(answer if answer is not None else {"removed": found["id"]}, f"removed {_name(found)}")
+
+
+def items(answer: Any) -> list[dict[str, Any]]:
+    """The list in an answer of the admin API, which comes bare or as a page."""
+    found = answer.get("items", []) if isinstance(answer, dict) else answer
+    return [each for each in found or [] if isinstance(each, dict)]
+
+
+def find(server: Server, wanted: str) -> dict[str, Any]:
+    """The one upstream of this name, PROTOCOL/NAME or id. Raises `CommandFailed`: none, or several."""
+    known = items(server.call("GET", PATH, offers=OFFERS, admin=True))
+    found = [each for each in known if wanted in (_name(each), str(each.get("id")))]
+    found = found or [each for each in known if wanted == each.get("name")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CommandFailed(
+            f"several upstreams have the name {wanted!r}",
+            f"Name one of them: {', '.join(_name(each) for each in found)}.",
+        )
+    from services.cli.arguments import suggestion
+
+    names = [_name(each) for each in known] + [str(each.get("name")) for each in known]
+    close = suggestion(wanted, names)
+    raise CommandFailed(
+        f"there is no upstream {wanted[:80]!r}",
+        f"Did you mean {close}?" if close else "`orchard upstreams list` shows them.",
+    )
+
+
+def _change(options: argparse.Namespace, output: Output, value: dict[str, Any], words: str) -> None:
+    server = connect(options)
+    found = find(server, options.source)
+    answer = server.call("PATCH", f"{PATH}/{found['id']}", value=value, offers=OFFERS, admin=True)
+    output.result(answer, f"{_name(found)} {words}")
+
+
+def _name(upstream: dict[str, Any]) -> str:
+    return f"{upstream.get('protocol')}/{upstream.get('name')}"
+
+
+def _patterns(upstream: dict[str, Any]) -> str:
+    patterns = upstream.get("patterns") or upstream.get("include") or []
+    return ", ".join(str(each) for each in patterns) if isinstance(patterns, list) else str(patterns)

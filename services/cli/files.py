@@ -1,0 +1,72 @@
+"""Files that the command reads and writes: whole or not at all, with their modes and links kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from services.cli.errors import CommandFailed, WrongUse
+
+
+def read_text(path: Path) -> str:
+    """A file's text, "" for none. Raises `CommandFailed` if it cannot be read."""
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        raise CommandFailed(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_input(name: str, what: str, limit_bytes: int) -> bytes:
+    """A file that the user named, "-" for standard input. Raises `WrongUse` if it cannot be read."""
+    try:
+        if name == "-":
+            import sys
+
+            data = sys.stdin.buffer.read(limit_bytes + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(limit_bytes + 1)
+    except FileNotFoundError:
+        raise WrongUse(
+            f"there is no file {name}", f"{what} is expected there; docs/cli.md shows one."
+        ) from None
+    except OSError as error:
+        raise WrongUse(f"{name} cannot be read: {error.strerror}") from None
+    if len(data) > limit_bytes:
+        raise WrongUse(f"{name} is larger than {limit_bytes} bytes")
+    return data
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put `data` in place at once; a link stays a link and a file keeps its mode.
+
+    Raises `CommandFailed` if that cannot be done; then the file is as it was.
+    """
+    path = path.resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode)
+            Path(name).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,42 @@
+"""The `orchard` command: reads the command line, runs one command, turns what happened into an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from services.cli.errors import CommandFailed, Exit
+from services.cli.output import Output, say
+from services.cli.parser import build_parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns an `Exit`; wrong use of the command line ends the process with 2."""
+    try:
+        options = build_parser().parse_args(arguments)
+        if not getattr(options, "run", ""):
+            (getattr(options, "group", None) or build_parser()).print_help(sys.stderr)
+            return Exit.USAGE
+        output = Output(as_json=options.json, quiet=options.quiet)
+        try:
+            return int(_command(options.run)(options, output) or Exit.DONE)
+        except CommandFailed as error:
+            output.failure(error)
+            return error.exit_code
+    except KeyboardInterrupt:
+        say("orchard: interrupted")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Python writes what is left at exit: it must not fail once more.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.BROKEN_PIPE
+
+
+def _command(name: str) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(import_module(f"services.cli.commands.{module}"), function)

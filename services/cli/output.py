@@ -1,0 +1,94 @@
+"""Where words go: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from services.cli.errors import CommandFailed
+
+
+class Output:
+    """`as_json`: results as JSON, faults as one line of JSON, no progress unless on a terminal."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def result(self, value: Any, text: str) -> None:
+        """`value` as indented JSON or `text`, whichever was asked for, ended by a line break."""
+        if self.as_json:
+            text = json.dumps(value, indent=2, ensure_ascii=False)
+        self.write((text.rstrip("\n") + "\n").encode(errors="backslashreplace") if text else b"")
+
+    def write(self, data: bytes) -> None:
+        """Bytes to standard output as they are. Raises `BrokenPipeError`."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def note(self, text: str) -> None:
+        """A line for a person, on standard error."""
+        if not self.quiet and not self.as_json:
+            say(text)
+
+    def warn(self, text: str) -> None:
+        """A line that matters, on standard error, also where progress is not wanted."""
+        if not self.as_json:
+            say(f"orchard: {text}")
+
+    def failure(self, error: CommandFailed) -> None:
+        """What went wrong and what to do."""
+        if self.as_json:
+            fields = {
+                "message": error.message,
+                "hint": error.hint,
+                "code": error.code,
+                "status": error.status,
+                "exit_code": int(error.exit_code),
+            }
+            say(json.dumps({"error": {name: value for name, value in fields.items() if value}}))
+            return
+        say(f"orchard: {error.message}")
+        if error.hint:
+            say(f"  {error.hint}")
+
+
+def say(text: str) -> None:
+    """A whole line on standard error; a closed one is no fault."""
+    try:
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def printable(text: str) -> str:
+    """Without control characters: what a server or a registry says must not steer the terminal."""
+    return "".join(each if each in "\n\t" or each.isprintable() else "?" for each in text)
+
+
+def table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
+    """Columns as wide as they need; nothing is cut off, so that lines can be searched and pasted."""
+    lines = [heads, *rows]
+    widths = [max(len(row[column]) for row in lines) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in lines
+    )
+
+
+def size(count: float) -> str:
+    """Bytes for people: 1.2 MB is 1.2 million bytes."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+def moment(seconds: float | None) -> str:
+    """A point in time in the zone of this machine; "-" for none."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "-"

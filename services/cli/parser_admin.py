@@ -1,0 +1,123 @@
+"""The operator's commands on the command line: upstreams, cache, pins, blocks, tokens, audit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.cli.parts import PROTOCOLS, command, group, page, priority, protocol, seconds, secrets, source
+
+
+def add_to(commands: Any) -> None:
+    """Add them to the command's list."""
+    for each in (_upstreams, _cache, _pins, _blocks, _tokens, _audit):
+        each(commands)
+
+
+def _upstreams(commands: Any) -> None:
+    below = group(commands, "upstreams", "the registries that are fetched from (operator)")
+    parser = command(below, "list", "list upstreams in the order they are asked", "upstreams:show")
+    parser.add_argument("protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), nargs="?", default="",
+                        help="only this protocol's")  # fmt: skip
+    parser = command(below, "add", "add an upstream; in use within a second", "upstreams:add")
+    protocol(parser)
+    parser.add_argument("name", metavar="NAME", help="a name for it")
+    parser.add_argument("address", metavar="ADDRESS", help="its http(s) address")
+    parser.add_argument("--priority", metavar="N", type=priority, help="lower is asked first")
+    parser.add_argument("--pattern", metavar="GLOB", action="append", default=[],
+                        help="only projects of such names; may be repeated")  # fmt: skip
+    parser.add_argument("--username", metavar="USER", default="", help="user name for it")
+    secrets(parser, "password", "token")
+    parser.add_argument("--allow-private", action="store_true", help="its name may lead to private addresses")
+    for name, text, run in (
+        ("test", "ask an upstream now and say how it answered", "upstreams:test"),
+        ("pause", "ask an upstream no more; what it served stays", "upstreams:pause"),
+        ("resume", "ask a paused upstream again", "upstreams:resume"),
+    ):
+        source(command(below, name, text, run))
+    parser = command(below, "priority", "change when an upstream is asked", "upstreams:priority")
+    source(parser)
+    parser.add_argument("priority", metavar="N", type=priority, help="lower is asked first")
+    parser = command(below, "remove", "remove an upstream; what it served stays", "upstreams:remove")
+    source(parser)
+
+
+def _cache(commands: Any) -> None:
+    below = group(commands, "cache", "what is kept: show, ask again, have ready")
+    parser = command(below, "show", "list packages of which something is kept, or one's files", "cache:show")
+    protocol(parser)
+    parser.add_argument(
+        "name", metavar="PACKAGE", nargs="?", default="", help="list the files of this package"
+    )
+    parser.add_argument("--prefix", metavar="TEXT", default="", help="only packages whose name starts so")
+    page(parser)
+    parser = command(
+        below, "invalidate", "have pages asked for again when next wanted (operator)", "cache:invalidate",
+        more="Files, hashes and dependencies are immutable and stay.",
+    )  # fmt: skip
+    protocol(parser)
+    parser.add_argument("project", metavar="PROJECT", nargs="?", default="", help="the page of this project")
+    parser.add_argument("--all", action="store_true", help="every page of the protocol")
+    parser = command(
+        below, "warm", "have packages and all they need in the cache", "cache:warm",
+        more="The same as `orchard ensure` for these packages, without a lock.",
+    )  # fmt: skip
+    protocol(parser)
+    parser.add_argument("requirements", metavar="REQUIREMENT", nargs="+",
+                        help="such as flask, express@^4, com.google.guava:guava:33.0.0-jre")  # fmt: skip
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=seconds, help="give up waiting (6); the work goes on"
+    )
+
+
+def _pins(commands: Any) -> None:
+    below = group(commands, "pins", "which upstream each project is bound to (operator)")
+    parser = command(below, "list", "list the projects and the upstream that first served each", "pins:show")
+    parser.add_argument("protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), nargs="?", default="",
+                        help="only this protocol's")  # fmt: skip
+    parser.add_argument("--prefix", metavar="TEXT", default="", help="only projects whose name starts so")
+    parser = command(below, "remove", "let a project be looked for in every upstream again", "pins:remove")
+    protocol(parser)
+    parser.add_argument("project", metavar="PROJECT", help="its name")
+
+
+def _blocks(commands: Any) -> None:
+    below = group(commands, "blocks", "what must not be served (operator)")
+    command(below, "list", "list what is blocked and why", "blocks:show")
+    more = """\
+examples
+  orchard blocks add pypi evil-package --reason 'steals tokens'
+  orchard blocks add npm left-pad 1.3.0 --reason 'broken'
+  orchard blocks add --sha256 2cf24d… --reason 'malware'
+"""
+    parser = command(below, "add", "block a package, one version of it, or one file", "blocks:add",
+                      more=more)  # fmt: skip
+    parser.add_argument("protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), nargs="?", default="",
+                        help="pypi, npm or maven")  # fmt: skip
+    parser.add_argument("name", metavar="PACKAGE", nargs="?", default="", help="its name")
+    parser.add_argument(
+        "version", metavar="VERSION", nargs="?", default="", help="one version; all without it"
+    )
+    parser.add_argument("--sha256", metavar="DIGEST", default="", help="a file, whatever it is called")
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="shown to whoever asks for it")
+    parser = command(below, "remove", "lift a block", "blocks:remove")
+    parser.add_argument("id", metavar="ID", help="as `orchard blocks list` shows it")
+
+
+def _tokens(commands: Any) -> None:
+    below = group(commands, "tokens", "who may read and who may administrate (operator)")
+    command(below, "list", "list tokens by name, never the tokens themselves", "tokens:show")
+    parser = command(
+        below, "create", "make a token and print it: it is shown this once", "tokens:create",
+        more="Standard output is the token alone: ORCHARD_TOKEN=$(orchard tokens create ci)",
+    )  # fmt: skip
+    parser.add_argument("name", metavar="NAME", help="who will use it")
+    parser.add_argument(
+        "--scope", metavar="SCOPE", choices=("read", "admin"), default="read", help="read or admin"
+    )
+    parser = command(below, "revoke", "end a token", "tokens:revoke")
+    parser.add_argument("id", metavar="TOKEN", help="its id or its name, as `orchard tokens list` shows them")
+
+
+def _audit(commands: Any) -> None:
+    parser = command(commands, "audit", "list who changed what, the newest first (operator)", "audit:run")
+    page(parser)

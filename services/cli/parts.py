@@ -1,0 +1,102 @@
+"""Pieces that the commands' parsers share: common options, groups, and types that explain themselves."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from services.cli.arguments import Parser
+
+PROTOCOLS = ("pypi", "npm", "maven")
+EXPORTS = (
+    "requirements.txt",
+    "package.json",
+    "package-lock.json",
+    "dependency-management.xml",
+    "bom.cdx.json",
+)
+
+
+def common(parser: argparse.ArgumentParser, *, default: bool = False) -> None:
+    """Options that may stand before or after the command."""
+    group = parser.add_argument_group("options of every command")
+    kept: dict[str, Any] = {} if default else {"default": argparse.SUPPRESS}
+    group.add_argument("--json", action="store_true", help="print the result as JSON", **kept)
+    group.add_argument("-q", "--quiet", action="store_true", help="print no progress and no notes", **kept)
+    group.add_argument(
+        "--url", metavar="URL", help="the Orchard to speak to, instead of ORCHARD_URL",
+        **({"default": ""} if default else kept),
+    )  # fmt: skip
+
+
+def command(commands: Any, name: str, text: str, run: str, *, more: str = "") -> Parser:
+    parser: Parser = commands.add_parser(name, help=text, description=sentence(text), epilog=more or None)
+    parser.set_defaults(run=run)
+    common(parser)
+    return parser
+
+
+def group(commands: Any, name: str, text: str, *, more: str = "") -> Any:
+    parser: Parser = commands.add_parser(name, help=text, description=sentence(text), epilog=more or None)
+    parser.set_defaults(run="", group=parser)
+    common(parser)
+    return parser.add_subparsers(metavar="COMMAND", title="commands")
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def protocol(parser: Parser, text: str = "pypi, npm or maven") -> None:
+    parser.add_argument("protocol", metavar="PROTOCOL", choices=PROTOCOLS, help=text)
+
+
+def source(parser: Parser) -> None:
+    parser.add_argument("source", metavar="NAME", help="its name, PROTOCOL/NAME, or its id")
+
+
+def page(parser: Parser) -> None:
+    parser.add_argument("--limit", metavar="N", type=number, default=100, help="at most so many lines (100)")
+
+
+def number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"expected a number from 1, not {text[:40]!r}")
+    return int(text)
+
+
+def priority(text: str) -> int:
+    if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"expected a whole number, not {text[:40]!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e9:
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0, not {text[:40]!r}")
+    return number
+
+
+def exports(text: str) -> list[str]:
+    names = [each.strip() for each in text.split(",") if each.strip()]
+    for name in names:
+        if name not in EXPORTS:
+            from services.cli.arguments import suggestion
+
+            close = suggestion(name, EXPORTS)
+            rest = f"did you mean {close}?" if close else f"there are {', '.join(EXPORTS)}"
+            raise argparse.ArgumentTypeError(f"no export of the name {name[:60]!r}; {rest}")
+    return names
+
+
+def secrets(parser: Parser, *names: str) -> None:
+    """Secrets come by the environment or by standard input: arguments are seen by everyone."""
+    for name in names:
+        parser.add_argument(
+            f"--{name}-from", metavar="VARIABLE", default="",
+            help=f"the environment variable that holds the {name}; '-' reads it from standard input",
+        )  # fmt: skip

@@ -1,0 +1,201 @@
+"""HTTP as the command needs it: one request, one answer, and every failure said with a hint.
+
+The standard library's client without redirects (a token must not follow one to another host) and,
+for this machine's own address, without proxies.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import (
+    HTTPHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    UnknownHandler,
+)
+
+from services.cli.errors import (
+    CommandFailed,
+    Conflict,
+    NotOffered,
+    NotPermitted,
+    ServerUnreachable,
+    Unfinished,
+    WrongUse,
+)
+from services.cli.target import Target
+from shared.version import VERSION
+
+TIMEOUT_SECONDS = 60.0  # a gateway answers within ORCHARD_REQUEST_TIMEOUT, or with a 202
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers (names in lower case) and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises `CommandFailed`: then it is no Orchard that answered."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise CommandFailed(
+                f"the answer (status {self.status}) is not JSON",
+                "Is it an Orchard that listens at this address?",
+            ) from None
+
+    @property
+    def retry_after_seconds(self) -> float:
+        """What the header says, kept between 0.2 and 30; 1 without it."""
+        try:
+            return min(max(float(self.headers.get("retry-after", "1")), 0.2), 30.0)
+        except ValueError:
+            return 1.0
+
+
+class Server:
+    """One Orchard."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._opener = OpenerDirector()
+        for handler in (
+            HTTPHandler(),
+            HTTPSHandler(),
+            UnknownHandler(),
+            ProxyHandler({} if target.is_local else None),
+        ):
+            self._opener.add_handler(handler)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        admin: bool = False,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Answer:
+        """The answer, whatever its status. Raises `ServerUnreachable`."""
+        asked = {name: value for name, value in (query or {}).items() if value != ""}
+        url = self.target.base + path + (f"?{urlencode(asked)}" if asked else "")
+        headers = {"Accept": "application/json", "User-Agent": f"orchard/{VERSION}"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        token = self.target.admin_token if admin else self.target.read_token
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        request = Request(url, data=body, headers=headers, method=method)  # noqa: S310 - http(s) only
+        try:
+            with self._opener.open(request, timeout=timeout_seconds) as response:
+                got = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, got, response.read())
+        except (URLError, HTTPException, OSError, ValueError) as error:
+            raise self._unreachable(error) from None
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        offers: str,
+        query: Mapping[str, str] | None = None,
+        value: Any = None,
+        admin: bool = False,
+    ) -> Any:
+        """The answer's JSON, None for an empty one. `offers` names in words what this address is for.
+
+        Raises the subclass of `CommandFailed` that fits an error.
+        """
+        body = json.dumps(value).encode() if value is not None else None
+        answer = self.request(method, path, query=query, body=body, admin=admin)
+        self.check(answer, offers=offers, admin=admin)
+        return answer.json() if answer.body else None
+
+    def check(self, answer: Answer, *, offers: str, admin: bool = False) -> None:
+        """Raises what an answer's status means, unless it is a success."""
+        if answer.status < 300:
+            return
+        problem = _problem(answer)
+        code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
+        hint = str(problem.get("hint", ""))
+        if code == "route_not_found" or answer.status in (405, 501) or (answer.status == 404 and not code):
+            raise NotOffered(
+                f"the Orchard at {self.target.base} does not offer {offers}",
+                "It may be an older version: `orchard status` shows it.",
+                code=code,
+                status=answer.status,
+            )
+        if answer.status in (401, 403) and code not in ("blocked", "artifact_blocked", "package_blocked"):
+            raise NotPermitted(
+                detail or "the request was refused",
+                self._token_hint(admin or code == "forbidden"),
+                code=code,
+                status=answer.status,
+            )
+        kinds = {"resolution_conflict": Conflict, "ensure_invalid": WrongUse, "invalid_parameter": WrongUse}
+        kind = kinds.get(code, Unfinished if answer.status == 503 else CommandFailed)
+        if not problem:
+            hint = "Is it an Orchard that listens at this address?"
+            detail = f"{self.target.base} answered with status {answer.status}"
+        raise kind(detail or code, hint, code=code, status=answer.status)
+
+    def _token_hint(self, admin: bool) -> str:
+        name = "ORCHARD_ADMIN_TOKEN" if admin else "ORCHARD_TOKEN"
+        given = self.target.admin_token if admin else self.target.read_token
+        what = "the operator's token" if admin else "a read token"
+        where = f"; on the machine it runs on, it is in the data folder's {_TOKEN_FILE}" if admin else ""
+        if given:
+            return f"The token that was sent is not sufficient: set {name} to {what}{where}."
+        return f"Set {name} to {what}{where}."
+
+    def _unreachable(self, error: Exception) -> ServerUnreachable:
+        reason = error.reason if isinstance(error, URLError) else error
+        name = self.target.chosen_by
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return ServerUnreachable(
+                f"the certificate of {self.target.base} is not trusted: {reason.verify_message}",
+                "Set SSL_CERT_FILE to the certificate of the authority that signed it.",
+            )
+        if isinstance(reason, ConnectionRefusedError):
+            message = f"no Orchard listens at {self.target.base}"
+        elif isinstance(reason, TimeoutError):
+            message = f"{self.target.base} does not answer"
+        elif isinstance(reason, socket.gaierror):
+            message = f"there is no host of the name in {self.target.base}"
+        elif isinstance(reason, HTTPException):
+            message = f"what answers at {self.target.base} does not speak HTTP as expected"
+        else:
+            message = f"{self.target.base} cannot be reached: {getattr(reason, 'strerror', None) or reason}"
+        if name:
+            return ServerUnreachable(message, f"Check {name}.")
+        return ServerUnreachable(
+            message,
+            "Start one with `orchard up` (or `make run`), or name another with ORCHARD_URL.",
+        )
+
+
+_TOKEN_FILE = "admin-token"  # noqa: S105
+
+
+def _problem(answer: Answer) -> dict[str, Any]:
+    try:
+        found = json.loads(answer.body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and "code" in found else {}

@@ -1,0 +1,96 @@
+"""Which Orchard the command speaks to and with which token, from options and environment.
+
+A token is read from the environment or from the file that a local Orchard writes, never from the
+command line: arguments are seen by every user of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from services.cli.errors import WrongUse
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file, which standalone writes in its data folder
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An Orchard's address, without a slash at its end, and what is known of tokens for it."""
+
+    base: str
+    chosen_by: str  # the option or variable that names it, "" for the default
+    read_token: str = field(default="", repr=False)
+    admin_token: str = field(default="", repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        return (urlsplit(self.base).hostname or "") in LOOPBACK
+
+
+def choose_target(url: str, environ: Mapping[str, str]) -> Target:
+    """`url` (from --url, may be ""), else ORCHARD_URL, else this machine's Orchard. Raises `WrongUse`."""
+    chosen_by = "--url" if url else "ORCHARD_URL" if environ.get("ORCHARD_URL") else ""
+    base = (url or environ.get("ORCHARD_URL", "") or _local(environ)).strip().rstrip("/")
+    _check(base, chosen_by or "ORCHARD_HOST, ORCHARD_PORT")
+    plain = Target(base, chosen_by)
+    # The file's token belongs to this machine's Orchard: it is never sent elsewhere.
+    from_file = _token_of_file(environ) if plain.is_local else ""
+    given, admin = environ.get("ORCHARD_TOKEN", "").strip(), environ.get("ORCHARD_ADMIN_TOKEN", "").strip()
+    return Target(
+        base,
+        chosen_by,
+        read_token=given or admin or from_file,
+        admin_token=admin or given or from_file,
+    )
+
+
+def data_folder(environ: Mapping[str, str]) -> Path:
+    """Where this checkout's Orchard keeps its data: ORCHARD_DATA_DIR, else `data` beside the code.
+
+    `make run` starts in the checkout, so its default `./data` is that folder from anywhere.
+    """
+    named = environ.get("ORCHARD_DATA_DIR", "").strip()
+    return Path(named).expanduser().absolute() if named else ROOT / "data"
+
+
+def _local(environ: Mapping[str, str]) -> str:
+    host = environ.get("ORCHARD_HOST", "").strip()
+    host = "127.0.0.1" if host in ("", "0.0.0.0") else "::1" if host == "::" else host  # noqa: S104
+    port = environ.get("ORCHARD_PORT", "").strip() or "8080"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _check(base: str, name: str) -> None:
+    try:
+        parts = urlsplit(base)
+        _ = parts.port
+    except ValueError as error:
+        raise WrongUse(f"{name}: not an address ({error})") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise WrongUse(
+            f"{name}: expected an address such as http://127.0.0.1:8080, not {_short(base)!r}",
+            "It is the address that clients use, without /pypi/, /npm/ or /maven/.",
+        )
+    if parts.username or parts.password:
+        raise WrongUse(f"{name}: must not hold a user or password", "Put the token into ORCHARD_TOKEN.")
+    if parts.query or parts.fragment:
+        raise WrongUse(f"{name}: must not hold a query or fragment")
+    if any(character <= " " or character == "\x7f" for character in base):
+        raise WrongUse(f"{name}: must not hold spaces or control characters")
+
+
+def _short(text: str) -> str:
+    # A password pasted here by mistake must not be printed.
+    return text.rpartition("@")[2][:80]
+
+
+def _token_of_file(environ: Mapping[str, str]) -> str:
+    try:
+        return (data_folder(environ) / TOKEN_FILE).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
