@@ -24,10 +24,10 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@echo "Options for a command go in ARGS, for example: make run ARGS='--gateways 2'"
 
-run: $(RUN_STAMP) ## Start a whole Orchard on this machine (Ctrl-C stops it)
+run: $(RUN_STAMP) $(BIN)/orchard ## Start a whole Orchard on this machine (Ctrl-C stops it)
 	@exec $(BIN)/python -m services.standalone $(ARGS)
 
-test: $(DEV_STAMP) client-tools $(DEPLOY_CHECK)/.installed ## Run all tests: unit, contracts, integration, real clients
+test: $(DEV_STAMP) $(BIN)/orchard client-tools $(DEPLOY_CHECK)/.installed ## Run all tests: unit, contracts, integration, real clients
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style and formatting
@@ -80,6 +80,12 @@ $(DEV_STAMP): requirements-dev.txt | $(BIN)/python
 	@echo "Installing $$(grep -c '==' $<) packages into $(VENV) (only when the pins have changed)"
 	@$(BIN)/python $(INSTALL) --quiet -r $<
 	@touch $@ $(RUN_STAMP)
+
+# The command of this checkout, from any working directory.
+$(BIN)/orchard: services/cli/launch.py | $(BIN)/python
+	@printf '%s\n' '#!/bin/sh' '# Written by the Makefile.' \
+	  "exec '$(CURDIR)/$(BIN)/python' -P '$(CURDIR)/$<' \"\$$@\"" >$@
+	@chmod 755 $@
 
 .cache/clients/%/.installed: tests/clients/requirements-%.txt
 	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' || { \
