@@ -210,6 +210,7 @@ async def test_read_index__a_body_of_another_generation_or_damaged__is_a_missing
         msgspec.msgpack.encode([1, 2]),
         msgspec.msgpack.encode({"format": 1, "status": 200, "generation": 1, "bad": b"\xff"})[:-3],
     ],
+    ids=["empty", "not msgpack", "wrong type", "newer format", "a list", "cut"],
 )
 async def test_read_index__a_head_that_this_version_cannot_read__is_a_miss_and_is_replaced(
     cache: CacheService, redis: RedisClient, stored: bytes

@@ -139,6 +139,7 @@ def test_extract__dependencies_of_a_wrong_shape__none(odd: Any) -> None:
         gzip.compress(b"x" * 2000),
         build_tarball("demo", "1.0.0")[:80],
     ],
+    ids=["empty", "no archive", "of nothing", "of no members", "cut"],
 )
 def test_extract__broken_archive__unextractable_or_unknown(data: bytes) -> None:
     assert _extract(data).state in ("unextractable", "unknown")
