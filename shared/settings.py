@@ -31,6 +31,7 @@ _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-
 _SECRETS = frozenset(
     {
         "admin_token",
+        "token",
         "redis_password",
         "queue_redis_password",
         "database_url",
@@ -130,6 +131,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # --- logs --------------------------------------------------------------------------------------------
     log_level: str = "info"  # debug, info, warning or error
     log_format: str = "json"  # json or console
+
+    # --- the orchard command -----------------------------------------------------------------------------
+    url: str = ""  # the Orchard that `orchard` speaks to; "" = this machine's (docs/cli.md)
+    token: str = ""  # what `orchard` and its client configurations read with; never shown
 
     def __repr__(self) -> str:  # a log line or traceback must not show a password
         shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in _SECRETS)
