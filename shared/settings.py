@@ -118,6 +118,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_token: str = ""  # bearer token of the operator; "" = nobody may do what needs it
     access_log: bool = True  # one line per request on standard output
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
+    drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections
 
     # --- workers ---------------------------------------------------------------------------------------
     index_slots: Positive = 64  # index fetches at once per fetcher

@@ -51,10 +51,11 @@ class Application:
         self.in_flight = 0
         self.draining = False
         self._idle = asyncio.Event()
+        self._stopping: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._http(scope, receive, closing(send) if self.draining else send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -243,6 +244,9 @@ class Application:
             return
         await send({"type": "lifespan.startup.complete"})
         log.info("gateway_started", pid=os.getpid())
+        # Granian hears SIGINT and SIGTERM alike and then waits for every open response before it tells us:
+        # too late for one that never ends by itself. So SIGTERM comes here first.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminated)
         orphaned = asyncio.create_task(_end_when_orphaned(os.getppid(), self.settings.drain_timeout))
         await receive()
         await self._drain()
@@ -251,6 +255,18 @@ class Application:
         await stack.aclose()
         log.info("gateway_stopped")
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _terminated(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+
+    async def _stop(self) -> None:
+        """Be not ready and close connections after their response; then have granian stop."""
+        self.draining = True
+        if self.gateway is not None:
+            self.gateway.board.close()
+        await asyncio.sleep(self.settings.drain_notice)
+        os.kill(os.getpid(), signal.SIGINT)
 
     async def _drain(self) -> None:
         self.draining = True
@@ -271,6 +287,18 @@ async def _end_when_orphaned(parent: int, patience: float) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.sleep(patience)
     os._exit(1)
+
+
+def closing(send: Send) -> Send:
+    """`send`, with each response saying that it is the connection's last (RFC 9110, 7.6.1): a client that
+    keeps connections then opens its next one elsewhere instead of losing a request here."""
+
+    async def send_last(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return send_last
 
 
 def _client(scope: Any) -> str:

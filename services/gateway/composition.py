@@ -15,6 +15,7 @@ from services.gateway.hot import HotPages
 from services.gateway.l1 import L1Cache
 from services.gateway.live import LiveRelay
 from services.gateway.misses import MissWaiter
+from services.gateway.queue_board import QueueBoard
 from services.gateway.requests import RequestIds, RequestReader
 from services.gateway.resolutions import Resolutions
 from services.gateway.warm_resolutions import WarmResolutions
@@ -50,6 +51,7 @@ class Gateway:
     cache_redis: RedisClient
     queue_redis: RedisClient
     queue: JobQueue
+    board: QueueBoard
     database: Database
     l1: L1Cache
     hot: HotPages
@@ -110,6 +112,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             cache_redis=cache_redis,
             queue_redis=queue_redis,
             queue=queue,
+            board=await resources.open("queue board", QueueBoard(queue, queue_redis)),
             database=database,
             l1=l1,
             hot=HotPages(l1, max_bytes=settings.l1_max_bytes // 4),

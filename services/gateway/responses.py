@@ -168,7 +168,7 @@ async def _send_body(
     # a silent upstream may give nothing to send for a long time.
     task = asyncio.current_task()
     assert task is not None
-    gone = asyncio.ensure_future(_until_disconnect(receive))
+    gone = asyncio.ensure_future(until_disconnect(receive))
     gone.add_done_callback(lambda ended: None if ended.cancelled() else task.cancel())
     chunks = body.chunks()
     try:
@@ -189,7 +189,8 @@ async def _send_body(
     return sent.size
 
 
-async def _until_disconnect(receive: Receive) -> None:
+async def until_disconnect(receive: Receive) -> None:
+    """Return when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -197,7 +198,7 @@ async def _until_disconnect(receive: Receive) -> None:
 async def unless_gone(receive: Receive, work: Awaitable[Any]) -> Any:
     """The result of `work`; cancels it and raises `ClientGone` when the client goes away first."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_until_disconnect(receive))
+    gone = asyncio.ensure_future(until_disconnect(receive))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():

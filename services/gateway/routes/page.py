@@ -26,7 +26,7 @@ _PAGE = """<!doctype html>
 also while the registry is away.</p>
 {sections}
 <h2>This Orchard</h2>
-<p><a href="health">Health</a> · <a href="metrics">Metrics</a> ·
+<p><a href="ui/queues">Queues</a> · <a href="health">Health</a> · <a href="metrics">Metrics</a> ·
 <a href="api/v1/openapi">API</a></p>
 </body></html>
 """
