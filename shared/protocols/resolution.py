@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from shared.models import Extraction, SealedFile
+from shared.protocols.derivation import DocumentName
 
 RESOLUTION_FORMAT = 1
 """Part of every key: raised when the same request shall be answered anew by better rules."""
@@ -61,13 +62,15 @@ class RootFile(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """One document that a step needs: a project's index, or the metadata of one of its files."""
+    """One document that a step needs: a project's index, the metadata of one of its files, or what
+    is stored of a file (a `SealedFile`, or an `Absent`; nothing is ever fetched for that)."""
 
-    kind: Literal["index", "metadata"]
+    kind: Literal["index", "metadata", "stored"]
     project: str
     file_id: str = ""
     filename: str = ""  # of the file that the metadata describes
     advertised: bool = False  # the upstream offers the metadata apart from the file
+    identity: str = ""  # of an index that is not the project's own (Maven: of a snapshot version)
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -154,6 +157,7 @@ class Resolution(msgspec.Struct, frozen=True):
     cycles: tuple[tuple[str, ...], ...] = ()  # the purls of each knot that depends on itself
     stale: tuple[str, ...] = ()  # projects whose index could not be refreshed and is older than it may be
     truncated: bool = False  # nodes beyond max_depth were left out
+    documents: tuple[DocumentName, ...] = ()  # files that the graph was made of and clients read too (POMs)
 
 
 class Resolver(ABC):
