@@ -7,6 +7,8 @@ back-pressure, and nothing else of a framework.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
@@ -67,6 +69,8 @@ class WorkerHttp:
     def address(self) -> str:
         """host:port for other processes. Known once opened."""
         if self._advertise:
+            with contextlib.suppress(ValueError):  # a bare IPv6 address ends like a port (RFC 3986 §3.2.2)
+                return f"[{ipaddress.IPv6Address(self._advertise)}]:{self._bound_port}"
             has_port = self._advertise.rpartition(":")[2].isdigit() and not self._advertise.endswith("]")
             return self._advertise if has_port else f"{self._advertise}:{self._bound_port}"
         host = f"[{self._host}]" if ":" in self._host else self._host

@@ -62,6 +62,7 @@ async def test_extra_route__served_beside() -> None:
         ("fetcher-1.fetchers:9000", "fetcher-1.fetchers:9000"),
         ("fetcher-1", "fetcher-1:{port}"),
         ("[::1]", "[::1]:{port}"),
+        ("fd00::12", "[fd00::12]:{port}"),  # a pod's address in an IPv6 cluster
         ("", "127.0.0.1:{port}"),
     ],
 )
