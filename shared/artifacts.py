@@ -17,6 +17,7 @@ from shared.artifacts_rows import (
     dependency_columns,
     dependency_of,
     digest,
+    digests_of,
     event_detail,
     extraction_columns,
     facts_of,
@@ -117,6 +118,7 @@ class ArtifactRepository:
                 sha256=row["sha256"].hex(),
                 size_bytes=row["size_bytes"],
                 metadata_sha256=row["metadata_sha256"].hex() if row["metadata_sha256"] else "",
+                digests=digests_of(row),
             )
             for row in rows
         ]

@@ -137,7 +137,8 @@ ORDER BY d.position
 """
 
 SEALED_FILES = """
-SELECT c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256
+SELECT c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256,
+       c.digests::text AS digests
 FROM cached_urls c
 JOIN artifacts a ON a.sha256 = c.sha256
 LEFT JOIN cached_urls m ON m.protocol = c.protocol AND m.project = c.project AND m.file_id = c.file_id

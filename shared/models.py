@@ -116,6 +116,7 @@ class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     sha256: str
     size_bytes: int
     metadata_sha256: str = ""  # of the stored core metadata; advertised from then on
+    digests: dict[str, str] = {}  # further hashes kept at ingest: algorithm → hex
 
 
 class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -43,12 +43,9 @@ class Digests:
     ) -> None:
         self._expected = strongest(hashes)
         self._promised = promised_sha256
-        self._sha256 = hashlib.sha256()
-        extra = self._expected is not None and self._expected[0] != "sha256"
-        self._other = (
-            hashlib.new(self._expected[0], usedforsecurity=False) if extra and self._expected else None
-        )
-        self._kept = {name: hashlib.new(name, usedforsecurity=False) for name in kept}
+        self._kept = tuple(kept)
+        wanted = {"sha256", *kept, *([self._expected[0]] if self._expected is not None else [])}
+        self._running = {name: hashlib.new(name, usedforsecurity=False) for name in sorted(wanted)}
 
     @property
     def known(self) -> bool:
@@ -56,23 +53,20 @@ class Digests:
         return self._expected is not None or bool(self._promised)
 
     def update(self, chunk: bytes) -> None:
-        self._sha256.update(chunk)
-        if self._other is not None:
-            self._other.update(chunk)
-        for running in self._kept.values():
+        for running in self._running.values():
             running.update(chunk)
 
     def kept(self) -> dict[str, str]:
         """Algorithm → hex of what has come so far."""
-        return {name: running.hexdigest() for name, running in self._kept.items()}
+        return {name: self._running[name].hexdigest() for name in self._kept}
 
     def verify(self, filename: str) -> str:
         """The SHA256. Raises `DigestMismatch` if the index or the file's own address said otherwise."""
-        sha256 = self._sha256.hexdigest()
+        sha256 = self._running["sha256"].hexdigest()
         if self._expected is not None:
-            found = self._other.hexdigest() if self._other is not None else sha256
-            if found != self._expected[1]:
-                raise DigestMismatch(f"{filename}: the upstream's bytes have another {self._expected[0]}")
+            algorithm, expected = self._expected
+            if self._running[algorithm].hexdigest() != expected:
+                raise DigestMismatch(f"{filename}: the upstream's bytes have another {algorithm}")
         if self._promised and sha256 != self._promised:
             raise DigestMismatch(f"{filename}: the upstream's bytes have another sha256 than promised")
         return sha256

@@ -35,7 +35,7 @@ def artifact_reply(
     etag = f'"{facts.sha256}"'
     modified = formatdate(facts.created_at, usegmt=True).encode() if facts.created_at else b""
     headers = common_headers(resource, etag)
-    headers += _checksums(facts)
+    headers += _checksums(resource, facts)
     if modified:
         headers.append((b"last-modified", modified))
     # RFC 9110 §13.2.2: If-None-Match, else If-Modified-Since, before any Range.
@@ -72,10 +72,10 @@ def common_headers(resource: Resource, etag: str) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _checksums(facts: ArtifactFacts) -> list[tuple[bytes, bytes]]:
-    """X-Checksum-*, where a protocol keeps hashes for its clients (Maven Resolver, "smart checksums":
-    a client that finds one of these headers does not ask for a checksum file)."""
-    if not facts.digests:
+def _checksums(resource: Resource, facts: ArtifactFacts) -> list[tuple[bytes, bytes]]:
+    """X-Checksum-*, where files have checksum files beside them (Maven Resolver, "smart checksums": a
+    client that finds one of these headers does not ask for a checksum file)."""
+    if not resource.direct or not facts.digests:
         return []
     found = {**facts.digests, "sha256": facts.sha256}
     return [(f"x-checksum-{name}".encode(), digest.encode()) for name, digest in found.items()]

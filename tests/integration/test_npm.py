@@ -340,6 +340,18 @@ def test_sealed_tarball__other_digests_upstream_later__first_ones_stay_and_it_is
     assert "upstream_mutated" in orchard.logs()
 
 
+def test_tarball_sealed_before_any_packument__packument_of_other_bytes__shows_the_sealed_ones(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    data = publish(upstream, name, {"1.0.0": {}})["1.0.0"]
+    assert orchard.get(f"/npm/{name}/-/{name}-1.0.0.tgz").content == data
+    publish(upstream, name, {"1.0.0": {"changed": True}})
+    dist = _packument(orchard, name)["versions"]["1.0.0"]["dist"]
+    assert dist["integrity"] == integrity(data)
+    assert httpx.get(dist["tarball"], trust_env=False).content == data
+
+
 def test_sealed_tarball__new_signatures_over_the_same_bytes__are_taken(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:

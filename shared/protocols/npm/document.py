@@ -12,16 +12,22 @@ from typing import Any
 import msgspec
 
 from shared.errors import UpstreamInvalid
+from shared.protocols.json_text import Fields, Raw, fields_of, value_of
 from shared.protocols.npm import names
 
 DOCUMENT_FORMAT = 1
 
-Raw = msgspec.Raw
-Fields = dict[str, Raw]
-"""A JSON object whose values are not decoded."""
-
-_decode_fields = msgspec.json.Decoder(Fields).decode
-_decode_any = msgspec.json.Decoder().decode
+__all__ = [
+    "Document",
+    "Envelope",
+    "Fields",
+    "Notes",
+    "Raw",
+    "decode_document",
+    "encode_document",
+    "fields_of",
+    "value_of",
+]
 
 
 class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,26 +68,6 @@ def decode_document(body: bytes) -> Document:
     if envelope.format != DOCUMENT_FORMAT:
         raise UpstreamInvalid(f"the stored document has format {envelope.format}")
     return Document(envelope)
-
-
-def fields_of(raw: Raw | bytes | memoryview | None) -> Fields:
-    """The object in some JSON text, {} for anything else."""
-    if raw is None:
-        return {}
-    try:
-        return _decode_fields(raw)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return {}
-
-
-def value_of(raw: Raw | None) -> Any:
-    """The value in some JSON text, None where there is none."""
-    if raw is None:
-        return None
-    try:
-        return _decode_any(raw)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return None
 
 
 class Document:

@@ -49,14 +49,19 @@ def version_of(name: str, filename: str) -> str:
 # --- identities -------------------------------------------------------------------------------------
 
 
-def packument_identity(name: str) -> str:
+def packument_identity(project: str) -> str:
     """The identity of a package's document, in all its representations."""
-    return f"packument/{name}"
+    return f"packument/{project}"
 
 
 def version_identity(name: str, spec: str) -> str:
     """The identity of the document of one version, or of what a tag points to."""
     return f"version/{name}/{spec}"
+
+
+def has_addresses(identity: str) -> bool:
+    """Whether an index of this identity holds addresses of tarballs."""
+    return identity.startswith(("packument/", "version/"))
 
 
 def split_identity(identity: str) -> tuple[str, str, str]:

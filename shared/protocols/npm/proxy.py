@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, BinaryIO, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from shared.errors import OrchardError, UpstreamInvalid
-from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
+from shared.models import FileEntry, SealedFile
 from shared.protocols.base import (
-    IndexDocument,
     PackageProxyBase,
-    Passed,
-    Redirect,
     Rendering,
     Resource,
-    UpstreamRequest,
 )
-from shared.protocols.npm import dist, forwarding, index, locking, metadata, names, paths, rendering, upstream
-from shared.protocols.npm.document import Document, decode_document
+from shared.protocols.links import Links
+from shared.protocols.npm import (
+    dist,
+    forwarding,
+    freezing,
+    index,
+    locking,
+    metadata,
+    names,
+    paths,
+    rendering,
+    upstream,
+)
+from shared.protocols.npm.document import decode_document
 
 
 class NpmProxy(PackageProxyBase):
@@ -26,14 +34,21 @@ class NpmProxy(PackageProxyBase):
     name: ClassVar[str] = "npm"
     system_project: ClassVar[str] = "_npm"
     purl_type: ClassVar[str] = "npm"
+    kept_digests: ClassVar[tuple[str, ...]] = ("sha512", "sha1")  # those that packuments tell
 
-    def classify(
-        self, method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]
-    ) -> Resource | Redirect:
-        return paths.classify(method, raw_path, query, headers)
-
-    def index_identity(self, project: str) -> str:
-        return names.packument_identity(project)
+    # What this folder's functions do as they are.
+    classify = staticmethod(paths.classify)
+    index_identity = staticmethod(names.packument_identity)
+    upstream_request = staticmethod(upstream.upstream_request)
+    read_index = staticmethod(index.read_index)
+    decode_document = staticmethod(decode_document)
+    wants_previous = staticmethod(freezing.wants_previous)
+    carry_over = staticmethod(freezing.carry_over)
+    per_base_url = staticmethod(names.has_addresses)
+    told_names = staticmethod(forwarding.told_names)
+    without_names = staticmethod(forwarding.without_names)
+    is_extractable = staticmethod(metadata.is_extractable)
+    extract = staticmethod(metadata.extract)
 
     def artifact_path(self, project: str, file_id: str, filename: str) -> str:
         return f"/{project}/-/{filename}"
@@ -44,33 +59,8 @@ class NpmProxy(PackageProxyBase):
     def error_fields(self, error: OrchardError) -> dict[str, str]:
         return {"error": f"{error.message}. {error.hint}"}  # what npm, pnpm and yarn print
 
-    def told_names(self, path: str, body: bytes) -> frozenset[str]:
-        return forwarding.told_names(path, body)
-
-    def without_names(self, path: str, body: bytes, withheld: Collection[str]) -> Passed:
-        return forwarding.without_names(path, body, withheld)
-
     def project_of(self, identity: str) -> str:
         return names.split_identity(identity)[1]
-
-    def upstream_request(self, identity: str, source_url: str) -> UpstreamRequest:
-        return upstream.upstream_request(identity, source_url)
-
-    def read_index(
-        self, identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes
-    ) -> IndexDocument:
-        return index.read_index(identity, source, url=url, body=body)
-
-    def decode_document(self, body: bytes) -> Document:
-        return decode_document(body)
-
-    def wants_previous(self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> bool:
-        return index.wants_previous(document, sealed)
-
-    def carry_over(
-        self, document: Any, previous: Any, sealed: Mapping[tuple[str, str], SealedFile], now: float
-    ) -> bytes:
-        return index.carry_over(document, previous, sealed, now)
 
     def find_file(self, document: Any, file_id: str, filename: str) -> FileEntry | None:
         version = document.version_of(filename)
@@ -79,7 +69,7 @@ class NpmProxy(PackageProxyBase):
             return None
         return FileEntry(
             filename=filename,
-            url=dist.tarball_url(found, document.envelope.url),
+            url=dist.tarball_url(found, Links(document.envelope.url)),
             file_id=paths.ONE_FILE_ID,
             hashes=dist.hashes_of(found),
         )
@@ -88,9 +78,6 @@ class NpmProxy(PackageProxyBase):
         version = names.version_of(project, filename)
         packument = names.packument_identity(project)
         return (packument, names.version_identity(project, version)) if version else (packument,)
-
-    def per_base_url(self, identity: str) -> bool:
-        return names.split_identity(identity)[0] in ("packument", "version")
 
     def rewrite_index(
         self, identity: str, document: Any, *, sealed: Mapping[tuple[str, str], SealedFile], base_url: str
@@ -105,13 +92,7 @@ class NpmProxy(PackageProxyBase):
         changed = document.notes.mutated
         return [(held, changed[name]) for (_, name), held in sorted(sealed.items()) if name in changed]
 
-    def is_extractable(self, filename: str) -> bool:
-        return metadata.is_extractable(filename)
-
-    def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
-        return metadata.extract(filename, file, size_bytes)
-
     lock_reads_index: ClassVar[bool] = True
 
-    def lock_fields(self, document: Any, version: str) -> dict[str, Any]:
+    def lock_fields(self, document: Any, version: str) -> dict[str, Any] | None:
         return locking.lock_fields(document, version)

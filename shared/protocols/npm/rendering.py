@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from shared.protocols.base import Rendering
-from shared.protocols.npm.document import Document, Fields, Raw, fields_of, value_of
+from shared.protocols.json_text import Fields, Raw, fields_of, value_of
+from shared.protocols.npm.document import Document
 from shared.protocols.npm.negotiation import ABBREVIATED, FULL
 
 # npm registry documentation, "Abbreviated version object", and what clients read since.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from shared.models import FileEntry
+from shared.protocols.links import with_suffix
 from shared.protocols.pypi import names
 from shared.protocols.pypi.document import Document, File
 from shared.protocols.pypi.identities import is_stable_id
-from shared.protocols.pypi.links import with_suffix
 
 # Files go out as octets whatever they are, so that nothing on the way unpacks or renders them.
 FILE_TYPE = "application/octet-stream"

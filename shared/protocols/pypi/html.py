@@ -9,8 +9,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from shared.errors import UpstreamInvalid
+from shared.protocols.links import Dropped, Links
 from shared.protocols.pypi import names
-from shared.protocols.pypi.links import Dropped, Links
 
 MAX_ANCHORS = 1_000_000
 

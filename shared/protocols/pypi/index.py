@@ -10,10 +10,10 @@ import msgspec
 from shared.errors import UpstreamInvalid
 from shared.models import UpstreamSource
 from shared.protocols.base import IndexDocument
+from shared.protocols.links import Dropped, Links
 from shared.protocols.pypi import html, names
 from shared.protocols.pypi.document import DOCUMENT_FORMAT, Envelope, encode_document
 from shared.protocols.pypi.identities import split_identity
-from shared.protocols.pypi.links import Dropped, Links
 
 MAX_ENTRIES = 1_000_000
 

@@ -6,6 +6,7 @@ import functools
 from urllib.parse import parse_qsl
 
 from shared.errors import NotAcceptable
+from shared.protocols.accept import media_ranges
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -105,32 +106,9 @@ def _match(ranges: dict[str, float], offered: str) -> tuple[float, int]:
 
 
 def _parse(header: str) -> dict[str, float]:
-    """Media ranges with their q-values; elements that are malformed are left out."""
+    """Media ranges with their q-values, under the types' own names."""
     ranges: dict[str, float] = {}
-    for element in header.split(","):
-        media, *parameters = element.split(";")
-        media = media.strip().lower()
-        kind, slash, subtype = media.partition("/")
-        if not slash or not kind or not subtype or (kind == "*" and subtype != "*"):
-            continue
-        quality: float | None = 1.0
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            if key.strip().lower() == "q":
-                quality = _quality(value.strip())
-        if quality is None:
-            continue
+    for media, quality in media_ranges(header).items():
         media = _ALIASES.get(media, media)
         ranges[media] = max(quality, ranges.get(media, 0.0))
     return ranges
-
-
-def _quality(text: str) -> float | None:
-    """A q-value (RFC 9110 §12.4.2): 0 to 1, or None for anything else."""
-    if not text or len(text) > 8 or not all(character in "0123456789." for character in text):
-        return None
-    try:
-        quality = float(text)
-    except ValueError:
-        return None
-    return quality if quality <= 1.0 else None

@@ -48,19 +48,24 @@ def read(
 
 
 def refreshed(
-    previous: Document | None, body: dict[str, Any], *, sealed: tuple[str, ...] = (), now: float = NOW
+    previous: Document | None,
+    body: dict[str, Any],
+    *,
+    sealed: tuple[str, ...] = (),
+    digests: dict[str, str] | None = None,
+    now: float = NOW,
 ) -> Document:
     """The document after a refresh, as the fetcher makes it."""
     document, _ = read(body, identity=previous.envelope.identity if previous else "packument/demo")
-    held = sealed_files(*sealed)
+    held = sealed_files(*sealed, digests=digests)
     if not NPM.wants_previous(document, held):
         return document
     decoded: Document = NPM.decode_document(NPM.carry_over(document, previous, held, now))
     return decoded
 
 
-def sealed_files(*filenames: str) -> dict[tuple[str, str], SealedFile]:
-    return {("-", name): SealedFile(name, "-", "f" * 64, 100) for name in filenames}
+def sealed_files(*filenames: str, digests: dict[str, str] | None = None) -> dict[tuple[str, str], SealedFile]:
+    return {("-", name): SealedFile(name, "-", "f" * 64, 100, digests=digests or {}) for name in filenames}
 
 
 def rendered(document: Document, representation: str = "full", base: str = BASE) -> dict[str, Any]:

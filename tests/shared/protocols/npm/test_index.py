@@ -253,6 +253,35 @@ def test_dist_of_a_sealed_tarball__more_digests_or_signatures__taken() -> None:
     assert NPM.mutated_files(later, sealed_files(SEALED)) == []
 
 
+HELD = {"sha512": hashlib.sha512(b"x").hexdigest(), "sha1": hashlib.sha1(b"x").hexdigest()}
+
+
+def test_tarball_sealed_before_any_packument__other_bytes_told_now__its_own_digests_shown_for_ever() -> None:
+    other = manifest("1.0.0", integrity=_ssri(b"other"), shasum="b" * 40, signatures=[{"keyid": "k"}])
+    later = None
+    for _ in range(2):
+        later = refreshed(later, packument(other, manifest("1.1.0")), sealed=(SEALED,), digests=HELD)
+        shown = rendered(later)["versions"]["1.0.0"]["dist"]
+        assert shown == {
+            "tarball": f"{BASE}/demo/-/{SEALED}",
+            "integrity": _ssri(b"x"),
+            "shasum": HELD["sha1"],
+        }
+        assert [digest for _, digest in NPM.mutated_files(later, sealed_files(SEALED))] == [
+            hashlib.sha512(b"other").hexdigest()
+        ]
+
+
+@pytest.mark.parametrize("dist", [{"integrity": _ssri(b"x"), "shasum": HELD["sha1"]}, {"shasum": None}])
+def test_tarball_sealed_before_any_packument__same_bytes_or_none_told__dist_as_upstream_has_it(
+    dist: dict[str, Any],
+) -> None:
+    body = packument(manifest("1.0.0", signatures=[{"keyid": "k"}], **dist))
+    later = refreshed(None, body, sealed=(SEALED,), digests=HELD)
+    assert rendered(later)["versions"]["1.0.0"]["dist"]["signatures"] == [{"keyid": "k"}]
+    assert NPM.mutated_files(later, sealed_files(SEALED)) == []
+
+
 def test_dist_of_a_tarball_that_is_not_sealed__follows_upstream() -> None:
     first = refreshed(None, packument(manifest("1.0.0")))
     later = refreshed(first, packument(manifest("1.0.0", shasum="b" * 40)))

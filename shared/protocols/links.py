@@ -1,9 +1,12 @@
-"""The links of an upstream's page: resolved, checked, and refused with a reason."""
+"""The links of an upstream's document: resolved, checked, and refused with a reason."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from shared.models import UpstreamSource
+from shared.source_urls import names_private_host
 
 # What needs no work: an absolute http(s) URL of plain characters, without userinfo or fragment.
 _CLEAN = re.compile(
@@ -20,7 +23,7 @@ _MAX_DETAILED_DROPS = 1000
 
 
 class Dropped:
-    """Collects the entries that a page loses, with the reason; bounded in memory."""
+    """Collects the entries that a document loses, with the reason; bounded in memory."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
@@ -33,11 +36,12 @@ class Dropped:
 
 
 class Links:
-    """Resolves the links of one page against its base URL."""
+    """Resolves the links of one document against its base URL."""
 
     def __init__(self, base: str) -> None:
         self._base = base
         parts = urlsplit(base)
+        self._own = parts
         self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._folders: dict[str, str | None] = {}  # what "../.." leads to
 
@@ -64,6 +68,14 @@ class Links:
             return None if resolved is None else resolved + found[2]
         return self._resolve(href)
 
+    def secured(self, url: str) -> str:
+        """The same at https, where the document came from this host by https: a registry behind TLS may
+        not know it, and its files are where it is itself."""
+        parts = urlsplit(url)
+        if (parts.scheme, self._own.scheme) != ("http", "https") or parts.hostname != self._own.hostname:
+            return url
+        return urlunsplit(parts._replace(scheme="https", netloc=self._origin.partition("//")[2]))
+
     def _resolve(self, href: str) -> str | None:
         href = href.strip()
         if _SCHEME.match(href) and not _HTTP.match(href):
@@ -86,3 +98,15 @@ def with_suffix(url: str, suffix: str) -> str:
     """The URL of a file's companion: the suffix goes onto the path (PEP 658), before any query."""
     path, question_mark, query = url.partition("?")
     return f"{path}{suffix}{question_mark}{query}"
+
+
+def why_refused(url: str, source: UpstreamSource) -> str:
+    """Why a source's file may not be fetched from an address, "" if it may."""
+    host, own = urlsplit(url).hostname or "", urlsplit(source.url).hostname or ""
+    if host == own:
+        return ""
+    if source.allowed_hosts and host not in source.allowed_hosts:
+        return "at a host that is not allowed"
+    if names_private_host(url) and not source.allow_private:
+        return "at a private address"
+    return ""
