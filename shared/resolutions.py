@@ -47,7 +47,8 @@ WHERE c.protocol = $1 AND c.project = ANY($2::text[]) AND c.role = 'file'
 """
 
 STORED_METADATA = """
-SELECT i.at, m.object_key, c.sha256, a.extraction_state, a.extraction_reason
+SELECT i.at, m.object_key, c.sha256, a.extraction_state, a.extraction_reason, a.object_key AS file_key,
+       a.size_bytes
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
      AS i(project, file_id, filename, metadata_name, at)
 LEFT JOIN cached_urls c ON c.protocol = $1 AND c.project = i.project AND c.file_id = i.file_id
@@ -79,6 +80,8 @@ class StoredMetadata(msgspec.Struct, frozen=True):
     sha256: str = ""  # of the file itself
     extraction_state: str = ""
     extraction_reason: str = ""
+    file_key: str = ""  # of the file's object
+    size_bytes: int = 0  # of the file
 
 
 class RootRow(msgspec.Struct, frozen=True):
@@ -161,5 +164,7 @@ class ResolutionRepository:
                 sha256=row["sha256"].hex() if row["sha256"] else "",
                 extraction_state=row["extraction_state"] or "",
                 extraction_reason=row["extraction_reason"] or "",
+                file_key=row["file_key"] or "",
+                size_bytes=row["size_bytes"] or 0,
             )
         return found

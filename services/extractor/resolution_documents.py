@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from services.extractor.models_of_files import extraction_with_model
+from services.extractor.sandbox import Sandbox
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService, IndexRead
 from shared.clients.objects import ObjectStore
@@ -28,7 +30,7 @@ from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Absent, Document, ResolutionRequest, Resolver, Unavailable
 from shared.resolutions import ResolutionRepository, StoredMetadata
 
-MAX_PAGES = 512  # prepared pages kept in memory between resolutions
+MAX_PAGES = 512  # prepared pages, and as many models, kept in memory between resolutions
 READS_AT_ONCE = 16
 MOST_RETRIES = 4
 OWN_TROUBLE = frozenset(f"{store}_unavailable" for store in ("cache", "queue", "database", "store")) | {
@@ -74,6 +76,7 @@ class DocumentLoader:
         store: ObjectStore,
         queue: JobQueue,
         threads: BoundedThreads,
+        sandbox: Sandbox,
     ) -> None:
         self._cache = cache
         self._artifacts = artifacts
@@ -81,8 +84,10 @@ class DocumentLoader:
         self._store = store
         self._queue = queue
         self._threads = threads
+        self._sandbox = sandbox
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._pages: OrderedDict[str, Any] = OrderedDict()
+        self._models: OrderedDict[str, Any] = OrderedDict()  # by protocol and SHA256
 
     async def load(
         self,
@@ -99,6 +104,7 @@ class DocumentLoader:
         await asyncio.gather(
             run.indexes([each for each in documents if each.kind == "index"]),
             run.metadata([each for each in documents if each.kind == "metadata"]),
+            run.stored([each for each in documents if each.kind == "stored"]),
         )
         return run.brought
 
@@ -116,12 +122,39 @@ class DocumentLoader:
                 page = resolver.prepare_index(body)
             else:
                 page = await self._threads.run(resolver.prepare_index, body)
-            self._pages[key] = page
-            while len(self._pages) > MAX_PAGES:
-                self._pages.popitem(last=False)
+            _remember(self._pages, key, page)
         else:
             self._pages.move_to_end(key)
         return page
+
+    async def model(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:
+        """A stored file's metadata with its `Extraction.model`, which no row holds: out of the cache,
+        else read again in the sandbox. Raises `ObjectMissing` and passing errors."""
+        key = f"{protocol.name}:{row.sha256}"
+        model = self._models.get(key)
+        if model is None:
+            extraction = await extraction_with_model(
+                protocol,
+                document.filename,
+                cache=self._cache,
+                sandbox=self._sandbox,
+                sha256=row.sha256,
+                object_key=row.file_key,
+                size_bytes=row.size_bytes,
+            )
+            assert protocol.resolver is not None
+            model = protocol.resolver.prepare_metadata(document, extraction)
+            if not isinstance(model, Absent):
+                _remember(self._models, key, model)
+        else:
+            self._models.move_to_end(key)
+        return model
+
+
+def _remember(pages: OrderedDict[str, Any], key: str, value: Any) -> None:
+    pages[key] = value
+    while len(pages) > MAX_PAGES:
+        pages.popitem(last=False)
 
 
 class _Round:
@@ -162,14 +195,15 @@ class _Round:
             )
 
     async def _read_head(self, document: Document) -> IndexRead:
-        identity = self._protocol.index_identity(document.project)
+        identity = self._identity(document)
         return await self._owner._cache.read_index(self._protocol.name, identity, "", direct=True)
+
+    def _identity(self, document: Document) -> str:
+        return document.identity or self._protocol.index_identity(document.project)
 
     async def _judge(self, document: Document, read: IndexRead) -> str:
         """The key of the document to use, or "" after noting an answer or a job."""
-        job = FetchIndex(
-            protocol=self._protocol.name, identity=self._protocol.index_identity(document.project)
-        )
+        job = FetchIndex(protocol=self._protocol.name, identity=self._identity(document))
         head, now = read.head, time.time()
         asked_at = self._progress.asked.get(job.id)
         current = head is not None and (not read.revision or head.source_revision >= read.revision)
@@ -218,7 +252,12 @@ class _Round:
         await asyncio.gather(*(self._one(*each) for each in zip(documents, names, rows, strict=True)))
 
     async def _one(self, document: Document, name: str, row: StoredMetadata) -> None:
-        if row.object_key:
+        if row.sha256 and self._protocol.derives(document.filename):
+            try:
+                found = await self._owner.model(self._protocol, document, row)
+            except ObjectMissing as error:
+                found = Unavailable(error.message)
+        elif row.object_key:
             try:
                 raw = await self._owner.read(row.object_key)
                 found = self._resolver.prepare_metadata(document, raw)
@@ -260,6 +299,17 @@ class _Round:
             self.brought.found[document] = _failure(ended)
         else:
             self._ask(job)
+
+    # --- what is stored -------------------------------------------------------------------------
+
+    async def stored(self, documents: list[Document]) -> None:
+        if not documents:
+            return
+        projects = sorted({document.project for document in documents})
+        sealed = await self._owner._resolutions.sealed(self._protocol.name, projects)
+        for document in documents:
+            file = sealed[document.project].get((document.file_id, document.filename))
+            self.brought.found[document] = Absent("it is not stored") if file is None else file
 
     # --- jobs -----------------------------------------------------------------------------------
 

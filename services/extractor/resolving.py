@@ -9,6 +9,7 @@ from services.extractor.resolution_documents import DocumentLoader
 from services.extractor.wakeups import Wakeups
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
+from services.extractor.sandbox import Sandbox
 from shared.clients.objects import ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
@@ -36,6 +37,7 @@ async def open_resolving(
 ) -> QueueWorker:
     """The worker of the queue `resolve`; the caller runs and drains it."""
     listener = await resources.open("job events", queue.subscribe())
+    sandbox: Sandbox,
     wakeups = Wakeups(queue, listener)
     resources.add("wake-ups", wakeups.aclose)
     resolutions = ResolutionRepository(database)
@@ -54,6 +56,7 @@ async def open_resolving(
         wakeups=wakeups,
         threads=threads,
         protocols={protocol.name: protocol for protocol in PROTOCOLS},
+            sandbox=sandbox,
     )
     return QueueWorker(
         redis=queue_redis,

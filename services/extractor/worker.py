@@ -106,6 +106,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             queue_redis=queue_redis,
             store=store,
             threads=threads,
+            sandbox=sandbox,
             address=lambda: http.address,
         )
         workers = (worker, resolving)

@@ -249,6 +249,11 @@ class PackageProxyBase(ABC):
         """
         return Derived()
 
+    def reads_model(self, model: bytes) -> bool:
+        """Whether `derive` and the resolver can use an `Extraction.model`: another version of this code
+        may have written it. If not, the file is read again."""
+        return bool(model)
+
     def metadata_filename(self, filename: str) -> str | None:
         """The name under which a file's core metadata is served, or None where there is none."""
         return None

@@ -11,16 +11,17 @@ from collections.abc import Mapping
 
 import msgspec
 
+from services.extractor.models_of_files import extraction_with_model
 from services.extractor.sandbox import Sandbox
 from shared.artifacts import ArtifactRepository
-from shared.cache import CacheService, Category
+from shared.cache import CacheService
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import JobContext
 from shared.derivations import DerivationRepository
 from shared.errors import CacheUnavailable
 from shared.jobs import DeriveDependencies, ExtractDependencies, FetchArtifact
 from shared.logs import get_logger
-from shared.models import ArtifactFacts, Extraction
+from shared.models import ArtifactFacts
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.derivation import Derived, DocumentName, Needed
 
@@ -30,8 +31,6 @@ MAX_TURNS = 12
 FIRST_PAUSE_SECONDS = 0.3  # doubled each turn, up to:
 LONGEST_PAUSE_SECONDS = 30.0
 MAX_STEPS = 200  # of the pure step in one turn: each finds at least one more document
-
-_decode_extraction = msgspec.msgpack.Decoder(Extraction).decode
 
 
 class DeriveDependenciesHandler:
@@ -106,25 +105,16 @@ class DeriveDependenciesHandler:
     async def _model(
         self, protocol: PackageProxyBase, name: DocumentName, facts: ArtifactFacts
     ) -> bytes | None:
-        try:
-            cached = await self._cache.get(Category.ARTIFACT_DEPENDENCIES, protocol.name, facts.sha256)
-        except CacheUnavailable:
-            cached = None
-        if cached is not None:
-            try:
-                model = _decode_extraction(cached).model
-            except msgspec.MsgspecError:
-                model = b""
-            if model:
-                return model
-        outcome = await self._sandbox.extract(
-            protocol=protocol.name,
-            filename=name.filename,
+        extraction = await extraction_with_model(
+            protocol,
+            name.filename,
+            cache=self._cache,
+            sandbox=self._sandbox,
             sha256=facts.sha256,
-            key=facts.object_key,
+            object_key=facts.object_key,
             size_bytes=facts.size_bytes,
         )
-        return outcome.extraction.model or None
+        return extraction.model or None
 
     async def _is_absent(self, protocol: PackageProxyBase, name: DocumentName) -> bool:
         """Whether every source truly lacked it a moment ago."""
