@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import time
 from collections.abc import AsyncGenerator
@@ -81,6 +82,8 @@ class Spool:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = self._descriptor = os.open(self.path, flags, 0o600)
+        with contextlib.suppress(OSError):  # tells `clear_spool` of other fetchers that somebody is writing
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _write_at(descriptor, memory, 0)
         self._memory = None
 
@@ -171,14 +174,28 @@ def _failed(error: OSError) -> StoreUnavailable:
     )
 
 
-def clear_spool(folder: Path, older_than_seconds: float = 3600.0) -> int:
-    """Remove what killed fetchers left (several may share the folder); how many files went."""
+def clear_spool(folder: Path, *, grace_seconds: float = 1.0) -> int:
+    """Remove what killed fetchers left (several may share the folder); how many files went.
+
+    A writer holds its file's lock as long as it lives. `grace_seconds` is for one that has made its file
+    and not locked it yet.
+    """
     removed = 0
-    oldest = time.time() - older_than_seconds
-    if folder.is_dir():
-        for leftover in folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if leftover.stat().st_mtime < oldest:
-                    leftover.unlink()
-                    removed += 1
+    newest = time.time() - grace_seconds
+    for leftover in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            if leftover.stat().st_mtime < newest and not _is_locked(leftover):
+                leftover.unlink()
+                removed += 1
     return removed
+
+
+def _is_locked(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.fetcher.spool import MEMORY_BYTES, Spool, SpoolBroken
+from services.fetcher.spool import MEMORY_BYTES, Spool, SpoolBroken, clear_spool
 from shared.clients.threads import BoundedThreads
 from shared.errors import StoreUnavailable
 
@@ -82,3 +82,21 @@ async def test_release__not_sealed__readers_break_off(
     spool.release()
     with pytest.raises(SpoolBroken):
         await reader
+
+
+async def test_clear_spool__left_by_a_killed_fetcher__removed_and_what_is_written_now_stays(
+    threads: BoundedThreads, tmp_path: Path
+) -> None:
+    folder = tmp_path / "spool"
+    writing = Spool(folder / "writing", threads)
+    writing.append(os.urandom(MEMORY_BYTES + 1))
+    leftover = folder / "leftover"
+    leftover.write_bytes(b"half of a file")
+    for path in (leftover, folder / "writing"):
+        os.utime(path, (0, 0))
+    fresh = folder / "fresh"  # its writer may be about to lock it
+    fresh.write_bytes(b"")
+
+    assert clear_spool(folder) == 1
+    assert {path.name for path in folder.iterdir()} == {"writing", "fresh"}
+    writing.release()
