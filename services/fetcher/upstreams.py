@@ -154,21 +154,23 @@ class Upstreams:
     ) -> FetchedBody:
         """One request of a client, sent once: the upstream's answer with any status.
 
-        Trouble of the upstream's own counts against it (`Breakers`). Raises `Offline`, `TooLarge`,
-        `UpstreamTimeout` and what `HttpClientManager.stream` raises.
+        Against the source counts only that it cannot be reached, or says for how long to stay away: many
+        a registry answers searches and audits with 500 or not at all, and its packages are there all the
+        same (`Breakers`). Raises `Offline`, `TooLarge`, `UpstreamTimeout` and what
+        `HttpClientManager.stream` raises.
         """
         if self.offline:
             raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
         await self._breakers.check(source)
         try:
             answer = await self._pass_on(source, url, method, headers, body)
-        except OrchardError as failure:
+        except UpstreamUnavailable as failure:
             await self._breakers.failed(source, failure, "index")
             raise
         error = error_of_status(answer.status, answer.headers, f"upstream {source.name}")
-        if error is None or answer.status == 501:  # what it does not offer is no trouble
+        if error is None:
             await self._breakers.succeeded(source)
-        else:
+        elif error.retry_after_seconds != error.default_retry_after_seconds or answer.status == 429:
             await self._breakers.failed(source, error, "index")
         return answer
 

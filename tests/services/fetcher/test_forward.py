@@ -15,6 +15,7 @@ import pytest_asyncio
 from services.fetcher import breakers
 from shared.heartbeat import read_health
 from shared.jobs import FetchIndex
+from shared.models import BreakerState
 from tests.services.fetcher.conftest import Fetcher, running_fetcher
 from tests.support.upstream import Fault, Reply, Upstream
 
@@ -154,11 +155,16 @@ async def test_attestations__of_a_bound_name__are_asked_at_its_source(
     assert private.requests and not upstream.requests
 
 
-async def test_forward__upstream_fails_again_and_again__breaker_opens_and_closes(
+async def _breaker(fetcher: Fetcher) -> BreakerState | None:
+    [source] = await fetcher.database.fetch("SELECT id FROM upstream_sources WHERE name = 'npm'")
+    return await fetcher.cache.read_breaker("npm", source["id"])
+
+
+async def test_forward__upstream_cannot_be_reached__breaker_opens_and_closes(
     fetcher: Fetcher, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breakers, "FIRST_OPEN_SECONDS", 0.3)
-    upstream.fault(f"/{BULK}", Fault(status=500))
+    upstream.fault(f"/{BULK}", Fault(reset=True, cut_at=0))
     for _ in range(breakers.FAILURES_TO_OPEN):
         await _forward(fetcher, BULK, {"x": ["1"]})
     asked = upstream.count(f"/{BULK}")
@@ -167,5 +173,21 @@ async def test_forward__upstream_fails_again_and_again__breaker_opens_and_closes
     upstream.heal()
     await asyncio.sleep(0.4)
     assert (await _forward(fetcher, BULK, {"x": ["1"]}))[:2] == (200, "200")
-    [source] = await fetcher.database.fetch("SELECT id FROM upstream_sources WHERE name = 'npm'")
-    assert await fetcher.cache.read_breaker("npm", source["id"]) is None
+    assert await _breaker(fetcher) is None
+
+
+async def test_forward__audits_answered_500__packages_are_asked_for_all_the_same(
+    fetcher: Fetcher, upstream: Upstream
+) -> None:
+    upstream.fault(f"/{BULK}", Fault(status=500))
+    for _ in range(breakers.FAILURES_TO_OPEN + 1):
+        assert (await _forward(fetcher, BULK, {"x": ["1"]}))[:2] == (200, "500")
+    assert await _breaker(fetcher) is None
+
+
+async def test_forward__upstream_says_for_how_long_to_stay_away__breaker_opens(
+    fetcher: Fetcher, upstream: Upstream
+) -> None:
+    upstream.put(f"/{BULK}", Reply(b"", status=503, headers={"retry-after": "30"}))
+    await _forward(fetcher, BULK, {"x": ["1"]})
+    assert await _breaker(fetcher) is not None
