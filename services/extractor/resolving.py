@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from services.extractor.jobs.resolve import ResolveHandler
 from services.extractor.resolution_documents import DocumentLoader
+from services.extractor.sandbox import Sandbox
 from services.extractor.wakeups import Wakeups
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
-from services.extractor.sandbox import Sandbox
 from shared.clients.objects import ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
@@ -33,11 +33,11 @@ async def open_resolving(
     queue_redis: RedisClient,
     store: ObjectStore,
     threads: BoundedThreads,
+    sandbox: Sandbox,
     address: Callable[[], str],
 ) -> QueueWorker:
     """The worker of the queue `resolve`; the caller runs and drains it."""
     listener = await resources.open("job events", queue.subscribe())
-    sandbox: Sandbox,
     wakeups = Wakeups(queue, listener)
     resources.add("wake-ups", wakeups.aclose)
     resolutions = ResolutionRepository(database)
@@ -50,13 +50,13 @@ async def open_resolving(
             store=store,
             queue=queue,
             threads=threads,
+            sandbox=sandbox,
         ),
         cache=cache,
         queue=queue,
         wakeups=wakeups,
         threads=threads,
         protocols={protocol.name: protocol for protocol in PROTOCOLS},
-            sandbox=sandbox,
     )
     return QueueWorker(
         redis=queue_redis,
