@@ -37,7 +37,7 @@ def build_parser() -> Parser:
     _status(commands)
     _ensure(commands)
     _resolve(commands)
-    # _client_config(commands)
+    _client_config(commands)
     parser_admin.add_to(commands)
     return parser
 

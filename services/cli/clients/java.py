@@ -1,0 +1,90 @@
+"""mvn and gradle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from services.cli.clients.base import NAME, CannotEdit, ClientSetup, FileEdit, Setup
+from services.cli.clients.xml import identities, put_element
+from services.cli.errors import WrongUse
+from services.cli.files import read_text
+
+_MARK = "// Written by `orchard client-config gradle`: changes here are lost when it is run again."
+
+_GRADLE = """\
+{mark}
+// Every Maven repository that a build, its plugins or its settings name is read through Orchard.
+def orchard = uri('{url}')
+def through = {{ repositories ->
+    repositories.withType(MavenArtifactRepository).configureEach {{ repository ->
+        def scheme = repository.url?.scheme
+        if (scheme in ['http', 'https']) {{
+            repository.url = orchard
+            repository.allowInsecureProtocol = {plain}{credentials}
+        }}
+    }}
+}}
+
+beforeSettings {{ settings ->
+    through(settings.buildscript.repositories)
+    through(settings.pluginManagement.repositories)
+    // Gradle's own plugin portal stands for an empty list, and cannot be changed there.
+    settings.pluginManagement.repositories.maven {{ url = orchard; allowInsecureProtocol = {plain} }}
+    through(settings.dependencyResolutionManagement.repositories)
+}}
+
+allprojects {{ project ->
+    through(project.buildscript.repositories)
+    through(project.repositories)
+}}
+"""
+
+_CREDENTIALS = """
+            repository.credentials(PasswordCredentials) {{
+                username = '{name}'
+                password = System.getenv('ORCHARD_TOKEN') ?: ''
+            }}"""
+
+
+def mvn(setup: Setup) -> ClientSetup:
+    """A mirror of everything in the user's settings.xml."""
+    _only_user(setup, "mvn")
+    path = setup.home / ".m2" / "settings.xml"
+    mirror = f"<id>{NAME}</id>\n      <mirrorOf>*</mirrorOf>\n      <url>{escape(setup.maven)}</url>"
+    # Maven puts in ${env.NAME} itself when it reads its settings.
+    password = "${env.ORCHARD_TOKEN}"
+    server = f"<id>{NAME}</id>\n      <username>{NAME}</username>\n      <password>{password}</password>"
+
+    def edit(text: str) -> str:
+        text = put_element(text, "mirrors", "mirror", NAME, mirror)
+        return put_element(text, "servers", "server", NAME, server) if setup.token else text
+
+    try:
+        others = [each for each in identities(read_text(path), "mirrors") if each != NAME]
+    except CannotEdit:
+        others = []  # told when it is edited
+    notes = [f"the mirror {each} stays, and is used where it names a repository exactly." for each in others]
+    return ClientSetup((FileEdit(path, edit),), notes=tuple(notes))
+
+
+def gradle(setup: Setup) -> ClientSetup:
+    """An init script of the user, which is a file of its own."""
+    _only_user(setup, "gradle")
+    home = setup.environ.get("GRADLE_USER_HOME", "")
+    path = (Path(home) if home else setup.home / ".gradle") / "init.d" / "orchard.init.gradle"
+
+    def edit(text: str) -> str:
+        if text and not text.startswith(_MARK):
+            raise CannotEdit("it was not written by this command")
+        credentials = _CREDENTIALS.format(name=NAME) if setup.token else ""
+        plain = str(setup.is_plain).lower()
+        return _GRADLE.format(mark=_MARK, url=setup.maven, plain=plain, credentials=credentials)
+
+    note = "one address stands for all: ORCHARD_MAVEN_UPSTREAM must list every repository that builds name."
+    return ClientSetup((FileEdit(path, edit),), notes=(note,))
+
+
+def _only_user(setup: Setup, tool: str) -> None:
+    if setup.project:
+        raise WrongUse(f"{tool}: this is a setting of the user, not of a project", "Leave --project out.")

@@ -1,0 +1,117 @@
+"""Changes a client's file and takes the change back, with a copy kept and every difference shown."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli.clients.base import CannotEdit, FileEdit
+from services.cli.errors import CommandFailed
+from services.cli.files import read_text, write_whole
+
+SUFFIX = ".orchard-backup"
+_SECRET = re.compile(
+    r"(?i)((?:_auth|_authtoken|_password|password|passwd|token|secret)[\"'>]*\s*[=:\s>]\s*).*"
+)
+_USER = re.compile(r"://[^/\s@\"']+@")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was done, or would be, with one file."""
+
+    path: Path
+    difference: str  # "" when there was nothing to do
+    backup: Path | None = None
+
+
+def apply(edit: FileEdit, *, dry_run: bool) -> Change:
+    """Bring a file to the wanted state. Raises `CannotEdit` naming the file, which then is as it was."""
+    path = edit.path
+    old = read_text(path)
+    new = _edited(edit, old)
+    difference = _difference(path, old, new)
+    if old == new:
+        return Change(path, "")
+    backup = _backup_of(path) if path.exists() else None
+    if dry_run:
+        return Change(path, difference, backup)
+    if backup is not None:
+        _keep(edit, path, backup, old)
+    write_whole(path, new.encode())
+    return Change(path, difference, backup)
+
+
+def undo(edit: FileEdit, *, dry_run: bool) -> Change:
+    """Put back what was there before the first `apply`: the copy, or no file.
+
+    Raises `CommandFailed` if the file has been changed otherwise since: that must not get lost.
+    """
+    path, backup = edit.path, _backup_of(edit.path)
+    if not path.exists():
+        raise CommandFailed(f"there is no file {path}", "Nothing is to be undone.")
+    current, before = read_text(path), read_text(backup)
+    difference = _difference(path, current, before)
+    try:
+        ours = edit.edit(current) == edit.edit(before) and edit.edit(before) != before
+    except CannotEdit:
+        ours = False
+    if not ours:
+        hint = f"Compare it with {backup}." if backup.exists() else "There is no copy of it either."
+        raise CommandFailed(f"{path} has been changed since, or was not changed by this command", hint)
+    if not backup.exists() and current == edit.edit(current) and not dry_run:
+        path.unlink()
+    elif not dry_run:
+        write_whole(path, before.encode())
+        backup.unlink()
+    return Change(path, difference)
+
+
+def _edited(edit: FileEdit, text: str) -> str:
+    try:
+        return edit.edit(text)
+    except CannotEdit as error:
+        hint = error.hint or "`orchard client-config` without --write shows what belongs there."
+        raise CannotEdit(f"{edit.path}: {error.message}", hint) from None
+
+
+def _backup_of(path: Path) -> Path:
+    return path.with_name(path.name + SUFFIX)
+
+
+def _keep(edit: FileEdit, path: Path, backup: Path, old: str) -> None:
+    """Keep a copy of the file as it was before this command first changed it.
+
+    A copy that differs in more than our own lines is of another time: it is kept under a number.
+    """
+    if backup.exists():
+        try:
+            if edit.edit(read_text(backup)) == edit.edit(old):
+                return
+        except CannotEdit:
+            pass
+        number = 1
+        while (aside := backup.with_name(f"{backup.name}.{number}")).exists():
+            number += 1
+        backup.rename(aside)
+    try:
+        shutil.copy2(path, backup)
+        backup.chmod(path.stat().st_mode & 0o7777)
+    except OSError as error:
+        raise CommandFailed(f"{backup} cannot be written: {error.strerror}", "Nothing was changed.") from None
+
+
+def _difference(path: Path, old: str, new: str) -> str:
+    """A unified difference without what looks like a secret."""
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), str(path), str(path), lineterm="", n=1)
+    return "\n".join(_masked(line) for line in lines)
+
+
+def _masked(line: str) -> str:
+    hidden = _SECRET.sub(
+        lambda found: found.group(0) if "ORCHARD_TOKEN" in found.group(0) else found.group(1) + "***", line
+    )
+    return _USER.sub("://***@", hidden)

@@ -1,0 +1,118 @@
+"""Maven's settings.xml: elements with an id, put in place without touching anything else in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from xml.parsers.expat import ExpatError, ParserCreate
+
+from services.cli.clients.base import CannotEdit
+
+_EMPTY = "<settings>\n</settings>\n"
+
+
+@dataclass(slots=True)
+class _Element:
+    name: str
+    start: int  # of "<"
+    end: int = 0  # behind its end tag
+    text: str = ""
+    children: list[_Element] = field(default_factory=list)
+
+
+def put_element(text: str, parent: str, name: str, identity: str, body: str) -> str:
+    """Have `<parent><name>body</name></parent>` in `<settings>`; `body` holds `<id>identity</id>`.
+
+    An element of that id is replaced, a new one comes first: Maven takes the first mirror that fits.
+    Raises `CannotEdit` for what is no settings file.
+    """
+    data = (text if text.strip() else _EMPTY).encode()
+    root = _parse(data)
+    inner = f"<{name}>\n      {body}\n    </{name}>"
+    holder = next((each for each in root.children if each.name == parent), None)
+    if holder is None:
+        at = data.rindex(b"</", root.start, root.end) if data[root.end - 2 : root.end] != b"/>" else -1
+        if at < 0:
+            raise CannotEdit("<settings/> is empty")
+        block = f"  <{parent}>\n    {inner}\n  </{parent}>\n"
+        at = _line_start(data, at)
+        return _checked(data[:at], block, data[at:])
+    found = next((each for each in holder.children if _id_of(each) == identity), None)
+    if found is not None:
+        return _checked(data[: found.start], inner, data[found.end :])
+    if data[holder.end - 2 : holder.end] == b"/>":
+        block = f"<{parent}>\n    {inner}\n  </{parent}>"
+        return _checked(data[: holder.start], block, data[holder.end :])
+    at = _tag_end(data, holder.start)
+    return _checked(data[:at], f"\n    {inner}", data[at:])
+
+
+def identities(text: str, parent: str) -> list[str]:
+    """The ids of a parent's elements, in order. Raises `CannotEdit`."""
+    if not text.strip():
+        return []
+    holder = next((each for each in _parse(text.encode()).children if each.name == parent), None)
+    return [_id_of(each) for each in holder.children] if holder else []
+
+
+def _checked(before: bytes, new: str, after: bytes) -> str:
+    data = before + new.encode() + after
+    _parse(data)
+    return data.decode()
+
+
+def _parse(data: bytes) -> _Element:
+    parser = ParserCreate("utf-8", namespace_separator=" ")
+    stack: list[_Element] = []
+    roots: list[_Element] = []
+
+    def start(name: str, _: object) -> None:
+        element = _Element(name.rpartition(" ")[2], parser.CurrentByteIndex)
+        (stack[-1].children if stack else roots).append(element)
+        stack.append(element)
+
+    def end(_: str) -> None:
+        element = stack.pop()
+        # For <a/> both events have the same place.
+        element.end = _tag_end(data, parser.CurrentByteIndex)
+
+    def characters(found: str) -> None:
+        if stack:
+            stack[-1].text += found
+
+    def refuse(*_: object) -> None:
+        raise CannotEdit("it has a document type, which Maven's settings do not need")
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = characters
+    parser.StartDoctypeDeclHandler = refuse  # with it, entities: nothing here may expand them
+    try:
+        parser.Parse(data, True)
+    except ExpatError as error:
+        raise CannotEdit(f"it is not well-formed XML: {error}") from None
+    if roots[0].name != "settings":
+        raise CannotEdit("its root is not <settings>")
+    return roots[0]
+
+
+def _tag_end(data: bytes, start: int) -> int:
+    """Behind the ">" of the tag at `start`; one inside quotes does not count."""
+    quote = 0
+    for at in range(start, len(data)):
+        byte = data[at]
+        if quote:
+            quote = 0 if byte == quote else quote
+        elif byte in b"\"'":
+            quote = byte
+        elif byte == ord(">"):
+            return at + 1
+    raise CannotEdit("it is not well-formed XML")
+
+
+def _line_start(data: bytes, at: int) -> int:
+    """The start of a line if only spaces stand before `at`, else `at`."""
+    start = data.rfind(b"\n", 0, at) + 1
+    return start if not data[start:at].strip() else at
+
+
+def _id_of(element: _Element) -> str:
+    return next((each.text.strip() for each in element.children if each.name == "id"), "")

@@ -1,0 +1,99 @@
+"""`orchard client-config`: what a client needs to use this Orchard, shown or written into its own file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from typing import Any
+
+from services.cli.clients import CLIENTS
+from services.cli.clients.base import ClientSetup, Setup
+from services.cli.clients.writing import Change, apply, undo
+from services.cli.errors import WrongUse
+from services.cli.output import Output
+from services.cli.target import choose_target
+
+
+def run(options: argparse.Namespace, output: Output) -> None:
+    """Shows, writes or undoes. Asks no server: the address alone matters."""
+    if options.write and options.undo:
+        raise WrongUse("--write and --undo exclude each other")
+    if options.dry_run and not (options.write or options.undo):
+        raise WrongUse("--dry-run goes with --write or --undo", "Without them nothing is changed anyway.")
+    target = choose_target(options.url, os.environ)
+    token = bool(os.environ.get("ORCHARD_TOKEN")) if options.token is None else options.token
+    setup = Setup(target.base, token=token, project=options.project)
+    configure = CLIENTS[options.tool]
+    wanted = configure(setup)
+    if options.undo:
+        # Whether a token was wanted then is not known now: with one, all that was written is covered.
+        changes = [
+            undo(each, dry_run=options.dry_run)
+            for each in configure(replace(setup, token=True)).files
+            if each.path.exists() or each.path in {known.path for known in wanted.files}
+        ]
+        _report(options, output, changes, wanted)
+    elif options.write:
+        for each in wanted.files:  # all of them or none
+            apply(each, dry_run=True)
+        changes = [apply(each, dry_run=options.dry_run) for each in wanted.files]
+        _report(options, output, changes, wanted)
+    else:
+        _show(options, output, wanted)
+
+
+def _show(options: argparse.Namespace, output: Output, wanted: ClientSetup) -> None:
+    parts = []
+    for each in wanted.files:
+        parts += [f"# {each.path}", each.snippet]
+    if wanted.variables:
+        parts += ["# in the shell's profile, or where the client is run", *wanted.variables, ""]
+    value = {
+        "tool": options.tool,
+        "files": [{"path": str(each.path), "content": each.snippet} for each in wanted.files],
+        **_rest(wanted),
+    }
+    output.result(value, "\n".join(parts))
+    _notes(output, wanted)
+
+
+def _report(options: argparse.Namespace, output: Output, changes: list[Change], wanted: ClientSetup) -> None:
+    parts = []
+    for each in changes:
+        if not each.difference:
+            parts.append(f"{each.path}: nothing to change")
+            continue
+        parts.append(each.difference)
+        if each.backup is not None:
+            parts.append(f"{'would keep' if options.dry_run else 'kept'} a copy: {each.backup}")
+    if options.write:
+        parts += [
+            f"# in the shell's profile, or where the client is run\n{each}" for each in wanted.variables[:1]
+        ]
+        parts += wanted.variables[1:]
+    value = {
+        "tool": options.tool,
+        "files": [
+            {
+                "path": str(each.path),
+                "changed": bool(each.difference) and not options.dry_run,
+                "difference": each.difference,
+                "backup": str(each.backup) if each.backup else "",
+            }
+            for each in changes
+        ],
+        **_rest(wanted),
+    }
+    output.result(value, "\n".join(parts))
+    if options.write:
+        _notes(output, wanted)
+
+
+def _rest(wanted: ClientSetup) -> dict[str, Any]:
+    return {"variables": list(wanted.variables), "notes": list(wanted.notes)}
+
+
+def _notes(output: Output, wanted: ClientSetup) -> None:
+    for note in wanted.notes:
+        output.note(f"note: {note}")
