@@ -68,16 +68,17 @@ def network_is_closed(resources: list[Resource]) -> Iterator[str]:
 
 
 def secrets_are_secret(resources: list[Resource]) -> Iterator[str]:
-    """A ConfigMap is shown to everyone who may list it; upstreams' passwords are for fetchers alone."""
+    """A ConfigMap is shown to everyone who may list it; upstreams' passwords are for fetchers alone, the
+    operator's token for gateways."""
     for each in resources:
         if each["kind"] == "ConfigMap":
             for key in each.get("data", {}):
-                hidden = key.endswith(("_PASSWORD", "_SECRET_KEY", "_ACCESS_KEY", "_UPSTREAM"))
+                hidden = key.endswith(("_PASSWORD", "_SECRET_KEY", "_ACCESS_KEY", "_UPSTREAM", "_TOKEN"))
                 if hidden or key in ("ORCHARD_DATABASE_URL", "ORCHARD_HTTP_PROXY"):
                     yield f"{name_of(each)}: {key} belongs into a Secret"
     for title, each, _, container in containers(resources):
-        if each["metadata"]["name"] == "orchard-fetcher":
-            continue
         for source in container.get("envFrom", []):
-            if source.get("secretRef", {}).get("name", "").startswith("orchard-upstreams"):
-                yield f"{title}: only fetchers may read orchard-upstreams"
+            for secret, reader in (("orchard-upstreams", "fetcher"), ("orchard-access", "gateway")):
+                named = source.get("secretRef", {}).get("name", "").startswith(secret)
+                if named and each["metadata"]["name"] != f"orchard-{reader}":
+                    yield f"{title}: only {reader}s may read {secret}"

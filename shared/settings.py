@@ -31,6 +31,7 @@ _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-
 _SECRETS = frozenset(
     {
         "admin_token",
+        "secret_key",
         "token",
         "redis_password",
         "queue_redis_password",
@@ -115,7 +116,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # --- gateway --------------------------------------------------------------------------------------
     l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
-    admin_token: str = ""  # bearer token of the operator; "" = nobody may do what needs it
+    admin_token: str = ""  # the operator's token, beside those in the database (docs/access.md)
+    anonymous_read: bool | None = None  # true: reading needs no token; unset: only on a loopback address
+    secret_key: tuple[str, ...] = ()  # 32 bytes in base64; seals sources' passwords; several: first seals
     access_log: bool = True  # one line per request on standard output
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
     drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections
@@ -188,12 +191,19 @@ def _convert(field: str, text: str) -> Any:
     if field in _LISTS:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     lowered = text.lower()
-    if _NAMES[field].type is bool and lowered in ("yes", "on", "no", "off"):
+    if _NAMES[field].type == bool | None and not text:
+        return None
+    if _NAMES[field].type in (bool, bool | None) and lowered in ("yes", "on", "no", "off"):
         return lowered in ("yes", "on")
     return msgspec.convert(text, type=_NAMES[field].type, strict=False)
 
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "bool | null": "true or false",
+}
 
 
 def _plain(error: msgspec.ValidationError) -> str:

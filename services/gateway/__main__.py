@@ -15,6 +15,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from shared.errors import ConfigurationError
+from shared.exposure import check_exposure
 from shared.logs import stdlib_config
 from shared.settings import load_settings
 
@@ -34,6 +35,7 @@ def main() -> int:
         settings = load_settings()
         if not settings.database_url:
             raise ConfigurationError("ORCHARD_DATABASE_URL: needed by a service that runs alone")
+        check_exposure(settings)
         _check_address(settings.host, settings.port)
     except ConfigurationError as error:
         sys.stderr.write(error.message + "\n")

@@ -14,7 +14,9 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
+from services.gateway.access import OPEN_PATHS
 from services.gateway.adapters import artifact_identity
+from services.gateway.admission import answer_other, refused
 from services.gateway.composition import Gateway, open_gateway
 from services.gateway.forward import read_body
 from services.gateway.hot import Key
@@ -68,11 +70,16 @@ class Application:
             await send_error(send, ShuttingDown("this gateway is not open"), "-")
             return
         if not gateway.reader.is_protocol_path(raw_path):
+            is_open = gateway.access.anonymous or raw_path in OPEN_PATHS
+            if not is_open and await refused(gateway, scope, raw_path, read_headers(scope), send):
+                return
             if not (raw_path.startswith(ARTIFACTS) and await self._kept(gateway, scope, raw_path, send)):
-                await self.litestar(scope, receive, send)
+                await answer_other(gateway, self.litestar, scope, raw_path, receive, send)
             return
         started = time.perf_counter()
         headers = read_headers(scope)
+        if not gateway.access.anonymous and await refused(gateway, scope, raw_path, headers, send):
+            return
         method = scope["method"]
         request_id = gateway.request_ids.of(headers.get(b"x-request-id"))
         key = (

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from services.gateway.access import Access
 from services.gateway.access_log import AccessLog, escape
 from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
 from services.gateway.base_urls import BaseUrls
@@ -19,12 +20,15 @@ from services.gateway.queue_board import QueueBoard
 from services.gateway.requests import RequestIds, RequestReader
 from services.gateway.resolutions import Resolutions
 from services.gateway.warm_resolutions import WarmResolutions
+from shared.access import AccessRepository, AccessState
+from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
 from shared.clients.objects import ObjectStore, S3ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
 from shared.clients.redis import RedisClient
+from shared.exposure import check_exposure
 from shared.protocols import PROTOCOLS
 from shared.protocols.ports import Ports
 from shared.resolutions import ResolutionRepository
@@ -41,6 +45,8 @@ class Gateway:
     """All parts of an open gateway."""
 
     settings: Settings
+    access: Access
+    access_watcher: AccessWatcher
     reader: RequestReader
     request_ids: RequestIds
     cache: CacheService
@@ -71,13 +77,24 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
     Neither Postgres nor the cache Redis needs to be there.
     """
+    check_exposure(settings)
     async with Resources() as resources:
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
         database = await open_database(resources, settings, max_size=DATABASE_CONNECTIONS)
+        access = await resources.open("access", Access(settings, AccessRepository(database)))
         threads = open_threads(resources, settings)
         store = await open_object_store(settings, threads, check=False, resources=resources)
         l1 = await resources.open("l1", L1Cache(cache_redis, max_bytes=settings.l1_max_bytes))
         cache = CacheService.from_settings(cache_redis, settings, reader=l1)
+        hot = HotPages(l1, max_bytes=settings.l1_max_bytes // 4)
+
+        def access_changed(state: AccessState) -> None:
+            access.changed(state)
+            hot.clear()  # what is kept there was admitted under the blocks of before
+
+        access_watcher = await resources.open(
+            "access watcher", AccessWatcher(database, queue_redis, access_changed)
+        )
         queue = JobQueue(queue_redis)
         listener = await resources.open("events", queue.subscribe())
         misses = MissWaiter(queue, listener, queue_limit=settings.queue_limit)
@@ -102,6 +119,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         own_name = pseudonym(f"{queue_host}:{settings.queue_redis_port}/{settings.queue_redis_db}")
         yield Gateway(
             settings=settings,
+            access=access,
+            access_watcher=access_watcher,
             reader=RequestReader(PROTOCOLS, base_urls=BaseUrls(settings.public_url), own_name=own_name),
             request_ids=RequestIds(),
             cache=cache,
@@ -115,9 +134,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             board=await resources.open("queue board", QueueBoard(queue, queue_redis)),
             database=database,
             l1=l1,
-            hot=HotPages(l1, max_bytes=settings.l1_max_bytes // 4),
+            hot=hot,
             resolutions=Resolutions(
                 settings=settings,
+                access=access,
                 cache=cache,
                 cache_redis=cache_redis,
                 l1=l1,

@@ -155,6 +155,11 @@ class HotPages:
         del self._pages[key]
         self._bytes -= page.size
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._pages.clear()
+        self._bytes = 0
+
     def keep(
         self,
         key: Key,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from services.gateway.access import Access
 from services.gateway.l1 import L1Cache
 from services.gateway.misses import MissWaiter
 from shared.api_types import ResolutionProgress
@@ -20,6 +20,7 @@ from shared.errors import (
     InvalidParameter,
     NotResolvable,
     ResolutionNotFound,
+    Unauthorized,
     UpstreamUnavailable,
     from_value,
 )
@@ -93,6 +94,7 @@ class Resolutions:
         self,
         *,
         settings: Settings,
+        access: Access,
         cache: CacheService,
         cache_redis: RedisClient,
         l1: L1Cache,
@@ -100,6 +102,7 @@ class Resolutions:
         repository: ResolutionRepository,
     ) -> None:
         self._settings = settings
+        self._access = access
         self._cache = cache
         self._redis = cache_redis
         self._l1 = l1
@@ -107,12 +110,11 @@ class Resolutions:
         self._repository = repository
 
     def check_token(self, authorization: str) -> None:
-        """Raises `Forbidden` unless this is `Bearer` and the operator's token, which must be set."""
-        scheme, _, given = authorization.partition(" ")
-        token = self._settings.admin_token
-        same = hmac.compare_digest(given.strip().encode(), token.encode())
-        if not token or scheme.lower() != "bearer" or not same:
-            raise Forbidden("refresh=true computes a kept answer again: it needs the operator's token")
+        """Raises `Forbidden` unless this header holds an admin token, `AccessUnknown`."""
+        try:
+            self._access.administrator(authorization.encode("latin-1", "replace"))
+        except (Unauthorized, Forbidden):
+            raise Forbidden("refresh=true computes a kept answer again: it needs an admin token") from None
 
     async def warm(self, protocol: str, key: str) -> bytes | None:
         """The kept answer by one read of memory or Redis. Raises `CacheUnavailable`."""

@@ -80,6 +80,8 @@ def error_headers(error: OrchardError, body: bytes) -> list[tuple[bytes, bytes]]
         headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
     if error.status == 405:
         headers.append((b"allow", b"GET, HEAD"))
+    if error.status == 401:  # RFC 9110 §11.6.1; pip, uv, mvn and poetry send credentials only when asked
+        headers.append((b"www-authenticate", b'Basic realm="Orchard", charset="UTF-8"'))
     return headers
 
 

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.standalone.data_folder import DataFolder
+from services.standalone.keys import remembered_keys
 from services.standalone.output import complain, say
 from services.standalone.preflight import check_ports
 from services.standalone.supervisor import Supervisor
 from services.standalone.table import Counts, Modules
 from services.standalone.upstreams import choose_upstreams
 from shared.errors import ConfigurationError
+from shared.exposure import check_exposure
 from shared.settings import load_settings
 
 EXIT_CONFIGURATION = 2
@@ -26,6 +28,7 @@ _EPILOG = """\
 settings (environment; all of them: README.md)
   ORCHARD_PORT            where clients reach it (8080)
   ORCHARD_HOST            the address it listens on (127.0.0.1)
+  ORCHARD_ANONYMOUS_READ  true or false: needed where ORCHARD_HOST is an address that others reach
   ORCHARD_DATA_DIR        everything it keeps (./data)
   ORCHARD_PYPI_UPSTREAM   indexes to fetch from, comma-separated, in priority order
   ORCHARD_DATABASE_URL, ORCHARD_REDIS_HOST, ORCHARD_QUEUE_REDIS_HOST
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
     folder: DataFolder | None = None
     try:
         settings = load_settings()
+        check_exposure(settings)
         folder = DataFolder(Path(settings.data_dir))
         folder.open()
         check_ports(settings, counts.gateways)
@@ -53,6 +57,7 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
             modules=modules or Modules(),
             upstreams=upstreams,
             environment=environment,
+            keys=remembered_keys(settings, folder.path),
         )
         return asyncio.run(supervisor.run())
     except ConfigurationError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from services.standalone.table import reachable
+from shared.exposure import reads_anonymously
 from shared.settings import Settings
 
 
@@ -28,7 +29,9 @@ def base_url(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def banner(settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: Path) -> str:
+def banner(
+    settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: Path, admin_token_at: str
+) -> str:
     """The whole text; no line holds a secret."""
     base = base_url(settings)
     index = f"{base}/pypi/simple/"
@@ -52,6 +55,9 @@ def banner(settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: 
     for upstream in upstreams:
         shown = ", ".join(without_secrets(url) for url in upstream.urls)
         lines.append(f"  upstream  {upstream.protocol}: {shown} [{upstream.origin}]")
+    if not reads_anonymously(settings):
+        lines.append("  reading   needs a token: docs/access.md says how each client is given one")
+    lines.append(f"  admin     token in {admin_token_at}")
     lines += [f"  data      {data}", f"  logs      {logs}", "", "Ctrl-C stops it.", ""]
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ from services.standalone.banner import Upstream, banner
 from services.standalone.child import Child, ChildSpec, StartFailed
 from services.standalone.data_folder import DataFolder
 from services.standalone.guard import Guard
+from services.standalone.keys import Keys
 from services.standalone.output import complain, say
 from services.standalone.postgres import EmbeddedPostgres, needed_connections
 from services.standalone.redis_server import EmbeddedRedis
@@ -49,6 +50,7 @@ class Supervisor:
         modules: Modules,
         upstreams: Sequence[Upstream],
         environment: Mapping[str, str],
+        keys: Keys,
     ) -> None:
         self._settings = settings
         self._folder = folder
@@ -56,6 +58,7 @@ class Supervisor:
         self._modules = modules
         self._upstreams = upstreams
         self._environment = dict(environment)
+        self._keys = keys
         self._guard = Guard(folder.lock_fd)
         self._tiers: dict[str, list[Child]] = {"stores": [], "workers": [], "gateways": []}
         self._stop = asyncio.Event()
@@ -110,11 +113,12 @@ class Supervisor:
         migrations = migrations_spec(self._modules, environment)
         await Child(migrations, self._folder.log("migrations"), self._guard).finish()
         _progress("migrations", "the database is up to date")
-        workers = worker_specs(self._modules, self._counts, self._settings, environment)
+        workers = worker_specs(self._modules, self._counts, self._settings, environment, self._keys)
         await self._start_tier("workers", workers)
-        gateways = gateway_specs(self._modules, self._counts, self._settings, environment)
+        gateways = gateway_specs(self._modules, self._counts, self._settings, environment, self._keys)
         await self._start_tier("gateways", gateways)
-        say(banner(self._settings, self._upstreams, self._folder.path, self._folder.logs))
+        where = self._keys.admin_token_at
+        say(banner(self._settings, self._upstreams, self._folder.path, self._folder.logs, where))
 
     async def _start_tier(self, tier: str, specs: Sequence[ChildSpec]) -> None:
         """Side by side; the first that fails ends the wait for the others."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.standalone.child import ChildSpec
+from services.standalone.keys import Keys
 from services.standalone.processes import Launch
 from services.standalone.servers import LOOPBACK, EmbeddedServer, free_port
 from shared.settings import Settings
@@ -48,22 +49,25 @@ class Counts:
 
 
 def gateway_specs(
-    modules: Modules, counts: Counts, settings: Settings, environment: Mapping[str, str]
+    modules: Modules, counts: Counts, settings: Settings, environment: Mapping[str, str], keys: Keys
 ) -> list[ChildSpec]:
-    """The gateways: the first on ORCHARD_PORT, each further one a port higher."""
+    """The gateways: the first on ORCHARD_PORT, each further one a port higher. Only they get the admin
+    token."""
     specs = []
     for index in range(counts.gateways):
         port = settings.port + index
         own = {**environment, "ORCHARD_PORT": str(port), **_drain(settings, GATEWAY_DRAIN_SECONDS)}
+        own["ORCHARD_ADMIN_TOKEN"] = keys.admin_token
         service = _Service(modules.gateway, own, reachable(settings.host), port)
         specs.append(ChildSpec(_numbered("gateway", index), service.launch, service.ready))
     return specs
 
 
 def worker_specs(
-    modules: Modules, counts: Counts, settings: Settings, environment: Mapping[str, str]
+    modules: Modules, counts: Counts, settings: Settings, environment: Mapping[str, str], keys: Keys
 ) -> list[ChildSpec]:
-    """Fetchers, then extractors. Each start takes a free port for the worker's own HTTP."""
+    """Fetchers, then extractors. Each start takes a free port for the worker's own HTTP. Only fetchers get
+    the key that opens sources' credentials."""
     specs = []
     wanted = (
         ("fetcher", modules.fetcher, counts.fetchers),
@@ -72,7 +76,8 @@ def worker_specs(
     own = {**environment, **_drain(settings, WORKER_DRAIN_SECONDS)}
     for name, module, count in wanted:
         for index in range(count):
-            service = _Worker(module, own, reachable(settings.worker_host), 0)
+            secret = {"ORCHARD_SECRET_KEY": keys.secret_key} if name == "fetcher" else {}
+            service = _Worker(module, {**own, **secret}, reachable(settings.worker_host), 0)
             specs.append(ChildSpec(_numbered(name, index), service.launch, service.ready))
     return specs
 

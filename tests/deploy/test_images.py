@@ -213,6 +213,7 @@ def test_command_lines_of_all_images__unprivileged_on_a_read_only_tree__serve_a_
             "ORCHARD_DATABASE_URL": empty_database_url,
             "ORCHARD_DATA_DIR": str(data),
             "ORCHARD_PYPI_UPSTREAM": f"{upstream.url}/simple/",
+            "ORCHARD_ANONYMOUS_READ": "true",  # the image listens on every address
         }
         boxes = Containers(folder, settings, images)
         before = {service: _listing(images[service].root) for service in SERVICES}

@@ -169,6 +169,10 @@ _CHANGES: dict[str, list[Change]] = {
         lambda r: _container(r, "orchard-gateway")["envFrom"].append(
             {"secretRef": {"name": "orchard-upstreams"}}
         ),
+        lambda r: _container(r)["envFrom"].append({"secretRef": {"name": "orchard-access"}}),
+        lambda r: next(each for each in r if each["kind"] == "ConfigMap")["data"].update(
+            ORCHARD_ADMIN_TOKEN="x"
+        ),
     ],
     "database_connections_suffice": [
         lambda r: _find(r, "Cluster", "orchard-postgres")["spec"]["postgresql"]["parameters"].update(

@@ -11,7 +11,7 @@ from shared.settings import Settings
 
 
 def text_of(settings: Settings, *upstreams: Upstream) -> str:
-    return banner(settings, upstreams, Path("/srv/data"), Path("/srv/data/logs"))
+    return banner(settings, upstreams, Path("/srv/data"), Path("/srv/data/logs"), "/srv/data/admin-token")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,12 @@ def test_second_gateways_port_taken__refused_naming_the_variable(tmp_path: Path)
 
 def test_host_not_of_this_machine__refused_naming_the_variable(tmp_path: Path) -> None:
     # An address of documentation (RFC 5737), so of no machine.
-    assert_refused(run(tmp_path, ORCHARD_HOST="192.0.2.1"), "ORCHARD_HOST", "192.0.2.1")
+    done = run(tmp_path, ORCHARD_HOST="192.0.2.1", ORCHARD_ANONYMOUS_READ="true")
+    assert_refused(done, "ORCHARD_HOST", "192.0.2.1")
+
+
+def test_address_that_others_reach__nobody_said_who_may_read__refused(tmp_path: Path) -> None:
+    assert_refused(run(tmp_path, ORCHARD_HOST="0.0.0.0"), "ORCHARD_ANONYMOUS_READ", "0.0.0.0")
 
 
 # Root may write into a read-only folder, so only the other way is a refusal for root.

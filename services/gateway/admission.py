@@ -1,0 +1,91 @@
+"""At the door: who is refused before anything is looked up, and log lines for what is no package request."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from services.gateway.access import OPEN_PATHS
+from services.gateway.requests import Headers, read_headers
+from services.gateway.responses import Receive, Send, send_error
+from shared import metrics
+from shared.errors import OrchardError
+
+if TYPE_CHECKING:
+    from services.gateway.composition import Gateway
+
+PROBES = OPEN_PATHS - {b"/"}
+"""Asked every few seconds by machines: neither logged nor counted, or nothing else would be seen."""
+
+
+async def refused(gateway: Gateway, scope: Any, raw_path: bytes, headers: Headers, send: Send) -> bool:
+    """Whether the request was answered with 401 (or 503), since reading needs a token and it has none.
+
+    Ask only where `Access.anonymous` is false.
+    """
+    started = time.perf_counter()
+    try:
+        gateway.access.check_read(headers.get(b"authorization"))
+    except OrchardError as error:
+        protocol = gateway.reader.protocol_at(raw_path)
+        request_id = gateway.request_ids.of(headers.get(b"x-request-id"))
+        head = scope["method"] == "HEAD"
+        size = await send_error(send, error, request_id, head=head, protocol=protocol)
+        name = protocol.name if protocol is not None else "other"
+        note(gateway, scope, raw_path, started, name, error.status, size, request_id, error.code)
+        return True
+    return False
+
+
+async def answer_other(
+    gateway: Gateway, answer: Any, scope: Any, raw_path: bytes, receive: Receive, send: Send
+) -> None:
+    """Have the ASGI application `answer` answer what is no package request; logged and counted alike."""
+    if raw_path in PROBES:
+        await answer(scope, receive, send)
+        return
+    started = time.perf_counter()
+    status, size = 499, 0  # until its head goes out
+
+    async def observed(message: dict[str, Any]) -> None:
+        nonlocal status, size
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        elif message["type"] == "http.response.body":
+            size += len(message.get("body", b""))
+        await send(message)
+
+    try:
+        await answer(scope, receive, observed)
+    finally:
+        request_id = gateway.request_ids.of(read_headers(scope).get(b"x-request-id"))
+        note(gateway, scope, raw_path, started, "api", status, size, request_id)
+
+
+def note(
+    gateway: Gateway,
+    scope: Any,
+    raw_path: bytes,
+    started: float,
+    name: str,
+    status: int,
+    size_bytes: int,
+    request_id: str,
+    code: str = "",
+) -> None:
+    """Count one answered request and write its line. `name`: the protocol, or what stands for one."""
+    seconds = time.perf_counter() - started
+    metrics.observe_request(name, "", status, seconds)
+    if gateway.access_log is not None:
+        client = scope.get("client")
+        gateway.access_log.write(
+            scope["method"] if scope["method"].isalpha() else "-",
+            gateway.escape(raw_path),
+            status,
+            "",
+            size_bytes,
+            seconds,
+            request_id,
+            client[0] if client else "",
+            code,
+        )

@@ -1,0 +1,24 @@
+"""Whether an Orchard that others reach says who may read: asked at start by whatever listens."""
+
+from __future__ import annotations
+
+from shared.errors import ConfigurationError
+from shared.settings import Settings
+from shared.source_urls import is_loopback
+
+
+def reads_anonymously(settings: Settings) -> bool:
+    """Whether reading needs no token: as ORCHARD_ANONYMOUS_READ says, else on a loopback address only."""
+    return is_loopback(settings.host) if settings.anonymous_read is None else settings.anonymous_read
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises `ConfigurationError` for an address that others reach while nobody said who may read.
+
+    The database is not asked whether it holds tokens: a gateway starts without it.
+    """
+    if settings.anonymous_read is None and not settings.admin_token and not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"ORCHARD_ANONYMOUS_READ: others reach {settings.host}; set it to true to let everyone read, "
+            "or to false (or set ORCHARD_ADMIN_TOKEN) to ask for tokens"
+        )
