@@ -122,6 +122,7 @@ class Node(msgspec.Struct, frozen=True):
     locations: tuple[str, ...] = ()  # where an installer puts it: npm's "node_modules/a/node_modules/b"
     scope: str = ""  # Maven's: compile, runtime, …
     optional: bool = False  # reached by optional dependencies only
+    inert: bool = False  # locked, yet not installed in this environment (npm: os, cpu, libc, engines)
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -130,6 +131,7 @@ class Edge(msgspec.Struct, frozen=True):
     source: str
     target: str
     requirement: str
+    kind: str = ""  # npm's: prod, optional, peer, peerOptional
 
 
 class Unresolved(msgspec.Struct, frozen=True):

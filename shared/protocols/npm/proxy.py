@@ -26,6 +26,7 @@ from shared.protocols.npm import (
     upstream,
 )
 from shared.protocols.npm.document import decode_document
+from shared.protocols.npm.resolve import NpmResolver
 
 
 class NpmProxy(PackageProxyBase):
@@ -96,3 +97,10 @@ class NpmProxy(PackageProxyBase):
 
     def lock_fields(self, document: Any, version: str) -> dict[str, Any] | None:
         return locking.lock_fields(document, version)
+
+    @property
+    def resolver(self) -> NpmResolver:
+        return _RESOLVER
+
+
+_RESOLVER = NpmResolver()

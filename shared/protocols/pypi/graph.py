@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from packageurl import PackageURL
 
 from shared.errors import ResolutionTooLarge
+from shared.protocols.graphs import depths, knots
 from shared.protocols.pypi.solver import PYTHON, Pick, Provider, Wish
 from shared.protocols.resolution import MAX_NODES, Edge, Node, Resolution, ResolutionRequest, Unresolved
 
@@ -54,10 +55,10 @@ def build_resolution(
             reason = "it is required by an address; only names are resolved"
             by = "" if parent is None else purls[parent.name]
             unresolved[Unresolved(requirement.name, reason, by, requirement.text)] = None
-    depths = _depths(targets)
-    kept = {name for name, depth in depths.items() if name and depth <= request.max_depth}
+    distances = depths(targets)
+    kept = {name for name, depth in distances.items() if name and depth <= request.max_depth}
     nodes = sorted(
-        (_node(picks[name], purls[name], depths[name], extras.get(name, set())) for name in kept),
+        (_node(picks[name], purls[name], distances[name], extras.get(name, set())) for name in kept),
         key=lambda node: (node.depth, node.name),
     )
     shown = {purls[name] for name in kept} | {""}
@@ -75,7 +76,7 @@ def build_resolution(
         unresolved=tuple(
             sorted(unresolved, key=lambda one: (one.name, one.wanted_by, one.requirement, one.reason))
         ),
-        cycles=tuple(tuple(sorted(purls[name] for name in knot)) for knot in _knots(targets, kept)),
+        cycles=tuple(tuple(sorted(purls[name] for name in knot)) for knot in knots(targets, kept)),
         truncated=len(kept) < len(picks),
     )
 
@@ -100,57 +101,3 @@ def _node(pick: Pick, purl: str, depth: int, extras: Iterable[str]) -> Node:
         extras=tuple(sorted(extras)),
         yanked=file.yanked,
     )
-
-
-def _depths(targets: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Distance from the request; roots have 0, the request itself -1."""
-    depths = {"": -1}
-    level = [""]
-    while level:
-        following = []
-        for name in level:
-            for target in targets.get(name, ()):
-                if target not in depths:
-                    depths[target] = depths[name] + 1
-                    following.append(target)
-        level = following
-    return depths
-
-
-def _knots(targets: Mapping[str, Iterable[str]], kept: set[str]) -> list[list[str]]:
-    """The strongly connected sets of more than one project, or of one that wishes for itself
-    (Tarjan's algorithm, without recursion: chains may be long)."""
-    number: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    knots: list[list[str]] = []
-    for start in sorted(kept):
-        if start in number:
-            continue
-        work = [(start, iter(sorted(set(targets.get(start, ())) & kept)))]
-        number[start] = low[start] = len(number)
-        stack.append(start)
-        on_stack.add(start)
-        while work:
-            name, following = work[-1]
-            target = next(following, None)
-            if target is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
-                if low[name] == number[name]:
-                    knot: list[str] = []
-                    while not knot or knot[-1] != name:
-                        knot.append(stack.pop())
-                        on_stack.discard(knot[-1])
-                    if len(knot) > 1 or name in targets.get(name, ()):
-                        knots.append(sorted(knot))
-            elif target not in number:
-                number[target] = low[target] = len(number)
-                stack.append(target)
-                on_stack.add(target)
-                work.append((target, iter(sorted(set(targets.get(target, ())) & kept))))
-            elif target in on_stack:
-                low[name] = min(low[name], number[target])
-    return sorted(knots)
