@@ -107,6 +107,22 @@ class ResolutionProgress(msgspec.Struct, frozen=True):
     documents_wanted: int = 0
 
 
+class EnsureProgress(msgspec.Struct, frozen=True):
+    """The body of a 202 to an ensure file: ask `location` again after `retry_after_seconds`."""
+
+    status: str  # "working"
+    key: str
+    location: str
+    retry_after_seconds: int
+    phase: str  # "resolving", then "fetching"
+    files_known: int = 0
+    files_ready: int = 0
+    bytes_known: int = 0  # grows where a registry tells no sizes
+    bytes_ready: int = 0
+    documents_known: int = 0  # while resolving: of all resolutions in the making
+    documents_wanted: int = 0
+
+
 class ResolveRequest(msgspec.Struct, frozen=True):
     """The body of `POST /api/v1/resolve`."""
 

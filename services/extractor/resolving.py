@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from services.extractor.ensure_fetching import EnsureFetching
+from services.extractor.ensure_locking import Locksmith
+from services.extractor.jobs.ensure import EnsureHandler
 from services.extractor.jobs.resolve import ResolveHandler
 from services.extractor.resolution_documents import DocumentLoader
 from services.extractor.sandbox import Sandbox
@@ -16,7 +19,8 @@ from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import QueueWorker
 from shared.clients.redis import RedisClient
 from shared.clients.threads import BoundedThreads
-from shared.jobs import RESOLVE, Resolve
+from shared.ensures import EnsureRepository
+from shared.jobs import RESOLVE, Ensure, Resolve
 from shared.protocols import PROTOCOLS
 from shared.resolutions import ResolutionRepository
 from shared.resources import Resources
@@ -40,12 +44,14 @@ async def open_resolving(
     listener = await resources.open("job events", queue.subscribe())
     wakeups = Wakeups(queue, listener)
     resources.add("wake-ups", wakeups.aclose)
-    resolutions = ResolutionRepository(database)
+    resolutions, ensures = ResolutionRepository(database), EnsureRepository(database)
+    artifacts = ArtifactRepository(database)
+    protocols = {protocol.name: protocol for protocol in PROTOCOLS}
     handler = ResolveHandler(
         resolutions=resolutions,
         loader=DocumentLoader(
             cache=cache,
-            artifacts=ArtifactRepository(database),
+            artifacts=artifacts,
             resolutions=resolutions,
             store=store,
             queue=queue,
@@ -56,13 +62,25 @@ async def open_resolving(
         queue=queue,
         wakeups=wakeups,
         threads=threads,
-        protocols={protocol.name: protocol for protocol in PROTOCOLS},
+        protocols=protocols,
+    )
+    ensuring = EnsureHandler(
+        ensures=ensures,
+        resolutions=resolutions,
+        fetching=EnsureFetching(
+            artifacts=artifacts, ensures=ensures, queue=queue, wakeups=wakeups, protocols=protocols
+        ),
+        locksmith=Locksmith(ensures=ensures, store=store, threads=threads, protocols=protocols),
+        cache=cache,
+        queue=queue,
+        wakeups=wakeups,
+        protocols=protocols,
     )
     return QueueWorker(
         redis=queue_redis,
         queue=RESOLVE,
         slots=settings.resolve_slots,
-        handlers={Resolve: handler},
+        handlers={Resolve: handler, Ensure: ensuring},
         address=address,
         lease_seconds=settings.lease_seconds,
     )

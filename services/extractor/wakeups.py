@@ -29,10 +29,11 @@ class Wakeups:
         self._waiting: dict[str, _Wakeup] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def when_ended(self, waiting: AnyJob, job_ids: Collection[str]) -> None:
-        """Enqueue `waiting` once each of these jobs has ended; replaces what was asked for it before."""
+    def when_ended(self, waiting: AnyJob, job_ids: Collection[str], *, most_left: int = 0) -> None:
+        """Enqueue `waiting` once all of these jobs but `most_left` have ended; replaces what was asked for
+        it before."""
         self.forget(waiting.id)
-        self._waiting[waiting.id] = _Wakeup(self, waiting, set(job_ids))
+        self._waiting[waiting.id] = _Wakeup(self, waiting, set(job_ids), most_left)
 
     def forget(self, job_id: str) -> None:
         """Nobody waits under this id any more."""
@@ -78,11 +79,12 @@ class Wakeups:
 
 
 class _Wakeup:
-    def __init__(self, owner: Wakeups, job: AnyJob, left: set[str]) -> None:
+    def __init__(self, owner: Wakeups, job: AnyJob, left: set[str], most_left: int) -> None:
         self._owner = owner
         self._job = job
         self._ids = frozenset(left)
         self._left = left
+        self._most_left = most_left
         for job_id in self._ids:
             owner.listener.register(job_id, self._heard)
 
@@ -90,7 +92,7 @@ class _Wakeup:
         if event.kind == "live":
             return
         self._left.discard(event.job_id)
-        if not self._left:
+        if len(self._left) <= self._most_left:
             self._owner.start(self._job)
 
     def unregister(self) -> None:

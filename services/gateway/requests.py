@@ -71,7 +71,7 @@ class RequestReader:
     ) -> None:
         """`own_name` is this installation's name in Via (shared/via.py)."""
         self._mounts = {protocol.name.encode(): protocol for protocol in protocols}
-        self._base_urls = base_urls
+        self.base_urls = base_urls
         self._own_name = own_name
         self._remembered: dict[Key, Target] = {}
 
@@ -127,7 +127,7 @@ class RequestReader:
         base_url = ""
         if isinstance(resource, Resource) and resource.per_base_url:
             base_url = (
-                f"{self._base_urls.choose(headers.get(b'host'), scope['scheme'])}/{target.protocol.name}"
+                f"{self.base_urls.choose(headers.get(b'host'), scope['scheme'])}/{target.protocol.name}"
             )
         get = headers.get
         return Conditions(

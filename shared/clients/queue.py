@@ -92,6 +92,11 @@ class JobQueue:
             event = None
         return claim, event
 
+    async def is_known(self, job_id: str) -> bool:
+        """Whether a job of this id waits, is deferred or runs. Raises `QueueUnavailable`."""
+        async with scripts.bounded(self._redis):
+            return bool(await self._redis.raw.exists(keys.job_key(job_id)))
+
     async def publish(self, event: Event, *, keep_seconds: float = 3.0) -> bool:
         """Tell all waiters, and keep the event for `keep_seconds` for those who were not listening.
 

@@ -269,7 +269,7 @@ class PackageProxyBase(ABC):
 
     lock_reads_index: ClassVar[bool] = False  # whether `lock_fields` tells anything
 
-    def lock_fields(self, document: Any, version: str) -> dict[str, Any]:
+    def lock_fields(self, document: Any, version: str) -> dict[str, Any] | None:
         """What a lock file of this protocol's clients tells of a version beside name, file and hash,
-        out of a project's index document."""
+        out of a project's index document; None for a version that it lacks."""
         return {}

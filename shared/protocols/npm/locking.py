@@ -22,10 +22,12 @@ _LISTS = ("os", "cpu", "libc")
 _SCRIPTS = ("preinstall", "install", "postinstall")
 
 
-def lock_fields(document: Document, version: str) -> dict[str, Any]:
-    """The fields of one version, {} for one that the document lacks."""
+def lock_fields(document: Document, version: str) -> dict[str, Any] | None:
+    """The fields of one version, None for one that the document lacks."""
     raw = document.versions.get(version)
-    fields = fields_of(raw) if raw is not None else {}
+    if raw is None:
+        return None
+    fields = fields_of(raw)
     about = {name: value_of(fields[name]) for name in fields.keys() - {"dist", "readme"}}
     found: dict[str, Any] = {}
     for name in _TABLES:

@@ -70,3 +70,15 @@ async def test_asked_again_or_forgotten__the_earlier_wait_is_gone() -> None:
     wakeups.forget(JOB.id)
     assert listener.callbacks == {}
     await wakeups.aclose()
+
+
+async def test_some_may_be_left__woken_before_the_last_has_ended() -> None:
+    queue, listener = Queue(), Listener()
+    wakeups = Wakeups(queue, listener)  # type: ignore[arg-type]
+    wakeups.when_ended(JOB, ["one", "two", "three"], most_left=1)
+    listener.callbacks["one"](Event("one", "done", 1))
+    assert set(listener.callbacks) == {"one", "two", "three"}
+    listener.callbacks["three"](Event("three", "done", 1))
+    assert await _soon(lambda: queue.enqueued == [JOB.id])
+    assert listener.callbacks == {}
+    await wakeups.aclose()

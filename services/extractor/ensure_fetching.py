@@ -1,0 +1,189 @@
+"""Has the files of an ensure fetched, some at a time, and tells by the rows which are there.
+
+Only the rows count: a row implies its object. What clients ask for meanwhile shares the queue, so no
+more than `WINDOW` jobs of one ensure lie in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from services.extractor.ensure_state import EnsureProgress, EnsureWork, Failure, WantedFile
+from services.extractor.job_outcomes import outcome_of
+from services.extractor.resolution_documents import OWN_TROUBLE
+from services.extractor.wakeups import Wakeups
+from shared.artifacts import ArtifactRepository
+from shared.clients.queue import JobQueue
+from shared.clients.queue_context import Deferred
+from shared.ensures import EnsureRepository
+from shared.errors import CATALOGUE, ResolutionTooLarge
+from shared.events import Event
+from shared.jobs import Ensure, FetchArtifact, FetchIndex
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.resolution import Resolution
+
+WINDOW = 24
+BACKSTOP_SECONDS = 1.0
+BATCH = 500  # rows looked up by one statement
+MOST_FILES = 20_000
+MOST_SECONDS = 3600.0  # from the first run on; what is not there then is missing
+MOST_RETRIES = 4  # after trouble of our own
+MOST_SECOND_TRIES = 1  # after the upstream's
+
+
+def files_of(protocol: PackageProxyBase, resolution: Resolution) -> dict[str, WantedFile]:
+    """The files of a graph, by the id of the job that fetches each."""
+    found: dict[str, WantedFile] = {}
+    for node in resolution.nodes:
+        if node.filename:
+            job = FetchArtifact(
+                protocol=protocol.name, project=node.name, file_id=node.file_id, filename=node.filename
+            )
+            found[job.id] = WantedFile(job, node.version, node.sha256, node.size_bytes or 0)
+    return found
+
+
+def documents_of(protocol: PackageProxyBase, resolution: Resolution) -> dict[str, WantedFile]:
+    """The same of the documents that the graph was made of and that clients read, too (POMs)."""
+    found: dict[str, WantedFile] = {}
+    for document in resolution.documents:
+        job = FetchArtifact(
+            protocol=protocol.name,
+            project=document.project,
+            file_id=document.file_id,
+            filename=document.filename,
+        )
+        found[job.id] = WantedFile(job, document.file_id)
+    return found
+
+
+class EnsureFetching:
+    """Shared by all ensures of a process."""
+
+    def __init__(
+        self,
+        *,
+        artifacts: ArtifactRepository,
+        ensures: EnsureRepository,
+        queue: JobQueue,
+        wakeups: Wakeups,
+        protocols: Mapping[str, PackageProxyBase],
+    ) -> None:
+        self._artifacts = artifacts
+        self._ensures = ensures
+        self._queue = queue
+        self._wakeups = wakeups
+        self._protocols = protocols
+
+    async def begin(self, work: EnsureWork, files: Mapping[str, WantedFile]) -> None:
+        """Set what is wanted, and find what of it is there. Raises `ResolutionTooLarge`."""
+        if len(files) > MOST_FILES:
+            raise ResolutionTooLarge(f"more than {MOST_FILES} files would have to be fetched")
+        work.files = dict(files)
+        await self._look_up(work, list(files))
+        await self._find_indexes(work)
+
+    async def fetch(self, job: Ensure, work: EnsureWork, progress: EnsureProgress) -> None:
+        """Returns when every file is there or has failed. Raises `Deferred` while some are fetched."""
+        assert work.files is not None
+        running = [job_id for job_id in progress.asked if job_id in work.files or job_id in work.indexes]
+        await self._look_up(work, [job_id for job_id in running if job_id in work.files])
+        await self._look_up_indexes(work, [job_id for job_id in running if job_id in work.indexes])
+        ended = await asyncio.gather(*(self._ended(work, job_id, progress) for job_id in running))
+        for job_id, over in zip(running, ended, strict=True):
+            if over:
+                progress.asked.pop(job_id, None)
+        left = [each for each in self._left(work) if each not in progress.failed]
+        work.count(progress)
+        if not left:
+            return
+        if time.time() - progress.started_at > MOST_SECONDS:
+            late = Failure(f"not there in {MOST_SECONDS:.0f} s", passing=True)
+            progress.failed |= dict.fromkeys(left, late)
+            return
+        new = [each for each in left if each not in progress.asked][: max(0, WINDOW - len(progress.asked))]
+        progress.asked |= dict.fromkeys(new, time.time())
+        waited_for = set(progress.asked)
+        self._wakeups.when_ended(job, waited_for, most_left=(len(waited_for) - 1) // 2)
+        for job_id in progress.asked:  # those that run already coalesce; one that was lost is put back
+            fetch = work.files[job_id].job if job_id in work.files else work.indexes[job_id]
+            await self._queue.enqueue(msgspec.structs.replace(fetch, request_id=job.request_id))
+        raise Deferred(BACKSTOP_SECONDS)
+
+    # --- what is there --------------------------------------------------------------------------
+
+    @staticmethod
+    def _left(work: EnsureWork) -> Iterable[str]:
+        assert work.files is not None
+        yield from work.indexes
+        yield from (job_id for job_id in work.files if job_id not in work.facts)
+
+    async def _look_up(self, work: EnsureWork, job_ids: Sequence[str]) -> None:
+        """Adds the facts of stored files: one statement for each batch."""
+        assert work.files is not None
+        for start in range(0, len(job_ids), BATCH):
+            batch = job_ids[start : start + BATCH]
+            jobs = [work.files[job_id].job for job_id in batch]
+            names = [(job.protocol, job.project, job.file_id, job.filename) for job in jobs]
+            for job_id, facts in zip(batch, await self._artifacts.batch_get_cached_urls(names), strict=True):
+                if facts is not None:
+                    work.facts[job_id] = facts
+
+    async def _find_indexes(self, work: EnsureWork) -> None:
+        """The pages that clients will ask for and that were never stored: seldom any, for resolving
+        needs them too."""
+        assert work.files is not None
+        wanted: dict[str, dict[str, FetchIndex]] = {}
+        for file in work.files.values():
+            protocol = self._protocols[file.job.protocol]
+            job = file.job
+            if not protocol.artifact_resource(job.project, job.file_id, job.filename).direct:
+                identity = protocol.index_identity(job.project)
+                of_protocol = wanted.setdefault(protocol.name, {})
+                of_protocol[identity] = FetchIndex(protocol=protocol.name, identity=identity)
+        work.indexes = {job.id: job for jobs in wanted.values() for job in jobs.values()}
+        await self._look_up_indexes(work, list(work.indexes))
+
+    async def _look_up_indexes(self, work: EnsureWork, job_ids: Sequence[str]) -> None:
+        by_protocol: dict[str, list[FetchIndex]] = {}
+        for job_id in job_ids:
+            job = work.indexes[job_id]
+            by_protocol.setdefault(job.protocol, []).append(job)
+        for protocol, jobs in by_protocol.items():
+            for start in range(0, len(jobs), BATCH):
+                batch = {job.identity: job for job in jobs[start : start + BATCH]}
+                for identity in await self._ensures.documents(protocol, list(batch)):
+                    work.indexes.pop(batch[identity].id, None)
+
+    # --- how jobs ended ---------------------------------------------------------------------------
+
+    async def _ended(self, work: EnsureWork, job_id: str, progress: EnsureProgress) -> bool:
+        """Whether a job is over: its result is there, or it has failed for good."""
+        if job_id in work.facts or (work.files is not None and job_id not in {*work.files, *work.indexes}):
+            return True
+        seen = progress.seen.get(job_id, 0)
+        event = await outcome_of(self._queue, job_id, progress.asked.get(job_id), seen_generation=seen)
+        if event is None or event.kind != "failed":
+            return False
+        progress.seen[job_id] = event.generation
+        failure = _failure(event)
+        own = event.error is not None and event.error.code in OWN_TROUBLE
+        tries = progress.retried.get(job_id, 0)
+        if failure.passing and tries < (MOST_RETRIES if own else MOST_SECOND_TRIES):
+            progress.retried[job_id] = tries + 1
+            return False
+        progress.failed[job_id] = failure
+        return True
+
+
+def _failure(event: Event) -> Failure:
+    if event.error is None:
+        return Failure("its job failed", passing=True)
+    known = CATALOGUE.get(event.error.code)
+    return Failure(
+        f"{event.error.code}: {event.error.message}", passing=known is None or not 400 <= known.status < 500
+    )
