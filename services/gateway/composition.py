@@ -10,6 +10,7 @@ from services.gateway.access import Access
 from services.gateway.access_log import AccessLog, escape
 from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
 from services.gateway.base_urls import BaseUrls
+from services.gateway.ensures import Ensures
 from services.gateway.fetchers import FetcherPool
 from services.gateway.forward import ForwardRelay
 from services.gateway.hot import HotPages
@@ -28,6 +29,7 @@ from shared.clients.objects import ObjectStore, S3ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
 from shared.clients.redis import RedisClient
+from shared.ensures import EnsureRepository
 from shared.exposure import check_exposure
 from shared.protocols import PROTOCOLS
 from shared.protocols.ports import Ports
@@ -63,6 +65,7 @@ class Gateway:
     hot: HotPages
     resolutions: Resolutions
     warm_resolutions: WarmResolutions
+    ensures: Ensures
     store: ObjectStore
 
     @staticmethod
@@ -145,6 +148,13 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 repository=ResolutionRepository(database),
             ),
             warm_resolutions=WarmResolutions(l1),
+            ensures=Ensures(
+                settings=settings,
+                cache=cache,
+                misses=misses,
+                queue=queue,
+                repository=EnsureRepository(database),
+            ),
             store=store,
         )
 

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 
 from services.gateway.responses import SECURITY_HEADERS, error_headers, problem
-from services.gateway.routes import api_catalogue, api_resolution, ui
+from services.gateway.routes import api_catalogue, api_ensure, api_resolution, ui
 from services.gateway.routes.health import health, live, metrics_page, ready
 from services.gateway.routes.page import page
 from shared.errors import (
@@ -40,6 +40,7 @@ def build_litestar(application: Application) -> Litestar:
             metrics_page,
             *api_catalogue.HANDLERS,
             *api_resolution.HANDLERS,
+            *api_ensure.HANDLERS,
             *ui.HANDLERS,
         ],
         openapi_config=OpenAPIConfig(title="Orchard", version=VERSION, path="/api/v1/openapi"),
