@@ -46,7 +46,7 @@ def apply(edit: FileEdit, *, dry_run: bool) -> Change:
 
 
 def undo(edit: FileEdit, *, dry_run: bool) -> Change:
-    """Put back what was there before the first `apply`: the copy, or no file.
+    """Put back the copy, or no file if there was none.
 
     Raises `CommandFailed` if the file has been changed otherwise since: that must not get lost.
     """
@@ -56,17 +56,21 @@ def undo(edit: FileEdit, *, dry_run: bool) -> Change:
     current, before = read_text(path), read_text(backup)
     difference = _difference(path, current, before)
     try:
-        ours = edit.edit(current) == edit.edit(before) and edit.edit(before) != before
+        # Both brought to one state: they differ in our own lines only, whatever address those name.
+        ours = edit.edit(current) == edit.edit(before)
+        ours = ours and (backup.exists() or current == edit.edit(current))
     except CannotEdit:
         ours = False
     if not ours:
         hint = f"Compare it with {backup}." if backup.exists() else "There is no copy of it either."
         raise CommandFailed(f"{path} has been changed since, or was not changed by this command", hint)
-    if not backup.exists() and current == edit.edit(current) and not dry_run:
-        path.unlink()
-    elif not dry_run:
+    if dry_run:
+        return Change(path, difference)
+    if backup.exists():
         write_whole(path, before.encode())
         backup.unlink()
+    else:
+        path.unlink()
     return Change(path, difference)
 
 

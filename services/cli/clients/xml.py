@@ -72,8 +72,9 @@ def _parse(data: bytes) -> _Element:
 
     def end(_: str) -> None:
         element = stack.pop()
-        # For <a/> both events have the same place.
-        element.end = _tag_end(data, parser.CurrentByteIndex)
+        opened = _tag_end(data, element.start)
+        is_empty = data[opened - 2 : opened] == b"/>"
+        element.end = opened if is_empty else _tag_end(data, parser.CurrentByteIndex)
 
     def characters(found: str) -> None:
         if stack:
