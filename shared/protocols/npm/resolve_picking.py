@@ -74,7 +74,7 @@ def old_enough(release: Release, before: float | None) -> bool:
 def _best(
     packument: Packument, wanted: str, environment: Environment, before: float | None
 ) -> Release | None:
-    """What `latest` names, if it fits; else the newest, rather neither deprecated nor unfit for the engine."""
+    """What `latest` names, if it fits; else the newest, not deprecated and fit for the engine if any is."""
     span = parse_range(wanted)
     if span is None:
         return None
