@@ -8,7 +8,7 @@ import msgspec
 
 from shared.protocols.maven.xml import BadXml, children_of, text_of
 
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
 MAX_DEPENDENCIES = 10_000
 MAX_PROPERTIES = 10_000
 MAX_TEXT = 512  # characters of one id, version or scope
@@ -39,6 +39,7 @@ class RawDependency(msgspec.Struct, frozen=True, omit_defaults=True):
     scope: str = ""
     optional: str = ""
     exclusions: tuple[str, ...] = ()  # "group:artifact", "*" as written
+    path: str = ""  # systemPath: where a dependency of scope system lies on the machine
 
     @property
     def key(self) -> Key:
@@ -54,8 +55,30 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
     managed: tuple[RawDependency, ...] = ()
 
 
+class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When a profile holds, as written; "" where nothing is (POM reference, "Activation")."""
+
+    default: bool = False
+    jdk: str = ""
+    os_name: str = ""
+    os_family: str = ""
+    os_arch: str = ""
+    os_version: str = ""
+    property: str = ""
+    value: str = ""  # of the property
+    exists: str = ""  # a file
+    missing: str = ""  # a file
+
+
+class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A profile that may become active by itself."""
+
+    activation: Activation
+    layer: Layer
+
+
 class Pom(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One POM. Profiles: those that are active by default, which alone need no environment."""
+    """One POM. Profiles: those with an activation; others hold only on a command line that asks."""
 
     format: int
     group: str
@@ -63,7 +86,7 @@ class Pom(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str
     own: Layer
     parent: Coordinates | None = None
-    profiles: tuple[Layer, ...] = ()
+    profiles: tuple[Profile, ...] = ()
     relocation: Coordinates | None = None
 
 
@@ -88,8 +111,11 @@ def decode_pom(body: bytes) -> Pom | None:
 def read_pom(root: Element) -> Pom:
     """The model of a parsed POM. Raises `BadXml` beyond the bounds."""
     parent = root.find("parent")
-    profiles = children_of(root, "profiles", "profile")
-    active = [each for each in profiles if text_of(each.find("activation"), "activeByDefault") == "true"]
+    profiles = [
+        Profile(_activation(activation), _layer(each))
+        for each in children_of(root, "profiles", "profile")
+        if (activation := each.find("activation")) is not None
+    ]
     relocation = root.find("distributionManagement/relocation")
     group = _text(root, "groupId") or _text(parent, "groupId")
     artifact = _text(root, "artifactId")
@@ -101,8 +127,24 @@ def read_pom(root: Element) -> Pom:
         version=version,
         own=_layer(root),
         parent=None if parent is None else _coordinates(parent, "", "", ""),
-        profiles=tuple(_layer(each) for each in active),
+        profiles=tuple(profiles),
         relocation=None if relocation is None else _coordinates(relocation, group, artifact, version),
+    )
+
+
+def _activation(element: Element) -> Activation:
+    system, given, file = element.find("os"), element.find("property"), element.find("file")
+    return Activation(
+        default=_text(element, "activeByDefault") == "true",
+        jdk=_text(element, "jdk"),
+        os_name=_text(system, "name"),
+        os_family=_text(system, "family"),
+        os_arch=_text(system, "arch"),
+        os_version=_text(system, "version"),
+        property=_text(given, "name"),
+        value=_text(given, "value"),
+        exists=_text(file, "exists"),
+        missing=_text(file, "missing"),
     )
 
 
@@ -139,6 +181,7 @@ def _dependencies(holder: Element | None) -> tuple[RawDependency, ...]:
                     f"{_text(each, 'groupId')}:{_text(each, 'artifactId')}"
                     for each in children_of(element, "exclusions", "exclusion")
                 ),
+                path=_text(element, "systemPath"),
             )
         )
     return tuple(found)

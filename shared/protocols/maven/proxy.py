@@ -8,7 +8,8 @@ from typing import Any, BinaryIO, ClassVar
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols.base import IndexDocument, PackageProxyBase, Rendering, Resource, UpstreamRequest
 from shared.protocols.derivation import Derived, DocumentName, Needed
-from shared.protocols.maven import index, metadata, model, paths, pom, upstream
+from shared.protocols.maven import index, metadata, paths, pom, upstream
+from shared.protocols.maven.model import decode_pom
 
 
 class MavenProxy(PackageProxyBase):
@@ -75,7 +76,10 @@ class MavenProxy(PackageProxyBase):
     def derives(self, filename: str) -> bool:
         return metadata.is_extractable(filename)
 
+    def reads_model(self, model: bytes) -> bool:
+        return bool(model) and decode_pom(model) is not None
+
     def derive(self, document: DocumentName, models: Mapping[DocumentName, bytes | None]) -> Derived | Needed:
         return pom.derive(
-            document, {name: model.decode_pom(body) if body else None for name, body in models.items()}
+            document, {name: decode_pom(body) if body else None for name, body in models.items()}
         )
