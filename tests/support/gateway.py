@@ -66,9 +66,9 @@ class GatewayProcess:
 
 
 @contextmanager
-def running_gateway(settings: Mapping[str, str], folder: Path) -> Iterator[GatewayProcess]:
-    """A gateway that answers; it is stopped at the end."""
-    port = free_port()
+def running_gateway(settings: Mapping[str, str], folder: Path, *, port: int = 0) -> Iterator[GatewayProcess]:
+    """A gateway that answers, on a free port unless told; it is stopped at the end."""
+    port = port or free_port()
     log = folder / f"gateway-{port}.log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ORCHARD_")}
     with log.open("wb") as output:

@@ -39,41 +39,65 @@ function colour(name) {
 
 function dataOf(chart) {
   return [samples.map((each) => each.at),
-    ...names.map((_, place) => samples.map((each) => each[chart.id][place]))];
+    ...names.map((_, place) => samples.map((each) => each.gap ? null : each[chart.id][place]))];
 }
 
 function sizeOf(box) {
-  return {width: Math.max(200, box.clientWidth), height: window.innerWidth <= 700 ? 170 : 200};
+  return {width: Math.max(200, box.clientWidth), height: window.innerWidth <= 700 ? 150 : 190};
 }
 
 function build(chart) {
   const box = byId("chart-" + chart.id);
   if (chart.plot) chart.plot.destroy();
   const axis = {stroke: colour("quiet"), grid: {stroke: colour("line"), width: 1}, ticks: {show: false}};
-  const show = (_, value) => value == null ? "–" : chart.show(value);
   chart.plot = new uPlot({
     ...sizeOf(box),
+    padding: [10, 14, 0, 0],
     scales: {y: {range: (_, low, high) => [0, Math.max(high * 1.1, chart.whole ? 4 : 0.01)]}},
     axes: [
-      {...axis, space: 70, values: (_, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString([],
+      {...axis, space: 80, size: 28, values: (_, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString([],
         {hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false}))},
       {...axis, size: 58, incrs: chart.whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] : undefined,
         values: (_, ticks) => ticks.map((tick) => chart.show(tick))},
     ],
-    series: [{label: "at", value: (_, at) => at == null ? "–" : new Date(at * 1000).toLocaleTimeString([], {hour12: false})},
-      ...names.map((name) => ({label: name, stroke: colour(name), width: 2, value: show, points: {show: false}}))],
+    series: [{}, ...names.map((name) => ({label: name, stroke: colour(name), width: 2, points: {show: false}}))],
     cursor: {y: false, sync: {key: "queues"}},
-    legend: {live: true},
+    legend: {show: false},
+    hooks: {setCursor: [() => explain(chart)]},
   }, dataOf(chart), box);
+  const legend = document.createElement("div");
+  legend.className = "legend";
+  chart.values = names.map((name) => {
+    const item = document.createElement("span");
+    const value = document.createElement("b");
+    item.dataset.queue = name;
+    item.append(name, " ", value);
+    legend.append(item);
+    return value;
+  });
+  box.replaceChildren(chart.plot.root, legend);
+  explain(chart);
+}
+
+// The values under the pointer, or the newest ones.
+function explain(chart) {
+  const sample = samples[chart.plot?.cursor.idx ?? samples.length - 1];
+  chart.values?.forEach((box, place) => {
+    box.textContent = !sample || sample.gap ? "–" : chart.show(sample[chart.id][place]);
+  });
 }
 
 function draw() {
-  for (const chart of CHARTS) chart.plot.setData(dataOf(chart));
+  for (const chart of CHARTS) {
+    chart.plot.setData(dataOf(chart));
+    explain(chart);
+  }
 }
 
 function add(sample) {
   const last = samples[samples.length - 1];
   if (last && sample.at <= last.at) return; // another gateway's figures, or the same again
+  if (last && sample.at - last.at > STALE_MS / 1000) samples.push({at: last.at + 0.1, gap: true});
   samples.push(sample);
   if (samples.length > KEEP) samples.splice(0, samples.length - KEEP);
 }
@@ -121,6 +145,7 @@ function tabulate(report) {
         return cell;
       }));
     }
+    row.classList.toggle("idle", figures.every(([, , value]) => value === 0));
     figures.forEach(([, text, value, alarm], place) => {
       const cell = row.cells[place + 1];
       cell.textContent = text;
@@ -146,7 +171,7 @@ function total(report) {
 function state() {
   const age = Date.now() - newest;
   const old = newest === 0 || age > STALE_MS;
-  const since = newest ? `, figures are ${duration(Math.round(age / 1000))} old` : "";
+  const since = newest ? `, figures are ${Math.round(age / 1000)} s old` : "";
   const [name, text] = source === null ? ["lost", `connection lost${since}, trying again`]
     : detail ? ["stale", `${detail}${since}`]
     : newest === 0 ? ["waiting", "connecting"]
