@@ -215,6 +215,31 @@ def observe_job(task: str, outcome: str, seconds: float, wait_seconds: float | N
         JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))
 
 
+HOT_OBJECT_LOOKUPS = Counter(
+    "orchard_hot_object_lookups_total",
+    "Files looked for among a gateway's local copies of what lies in S3.",
+    ("result",),
+    registry=REGISTRY,
+)
+HOT_OBJECT_FILLS = Counter(
+    "orchard_hot_object_fills_total",
+    "Local copies made: done, failed, no_room, corrupt.",
+    ("result",),
+    registry=REGISTRY,
+)
+HOT_OBJECT_EVICTIONS = Counter(
+    "orchard_hot_object_evictions_total", "Local copies removed for want of room.", registry=REGISTRY
+)
+HOT_OBJECT_BYTES = Gauge("orchard_hot_object_bytes", "Bytes of local copies.", registry=REGISTRY)
+_hot_found = HOT_OBJECT_LOOKUPS.labels("hit").inc
+_hot_missed = HOT_OBJECT_LOOKUPS.labels("miss").inc
+
+
+def count_hot_object(*, found: bool) -> None:
+    """Count one look among the local copies."""
+    (_hot_found if found else _hot_missed)()
+
+
 DATABASE_STATEMENTS = Counter("orchard_database_statements_total", "SQL statements sent.", registry=REGISTRY)
 
 

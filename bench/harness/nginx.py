@@ -98,6 +98,7 @@ _STORE = (
 _PROXY = (
     _COMMON
     + """
+  proxy_cache_path {work}/cache levels=1:2 keys_zone=all:64m max_size=20g inactive=1d use_temp_path=off;
   upstream store {{ server {target}; keepalive 64; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
@@ -106,6 +107,7 @@ _PROXY = (
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host {target};
+      {caching}
     }}
   }}
 }}
@@ -119,9 +121,12 @@ def store_config(work: Path, *, port: int) -> Path:
     return _write(work, _STORE.format(work=work, port=port, access_log="off", user=_user()))
 
 
-def proxy_config(work: Path, *, port: int, target: str) -> Path:
-    """proxy_pass with kept connections to `target` (host:port), otherwise as nginx comes."""
-    text = _PROXY.format(work=work, port=port, target=target, access_log=f"{work}/access.log", user=_user())
+def proxy_config(work: Path, *, port: int, target: str, cached: bool = False) -> Path:
+    """proxy_pass with kept connections to `target` (host:port), otherwise as nginx comes; or proxy_cache."""
+    caching = "proxy_cache all; proxy_cache_valid 200 1d;" if cached else ""
+    text = _PROXY.format(
+        work=work, port=port, target=target, caching=caching, access_log=f"{work}/access.log", user=_user()
+    )
     return _write(work, text)
 
 

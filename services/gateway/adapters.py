@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from services.gateway.hot_objects import HotObjects
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService, IndexRead
 from shared.cache_keys import Category, cache_key
@@ -172,11 +173,19 @@ class _Stream:
 
 
 class StoredObjects:
-    """Fulfils the port `Objects` over an `ObjectStore`. `redirect_to`: the store that clients are sent to."""
+    """Fulfils the port `Objects` over an `ObjectStore`. `redirect_to`: the store that clients are sent to;
+    `hot`: local copies of what a remote store is asked for often."""
 
-    def __init__(self, store: ObjectStore, *, redirect_to: S3ObjectStore | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        redirect_to: S3ObjectStore | None = None,
+        hot: HotObjects | None = None,
+    ) -> None:
         self._store = store
         self._redirect_to = redirect_to
+        self._hot = hot
         self._seen: OrderedDict[str, float] = OrderedDict()  # objects known to be there: until when
 
     @property
@@ -207,7 +216,17 @@ class StoredObjects:
             content_type=content_type,
         )
 
+    def local_path(self, key: str) -> Path | None:
+        """The local file behind an object that `open` has just given, if there is one."""
+        if self._hot is not None:
+            return self._hot.peek(key)
+        return self._store.local_path(key)
+
     async def open(self, key: str, start: int, length: int, *, size_bytes: int) -> Body | bytes | None:
+        if self._hot is not None:
+            copy = await self._open_hot(self._hot, key, start, length, size_bytes)
+            if copy is not None:
+                return copy
         try:
             if length <= IN_MEMORY_BYTES:
                 data = await self._store.read(key, start, length)
@@ -222,4 +241,22 @@ class StoredObjects:
             rest = self._store.open_stream(key, start, start + length)
             return _Stream(await anext(rest), rest)
         except (ObjectMissing, FileNotFoundError, StopAsyncIteration):
+            return None
+
+    @staticmethod
+    async def _open_hot(
+        hot: HotObjects, key: str, start: int, length: int, size_bytes: int
+    ) -> Body | bytes | None:
+        whole = length == size_bytes
+        path = hot.find(key, size_bytes, whole=whole)
+        if path is None:
+            return None
+        if length <= IN_MEMORY_BYTES:
+            return await hot.read(path, start, length)
+        if whole:
+            return _LocalFile(path)
+        rest = hot.stream(path, start, start + length)
+        try:
+            return _Stream(await anext(rest), rest)
+        except (ObjectMissing, StopAsyncIteration):
             return None

@@ -227,7 +227,7 @@ class Application:
                 reply = await serve_sealed(resource, conditions, facts, gateway.ports.objects)
                 if reply is not None:
                     if not conditions.head:
-                        path = gateway.store.local_path(facts.object_key)
+                        path = gateway.objects.local_path(facts.object_key)
                         gateway.hot.keep_file(key, resource, identity, reply, target.logged_path, path)
                     return reply
             work = target.protocol.serve_artifact(resource, conditions, gateway.ports)

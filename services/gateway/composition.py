@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.gateway.access import Access
 from services.gateway.access_log import AccessLog, escape
@@ -14,6 +15,8 @@ from services.gateway.ensures import Ensures
 from services.gateway.fetchers import FetcherPool
 from services.gateway.forward import ForwardRelay
 from services.gateway.hot import HotPages
+from services.gateway.hot_folder import HotFolder
+from services.gateway.hot_objects import HotObjects
 from services.gateway.l1 import L1Cache
 from services.gateway.live import LiveRelay
 from services.gateway.misses import MissWaiter
@@ -29,6 +32,7 @@ from shared.clients.objects import ObjectStore, S3ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
 from shared.clients.redis import RedisClient
+from shared.clients.threads import BoundedThreads
 from shared.ensures import EnsureRepository
 from shared.exposure import check_exposure
 from shared.protocols import PROTOCOLS
@@ -66,7 +70,7 @@ class Gateway:
     resolutions: Resolutions
     warm_resolutions: WarmResolutions
     ensures: Ensures
-    store: ObjectStore
+    objects: StoredObjects
 
     @staticmethod
     def escape(raw_path: bytes) -> str:
@@ -104,6 +108,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         facts = StoredFacts(cache, ArtifactRepository(database), request_timeout=settings.request_timeout)
         fetchers = await resources.open("fetchers", FetcherPool())
         relay = LiveRelay(fetchers=fetchers, queue=queue, listener=listener, facts=facts, objects=store)
+        objects = StoredObjects(
+            store,
+            redirect_to=_redirect_target(store, settings),
+            hot=await _open_hot_objects(resources, settings, store, threads),
+        )
         access_log = None
         if settings.access_log:
             access_log = AccessLog(console=settings.log_format == "console")
@@ -112,7 +121,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             index=CachedIndex(cache, cache_redis),
             facts=facts,
             misses=misses,
-            objects=StoredObjects(store, redirect_to=_redirect_target(store, settings)),
+            objects=objects,
             live=relay,
             clock=SystemClock(),
             settings=settings,
@@ -155,8 +164,19 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 queue=queue,
                 repository=EnsureRepository(database),
             ),
-            store=store,
+            objects=objects,
         )
+
+
+async def _open_hot_objects(
+    resources: Resources, settings: Settings, store: ObjectStore, threads: BoundedThreads
+) -> HotObjects | None:
+    """Local copies in front of a remote store; None where objects are local files, or none are wanted."""
+    if not isinstance(store, S3ObjectStore) or not settings.hot_objects_bytes:
+        return None
+    root = settings.hot_objects_dir or f"{settings.data_dir}/hot"
+    folder = HotFolder(Path(root), max_bytes=settings.hot_objects_bytes)
+    return await resources.open("hot objects", HotObjects(store, folder, threads))
 
 
 def _redirect_target(store: ObjectStore, settings: Settings) -> S3ObjectStore | None:
