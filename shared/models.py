@@ -36,6 +36,8 @@ class UpstreamSource(msgspec.Struct, frozen=True, omit_defaults=True):
     enabled: bool = True
     username: str = ""
     password: str = ""
+    token: str = ""  # sent as Bearer, where the upstream wants that
+    fault: str = ""  # why the credentials cannot be opened: the source is not asked then
     include: tuple[str, ...] = ()  # fnmatch patterns on normalised names; a match binds the name here
     exclude: tuple[str, ...] = ()  # names never asked here
     allowed_hosts: tuple[str, ...] = ()  # extra hosts that files may come from; () = any global address

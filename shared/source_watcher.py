@@ -17,6 +17,7 @@ import structlog
 from shared.clients.postgres import Database
 from shared.clients.postgres_listen import Listener
 from shared.errors import OrchardError
+from shared.sealing_box import SealingBox
 from shared.sources import CHANNEL, SourceRepository, SourceSet
 
 _log = structlog.get_logger(__name__)
@@ -42,11 +43,12 @@ class SourceWatcher:
         on_change: Callable[[SourceSet], Awaitable[None]],
         *,
         protocols: Iterable[str],
+        box: SealingBox | None = None,
     ) -> None:
         """`on_change` is called with the first set read and with every set of another revision; the
         cache has the revision by then. If it raises, it is called again."""
         self._database = database
-        self._repository = SourceRepository(database)
+        self._repository = SourceRepository(database, box)
         self._cache = cache
         self._on_change = on_change
         self._current: dict[str, SourceSet | None] = dict.fromkeys(protocols)

@@ -8,8 +8,9 @@ import msgspec
 
 from shared.clients.postgres import Database, Row
 from shared.defaults import default_upstream
-from shared.errors import DatabaseUnavailable
+from shared.errors import ConfigurationError, DatabaseUnavailable, OrchardError, SourceUnusable
 from shared.models import SourceLimits, UpstreamSource
+from shared.sealing_box import VARIABLE, Credentials, SealingBox
 from shared.settings import Settings, variable
 from shared.source_urls import SourceAddress, names_private_host, split_credentials
 
@@ -33,29 +34,35 @@ _APPLY = """
 WITH guard AS (
     SELECT 1 FROM source_revisions WHERE protocol = $1 AND revision = $2 FOR UPDATE
 ), desired AS (
-    SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[])
-        WITH ORDINALITY AS t(id, name, url, username, password, allow_private, nth)
+    SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::bool[])
+        WITH ORDINALITY AS t(id, name, url, sealed, allow_private, nth)
     WHERE EXISTS (SELECT FROM guard)
 ), updated AS (
     UPDATE upstream_sources s
-    SET url = d.url, username = d.username, password = d.password, allow_private = d.allow_private,
-        priority = CASE WHEN s.position = d.nth THEN s.priority ELSE $9::int + d.nth - 1 END,
+    SET url = d.url, username = '', password = '', sealed = d.sealed, allow_private = d.allow_private,
+        priority = CASE WHEN s.position = d.nth THEN s.priority ELSE $8::int + d.nth - 1 END,
         enabled = s.enabled OR s.position IS NULL,
         position = d.nth
     FROM desired d
-    WHERE s.id = d.id AND (s.url, s.username, s.password, s.allow_private, s.position)
-        IS DISTINCT FROM (d.url, d.username, d.password, d.allow_private, d.nth::int)
+    WHERE s.id = d.id AND (s.url, s.username, s.password, s.sealed, s.allow_private, s.position)
+        IS DISTINCT FROM (d.url, '', '', d.sealed, d.allow_private, d.nth::int)
 ), removed AS (
     UPDATE upstream_sources s SET enabled = false, position = NULL
     WHERE s.protocol = $1 AND s.origin = 'env' AND s.position IS NOT NULL AND s.id <> ALL ($3)
       AND EXISTS (SELECT FROM guard)
 ), added AS (
     INSERT INTO upstream_sources
-        (protocol, name, url, username, password, allow_private, priority, position, origin)
-    SELECT $1, name, url, username, password, allow_private, $9::int + nth - 1, nth, 'env'
+        (protocol, name, url, sealed, allow_private, priority, position, origin)
+    SELECT $1, name, url, sealed, allow_private, $8::int + nth - 1, nth, 'env'
     FROM desired WHERE id = 0
 )
 SELECT 1 FROM guard
+"""
+
+# Only what is still as it was read: another process may have sealed it, or an operator changed it.
+_RESEAL = """
+UPDATE upstream_sources SET sealed = $2, username = '', password = ''
+WHERE id = $1 AND url = $3 AND sealed = $4 AND username = $5 AND password = $6
 """
 
 
@@ -77,15 +84,19 @@ class EnvSource(msgspec.Struct, frozen=True):
 
 
 class SourceRepository:
-    """Every method raises `DatabaseUnavailable` (passing) or `InvalidData`."""
+    """Every method raises `DatabaseUnavailable` (passing) or `InvalidData`.
 
-    def __init__(self, database: Database) -> None:
+    `box` opens credentials; without it sources that have any are there, and named unusable.
+    """
+
+    def __init__(self, database: Database, box: SealingBox | None = None) -> None:
         self._database = database
+        self._box = box if box is not None else SealingBox()
 
     async def load(self, protocol: str) -> SourceSet:
         """Sources with their secrets, in order of priority, and their revision. One query."""
         rows = await self._database.fetch(_LOAD, protocol)
-        sources = tuple(_source(row) for row in rows if row["id"] is not None)
+        sources = tuple(_source(row, self._box) for row in rows if row["id"] is not None)
         return SourceSet(protocol, rows[0]["revision"], sources)
 
     async def list(self, protocol: str) -> list[UpstreamSource]:
@@ -132,8 +143,14 @@ class SourceRepository:
 
         A row keeps its id, and so its pins and patterns, as long as its URL stays in the list or,
         when the URL changed, its position. Rows no longer named are disabled, not deleted: names
-        bound or pinned to them stay closed. Operators' rows are not touched.
+        bound or pinned to them stay closed. Operators' rows are not touched. Raises `ConfigurationError`
+        for credentials without a key to seal them.
         """
+        if any(each.username or each.password for each in addresses) and not self._box.has_key:
+            raise ConfigurationError(
+                f"{VARIABLE}: needed to keep the password in {variable(f'{protocol}_upstream')} sealed in "
+                "the database (openssl rand -base64 32)"
+            )
         await self._database.execute(_SEED, protocol)
         for _ in range(_ATTEMPTS):
             rows = await self._database.fetch(_LOAD, protocol)
@@ -145,6 +162,7 @@ class SourceRepository:
             ]
             ids = match_rows(env, [address.url for address in addresses])
             names = _names(protocol, ids, {row["name"] for row in known})
+            standing = {row["id"]: row for row in known}
             if await self._database.fetch(
                 _APPLY,
                 protocol,
@@ -152,13 +170,50 @@ class SourceRepository:
                 ids,
                 names,
                 [address.url for address in addresses],
-                [address.username for address in addresses],
-                [address.password for address in addresses],
+                [
+                    self._sealed(address, standing.get(known_id))
+                    for known_id, address in zip(ids, addresses, strict=True)
+                ],
                 [allow_private or names_private_host(address.url) for address in addresses],
                 _PRIORITY,
             ):
                 return
         raise DatabaseUnavailable("the upstream sources were changed by others at every try")
+
+    def _sealed(self, address: SourceAddress, row: Row | None) -> str:
+        """The sealed credentials of an address; as they stand in the row if they are the same there."""
+        credentials = Credentials(address.username, address.password)
+        if not credentials:
+            return ""
+        if row is not None and self._box.is_current(row["sealed"]):
+            try:
+                if self._box.open(row["sealed"], address.url) == credentials:
+                    return str(row["sealed"])
+            except SourceUnusable:
+                pass  # of another address, or damaged: sealed anew
+        return self._box.seal(credentials, address.url)
+
+    async def reseal(self, protocol: str) -> tuple[int, Sequence[str]]:
+        """Seals what an operator wrote plainly, and with the first key what an older one sealed.
+
+        How many were sealed, and the names of those that could not be: plain ones without a key, and
+        those whose key is missing.
+        """
+        sealed, left = 0, []
+        for row in await self._database.fetch(_LOAD, protocol):
+            if row["id"] is None or not (row["sealed"] or row["username"] or row["password"]):
+                continue
+            if row["sealed"] and self._box.is_current(row["sealed"]):
+                continue
+            try:
+                fresh = self._box.seal(_credentials(row, self._box), row["url"])
+            except OrchardError:
+                left.append(row["name"])
+                continue
+            arguments = (row["id"], fresh, row["url"], row["sealed"], row["username"], row["password"])
+            await self._database.execute(_RESEAL, *arguments)
+            sealed += 1
+        return sealed, left
 
 
 def match_rows(rows: Sequence[EnvSource], urls: Sequence[str]) -> list[int]:
@@ -195,7 +250,19 @@ def _names(protocol: str, ids: Sequence[int], taken: set[str]) -> list[str]:
     return names
 
 
-def _source(row: Row) -> UpstreamSource:
+def _credentials(row: Row, box: SealingBox) -> Credentials:
+    """Raises `SourceUnusable`."""
+    if row["sealed"]:
+        return box.open(row["sealed"], row["url"])
+    return Credentials(row["username"], row["password"])
+
+
+def _source(row: Row, box: SealingBox) -> UpstreamSource:
+    credentials, fault = Credentials(), ""
+    try:
+        credentials = _credentials(row, box)
+    except SourceUnusable as error:
+        fault = error.message
     return UpstreamSource(
         id=row["id"],
         protocol=row["protocol"],
@@ -203,8 +270,10 @@ def _source(row: Row) -> UpstreamSource:
         url=row["url"],
         priority=row["priority"],
         enabled=row["enabled"],
-        username=row["username"],
-        password=row["password"],
+        username=credentials.username,
+        password=credentials.password,
+        token=credentials.token,
+        fault=fault,
         include=tuple(row["include"]),
         exclude=tuple(row["exclude"]),
         allowed_hosts=tuple(row["allowed_hosts"]),

@@ -51,6 +51,9 @@ class SourceSync:
                 if old not in found.sources:
                     await http.forget(old.id)
             known[found.protocol] = found.sources
+            for source in found.sources:
+                if source.fault and source.enabled:
+                    log.error("source_unusable", source=source.name, reason=source.fault)
             names = [source.name for source in found.sources if source.enabled]
             log.info("sources_loaded", protocol=found.protocol, revision=found.revision, sources=names)
 
@@ -66,6 +69,10 @@ class SourceSync:
         protocols = [protocol.name for protocol in PROTOCOLS]
         try:
             origins = await self._repository.sync_from_settings(self._settings, protocols, self._environ)
+            for protocol in protocols:
+                sealed, left = await self._repository.reseal(protocol)
+                if sealed or left:
+                    log.info("credentials_sealed", protocol=protocol, count=sealed, not_sealed=left)
         except DatabaseUnavailable as error:
             log.debug("sources_not_synced", error=error.message)
             return False

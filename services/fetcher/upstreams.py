@@ -22,6 +22,7 @@ from shared.clients.http_pool import Lane
 from shared.errors import (
     Offline,
     OrchardError,
+    SourceUnusable,
     TooLarge,
     UpstreamInvalid,
     UpstreamTimeout,
@@ -117,10 +118,17 @@ class Upstreams:
             raise UpstreamInvalid(f"upstream {source.name} answered {response.status}")
         return response
 
+    async def _admit(self, source: UpstreamSource) -> None:
+        """Raises `SourceUnusable` for one whose credentials cannot be opened (it is never asked without
+        them: a 404 to a stranger would pass for a true one), and what `Breakers.check` raises."""
+        if source.fault:
+            raise SourceUnusable(f"upstream {source.name} cannot be asked: {source.fault}")
+        await self._breakers.check(source)
+
     async def _fetch(
         self, source: UpstreamSource, url: str, headers: Mapping[str, str], max_bytes: int
     ) -> FetchedBody:
-        await self._breakers.check(source)
+        await self._admit(source)
         started = time.monotonic()
         for attempt in range(1, TRIES + 1):
             try:
@@ -161,7 +169,7 @@ class Upstreams:
         """
         if self.offline:
             raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
-        await self._breakers.check(source)
+        await self._admit(source)
         try:
             answer = await self._pass_on(source, url, method, headers, body)
         except UpstreamUnavailable as failure:
@@ -209,7 +217,7 @@ class Upstreams:
         Raises the error of any other status, and what `HttpClientManager.stream` raises. Does not
         retry: whoever downloads resumes.
         """
-        await self._breakers.check(source)
+        await self._admit(source)
         async with contextlib.AsyncExitStack() as held:
             try:
                 response = await held.enter_async_context(

@@ -55,6 +55,7 @@ from shared.resources import (
     open_threads,
     spool_folder,
 )
+from shared.sealing_box import SealingBox
 from shared.settings import Settings
 from shared.source_watcher import SourceWatcher
 from shared.sources import SourceRepository
@@ -73,6 +74,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """
     metrics.set_build_info(SERVICE, VERSION)
     draining = False
+    box = SealingBox.from_texts(settings.secret_key)
     async with Resources() as resources:
         threads = open_threads(resources, settings)
         store = await open_object_store(settings, threads, resources=resources)
@@ -93,11 +95,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             HttpClientManager.from_settings(settings, via=via.via_value(via.installation(settings))),
         )
         sync = await resources.open(
-            "source sync", SourceSync(SourceRepository(database), settings, os.environ)
+            "source sync", SourceSync(SourceRepository(database, box), settings, os.environ)
         )
         sources = await resources.open(
             "source watcher",
-            SourceWatcher(database, cache, sync.changed(http), protocols=[p.name for p in PROTOCOLS]),
+            SourceWatcher(
+                database, cache, sync.changed(http), protocols=[p.name for p in PROTOCOLS], box=box
+            ),
         )
         listener = queue.subscribe()
         resources.add("events", listener.aclose)

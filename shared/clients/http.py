@@ -256,7 +256,7 @@ class HttpClientManager:
 
     def _pool(self, source: UpstreamSource, policy: EgressPolicy) -> Pool:
         """The pool for a request: the default one unless the source has something of its own."""
-        own = bool(source.username or source.password or source.limits.max_connections)
+        own = bool(source.username or source.password or source.token or source.limits.max_connections)
         if own or not policy.only_global:
             name = f"source-{source.id}-{source.name}"
         else:
@@ -281,6 +281,8 @@ def _credentials(
     source: UpstreamSource, policy: EgressPolicy, origin: tuple[str, str, int]
 ) -> dict[str, str]:
     """The Authorization header, for the source's own origin (scheme, host and port) alone."""
+    if origin == policy.own and source.token:
+        return {"authorization": f"Bearer {source.token}"}  # RFC 6750 §2.1
     if origin != policy.own or not (source.username or source.password):
         return {}
     pair = f"{source.username}:{source.password}".encode()  # UTF-8: RFC 7617 §2.1

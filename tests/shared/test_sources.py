@@ -13,6 +13,7 @@ from shared.clients.postgres import Database
 from shared.errors import CacheUnavailable, ConfigurationError
 from shared.models import UpstreamSource
 from shared.settings import load_settings
+from shared.sealing_box import SealingBox
 from shared.source_urls import SourceAddress
 from shared.source_watcher import SourceWatcher
 from shared.sources import EnvSource, SourceRepository, SourceSet, match_rows
@@ -30,7 +31,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def repository(database: Database) -> SourceRepository:
-    return SourceRepository(database)
+    return SourceRepository(database, SealingBox([bytes(32)]))
 
 
 async def enabled(repository: SourceRepository) -> list[tuple[int, str]]:

@@ -27,6 +27,7 @@ from tests.support.stores import ROOT, address_of, own_postgres, own_redis
 from tests.support.upstream import Upstream
 
 JSON = "application/vnd.pypi.simple.v1+json"
+SECRET_KEY = "dGVzdHMgb25seSwgdGVzdHMgb25seSwgdGVzdHMgISE="  # of no use anywhere else
 START_SECONDS = 40.0
 STOP_SECONDS = 12.0
 
@@ -118,6 +119,7 @@ class Cluster:
             "ORCHARD_QUEUE_REDIS_PORT": str(queue.port),
             "ORCHARD_QUEUE_REDIS_PASSWORD": queue.password,
             "ORCHARD_DATA_DIR": str(self.folder / "data"),
+            "ORCHARD_SECRET_KEY": SECRET_KEY,
             "ORCHARD_PYPI_UPSTREAM": f"{self.upstream.url}/simple/",
             "ORCHARD_NPM_UPSTREAM": f"{self.upstream.url}/npm/",
             "ORCHARD_MAVEN_UPSTREAM": f"{self.upstream.url}/maven/",
