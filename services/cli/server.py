@@ -33,7 +33,7 @@ from services.cli.errors import (
     Unfinished,
     WrongUse,
 )
-from services.cli.target import Target
+from services.cli.target import TOKEN_FILE, Target
 from shared.version import VERSION
 
 TIMEOUT_SECONDS = 60.0  # a gateway answers within ORCHARD_REQUEST_TIMEOUT, or with a 202
@@ -131,7 +131,7 @@ class Server:
         """Raises what an answer's status means, unless it is a success."""
         if answer.status < 300:
             return
-        problem = _problem(answer)
+        problem = problem_of(answer)
         code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
         hint = str(problem.get("hint", ""))
         if code == "route_not_found" or answer.status in (405, 501) or (answer.status == 404 and not code):
@@ -159,7 +159,7 @@ class Server:
         name = "ORCHARD_ADMIN_TOKEN" if admin else "ORCHARD_TOKEN"
         given = self.target.admin_token if admin else self.target.read_token
         what = "the operator's token" if admin else "a read token"
-        where = f"; on the machine it runs on, it is in the data folder's {_TOKEN_FILE}" if admin else ""
+        where = f"; on the machine it runs on, it is in the data folder's {TOKEN_FILE}" if admin else ""
         if given:
             return f"The token that was sent is not sufficient: set {name} to {what}{where}."
         return f"Set {name} to {what}{where}."
@@ -190,10 +190,8 @@ class Server:
         )
 
 
-_TOKEN_FILE = "admin-token"  # noqa: S105
-
-
-def _problem(answer: Answer) -> dict[str, Any]:
+def problem_of(answer: Answer) -> dict[str, Any]:
+    """The problem document of an error, {} if it is none of Orchard's."""
     try:
         found = json.loads(answer.body)
     except ValueError:

@@ -7,9 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from services.cli.errors import CommandFailed, Interrupted, ServerUnreachable, Unfinished
-from services.cli.server import Answer, Server
+from services.cli.server import Answer, Server, problem_of
 
 PATIENCE_SECONDS = 30.0  # with a server that is away or busy while its work is waited for
+_HICCUPS = (
+    "cache_unavailable",
+    "database_unavailable",
+    "queue_unavailable",
+    "deadline_exceeded",
+    "shutting_down",
+)
 
 Shown = Callable[[dict[str, Any]], None]
 
@@ -38,7 +45,7 @@ def wait_for(
                 location = _path(answer, report)
                 failing_since = None
                 show(report)
-            elif answer.status != 503 or answer is first:
+            elif answer is first or not _is_hiccup(answer):
                 server.check(answer, offers=offers)
                 raise CommandFailed(
                     f"the server answered with status {answer.status}, which says nothing here"
@@ -60,6 +67,14 @@ def wait_for(
     except KeyboardInterrupt:
         raise Interrupted("interrupted; Orchard goes on with the work", again) from None
     return answer.body
+
+
+def _is_hiccup(answer: Answer) -> bool:
+    """A failure of the server that asks, not of the work that is asked for."""
+    if answer.status != 503:
+        return False
+    problem = problem_of(answer)
+    return problem.get("code", "") in ("", *_HICCUPS)
 
 
 def _path(answer: Answer, report: Any) -> str:
