@@ -1,0 +1,315 @@
+"""The command against a whole Orchard: status, ensure, resolve, what is kept, the operator's commands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.cli.conftest import LAUNCH, Command
+from tests.support import npm_builders
+from tests.support.builders import build_wheel
+from tests.support.orchard import Cluster, cluster, wait_until
+from tests.support.upstream import Fault, Upstream
+
+ADMIN = "an-operators-token"
+FILE = """\
+[pypi]
+requirements = ["app"]
+
+[npm]
+dependencies = {left = "^1"}
+"""
+PURLS = {
+    "pkg:pypi/app@1.0",
+    "pkg:pypi/leaf@2.0",
+    "pkg:npm/left@1.2.0",
+}
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        for name, version, requires in (
+            ("app", "1.0", ["leaf>=1"]),
+            ("leaf", "2.0", []),
+            ("slow", "1.0", []),
+            ("one", "1.0", ["shared<2"]),
+            ("two", "1.0", ["shared>=2"]),
+        ):
+            wheel = build_wheel(name, version, requires=requires, size_bytes=1000)
+            server.add_project(name, {f"{name}-{version}-py3-none-any.whl": wheel})
+        shared = {f"shared-{each}-py3-none-any.whl": build_wheel("shared", each) for each in ("1.0", "2.0")}
+        server.add_project("shared", shared)
+        npm_builders.publish(server, "left", {"1.2.0": {}})
+        yield server
+
+
+@pytest.fixture(scope="module")
+def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
+    settings = {"ORCHARD_ADMIN_TOKEN": ADMIN, "ORCHARD_REQUEST_TIMEOUT": "1"}
+    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def run(orchard: Cluster, tmp_path: Path) -> Command:
+    return Command(tmp_path, ORCHARD_URL=orchard.url(""))
+
+
+@pytest.fixture
+def operator(orchard: Cluster, tmp_path: Path) -> Command:
+    return Command(tmp_path, ORCHARD_URL=orchard.url(""), ORCHARD_ADMIN_TOKEN=ADMIN)
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+def test_status__ok__stores_workers_and_queues(run: Command, orchard: Cluster) -> None:
+    wait_until(lambda: orchard.get("/health").json()["status"] == "ok", what="health")
+    done = run("status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^Orchard \S+ at http://127.0.0.1:\d+/: ok$", done.stdout, re.MULTILINE)
+    for word in ("PostgreSQL", "fetcher", "extractor", "artifact"):
+        assert word in done.stdout
+    value = run.json("status")
+    assert value["health"]["status"] == "ok"
+
+
+# --- ensure ---------------------------------------------------------------------------------------
+
+
+def test_ensure__mixed_file__lock_and_exports_written_and_the_second_run_is_identical(
+    run: Command, orchard: Cluster, upstream: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "orchard.ensure").write_text(FILE)
+    names = "requirements.txt,package-lock.json,bom.cdx.json"
+    done = run("ensure", "--export", names, "--export", "package.json")
+    assert done.returncode == 0, done.stderr
+    assert "pypi: 2 packages in the cache" in done.stdout
+    lock = (tmp_path / "orchard.lock.json").read_bytes()
+    packages = [each for part in json.loads(lock)["protocols"].values() for each in part["packages"]]
+    assert {each["purl"].partition("?")[0] for each in packages} >= PURLS
+    assert "--hash=sha256:" in (tmp_path / "requirements.txt").read_text()
+    assert json.loads((tmp_path / "bom.cdx.json").read_bytes())["bomFormat"] == "CycloneDX"
+    assert "left" in (tmp_path / "package.json").read_text()
+    assert "left" in (tmp_path / "package-lock.json").read_text()
+
+    upstream.fault("*", Fault(reset=True, cut_at=0))
+    try:
+        printed = subprocess.run(
+            [*LAUNCH, "ensure", "--json"], cwd=tmp_path, env=run.environment, capture_output=True, timeout=60
+        )
+        assert (printed.returncode, printed.stderr) == (0, b"")
+        assert printed.stdout.rstrip(b"\n") == lock.rstrip(b"\n")
+        assert run("ensure", "--check").returncode == 0
+        for package in packages:
+            content = orchard.get(package["path"])
+            assert content.status_code == 200, package
+            assert hashlib.sha256(content.content).hexdigest() == package["sha256"]
+    finally:
+        upstream.heal()
+
+
+def test_ensure__json__writes_no_file_but_a_named_one(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "orchard.ensure").write_text('[pypi]\nrequirements = ["leaf"]\n')
+    run.json("ensure")
+    assert [each.name for each in tmp_path.iterdir()] == ["orchard.ensure"]
+    run.json("ensure", "--lock", "a/b.json")
+    assert json.loads((tmp_path / "a" / "b.json").read_bytes())["format"] == 1
+
+
+def test_ensure__standard_input__lock_in_this_folder(run: Command, tmp_path: Path) -> None:
+    done = run("ensure", "-", given='[pypi]\nrequirements = ["leaf"]\n')
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "orchard.lock.json").exists()
+
+
+def test_ensure__check_of_another_lock__names_the_difference__exit_1(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "orchard.ensure").write_text('[pypi]\nrequirements = ["leaf"]\n')
+    assert run("ensure").returncode == 0
+    (tmp_path / "orchard.ensure").write_text('[pypi]\nrequirements = ["app"]\n')
+    kept = (tmp_path / "orchard.lock.json").read_bytes()
+    done = run("ensure", "--check")
+    assert done.returncode == 1
+    assert "+ pkg:pypi/app@1.0" in done.stderr
+    assert (tmp_path / "orchard.lock.json").read_bytes() == kept
+
+
+def test_ensure__export_would_overwrite_another_file__refused_unless_forced(
+    run: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "orchard.ensure").write_text('[pypi]\nrequirements = ["leaf"]\n')
+    (tmp_path / "requirements.txt").write_text("mine\n")
+    done = run("ensure", "--export", "requirements.txt")
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert (tmp_path / "requirements.txt").read_text() == "mine\n"
+    assert run("ensure", "--export", "requirements.txt", "--force").returncode == 0
+    assert "leaf==2.0" in (tmp_path / "requirements.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "exit_code", "said"),
+    [
+        ('[pypi]\nrequirments = ["leaf"]\n', 2, "line 2"),
+        ("[pypi\n", 2, "line 1"),
+        ('[pypi]\nrequirements = ["one", "two"]\n', 5, "one 1.0 -> shared<2"),
+        ('[pypi]\nrequirements = ["no-such-thing"]\n', 1, "no-such-thing"),
+    ],
+)
+def test_ensure__bad_file__says_where_and_why(
+    run: Command, tmp_path: Path, text: str, exit_code: int, said: str
+) -> None:
+    (tmp_path / "orchard.ensure").write_text(text)
+    done = run("ensure")
+    assert (done.returncode, done.stdout) == (exit_code, "")
+    assert said in done.stderr
+    assert not (tmp_path / "orchard.lock.json").exists()
+
+
+@pytest.fixture
+def slow(upstream: Upstream, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A file of one package whose wheel does not come before `upstream.heal()`."""
+    name = "slow-" + hashlib.sha256(request.node.name.encode()).hexdigest()[:8]
+    filename = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
+    upstream.add_project(name, {filename: build_wheel(name, "1.0", size_bytes=5000)})
+    upstream.fault(f"/files/{name}/{filename}", Fault(stall_at=100))
+    (tmp_path / "orchard.ensure").write_text(f'[pypi]\nrequirements = ["{name}"]\n')
+    yield name
+    upstream.heal()
+
+
+def test_ensure__ctrl_c__says_that_the_work_goes_on__exit_130(run: Command, slow: str) -> None:
+    process = run.start("ensure")
+    assert process.stderr is not None
+    first = process.stderr.readline()  # a line of progress: it waits
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "resolving" in first or "fetching" in first
+    assert "Orchard goes on with the work" in rest
+    assert "Traceback" not in rest
+
+
+def test_ensure__timeout__exit_6(run: Command, slow: str) -> None:
+    done = run("ensure", "--timeout", "1.5", "--quiet")
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "the work goes on" in done.stderr
+
+
+def test_ensure__terminal__a_bar_that_is_wiped_in_the_end(run: Command, slow: str) -> None:
+    ours, theirs = pty.openpty()
+    process = run.start("ensure", "--timeout", "3", stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            seen += chunk
+    except OSError:
+        pass  # the other side has gone
+    finally:
+        os.close(ours)
+    process.communicate(timeout=20)
+    assert process.returncode == 6
+    assert re.search(rb"\r\[[#.]{24}\]", seen)
+    assert b"\r\x1b[K" in seen
+
+
+def test_output_is_cut_off__no_traceback(run: Command) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = run.start("status", "--json", stdout=writer)
+    os.close(writer)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 141
+    assert said == ""
+
+
+# --- resolve --------------------------------------------------------------------------------------
+
+
+def test_resolve__requirements__tree_and_json(run: Command) -> None:
+    done = run("resolve", "app", "leaf")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "app 1.0  (app)",
+        "└── leaf 2.0  (leaf>=1)",
+        "leaf 2.0  (leaf)",
+        "2 packages",
+    ]
+    graph = run.json("resolve", "app")
+    assert {each["purl"] for each in graph["nodes"]} == {"pkg:pypi/app@1.0", "pkg:pypi/leaf@2.0"}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "wish", "line"),
+    [("npm", "left@^1", "left 1.2.0")],
+)
+def test_resolve__other_protocols(run: Command, protocol: str, wish: str, line: str) -> None:
+    done = run("resolve", "--protocol", protocol, wish)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(line)
+
+
+def test_resolve__stored_file_by_its_sha256(run: Command, orchard: Cluster) -> None:
+    content = orchard.get(orchard.file_path("app", "app-1.0-py3-none-any.whl")).content
+    done = run("resolve", hashlib.sha256(content).hexdigest().upper())
+    assert done.returncode == 0, done.stderr
+    assert "└── leaf 2.0" in done.stdout
+
+
+def test_resolve__conflict__the_chains__exit_5(run: Command) -> None:
+    done = run("resolve", "one", "two")
+    assert (done.returncode, done.stdout) == (5, "")
+    for line in ("request -> one 1.0 -> shared<2", "request -> two 1.0 -> shared>=2"):
+        assert line in done.stderr
+    error = json.loads(run("resolve", "one", "two", "--json").stderr)["error"]
+    assert (error["code"], error["exit_code"]) == ("resolution_conflict", 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        (["no-such-thing"], 1, "no-such-thing"),
+        (["0" * 64], 1, "ask for the file once"),
+        (["app", "--environment", "cp27-dos"], 2, "environment"),
+        (["app", "--as-of", "yesterday"], 2, "as_of"),
+    ],
+)
+def test_resolve__bad_wish__says_why(run: Command, words: list[str], exit_code: int, said: str) -> None:
+    done = run("resolve", *words)
+    assert done.returncode == exit_code, done.stderr
+    assert said in done.stderr
+
+
+def test_resolve__refresh_without_the_token__names_the_variable__exit_4(
+    run: Command, operator: Command
+) -> None:
+    done = run("resolve", "app", "--refresh")
+    assert done.returncode == 4
+    assert "ORCHARD_ADMIN_TOKEN" in done.stderr
+    assert operator("resolve", "app", "--refresh").returncode == 0
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def test_cache__warm_then_show__the_package_and_its_files(run: Command) -> None:
+    done = run("cache", "warm", "pypi", "app")
+    assert done.returncode == 0, done.stderr
+    assert "2 packages in the cache" in done.stdout
+    listed = run.json("cache", "show", "pypi", "--prefix", "ap")
+    assert [each["name"] for each in listed["items"]] == ["app"]
+    files = run("cache", "show", "pypi", "app")
+    assert "app-1.0-py3-none-any.whl" in files.stdout
+    assert run("cache", "show", "pypi", "never-seen").returncode == 1
+    assert run("cache", "warm", "npm", "left@^1").returncode == 0
