@@ -158,7 +158,7 @@ def _read(data: dict[str, Any], place: Place) -> EnsureFile:
 
 
 def _unknown(what: str, name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
     return f"unknown {what} {ascii(name)[:60]}; {meant}"
 

@@ -19,7 +19,7 @@ class LockedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     version: str
     filename: str
-    sha256: str  # "" while it could not be fetched
+    sha256: str  # "" where it could not be fetched, or is inert
     size_bytes: int
     path: str
     dependencies: list[str]  # purls
@@ -29,6 +29,7 @@ class LockedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
     scope: str = ""  # Maven's
     optional: bool = False
     yanked: bool = False
+    inert: bool = False  # not for this environment, hence not installed and not fetched
     manifest: dict[str, Any] = {}  # what a lock file of the protocol's clients tells beside all this
 
 

@@ -52,8 +52,14 @@ class _Walk:
         start = self._at
         double = self._text.startswith("[[", start)
         self._at += 2 if double else 1
-        path = self._key(())
+        *above, last = self._key(())
         self._at += 2 if double else 1
+        path: Path = ()
+        for part in above:
+            path = (*path, part)
+            if path in self._arrays:  # below the last element so far
+                path = (*path, self._arrays[path])
+        path = (*path, last)
         if double:
             self._arrays[path] = self._arrays.get(path, -1) + 1
             path = (*path, self._arrays[path])

@@ -39,7 +39,7 @@ def files_of(protocol: PackageProxyBase, resolution: Resolution) -> dict[str, Wa
     """The files of a graph, by the id of the job that fetches each."""
     found: dict[str, WantedFile] = {}
     for node in resolution.nodes:
-        if node.filename:
+        if node.filename and not node.inert:
             job = FetchArtifact(
                 protocol=protocol.name, project=node.name, file_id=node.file_id, filename=node.filename
             )

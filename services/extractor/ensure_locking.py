@@ -159,11 +159,11 @@ class _Graphs:
         facts = self._work.facts.get(job.id)
         sha256, size_bytes = (facts.sha256, facts.size_bytes) if facts is not None else ("", 0)
         manifest: dict[str, Any] = {}
-        if facts is None and resolution.complete and node.filename:
+        if facts is None and resolution.complete and node.filename and not node.inert:
             self._lacks(job)
         elif facts is not None and node.sha256 and facts.sha256 != node.sha256:
             self._lacks(job, "other bytes are stored here under its name than its index tells")
-        elif facts is not None and self._protocol.lock_reads_index:
+        elif resolution.complete and self._protocol.lock_reads_index:
             told = self._manifests.get((node.name, node.version))
             if told is None:
                 self._lacks(job, "its registry's document of this version is not there any more")
@@ -183,6 +183,7 @@ class _Graphs:
             scope=node.scope,
             optional=node.optional,
             yanked=node.yanked,
+            inert=node.inert,
             manifest=manifest,
         )
 

@@ -1,4 +1,4 @@
-"""A CycloneDX 1.6 bill of materials of all files of a lock (ECMA-424).
+"""A CycloneDX 1.6 bill of materials of all packages that a lock installs (ECMA-424).
 
 The same lock gives the same bytes: the serial number follows from the key, and no time is told.
 """
@@ -30,6 +30,8 @@ def bom(lock: Lock) -> bytes:
         for graph in graphs_of(protocol):
             edges[root].update(graph.roots)
             for package in graph.packages:
+                if package.inert:
+                    continue
                 components.setdefault(package.purl, package)
                 edges.setdefault(package.purl, set()).update(package.dependencies)
     found = {

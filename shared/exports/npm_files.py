@@ -49,9 +49,10 @@ def _entry(place: str, package: LockedPackage, base_url: str) -> dict[str, Any]:
     entry |= {
         "version": package.version,
         "resolved": base_url + package.path,
-        "integrity": package.integrity or _from_sha256(package.sha256),
         **package.manifest,
     }
+    if package.integrity or package.sha256:
+        entry["integrity"] = package.integrity or _from_sha256(package.sha256)
     if package.optional:
         entry["optional"] = True
     return entry

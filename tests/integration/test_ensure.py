@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import npm_builders
 from tests.support.builders import build_sdist, build_wheel, core_metadata
 from tests.support.orchard import Cluster, problem, wait_until
 from tests.support.upstream import Fault, Upstream
@@ -38,7 +39,8 @@ def post(orchard: Cluster, text: str, *, token: str = "", **query: str) -> httpx
         orchard.url("/api/v1/ensure"),
         content=text,
         params=query,
-        headers={"content-type": "application/toml"} | ({"authorization": f"Bearer {token}"} if token else {}),
+        headers={"content-type": "application/toml"}
+        | ({"authorization": f"Bearer {token}"} if token else {}),
         timeout=30,
         trust_env=False,
     )
@@ -102,3 +104,161 @@ def test_cold__every_file_stored_and_named__then_the_same_bytes_for_ever(
         assert len(upstream.requests) == asked
     exported = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/requirements.txt")
     assert f"{top}==1.0 \\\n    --hash=sha256:{packages[top]['sha256']}" in exported.text
+
+
+def test_upstream_fails_for_a_file__incomplete_naming_it__whole_after_the_next_try(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top, broken = project(), project()
+    publish(upstream, top, {"1.0": [broken]})
+    (filename,) = publish(upstream, broken, {"1.0": []})
+    upstream.fault(f"/files/{broken}/{filename}", Fault(status=503))
+    answer = ensured(orchard, toml(top))
+    assert answer.status_code == 200, answer.text
+    lock = answer.json()
+    assert lock["complete"] is False
+    (missing,) = lock["missing"]
+    assert (missing["name"], missing["filename"], missing["passing"]) == (broken, filename, True)
+    assert missing["reason"].startswith("upstream_")
+    refused = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/requirements.txt")
+    assert (refused.status_code, problem(refused)["code"]) == (503, "ensure_incomplete")
+
+    upstream.heal()
+    forget_breakers(orchard)
+    whole = lock_of(orchard, toml(top))
+    assert whole["complete"] is True and whole["key"] == lock["key"]
+
+
+def test_index_fails__incomplete_with_the_reason(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top, away = project(), project()
+    publish(upstream, top, {"1.0": [away]})
+    publish(upstream, away, {"1.0": []})
+    upstream.fault(f"/simple/{away}/", Fault(status=503))
+    lock = lock_of(orchard, toml(top))
+    assert lock["complete"] is False
+    assert [(each["name"], each["passing"]) for each in lock["missing"]] == [(away, True)]
+
+
+def test_no_versions_fit__422_with_the_chain__also_when_asked_later(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top, shared = project(), project()
+    publish(upstream, top, {"1.0": [f"{shared}>=2"]})
+    publish(upstream, shared, {"1.0": [], "2.0": []})
+    answer = ensured(orchard, toml(top, f"{shared}<2"))
+    assert (answer.status_code, problem(answer)["code"]) == (422, "resolution_conflict")
+    assert f"request -> {top} 1.0 -> {shared}>=2" in problem(answer)["detail"]
+
+
+def test_unknown_project__404_with_its_protocol(orchard: Cluster, project: Names) -> None:
+    name = project()
+    answer = ensured(orchard, toml(name))
+    assert (answer.status_code, problem(answer)["code"]) == (404, "project_not_found")
+    assert f"pypi: {name}" in problem(answer)["detail"]
+
+
+def test_slow_file__202_with_figures_until_it_is_there(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top = project()
+    (filename,) = publish(upstream, top, {"1.0": []})
+    upstream.fault(f"/files/{top}/{filename}", Fault(delay_seconds=4), times=1)
+    answer = post(orchard, toml(top))
+    assert answer.status_code == 202, answer.text
+    shown = answer.json()
+    assert (shown["status"], shown["phase"], shown["files_known"], shown["files_ready"]) == (
+        "working", "fetching", 1, 0
+    )  # fmt: skip
+    assert shown["bytes_known"] > 0 and answer.headers["location"] == shown["location"]
+    early = orchard.get(f"{shown['location']}/exports/bom.cdx.json")
+    assert (early.status_code, problem(early)["code"]) == (503, "ensure_incomplete")
+    assert lock_of(orchard, toml(top))["complete"] is True
+
+
+def test_refresh__needs_the_token_and_replaces_the_lock(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top = project()
+    publish(upstream, top, {"1.0": []})
+    first = ensured(orchard, toml(top))
+    refused = post(orchard, toml(top), refresh="true")
+    assert refused.status_code in (401, 403)
+    publish(upstream, top, {"1.0": [], "2.0": []})
+    with orchard.client(orchard.cache) as redis:  # the page would be fresh for minutes
+        redis.delete(f"orchard:package_index:pypi:simple/{top}")
+    fresh = ensured(orchard, toml(top), refresh="true", token=TOKEN)
+    assert fresh.status_code == 200, fresh.text
+    assert [each["version"] for each in fresh.json()["protocols"]["pypi"]["packages"]] == ["2.0"]
+    assert post(orchard, toml(top)).content == fresh.content != first.content
+
+
+def test_several_protocols__one_lock_and_one_bill_of_materials(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top, app, lib, alien = project(), project(), project(), project()
+    publish(upstream, top, {"1.0": []})
+    npm_builders.publish(
+        upstream,
+        app,
+        {"1.0.0": {"dependencies": {lib: "^1"}, "optionalDependencies": {alien: "1"}, "bin": "./cli.js"}},
+    )
+    npm_builders.publish(upstream, lib, {"1.0.0": {}, "1.2.0": {"engines": {"node": ">=10"}}, "2.0.0": {}})
+    npm_builders.publish(upstream, alien, {"1.0.0": {"os": ["win32"]}})
+    lock = lock_of(orchard, f'{toml(top)}\n[npm.dependencies]\n{app} = "^1.0.0"\n')
+    assert lock["complete"] is True and set(lock["protocols"]) == {"pypi", "npm"}
+    packages = {each["name"]: each for each in lock["protocols"]["npm"]["packages"]}
+    assert packages[lib]["version"] == "1.2.0"
+    assert packages[lib]["path"] == f"/npm/{lib}/-/{lib}-1.2.0.tgz"
+    assert packages[alien]["inert"] is True and packages[alien]["sha256"] == ""
+    assert not upstream.count(npm_builders.tarball_path(alien, "1.0.0"))
+    assert lock["files"] == 3
+
+    exports = f"/api/v1/ensures/{lock['key']}/exports"
+    tree = orchard.get(f"{exports}/package-lock.json").json()["packages"]
+    assert tree[""]["dependencies"] == {app: "^1.0.0"}
+    assert tree[f"node_modules/{lib}"] == {
+        "version": "1.2.0",
+        "engines": {"node": ">=10"},
+        "resolved": f"{orchard.url('')}/npm/{lib}/-/{lib}-1.2.0.tgz",
+        "integrity": packages[lib]["integrity"],
+    }
+    assert tree[f"node_modules/{app}"]["bin"] == {app: "cli.js"}
+    assert tree[f"node_modules/{alien}"]["optional"] is True
+    named = {each["purl"] for each in orchard.get(f"{exports}/bom.cdx.json").json()["components"]}
+    assert named == {f"pkg:pypi/{top}@1.0", f"pkg:npm/{app}@1.0.0", f"pkg:npm/{lib}@1.2.0"}
+    absent = orchard.get(f"{exports}/dependency-management.xml")
+    assert (absent.status_code, problem(absent)["code"]) == (404, "ensure_not_found")
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code", "told"),
+    [
+        ('[pypi]\nrequirments = ["a"]', 422, "ensure_invalid", "line 2, column 1"),
+        ('[pypi]\nrequirements = ["\xff"]'.encode("latin-1"), 422, "ensure_invalid", "line 2, column 18"),
+        ("# " + "x" * 300_000, 413, "request_too_large", "262144"),
+    ],
+    ids=["typo", "bytes", "large"],
+)
+def test_bad_file__told(orchard: Cluster, text: Any, status: int, code: str, told: str) -> None:
+    answer = post(orchard, text)
+    assert (answer.status_code, problem(answer)["code"]) == (status, code)
+    assert told in problem(answer)["detail"]
+
+
+def test_by_key__unknown_or_no_key__told(orchard: Cluster) -> None:
+    for path, status, code in (
+        (f"/api/v1/ensures/{'0' * 64}", 404, "ensure_not_found"),
+        (f"/api/v1/ensures/{'0' * 64}/exports/requirements.txt", 404, "ensure_not_found"),
+        ("/api/v1/ensures/short", 400, "invalid_parameter"),
+        (f"/api/v1/ensures/{'0' * 64}/exports/setup.py", 400, "invalid_parameter"),
+    ):
+        answer = orchard.get(path)
+        assert (answer.status_code, problem(answer)["code"]) == (status, code)
+
+
+def forget_breakers(orchard: Cluster) -> None:
+    with orchard.client(orchard.cache) as client:
+        for key in client.scan_iter(match="orchard:upstream_sources:*:breaker:*"):
+            client.delete(key)
