@@ -11,6 +11,8 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 CLIENTS := $(patsubst tests/clients/requirements-%.txt,%,$(wildcard tests/clients/requirements-*.txt))
 NODE_CLIENTS := .cache/clients/.installed-node
+MAVEN_CLIENTS := .cache/clients/.installed-maven
+MAVEN_COPY := org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy
 DEPLOY_CHECK := .cache/deploy-check
 CLIENT_STAMPS := $(CLIENTS:%=.cache/clients/%/.installed)
 # Every package comes at its pinned version with its pinned hash, from whatever index pip is set up for.
@@ -52,7 +54,7 @@ demo: $(DEV_STAMP) client-tools ## Install real packages through Orchard, then a
 pins: $(DEV_STAMP) ## Compile the requirements files again (pinned, hashed)
 	scripts/pins.sh $(ARGS)
 
-client-tools: $(CLIENT_STAMPS) $(NODE_CLIENTS) ## Install the clients that the tests use, each by itself
+client-tools: $(CLIENT_STAMPS) $(NODE_CLIENTS) $(MAVEN_CLIENTS) ## Install the clients that the tests use, each by itself
 
 clean: ## Remove what can be made again; never the data folder
 	rm -rf $(VENV) .cache bench/.work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -106,6 +108,24 @@ $(NODE_CLIENTS): tests/clients/node-clients.txt
 	    echo "Installing the client $$package into .cache/clients/$$folder"; \
 	    mkdir -p .cache/clients/$$folder && npm install --prefix .cache/clients/$$folder --silent \
 	      --ignore-scripts --no-audit --no-fund --no-package-lock --no-save $$package </dev/null || exit 1; \
+	  done < $< && touch $@; \
+	fi
+
+# Newer Mavens than the system's, which fetches them as what they are, Maven artifacts. Without mvn there
+# is nothing to fetch them with: the tests that need them say so.
+$(MAVEN_CLIENTS): tests/clients/maven-clients.txt
+	@mkdir -p $(@D)
+	@if ! command -v mvn >/dev/null; then \
+	  echo "Note: mvn is not installed: tests with Maven will be skipped" >&2; \
+	else \
+	  while read -r folder version sha512; do \
+	    echo "Installing Maven $$version into .cache/clients/$$folder"; \
+	    home=.cache/clients/$$folder; archive=$$home/apache-maven-$$version-bin.tar.gz; \
+	    rm -rf $$home && mkdir -p $$home && mvn -B -q -C $(MAVEN_COPY) \
+	      -Dartifact=org.apache.maven:apache-maven:$$version:tar.gz:bin \
+	      -DoutputDirectory=$(CURDIR)/$$home </dev/null \
+	    && echo "$$sha512  $$archive" | sha512sum --check --quiet \
+	    && tar --extract --strip-components=1 --directory=$$home --file=$$archive && rm $$archive || exit 1; \
 	  done < $< && touch $@; \
 	fi
 

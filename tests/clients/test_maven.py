@@ -8,28 +8,19 @@ starts from it, without anything of the scripted libraries.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shared.defaults import default_upstream
-from tests.support.maven_builders import Dep, Repository, build_pom
-from tests.support.orchard import Cluster, cluster
-from tests.support.stores import ROOT
+from tests.clients.jvm import GROUP, MAVENS, Maven, asked, forget_breakers, require
+from tests.support.maven_builders import Dep, Repository, build_jar
+from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Fault, Upstream
 
-if shutil.which("mvn") is None:
-    message = "mvn is not installed: the Maven client tests need it"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message, allow_module_level=True)
-
-GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:resolve"
-GROUP = "org.orchard.demo"
+require("mvn")
 
 
 @pytest.fixture(scope="module")
@@ -55,44 +46,22 @@ def orchard(
     default, _ = default_upstream("maven", os.environ, 0)
     upstreams = f"{repository.url},{default}"
     folder = tmp_path_factory.mktemp("orchard")
-    settings = {"ORCHARD_MAVEN_UPSTREAM": upstreams, "ORCHARD_CACHE_TTL_NEGATIVE": "1"}
+    settings = {
+        "ORCHARD_MAVEN_UPSTREAM": upstreams,
+        "ORCHARD_CACHE_TTL_NEGATIVE": "1",
+        "ORCHARD_CACHE_TTL_INDEX": "2",
+    }
     with cluster(folder, upstream, **settings) as running:
         yield running
-
-
-class Maven:
-    """mvn with settings of its own: Orchard as the mirror of everything, an own local repository."""
-
-    def __init__(self, folder: Path, orchard: Cluster) -> None:
-        self.folder = folder
-        self.local = folder / "repository"
-        self.settings = folder / "settings.xml"
-        documented = re.search(r"<mirrors>.*?</mirrors>", (ROOT / "README.md").read_text())
-        assert documented, "the README no longer says how to set mvn up"
-        mirrors = documented[0].replace("http://127.0.0.1:8080", orchard.url("").rstrip("/"))
-        self.settings.write_text(f"<settings>{mirrors}</settings>")
-
-    def resolve(self, version: str, *options: str, artifact: str = "lib") -> subprocess.CompletedProcess[str]:
-        """`dependency:resolve` of a project with one dependency."""
-        pom = build_pom("demo", "app", "1", [Dep(GROUP, artifact, version)], packaging="pom")
-        (self.folder / "pom.xml").write_bytes(pom)
-        command = ["mvn", "-B", "-s", str(self.settings), f"-Dmaven.repo.local={self.local}", *options, GOAL]
-        env = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ}
-        env |= {"HOME": str(self.folder), "LANG": "C.UTF-8"}
-        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=110)
-
-    def has(self, artifact: str, version: str) -> bool:
-        """Whether the jar is in the local repository."""
-        folder = self.local.joinpath(*GROUP.split("."), artifact, version)
-        return (folder / f"{artifact}-{version}.jar").exists()
 
 
 @pytest.fixture(scope="module")
 def warmed(tmp_path_factory: pytest.TempPathFactory, orchard: Cluster) -> Path:
     """A local repository with the plugins alone."""
     maven = Maven(tmp_path_factory.mktemp("warm"), orchard)
-    done = maven.resolve("1.0")
-    assert done.returncode == 0, done.stdout[-3000:]
+    for tool in MAVENS:
+        done = maven.resolve("1.0", tool=tool)
+        assert done.returncode == 0, done.stdout[-3000:]
     assert maven.has("leaf", "2.0")
     shutil.rmtree(maven.local.joinpath(*GROUP.split(".")))
     return maven.local
@@ -104,23 +73,49 @@ def maven(tmp_path: Path, orchard: Cluster, warmed: Path, upstream: Upstream) ->
     shutil.copytree(warmed, found.local)
     yield found
     upstream.heal()
-    _forget_breakers(orchard)
+    forget_breakers(orchard)
 
 
+@pytest.mark.parametrize("tool", MAVENS)
 def test_resolve__strict_checksums_and_a_range__newest_in_mavens_order(
-    maven: Maven, upstream: Upstream
+    maven: Maven, upstream: Upstream, tool: str
 ) -> None:
-    done = maven.resolve("[1.0,2.0)", "-C")
+    done = maven.resolve("[1.0,2.0)", "-C", tool=tool)
     assert done.returncode == 0, done.stdout[-3000:]
     assert maven.has("lib", "1.10") and maven.has("leaf", "2.0")
-    assert "checksum" not in done.stdout.lower()
+    warnings = [line for line in done.stdout.splitlines() if "WARN" in line]
+    assert not any("checksum" in line.lower() for line in warnings)
 
 
-def test_resolve__upstream_gone__from_orchard(maven: Maven, upstream: Upstream) -> None:
+@pytest.mark.parametrize("tool", MAVENS)
+def test_resolve__upstream_gone__from_orchard(
+    maven: Maven, upstream: Upstream, orchard: Cluster, tool: str
+) -> None:
     upstream.fault("*", Fault(status=503))
-    done = maven.resolve("1.0", "-C", "-U")
+    before = asked(orchard, "leaf-2.0.jar.sha1")
+    done = maven.resolve("1.0", "-C", "-U", tool=tool)
     assert done.returncode == 0, done.stdout[-3000:]
     assert maven.has("lib", "1.0") and maven.has("leaf", "2.0")
+    # From 3.9 on X-Checksum-* headers take the place of checksum files.
+    wait_until(lambda: asked(orchard, "leaf-2.0.jar.sha1") == before + (tool == "mvn"), what="the requests")
+
+
+@pytest.mark.parametrize("tool", MAVENS)
+def test_snapshot__published_anew__update_brings_it(
+    maven: Maven, repository: Repository, orchard: Cluster, tool: str
+) -> None:
+    artifact = f"moving-{tool.replace('.', '-')}"
+    repository.add_snapshot(GROUP, artifact, "1.0", 1, build_jar("first"))
+    done = maven.resolve("1.0-SNAPSHOT", "-C", artifact=artifact, tool=tool)
+    assert done.returncode == 0, done.stdout[-3000:]
+    repository.add_snapshot(GROUP, artifact, "1.0", 2, build_jar("second"))
+    jar = maven.local.joinpath(*GROUP.split("."), artifact, "1.0-SNAPSHOT", f"{artifact}-1.0-SNAPSHOT.jar")
+    assert jar.read_bytes() == build_jar("first")
+    path = f"/maven/{GROUP.replace('.', '/')}/{artifact}/1.0-SNAPSHOT/maven-metadata.xml"
+    wait_until(lambda: b"-2</value>" in orchard.get(path).content, what="the newer metadata")
+    done = maven.resolve("1.0-SNAPSHOT", "-C", "-U", artifact=artifact, tool=tool)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert jar.read_bytes() == build_jar("second")
 
 
 def test_resolve__wrong_bytes_upstream__build_fails_and_the_next_succeeds(
@@ -131,7 +126,7 @@ def test_resolve__wrong_bytes_upstream__build_fails_and_the_next_succeeds(
     assert maven.resolve("1.0", artifact="broken").returncode != 0
     assert not maven.has("broken", "1.0")
     upstream.heal()
-    _forget_breakers(orchard)
+    forget_breakers(orchard)
     done = maven.resolve("1.0", "-U", "-C", artifact="broken")
     assert done.returncode == 0, done.stdout[-3000:]
 
@@ -143,7 +138,7 @@ def test_resolve__pom_503_upstream__build_fails_instead_of_losing_dependencies(
     upstream.fault(f"/maven/{path.replace('.jar', '.pom')}", Fault(status=503))
     assert maven.resolve("1.0", artifact="shaky").returncode != 0
     upstream.heal()
-    _forget_breakers(orchard)
+    forget_breakers(orchard)
     done = maven.resolve("1.0", "-U", artifact="shaky")
     assert done.returncode == 0, done.stdout[-3000:]
     assert maven.has("leaf", "2.0")
@@ -162,9 +157,3 @@ def test_resolve__pom_truly_absent__a_warning_as_from_the_registry(
 def test_resolve__missing_jar__fails_naming_it(maven: Maven) -> None:
     done = maven.resolve("9.9")
     assert done.returncode != 0 and "lib:jar:9.9" in done.stdout
-
-
-def _forget_breakers(orchard: Cluster) -> None:
-    with orchard.client(orchard.cache) as client:
-        for key in client.scan_iter(match="orchard:upstream_sources:maven:breaker:*"):
-            client.delete(key)

@@ -114,3 +114,26 @@ class Repository:
         """Artifact-level metadata; its path comes back."""
         path = f"{group.replace('.', '/')}/{artifact}/maven-metadata.xml"
         return self.put(path, build_metadata(group, artifact, versions, **options))
+
+    def add_snapshot(self, group: str, artifact: str, base: str, build: int, jar: bytes) -> str:
+        """Build number `build` of "{base}-SNAPSHOT": timestamped POM and jar, and the metadata that names
+        them; the jar's path comes back."""
+        folder = f"{group.replace('.', '/')}/{artifact}/{base}-SNAPSHOT"
+        moment = f"20240101.12000{build}"
+        value = f"{base}-{moment}-{build}"
+        pom = build_pom(group, artifact, f"{base}-SNAPSHOT")
+        self.put(f"{folder}/{artifact}-{value}.pom", pom)
+        updated = moment.replace(".", "")
+        files = "".join(
+            f"<snapshotVersion><extension>{extension}</extension><value>{value}</value>"
+            f"<updated>{updated}</updated></snapshotVersion>"
+            for extension in ("jar", "pom")
+        )
+        metadata = (
+            f'<metadata modelVersion="1.1.0"><groupId>{group}</groupId><artifactId>{artifact}</artifactId>'
+            f"<version>{base}-SNAPSHOT</version><versioning><snapshot><timestamp>{moment}</timestamp>"
+            f"<buildNumber>{build}</buildNumber></snapshot><lastUpdated>{updated}</lastUpdated>"
+            f"<snapshotVersions>{files}</snapshotVersions></versioning></metadata>"
+        )
+        self.put(f"{folder}/maven-metadata.xml", metadata.encode())
+        return self.put(f"{folder}/{artifact}-{value}.jar", jar)
