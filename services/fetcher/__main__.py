@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 from services.fetcher.worker import SERVICE, run
+from shared.clients.allocator import give_large_blocks_back
 from shared.worker_main import worker_main
 
 DESCRIPTION = "Asks the upstreams: fetches, verifies and stores what gateways miss, and relays it meanwhile."
 
 if __name__ == "__main__":
+    give_large_blocks_back()
     sys.exit(worker_main(SERVICE, DESCRIPTION, run))

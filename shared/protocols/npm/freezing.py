@@ -23,14 +23,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 def wants_previous(document: Document, sealed: Sealed) -> bool:
-    """Whether `carry_over` has anything to do: files are sealed, or the upstream does not tell times."""
+    """Whether `carry_over` has anything to do: the upstream does not tell all times, or does not tell of
+    a sealed file what it is. A packument may have 40 MB: the one before is not read for nothing."""
     if document.kind not in ("packument", "version"):
         return False
-    return bool(sealed) or any(not isinstance(document.time.get(v), str) for v in document.versions)
+    undated = any(not isinstance(document.time.get(v), str) for v in document.versions)
+    return undated or not all(_is_told(document, file) for file in sealed.values())
 
 
-def carry_over(document: Document, previous: Document | None, sealed: Sealed, now: float) -> bytes:
-    """The canonical bytes with what was shown before and must stay; deterministic.
+def carry_over(document: Document, previous: Document | None, sealed: Sealed, now: float) -> bytes | None:
+    """The canonical bytes with what was shown before and must stay, None if there is none; deterministic.
 
     First-seen times stay. `dist` of a sealed tarball stays as it was unless the new one has the same
     digests (new signatures over the same bytes are taken).
@@ -58,7 +60,16 @@ def carry_over(document: Document, previous: Document | None, sealed: Sealed, no
             mutated[file.filename] = max(changed, key=len)
     notes = msgspec.structs.replace(document.notes, times=times, dists=dists, mutated=mutated)
     envelope = document.envelope
+    if notes == document.notes:
+        return None
     return encode_document(envelope.identity, envelope.url, notes, memoryview(envelope.text))
+
+
+def _is_told(document: Document, file: SealedFile) -> bool:
+    """Whether a document gives a sealed tarball all the digests that were kept of it."""
+    version = document.version_of(file.filename)
+    told = hashes_of(document.upstream_dist(version)) if version else {}
+    return bool(file.digests) and file.digests.items() <= told.items()
 
 
 def _first_shown(document: Document, previous: Document | None, file: SealedFile) -> tuple[str, Fields]:

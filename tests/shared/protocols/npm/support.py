@@ -60,7 +60,8 @@ def refreshed(
     held = sealed_files(*sealed, digests=digests)
     if not NPM.wants_previous(document, held):
         return document
-    decoded: Document = NPM.decode_document(NPM.carry_over(document, previous, held, now))
+    body = NPM.carry_over(document, previous, held, now)
+    decoded: Document = document if body is None else NPM.decode_document(body)
     return decoded
 
 

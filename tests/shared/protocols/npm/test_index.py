@@ -13,6 +13,7 @@ import pytest
 from shared.errors import UpstreamInvalid
 from tests.shared.protocols.npm.support import (
     BASE,
+    NOW,
     NPM,
     SOURCE,
     manifest,
@@ -280,6 +281,15 @@ def test_tarball_sealed_before_any_packument__same_bytes_or_none_told__dist_as_u
     later = refreshed(None, body, sealed=(SEALED,), digests=HELD)
     assert rendered(later)["versions"]["1.0.0"]["dist"]["signatures"] == [{"keyid": "k"}]
     assert NPM.mutated_files(later, sealed_files(SEALED)) == []
+
+
+def test_sealed_tarball_whose_digests_are_all_told__the_document_before_is_not_read() -> None:
+    told = manifest("1.0.0", integrity=_ssri(b"x"), shasum=HELD["sha1"])
+    document, _ = read(packument(told))
+    assert not NPM.wants_previous(document, sealed_files(SEALED, digests=HELD))
+    assert NPM.wants_previous(document, sealed_files(SEALED))  # stored before digests were kept
+    assert NPM.wants_previous(document, sealed_files(SEALED, "demo-2.0.0.tgz", digests=HELD))  # withdrawn
+    assert NPM.carry_over(document, None, sealed_files(SEALED, digests=HELD), NOW) is None
 
 
 def test_dist_of_a_tarball_that_is_not_sealed__follows_upstream() -> None:
