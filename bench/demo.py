@@ -176,7 +176,7 @@ def _rounds(work: Path, tool: str, install: Install, ecosystem: Ecosystem) -> di
     rounds: dict[str, Round] = {}
     print(f"{tool}: directly from this machine's index …", flush=True)
     rounds["direct"] = _round(work, install, ecosystem, None)
-    orchard = _start(work)
+    orchard = start(work)
     try:
         print(f"{tool}: cold through Orchard …", flush=True)
         rounds["cold"] = _round(work, install, ecosystem, orchard)
@@ -187,7 +187,7 @@ def _rounds(work: Path, tool: str, install: Install, ecosystem: Ecosystem) -> di
         processes.stop(orchard.process)
     print(f"{tool}: pages expire, Orchard restarts with ORCHARD_OFFLINE=true …", flush=True)
     time.sleep(INDEX_TTL_SECONDS * 1.2)
-    orchard = _start(work, offline="true")
+    orchard = start(work, offline="true")
     try:
         print(f"{tool}: offline …", flush=True)
         rounds["offline"] = _round(work, install, ecosystem, orchard)
@@ -196,7 +196,8 @@ def _rounds(work: Path, tool: str, install: Install, ecosystem: Ecosystem) -> di
     return rounds
 
 
-def _start(work: Path, **settings: object) -> Running:
+def start(work: Path, **settings: object) -> Running:
+    """An Orchard of its own on a folder, before this machine's default registries."""
     port = processes.free_port()
     env = environment(port=port, data_dir=work / "data", cache_ttl_index=INDEX_TTL_SECONDS, **settings)
     log = (work / "orchard.log").open("ab")
@@ -217,7 +218,7 @@ def _label(packages: Sequence[str]) -> str:
 
 
 def _round(work: Path, install: Install, ecosystem: Ecosystem, orchard: Running | None) -> Round:
-    before = _figures(orchard)
+    before = figures(orchard)
     index = orchard.index(ecosystem.mount) if orchard is not None else ""
     count = 0
     seconds: dict[str, float] = {}
@@ -231,7 +232,7 @@ def _round(work: Path, install: Install, ecosystem: Ecosystem, orchard: Running 
         seconds[_label(packages)] = time.perf_counter() - started
         digest.update(_digest(target).encode())
         count += _count(target)
-    after = _figures(orchard)
+    after = figures(orchard)
     result = Round(seconds, digest.hexdigest(), count)
     if orchard is not None:
         for name in ("upstream_requests", "upstream_connects", "upstream_bytes", "served_bytes"):
@@ -239,7 +240,7 @@ def _round(work: Path, install: Install, ecosystem: Ecosystem, orchard: Running 
     return result
 
 
-def _figures(orchard: Running | None) -> dict[str, float]:
+def figures(orchard: Running | None) -> dict[str, float]:
     """Counters of the gateway and of every fetcher, whose addresses /health names."""
     if orchard is None:
         return {}
@@ -308,7 +309,7 @@ def _npm(packages: Sequence[str], index: str, target: Path) -> None:
     command += ["--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
     if index:
         command += ["--registry", index, "--userconfig", os.devnull]
-    _run(command, through_orchard=bool(index))
+    run_client(command, through_orchard=bool(index))
 
 
 def _pip(packages: Sequence[str], index: str, target: Path) -> None:
@@ -325,7 +326,7 @@ def _pip(packages: Sequence[str], index: str, target: Path) -> None:
     command += ["--disable-pip-version-check", "--target", str(target)]
     if index:
         command += ["--index-url", index]
-    _run([*command, *packages], through_orchard=bool(index))
+    run_client([*command, *packages], through_orchard=bool(index))
 
 
 def _uv(packages: Sequence[str], index: str, target: Path) -> None:
@@ -340,10 +341,10 @@ def _uv(packages: Sequence[str], index: str, target: Path) -> None:
     command += ["--target", str(target), "--cache-dir", str(target.parent / "client-cache")]
     if index:
         command += ["--no-config", "--default-index", index]
-    _run([*command, *packages], through_orchard=bool(index))
+    run_client([*command, *packages], through_orchard=bool(index))
 
 
-def _run(command: Sequence[str], *, through_orchard: bool) -> None:
+def run_client(command: Sequence[str], *, through_orchard: bool) -> None:
     """Run a client. Through Orchard it gets none of this machine's own index settings."""
     env = dict(os.environ)
     env.pop("PIP_FIND_LINKS", None)  # local archives would hide the index in every round
