@@ -10,6 +10,9 @@ from shared.protocols.base import IndexDocument, PackageProxyBase, Rendering, Re
 from shared.protocols.derivation import Derived, DocumentName, Needed
 from shared.protocols.maven import index, metadata, paths, pom, upstream
 from shared.protocols.maven.model import decode_pom
+from shared.protocols.maven.resolve import MavenResolver
+
+_RESOLVER = MavenResolver()
 
 
 class MavenProxy(PackageProxyBase):
@@ -83,3 +86,7 @@ class MavenProxy(PackageProxyBase):
         return pom.derive(
             document, {name: decode_pom(body) if body else None for name, body in models.items()}
         )
+
+    @property
+    def resolver(self) -> MavenResolver:
+        return _RESOLVER

@@ -1,0 +1,223 @@
+"""`MavenResolver`: requests checked, documents prepared, one step of a resolution.
+
+The rules are those of Maven 3.8 (docs/decisions/0013-maven-as-maven-resolves.md). A node's file and the
+POMs that Maven reads beside it (`Resolution.documents`) are fetched by
+`FetchArtifact(protocol="maven", project=…, file_id=…, filename=…)`: `files_of` lists them all.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from shared.errors import InvalidParameter, NotResolvable, ProjectNotFound, ResolutionTooLarge
+from shared.models import Extraction, SealedFile
+from shared.protocols.derivation import DocumentName
+from shared.protocols.maven.activation import DEFAULT_ENVIRONMENT, environment
+from shared.protocols.maven.collect import Collector, Failure, GraphNode, Managed, management_of
+from shared.protocols.maven.conflicts import of_failures, of_rivals
+from shared.protocols.maven.coordinates import PLUGIN, Artifact, ConflictKey, read_filename, read_requirement
+from shared.protocols.maven.descriptors import Descriptors, Wish
+from shared.protocols.maven.graph import build_resolution, passing_gaps
+from shared.protocols.maven.listing import Listing, read_listing
+from shared.protocols.maven.mediation import Mediation, Unsolvable
+from shared.protocols.maven.metadata import extract
+from shared.protocols.maven.model import Pom, decode_pom
+from shared.protocols.maven.ranges import is_range
+from shared.protocols.resolution import (
+    DEFAULT_MAX_DEPTH,
+    MAX_DEPTH,
+    MAX_DOCUMENTS,
+    MAX_REQUIREMENTS,
+    Absent,
+    Document,
+    Known,
+    Needs,
+    Resolution,
+    ResolutionRequest,
+    Resolver,
+    RootFile,
+)
+
+
+def files_of(resolution: Resolution) -> tuple[DocumentName, ...]:
+    """Everything that Maven needs of a resolution to work offline, as `FetchArtifact` takes it: the nodes'
+    files, then the POMs (those of nodes and losers, their parents and BOMs). No name twice."""
+    nodes = (DocumentName(node.name, node.file_id, node.filename) for node in resolution.nodes)
+    return tuple(dict.fromkeys((*nodes, *resolution.documents)))
+
+
+class MavenResolver(Resolver):
+    """Maven's rules."""
+
+    default_environment: ClassVar[str] = DEFAULT_ENVIRONMENT  # type: ignore[misc]
+
+    def request(
+        self,
+        *,
+        artifact: str = "",
+        requirements: tuple[str, ...] = (),
+        max_depth: int = DEFAULT_MAX_DEPTH,
+        include_optional: bool = False,
+        environment: str = "",
+        as_of: str = "",
+    ) -> ResolutionRequest:
+        if as_of:
+            raise InvalidParameter("as_of: Maven repositories do not tell when a file was uploaded")
+        if not 1 <= max_depth <= MAX_DEPTH:
+            raise InvalidParameter(f"max_depth: from 1 to {MAX_DEPTH}, not {max_depth}")
+        if len(requirements) > MAX_REQUIREMENTS:
+            raise InvalidParameter(f"requirements: at most {MAX_REQUIREMENTS}")
+        return ResolutionRequest(
+            protocol="maven",
+            artifact=artifact,
+            requirements=_canonical(requirements),
+            max_depth=max_depth,
+            include_optional=include_optional,
+            environment=_environment(environment or DEFAULT_ENVIRONMENT),
+        )
+
+    def prepare_index(self, body: bytes) -> Listing:
+        return read_listing(body)
+
+    def with_sealed(self, index: Listing, sealed: Mapping[tuple[str, str], SealedFile]) -> Listing:
+        return index
+
+    def prepare_metadata(self, document: Document, raw: bytes | Extraction) -> Pom | Absent:
+        extraction = raw if isinstance(raw, Extraction) else extract(io.BytesIO(raw), len(raw))
+        pom = decode_pom(extraction.model) if extraction.model else None
+        return Absent(extraction.reason or "its POM cannot be read") if pom is None else pom
+
+    def resolve(
+        self,
+        request: ResolutionRequest,
+        root: RootFile | None,
+        known: Known,
+        *,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> Resolution | Needs:
+        if len(known.documents) > MAX_DOCUMENTS:
+            raise ResolutionTooLarge(f"more than {MAX_DOCUMENTS} documents would be needed")
+        descriptors = Descriptors.in_memo(known, environment(request.environment))
+        wanted = [read_requirement(text) for text in request.requirements]
+        if root is not None:
+            top = _artifact_of(root)
+            levels = frozenset({1} if request.include_optional else ())
+        elif len(wanted) == 1 and wanted[0].type == PLUGIN and not is_range(wanted[0].version):
+            # Maven resolves a plugin by itself: its own management holds, its optional ones come along.
+            top, levels = wanted[0], frozenset({1})
+        else:
+            return self._of_project(request, wanted, descriptors, known, give_up)
+        node = GraphNode(top, "compile")
+        node.text, node.descriptor = str(top), descriptors.of(top)
+        if node.descriptor.absent and root is None:
+            _not_found([node])
+        return _run(
+            request,
+            node,
+            node.descriptor.wishes,
+            descriptors,
+            known,
+            management=management_of(descriptors.management(top)),
+            optional_levels=levels,
+            root_file=root,
+            give_up=give_up,
+        )
+
+    @staticmethod
+    def _of_project(
+        request: ResolutionRequest,
+        wanted: list[Artifact],
+        descriptors: Descriptors,
+        known: Known,
+        give_up: Callable[[], bool],
+    ) -> Resolution | Needs:
+        """As a project resolves that has these dependencies, in this order, and no management."""
+        wishes = tuple(Wish(artifact, "compile", False, (), str(artifact)) for artifact in wanted)
+        return _run(
+            request,
+            GraphNode(None),
+            wishes,
+            descriptors,
+            known,
+            management={},
+            optional_levels=frozenset({1, 2} if request.include_optional else {1}),
+            root_file=None,
+            give_up=give_up,
+        )
+
+
+def _run(
+    request: ResolutionRequest,
+    root: GraphNode,
+    wishes: tuple[Wish, ...],
+    descriptors: Descriptors,
+    known: Known,
+    *,
+    management: dict[ConflictKey, Managed],
+    optional_levels: frozenset[int],
+    root_file: RootFile | None,
+    give_up: Callable[[], bool],
+) -> Resolution | Needs:
+    collector = Collector(
+        descriptors,
+        management=management,
+        optional_levels=optional_levels,
+        transitive=root.artifact is not None,
+        give_up=give_up,
+    )
+    collector.collect(root, wishes)
+    hopeless = [failure for failure in collector.failures if not failure.passing]
+    if root.artifact is None:
+        _not_found(root.children)
+        _no_versions(hopeless, known)
+    if descriptors.missing:
+        return Needs(tuple(descriptors.missing))
+    if hopeless:
+        raise of_failures(hopeless)
+    gaps = passing_gaps(root, collector.failures)
+    mediation = Mediation(root, give_up)
+    try:
+        winners = mediation.run()
+    except Unsolvable as error:
+        raise of_rivals(error, root) from None
+    return build_resolution(
+        request, root, mediation, winners, descriptors, known, gaps=gaps, root_file=root_file
+    )
+
+
+def _not_found(nodes: list[GraphNode]) -> None:
+    for node in nodes:
+        found = node.descriptor
+        if found is not None and found.absent and not any(problem.passing for problem in found.problems):
+            reason = found.problems[0].reason if found.problems else "no source has it"
+            raise ProjectNotFound(f"maven: {node.artifact}: {reason}")
+
+
+def _no_versions(failures: list[Failure], known: Known) -> None:
+    for failure in failures:
+        listing = known.documents.get(Document("index", failure.wish.artifact.project))
+        if not failure.path and isinstance(listing, Absent):
+            raise ProjectNotFound(f"maven: {failure.wish.artifact.project}: {listing.reason}")
+
+
+def _artifact_of(root: RootFile) -> Artifact:
+    found = read_filename(root.project, root.file_id, root.filename)
+    if found is None:
+        raise NotResolvable(f"{root.filename} is no artifact of a Maven version")
+    return found
+
+
+def _canonical(requirements: tuple[str, ...]) -> tuple[str, ...]:
+    found: dict[ConflictKey, Artifact] = {}
+    for text in requirements:
+        artifact = read_requirement(text)
+        before = found.setdefault(artifact.key, artifact)
+        if before.version != artifact.version:
+            raise InvalidParameter(f"requirements: {before} and {artifact} are two versions of one artifact")
+    return tuple(sorted(map(str, found.values())))
+
+
+def _environment(name: str) -> str:
+    return environment(name).name
