@@ -17,23 +17,31 @@ _GRADLE = """\
 // Every Maven repository that a build, its plugins or its settings name is read through Orchard.
 def orchard = uri('{url}')
 def through = {{ repositories ->
-    repositories.withType(MavenArtifactRepository).configureEach {{ repository ->
-        def scheme = repository.url?.scheme
-        if (scheme in ['http', 'https']) {{
-            repository.url = orchard
-            repository.allowInsecureProtocol = {plain}{credentials}
-        }}
+    repositories.all {{ repository ->
+        if (!(repository instanceof MavenArtifactRepository)) return
+        if (!(repository.url?.scheme in ['http', 'https'])) return
+        repository.url = orchard
+        if (repository.hasProperty('allowInsecureProtocol')) {{
+            repository.allowInsecureProtocol = {plain}
+        }}{credentials}
+    }}
+}}
+def throughSettings = {{ settings ->
+    through(settings.pluginManagement.repositories)
+    // An empty list stands for Gradle's own plugin portal, which could not be changed there.
+    settings.pluginManagement.repositories.maven {{ url orchard }}
+    if (settings.hasProperty('buildscript')) through(settings.buildscript.repositories)
+    if (settings.hasProperty('dependencyResolutionManagement')) {{
+        through(settings.dependencyResolutionManagement.repositories)
     }}
 }}
 
-beforeSettings {{ settings ->
-    through(settings.buildscript.repositories)
-    through(settings.pluginManagement.repositories)
-    // Gradle's own plugin portal stands for an empty list, and cannot be changed there.
-    settings.pluginManagement.repositories.maven {{ url = orchard; allowInsecureProtocol = {plain} }}
-    through(settings.dependencyResolutionManagement.repositories)
+// beforeSettings came with Gradle 6.
+if (gradle.metaClass.respondsTo(gradle, 'beforeSettings')) {{
+    gradle.beforeSettings(throughSettings)
+}} else {{
+    gradle.settingsEvaluated(throughSettings)
 }}
-
 allprojects {{ project ->
     through(project.buildscript.repositories)
     through(project.repositories)
@@ -41,10 +49,10 @@ allprojects {{ project ->
 """
 
 _CREDENTIALS = """
-            repository.credentials(PasswordCredentials) {{
-                username = '{name}'
-                password = System.getenv('ORCHARD_TOKEN') ?: ''
-            }}"""
+        repository.credentials {{
+            username = '{name}'
+            password = System.getenv('ORCHARD_TOKEN') ?: ''
+        }}"""
 
 
 def mvn(setup: Setup) -> ClientSetup:

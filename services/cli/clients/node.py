@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from services.cli.clients.base import ClientSetup, FileEdit, Setup
@@ -30,7 +31,7 @@ def pnpm(setup: Setup) -> ClientSetup:
 
 def yarn_1(setup: Setup) -> ClientSetup:
     """`registry` in .yarnrc; yarn 1 takes tokens from .npmrc alone."""
-    folder = setup.folder if setup.project else setup.home
+    folder = setup.folder if setup.project else _yarn_1_home(setup)
 
     def edit(text: str) -> str:
         return set_yarnrc(text, {"registry": setup.npm})
@@ -42,7 +43,7 @@ def yarn_1(setup: Setup) -> ClientSetup:
 
     files = [FileEdit(folder / ".yarnrc", edit)]
     if setup.token:
-        files.append(FileEdit(_npmrc(setup), edit_npmrc))
+        files.append(FileEdit(folder / ".npmrc", edit_npmrc))
     return ClientSetup(tuple(files))
 
 
@@ -66,6 +67,12 @@ def yarn_4(setup: Setup) -> ClientSetup:
 def yarn(setup: Setup) -> ClientSetup:
     """Both kinds: each reads its own file."""
     return ClientSetup((*yarn_1(setup).files, *yarn_4(setup).files))
+
+
+def _yarn_1_home(setup: Setup) -> Path:
+    """Where yarn 1 looks for the user's files: root has a home of its own for it."""
+    is_root = os.geteuid() == 0 and not setup.environ.get("FAKEROOTKEY")
+    return Path("/usr/local/share") if is_root else setup.home
 
 
 def _auth_key(setup: Setup) -> str:

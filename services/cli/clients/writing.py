@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,23 +46,18 @@ def apply(edit: FileEdit, *, dry_run: bool) -> Change:
     return Change(path, difference, backup)
 
 
-def undo(edit: FileEdit, *, dry_run: bool) -> Change:
-    """Put back the copy, or no file if there was none.
+def undo(edits: Sequence[FileEdit], *, dry_run: bool) -> Change:
+    """Put back the copy, or no file if there was none. `edits` are all that may have been applied to
+    this file: with a token and without.
 
     Raises `CommandFailed` if the file has been changed otherwise since: that must not get lost.
     """
-    path, backup = edit.path, _backup_of(edit.path)
+    path, backup = edits[0].path, _backup_of(edits[0].path)
     if not path.exists():
         raise CommandFailed(f"there is no file {path}", "Nothing is to be undone.")
     current, before = read_text(path), read_text(backup)
     difference = _difference(path, current, before)
-    try:
-        # Both brought to one state: they differ in our own lines only, whatever address those name.
-        ours = edit.edit(current) == edit.edit(before)
-        ours = ours and (backup.exists() or current == edit.edit(current))
-    except CannotEdit:
-        ours = False
-    if not ours:
+    if not any(_is_ours(each, current, before, copied=backup.exists()) for each in edits):
         hint = f"Compare it with {backup}." if backup.exists() else "There is no copy of it either."
         raise CommandFailed(f"{path} has been changed since, or was not changed by this command", hint)
     if dry_run:
@@ -72,6 +68,16 @@ def undo(edit: FileEdit, *, dry_run: bool) -> Change:
     else:
         path.unlink()
     return Change(path, difference)
+
+
+def _is_ours(edit: FileEdit, current: str, before: str, *, copied: bool) -> bool:
+    """Brought to one state they are equal: they differ in our own lines only, whatever address those
+    name. Without a copy the file must hold what we wrote and nothing else."""
+    try:
+        wanted = edit.edit(current)
+        return wanted == edit.edit(before) and (copied or current == wanted)
+    except CannotEdit:
+        return False
 
 
 def _edited(edit: FileEdit, text: str) -> str:

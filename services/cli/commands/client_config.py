@@ -27,11 +27,14 @@ def run(options: argparse.Namespace, output: Output) -> None:
     configure = CLIENTS[options.tool]
     wanted = configure(setup)
     if options.undo:
-        # Whether a token was wanted then is not known now: with one, all that was written is covered.
+        # Whether a token was wanted when it was written is not known now.
+        both = [*wanted.files, *configure(replace(setup, token=not setup.token)).files]
+        paths = dict.fromkeys(each.path for each in both)
+        must = {each.path for each in wanted.files}
         changes = [
-            undo(each, dry_run=options.dry_run)
-            for each in configure(replace(setup, token=True)).files
-            if each.path.exists() or each.path in {known.path for known in wanted.files}
+            undo([each for each in both if each.path == path], dry_run=options.dry_run)
+            for path in paths
+            if path in must or path.exists()
         ]
         _report(options, output, changes, wanted)
     elif options.write:

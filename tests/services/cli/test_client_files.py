@@ -147,7 +147,7 @@ def test_edit__a_file_that_cannot_be_changed_safely__is_refused(
 @pytest.mark.parametrize("tool", CLIENTS)
 @pytest.mark.parametrize("token", [True, False])
 def test_write_then_undo__file_is_as_it_was(tool: str, token: bool, tmp_path: Path) -> None:
-    setup = Setup(BASE, token=token, folder=tmp_path, environ={"HOME": str(tmp_path)})
+    setup = Setup(BASE, token=token, folder=tmp_path, environ={"HOME": str(tmp_path), "FAKEROOTKEY": "1"})
     before = {
         ".npmrc": "//old.example.com/:_authToken=hunter2\n",
         ".yarnrc": "email x\n",
@@ -166,13 +166,13 @@ def test_write_then_undo__file_is_as_it_was(tool: str, token: bool, tmp_path: Pa
         assert apply(each, dry_run=False).difference == ""
         moved = next(
             other for other in CLIENTS[tool](Setup("https://orchard.example.com", token, folder=tmp_path,
-                                                   environ={"HOME": str(tmp_path)})).files
+                                                   environ={"HOME": str(tmp_path), "FAKEROOTKEY": "1"})).files
             if other.path == each.path
         )  # fmt: skip
         if text and not (token and each.path.name == ".npmrc"):  # its token line names the address
             apply(moved, dry_run=False)
             assert each.path.read_text() != written
-        assert undo(each, dry_run=False).difference
+        assert undo([each], dry_run=False).difference
         if text:
             assert each.path.read_text() == text
             assert each.path.stat().st_mode & 0o777 == 0o640
@@ -191,7 +191,7 @@ def test_undo__file_changed_by_hand_since__refused_and_left_alone(tmp_path: Path
     apply(_edit(path), dry_run=False)
     path.write_text(path.read_text() + "b=2\n")
     with pytest.raises(CommandFailed, match="has been changed since"):
-        undo(_edit(path), dry_run=False)
+        undo([_edit(path)], dry_run=False)
     assert path.read_text() == "a=1\nregistry=ours\nb=2\n"
 
 
@@ -203,7 +203,7 @@ def test_write__changed_by_hand_between_two_writes__both_copies_are_kept(tmp_pat
     apply(_edit(path), dry_run=False)
     copies = {each.read_text() for each in tmp_path.glob(f"*{SUFFIX}*")}
     assert copies == {"a=1\n", "b=2\n"}
-    undo(_edit(path), dry_run=False)
+    undo([_edit(path)], dry_run=False)
     assert path.read_text() == "b=2\n"
 
 
@@ -239,14 +239,16 @@ def test_difference__secrets_of_the_file_are_masked(tmp_path: Path, line: str) -
 
 
 def test_uv__another_default_index__refused_with_its_name(tmp_path: Path) -> None:
-    setup = Setup(BASE, folder=tmp_path, environ={"HOME": str(tmp_path)})
+    setup = Setup(BASE, folder=tmp_path, environ={"HOME": str(tmp_path), "FAKEROOTKEY": "1"})
     (edit,) = CLIENTS["uv"](setup).files
     with pytest.raises(CannotEdit, match="corp"):
         edit.edit('[[index]]\nname = "corp"\nurl = "https://c.example.com/"\ndefault = true\n')
 
 
 def test_pip__plain_http_on_another_host__is_trusted_beside_those_already(tmp_path: Path) -> None:
-    setup = Setup("http://orchard.example.com", folder=tmp_path, environ={"HOME": str(tmp_path)})
+    setup = Setup(
+        "http://orchard.example.com", folder=tmp_path, environ={"HOME": str(tmp_path), "FAKEROOTKEY": "1"}
+    )
     (edit,) = CLIENTS["pip"](setup).files
     text = edit.edit("[global]\ntrusted-host = a.example.com\n")
     assert text == (

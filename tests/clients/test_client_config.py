@@ -1,0 +1,181 @@
+"""`orchard client-config TOOL --write`, then the real client: it reads what was written, and only that."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.defaults import default_upstream
+from tests.clients import node
+from tests.clients.conftest import Tools, installed, publish_tree
+from tests.clients.jvm import GOAL
+from tests.services.cli.conftest import Command
+from tests.support.maven_builders import Dep, Repository, build_pom
+from tests.support.orchard import Cluster, cluster
+from tests.support.upstream import Upstream
+
+GROUP = "org.orchard.demo"
+ABOUT = """\
+[project]
+name = "demo"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["orchard-app"]
+"""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        publish_tree(server)
+        node.publish_tree(server)
+        repository = Repository(server)
+        repository.add(GROUP, "leaf", "2.0")
+        repository.add(GROUP, "lib", "1.0", [Dep(GROUP, "leaf", "2.0")])
+        yield server
+
+
+@pytest.fixture(scope="module")
+def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
+    # mvn resolves nothing without its plugins: they come from this machine's own repository.
+    default, _ = default_upstream("maven", os.environ, 0)
+    settings = {"ORCHARD_MAVEN_UPSTREAM": f"{upstream.url}/maven/,{default}"}
+    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **settings) as running:
+        yield running
+
+
+class Configured:
+    """A client's home and project folder, set up by the command."""
+
+    def __init__(self, tools: Tools, orchard: Cluster) -> None:
+        self.tools = tools
+        self.project = tools.folder / "project"
+        self.project.mkdir()
+        self.env = {**tools.environment(), "npm_config_audit": "false", "npm_config_update_notifier": "false"}
+        self.env |= {"YARN_ENABLE_TELEMETRY": "0", "YARN_NODE_LINKER": "node-modules"}
+        self.env["FAKEROOTKEY"] = "1"  # else yarn 1 as root reads the whole machine's file
+        del self.env["PIP_CONFIG_FILE"]  # the user's own file is what is written
+        self.command = Command(self.project, **self.env, ORCHARD_URL=orchard.url(""))
+
+    def write(self, *words: str) -> list[Path]:
+        """`client-config … --write`; the files that it changed."""
+        said = self.command.json("client-config", *words, "--write")
+        changed = [Path(each["path"]) for each in said["files"] if each["changed"]]
+        assert changed and all(path.is_file() for path in changed)
+        return changed
+
+    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """The client in the project's folder. Fails the test if it fails."""
+        done = self.tools.run(command, cwd=self.project, env=self.env)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done
+
+
+@pytest.fixture
+def configured(tools: Tools, orchard: Cluster) -> Configured:
+    return Configured(tools, orchard)
+
+
+@pytest.mark.parametrize("tool", ["pip-23.2", "pip-newest"])
+def test_pip__user_file(configured: Configured, tools: Tools, tool: str, tmp_path: Path) -> None:
+    (path,) = configured.write("pip")
+    assert path == tools.folder / "home" / ".config" / "pip" / "pip.conf"
+    out = tmp_path / "out"
+    configured.run([*tools.command(tool), "install", "--target", str(out), "orchard-leaf"])
+    assert installed(out) == {"orchard_leaf-2.0"}
+
+
+def test_pip__virtual_environment(configured: Configured, tools: Tools, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    configured.run([*tools.command("pip-newest")[:1], "-m", "venv", "--without-pip", str(venv)])
+    configured.command.environment["VIRTUAL_ENV"] = str(venv)
+    assert configured.write("pip", "--project") == [venv / "pip.conf"]
+    pip = [*tools.command("pip-newest"), "--python", str(venv / "bin" / "python")]
+    configured.run([*pip, "install", "orchard-leaf"])
+    assert installed(next(venv.glob("lib/python*/site-packages"))) == {"orchard_leaf-2.0"}
+
+
+@pytest.mark.parametrize("scope", ["user", "uv.toml", "pyproject.toml"])
+def test_uv(configured: Configured, tools: Tools, scope: str) -> None:
+    (configured.project / "pyproject.toml").write_text(ABOUT)
+    if scope == "uv.toml":
+        (configured.project / "uv.toml").write_text("# mine\n")
+    (path,) = configured.write("uv", *([] if scope == "user" else ["--project"]))
+    assert path.name == ("pyproject.toml" if scope == "pyproject.toml" else "uv.toml")
+    configured.run([*tools.command("uv"), "sync", "--python", tools.command("pip-newest")[0]])
+    assert 'name = "orchard-leaf"' in (configured.project / "uv.lock").read_text()
+
+
+def test_poetry(configured: Configured, tools: Tools) -> None:
+    (configured.project / "pyproject.toml").write_text(ABOUT + "\n[tool.poetry]\npackage-mode = false\n")
+    configured.write("poetry")
+    configured.run([*tools.command("poetry"), "lock"])
+    lock = (configured.project / "poetry.lock").read_text()
+    assert 'name = "orchard-leaf"' in lock and 'reference = "orchard"' in lock
+
+
+@pytest.mark.parametrize("scope", [[], ["--project"]])
+@pytest.mark.parametrize("tool", node.INSTALLERS)
+def test_node(configured: Configured, tool: str, scope: list[str]) -> None:
+    client = node.command(tool)
+    about = {"name": "demo", "version": "1.0.0", "private": True, "dependencies": {"orchard-app": "^1.0.0"}}
+    (configured.project / "package.json").write_text(json.dumps(about))
+    (configured.project / "yarn.lock").touch()
+    configured.write(tool if tool.startswith("yarn") else tool.partition("-")[0], *scope)
+    configured.run([*client, "install"])
+    assert node.installed(configured.project) == node.EXPECTED
+
+
+def test_yarn__both_kinds_by_one_command(configured: Configured) -> None:
+    assert {path.name for path in configured.write("yarn")} == {".yarnrc", ".yarnrc.yml"}
+
+
+def test_mvn(configured: Configured) -> None:
+    if shutil.which("mvn") is None:
+        pytest.skip("mvn is not installed: its configuration is not tried out")
+    settings = configured.tools.folder / "home" / ".m2" / "settings.xml"
+    settings.parent.mkdir()
+    settings.write_text(
+        "<settings>\n  <!-- mine -->\n  <interactiveMode>false</interactiveMode>\n</settings>\n"
+    )
+    assert configured.write("mvn") == [settings]
+    assert "<!-- mine -->" in settings.read_text()
+    pom = build_pom("demo", "app", "1", [Dep(GROUP, "lib", "1.0")], packaging="pom")
+    (configured.project / "pom.xml").write_bytes(pom)
+    local = configured.tools.folder / "repository"
+    configured.run(["mvn", "-B", "-s", str(settings), f"-Dmaven.repo.local={local}", GOAL])
+    assert (local / GROUP.replace(".", "/") / "leaf" / "2.0" / "leaf-2.0.jar").exists()
+
+
+def test_gradle__what_a_build_names_is_read_through_orchard(configured: Configured) -> None:
+    if shutil.which("gradle") is None:
+        pytest.skip("gradle is not installed: its configuration is not tried out")
+    home = configured.tools.folder / "gradle-home"
+    configured.command.environment["GRADLE_USER_HOME"] = str(home)
+    configured.write("gradle")
+    (configured.project / "settings.gradle").write_text("rootProject.name = 'demo'\n")
+    (configured.project / "build.gradle").write_text(
+        "apply plugin: 'java'\n"
+        "repositories { mavenCentral(); maven { url 'https://packages.example.com/' } }\n"
+        f"configurations {{ wanted }}\ndependencies {{ wanted '{GROUP}:lib:1.0' }}\n"
+        "task libs(type: Copy) { from configurations.wanted; into 'libs' }\n"
+    )
+    configured.run(["gradle", "--no-daemon", "--console=plain", "-g", str(home), "libs"])
+    assert {path.name for path in (configured.project / "libs").iterdir()} == {"lib-1.0.jar", "leaf-2.0.jar"}
+
+
+@pytest.mark.parametrize("tool", ["pip", "npm", "yarn-4"])
+def test_undo__by_the_command__the_file_is_gone(configured: Configured, tool: str) -> None:
+    (path,) = configured.write(tool)
+    again = configured.command.json("client-config", tool, "--write")
+    assert [each["changed"] for each in again["files"]] == [False]
+    done = configured.command("client-config", tool, "--undo")
+    assert done.returncode == 0, done.stderr
+    assert not path.exists()
+    assert configured.command("client-config", tool, "--undo").returncode == 1
