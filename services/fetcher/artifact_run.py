@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +129,7 @@ class ArtifactRun:
                 spool,
                 promised_sha256=self._promised,
                 max_bytes=tools.max_bytes,
-                on_head=self._announcer(live),
+                on_head=self._announcer(live, published),
                 kept_digests=self.protocol.kept_digests,
             )
             sha256 = await download.run()
@@ -201,10 +201,13 @@ class ArtifactRun:
         log.info("artifact_stored", filename=job.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)
         return facts
 
-    def _announcer(self, live: LiveDownload) -> Callable[[], None]:
+    def _announcer(
+        self, live: LiveDownload, published: PublishedCheck
+    ) -> Callable[[Mapping[str, str]], None]:
         """What to do when the upstream's head has come: let readers in, and tell them."""
 
-        def on_head() -> None:
+        def on_head(headers: Mapping[str, str]) -> None:
+            published.head_came(headers)
             if not self._relay:
                 return
             self._tools.live.begin(live)

@@ -50,6 +50,7 @@ class DirectFiles:
         self._artifacts = artifacts
         self._cache = cache
         self._settings = settings
+        self.telling: set[int] = set()  # sources whose last file came with its digests in headers
 
     async def find(self, protocol: PackageProxyBase, resource: Resource) -> list[Found]:
         """The places to ask, in order.
@@ -122,18 +123,47 @@ def read_checksum(algorithm: str, body: bytes) -> str:
     return "" if found is None or text.lstrip().startswith("<") else found[0].lower()
 
 
+def told_digests(headers: Mapping[str, str]) -> dict[str, str]:
+    """Algorithm → hex of what a repository's headers say of the file they come with (Maven Resolver,
+    "remote-included checksums": X-Checksum-*, and an ETag that says that it is a SHA-1)."""
+    found = {name: headers.get(f"x-checksum-{name}", "").strip().lower() for name in _HEX_DIGITS}
+    marked = re.fullmatch(r'"?\{SHA1\{([0-9A-Fa-f]{40})\}\}"?', headers.get("etag", "").strip())
+    if marked is not None:
+        found["sha1"] = marked[1].lower()
+    return {name: text for name, text in found.items() if re.fullmatch(r"[0-9a-f]+", text)}
+
+
 class PublishedCheck:
-    """Compares a download with the checksum file beside it, which is looked up while the bytes come."""
+    """Compares a download with what its source publishes beside it: headers, or else a checksum file,
+    which is looked up while the bytes come."""
 
     def __init__(self, files: DirectFiles, artifacts: ArtifactRepository, found: Found) -> None:
         self._files = files
         self._artifacts = artifacts
         self._found = found
+        self._told: dict[str, str] = {}
         self._task: asyncio.Task[tuple[str, str] | None] | None = None
 
     def start(self) -> None:
-        """Begin to look it up, where there may be one. At once: a build asks for one POM after the other."""
-        if self._found.entry.checksum_urls:
+        """Begin to look the checksum file up, where there may be one and this source is not known to tell
+        of it in headers. At once: a build asks for one POM after the other."""
+        if self._found.source.id not in self._files.telling:
+            self._look_up()
+
+    def head_came(self, headers: Mapping[str, str]) -> None:
+        """The download's own response has begun."""
+        if not self._found.entry.checksum_urls:
+            return
+        self._told = told_digests(headers)
+        if self._told:
+            self._files.telling.add(self._found.source.id)
+            self.cancel()
+        else:
+            self._files.telling.discard(self._found.source.id)
+            self._look_up()
+
+    def _look_up(self) -> None:
+        if self._found.entry.checksum_urls and self._task is None:
             self._task = asyncio.create_task(self._files.published_digest(self._found))
             # The download may fail first: then nobody asks why the look-up failed too.
             self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -145,13 +175,17 @@ class PublishedCheck:
 
     async def verify(self, resource: Resource, digests: Mapping[str, str]) -> None:
         """Raises `DigestMismatch`, or why the source did not answer; a file without any is noted."""
-        if self._task is None:
-            return
-        published = await self._task
-        if published is None:
+        published: Mapping[str, str] = self._told
+        if not self._told:
+            if self._task is None:
+                return
+            looked_up = await self._task
+            published = dict([looked_up]) if looked_up is not None else {}
+        if not published:
             log.info("file_without_checksum", project=resource.project, filename=resource.filename)
             await self._artifacts.record_event(
                 "file_without_checksum", resource.protocol, resource.project, resource.filename, {}
             )
-        elif digests.get(published[0]) != published[1]:
-            raise DigestMismatch(f"{resource.filename}: the upstream's bytes have another {published[0]}")
+        for algorithm, digest in published.items():
+            if digests.get(algorithm) != digest:
+                raise DigestMismatch(f"{resource.filename}: the upstream's bytes have another {algorithm}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.fetcher.digests import Digests, check_magic
 from services.fetcher.spool import Spool
@@ -33,7 +33,7 @@ class GoneUpstream(Exception):
 
 
 class Download:
-    """One file on its way. `on_head` is called once, when the first response's head has come."""
+    """One file on its way. `on_head` is called once, with the headers of the first response."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Download:
         *,
         promised_sha256: str = "",
         max_bytes: int,
-        on_head: Callable[[], None],
+        on_head: Callable[[Mapping[str, str]], None],
         kept_digests: Sequence[str] = (),
     ) -> None:
         self._upstreams = upstreams
@@ -52,7 +52,7 @@ class Download:
         self._entry = entry
         self._spool = spool
         self._max_bytes = max_bytes
-        self._on_head: Callable[[], None] | None = on_head
+        self._on_head: Callable[[Mapping[str, str]], None] | None = on_head
         self._digests = Digests(entry.hashes, promised_sha256, kept_digests)
         self._validator = ""  # a strong ETag, or a date: what If-Range needs
         self._where = f"upstream {source.name}"
@@ -103,7 +103,7 @@ class Download:
             repeated = self._check_head(response, offset)
             if self._on_head is not None:
                 announce, self._on_head = self._on_head, None
-                announce()
+                announce(response.headers)
             position = 0 if repeated else offset
             async for chunk in response.chunks():
                 if position < offset:

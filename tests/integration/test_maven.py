@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 from xml.etree import ElementTree
@@ -191,6 +192,67 @@ def test_wrong_checksum_upstream__nothing_kept(
     assert orchard.get(f"/maven/{path}").status_code == 200
 
 
+def test_cut_once__client_gets_all_bytes(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str
+) -> None:
+    path = first.add("org.demo", artifact, "1.0", size_bytes=600_000)
+    upstream.fault(f"/maven/{path}", Fault(cut_at=200_000, reset=True), times=1)
+    assert orchard.get(f"/maven/{path}").content == build_jar(artifact, size_bytes=600_000)
+    assert upstream.count(f"/maven/{path}") == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(cut_at=200_000),
+        Fault(cut_at=200_000, no_length=True),
+        Fault(cut_at=200_000, chunked=True),
+        Fault(flip_at=300_000),
+    ],
+    ids=["cut", "cut-without-length", "cut-in-chunks", "spoilt"],
+)
+def test_cut_or_spoilt_at_every_try__all_bytes_or_none_kept_and_the_next_succeeds(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str, fault: Fault
+) -> None:
+    path = first.add("org.demo", artifact, "1.0", size_bytes=600_000)
+    jar = build_jar(artifact, size_bytes=600_000)
+    upstream.fault(f"/maven/{path}", fault)
+    with contextlib.suppress(httpx.RemoteProtocolError):  # broken off before its last byte
+        answer = orchard.get(f"/maven/{path}")
+        assert answer.status_code == 503 or answer.content == jar
+    upstream.heal()
+    _forget_breakers(orchard)
+    wait_until(lambda: not _broken_off(orchard, f"/maven/{path}"), what="the healed file")
+    assert orchard.get(f"/maven/{path}").content == jar
+
+
+def test_digests_in_headers__no_checksum_file_is_asked_for(
+    orchard: Cluster, upstream: Upstream, second: Repository, artifact: str
+) -> None:
+    def put(number: int, etag: str = "auto", **headers: str) -> str:
+        body = build_jar(f"{artifact}-{number}")
+        path = f"org/demo/{artifact}/{number}/{artifact}-{number}.jar"
+        upstream.put(f"/second/{path}", Reply(body, headers=headers, etag=etag))
+        return path
+
+    def sha1(number: int) -> str:
+        return hexdigest("sha1", build_jar(f"{artifact}-{number}"))
+
+    paths = [
+        put(1, **{"x-checksum-sha1": sha1(1)}),
+        put(2, **{"x-checksum-sha1": sha1(2)}),
+        put(3, etag=f'"{{SHA1{{{sha1(3)}}}}}"'),
+        put(4),
+        put(5, **{"x-checksum-md5": "0" * 32}),
+    ]
+    for path in paths[:4]:
+        assert orchard.get(f"/maven/{path}").status_code == 200
+    assert _broken_off(orchard, f"/maven/{paths[4]}")
+    # The first file shows that this source tells; the fourth, that it does not always.
+    asked = [upstream.count(f"/second/{path}.sha1") for path in paths]
+    assert asked[1:4] == [0, 0, 1]
+
+
 @pytest.mark.parametrize("text", ["{}  some-name.jar\n", "SHA1({}) = {}", "{}\r\n"])
 def test_checksum_with_a_name_beside_it__accepted(
     orchard: Cluster, first: Repository, artifact: str, text: str
@@ -263,6 +325,30 @@ def test_metadata__one_of_two_dead__what_it_said_last_and_marked(
     wait_until(merged, seconds=20, what="the new version beside the dead source's last one")
     upstream.heal()
     _forget_breakers(orchard)
+
+
+def test_metadata__one_source_truly_lost_it__a_later_outage_does_not_bring_it_back(
+    orchard: Cluster, upstream: Upstream, first: Repository, second: Repository, artifact: str
+) -> None:
+    def becomes(*versions: str) -> None:
+        wait_until(
+            lambda: versions_of(orchard.get(f"/maven/{path}").content) == list(versions),
+            seconds=20,
+            what=f"metadata of {versions}",
+        )
+
+    path = first.add_metadata("org.demo", artifact, ["1.0"])
+    second.add_metadata("org.demo", artifact, ["2.0"])
+    becomes("1.0", "2.0")
+    upstream.remove(f"/second/{path}")
+    becomes("1.0")
+    upstream.fault(f"/second/{path}", Fault(status=503))
+    first.add_metadata("org.demo", artifact, ["1.0", "1.5"])
+    becomes("1.0", "1.5")
+    upstream.heal()
+    _forget_breakers(orchard)
+    second.add_metadata("org.demo", artifact, ["2.0"])
+    becomes("1.0", "1.5", "2.0")
 
 
 def test_metadata__never_seen_and_one_dead__never_404(

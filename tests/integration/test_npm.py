@@ -470,6 +470,60 @@ def test_tarball__wrong_bytes__nothing_kept_and_the_next_request_succeeds(
     assert orchard.get(path).content == data
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(cut_at=300_000),
+        Fault(cut_at=300_000, no_length=True),
+        Fault(cut_at=300_000, chunked=True),
+        Fault(surplus=b"more", chunked=True),
+        Fault(body=b"<html>sign in</html>"),
+    ],
+    ids=["cut", "cut-without-length", "cut-in-chunks", "garbage-after-chunks", "login-page"],
+)
+def test_tarball__cut_or_spoilt_at_every_try__all_bytes_or_none_kept_and_the_next_succeeds(
+    orchard: Cluster, upstream: Upstream, project: Names, fault: Fault
+) -> None:
+    name = project()
+    data = publish(upstream, name, {"1.0.0": {}}, size_bytes=600_000)["1.0.0"]
+    upstream.fault(tarball_path(name, "1.0.0"), fault)
+    path = f"/npm/{name}/-/{name}-1.0.0.tgz"
+    try:
+        answer = orchard.get(path)
+        assert answer.status_code == 503 or answer.content == data
+    except httpx.RemoteProtocolError:
+        pass  # broken off before its last byte
+    upstream.heal()
+    _close_breaker(orchard)
+    wait_until(lambda: orchard.get(path).status_code == 200, what="the healed tarball")
+    assert orchard.get(path).content == data
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(cut_at=100),
+        Fault(cut_at=100, no_length=True),
+        Fault(cut_at=100, chunked=True),
+        Fault(flip_at=0),
+        Fault(headers={"content-encoding": "gzip"}),
+    ],
+    ids=["cut", "cut-without-length", "cut-in-chunks", "spoilt", "not-packed"],
+)
+def test_packument__cut_or_spoilt__503_nothing_kept_and_the_next_succeeds(
+    orchard: Cluster, upstream: Upstream, project: Names, fault: Fault
+) -> None:
+    name = project()
+    publish(upstream, name, {"1.0.0": {}})
+    upstream.fault(packument_path(name), fault)
+    answer = orchard.get(f"/npm/{name}")
+    assert answer.status_code == 503
+    upstream.heal()
+    _close_breaker(orchard)
+    wait_until(lambda: orchard.get(f"/npm/{name}").status_code == 200, what="the healed packument")
+    assert list(_packument(orchard, name)["versions"]) == ["1.0.0"]
+
+
 def test_tarball__cut_upstream__client_gets_all_bytes(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:

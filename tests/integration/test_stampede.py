@@ -14,6 +14,7 @@ import pytest
 
 from bench.harness.download import download
 from tests.support.builders import build_wheel
+from tests.support.npm_builders import packument_path, publish, tarball_path
 from tests.support.orchard import JSON, Cluster, Service, cluster
 from tests.support.upstream import Fault, Upstream
 
@@ -98,8 +99,13 @@ async def test_first_client_leaves__others_finish_and_the_file_is_kept(
 
 def _owner(orchard: Cluster, project: str) -> Service:
     """The fetcher whose address stands in the claim of this project's one artifact job."""
+    return _owner_of(orchard, f"artifact:pypi:{project}/*")
+
+
+def _owner_of(orchard: Cluster, jobs: str) -> Service:
+    """The fetcher whose address stands in the claim of the one job of this pattern."""
     with orchard.client(orchard.queue) as queue:
-        names = list(queue.scan_iter(f"orchard:claim:artifact:pypi:{project}/*"))
+        names = list(queue.scan_iter(f"orchard:claim:{jobs}"))
         assert len(names) == 1, names
         claim = queue.get(names[0])
     owners = [each for each in orchard.all_of("fetcher") if f":{each.port}" in str(claim)]
@@ -150,6 +156,41 @@ async def test_fetcher_killed__upstream_sends_other_bytes_now__broken_off_withou
         await asyncio.to_thread(orchard.start, "fetcher")
     assert not ended_well
     assert len(body) < len(wheel)
+
+
+@pytest.mark.slow
+async def test_npm__owner_of_packument_and_then_of_tarball_killed__thirty_clients_one_request_more(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    data = publish(upstream, name, {"1.0.0": {}}, size_bytes=4 * MIB)["1.0.0"]
+    faults = {
+        f"/npm/{name}": (packument_path(name), f"index:npm:packument/{name}", Fault(delay_seconds=1.5)),
+        f"/npm/{name}/-/{name}-1.0.0.tgz": (
+            tarball_path(name, "1.0.0"),
+            f"artifact:npm:{name}/*",
+            Fault(bytes_per_second=2 * MIB),
+        ),
+    }
+    for path, (theirs, jobs, fault) in faults.items():
+        upstream.fault(theirs, fault)
+        gateways = orchard.all_of("gateway")
+        asked = [asyncio.create_task(download(gateways[n % 2].base + path)) for n in range(30)]
+        async with asyncio.timeout(10):
+            while not upstream.count(theirs):
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        victim = await asyncio.to_thread(_owner_of, orchard, jobs)
+        victim.kill()
+        try:
+            answers = await asyncio.gather(*asked)
+        finally:
+            await asyncio.to_thread(orchard.start, "fetcher")
+        assert {each.status for each in answers} == {200}
+        assert upstream.count(theirs) == 2
+        # A packument's links are each gateway's own.
+        assert len({each.sha256 for each in answers}) == (2 if jobs.startswith("index") else 1)
+    assert answers[0].sha256 == hashlib.sha256(data).hexdigest()
 
 
 class _Silence:
