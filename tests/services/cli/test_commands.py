@@ -17,6 +17,7 @@ import pytest
 from tests.services.cli.conftest import LAUNCH, Command
 from tests.support import npm_builders
 from tests.support.builders import build_wheel
+from tests.support.maven_builders import Repository
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Fault, Upstream
 
@@ -27,11 +28,15 @@ requirements = ["app"]
 
 [npm]
 dependencies = {left = "^1"}
+
+[maven]
+dependencies = ["org.orchard.demo:lib:1.0"]
 """
 PURLS = {
     "pkg:pypi/app@1.0",
     "pkg:pypi/leaf@2.0",
     "pkg:npm/left@1.2.0",
+    "pkg:maven/org.orchard.demo/lib@1.0",
 }
 
 
@@ -50,6 +55,7 @@ def upstream() -> Iterator[Upstream]:
         shared = {f"shared-{each}-py3-none-any.whl": build_wheel("shared", each) for each in ("1.0", "2.0")}
         server.add_project("shared", shared)
         npm_builders.publish(server, "left", {"1.2.0": {}})
+        Repository(server).add("org.orchard.demo", "lib", "1.0")
         yield server
 
 
@@ -92,7 +98,7 @@ def test_ensure__mixed_file__lock_and_exports_written_and_the_second_run_is_iden
 ) -> None:
     (tmp_path / "orchard.ensure").write_text(FILE)
     names = "requirements.txt,package-lock.json,bom.cdx.json"
-    done = run("ensure", "--export", names, "--export", "package.json")
+    done = run("ensure", "--export", names, "--export", "dependency-management.xml")
     assert done.returncode == 0, done.stderr
     assert "pypi: 2 packages in the cache" in done.stdout
     lock = (tmp_path / "orchard.lock.json").read_bytes()
@@ -100,7 +106,7 @@ def test_ensure__mixed_file__lock_and_exports_written_and_the_second_run_is_iden
     assert {each["purl"].partition("?")[0] for each in packages} >= PURLS
     assert "--hash=sha256:" in (tmp_path / "requirements.txt").read_text()
     assert json.loads((tmp_path / "bom.cdx.json").read_bytes())["bomFormat"] == "CycloneDX"
-    assert "left" in (tmp_path / "package.json").read_text()
+    assert "<artifactId>lib</artifactId>" in (tmp_path / "dependency-management.xml").read_text()
     assert "left" in (tmp_path / "package-lock.json").read_text()
 
     upstream.fault("*", Fault(reset=True, cut_at=0))
@@ -252,7 +258,7 @@ def test_resolve__requirements__tree_and_json(run: Command) -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "wish", "line"),
-    [("npm", "left@^1", "left 1.2.0")],
+    [("npm", "left@^1", "left 1.2.0"), ("maven", "org.orchard.demo:lib:1.0", "org.orchard.demo:lib 1.0")],
 )
 def test_resolve__other_protocols(run: Command, protocol: str, wish: str, line: str) -> None:
     done = run("resolve", "--protocol", protocol, wish)
