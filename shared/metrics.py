@@ -57,6 +57,12 @@ BYTES_SERVED = Counter(
     ("source",),
     registry=REGISTRY,
 )
+BYTES_SAVED = Counter(
+    "orchard_bytes_saved_total",
+    "Body bytes of answers that no upstream was asked for: X-Cache HIT, STALE, NEGATIVE or REVALIDATED.",
+    ("protocol",),
+    registry=REGISTRY,
+)
 CACHE_LOOKUPS = Counter(
     "orchard_cache_lookups_total", "Reads of the cache.", ("category", "result"), registry=REGISTRY
 )
@@ -80,6 +86,12 @@ UPSTREAM_DURATION = Histogram(
 UPSTREAM_CONNECTIONS = Gauge(
     "orchard_upstream_connections", "Open connections.", ("source", "state"), registry=REGISTRY
 )
+UPSTREAM_WAITING = Gauge(
+    "orchard_upstream_requests_waiting",
+    "Requests that wait for a free connection of the pool.",
+    ("source",),
+    registry=REGISTRY,
+)
 UPSTREAM_CONNECTS = Counter(
     "orchard_upstream_connects_total", "Connections opened to upstreams.", ("source",), registry=REGISTRY
 )
@@ -96,7 +108,10 @@ BREAKER_OPEN = Gauge(
     "orchard_upstream_breaker_open", "1 while an upstream is left alone.", ("source",), registry=REGISTRY
 )
 QUEUE_JOBS = Gauge(
-    "orchard_queue_jobs", "Jobs by state: ready, running, deferred.", ("queue", "state"), registry=REGISTRY
+    "orchard_queue_jobs",
+    "Jobs by state: ready, running, deferred; dead ones are those kept for a person to look at.",
+    ("queue", "state"),
+    registry=REGISTRY,
 )
 QUEUE_OLDEST_JOB_AGE = Gauge(
     "orchard_queue_oldest_job_age_seconds", "Age of the oldest ready job.", ("queue",), registry=REGISTRY
@@ -133,6 +148,69 @@ BATCH_ROWS = Histogram(
     buckets=(1, 2, 5, 10, 20, 50, 100),
     registry=REGISTRY,
 )
+DATABASE_STATEMENT_DURATION = Histogram(
+    "orchard_database_statement_duration_seconds",
+    "From a connection in hand to the answer.",
+    buckets=REQUEST_BUCKETS,
+    registry=REGISTRY,
+)
+DATABASE_WAIT = Histogram(
+    "orchard_database_wait_seconds",
+    "How long a statement waited for a connection.",
+    buckets=REQUEST_BUCKETS,
+    registry=REGISTRY,
+)
+DATABASE_CONNECTIONS = Gauge(
+    "orchard_database_connections",
+    "Connections of the pool: in_use, idle; max is what it may hold.",
+    ("state",),
+    registry=REGISTRY,
+)
+DATABASE_WAITING = Gauge(
+    "orchard_database_statements_waiting", "Statements that wait for a connection.", registry=REGISTRY
+)
+DATABASE_ERRORS = Counter(
+    "orchard_database_errors_total",
+    "Statements that failed, by the code of the error.",
+    ("error",),
+    registry=REGISTRY,
+)
+REDIS_DURATION = Histogram(
+    "orchard_redis_request_duration_seconds",
+    "A call of Redis, waiting for a connection included.",
+    ("role",),
+    buckets=REQUEST_BUCKETS,
+    registry=REGISTRY,
+)
+REDIS_ERRORS = Counter(
+    "orchard_redis_errors_total",
+    "Calls that failed: timeout, failed, or refused at once because an earlier one had timed out.",
+    ("role", "kind"),
+    registry=REGISTRY,
+)
+REDIS_CONNECTS = Counter(
+    "orchard_redis_connects_total",
+    "Connections opened; more than a few a minute are reconnects.",
+    ("role",),
+    registry=REGISTRY,
+)
+REDIS_AVAILABLE = Gauge(
+    "orchard_redis_available", "0 while Redis has missed a deadline and no probe came back.", ("role",),
+    registry=REGISTRY,
+)  # fmt: skip
+OBJECT_DURATION = Histogram(
+    "orchard_object_operation_duration_seconds",
+    "Operations on the object store, a stream's until its first bytes; result ok, missing or failed.",
+    ("operation", "result"),
+    buckets=REQUEST_BUCKETS,
+    registry=REGISTRY,
+)
+OBJECT_BYTES = Counter(
+    "orchard_object_bytes_total",
+    "Object bytes read and written; files sent by path are not read here.",
+    ("direction",),
+    registry=REGISTRY,
+)
 BUILD_INFO = Gauge("orchard_build_info", "Always 1.", ("service", "version", "python"), registry=REGISTRY)
 
 
@@ -157,6 +235,10 @@ class HasDepth(Protocol):
         """Due later."""
 
     @property
+    def dead(self) -> int:
+        """Given up."""
+
+    @property
     def oldest_age_seconds(self) -> float:
         """How long the oldest ready job has been due."""
 
@@ -171,8 +253,18 @@ def _request_children(
     )
 
 
-def observe_request(protocol: str, result: str, status: int, seconds: float) -> None:
-    """Count one answered request. Unknown protocols and results count as "other"."""
+_SAVED = frozenset({"HIT", "STALE", "NEGATIVE", "REVALIDATED"})
+
+
+@lru_cache(maxsize=16)
+def _saved_child(protocol: str) -> Callable[..., None]:
+    return BYTES_SAVED.labels(protocol if protocol in PROTOCOLS else OTHER).inc
+
+
+def observe_request(protocol: str, result: str, status: int, seconds: float, size_bytes: int = 0) -> None:
+    """Count one answered request and its body. Unknown protocols and results count as "other"."""
+    if size_bytes and result in _SAVED:
+        _saved_child(protocol)(size_bytes)
     count, observe = _request_children(
         protocol if protocol in PROTOCOLS else OTHER,
         result if result in RESULTS else OTHER,
@@ -208,8 +300,8 @@ def _job_child(task: str, outcome: str) -> Callable[..., None]:
 
 
 def observe_job(task: str, outcome: str, seconds: float, wait_seconds: float | None = None) -> None:
-    """Count one ended job; `task` is the job's tag, `outcome` done, failed, dead or
-    retried (given back, or its lease was lost)."""
+    """Count one ended job; `task` is the job's tag, `outcome` done, failed, dead, postponed (it waits
+    for something) or retried (given back, or its lease was lost)."""
     _job_child(task, outcome)(seconds)
     if wait_seconds is not None:
         JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))
@@ -249,6 +341,7 @@ def set_queue_depths(depths: Mapping[str, HasDepth]) -> None:
         QUEUE_JOBS.labels(queue, "ready").set(depth.ready)
         QUEUE_JOBS.labels(queue, "running").set(depth.running)
         QUEUE_JOBS.labels(queue, "deferred").set(depth.deferred)
+        QUEUE_JOBS.labels(queue, "dead").set(depth.dead)
         QUEUE_OLDEST_JOB_AGE.labels(queue).set(depth.oldest_age_seconds)
 
 

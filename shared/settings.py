@@ -25,6 +25,7 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
+_SENTINEL = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
 
@@ -35,6 +36,8 @@ _SECRETS = frozenset(
         "token",
         "redis_password",
         "queue_redis_password",
+        "redis_sentinel_password",
+        "queue_redis_sentinel_password",
         "database_url",
         "pypi_upstream",
         "npm_upstream",
@@ -99,10 +102,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis_port: Port = 6379  # of the cache Redis, which may evict
     redis_db: NotNegative = 0  # database number
     redis_password: str = ""  # never shown
+    redis_sentinels: tuple[str, ...] = ()  # host[:port],… that tell the cache master; _HOST is unused then
+    redis_sentinel_master: str = "orchard-cache"  # the master's name there
+    redis_sentinel_password: str = ""  # of the Sentinels; never shown
     queue_redis_host: str = ""  # another server than the cache; its policy must be noeviction
     queue_redis_port: Port = 6380  # of the queue Redis
     queue_redis_db: NotNegative = 0  # database number
     queue_redis_password: str = ""  # never shown
+    queue_redis_sentinels: tuple[str, ...] = ()  # as ORCHARD_REDIS_SENTINELS, of the queue's master
+    queue_redis_sentinel_master: str = "orchard-queue"  # the master's name there
+    queue_redis_sentinel_password: str = ""  # of the Sentinels; never shown
     database_url: str = ""  # "" = standalone starts one
     database_pool_size: Positive = 20  # idle connections are closed after a while
     database_max_overflow: NotNegative = 30  # POOL_SIZE + MAX_OVERFLOW = most connections
@@ -224,6 +233,9 @@ def _check_together(values: Mapping[str, Any]) -> list[str]:
     if values.get("log_format", "json") not in ("json", "console"):
         faults.append("ORCHARD_LOG_FORMAT: expected json or console")
     faults.extend(_check_store(values))
+    for field in ("redis_sentinels", "queue_redis_sentinels"):
+        if not all(_SENTINEL.fullmatch(each) for each in values.get(field, ())):
+            faults.append(f"{variable(field)}: expected host[:port] and commas between several")
     for field in ("pypi_upstream", "npm_upstream", "maven_upstream", "public_url"):
         for url in values.get(field, ()):
             if not url.startswith(("http://", "https://")):

@@ -17,13 +17,18 @@ PROTOCOL_VERSION = "1.1"
 def pseudonym(shared_secret_or_address: str) -> str:
     """The name of one installation: `orchard-` and 12 hex digits of a hash of what its services share.
 
-    Pass the address of the queue Redis (host:port/db), which every service of an installation has.
+    Pass the address of the queue Redis, which every service of an installation has.
     """
     return "orchard-" + hashlib.sha256(shared_secret_or_address.encode()).hexdigest()[:12]
 
 
 def installation(settings: Settings) -> str:
     """The pseudonym of the installation that these settings describe."""
+    if settings.queue_redis_sentinels:  # their order and number may differ from service to service
+        return pseudonym(
+            f"{settings.queue_redis_sentinel_master}@{min(settings.queue_redis_sentinels)}/"
+            f"{settings.queue_redis_db}"
+        )
     host = settings.queue_redis_host or "127.0.0.1"
     return pseudonym(f"{host}:{settings.queue_redis_port}/{settings.queue_redis_db}")
 

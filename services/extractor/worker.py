@@ -17,6 +17,7 @@ from shared.batches import BatchWriter
 from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.object_guard import GuardedStore
+from shared.clients.object_metrics import MeasuredStore
 from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import QueueWorker
 from shared.derivations import DerivationRepository
@@ -46,7 +47,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         threads = open_threads(resources, settings)
         unguarded = await open_object_store(settings, threads, resources=resources)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
-        store = GuardedStore(unguarded, queue_redis)
+        store = GuardedStore(MeasuredStore(unguarded), queue_redis)
         # Each job needs one connection at a time (a resolution two), the batches two, the sweep one.
         connections = settings.extract_slots + 2 * settings.resolve_slots + 4
         database = await open_database(resources, settings, max_size=connections)

@@ -30,6 +30,7 @@ from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.http import HttpClientManager
 from shared.clients.object_guard import GuardedStore
+from shared.clients.object_metrics import MeasuredStore
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Handler
 from shared.clients.queue_worker import QueueWorker
@@ -81,7 +82,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         spool = spool_folder(settings)
         clear_spool(spool)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
-        objects = GuardedStore(store, queue_redis)
+        objects = GuardedStore(MeasuredStore(store), queue_redis)
         database = await open_database(resources, settings)
         artifacts = ArtifactRepository(database)
         cache = CacheService.from_settings(cache_redis, settings)
@@ -192,6 +193,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             for name, pool in pools.pools.items():
                 metrics.UPSTREAM_CONNECTIONS.labels(name, "active").set(pool.active)
                 metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(pool.idle)
+                metrics.UPSTREAM_WAITING.labels(name).set(pool.waiting)
             return Figures(
                 http_pool=Pool(pools.active, pools.max),
                 threads=Pool(threads.active, threads.max),

@@ -39,6 +39,7 @@ from shared.protocols.base import Redirect
 from shared.protocols.flows import serve_sealed, served_now, variant_name
 from shared.protocols.ports import ForwardRequest, Reply
 from shared.settings import Settings, load_settings
+from shared.version import VERSION
 
 log = get_logger()
 
@@ -101,7 +102,7 @@ class Application:
             )
             await send({"type": "http.response.body", "body": page.body})
             seconds = time.perf_counter() - started
-            metrics.observe_request(page.protocol, "HIT", 200, seconds)
+            metrics.observe_request(page.protocol, "HIT", 200, seconds, page.size)
             metrics.count_bytes_served(page.size, live=False)
             if gateway.access_log is not None:
                 gateway.access_log.write(
@@ -154,7 +155,7 @@ class Application:
                 self._idle.set()
             seconds = time.perf_counter() - started
             name = target.protocol.name if target is not None else "other"
-            metrics.observe_request(name, result, status, seconds)
+            metrics.observe_request(name, result, status, seconds, size or sent.size)
             if gateway.access_log is not None:
                 gateway.access_log.write(
                     method, target.logged_path if target is not None else gateway.escape(raw_path),
@@ -316,5 +317,6 @@ def _client(scope: Any) -> str:
 def create_app() -> Application:
     """The application of this process, from its environment."""
     settings = load_settings()
+    metrics.set_build_info("gateway", VERSION)
     configure_logging("gateway", settings)
     return Application(settings)

@@ -40,7 +40,7 @@ from shared.protocols.ports import Ports
 from shared.resolutions import ResolutionRepository
 from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
 from shared.settings import Settings
-from shared.via import pseudonym
+from shared.via import installation
 
 DATABASE_CONNECTIONS = 8
 """A gateway asks the database only for files that the cache has lost: it needs few connections."""
@@ -127,8 +127,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             settings=settings,
             forward=ForwardRelay(fetchers, queue_redis, timeout_seconds=settings.request_timeout),
         )
-        queue_host = settings.queue_redis_host or "127.0.0.1"
-        own_name = pseudonym(f"{queue_host}:{settings.queue_redis_port}/{settings.queue_redis_db}")
+        own_name = installation(settings)
         yield Gateway(
             settings=settings,
             access=access,

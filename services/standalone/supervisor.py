@@ -143,9 +143,9 @@ class Supervisor:
         if not settings.database_url:
             needed = needed_connections(settings.database_max_connections, self._counts.total)
             servers.append(EmbeddedPostgres(path / "postgres", max_connections=needed))
-        if not settings.redis_host:
+        if not settings.redis_host and not settings.redis_sentinels:
             servers.append(EmbeddedRedis(path / "redis-cache", "cache"))
-        if not settings.queue_redis_host:
+        if not settings.queue_redis_host and not settings.queue_redis_sentinels:
             servers.append(EmbeddedRedis(path / "redis-queue", "queue"))
         return servers
 

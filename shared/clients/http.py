@@ -30,6 +30,7 @@ from shared.clients.http_response import FetchedBody, UpstreamResponse
 from shared.errors import (
     ConfigurationError,
     Offline,
+    OrchardError,
     TooLarge,
     UpstreamBlocked,
     UpstreamInvalid,
@@ -186,10 +187,14 @@ class HttpClientManager:
                     content=content,
                     extensions={"timeout": timeout, "proxy": self._proxies.proxy_for(url)},
                 )
-                with as_orchard_errors(where):
-                    async with asyncio.timeout(self._connect_timeout + read_timeout):
-                        sent_at = time.perf_counter()
-                        response = await pool.send(request)
+                try:
+                    with as_orchard_errors(where):
+                        async with asyncio.timeout(self._connect_timeout + read_timeout):
+                            sent_at = time.perf_counter()
+                            response = await pool.send(request)
+                except OrchardError as error:
+                    UPSTREAM_REQUESTS.labels(source.name, error.code).inc()
+                    raise
                 UPSTREAM_DURATION.labels(source.name).observe(time.perf_counter() - sent_at)
                 UPSTREAM_REQUESTS.labels(source.name, f"{response.status_code // 100}xx").inc()
                 location = response.headers.get("location")

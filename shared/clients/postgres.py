@@ -26,7 +26,14 @@ from shared.clients.postgres_errors import refuse_unstorable, translate, transla
 from shared.clients.postgres_listen import Listener, OnNotify, OnReconnect
 from shared.clients.postgres_slots import Slots
 from shared.errors import DatabaseUnavailable, OrchardError
-from shared.metrics import DATABASE_STATEMENTS
+from shared.metrics import (
+    DATABASE_CONNECTIONS,
+    DATABASE_ERRORS,
+    DATABASE_STATEMENT_DURATION,
+    DATABASE_STATEMENTS,
+    DATABASE_WAIT,
+    DATABASE_WAITING,
+)
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -86,6 +93,10 @@ class Database:
     async def open(self) -> None:
         """Makes the pool. Does not wait for the server: a service is ready without it."""
         self._pool = await self._new_pool()
+        DATABASE_CONNECTIONS.labels("in_use").set_function(lambda: self.active)
+        DATABASE_CONNECTIONS.labels("idle").set_function(lambda: self.idle)
+        DATABASE_CONNECTIONS.labels("max").set(self._max_size)
+        DATABASE_WAITING.set_function(lambda: self._slots.waiting)
         self._warm = asyncio.create_task(self._connect_first())
 
     async def _new_pool(self) -> Pool:
@@ -160,6 +171,11 @@ class Database:
         return self._slots.active
 
     @property
+    def idle(self) -> int:
+        """Open connections that no statement uses."""
+        return self._pool.get_idle_size() if self._pool is not None else 0
+
+    @property
     def max(self) -> int:
         """The most connections the pool may hold."""
         return self._max_size
@@ -175,17 +191,24 @@ class Database:
         refuse_unstorable(args)
         self.statements += 1
         DATABASE_STATEMENTS.inc()
-        return await self._with_connection(call)
+        try:
+            return await self._with_connection(call)
+        except OrchardError as error:
+            DATABASE_ERRORS.labels(error.code).inc()
+            raise
 
     async def _with_connection(self, call: Callable[[PooledConnection], Awaitable[T]]) -> T:
         if self._down:
             raise DatabaseUnavailable("PostgreSQL does not answer")
+        asked = time.perf_counter()
         await self._slots.take()
         try:
             pool = self._pool
             if pool is None:
                 raise DatabaseUnavailable("the database client is not open")
             connection = await self._acquire(pool)
+            started = time.perf_counter()
+            DATABASE_WAIT.observe(started - asked)
             slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._start_probe)
             try:
                 result = await call(connection)
@@ -201,6 +224,7 @@ class Database:
                 raise ours from error
             finally:
                 slow.cancel()
+                DATABASE_STATEMENT_DURATION.observe(time.perf_counter() - started)
                 await pool.release(connection)
         finally:
             self._slots.free()

@@ -36,6 +36,11 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.active = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
     async def take(self) -> None:
         """Returns once a slot is ours. Raises `DatabaseUnavailable` if none came free in time."""
         if self.active < self._limit and not self._waiting:

@@ -235,6 +235,7 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
                 handler.cancel()  # when this task was cancelled; else it is done
             if not handler.cancelled() and isinstance(deferred := handler.exception(), Deferred):
                 self.jobs_retried += 1
+                outcome = "postponed"
                 await self._leases.give_back([run], delay_seconds=deferred.seconds)
                 return
             error_value = self._ending(run, handler)

@@ -21,7 +21,9 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.clients.redis_batch import Argument, MGetBatcher, Pipeline
+from shared.clients.redis_sentinel import RoleConnection, Sentinels, parse_sentinel
 from shared.errors import CacheUnavailable, ConfigurationError, OrchardError, QueueUnavailable
+from shared.metrics import REDIS_AVAILABLE, REDIS_DURATION, REDIS_ERRORS
 from shared.settings import Settings
 
 DEADLINE_SECONDS = 0.5  # to connect, for a free connection of the pool, for one reply
@@ -30,8 +32,9 @@ MAX_CONNECTIONS = 64
 
 
 class RedisClient:
-    """One Redis server in one role. `raw` is for modules that need commands of their own; they
-    wrap each use in `with client.guard():`, which translates what redis-py raises.
+    """One Redis role: a server, or with `sentinels` whichever is the master. `raw` is for modules that
+    need commands of their own; they wrap each use in `with client.guard():`, which translates what
+    redis-py raises.
 
     Only commands of Redis 6.2 (Valkey has them all). Commands are retried once when a connection
     was lost, so a script or write sent through `raw` must be idempotent.
@@ -49,11 +52,14 @@ class RedisClient:
         role: Literal["cache", "queue"],
         error: type[OrchardError] | None = None,
         max_connections: int = MAX_CONNECTIONS,
+        sentinels: Sentinels | None = None,
     ) -> None:
         self.role = role
         self.error = error or (CacheUnavailable if role == "cache" else QueueUnavailable)
         self.max_connections = max_connections
-        self._address = f"{host}:{port}"
+        self._address = f"{host}:{port}" if sentinels is None else f"the master {sentinels.master}"
+        self._observe = REDIS_DURATION.labels(role).observe
+        REDIS_AVAILABLE.labels(role).set(1)
         self._options: dict[str, Any] = {
             "host": host,
             "port": port,
@@ -64,6 +70,8 @@ class RedisClient:
             "health_check_interval": 0,  # a PING before a command doubles the hot path: see `ping`
             "lib_name": None,  # CLIENT SETINFO is a command of Redis 7.2
             "lib_version": None,
+            "role": role,
+            "sentinels": sentinels,
         }
         self.raw = self.duplicate(socket_timeout=DEADLINE_SECONDS, max_connections=max_connections)
         self.batcher = MGetBatcher(self.new_connection, deadline_seconds=DEADLINE_SECONDS)
@@ -80,6 +88,9 @@ class RedisClient:
             db=settings.redis_db,
             password=settings.redis_password,
             role="cache",
+            sentinels=_sentinels(
+                settings.redis_sentinels, settings.redis_sentinel_master, settings.redis_sentinel_password
+            ),
         )
 
     @classmethod
@@ -91,6 +102,11 @@ class RedisClient:
             db=settings.queue_redis_db,
             password=settings.queue_redis_password,
             role="queue",
+            sentinels=_sentinels(
+                settings.queue_redis_sentinels,
+                settings.queue_redis_sentinel_master,
+                settings.queue_redis_sentinel_password,
+            ),
         )
 
     # --- connections --------------------------------------------------------------------------
@@ -101,6 +117,7 @@ class RedisClient:
         The caller closes it (`aclose`). `socket_timeout` in seconds; None waits without end.
         """
         pool = BlockingConnectionPool(
+            connection_class=RoleConnection,
             **self._options,
             max_connections=max_connections,
             timeout=DEADLINE_SECONDS,  # type: ignore[arg-type]  # seconds; redis-py says int
@@ -112,7 +129,7 @@ class RedisClient:
 
     def new_connection(self) -> Connection:
         """One connection without read deadline; the caller sets deadlines and disconnects it."""
-        return Connection(**self._options, socket_timeout=None)
+        return RoleConnection(**self._options, socket_timeout=None)
 
     async def open(self) -> None:
         """Check the server. The cache may be away at start: it is only connected when needed.
@@ -181,19 +198,26 @@ class RedisClient:
     def guard(self) -> Iterator[None]:
         """Translate redis-py's exceptions into the role's error; refuse while the circuit is open."""
         if self._probe is not None:
+            REDIS_ERRORS.labels(self.role, "refused").inc()
             raise self.error(f"the {self.role} Redis at {self._address} does not answer")
+        started = time.perf_counter()
         try:
             yield
         except (RedisTimeoutError, TimeoutError) as error:
             self._open_circuit()
+            REDIS_ERRORS.labels(self.role, "timeout").inc()
             raise self.error(f"the {self.role} Redis at {self._address} does not answer") from error
         except (RedisError, OSError) as error:
+            REDIS_ERRORS.labels(self.role, "failed").inc()
             raise self.error(f"the {self.role} Redis at {self._address} failed: {error}") from error
+        finally:
+            self._observe(time.perf_counter() - started)
 
     # --- circuit --------------------------------------------------------------------------------
 
     def _open_circuit(self) -> None:
         if self._probe is None and not self._closed:
+            REDIS_AVAILABLE.labels(self.role).set(0)
             self._probe = asyncio.get_running_loop().create_task(self._probe_until_answered())
 
     async def _probe_until_answered(self) -> None:
@@ -213,3 +237,8 @@ class RedisClient:
             finally:
                 await connection.disconnect(nowait=True)
         self._probe = None
+        REDIS_AVAILABLE.labels(self.role).set(1)
+
+
+def _sentinels(addresses: Sequence[str], master: str, password: str) -> Sentinels | None:
+    return Sentinels([parse_sentinel(each) for each in addresses], master, password) if addresses else None
