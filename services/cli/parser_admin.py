@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from typing import Any
 
 from services.cli.parts import PROTOCOLS, command, group, page, priority, protocol, seconds, secrets, source
@@ -25,8 +27,11 @@ def _upstreams(commands: Any) -> None:
     parser.add_argument("--priority", metavar="N", type=priority, help="lower is asked first")
     parser.add_argument("--pattern", metavar="GLOB", action="append", default=[],
                         help="only projects of such names; may be repeated")  # fmt: skip
-    parser.add_argument("--username", metavar="USER", default="", help="user name for it")
-    secrets(parser, "password", "token")
+    parser.add_argument("--exclude", metavar="GLOB", action="append", default=[],
+                        help="never projects of such names; may be repeated")  # fmt: skip
+    parser.add_argument("--allowed-host", metavar="HOST", action="append", default=[],
+                        help="files may come from this host alone; may be repeated")  # fmt: skip
+    _credentials(parser)
     parser.add_argument("--allow-private", action="store_true", help="its name may lead to private addresses")
     for name, text, run in (
         ("test", "ask an upstream now and say how it answered", "upstreams:test"),
@@ -37,8 +42,17 @@ def _upstreams(commands: Any) -> None:
     parser = command(below, "priority", "change when an upstream is asked", "upstreams:priority")
     source(parser)
     parser.add_argument("priority", metavar="N", type=priority, help="lower is asked first")
+    parser = command(below, "credentials", "replace an upstream's credentials", "upstreams:credentials")
+    source(parser)
+    _credentials(parser)
+    parser.add_argument("--none", action="store_true", help="ask it without any from now on")
     parser = command(below, "remove", "remove an upstream; what it served stays", "upstreams:remove")
     source(parser)
+
+
+def _credentials(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--username", metavar="USER", default="", help="user name for it")
+    secrets(parser, "password", "token")
 
 
 def _cache(commands: Any) -> None:

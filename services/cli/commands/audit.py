@@ -9,8 +9,6 @@ from typing import Any
 from services.cli.connect import connect
 from services.cli.output import Output, moment, table
 
-_SHOWN_APART = ("id", "at", "created_at", "actor", "action", "subject")
-
 
 def run(options: argparse.Namespace, output: Output) -> None:
     """The newest entries first, up to --limit."""
@@ -26,11 +24,11 @@ def run(options: argparse.Namespace, output: Output) -> None:
             break
     rows = [
         (
-            moment(each.get("at", each.get("created_at"))),
+            moment(each.get("at")),
             str(each.get("actor", "")),
             str(each.get("action", "")),
             str(each.get("subject", "")),
-            _rest(each),
+            _changes(each.get("before"), each.get("after")),
         )
         for each in found
     ]
@@ -38,12 +36,16 @@ def run(options: argparse.Namespace, output: Output) -> None:
     output.result({"items": found, "next": cursor}, text)
 
 
-def _rest(entry: dict[str, Any]) -> str:
-    rest = {
-        name: value
-        for name, value in entry.items()
-        if name not in _SHOWN_APART and value not in ("", None, {})
-    }
-    detail = rest.pop("detail", None)
-    words = [detail if isinstance(detail, str) else json.dumps(detail)] if detail else []
-    return " ".join(words + [f"{name}={value}" for name, value in rest.items()])
+def _changes(before: Any, after: Any) -> str:
+    """What is different, in words."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        found = after if after is not None else before
+        return json.dumps(found, ensure_ascii=False) if found is not None else ""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return ", ".join(f"{name}: {_short(before.get(name))} -> {_short(after.get(name))}" for name in names)
+
+
+def _short(value: Any) -> str:
+    return (
+        "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )

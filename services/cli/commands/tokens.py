@@ -19,10 +19,10 @@ def show(options: argparse.Namespace, output: Output) -> None:
     answer = connect(options).call("GET", PATH, offers=OFFERS, admin=True)
     rows = [
         (str(each.get("id", "")), str(each.get("name", "")), str(each.get("scope", "")),
-         moment(each.get("created_at")))
+         moment(each.get("created_at")), moment(each.get("last_used_at")))
         for each in items(answer)
     ]  # fmt: skip
-    output.result(answer, table(rows, ("id", "name", "scope", "since")) if rows else "no tokens")
+    output.result(answer, table(rows, ("id", "name", "scope", "since", "last used")) if rows else "no tokens")
 
 
 def create(options: argparse.Namespace, output: Output) -> None:

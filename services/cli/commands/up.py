@@ -12,7 +12,7 @@ from services.cli.errors import CommandFailed, WrongUse
 from services.cli.output import Output
 from services.cli.target import ROOT, data_folder
 
-# For the command alone: the services do not need them, and an older one would stop at their names.
+# For the command alone: what the services do not need they are not given.
 _OF_THE_COMMAND = ("ORCHARD_URL", "ORCHARD_TOKEN")
 
 

@@ -27,12 +27,14 @@ def show(options: argparse.Namespace, output: Output) -> None:
             str(each.get("priority", "")),
             str(each.get("name", "")),
             "in use" if each.get("enabled", True) else "paused",
-            _patterns(each),
+            ", ".join(each.get("patterns") or []),
+            "yes" if each.get("has_credentials") else "no",
+            str(each.get("origin", "")),
             str(each.get("url", "")),
         )
         for each in found
     ]
-    heads = ("protocol", "priority", "name", "state", "only", "address")
+    heads = ("protocol", "priority", "name", "state", "only", "credentials", "made by", "address")
     output.result(answer, table(rows, heads) if rows else "no upstreams")
 
 
@@ -52,6 +54,8 @@ def add(options: argparse.Namespace, output: Output) -> None:
         "priority": options.priority,
         "allow_private": options.allow_private,
         "patterns": options.pattern,
+        "exclude": options.exclude,
+        "allowed_hosts": options.allowed_host,
     }
     value = {name: each for name, each in wanted.items() if each not in ("", None, [], False)}
     made = connect(options).call("POST", PATH, value=value, offers=OFFERS, admin=True)
@@ -84,6 +88,20 @@ def resume(options: argparse.Namespace, output: Output) -> None:
 
 def priority(options: argparse.Namespace, output: Output) -> None:
     _change(options, output, {"priority": options.priority}, f"has priority {options.priority}")
+
+
+def credentials(options: argparse.Namespace, output: Output) -> None:
+    """All three are replaced together, so that nothing of the old ones is left."""
+    given = {
+        "username": options.username,
+        "password": read_secret(options.password_from, "--password-from"),
+        "token": read_secret(options.token_from, "--token-from"),
+    }
+    if options.none == any(given.values()):
+        raise WrongUse(
+            "upstreams credentials: name some, or say --none", "`orchard upstreams credentials --help`"
+        )
+    _change(options, output, given, "is asked without credentials" if options.none else "has new credentials")
 
 
 def remove(options: argparse.Namespace, output: Output) -> None:
@@ -131,8 +149,3 @@ def _change(options: argparse.Namespace, output: Output, value: dict[str, Any], 
 
 def _name(upstream: dict[str, Any]) -> str:
     return f"{upstream.get('protocol')}/{upstream.get('name')}"
-
-
-def _patterns(upstream: dict[str, Any]) -> str:
-    patterns = upstream.get("patterns") or upstream.get("include") or []
-    return ", ".join(str(each) for each in patterns) if isinstance(patterns, list) else str(patterns)

@@ -1,0 +1,117 @@
+"""Prints docs/cli.md from the command's own parsers, so that it says what `--help` says."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.cli.errors import Exit
+from services.cli.parser import build_parser
+
+SOURCE = Path(__file__).resolve().parent.parent / "services" / "cli" / "errors.py"
+COMMON = ("--json", "--quiet", "--url")
+HEAD = """\
+# The `orchard` command
+
+`make run` and `make test` put it into `.venv/bin`; link it into your `PATH` from there. It works from any
+folder, needs nothing but Python's standard library, and speaks to a running Orchard over
+[its API](api.md).
+
+| variable | |
+|---|---|
+| `ORCHARD_URL` | the Orchard to speak to; unset: this machine's, by `ORCHARD_HOST` and `ORCHARD_PORT` |
+| `ORCHARD_TOKEN` | a token to read with |
+| `ORCHARD_ADMIN_TOKEN` | the operator's token |
+
+Without a token for it, the command takes the one that a local Orchard wrote into its data folder
+(`admin-token`), and sends that to this machine only. Tokens are never arguments, are never printed except by
+`orchard tokens create`, and do not follow redirects. Proxy variables count for other hosts;
+`SSL_CERT_FILE` names the certificates of an authority of your own.
+
+Results go to standard output, everything else to standard error: `--json` prints the API's answer and
+nothing beside it, and a failure as one line `{"error": {…}}` on standard error. Every command takes:
+
+| option | |
+|---|---|
+"""
+CODES = """
+## Exit codes
+
+| code | |
+|---|---|
+"""
+TAIL = """
+This page is generated: `python -m scripts.cli_page > docs/cli.md`.
+"""
+
+
+def main() -> None:
+    """Write the page to standard output."""
+    parser = build_parser()
+    out = [HEAD.rstrip()]
+    out += [_row(action) for action in parser._actions if set(action.option_strings) & set(COMMON)]
+    out.append(CODES.rstrip())
+    comments = dict(re.findall(r"    ([A-Z_]+) = \d+  # (.+)", SOURCE.read_text()))
+    out += [f"| {int(each)} | {comments[each.name]} |" for each in Exit]
+    for each in _commands(parser):
+        out.append(_section(each))
+    sys.stdout.write("\n".join(out) + "\n" + TAIL)
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield each
+                yield from _commands(each)
+
+
+def _section(parser: argparse.ArgumentParser) -> str:
+    level = "#" * len(parser.prog.split())
+    own = [each for each in parser._actions if not set(each.option_strings) & {"--help", *COMMON}]
+    arguments = [each for each in own if not isinstance(each, argparse._SubParsersAction)]
+    lines = [f"\n{level} {parser.prog}\n", str(parser.description)]
+    if arguments:
+        words = [_word(each) for each in arguments if not each.option_strings or each.required]
+        rest = ["[options]"] if any(each.option_strings and not each.required for each in arguments) else []
+        lines += ["", f"    {' '.join([parser.prog, *words, *rest])}", "", "| argument | |", "|---|---|"]
+        lines += [_row(each) for each in arguments]
+    elif not any(isinstance(each, argparse._SubParsersAction) for each in own):
+        lines += ["", f"    {parser.prog}"]
+    if parser.epilog:
+        lines += ["", *_more(parser.epilog)]
+    return "\n".join(lines)
+
+
+def _more(text: str) -> list[str]:
+    """Examples as code, everything else as it stands."""
+    found: list[str] = []
+    for line in text.rstrip().splitlines():
+        if line.startswith("  "):
+            found.append(f"    {line.strip()}")
+        elif line == "examples":
+            found += ["Examples:", ""]
+        else:
+            found.append(line)
+    return found
+
+
+def _word(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest)
+    if action.option_strings:
+        return f"{action.option_strings[-1]} {name}"
+    return {"?": f"[{name}]", "+": f"{name}…"}.get(str(action.nargs), name)
+
+
+def _row(action: argparse.Action) -> str:
+    names = action.option_strings or [_word(action)]
+    value = f" {action.metavar}" if action.option_strings and action.metavar else ""
+    shown = ", ".join(f"`{each}{value if each.startswith('--') else ''}`" for each in names)
+    return f"| {shown} | {str(action.help).replace('|', '/')} |"
+
+
+if __name__ == "__main__":
+    main()
