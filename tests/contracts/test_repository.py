@@ -75,7 +75,7 @@ def test_error_catalogue__codes_unique_statuses_sane_hints_present() -> None:
         assert each.retryable == (each.status == 503), each
 
 
-@pytest.mark.parametrize("page", ["errors", "settings"])
+@pytest.mark.parametrize("page", ["cli", "errors", "settings"])
 def test_generated_page__is_what_the_code_generates(page: str) -> None:
     command = [sys.executable, "-m", f"scripts.{page}_page"]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
