@@ -5,6 +5,8 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
   $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
   && echo $$python && exit; done; echo python3)
 ARGS ?=
+# Each starts stores of its own; tests of one file stay together. 0 runs them one after another.
+TEST_PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed-run
@@ -30,7 +32,7 @@ run: $(RUN_STAMP) $(BIN)/orchard ## Start a whole Orchard on this machine (Ctrl-
 	@exec $(BIN)/python -m services.standalone $(ARGS)
 
 test: $(DEV_STAMP) $(BIN)/orchard client-tools $(DEPLOY_CHECK)/.installed ## Run all tests: unit, contracts, integration, real clients
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style and formatting
 	$(BIN)/ruff check .

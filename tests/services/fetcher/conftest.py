@@ -58,7 +58,7 @@ class Fetcher:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    async def ended(self, job: AnyJob, *, seconds: float = 20.0) -> Event:
+    async def ended(self, job: AnyJob, *, seconds: float = 60.0) -> Event:
         """Enqueue and wait for `done`; raises the job's error."""
         heard: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
