@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-
 from typing import Any
 
+from services.cli.arguments import Parser
 from services.cli.parts import PROTOCOLS, command, group, page, priority, protocol, seconds, secrets, source
 
 
@@ -50,7 +49,7 @@ def _upstreams(commands: Any) -> None:
     source(parser)
 
 
-def _credentials(parser: argparse.ArgumentParser) -> None:
+def _credentials(parser: Parser) -> None:
     parser.add_argument("--username", metavar="USER", default="", help="user name for it")
     secrets(parser, "password", "token")
 
