@@ -181,9 +181,9 @@ class Node:
         family = self.family()
         for node in family:
             node.root = self
-            root.by_name[node.key].pop(node, None)
+            root.by_name.get(node.key, {}).pop(node, None)
             for edge in node.edges_out.values():
-                root.wishing[edge.key].pop(edge, None)
+                root.wishing.get(edge.key, {}).pop(edge, None)
         for node in family:
             for edge in node.edges_out.values():
                 if edge.target is not None and edge.target.root is not self:
@@ -201,6 +201,8 @@ class Node:
             kid.parent = self
             self.children[kid.key] = kid
         old.children = {}
+        for edge in old.edges_out.values():  # they led to the children that are not its own any more
+            edge.set_target(None)
         self.attach(parent)
 
 
