@@ -266,7 +266,7 @@ def observe_request(protocol: str, result: str, status: int, seconds: float, siz
     if size_bytes and result in _SAVED:
         _saved_child(protocol)(size_bytes)
     count, observe = _request_children(
-        protocol if protocol in PROTOCOLS else OTHER,
+        protocol if protocol in PROTOCOLS or protocol == "api" else OTHER,
         result if result in RESULTS else OTHER,
         f"{status // 100}xx" if 100 <= status < 600 else OTHER,
     )

@@ -12,12 +12,12 @@ import hashlib
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import msgspec
 from Crypto.Cipher import AES
 
 from shared.errors import ConfigurationError, SourceUnusable
+from shared.source_urls import origin_text
 
 VARIABLE = "ORCHARD_SECRET_KEY"
 _FORMAT = "1"
@@ -109,11 +109,3 @@ def _key_id(key: bytes) -> str:
 
 def _bound_to(url: str) -> bytes:
     return f"orchard upstream credentials for {origin_text(url)}".encode()
-
-
-def origin_text(url: str) -> str:
-    """Scheme, host and port of an http(s) URL, the port always there."""
-    parts = urlsplit(url)
-    return (
-        f"{parts.scheme}://{parts.hostname}:{parts.port or {'http': 80, 'https': 443}.get(parts.scheme, 0)}"
-    )

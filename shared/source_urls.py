@@ -45,6 +45,13 @@ def split_credentials(text: str, variable: str) -> SourceAddress:
     )
 
 
+def origin_text(url: str) -> str:
+    """Scheme, host and port of an http(s) URL, the port always there (RFC 6454 §4)."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or literal means this machine (RFC 6761 §6.3 for `localhost`)."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from services.fetcher.administration import AdministrationRoutes
 from services.fetcher.artifact_run import ArtifactTools
 from services.fetcher.breakers import Breakers
 from services.fetcher.direct import DirectFiles
@@ -111,6 +112,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         upstreams = Upstreams(http, Breakers(cache), settings)
         live = LiveDownloads(upstreams)
         forward = ForwardRoute(upstreams, sources, artifacts, threads)
+        administration = AdministrationRoutes(
+            http, SourceRepository(database, box), box, token=forward.token
+        )
 
         async def ready() -> str:
             return "" if queue_redis.available else "the queue Redis does not answer"
@@ -121,7 +125,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 host=settings.worker_host,
                 port=settings.worker_port,
                 advertise=settings.worker_advertise,
-                routes=[*live.routes, *forward.routes],
+                routes=[*live.routes, *forward.routes, *administration.routes],
                 ready=ready,
             ),
         )

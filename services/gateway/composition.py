@@ -12,6 +12,7 @@ from services.gateway.access_log import AccessLog, escape
 from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
 from services.gateway.base_urls import BaseUrls
 from services.gateway.ensures import Ensures
+from services.gateway.fetcher_desk import FetcherDesk
 from services.gateway.fetchers import FetcherPool
 from services.gateway.forward import ForwardRelay
 from services.gateway.hot import HotPages
@@ -53,6 +54,7 @@ class Gateway:
     settings: Settings
     access: Access
     access_watcher: AccessWatcher
+    desk: FetcherDesk
     reader: RequestReader
     request_ids: RequestIds
     cache: CacheService
@@ -132,6 +134,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             settings=settings,
             access=access,
             access_watcher=access_watcher,
+            desk=FetcherDesk(fetchers, queue_redis),
             reader=RequestReader(PROTOCOLS, base_urls=BaseUrls(settings.public_url), own_name=own_name),
             request_ids=RequestIds(),
             cache=cache,

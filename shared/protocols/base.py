@@ -105,6 +105,10 @@ class PackageProxyBase(ABC):
         """The one spelling of a project's name."""
         return name
 
+    def canonical_version(self, version: str) -> str:
+        """The one spelling of a version, under which it is blocked."""
+        return version
+
     def error_fields(self, error: OrchardError) -> dict[str, str]:
         """What this protocol's clients read in the body of an error, beside the problem document."""
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request, Response
@@ -10,6 +11,7 @@ from litestar.openapi import OpenAPIConfig
 
 from services.gateway.responses import SECURITY_HEADERS, error_headers, problem
 from services.gateway.routes import api_catalogue, api_ensure, api_resolution, ui
+from services.gateway.routes import api_admin_access, api_admin_upstreams
 from services.gateway.routes.health import health, live, metrics_page, ready
 from services.gateway.routes.page import page
 from shared.errors import (
@@ -40,6 +42,8 @@ def build_litestar(application: Application) -> Litestar:
             metrics_page,
             *api_catalogue.HANDLERS,
             *api_resolution.HANDLERS,
+            *api_admin_upstreams.HANDLERS,
+            *api_admin_access.HANDLERS,
             *api_ensure.HANDLERS,
             *ui.HANDLERS,
         ],
@@ -67,12 +71,21 @@ def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[byte
     return Response(body, status_code=known.status, media_type="application/problem+json", headers=headers)
 
 
+def _fault(field: str, message: str) -> str:
+    """What is wrong with a body or a parameter, its field first: msgspec names some only in its message."""
+    named = re.search(r"field `([^`]{1,80})`", message)
+    if named is not None and field in ("", "data"):
+        field = named[1]
+    return f"{field or 'body'}: {message or 'not understood'}"
+
+
 def _as_orchard(error: Exception) -> OrchardError:
     if isinstance(error, OrchardError):
         return error
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
-        fault = error.extra[0]
-        return InvalidParameter(f"{fault.get('key', 'body')}: {fault.get('message', 'not understood')}")
+        return InvalidParameter(_fault(str(error.extra[0].get("key", "")), error.extra[0].get("message", "")))
+    if isinstance(error, RecursionError):
+        return MalformedRequest("the body is nested too deeply")
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404:
         return RouteNotFound("nothing is served at this address")

@@ -1,0 +1,121 @@
+"""What is said to the admin API, checked field by field: each refusal names its field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+
+from shared.admin_types import NewBlock
+from shared.errors import ConfigurationError, InvalidParameter
+from shared.protocols import PROTOCOLS, protocol_named
+from shared.protocols.base import PackageProxyBase
+from shared.source_urls import split_credentials
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_PATTERN = re.compile(r"[A-Za-z0-9@/_.:*?!\[\]-]{1,256}")
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+MOST_PATTERNS = 200
+LONGEST_SECRET = 4096
+LONGEST_REASON = 500
+
+
+def protocol_of(name: str) -> PackageProxyBase:
+    """The protocol of this name. Raises `InvalidParameter`."""
+    known = [each.name for each in PROTOCOLS]
+    if name not in known:
+        raise InvalidParameter(f"protocol: expected one of {', '.join(known)}")
+    return protocol_named(name)
+
+
+def project_of(protocol: str, name: str, field: str = "name") -> str:
+    """A project's canonical name. Raises `InvalidParameter`."""
+    text = name.strip("/")
+    if not text or len(text) > 512 or not text.isprintable() or " " in text:
+        raise InvalidParameter(f"{field}: expected a package's name")
+    return protocol_of(protocol).canonical_name(text)
+
+
+def source_name(text: str) -> str:
+    """Raises `InvalidParameter` for what cannot be a source's name."""
+    if not _NAME.fullmatch(text):
+        raise InvalidParameter(
+            "name: 1 to 128 letters, digits, '.', '_' and '-', the first a letter or digit"
+        )
+    return text
+
+
+def source_url(text: str) -> str:
+    """An upstream's address as it is kept; credentials have fields of their own. Raises
+    `InvalidParameter`."""
+    if len(text) > 2048 or not text.isprintable() or " " in text:
+        raise InvalidParameter("url: expected an http(s) address")
+    try:
+        if "@" in urlsplit(text).netloc:
+            raise InvalidParameter("url: without user and password; there are fields for them")
+        address = split_credentials(text, "url")
+    except ValueError:
+        raise InvalidParameter("url: not a valid URL") from None
+    except ConfigurationError as error:
+        raise InvalidParameter(error.message) from None
+    return address.url
+
+
+def secret(field: str, text: str) -> str:
+    """Raises `InvalidParameter` for what no header can carry; never repeats it."""
+    if len(text) > LONGEST_SECRET or any(ord(char) < 32 or ord(char) == 127 for char in text):
+        raise InvalidParameter(f"{field}: at most {LONGEST_SECRET} characters, and no control characters")
+    return text
+
+
+def credentials_fit(username: str, password: str, token: str) -> None:
+    """Raises `InvalidParameter` for Basic and Bearer at once, or a user name that Basic cannot carry."""
+    if token and (username or password):
+        raise InvalidParameter("token: either a token, or username and password")
+    if ":" in username:
+        raise InvalidParameter("username: a colon cannot be part of it (RFC 7617)")
+
+
+def patterns(field: str, texts: Sequence[str]) -> list[str]:
+    """Glob patterns on canonical names. Raises `InvalidParameter`."""
+    if len(texts) > MOST_PATTERNS or not all(_PATTERN.fullmatch(text) for text in texts):
+        raise InvalidParameter(f"{field}: at most {MOST_PATTERNS} patterns of names, such as corp-*")
+    return list(texts)
+
+
+def hosts(texts: Sequence[str]) -> list[str]:
+    """Host names. Raises `InvalidParameter`."""
+    if len(texts) > MOST_PATTERNS or not all(_HOST.fullmatch(text) for text in texts):
+        raise InvalidParameter("allowed_hosts: host names without scheme and port")
+    return [text.lower() for text in texts]
+
+
+def priority(number: int) -> int:
+    """Raises `InvalidParameter` outside what a column holds."""
+    if not -1_000_000 <= number <= 1_000_000:
+        raise InvalidParameter("priority: between -1000000 and 1000000")
+    return number
+
+
+def block(wanted: NewBlock) -> NewBlock:
+    """The block in canonical spelling. Raises `InvalidParameter`."""
+    reason = " ".join(wanted.reason.split())
+    if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise InvalidParameter(f"reason: 1 to {LONGEST_REASON} printable characters; clients are shown it")
+    if wanted.sha256:
+        if wanted.protocol or wanted.name or wanted.version:
+            raise InvalidParameter("sha256: stands alone; the same bytes are blocked under every name")
+        if not _SHA256.fullmatch(wanted.sha256):
+            raise InvalidParameter("sha256: expected 64 hex digits")
+        return NewBlock(reason=reason, sha256=wanted.sha256.lower())
+    protocol = protocol_of(wanted.protocol)
+    name = project_of(wanted.protocol, wanted.name)
+    version = wanted.version.strip()
+    if len(version) > 256 or not version.isprintable() or " " in version:
+        raise InvalidParameter("version: expected one version, not a range")
+    if version:
+        version = protocol.canonical_version(version)
+    return msgspec.structs.replace(wanted, reason=reason, name=name, version=version)

@@ -1,0 +1,59 @@
+"""What the admin API needs of a fetcher: sealed credentials, and an upstream asked."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+from services.gateway.fetchers import FetcherPool
+from shared.admin_types import UpstreamTest
+from shared.clients.redis import RedisClient
+from shared.errors import EntryNotFound, SourceUnusable, UpstreamUnavailable
+from shared.heartbeat import read_health
+
+TIMEOUT_SECONDS = 9.5
+
+
+class FetcherDesk:
+    """Asks any living fetcher. Both methods raise `UpstreamUnavailable` when none runs."""
+
+    def __init__(self, fetchers: FetcherPool, queue_redis: RedisClient) -> None:
+        self._fetchers = fetchers
+        self._redis = queue_redis
+
+    async def seal(self, url: str, username: str, password: str, token: str) -> str:
+        """Credentials as they may stand in a row; "" for none. Raises `SourceUnusable` without a key."""
+        credentials = {"username": username, "password": password, "token": token}
+        if not any(credentials.values()):
+            return ""
+        body = msgspec.json.encode({"url": url, "credentials": credentials})
+        status, answer = await self._ask("/admin/seal", body)
+        if status != 200:
+            raise SourceUnusable(answer.decode("utf-8", "replace")[:300] or "a fetcher could not seal them")
+        return answer.decode()
+
+    async def test(self, protocol: str, source_id: int, project: str) -> UpstreamTest:
+        """How the source answers now. Raises `EntryNotFound`."""
+        status, answer = await self._ask(f"/admin/test/{protocol}/{source_id}", project.encode())
+        if status == 404:
+            raise EntryNotFound(f"there is no upstream {source_id}")
+        if status != 200:
+            raise UpstreamUnavailable("the fetcher could not test the upstream")
+        return msgspec.json.decode(answer, type=UpstreamTest)
+
+    async def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:
+        known = await read_health(self._redis)
+        fetchers = [each for each in known if each.service == "fetcher" and each.token and not each.draining]
+        random.shuffle(fetchers)
+        for fetcher in fetchers[:2]:
+            answer = await self._fetchers.post(
+                fetcher.address,
+                path,
+                headers={"x-orchard-token": fetcher.token},
+                body=body,
+                timeout_seconds=TIMEOUT_SECONDS,
+            )
+            if answer is not None:
+                return answer[0], answer[2]
+        raise UpstreamUnavailable("no fetcher is running to do this")
