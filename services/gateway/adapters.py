@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from services.gateway.hot_objects import HotObjects
@@ -216,11 +216,26 @@ class StoredObjects:
             content_type=content_type,
         )
 
-    def local_path(self, key: str) -> Path | None:
-        """The local file behind an object that `open` has just given, if there is one."""
-        if self._hot is not None:
-            return self._hot.peek(key)
-        return self._store.local_path(key)
+    def watch(self, key: str, size_bytes: int) -> Callable[[], bool] | None:
+        """How to see later, without waiting, that the local file which `open` has just given is still
+        there, whole. None: it was not given from a local file."""
+        hot = self._hot
+        if hot is not None:
+            if not hot.holds(key):
+                return None
+            return lambda: hot.find(key, size_bytes) is not None
+        path = self._store.local_path(key)
+        if path is None:
+            return None
+        text = str(path)
+
+        def is_there() -> bool:
+            try:
+                return os.stat(text).st_size == size_bytes  # noqa: PTH116 - 2 µs, in the kernel's memory
+            except OSError:
+                return False
+
+        return is_there
 
     async def open(self, key: str, start: int, length: int, *, size_bytes: int) -> Body | bytes | None:
         if self._hot is not None:

@@ -100,7 +100,10 @@ class Application:
                     "headers": [*page.headers_at(int(now)), (b"x-request-id", request_id.encode())],
                 }
             )
-            await send({"type": "http.response.body", "body": page.body})
+            if page.path:
+                await send({"type": "http.response.pathsend", "path": page.path})
+            else:
+                await send({"type": "http.response.body", "body": page.body})
             seconds = time.perf_counter() - started
             metrics.observe_request(page.protocol, "HIT", 200, seconds, page.size)
             metrics.count_bytes_served(page.size, live=False)
@@ -228,8 +231,8 @@ class Application:
                 reply = await serve_sealed(resource, conditions, facts, gateway.ports.objects)
                 if reply is not None:
                     if not conditions.head:
-                        path = gateway.objects.local_path(facts.object_key)
-                        gateway.hot.keep_file(key, resource, identity, reply, target.logged_path, path)
+                        there = gateway.objects.watch(facts.object_key, facts.size_bytes)
+                        gateway.hot.keep_file(key, resource, identity, reply, target.logged_path, there)
                     return reply
             work = target.protocol.serve_artifact(resource, conditions, gateway.ports)
         reply = await unless_gone(receive, work)

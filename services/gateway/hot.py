@@ -1,4 +1,4 @@
-"""Pages and small files that are hot: the finished response, kept beside the memory that proves it true.
+"""Pages and files that are hot: the finished response, kept beside the memory that proves it true.
 
 Each use asks the L1 whether head, body and source revision (of a file: its facts) are still the very
 values that the response was made of, so an invalidation works here as it does there. Policy is not
@@ -7,8 +7,7 @@ repeated: only replies that `served_now` and `serve_sealed` gave are kept.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from services.gateway.l1 import L1Cache
@@ -24,6 +23,9 @@ HeaderList = list[tuple[bytes, bytes]]
 MOST_PAGES = 8192
 LARGEST_BODY = 256 * 1024
 LONGEST_KEY = 1024  # bytes of path and headers: strangers choose them, and each spelling is kept apart
+IsThere = Callable[[], bool]
+"""Whether the file behind a reply is still there, whole: one look into the kernel's memory."""
+
 _CONDITIONAL = (b"range", b"if-none-match", b"if-modified-since", b"via")
 
 
@@ -39,6 +41,7 @@ class HotPage:
         "host",
         "keys",
         "logged_path",
+        "path",
         "protocol",
         "second",
         "size",
@@ -60,6 +63,7 @@ class HotPage:
         self.values = values
         self.body = bytes(reply.body)  # granian takes 107 µs longer over a memoryview of 14 kB
         self.size = len(reply.body)
+        self.path = ""
         self.fresh_until = fresh_until
         self.protocol = protocol
         self.logged_path = logged_path
@@ -84,17 +88,18 @@ class HotPage:
 class HotFile:
     """One finished 200 of a sealed file; nothing in it changes but the request id."""
 
-    __slots__ = ("_headers", "body", "key", "logged_path", "path", "protocol", "size", "value")
+    __slots__ = ("_headers", "body", "is_there", "key", "logged_path", "path", "protocol", "size", "value")
 
     def __init__(
-        self, key: str, value: bytes, reply: Reply, protocol: str, logged_path: str, path: str
+        self, key: str, value: bytes, reply: Reply, protocol: str, logged_path: str, is_there: IsThere
     ) -> None:
-        assert isinstance(reply.body, bytes)
-        self.path = path  # of its object
+        assert reply.body is not None
         self.key = key
         self.value = value
-        self.body = reply.body
-        self.size = len(reply.body)
+        self.is_there = is_there
+        self.path = "" if isinstance(reply.body, (bytes, memoryview)) else reply.body.path  # sent by path, or
+        self.body = bytes(reply.body) if isinstance(reply.body, (bytes, memoryview)) else b""
+        self.size = next(int(text) for name, text in reply.headers if name == b"content-length")
         self.protocol = protocol
         self.logged_path = logged_path
         self._headers: HeaderList = [*reply.headers, *SECURITY_HEADERS, (b"x-cache", b"HIT")]
@@ -146,14 +151,15 @@ class HotPages:
         if any(name in headers for name in _CONDITIONAL):
             return None
         # A sealed file never changes, so memory is right even while the L1 is not connected.
-        if self._l1.peek(file.key) is file.value and _is_there(file):
+        # A lost object is not hidden by our memory of it: the general way repairs it.
+        if self._l1.peek(file.key) is file.value and file.is_there():
             return file
         self._forget(key, file)
         return None
 
     def _forget(self, key: Key, page: HotPage | HotFile) -> None:
         del self._pages[key]
-        self._bytes -= page.size
+        self._bytes -= len(page.body)
 
     def clear(self) -> None:
         """Forget all."""
@@ -186,31 +192,35 @@ class HotPages:
         self._put(key, page)
 
     def keep_file(
-        self, key: Key, resource: Resource, identity: str, reply: Reply, logged_path: str, path: Path | None
+        self,
+        key: Key,
+        resource: Resource,
+        identity: str,
+        reply: Reply,
+        logged_path: str,
+        is_there: IsThere | None,
     ) -> None:
-        """Keep a plain hit of a small file. Facts that changed since cannot differ in the file's bytes:
-        its name is sealed."""
-        if reply.status != 200 or not isinstance(reply.body, bytes) or len(reply.body) > LARGEST_BODY:
+        """Keep a plain hit of a local file: its bytes if it is small, else its path. Facts that changed
+        since cannot differ in the file's bytes: its name is sealed."""
+        body = reply.body
+        if reply.status != 200 or body is None or is_there is None:
+            return
+        if isinstance(body, (bytes, memoryview)):
+            if not body or len(body) > LARGEST_BODY:
+                return
+        elif not body.path:
             return
         name = cache_key(Category.ARTIFACT_METADATA, resource.protocol, identity)
         value = self._l1.peek(name)
-        if value is not None and path is not None:
-            self._put(key, HotFile(name, value, reply, resource.protocol, logged_path, str(path)))
+        if value is not None:
+            self._put(key, HotFile(name, value, reply, resource.protocol, logged_path, is_there))
 
     def _put(self, key: Key, page: HotPage | HotFile) -> None:
         if sum(len(part) for part in key if part) > LONGEST_KEY:
             return
-        if len(self._pages) >= MOST_PAGES or self._bytes + page.size > self._max_bytes:
+        if len(self._pages) >= MOST_PAGES or self._bytes + len(page.body) > self._max_bytes:
             self._pages.clear()
             self._bytes = 0
         old = self._pages.get(key)
-        self._bytes += page.size - (old.size if old is not None else 0)
+        self._bytes += len(page.body) - (len(old.body) if old is not None else 0)
         self._pages[key] = page
-
-
-def _is_there(file: HotFile) -> bool:
-    """A lost object is not hidden by our memory of it: the general way repairs it."""
-    try:
-        return os.stat(file.path).st_size == file.size  # noqa: PTH116 - 2 µs, in the kernel's memory
-    except OSError:
-        return False

@@ -108,10 +108,9 @@ class HotObjects:
             self._note(key, size_bytes)
         return None
 
-    def peek(self, key: str) -> Path | None:
-        """Where the copy of an object lies that `find` has just given; nothing is counted."""
-        known = self._known.get(key)
-        return known.path if known is not None else None
+    def holds(self, key: str) -> bool:
+        """Whether `find` gave a copy the last time; nothing is looked at or counted."""
+        return key in self._known
 
     async def read(self, path: Path, start: int, length: int) -> bytes | None:
         """A slice of a copy that `find` gave; None if it went meanwhile."""

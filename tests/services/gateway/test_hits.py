@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import hashlib
 
+import pytest
+
 from tests.services.gateway.conftest import Stores
 from tests.support.gateway import GatewayProcess
 
@@ -76,10 +78,11 @@ async def test_artifact__cached__is_served_with_immutable_headers(
         assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{len(data)}")
 
 
-async def test_artifact__small_and_hot__conditions_and_ranges_are_still_looked_at(
-    gateway: GatewayProcess, stores: Stores
+@pytest.mark.parametrize("size", [10_000, 1_000_000])  # kept with its bytes, and by its path
+async def test_artifact__hot__conditions_and_ranges_are_still_looked_at(
+    gateway: GatewayProcess, stores: Stores, size: int
 ) -> None:
-    data = bytes(range(250)) * 40
+    data = bytes(range(250)) * (size // 250)
     facts = await stores.put_artifact("flask", "flask-9.0-py3-none-any.whl", data)
     path = f"/pypi/files/flask/{facts.sha256}/flask-9.0-py3-none-any.whl"
     replies = [await asyncio.to_thread(gateway.request, path) for _ in range(4)]
@@ -92,3 +95,10 @@ async def test_artifact__small_and_hot__conditions_and_ranges_are_still_looked_a
     assert (part.status, part.body) == (206, data[10:20])
     known = await asyncio.to_thread(gateway.request, path, if_none_match=first["etag"])
     assert (known.status, known.body) == (304, b"")
+    head = await asyncio.to_thread(gateway.request, path, "HEAD")
+    assert (head.headers["content-length"], head.body) == (str(size), b"")
+    where = stores.objects.local_path(facts.object_key)
+    assert where is not None
+    where.write_bytes(data[:5000])  # cut behind our back
+    with pytest.raises(TimeoutError):  # not served: it waits for a fetcher to repair it, and none runs
+        await asyncio.to_thread(gateway.request, path, timeout=0.5)
