@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from bench import resolution_oracle_npm
+from bench import resolution_oracle_maven, resolution_oracle_npm
 from bench.harness.orchard import Orchard, orchard
 from shared.defaults import default_upstream
 
@@ -177,13 +177,15 @@ def main() -> int:
     """Exit 1 when fewer than nine roots in ten agree."""
     parser = argparse.ArgumentParser(prog="python -m bench.resolution_oracle", description=__doc__)
     parser.add_argument("roots", nargs="*", metavar="REQUIREMENT", help="default: a list of well-known ones")
-    parser.add_argument("--protocol", default="pypi", choices=("pypi", "npm"))
+    parser.add_argument("--protocol", default="pypi", choices=("pypi", "npm", "maven"))
     parser.add_argument("--no-uv", action="store_true", help="leave uv out")
-    parser.add_argument("--at", default="", metavar="URL", help="npm: ask this running Orchard")
+    parser.add_argument("--at", default="", metavar="URL", help="npm, maven: ask this running Orchard")
     parser.add_argument("--keep", action="store_true", help="keep the Orchard's folder and log")
     options = parser.parse_args()
     if options.protocol == "npm":
         return resolution_oracle_npm.run(options.roots, at=options.at, keep=options.keep)
+    if options.protocol == "maven":
+        return resolution_oracle_maven.run(options.roots, at=options.at, keep=options.keep)
     if not PIP.exists():
         print("pip is not installed: run 'make client-tools'", file=sys.stderr)
         return 2
