@@ -32,8 +32,12 @@ def _upstreams(commands: Any) -> None:
                         help="files may come from this host alone; may be repeated")  # fmt: skip
     _credentials(parser)
     parser.add_argument("--allow-private", action="store_true", help="its name may lead to private addresses")
+    parser = command(below, "test", "ask an upstream now and say how it answered", "upstreams:test")
+    source(parser)
+    parser.add_argument(
+        "--project", metavar="NAME", default="", help="ask for this project, not for the root"
+    )
     for name, text, run in (
-        ("test", "ask an upstream now and say how it answered", "upstreams:test"),
         ("pause", "ask an upstream no more; what it served stays", "upstreams:pause"),
         ("resume", "ask a paused upstream again", "upstreams:resume"),
     ):
@@ -88,6 +92,7 @@ def _pins(commands: Any) -> None:
     parser.add_argument("protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), nargs="?", default="",
                         help="only this protocol's")  # fmt: skip
     parser.add_argument("--prefix", metavar="TEXT", default="", help="only projects whose name starts so")
+    page(parser)
     parser = command(below, "remove", "let a project be looked for in every upstream again", "pins:remove")
     protocol(parser)
     parser.add_argument("project", metavar="PROJECT", help="its name")

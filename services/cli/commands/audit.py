@@ -8,20 +8,14 @@ from typing import Any
 
 from services.cli.connect import connect
 from services.cli.output import Output, moment, table
+from services.cli.paging import note_more, read_pages
 
 
 def run(options: argparse.Namespace, output: Output) -> None:
     """The newest entries first, up to --limit."""
-    server = connect(options)
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        query = {"limit": str(min(options.limit - len(found), 500)), "cursor": cursor}
-        answer = server.call("GET", "/api/v1/admin/audit", query=query, offers="an audit log", admin=True)
-        found += answer.get("items", [])
-        cursor = str(answer.get("next", ""))
-        if not cursor or len(found) >= options.limit:
-            break
+    answer = read_pages(
+        connect(options), "/api/v1/admin/audit", limit=options.limit, offers="an audit log", admin=True
+    )
     rows = [
         (
             moment(each.get("at")),
@@ -30,10 +24,11 @@ def run(options: argparse.Namespace, output: Output) -> None:
             str(each.get("subject", "")),
             _changes(each.get("before"), each.get("after")),
         )
-        for each in found
+        for each in answer["items"]
     ]
     text = table(rows, ("when", "who", "did", "to", "with")) if rows else "nothing was changed yet"
-    output.result({"items": found, "next": cursor}, text)
+    output.result(answer, text)
+    note_more(answer, output)
 
 
 def _changes(before: Any, after: Any) -> str:

@@ -11,6 +11,7 @@ from services.cli.commands import ensure
 from services.cli.connect import connect
 from services.cli.errors import CommandFailed, Exit, Unfinished, WrongUse
 from services.cli.output import Output, moment, size, table
+from services.cli.paging import note_more, read_pages
 
 
 def show(options: argparse.Namespace, output: Output) -> None:
@@ -21,19 +22,9 @@ def show(options: argparse.Namespace, output: Output) -> None:
     path = f"/api/v1/packages/{options.protocol}"
     if options.name:
         path += f"/{quote(options.name, safe='')}"
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        query = {
-            "prefix": options.prefix,
-            "limit": str(min(options.limit - len(found), 500)),
-            "cursor": cursor,
-        }
-        answer = server.call("GET", path, query=query, offers="a list of what is kept")
-        found += answer.get("items", [])
-        cursor = answer.get("next", "")
-        if not cursor or len(found) >= options.limit:
-            break
+    query = {"prefix": options.prefix}
+    answer = read_pages(server, path, limit=options.limit, query=query, offers="a list of what is kept")
+    found = answer["items"]
     if options.name:
         rows = [
             (str(each["filename"]), str(each["version"] or "-"), size(each["size_bytes"]),
@@ -44,9 +35,8 @@ def show(options: argparse.Namespace, output: Output) -> None:
     else:
         packages = [(str(each["name"]), moment(each["first_seen_at"])) for each in found]
         text = table(packages, ("package", "first seen")) if packages else "nothing is kept"
-    if cursor:
-        output.note(f"the first {len(found)}; --limit shows more")
-    output.result({"items": found, "next": cursor}, text)
+    output.result(answer, text)
+    note_more(answer, output)
 
 
 def invalidate(options: argparse.Namespace, output: Output) -> None:

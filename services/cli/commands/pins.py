@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from urllib.parse import quote
 
-from services.cli.commands.upstreams import items
 from services.cli.connect import connect
 from services.cli.output import Output, table
+from services.cli.paging import note_more, read_pages
 
 PATH = "/api/v1/admin/pins"
 OFFERS = "the administration of pins"
@@ -16,12 +16,13 @@ OFFERS = "the administration of pins"
 def show(options: argparse.Namespace, output: Output) -> None:
     """The projects that are bound, with the upstream of each."""
     query = {"protocol": options.protocol, "prefix": options.prefix}
-    answer = connect(options).call("GET", PATH, query=query, offers=OFFERS, admin=True)
+    answer = read_pages(connect(options), PATH, limit=options.limit, query=query, offers=OFFERS, admin=True)
     rows = [
         (str(each.get("protocol", "")), str(each.get("project", "")), str(each.get("source", "")))
-        for each in items(answer)
+        for each in answer["items"]
     ]
     output.result(answer, table(rows, ("protocol", "project", "upstream")) if rows else "no pins")
+    note_more(answer, output)
 
 
 def remove(options: argparse.Namespace, output: Output) -> None:

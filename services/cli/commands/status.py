@@ -28,7 +28,7 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
         value["queues"] = queues
     if upstreams is not None:
         value["upstreams"] = upstreams
-    output.result(value, _text(server, report, upstreams))
+    output.result(value, _text(server, report, queues, upstreams))
     return _EXITS.get(str(report["status"]), Exit.FAILED)
 
 
@@ -44,7 +44,7 @@ def _optional(server: Server, path: str, *, admin: bool = False) -> Any:
         return None  # a store is away: the report itself says so
 
 
-def _text(server: Server, report: dict[str, Any], upstreams: Any) -> str:
+def _text(server: Server, report: dict[str, Any], queues: Any, upstreams: Any) -> str:
     version = report.get("version")
     parts = [f"Orchard{f' {version}' if version else ''} at {server.target.base}/: {report['status']}"]
     parts += [f"  ! {problem}" for problem in report.get("problems", [])]
@@ -72,16 +72,33 @@ def _text(server: Server, report: dict[str, Any], upstreams: Any) -> str:
         parts += ["", table(workers, ("workers", "running", "draining", "version"))]
         connections, threads = _pool(report.get("http_pool")), _pool(report.get("thread_pool"))
         parts.append(f"upstream connections in use: {connections}, threads: {threads}")
-    queues = [
-        (name, *(str(depth.get(each, 0)) for each in ("ready", "running", "deferred")), _age(depth))
-        for name, depth in sorted(report.get("queues", {}).items())
-    ]
-    if queues:
-        parts += ["", table(queues, ("queue", "ready", "running", "later", "oldest"))]
+    parts += _queues(report, queues)
     rows = _upstream_rows(upstreams)
     if rows:
         parts += ["", table(rows, ("protocol", "upstream", "state", "address"))]
     return "\n".join(parts)
+
+
+def _queues(report: dict[str, Any], figures: Any) -> list[str]:
+    """With rates where the server tells them, else the depths of the health report."""
+    if isinstance(figures, dict) and isinstance(figures.get("queues"), dict):
+        rows = [
+            (
+                name,
+                *(str(each[key]) for key in ("ready", "running", "deferred", "dead")),
+                _age(each),
+                f"{each['last_minute']['finished_per_second']:.1f}/s",
+                f"{each['last_minute']['wait_seconds'] * 1000:.0f} ms",
+            )
+            for name, each in sorted(figures["queues"].items())
+        ]
+        heads = ("queue", "ready", "running", "later", "dead", "oldest", "done", "waited")
+        return ["", table(rows, heads)]
+    rows = [
+        (name, *(str(depth.get(each, 0)) for each in ("ready", "running", "deferred")), _age(depth))
+        for name, depth in sorted(report.get("queues", {}).items())
+    ]
+    return ["", table(rows, ("queue", "ready", "running", "later", "oldest"))] if rows else []
 
 
 def _upstream_rows(upstreams: Any) -> list[tuple[str, ...]]:

@@ -68,7 +68,8 @@ def test(options: argparse.Namespace, output: Output) -> Exit:
     """0 if the upstream answered as it should, 1 if not."""
     server = connect(options)
     found = find(server, options.source)
-    said = server.call("POST", f"{PATH}/{found['id']}/test", offers=OFFERS, admin=True)
+    path, query = f"{PATH}/{found['id']}/test", {"project": options.project}
+    said = server.call("POST", path, query=query, offers=OFFERS, admin=True)
     seconds = said.get("seconds")
     timing = f" in {seconds:.2f} s" if isinstance(seconds, int | float) else ""
     state = "answers" if said.get("ok") else "does not answer as it should"

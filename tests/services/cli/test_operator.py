@@ -1,0 +1,165 @@
+"""The operator's commands against an Orchard that is closed to the anonymous."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.cli.conftest import Command
+from tests.support.builders import build_wheel
+from tests.support.orchard import Cluster, cluster, wait_until
+from tests.support.upstream import Upstream
+
+ADMIN = "an-operators-token"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        for name in ("app", "evil"):
+            files = {f"{name}-{each}-py3-none-any.whl": build_wheel(name, each) for each in ("1.0", "2.0")}
+            server.add_project(name, files)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
+    settings = {"ORCHARD_ADMIN_TOKEN": ADMIN, "ORCHARD_ANONYMOUS_READ": "false"}
+    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def anonymous(orchard: Cluster, tmp_path: Path) -> Command:
+    return Command(tmp_path, ORCHARD_URL=orchard.url(""))
+
+
+@pytest.fixture
+def operator(orchard: Cluster, tmp_path: Path) -> Command:
+    return Command(tmp_path, ORCHARD_URL=orchard.url(""), ORCHARD_ADMIN_TOKEN=ADMIN)
+
+
+def test_token__created_read_with_then_revoked(operator: Command, anonymous: Command) -> None:
+    refused = anonymous("cache", "show", "pypi")
+    assert refused.returncode == 4
+    assert "Set ORCHARD_TOKEN to a read token" in refused.stderr
+
+    made = operator("tokens", "create", "ci")
+    assert made.returncode == 0, made.stderr
+    token = made.stdout.strip()
+    assert re.fullmatch(r"\S{20,}", token)
+    assert token not in made.stderr
+    listed = operator("tokens", "list")
+    assert "ci" in listed.stdout and token not in listed.stdout
+
+    assert anonymous("cache", "show", "pypi", ORCHARD_TOKEN=token).returncode == 0
+    short = anonymous("tokens", "list", ORCHARD_TOKEN=token)
+    assert short.returncode == 4
+    assert "not sufficient" in short.stderr and "ORCHARD_ADMIN_TOKEN" in short.stderr
+    assert operator("tokens", "revoke", "ci").returncode == 0
+    wait_until(
+        lambda: anonymous("cache", "show", "pypi", ORCHARD_TOKEN=token).returncode == 4, what="the end of it"
+    )
+    assert operator("tokens", "revoke", "ci").returncode == 1
+
+
+def test_token__json__the_whole_answer(operator: Command) -> None:
+    made = operator.json("tokens", "create", "robot", "--scope", "admin")
+    assert (made["name"], made["scope"]) == ("robot", "admin")
+    assert operator.json("tokens", "list", ORCHARD_ADMIN_TOKEN=made["token"])["items"]
+
+
+def test_upstreams__add_test_pause_resume_priority_credentials_remove(
+    operator: Command, upstream: Upstream
+) -> None:
+    address = f"{upstream.url}/simple/"
+    made = operator.json(
+        "upstreams", "add", "pypi", "second", address, "--priority", "7", "--pattern", "corp-*",
+        "--username", "me", "--password-from", "SECRET", SECRET="hunter2",
+    )  # fmt: skip
+    assert (made["priority"], made["patterns"], made["has_credentials"]) == (7, ["corp-*"], True)
+    listed = operator("upstreams", "list", "pypi")
+    assert re.search(r"^pypi +7 +second +in use +corp-\* +yes +operator +http", listed.stdout, re.MULTILINE)
+    assert "hunter2" not in listed.stdout
+
+    tested = operator("upstreams", "test", "second", "--project", "app")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "pypi/second answers in" in tested.stdout
+    failed = operator("upstreams", "test", "second", "--project", "no-such-thing")
+    assert failed.returncode == 1
+
+    assert operator("upstreams", "pause", "pypi/second").returncode == 0
+    assert operator("upstreams", "priority", str(made["id"]), "9").returncode == 0
+    assert operator("upstreams", "credentials", "second", "--none").returncode == 0
+    shown = next(each for each in operator.json("upstreams", "list")["items"] if each["name"] == "second")
+    assert (shown["enabled"], shown["priority"], shown["has_credentials"]) == (False, 9, False)
+    assert operator("upstreams", "resume", "second").returncode == 0
+    assert "second" in operator("status").stdout
+    assert operator("upstreams", "remove", "second").returncode == 0
+    gone = operator("upstreams", "pause", "secnd")
+    assert gone.returncode == 1
+
+
+def test_upstreams__misspelt_name__did_you_mean(operator: Command) -> None:
+    name = operator.json("upstreams", "list", "pypi")["items"][0]["name"]
+    done = operator("upstreams", "test", name + "x")
+    assert done.returncode == 1
+    assert f"Did you mean pypi/{name}" in done.stderr or f"Did you mean {name}" in done.stderr
+
+
+def test_upstreams__password_by_standard_input(operator: Command, upstream: Upstream) -> None:
+    words = ["upstreams", "add", "npm", "piped", f"{upstream.url}/npm/", "--token-from", "-", "--json"]
+    done = operator(*words, given="hunter2\n")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["has_credentials"] is True
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_upstreams__refused_by_the_server__its_words(operator: Command) -> None:
+    done = operator("upstreams", "add", "pypi", "bad", "http://x/?q=1")
+    assert done.returncode in (1, 2)
+    assert "url" in done.stderr
+
+
+def test_blocks__package_version_and_file__in_force_and_lifted(operator: Command, orchard: Cluster) -> None:
+    made = operator.json("blocks", "add", "pypi", "evil", "1.0", "--reason", "steals tokens")
+    listed = operator("blocks", "list")
+    assert "pypi evil 1.0" in listed.stdout and "steals tokens" in listed.stdout
+    digest = "ab" * 32
+    assert operator("blocks", "add", "--sha256", digest.upper(), "--reason", "bad bytes").returncode == 0
+    assert digest in operator("blocks", "list").stdout
+
+    def shown() -> bool:
+        page = orchard.get("/pypi/simple/evil/", headers={"Authorization": f"Bearer {ADMIN}"}).text
+        assert "evil-2.0" in page
+        return "evil-1.0" in page
+
+    wait_until(lambda: not shown(), what="the block")
+    assert operator("blocks", "remove", str(made["id"])).returncode == 0
+    wait_until(shown, what="the lifting")
+    assert "evil" not in operator("blocks", "list").stdout
+    assert operator("blocks", "remove", "999999").returncode == 1
+
+
+def test_pins_and_invalidation(operator: Command) -> None:
+    assert operator("cache", "warm", "pypi", "app").returncode == 0
+    assert re.search(r"^pypi +app +\S+", operator("pins", "list", "pypi").stdout, re.MULTILINE)
+    done = operator("cache", "invalidate", "pypi", "app")
+    assert done.returncode == 0, done.stderr
+    assert "app is asked for again" in done.stdout
+    assert operator.json("cache", "invalidate", "npm", "--all")["invalidated"] >= 0
+    assert operator("pins", "remove", "pypi", "app").returncode == 0
+    assert operator("pins", "remove", "pypi", "app").returncode == 1
+
+
+def test_audit__newest_first_with_who_and_what(operator: Command) -> None:
+    operator("blocks", "add", "npm", "left-pad", "--reason", "for the audit")
+    done = operator("audit", "--limit", "1")
+    assert done.returncode == 0, done.stderr
+    assert "left-pad" in done.stdout
+    assert "--limit shows more" in done.stderr
+    assert len(operator.json("audit", "--limit", "2")["items"]) == 2
