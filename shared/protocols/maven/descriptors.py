@@ -174,6 +174,7 @@ class Descriptors:
                 break
             if target in (*trail, at) or len(trail) == MAX_RELOCATIONS:
                 problems.append(Problem("it is relocated to itself"))
+                at, trail = start, []
                 break
             trail.append(at)
             at = target

@@ -61,7 +61,7 @@ class Maven:
         )
         self.poms[f"{group}:{artifact}", version, f"{artifact}-{version}.pom"] = body
 
-    def list(self, project: str, *versions: str) -> None:
+    def publish(self, project: str, *versions: str) -> None:
         group, artifact = project.split(":")
         identity = f"metadata/{group.replace('.', '/')}/{artifact}"
         self.listings[identity] = build_metadata(group, artifact, versions)
