@@ -3,23 +3,21 @@ and kept answers beside index pages."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import time
 import urllib.parse
 import urllib.request
 from functools import partial
 from pathlib import Path
 
+from bench import resolution_npm
 from bench.harness import graph_corpus, load, peers
 from bench.harness.orchard import Orchard, orchard
+from bench.harness.requests import ask, restart_extractor
 from bench.harness.table import Figure, print_figures
 
 REPEATS = 3
 SECONDS = 3.0
-START_SECONDS = 3.0  # of an extractor, until it has connected
 JSON = "application/vnd.pypi.simple.v1+json"
 _MOST_SECONDS = 120.0
 
@@ -37,17 +35,19 @@ def run(work: Path, root: Path) -> list[Figure]:
         with orchard(data, upstream=simple, pin=False) as ours:
             nothing = _resolve(ours, next(depths))
             for _ in range(REPEATS):
-                _restart_extractor(ours)
+                restart_extractor(ours)
                 fresh.append(_resolve(ours, next(depths)))
                 warm += [_resolve(ours, next(depths)) for _ in range(REPEATS)]
         with orchard(data, upstream=simple) as ours:
             rates, latency = _kept(ours)
+        npm = resolution_npm.run(work, root, upstream.base)
     figures = [
         Figure(f"{graph_corpus.NODES} nodes, nothing cached", f"{nothing:.2f} s", "", None),
         _at_most("documents cached, extractor just started", load.median(fresh), 1.0),
         _at_most("documents cached, extractor warm", load.median(warm), 1.0),
         Figure("kept answer, c=1, p50", f"{latency:.2f} ms", "≤ 5 ms", latency <= 5),
         Figure("kept answer, c=32", f"{rates:.2f} × index hit", "≥ 0.5 × index hit", rates >= 0.5),
+        *npm,
     ]
     print_figures("Resolution", figures)
     return figures
@@ -57,36 +57,18 @@ def _at_most(name: str, seconds: float, bar: float) -> Figure:
     return Figure(name, f"{seconds:.2f} s", f"≤ {bar:g} s", seconds <= bar)
 
 
-def _restart_extractor(ours: Orchard) -> None:
-    """End it by pid; the supervisor starts another, whose memory is empty."""
-    before = set(ours.pids("extractor"))
-    for pid in before:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    until = time.monotonic() + 30
-    while not set(ours.pids("extractor")) - before and time.monotonic() < until:
-        time.sleep(0.1)
-    time.sleep(START_SECONDS)
-
-
 def _resolve(ours: Orchard, max_depth: int) -> float:
     """Seconds until the whole graph is there."""
     body = {"requirements": [graph_corpus.name(n) for n in range(graph_corpus.ROOTS)], "max_depth": max_depth}
     started = time.perf_counter()
-    answer = _ask(ours.url("/api/v1/resolve"), json.dumps(body).encode())
+    answer = ask(ours.url("/api/v1/resolve"), json.dumps(body).encode())
     while answer.get("status") == "working" and time.perf_counter() - started < _MOST_SECONDS:
         time.sleep(0.05)
-        answer = _ask(ours.url(answer["location"]))
+        answer = ask(ours.url(answer["location"]))
     seconds = time.perf_counter() - started
     if len(answer.get("nodes", ())) < graph_corpus.NODES or not answer["complete"]:
         raise RuntimeError(f"the graph was not resolved: {answer!s:.400}")
     return seconds
-
-
-def _ask(url: str, body: bytes | None = None) -> dict:  # type: ignore[type-arg]
-    headers = {"content-type": "application/json"} if body else {}
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as reply:
-        return json.load(reply)  # type: ignore[no-any-return]
 
 
 def _kept(ours: Orchard) -> tuple[float, float]:
@@ -98,10 +80,10 @@ def _kept(ours: Orchard) -> tuple[float, float]:
     with urllib.request.urlopen(urllib.parse.urljoin(page, file["url"]), timeout=60) as reply:
         reply.read()
     kept = ours.url(f"/api/v1/artifacts/{file['hashes']['sha256']}/resolution")
-    answer = _ask(kept)
+    answer = ask(kept)
     while answer.get("status") == "working":
         time.sleep(0.2)
-        answer = _ask(kept)
+        answer = ask(kept)
     index = ours.url(f"/pypi/simple/{graph_corpus.name(0)}/")
     urllib.request.urlopen(urllib.request.Request(index, headers=headers), timeout=60).read()
     addresses = {"kept": kept, "index": index}

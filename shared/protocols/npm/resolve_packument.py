@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from shared.protocols.npm.semver import parse_version
 MAX_DEPENDENCIES = 10_000  # of one version
 
 Strings = dict[str, str]
+_NONE: list[str] = []  # never changed
 
 
 class Declared(msgspec.Struct, array_like=True, gc=False):
@@ -47,7 +47,7 @@ class Release(msgspec.Struct, frozen=True, gc=False):
     integrity: str
     engines: tuple[str, str]  # node, npm; "" for nothing said
     deprecated: bool
-    published: float | None  # unix seconds; None where nothing is told, NaN where it cannot be read
+    published: str | None  # as the document tells it; None where it does not
 
 
 class Packument(msgspec.Struct, frozen=True):
@@ -150,7 +150,7 @@ def read_packument(body: bytes) -> Packument:
             integrity=_integrity(told_version.dist),
             engines=engines.setdefault(asked, asked),
             deprecated=bool(told_version.deprecated),
-            published=_moment(times[version]) if version in times else None,
+            published=str(times[version]) if version in times else None,
         )
         found.append((parsed.key, release))
     found.sort(key=lambda pair: pair[0], reverse=True)  # stable, reversed too
@@ -223,17 +223,17 @@ def _declared(version: _Version) -> Declared:
     if bundled is True:
         bundled = list(dependencies)
     elif not isinstance(bundled, list | dict):
-        bundled = []
+        bundled = _NONE
     declared = Declared(
         dependencies=dependencies,
         optional=version.optional_dependencies or {},
         peers=peers,
-        optional_peers=[name for name in peers if name in meta and meta[name].optional],
+        optional_peers=[name for name in peers if name in meta and meta[name].optional] if meta else _NONE,
         accepted=version.accept_dependencies or {},
-        bundled=[name for name in bundled if isinstance(name, str)],
-        system=_list(version.os),
-        processor=_list(version.cpu),
-        libc=_list(version.libc),
+        bundled=[name for name in bundled if isinstance(name, str)] if bundled else _NONE,
+        system=_list(version.os) if version.os else _NONE,
+        processor=_list(version.cpu) if version.cpu else _NONE,
+        libc=_list(version.libc) if version.libc else _NONE,
         shrinkwrap=bool(version.has_shrinkwrap),
     )
     if len(declared.dependencies) + len(declared.optional) + len(declared.peers) > MAX_DEPENDENCIES:
@@ -245,7 +245,7 @@ def _integrity(dist: _Dist | None) -> str:
     if dist is None:
         return ""
     if dist.integrity:
-        return " ".join(dist.integrity.split())
+        return " ".join(dist.integrity.split()) if " " in dist.integrity else dist.integrity
     try:
         digest = bytes.fromhex(dist.shasum or "")
     except ValueError:
@@ -261,13 +261,6 @@ def _engines(value: Any) -> tuple[str, str]:
     return node if isinstance(node, str) else "-", npm if isinstance(npm, str) else "-"
 
 
-def _moment(text: Any) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return float("nan")
-
-
 def _strings(value: Any) -> Strings:
     if not isinstance(value, dict):
         return {}
@@ -281,4 +274,4 @@ def _texts(fields: Mapping[str, Raw], keys: tuple[str, ...]) -> Strings:
 def _list(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else _NONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -67,8 +68,13 @@ def pick(packument: Packument, spec: Spec, environment: Environment, before: flo
 
 
 def old_enough(release: Release, before: float | None) -> bool:
-    """Whether a version was there at a moment. A time that cannot be read is never."""
-    return before is None or release.published is None or release.published <= before
+    """Whether a version was there at a moment (unix seconds). A time that cannot be read is never."""
+    if before is None or release.published is None:
+        return True
+    try:
+        return datetime.fromisoformat(release.published).timestamp() <= before
+    except (ValueError, OverflowError):
+        return False
 
 
 def _best(
