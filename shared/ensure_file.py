@@ -19,6 +19,7 @@ import msgspec
 
 from shared.errors import EnsureInvalid, InvalidParameter, NotResolvable
 from shared.protocols import PROTOCOLS
+from shared.protocols.maven.coordinates import PLUGIN
 from shared.protocols.resolution import MAX_DEPTH, MAX_REQUIREMENTS, ResolutionRequest, Resolver
 from shared.toml_positions import Path, positions
 
@@ -261,9 +262,17 @@ def _requirements(protocol: str, table: Table) -> Iterator[tuple[Path, str]]:
         for name, wanted in table.dependencies.items():
             yield (protocol, "dependencies", name), f"{name}@{wanted}"
     else:
-        for key in ("dependencies", "plugins"):
-            for index, text in enumerate(getattr(table, key)):
-                yield (protocol, key, index), text
+        for index, text in enumerate(table.dependencies):
+            yield (protocol, "dependencies", index), text
+        for index, text in enumerate(table.plugins):
+            yield (protocol, "plugins", index), _plugin(text)
+
+
+def _plugin(text: str) -> str:
+    """A plugin's coordinates with its type, by which it is known for one: "g:a:v" is enough in the file."""
+    group, _, rest = text.strip().partition(":")
+    artifact, _, version = rest.partition(":")
+    return f"{group}:{artifact}:{PLUGIN}:{version}" if version and ":" not in version else text
 
 
 def _request(

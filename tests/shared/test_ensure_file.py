@@ -95,3 +95,23 @@ def test_too_many__told() -> None:
     with pytest.raises(EnsureInvalid, match=str(MAX_REQUIREMENTS)):
         read_toml(f"[pypi]\nrequirements = [{lines}]")
     assert MAX_PLUGINS < MAX_REQUIREMENTS
+
+
+def test_npm_and_maven__in_their_own_spelling() -> None:
+    file = read_toml(
+        """
+        [npm.dependencies]
+        express = "^4"
+        "@scope/tool" = "npm:tool@1"
+        [maven]
+        dependencies = ["com.example:tool:1.0"]
+        plugins = ["com.example:b-plugin:2", "com.example:a-plugin:maven-plugin:1"]
+        """
+    )
+    npm, maven = file.canonical["npm"], file.canonical["maven"]
+    assert npm["dependencies"] == {"@scope/tool": "npm:tool@1", "express": "^4"}
+    assert maven["dependencies"] == ["com.example:tool:1.0"]
+    assert maven["plugins"] == ["com.example:a-plugin:maven-plugin:1", "com.example:b-plugin:maven-plugin:2"]
+    assert read_json(file.document) == file
+    alone = read_toml('[maven]\nplugins = ["com.example:a-plugin:1"]').plans[0]
+    assert alone.request is None and len(alone.plugins) == 1

@@ -50,7 +50,7 @@ NPM = [
         path="/npm/@s/app/-/app-1.0.0.tgz",
         integrity=INTEGRITY,
         locations=("node_modules/@s/app",),
-        manifest={"dependencies": {"other": "npm:lib@^1"}, "license": "MIT"},
+        manifest={"optionalDependencies": {"other": "npm:lib@^1", "alien": "1"}, "license": "MIT"},
         dependencies=["pkg:npm/lib@1.1.0"],
     ),
     package(
@@ -123,7 +123,7 @@ def test_package_lock__places_addresses_integrity_and_aliases() -> None:
         "version": "1.0.0",
         "resolved": f"{BASE}/npm/@s/app/-/app-1.0.0.tgz",
         "integrity": INTEGRITY,
-        "dependencies": {"other": "npm:lib@^1"},
+        "optionalDependencies": {"other": "npm:lib@^1", "alien": "1"},
         "license": "MIT",
     }
     own = "sha256-" + base64.b64encode(bytes.fromhex(SHA)).decode()
