@@ -126,10 +126,13 @@ class Cluster:
         }
         return env | self.settings
 
-    def start(self, name: str, *, wait: bool = True, **settings: str) -> Service:
+    def start(self, name: str, *, wait: bool = True, port: int = 0, **settings: str) -> Service:
         """Start one more service process; extra settings as ORCHARD_* names."""
         env = self.environment() | settings
-        env["ORCHARD_PORT" if name == "gateway" else "ORCHARD_WORKER_PORT"] = str(free_port())
+        if self.tree != ROOT:  # other code refuses settings that it does not know
+            text = (self.tree / "shared" / "settings.py").read_text()
+            env = {key: env[key] for key in env if key[:8] != "ORCHARD_" or f" {key[8:].lower()}: " in text}
+        env["ORCHARD_PORT" if name == "gateway" else "ORCHARD_WORKER_PORT"] = str(port or free_port())
         service = Service(name, env, self.folder / f"{name}-{len(self.services)}.log", self.tree)
         self.services.append(service)
         if wait:
