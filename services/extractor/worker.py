@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.extractor.backfill import MetadataBackfill
+from services.extractor.incomplete import IncompleteSweep
 from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
 from services.extractor.pending import PendingSweep
@@ -131,6 +132,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
         )
         await resources.open("pending sweep", PendingSweep(database, queue, limit=settings.queue_limit))
+        await resources.open("incomplete sweep", IncompleteSweep(database, queue, limit=settings.queue_limit))
         if settings.sweep != "off":
             sweeper = Sweeper(
                 store=unguarded,
