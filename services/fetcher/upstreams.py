@@ -29,7 +29,7 @@ from shared.errors import (
     UpstreamUnavailable,
 )
 from shared.models import UpstreamSource
-from shared.protocols.base import PackageProxyBase
+from shared.protocols.base import FileHeaders, PackageProxyBase
 from shared.settings import Settings
 
 TRIES = 3
@@ -94,7 +94,10 @@ class Upstreams:
             headers = {"accept": asked.accept}
             if validators is not None and validators.source_id == source.id:
                 headers |= validators.headers()
-            response = await self._fetch(source, asked.url, headers, self._settings.max_index_bytes)
+            if asked.headers_only:
+                response = await self._describe(source, asked.url, headers)
+            else:
+                response = await self._fetch(source, asked.url, headers, self._settings.max_index_bytes)
             if response.status in (404, 410):
                 continue
             if (
@@ -107,6 +110,30 @@ class Upstreams:
                 raise UpstreamInvalid(f"upstream {source.name} answered {response.status}")
             return IndexAnswer(source, response)
         return None
+
+    async def _describe(self, source: UpstreamSource, url: str, headers: Mapping[str, str]) -> FetchedBody:
+        """The headers of a file as a document (`FileHeaders`); its bytes are left where they are."""
+        try:
+            async with asyncio.timeout(self.head_seconds):
+                for method in ("HEAD", "GET"):  # some refuse HEAD: then a GET, given up after its head
+                    async with self.open_file(
+                        source, url, method=method, headers=headers, lane="index"
+                    ) as response:
+                        if method == "HEAD" and response.status in (400, 405, 501):
+                            continue
+                        found = response.headers
+                        told = FileHeaders(
+                            etag=found.get("etag", ""),
+                            last_modified=found.get("last-modified", ""),
+                            content_length=found.get("content-length", ""),
+                            date=found.get("date", ""),
+                        )
+                        kept = {"etag": told.etag, "last-modified": told.last_modified}
+                        body = msgspec.json.encode(told)
+                        return FetchedBody(response.status, kept, response.url, body)
+        except TimeoutError:
+            raise UpstreamTimeout(f"upstream {source.name} did not answer in time") from None
+        raise UpstreamInvalid(f"upstream {source.name} refuses HEAD and GET")
 
     async def fetch_small(self, source: UpstreamSource, url: str, *, max_bytes: int) -> FetchedBody:
         """A small file that goes with another one, whole: status 200, 404 or 410.

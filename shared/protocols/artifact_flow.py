@@ -36,6 +36,7 @@ from shared.protocols.conditions import (
     range_applies,
 )
 from shared.protocols.index_reply import judge, remaining_life
+from shared.protocols.moving_flow import serve_moving
 from shared.protocols.ports import CacheWord, Objects, Ports, Reply
 from shared.protocols.resource import Resource
 
@@ -49,6 +50,8 @@ async def serve_artifact(resource: Resource, conditions: Conditions, ports: Port
     is stored is not what the address promises, `DeadlineExceeded` after ORCHARD_REQUEST_TIMEOUT
     whatever it was that took so long (a fetcher's connection, a database), and passing errors.
     """
+    if resource.pointer:
+        return await serve_moving(resource, conditions, ports, serve_artifact)
     try:
         async with asyncio.timeout(ports.settings.request_timeout):
             return await _ArtifactRequest(resource, conditions, ports).answer()

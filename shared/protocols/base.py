@@ -23,6 +23,7 @@ from shared.protocols.resolution import Resolver
 from shared.protocols.resource import Redirect, Resource
 
 __all__ = [
+    "FileHeaders",
     "IndexDocument",
     "PackageProxyBase",
     "Passed",
@@ -38,6 +39,16 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
 
     url: str
     accept: str = "*/*"
+    headers_only: bool = False  # the document is made of what the headers say of a file (`FileHeaders`)
+
+
+class FileHeaders(msgspec.Struct, frozen=True):
+    """What an upstream's headers say of a file: the body that `read_index` gets, as JSON."""
+
+    etag: str = ""
+    last_modified: str = ""
+    content_length: str = ""
+    date: str = ""
 
 
 class IndexDocument(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
+from pathlib import Path
 from xml.etree import ElementTree
 
 import httpx
@@ -15,7 +16,7 @@ from shared.clients.postgres import Database
 from shared.derivations import DerivationRepository
 from shared.protocols.derivation import Derived
 from tests.support.maven_builders import Dep, Repository, build_jar, build_pom
-from tests.support.orchard import Cluster, wait_until
+from tests.support.orchard import Cluster, Service, wait_until
 from tests.support.upstream import Fault, Reply, Upstream
 
 _numbers = itertools.count(1)
@@ -397,6 +398,63 @@ def test_snapshot__unique_immutable_non_unique_revalidated(
     wait_until(lambda: orchard.get(f"/maven/{plain}").content == build_jar("new"), what="the new build")
     assert orchard.get(f"/maven/{plain}.sha1").text == hexdigest("sha1", build_jar("new"))
     assert orchard.get(f"/maven/{unique}").content == build_jar("unique")
+
+
+def test_non_unique_snapshot__head_refused_upstream__still_served_and_revalidated(
+    orchard: Cluster, upstream: Upstream, artifact: str
+) -> None:
+    path = f"org/demo/{artifact}/1.0-SNAPSHOT/{artifact}-1.0-SNAPSHOT.jar"
+    assert orchard.get(f"/maven/{path}").status_code == 404
+    upstream.put(f"/second/{path}", Reply(build_jar("one"), refuses_head=True))
+    wait_until(lambda: orchard.get(f"/maven/{path}").status_code == 200, what="the published file")
+    answer = orchard.get(f"/maven/{path}")
+    assert answer.content == build_jar("one")
+    assert "immutable" not in answer.headers["cache-control"]
+    assert int(answer.headers["cache-control"].partition("=")[2]) <= 3
+    assert answer.headers["x-checksum-sha1"] == hexdigest("sha1", build_jar("one"))
+    assert httpx.head(orchard.url(f"/maven/{path}"), trust_env=False).headers["content-length"] == str(
+        len(answer.content)
+    )
+    upstream.fault(f"/second/{path}", Fault(status=503))
+    wait_until(lambda: orchard.get(f"/maven/{path}").headers["x-cache"] == "STALE", what="a stale answer")
+    assert orchard.get(f"/maven/{path}").content == build_jar("one")
+    upstream.heal()
+    _forget_breakers(orchard)
+    upstream.put(f"/second/{path}", Reply(build_jar("two"), refuses_head=True))
+    wait_until(lambda: orchard.get(f"/maven/{path}").content == build_jar("two"), what="the new build")
+
+
+def test_non_unique_snapshot_of_96_mib__relayed_in_little_memory(
+    orchard: Cluster, upstream: Upstream, artifact: str
+) -> None:
+    size = 96 << 20
+    path = f"org/demo/{artifact}/1.0-SNAPSHOT/{artifact}-1.0-SNAPSHOT.zip"
+
+    def part(start: int, end: int) -> bytes:
+        return (b"PK\x03\x04" if start == 0 else b"....") + bytes(end - start - 4)
+
+    upstream.put(f"/maven/{path}", Reply(size=size, part=part))
+    services = (orchard.gateway, orchard.fetcher)
+    before = {each.name: _peak_rss_mib(each, reset=True) for each in services}
+    with httpx.stream("GET", orchard.url(f"/maven/{path}"), trust_env=False, timeout=60) as answer:
+        assert answer.headers["x-cache"] == "LIVE"
+        received = sum(len(piece) for piece in answer.iter_bytes())
+    assert received == size
+    for each in services:
+        assert _peak_rss_mib(each) - before[each.name] < 64, each.name
+
+
+def _peak_rss_mib(service: Service, *, reset: bool = False) -> float:
+    """The most memory that a service's processes had, each; `reset`: from now on (proc(5), clear_refs)."""
+    parent = service.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    total = 0.0
+    for pid in [str(parent), *children]:
+        if reset:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        total += sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+    return total
 
 
 # --- dependencies -----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Reply:
     etag: str = "auto"  # "auto": from the body; "": none
     last_modified: str = ""
     ranges: bool = True  # honours Range (and If-Range)
+    refuses_head: bool = False  # answers 405 to HEAD
     size: int = -1  # with `part`: the length of a generated body
     part: Callable[[int, int], bytes] | None = None  # generated body: the bytes from start to end
 
@@ -333,6 +334,8 @@ def _plan(request: Request, reply: Reply, fault: Fault) -> tuple[int, int, int, 
     if reply.last_modified:
         headers["last-modified"] = reply.last_modified
     length = reply.length
+    if reply.refuses_head and request.method == "HEAD":
+        return 405, 0, 0, {"allow": "GET", "content-length": "0"}
     if fault.redirect:
         return 302, 0, 0, {"location": fault.redirect, "content-length": "0"}
     if fault.status:

@@ -11,8 +11,10 @@ import hashlib
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+import msgspec
+
 from shared.errors import UpstreamInvalid
-from shared.protocols.base import IndexDocument, Rendering
+from shared.protocols.base import FileHeaders, IndexDocument, Rendering
 from shared.protocols.maven import names
 from shared.protocols.maven.upstream import content_type
 from shared.protocols.maven.versions import version_key
@@ -26,6 +28,8 @@ def read_index(identity: str, body: bytes, media_type: str) -> IndexDocument:
     """The body, if it is what was asked for. Raises `UpstreamInvalid` for a web page or broken XML."""
     if identity.startswith("metadata/"):
         _parse(body)
+    elif identity.startswith("pointer/"):
+        return IndexDocument(_which(body))
     elif media_type.partition(";")[0].strip().lower() == "text/html" or _is_web_page(body):
         raise UpstreamInvalid("the upstream sent a web page instead of a file")
     return IndexDocument(body)
@@ -51,6 +55,8 @@ def merge_documents(bodies: Sequence[bytes]) -> bytes:
 
 def renderings(identity: str, body: bytes) -> dict[str, Rendering]:
     """The document and the checksums of exactly these bytes."""
+    if identity.startswith("pointer/"):
+        return {"id": Rendering(body, "text/plain", _IDENTITY)}
     if identity.startswith("metadata/"):
         found = {"xml": Rendering(body, "application/xml")}
     else:
@@ -59,6 +65,14 @@ def renderings(identity: str, body: bytes) -> dict[str, Rendering]:
         digest = hashlib.new(algorithm, body, usedforsecurity=False).hexdigest()
         found[algorithm] = Rendering(digest.encode(), "text/plain", _IDENTITY)
     return found
+
+
+def _which(body: bytes) -> bytes:
+    """A short text for the file that is at a mutable address, by what its headers say; one without
+    validators is taken for another one each time."""
+    told = msgspec.json.decode(body, type=FileHeaders)
+    marks = (told.etag, told.last_modified) if told.etag or told.last_modified else (told.date,)
+    return hashlib.sha256("\n".join((*marks, told.content_length)).encode()).hexdigest()[:32].encode()
 
 
 def _parse(body: bytes) -> Element:

@@ -64,3 +64,8 @@ def belongs(artifact: str, version: str, filename: str) -> bool:
 def is_mutable(version: str, filename: str) -> bool:
     """Whether a file of this folder may change: a snapshot without a timestamp in its name."""
     return version.endswith(SNAPSHOT) and SNAPSHOT in filename
+
+
+def is_document(filename: str) -> bool:
+    """Whether a file is small by its kind, and worth keeping as it was last seen."""
+    return filename.endswith((".pom", ".module", ".asc"))

@@ -12,7 +12,7 @@ from shared.protocols.base import Resource
 from shared.protocols.maven import names
 from shared.protocols.raw_paths import read_segments
 
-METADATA_KIND, FILE_KIND = "metadata", "snapshot"
+METADATA_KIND, FILE_KIND, POINTER_KIND = "metadata", "snapshot", "pointer"
 
 
 def classify(method: str, raw_path: bytes) -> Resource:
@@ -36,27 +36,40 @@ def classify(method: str, raw_path: bytes) -> Resource:
         if version[0].isdigit():
             raise MalformedRequest("a file's name starts with its artifact and version")
         raise RouteNotFound("this is not the folder of a version")
-    if names.is_mutable(version, filename):
-        return _index(f"{FILE_KIND}/{'/'.join(folders)}/{filename}", checksum or "file")
-    return artifact_resource(f"{'.'.join(group)}:{artifact}", version, filename, checksum)
+    path = f"{'/'.join(folders)}/{filename}"
+    mutable = names.is_mutable(version, filename)
+    if mutable and names.is_document(filename):
+        return _index(f"{FILE_KIND}/{path}", checksum or "file")
+    pointer = f"{POINTER_KIND}/{path}" if mutable else ""
+    return artifact_resource(f"{'.'.join(group)}:{artifact}", version, filename, checksum, pointer)
 
 
-def artifact_resource(project: str, version: str, filename: str, checksum: str = "") -> Resource:
-    """The resource of a file, or of one of its checksums. The file id is the version's folder."""
+def artifact_resource(
+    project: str, file_id: str, filename: str, checksum: str = "", pointer: str = ""
+) -> Resource:
+    """The resource of a file, or of one of its checksums. The file id is the version's folder; for a file
+    that may change, also which one it is (`split_file_id`)."""
     return Resource(
         protocol="maven",
         kind="artifact",
-        identity=f"{project}/{version}/{filename}",
+        identity=f"{project}/{file_id}/{filename}",
         project=project,
-        version=version,
-        file_id=version,
+        version=split_file_id(file_id)[0],
+        file_id=file_id,
         filename=filename,
         sidecar=checksum,
         direct=True,
         honours_no_cache=False,
         vary="",
+        pointer=pointer,
         content_codings=("identity",),
     )
+
+
+def split_file_id(file_id: str) -> tuple[str, str]:
+    """The version's folder, and which of the files that were at one address; "" where it is one for ever."""
+    version, _, which = file_id.partition(":")
+    return version, which
 
 
 def project_of(identity: str) -> str:
@@ -66,7 +79,7 @@ def project_of(identity: str) -> str:
     """
     kind, _, path = identity.partition("/")
     folders = path.split("/")
-    if kind == FILE_KIND:
+    if kind in (FILE_KIND, POINTER_KIND):
         folders = folders[:-2]
     elif folders[-1].endswith(names.SNAPSHOT) and len(folders) > 2:
         folders = folders[:-1]

@@ -34,7 +34,7 @@ class MavenProxy(PackageProxyBase):
 
     def artifact_path(self, project: str, file_id: str, filename: str) -> str:
         group, _, artifact = project.partition(":")
-        return f"/{group.replace('.', '/')}/{artifact}/{file_id}/{filename}"
+        return f"/{group.replace('.', '/')}/{artifact}/{paths.split_file_id(file_id)[0]}/{filename}"
 
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         return paths.artifact_resource(project, file_id, filename)

@@ -18,18 +18,19 @@ _TYPES = {
 def upstream_request(identity: str, source_url: str) -> UpstreamRequest:
     """Address of metadata, or of a snapshot that has no timestamp, at a repository."""
     kind, _, path = identity.partition("/")
-    return UpstreamRequest(address(source_url, f"{path}/{names.METADATA}" if kind == "metadata" else path))
+    url = address(source_url, f"{path}/{names.METADATA}" if kind == "metadata" else path)
+    return UpstreamRequest(url, headers_only=kind == "pointer")
 
 
-def file_entry(source_url: str, project: str, version: str, filename: str) -> FileEntry:
+def file_entry(source_url: str, project: str, file_id: str, filename: str) -> FileEntry:
     """A file at a repository. Its checksums are looked up beside the download; nearly every repository
     has SHA-1, and SHA-256 proves more where that is missing."""
     group, _, artifact = project.partition(":")
-    path = f"{group.replace('.', '/')}/{artifact}/{version}/{filename}"
+    path = f"{group.replace('.', '/')}/{artifact}/{file_id.partition(':')[0]}/{filename}"
     return FileEntry(
         filename=filename,
         url=address(source_url, path),
-        file_id=version,
+        file_id=file_id,
         content_type=content_type(filename),
         checksum_urls={
             algorithm: address(source_url, f"{path}.{algorithm}")

@@ -9,10 +9,12 @@ import hashlib
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from shared.errors import UpstreamInvalid
 from shared.models import UpstreamSource
+from shared.protocols.base import FileHeaders
 from shared.protocols.maven.proxy import MavenProxy
 from tests.support.maven_builders import build_metadata
 
@@ -110,10 +112,23 @@ def test_read__not_metadata__upstream_invalid(body: bytes) -> None:
 
 
 def test_read__snapshot_file__any_bytes_but_a_web_page() -> None:
-    identity = "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT.jar"
-    assert read(b"PK\x03\x04", identity) == b"PK\x03\x04"
+    identity = "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT.pom"
+    assert read(b"<project/>", identity) == b"<project/>"
     with pytest.raises(UpstreamInvalid):
         read(b" <!DOCTYPE html><html>", identity)
+
+
+def test_read__headers_of_a_file_that_may_change__another_name_for_another_file() -> None:
+    def which(**headers: str) -> bytes:
+        told = msgspec.json.encode(FileHeaders(**headers))
+        found: bytes = read(told, "pointer/a/c/1-SNAPSHOT/c-1-SNAPSHOT.jar")
+        return found
+
+    base = which(etag='"1"', content_length="5", date="today")
+    assert base == which(etag='"1"', content_length="5", date="tomorrow")
+    others = [which(etag='"2"', content_length="5"), which(etag='"1"', content_length="6")]
+    others += [which(last_modified="x"), which(date="today"), which(date="tomorrow")]
+    assert len({base, *others}) == 6
 
 
 if __name__ == "__main__":

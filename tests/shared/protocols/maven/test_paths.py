@@ -51,10 +51,10 @@ def test_path__names_a_file__by_group_artifact_and_version_folder(
         (b"/a/b/c/maven-metadata.xml.sha1", "metadata/a/b/c", "sha1", "a.b:c"),
         (b"/a/c/1-SNAPSHOT/maven-metadata.xml", "metadata/a/c/1-SNAPSHOT", "xml", "a:c"),
         (b"/a/maven-metadata.xml", "metadata/a", "xml", ""),
-        (b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT.jar", "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT.jar", "file", "a:c"),
+        (b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT.pom", "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT.pom", "file", "a:c"),
         (
-            b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar.md5",
-            "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar",
+            b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.module.md5",
+            "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.module",
             "md5",
             "a:c",
         ),
@@ -67,6 +67,17 @@ def test_path__names_something_that_changes__an_index(
     assert (resource.kind, resource.honours_no_cache) == ("index", False)
     assert (resource.identity, resource.representation) == (identity, representation)
     assert resource.project == MAVEN.project_of(identity) == project
+
+
+def test_path__names_a_file_that_may_change_and_be_large__an_artifact_behind_a_pointer() -> None:
+    resource = classify(b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar.md5")
+    assert (resource.kind, resource.sidecar, resource.version) == ("artifact", "md5", "1-SNAPSHOT")
+    assert resource.pointer == "pointer/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar"
+    assert MAVEN.project_of(resource.pointer) == "a:c"
+    one = MAVEN.artifact_resource("a:c", "1-SNAPSHOT:beef", "c-1-SNAPSHOT-x.jar")
+    assert (one.version, one.file_id, one.pointer) == ("1-SNAPSHOT", "1-SNAPSHOT:beef", "")
+    path = MAVEN.artifact_path("a:c", "1-SNAPSHOT:beef", "c-1-SNAPSHOT-x.jar")
+    assert path == "/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar"
 
 
 @pytest.mark.parametrize(
