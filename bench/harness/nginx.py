@@ -50,6 +50,7 @@ _UPSTREAM = (
       rewrite ^/npm/([^/]+)$ /npm/$1/index.json break;
       types {{ application/octet-stream tgz; }}
     }}
+    location /maven/ {{ types {{ application/xml xml pom; application/java-archive jar; }} }}
   }}
 }}
 """
@@ -71,6 +72,7 @@ _CACHE = (
     location /simple/ {{ proxy_pass http://registry; proxy_cache_valid 200 300s; }}
     location /files/ {{ proxy_pass http://registry; proxy_cache_valid 200 1d; }}
     location /npm/ {{ proxy_pass http://registry; proxy_cache_valid 200 300s; }}
+    location /maven/ {{ proxy_pass http://registry; proxy_cache_valid 200 1d; }}
   }}
 }}
 """

@@ -1,4 +1,4 @@
-"""npm packages for the benchmark: packuments of 59 kB, 4 MB and 20 MB, and a tarball."""
+"""npm packages for the benchmark: packuments of 59 kB, 4 MB, 20 MB and 40 MB, and two tarballs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,31 @@ import tarfile
 from pathlib import Path
 
 TARBALL_BYTES = 1024 * 1024
+TARBALLS = {"small": TARBALL_BYTES, "tiny": 20 * 1024}
+HUGE = "huge"
 LARGE = tuple(f"large{number}" for number in range(10))
 _README = "What this package does, told at some length. " * 20
 
 
 def build(root: Path, base_url: str) -> None:
     """Write `root`/npm/{name}/index.json and its tarball; addresses name the upstream, so at each run."""
-    for name, versions in (("small", 28), ("full", 1900), *((each, 13_600) for each in LARGE)):
-        folder = root / "npm" / name
-        (folder / "-").mkdir(parents=True, exist_ok=True)
-        tarball = _tarball(name) if name == "small" else b""
+    sizes = {"small": 28, "tiny": 28, "full": 1900, **dict.fromkeys(LARGE, 13_600), HUGE: 27_200}
+    for name, versions in sizes.items():
+        tarball = _tarball(name, TARBALLS[name]) if name in TARBALLS else b""
         if tarball:
-            (folder / "-" / f"{name}-1.0.0.tgz").write_bytes(tarball)
-        body = json.dumps(_packument(name, versions, base_url, tarball)).encode()
-        (folder / "index.json").write_bytes(body)
-        (folder / "index.json.gz").write_bytes(gzip.compress(body, 5, mtime=0))
+            (root / "npm" / name / "-").mkdir(parents=True, exist_ok=True)
+            (root / "npm" / name / "-" / f"{name}-1.0.0.tgz").write_bytes(tarball)
+        put_packument(root, base_url, name, versions, tarball)
+
+
+def put_packument(root: Path, base_url: str, name: str, versions: int, tarball: bytes = b"") -> int:
+    """Show a packument of so many versions from now on; its size in bytes."""
+    folder = root / "npm" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    body = json.dumps(_packument(name, versions, base_url, tarball)).encode()
+    (folder / "index.json").write_bytes(body)
+    (folder / "index.json.gz").write_bytes(gzip.compress(body, 5, mtime=0))
+    return len(body)
 
 
 def _packument(name: str, count: int, base_url: str, tarball: bytes) -> dict[str, object]:
@@ -62,12 +72,12 @@ def _packument(name: str, count: int, base_url: str, tarball: bytes) -> dict[str
     }
 
 
-def _tarball(name: str) -> bytes:
+def _tarball(name: str, size_bytes: int) -> bytes:
     """One package whose padding does not compress."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
         manifest = json.dumps({"name": name, "version": "1.0.0"}).encode()
-        for member, content in (("package.json", manifest), ("padding.bin", os.urandom(TARBALL_BYTES))):
+        for member, content in (("package.json", manifest), ("padding.bin", os.urandom(size_bytes))):
             entry = tarfile.TarInfo(f"package/{member}")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
