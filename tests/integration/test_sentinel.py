@@ -16,7 +16,7 @@ from tests.support.upstream import Upstream
 PROJECTS = ("before", "while-away", "afterwards")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     with Upstream() as server:
         for project in PROJECTS:
@@ -45,6 +45,7 @@ def test_failover__both_masters_die__hits_go_on_and_misses_work_again_without_a_
             with queue.master.client() as client:
                 assert client.exists("orchard:generation"), "it is the watched master that is used"
             queue.wait_replicated()
+            wait_until(lambda: _asked(orchard, "before").headers["x-cache"] == "HIT", what="it is in memory")
             started = [service.process.pid for service in orchard.services]
 
             _kill(cache, queue)
