@@ -34,6 +34,8 @@ class Queue(Protocol):
 
     async def read_state(self, job_id: str) -> tuple[Claim | None, Event | None]: ...
 
+    async def is_known(self, job_id: str) -> bool: ...
+
 
 class Listener(Protocol):
     """What is used of `EventListener`."""
@@ -84,6 +86,10 @@ class MissWaiter:
         self._max_waiting = max_waiting
         self._watches: dict[str, _Watch] = {}
         self.waiting = 0
+
+    async def is_known(self, job_id: str) -> bool:
+        """Whether a job waits, is deferred or runs. Raises `QueueUnavailable`."""
+        return await self._queue.is_known(job_id)
 
     async def start(self, job: AnyJob) -> None:
         """Enqueue without waiting. Trouble is not the client's: it is served what there is."""

@@ -180,6 +180,21 @@ class Resolutions:
 
     async def by_key(self, protocols: Sequence[str], key: str, location: str) -> bytes | ResolutionProgress:
         """What is known under a key, without starting anything. Raises `ResolutionNotFound`."""
+        body = await self._anywhere(protocols, key)
+        if body is not None:
+            return body
+        saved = await self._repository.progress(key)
+        if saved is None:  # a job that still waits for a slot, or has not been put off yet, has none
+            jobs = [Resolve(protocol=protocol, key=key).id for protocol in protocols]
+            if not any([await self._misses.is_known(job) for job in jobs]):
+                body = await self._anywhere(protocols, key)  # it may have ended meanwhile
+                if body is None:
+                    raise ResolutionNotFound(f"no resolution has the key {key}")
+                return body
+        return _shown(saved, key, location)
+
+    async def _anywhere(self, protocols: Sequence[str], key: str) -> bytes | None:
+        """A kept answer, or an incomplete one that lies ready for those who wait."""
         for identifier in (key, handed_identifier(key)):
             keys = [cache_key(Category.DEPENDENCY_RESOLUTION, protocol, identifier) for protocol in protocols]
             body = next((value for value in await self._redis.get_many(keys) if value is not None), None)
@@ -187,10 +202,7 @@ class Resolutions:
                 body = await self._repository.find(key)
             if body is not None:
                 return body
-        saved = await self._repository.progress(key)
-        if saved is None:
-            raise ResolutionNotFound(f"no resolution has the key {key}")
-        return _shown(saved, key, location)
+        return None
 
     async def _progress(self, request: ResolutionRequest, location: str) -> ResolutionProgress:
         return _shown(await self._repository.progress(request.key), request.key, location)

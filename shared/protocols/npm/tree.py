@@ -136,7 +136,9 @@ class Node:
         ]
         if not losing:
             return True
-        # Those that would go together with `other` have no say.
+        # Those that would go together with `other` have no say; most are held by the root as well.
+        if any(_is_held(source, other) for source in losing):
+            return False
         own = gather([other], lambda edge: edge.target is not other and edge.valid)
         return all(source in own for source in losing)
 
@@ -295,11 +297,29 @@ def gather(start: Iterable[Node], follow: Callable[[Edge], bool]) -> dict[Node, 
             if target is not None and target not in found and follow(edge):
                 found[target] = None
                 queue.append(target)
-    changed = True
-    while changed and found:
-        changed = False
-        for node in list(found):
-            if any(edge.source not in found and follow(edge) for edge in node.edges_in):
-                changed = True
-                del found[node]
+    held = [
+        node for node in found if any(edge.source not in found and follow(edge) for edge in node.edges_in)
+    ]
+    while held:
+        node = held.pop()
+        if node in found:
+            del found[node]
+            for edge in node.edges_out.values():
+                if edge.target is not None and edge.target in found and follow(edge):
+                    held.append(edge.target)
     return found
+
+
+def _is_held(node: Node, other: Node) -> bool:
+    """Whether a chain of valid dependencies leads from a root to a node without passing another."""
+    stack = [node]
+    seen = {node, other}
+    while stack:
+        each = stack.pop()
+        if each.parent is None:
+            return True
+        for edge in each.edges_in if each is not other else ():
+            if edge.source not in seen and edge.valid:
+                seen.add(edge.source)
+                stack.append(edge.source)
+    return False
