@@ -22,6 +22,7 @@ from services.fetcher.live import LiveDownload, LiveDownloads
 from services.fetcher.metadata_fallback import MetadataFallback, parent_of
 from services.fetcher.sealing import Sealer, public_url
 from services.fetcher.spool import Spool
+from services.fetcher.spool_upload import spool_upload
 from services.fetcher.upstreams import Upstreams
 from shared.artifacts import ArtifactRepository
 from shared.clients.objects import ObjectStore, artifact_key
@@ -121,25 +122,23 @@ class ArtifactRun:
         )
         published = PublishedCheck(tools.direct, tools.artifacts, found)
         published.start()
+        expected = self._promised or found.entry.hashes.get("sha256", "").lower()
         try:
-            download = Download(
-                tools.upstreams,
-                found.source,
-                found.entry,
-                spool,
-                promised_sha256=self._promised,
-                max_bytes=tools.max_bytes,
-                on_head=self._announcer(live, published),
-                kept_digests=self.protocol.kept_digests,
-            )
-            sha256 = await download.run()
-            digests = download.kept_digests
-            await published.verify(self.resource, {**digests, "sha256": sha256})
-            key = artifact_key(sha256)
-            if (data := spool.in_memory) is not None:
-                await tools.objects.put_bytes(key, data)
-            else:
-                await tools.objects.put_file(key, spool.path, sha256=sha256)
+            async with spool_upload(tools.objects, spool, expected) as upload:
+                download = Download(
+                    tools.upstreams,
+                    found.source,
+                    found.entry,
+                    spool,
+                    promised_sha256=self._promised,
+                    max_bytes=tools.max_bytes,
+                    on_head=self._announcer(live, published),
+                    kept_digests=self.protocol.kept_digests,
+                )
+                sha256 = await download.run()
+                digests = download.kept_digests
+                await published.verify(self.resource, {**digests, "sha256": sha256})
+                await upload.store(sha256)
             facts = await self._seal(found, sha256, spool.size, digests)
             if facts.sha256 == sha256:
                 spool.seal()  # otherwise other bytes stand under this name: readers break off

@@ -87,6 +87,14 @@ class Spool:
         _write_at(descriptor, memory, 0)
         self._memory = None
 
+    async def reach(self, size: int) -> bool:
+        """Wait until so many bytes are written; False when the download ended before."""
+        while self.size < size:
+            if self.state != "open":
+                return False
+            await self._changed()
+        return True
+
     def seal(self) -> None:
         """All is written, verified and stored: readers may end normally."""
         if self.state == "open":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from shared.clients.file_reads import open_file, pread_cached, read_cached, read_file
-from shared.clients.object_port import FOLDERS, STREAM_CHUNK_BYTES, ObjectStat, split_key
+from shared.clients.object_port import FOLDERS, STREAM_CHUNK_BYTES, GrowingPut, ObjectStat, split_key
 from shared.clients.threads import BoundedThreads
 from shared.errors import ObjectMissing, StoreUnavailable
 
@@ -49,6 +49,13 @@ class FileObjectStore:
     async def put_file(self, key: str, path: Path, *, sha256: str) -> None:
         """See `ObjectStore`. Linked in without copying when `path` is on the same file system."""
         await self._run(key, self._link_in, self._path(key), path)
+
+    def begin_put(self, key: str, path: Path) -> None:
+        """See `ObjectStore`. A link at the end takes no time."""
+
+    async def finish_put(self, put: GrowingPut, key: str, path: Path, *, sha256: str) -> None:
+        """See `ObjectStore`."""
+        await self.put_file(key, path, sha256=sha256)
 
     async def put_bytes(self, key: str, data: bytes) -> None:
         """See `ObjectStore`. Two syncs: the file, then its folder."""

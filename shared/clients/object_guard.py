@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from shared.clients.object_port import ObjectStat, ObjectStore
+from shared.clients.object_port import GrowingPut, ObjectStat, ObjectStore
 from shared.clients.redis import RedisClient
 from shared.errors import QueueUnavailable, StoreUnavailable
 
@@ -33,6 +33,14 @@ class GuardedStore:
     async def put_file(self, key: str, path: Path, *, sha256: str) -> None:
         """See `ObjectStore`."""
         await self._guarded(key, lambda: self._store.put_file(key, path, sha256=sha256))
+
+    def begin_put(self, key: str, path: Path) -> GrowingPut | None:
+        """See `ObjectStore`. Nothing is visible yet, so nobody could sweep it."""
+        return self._store.begin_put(key, path)
+
+    async def finish_put(self, put: GrowingPut, key: str, path: Path, *, sha256: str) -> None:
+        """See `ObjectStore`."""
+        await self._guarded(key, lambda: self._store.finish_put(put, key, path, sha256=sha256))
 
     async def put_bytes(self, key: str, data: bytes) -> None:
         """See `ObjectStore`."""

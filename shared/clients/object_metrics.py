@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from shared.clients.object_port import ObjectStat, ObjectStore
+from shared.clients.object_port import GrowingPut, ObjectStat, ObjectStore
 from shared.errors import ObjectMissing
 from shared.metrics import OBJECT_BYTES, OBJECT_DURATION
 
@@ -52,6 +52,17 @@ class MeasuredStore:
         size = _size_of(path)
         with _measured("put"):
             await self._store.put_file(key, path, sha256=sha256)
+        _count_written(size)
+
+    def begin_put(self, key: str, path: Path) -> GrowingPut | None:
+        """See `ObjectStore`."""
+        return self._store.begin_put(key, path)
+
+    async def finish_put(self, put: GrowingPut, key: str, path: Path, *, sha256: str) -> None:
+        """See `ObjectStore`. Timed is what is left to do at the end."""
+        size = _size_of(path)
+        with _measured("put"):
+            await self._store.finish_put(put, key, path, sha256=sha256)
         _count_written(size)
 
     async def put_bytes(self, key: str, data: bytes) -> None:

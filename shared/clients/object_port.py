@@ -32,6 +32,22 @@ class ObjectStat(msgspec.Struct, frozen=True):
     modified_at: float  # unix seconds: when it was put last
 
 
+class GrowingPut(Protocol):
+    """An object on its way into the store while its file is still being written."""
+
+    def grown(self, size_bytes: int) -> None:
+        """So many bytes of the file are final. What makes whole parts is sent beside the caller's work."""
+
+    async def finish(self, size_bytes: int) -> bool:
+        """Send the rest and make the object visible: whole and durable. Call it once all was verified.
+
+        False: something went wrong on the way and nothing of it is kept; put the file as a whole.
+        """
+
+    async def abort(self) -> None:
+        """Forget all of it; harmless after `finish`. Raises nothing of the store's."""
+
+
 class ObjectStore(Protocol):
     """What every store does. All methods raise `StoreUnavailable` when the store fails or is full,
     `ObjectMissing` where the object should be there, and `InvalidData` for a key that is none."""
@@ -42,6 +58,12 @@ class ObjectStore(Protocol):
         `path` stays the caller's to remove; it must not be written to any more. `sha256` is the
         digest the caller computed while writing.
         """
+
+    def begin_put(self, key: str, path: Path) -> GrowingPut | None:
+        """Begin to store a large file that is still being written; None where it is put faster at its end."""
+
+    async def finish_put(self, put: GrowingPut, key: str, path: Path, *, sha256: str) -> None:
+        """`put_file` for a file that `put` has sent most of already. Raises as `put_file`."""
 
     async def put_bytes(self, key: str, data: bytes) -> None:
         """Store a small object; durable on return. Repeating it is harmless."""

@@ -15,11 +15,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from shared.clients.allocator import keep_freed_memory
-from shared.clients.object_port import STREAM_CHUNK_BYTES, ObjectStat, split_key
+from shared.clients.object_port import STREAM_CHUNK_BYTES, GrowingPut, ObjectStat, split_key
 from shared.clients.s3_admin import S3Admin
 from shared.clients.s3_bodies import BODY_ERRORS, S3Body
 from shared.clients.s3_config import S3Config
 from shared.clients.s3_errors import BucketMissing, CredentialsRefused
+from shared.clients.s3_growing import GrowingUpload
 from shared.clients.s3_http import S3Http
 from shared.clients.s3_upload import SINGLE_BYTES, Uploader
 from shared.clients.threads import BoundedThreads
@@ -66,6 +67,17 @@ class S3ObjectStore:
         """See `ObjectStore`. Streamed; in parts when large, which are aborted if any fails."""
         split_key(key)
         await self._uploader.put_file(key, path, sha256)
+
+    def begin_put(self, key: str, path: Path) -> GrowingPut:
+        """See `ObjectStore`. Nothing is sent before the file is larger than one request takes."""
+        split_key(key)
+        return GrowingUpload(self._uploader, key, path)
+
+    async def finish_put(self, put: GrowingPut, key: str, path: Path, *, sha256: str) -> None:
+        """See `ObjectStore`."""
+        size = (await self._threads.run(path.stat)).st_size
+        if not await put.finish(size):
+            await self.put_file(key, path, sha256=sha256)
 
     async def put_bytes(self, key: str, data: bytes) -> None:
         """See `ObjectStore`. One request; the server compares the digest."""

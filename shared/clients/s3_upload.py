@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from io import FileIO
 from pathlib import Path
 
 from shared.clients.file_reads import open_file, pread_cached
@@ -43,11 +44,7 @@ class Uploader:
 
     async def put_file(self, key: str, path: Path, sha256: str) -> None:
         """The object is there, whole and durable, on return. Raises `StoreUnavailable`."""
-        try:
-            file = await self._threads.run(open_file, path)
-        except OSError as error:
-            raise StoreUnavailable(f"the spool cannot be read: {error.strerror}") from error
-        with file:
+        with await self.open(path) as file:
             descriptor = file.fileno()
             size = os.fstat(descriptor).st_size
             if size <= self._single_bytes:
@@ -56,18 +53,15 @@ class Uploader:
                 await self._put_parts(key, descriptor, size)
 
     async def _put_parts(self, key: str, descriptor: int, size: int) -> None:
-        name = self._http.config.name_of(key)
-        upload_id = await self._admin.begin_upload(name)
+        upload_id = await self.begin(key)
         try:
             part_bytes = max(PART_BYTES, -(-size // MOST_PARTS))
             places = asyncio.Semaphore(PARTS_AT_ONCE)
 
             async def put_part(number: int, start: int) -> str:
-                length = min(part_bytes, size - start)
                 async with places:
-                    digest = await self._threads.run(_digest_of, descriptor, start, length)
-                    query = {"partNumber": str(number), "uploadId": upload_id}
-                    return await self._put_slice(key, descriptor, start, length, digest, query)
+                    length = min(part_bytes, size - start)
+                    return await self.put_part(key, upload_id, number, descriptor, start, length)
 
             try:
                 async with asyncio.TaskGroup() as group:
@@ -77,12 +71,44 @@ class Uploader:
                     ]
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from None
-            await self._admin.complete_upload(name, upload_id, [part.result() for part in parts])
+            await self.complete(key, upload_id, [part.result() for part in parts])
         except BaseException:
-            await asyncio.shield(self._abort(name, upload_id))
+            await asyncio.shield(self.abort(key, upload_id))
             raise
 
-    async def _abort(self, name: str, upload_id: str) -> None:
+    # --- the pieces, also of uploads that begin before their file is whole (s3_growing.py) ------------
+
+    @property
+    def single_bytes(self) -> int:
+        """Larger files go in parts."""
+        return self._single_bytes
+
+    async def open(self, path: Path) -> FileIO:
+        """The file to read from, for the caller to close. Raises `StoreUnavailable`."""
+        try:
+            return await self._threads.run(open_file, path)
+        except OSError as error:
+            raise StoreUnavailable(f"the spool cannot be read: {error.strerror}") from error
+
+    async def begin(self, key: str) -> str:
+        """The id of a new upload in parts."""
+        return await self._admin.begin_upload(self._http.config.name_of(key))
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, descriptor: int, start: int, length: int
+    ) -> str:
+        """Hash and send one part; its ETag."""
+        digest = await self._threads.run(_digest_of, descriptor, start, length)
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        return await self._put_slice(key, descriptor, start, length, digest, query)
+
+    async def complete(self, key: str, upload_id: str, etags: list[str]) -> None:
+        """Join the parts, numbered from 1."""
+        await self._admin.complete_upload(self._http.config.name_of(key), upload_id, etags)
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Forget an upload; one that cannot be forgotten now is swept."""
+        name = self._http.config.name_of(key)
         try:
             async with asyncio.timeout(ABORT_SECONDS):
                 await self._admin.abort_upload(name, upload_id)

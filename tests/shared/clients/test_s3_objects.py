@@ -118,6 +118,55 @@ async def test_put_file__cancelled_between_parts__aborted(
     assert await store.stat(key) is None
 
 
+async def until_sent(proxy: S3Proxy, parts: int) -> None:
+    async with asyncio.timeout(20):
+        while proxy.count("PUT", "partNumber=") < parts:
+            await asyncio.sleep(0.01)
+
+
+async def test_growing_put__parts_go_while_the_file_grows__visible_only_at_the_end(
+    store: S3ObjectStore, proxy: S3Proxy, tmp_path: Path
+) -> None:
+    size = 2 * PART_BYTES + 1000
+    key, path, data, sha256 = made(tmp_path, size)
+    put = store.begin_put(key, path)
+    put.grown(500_000)
+    assert not proxy.seen, "small so far: nothing is begun"
+    put.grown(PART_BYTES + 5)
+    await until_sent(proxy, 1)
+    assert await store.stat(key) is None
+    await store.finish_put(put, key, path, sha256=sha256)
+    assert proxy.count("PUT", "partNumber=") == 3 and proxy.count("POST", "uploads=") == 1
+    assert await store.read(key) == data
+    assert await uploads_left(store) == 0
+    await put.abort()
+    assert await store.read(key, 0, 10) == data[:10], "after the end there is nothing to abort"
+
+
+async def test_growing_put__a_part_fails_on_the_way__put_as_a_whole(
+    store: S3ObjectStore, proxy: S3Proxy, tmp_path: Path
+) -> None:
+    key, path, data, sha256 = made(tmp_path, PART_BYTES + 1000)
+    proxy.fault(Fault("PUT", "partNumber=1", status=507, code="InsufficientStorage", times=1))
+    put = store.begin_put(key, path)
+    put.grown(len(data))
+    await store.finish_put(put, key, path, sha256=sha256)
+    assert await store.read(key) == data
+    assert await uploads_left(store) == 0
+
+
+async def test_growing_put__download_failed__aborted_and_nothing_is_there(
+    store: S3ObjectStore, proxy: S3Proxy, tmp_path: Path
+) -> None:
+    key, path, _, _ = made(tmp_path, PART_BYTES + 1000)
+    put = store.begin_put(key, path)
+    put.grown(PART_BYTES)
+    await until_sent(proxy, 1)
+    await put.abort()
+    assert await store.stat(key) is None
+    assert await uploads_left(store) == 0
+
+
 async def test_abort_leftovers__only_what_is_old(store: S3ObjectStore) -> None:
     name = store._config.name_of(artifact_key("1" * 64))
     await store._admin.begin_upload(name)
