@@ -20,11 +20,6 @@ MAX_JDK = 99
 
 _NAME = re.compile(r"jdk([0-9]{1,2})-(linux|windows|macos)-(x86_64|aarch64)")
 _OS = {"linux": ("Linux", "6.1.0"), "windows": ("Windows Server 2022", "10.0"), "macos": ("Mac OS X", "14.0")}
-_FAMILIES = {
-    "linux": frozenset({"unix"}),
-    "windows": frozenset({"windows", "winnt"}),
-    "macos": frozenset({"mac", "unix"}),
-}
 _NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -36,7 +31,6 @@ class Environment(msgspec.Struct, frozen=True):
     os_name: str
     os_version: str
     os_arch: str  # as Java names it
-    families: frozenset[str]
     properties: Mapping[str, str]
 
 
@@ -64,7 +58,7 @@ def environment(name: str) -> Environment:
         "path.separator": ";" if windows else ":",
         "file.encoding": "UTF-8",
     }
-    return Environment(name, java, os_name, os_version, arch, _FAMILIES[system], MappingProxyType(properties))
+    return Environment(name, java, os_name, os_version, arch, MappingProxyType(properties))
 
 
 def properties_of(environment: Environment | None) -> Mapping[str, str]:
@@ -88,7 +82,7 @@ def _holds(profile: Profile, environment: Environment) -> bool:
     if wanted.os_name or wanted.os_family or wanted.os_arch or wanted.os_version:
         checks += [
             _one(wanted.os_name, lambda text: text.lower() == environment.os_name.lower()),
-            _one(wanted.os_family, lambda text: text.lower() in environment.families),
+            _one(wanted.os_family, lambda text: _is_family(text.lower(), environment.os_name.lower())),
             _one(wanted.os_arch, lambda text: text.lower() == environment.os_arch.lower()),
             _one(wanted.os_version, lambda text: text.lower() == environment.os_version.lower()),
         ]
@@ -105,6 +99,15 @@ def _one(wanted: str, holds: Callable[[str], bool]) -> bool:
     if not wanted:
         return True
     return not holds(wanted[1:]) if wanted.startswith("!") else holds(wanted)
+
+
+def _is_family(family: str, os_name: str) -> bool:
+    """As plexus-utils' Os.isFamily: some families by rule, else as a part of the system's name."""
+    if family == "unix":
+        return "windows" not in os_name
+    if family == "dos":
+        return "windows" in os_name
+    return family in os_name
 
 
 def _property(wanted: Activation, known: Mapping[str, str]) -> bool:

@@ -380,6 +380,8 @@ _PROFILE = (
         ("<os><family>unix</family></os>", "", True),
         ("<os><family>!windows</family><arch>amd64</arch></os>", "", True),
         ("<os><name>linux</name></os>", "jdk17-windows-x86_64", False),
+        ("<os><family>Linux</family><arch>amd64</arch></os>", "", True),
+        ("<os><family>dos</family></os>", "jdk17-windows-x86_64", True),
         ("<os><family>mac</family></os>", "jdk21-macos-aarch64", True),
         ("<property><name>!skip</name></property>", "", True),
         ("<property><name>release</name></property>", "", False),
