@@ -104,6 +104,12 @@ UPSTREAM_MUTATED = Counter(
     ("protocol",),
     registry=REGISTRY,
 )
+INDEX_ENTRIES_DROPPED = Counter(
+    "orchard_index_entries_dropped_total",
+    "Entries of upstream documents that are not shown: files at private, foreign or impossible addresses.",
+    ("protocol",),
+    registry=REGISTRY,
+)
 BREAKER_OPEN = Gauge(
     "orchard_upstream_breaker_open", "1 while an upstream is left alone.", ("source",), registry=REGISTRY
 )

@@ -26,7 +26,7 @@ from shared.clients.threads import BoundedThreads
 from shared.errors import CacheUnavailable, Offline, OrchardError, SupersededError
 from shared.jobs import RenderIndex
 from shared.logs import get_logger
-from shared.metrics import UPSTREAM_MUTATED
+from shared.metrics import INDEX_ENTRIES_DROPPED, UPSTREAM_MUTATED
 from shared.models import FORMAT, IndexHead, SealedFile, StoredDocument, UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.settings import Settings
@@ -144,6 +144,7 @@ class IndexRun:
             body, document = await self._with_previous(document) or (body, document)
         del answered  # with a packument of 40 MB every copy counts
         if dropped:
+            INDEX_ENTRIES_DROPPED.labels(self._protocol.name).inc(len(dropped))
             log.warning(
                 "index_entries_dropped", identity=self._identity, count=len(dropped), first=dropped[0]
             )

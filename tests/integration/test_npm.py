@@ -264,7 +264,9 @@ def test_tarball__at_an_impossible_address__version_not_shown(
     document = build_packument(upstream.url, name, {"1.0.0": good, "2.0.0": bad})
     document["versions"]["2.0.0"]["dist"]["tarball"] = tarball
     put_packument(upstream, document)
+    before = orchard.metric(orchard.fetcher, "orchard_index_entries_dropped_total")
     ours = _packument(orchard, name)
+    assert orchard.metric(orchard.fetcher, "orchard_index_entries_dropped_total") == before + 1
     assert list(ours["versions"]) == ["1.0.0"]
     assert "latest" not in ours["dist-tags"]
     assert "index_entries_dropped" in orchard.logs()
