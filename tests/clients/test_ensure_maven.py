@@ -1,0 +1,89 @@
+"""mvn builds from an empty local repository what an ensure file listed, plugin and libraries, with every
+fetcher gone: nobody could ask upstream.
+
+The plugin comes from this machine's own repository, the libraries are scripted (see test_maven.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import fromstring
+
+import httpx
+import pytest
+
+from shared.defaults import default_upstream
+from tests.support.maven_builders import Dep, Repository, build_pom
+from tests.support.orchard import Cluster, cluster, wait_until
+from tests.support.upstream import Upstream
+
+if shutil.which("mvn") is None:
+    message = "mvn is not installed: the Maven client tests need it"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message, allow_module_level=True)
+
+GROUP = "org.orchard.demo"
+# Its goal needs the compile class path of the project.
+PLUGIN = "org.apache.maven.plugins:maven-compiler-plugin:3.13.0"
+PARENT = f"<parent><groupId>{GROUP}</groupId><artifactId>parent</artifactId><version>1</version></parent>"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        repository = Repository(server)
+        folder = GROUP.replace(".", "/")
+        repository.put(f"{folder}/parent/1/parent-1.pom", build_pom(GROUP, "parent", "1", packaging="pom"))
+        repository.add(GROUP, "leaf", "1.0")
+        repository.add(GROUP, "leaf", "2.0")
+        repository.add(GROUP, "deep", "1.0", [Dep(GROUP, "leaf", "1.0")])  # loses against the nearer 2.0
+        needed = [Dep(GROUP, "leaf", "2.0"), Dep(GROUP, "deep", "1.0")]
+        repository.add(GROUP, "lib", "1.1")
+        repository.put(f"{folder}/lib/1.1/lib-1.1.pom", build_pom(GROUP, "lib", "1.1", needed, extra=PARENT))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
+    default, _ = default_upstream("maven", os.environ, 0)
+    settings = {"ORCHARD_MAVEN_UPSTREAM": f"{Repository(upstream).url},{default}"}
+    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **settings) as running:
+        yield running
+
+
+def test_mvn__fetchers_gone_and_repository_empty__builds(orchard: Cluster, tmp_path: Path) -> None:
+    text = f'[maven]\ndependencies = ["{GROUP}:lib:1.1"]\nplugins = ["{PLUGIN}"]\n'
+    answer = httpx.post(orchard.url("/api/v1/ensure"), content=text, timeout=30, trust_env=False)
+    if answer.status_code == 202:
+        location = answer.json()["location"]
+        wait_until(lambda: orchard.get(location).status_code != 202, seconds=90, what="the ensure")
+        answer = orchard.get(location)
+    lock = answer.json()
+    assert answer.status_code == 200 and lock["complete"] is True, answer.text[:2000]
+    table = lock["protocols"]["maven"]
+    assert {each["filename"] for each in table["packages"]} == {"lib-1.1.jar", "leaf-2.0.jar", "deep-1.0.jar"}
+    poms = {each["filename"] for each in table["documents"]}
+    assert poms == {"lib-1.1.pom", "parent-1.pom", "leaf-2.0.pom", "leaf-1.0.pom", "deep-1.0.pom"}
+    (plugin,) = table["plugins"]
+    assert plugin["packages"][0]["filename"] == "maven-compiler-plugin-3.13.0.jar"
+    for fetcher in orchard.all_of("fetcher"):
+        fetcher.stop()
+
+    fragment = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/dependency-management.xml").text
+    assert fromstring(fragment).tag == "dependencyManagement"
+    pom = build_pom("demo", "app", "1", [Dep(GROUP, "lib")], extra=fragment.partition("?>")[2])
+    (tmp_path / "pom.xml").write_bytes(pom)
+    mirror = f"<mirror><id>o</id><mirrorOf>*</mirrorOf><url>{orchard.url('/maven/')}</url></mirror>"
+    (tmp_path / "settings.xml").write_text(f"<settings><mirrors>{mirror}</mirrors></settings>")
+    local = tmp_path / "repository"
+    command = ["mvn", "-B", "-C", "-s", "settings.xml", f"-Dmaven.repo.local={local}", f"{PLUGIN}:compile"]
+    env = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ}
+    env |= {"HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (local / GROUP.replace(".", "/") / "leaf/2.0/leaf-2.0.jar").exists()
