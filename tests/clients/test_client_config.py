@@ -1,4 +1,8 @@
-"""`orchard client-config TOOL --write`, then the real client: it reads what was written, and only that."""
+"""`orchard client-config TOOL --write`, then the real client: it reads what was written, and only that.
+
+One gateway is closed: there every client must send the token, which stands in a variable alone. The other
+is open, for clients without one.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from tests.support.orchard import Cluster, cluster
 from tests.support.upstream import Upstream
 
 GROUP = "org.orchard.demo"
+ADMIN = "an-operators-token"
 ABOUT = """\
 [project]
 name = "demo"
@@ -45,15 +50,24 @@ def upstream() -> Iterator[Upstream]:
 def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
     # mvn resolves nothing without its plugins: they come from this machine's own repository.
     default, _ = default_upstream("maven", os.environ, 0)
-    settings = {"ORCHARD_MAVEN_UPSTREAM": f"{upstream.url}/maven/,{default}"}
-    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **settings) as running:
+    settings = {"ORCHARD_MAVEN_UPSTREAM": f"{upstream.url}/maven/,{default}", "ORCHARD_ADMIN_TOKEN": ADMIN}
+    with cluster(tmp_path_factory.mktemp("orchard"), upstream, gateways=0, **settings) as running:
+        running.start("gateway", ORCHARD_ANONYMOUS_READ="false")
+        running.start("gateway", ORCHARD_ANONYMOUS_READ="true")
         yield running
 
 
-class Configured:
-    """A client's home and project folder, set up by the command."""
+@pytest.fixture(scope="module")
+def token(orchard: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Made as an operator does."""
+    operator = Command(tmp_path_factory.mktemp("operator"), ORCHARD_URL=orchard.url(""))
+    return str(operator.json("tokens", "create", "ci", ORCHARD_ADMIN_TOKEN=ADMIN)["token"])
 
-    def __init__(self, tools: Tools, orchard: Cluster) -> None:
+
+class Configured:
+    """A client's home and project folder, set up by the command. Without `token`: for the open gateway."""
+
+    def __init__(self, tools: Tools, orchard: Cluster, token: str) -> None:
         self.tools = tools
         self.project = tools.folder / "project"
         self.project.mkdir()
@@ -61,25 +75,47 @@ class Configured:
         self.env |= {"YARN_ENABLE_TELEMETRY": "0", "YARN_NODE_LINKER": "node-modules"}
         self.env["FAKEROOTKEY"] = "1"  # else yarn 1 as root reads the whole machine's file
         del self.env["PIP_CONFIG_FILE"]  # the user's own file is what is written
-        self.command = Command(self.project, **self.env, ORCHARD_URL=orchard.url(""))
+        self.token = token
+        self.env |= {"ORCHARD_TOKEN": token} if token else {}
+        self.variables: list[str] = []
+        closed, opened = orchard.all_of("gateway")
+        self.command = Command(self.project, **self.env, ORCHARD_URL=(closed if token else opened).base)
 
     def write(self, *words: str) -> list[Path]:
         """`client-config … --write`; the files that it changed."""
         said = self.command.json("client-config", *words, "--write")
+        self.variables = said["variables"]
+        assert not self.token or self.token not in json.dumps(said)
         changed = [Path(each["path"]) for each in said["files"] if each["changed"]]
-        assert changed and all(path.is_file() for path in changed)
+        assert changed
+        assert not self.token or all(self.token not in path.read_text() for path in changed)
         return changed
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """The client in the project's folder. Fails the test if it fails."""
-        done = self.tools.run(command, cwd=self.project, env=self.env)
+        script = "\n".join([*self.variables, 'exec "$@"'])
+        done = self.tools.run(["sh", "-c", script, "sh", *command], cwd=self.project, env=self.env)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done
 
 
 @pytest.fixture
-def configured(tools: Tools, orchard: Cluster) -> Configured:
-    return Configured(tools, orchard)
+def configured(tools: Tools, orchard: Cluster, token: str) -> Configured:
+    """With a token."""
+    return Configured(tools, orchard, token)
+
+
+@pytest.fixture
+def anonymous(tools: Tools, orchard: Cluster) -> Configured:
+    return Configured(tools, orchard, "")
+
+
+def test_closed__no_client_gets_through_without_the_token(configured: Configured, tools: Tools) -> None:
+    configured.write("npm", "--no-token")
+    done = tools.run([*node.command("npm-10"), "view", "orchard-leaf"], cwd=configured.project,
+                     env=configured.env)  # fmt: skip
+    assert done.returncode != 0
+    assert "E401" in done.stderr
 
 
 @pytest.mark.parametrize("tool", ["pip-23.2", "pip-newest"])
@@ -91,13 +127,13 @@ def test_pip__user_file(configured: Configured, tools: Tools, tool: str, tmp_pat
     assert installed(out) == {"orchard_leaf-2.0"}
 
 
-def test_pip__virtual_environment(configured: Configured, tools: Tools, tmp_path: Path) -> None:
+def test_pip__virtual_environment(anonymous: Configured, tools: Tools, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
-    configured.run([*tools.command("pip-newest")[:1], "-m", "venv", "--without-pip", str(venv)])
-    configured.command.environment["VIRTUAL_ENV"] = str(venv)
-    assert configured.write("pip", "--project") == [venv / "pip.conf"]
+    anonymous.run([*tools.command("pip-newest")[:1], "-m", "venv", "--without-pip", str(venv)])
+    anonymous.command.environment["VIRTUAL_ENV"] = str(venv)
+    assert anonymous.write("pip", "--project") == [venv / "pip.conf"]
     pip = [*tools.command("pip-newest"), "--python", str(venv / "bin" / "python")]
-    configured.run([*pip, "install", "orchard-leaf"])
+    anonymous.run([*pip, "install", "orchard-leaf"])
     assert installed(next(venv.glob("lib/python*/site-packages"))) == {"orchard_leaf-2.0"}
 
 
@@ -120,20 +156,28 @@ def test_poetry(configured: Configured, tools: Tools) -> None:
     assert 'name = "orchard-leaf"' in lock and 'reference = "orchard"' in lock
 
 
-@pytest.mark.parametrize("scope", [[], ["--project"]])
 @pytest.mark.parametrize("tool", node.INSTALLERS)
-def test_node(configured: Configured, tool: str, scope: list[str]) -> None:
+def test_node__user_file_with_the_token(configured: Configured, tool: str) -> None:
+    _install(configured, tool)
+
+
+@pytest.mark.parametrize("tool", node.INSTALLERS)
+def test_node__file_of_the_project_without_one(anonymous: Configured, tool: str) -> None:
+    _install(anonymous, tool, "--project")
+
+
+def _install(configured: Configured, tool: str, *options: str) -> None:
     client = node.command(tool)
     about = {"name": "demo", "version": "1.0.0", "private": True, "dependencies": {"orchard-app": "^1.0.0"}}
     (configured.project / "package.json").write_text(json.dumps(about))
     (configured.project / "yarn.lock").touch()
-    configured.write(tool if tool.startswith("yarn") else tool.partition("-")[0], *scope)
+    configured.write(tool if tool.startswith("yarn") else tool.partition("-")[0], *options)
     configured.run([*client, "install"])
     assert node.installed(configured.project) == node.EXPECTED
 
 
 def test_yarn__both_kinds_by_one_command(configured: Configured) -> None:
-    assert {path.name for path in configured.write("yarn")} == {".yarnrc", ".yarnrc.yml"}
+    assert {path.name for path in configured.write("yarn")} == {".yarnrc", ".npmrc", ".yarnrc.yml"}
 
 
 def test_mvn(configured: Configured) -> None:
@@ -171,11 +215,11 @@ def test_gradle__what_a_build_names_is_read_through_orchard(configured: Configur
 
 
 @pytest.mark.parametrize("tool", ["pip", "npm", "yarn-4"])
-def test_undo__by_the_command__the_file_is_gone(configured: Configured, tool: str) -> None:
-    (path,) = configured.write(tool)
-    again = configured.command.json("client-config", tool, "--write")
+def test_undo__by_the_command__the_file_is_gone(anonymous: Configured, tool: str) -> None:
+    (path,) = anonymous.write(tool)
+    again = anonymous.command.json("client-config", tool, "--write")
     assert [each["changed"] for each in again["files"]] == [False]
-    done = configured.command("client-config", tool, "--undo")
+    done = anonymous.command("client-config", tool, "--undo")
     assert done.returncode == 0, done.stderr
     assert not path.exists()
-    assert configured.command("client-config", tool, "--undo").returncode == 1
+    assert anonymous.command("client-config", tool, "--undo").returncode == 1
