@@ -277,6 +277,20 @@ async def test_dependencies__fifty__one_statement_and_read_back_equal(
     assert await repository.get_extraction(stored.sha256) == extraction(stored, 50)
 
 
+async def test_dependencies__of_100_artifacts_at_once__at_most_two_statements(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    stored = await repository.batch_create_artifacts([url(number) for number in range(100)])
+    writer = BatchWriter(repository.batch_upsert_dependencies)
+    before = database.statements
+    results = await asyncio.gather(*(writer.add(extraction(one, 10)) for one in stored))
+    await writer.aclose()
+    assert results == [True] * 100
+    assert database.statements - before <= 2
+    rows = await database.fetch("SELECT count(*) AS n FROM artifact_dependencies")
+    assert rows[0]["n"] == 1000
+
+
 async def test_dependencies__none_yet__pending(repository: ArtifactRepository) -> None:
     stored = await repository.get_or_create_artifact(url())
     assert await repository.get_extraction(stored.sha256) == Extraction(stored.sha256, "pending")
