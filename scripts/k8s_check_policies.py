@@ -78,6 +78,7 @@ def stops_fit_their_grace(resources: list[Resource]) -> Iterator[str]:
             continue
         pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         drain = float(values_of(container).get("ORCHARD_DRAIN_TIMEOUT", Settings().drain_timeout))
+        drain += float(values_of(container).get("ORCHARD_DRAIN_NOTICE", Settings().drain_notice))
         grace = spec.get("terminationGracePeriodSeconds", 30)
         if not pause:
             yield f"{title}: a preStop sleep is needed (SIGTERM refuses connections at once)"

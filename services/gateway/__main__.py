@@ -59,7 +59,7 @@ def main() -> int:
         log_dictconfig=_log_config(),
         respawn_failed_workers=True,
         respawn_interval=0.5,
-        workers_kill_timeout=math.ceil(settings.drain_timeout) + 1,
+        workers_kill_timeout=math.ceil(settings.drain_notice + settings.drain_timeout) + 1,
     ).serve()
     return 0
 

@@ -25,6 +25,13 @@ NAMES = [
     "orchard_miss_wait_seconds",
     "orchard_bytes_served",
     "orchard_upstream_bytes",
+    "orchard_bytes_saved",
+    "orchard_redis_request_duration_seconds",
+    "orchard_redis_connects",
+    "orchard_database_wait_seconds",
+    "orchard_database_connections",
+    "orchard_object_operation_duration_seconds",
+    "orchard_object_bytes",
     "orchard_build_info",
 ]
 FORBIDDEN_LABELS = {"project", "package", "version_of_package", "filename", "path", "client", "url"}
