@@ -23,7 +23,11 @@ environment
   ORCHARD_TOKEN        a token to read with
   ORCHARD_ADMIN_TOKEN  the operator's token; not needed on the machine where `orchard up` runs
 
-`orchard COMMAND --help` says more. Exit codes and examples: docs/cli.md.
+exit codes
+  0 done  1 failed  2 wrong use  3 nobody listens  4 token  5 conflict  6 unfinished  7 not offered
+  130 interrupted
+
+`orchard COMMAND --help` says more, docs/cli.md all of it.
 """
 
 

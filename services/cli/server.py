@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from urllib.request import (
     HTTPHandler,
     HTTPSHandler,
@@ -152,6 +152,11 @@ class Server:
         kind = kinds.get(code, Unfinished if answer.status == 503 else CommandFailed)
         if not problem:
             hint = "Is it an Orchard that listens at this address?"
+            if 300 <= answer.status < 400:
+                where = urlsplit(answer.headers.get("location", ""))
+                hint = (
+                    f"It points to {where.scheme}://{where.hostname}: set ORCHARD_URL to the final address."
+                )
             detail = f"{self.target.base} answered with status {answer.status}"
         raise kind(detail or code, hint, code=code, status=answer.status)
 

@@ -24,6 +24,8 @@ def run(options: argparse.Namespace, output: Output) -> None:
     target = choose_target(options.url, os.environ)
     token = bool(os.environ.get("ORCHARD_TOKEN")) if options.token is None else options.token
     setup = Setup(target.base, token=token, project=options.project)
+    if token and setup.is_plain_and_remote:
+        output.note("note: over plain http the token can be read on its way; better put TLS in front.")
     configure = CLIENTS[options.tool]
     wanted = configure(setup)
     if options.undo:

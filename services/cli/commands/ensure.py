@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from services.cli.files import read_input, write_whole
 from services.cli.output import Output, size
 from services.cli.progress import Progress
 from services.cli.server import Server
-from services.cli.waiting import wait_for
+from services.cli.waiting import run_to_end
 
 LOCK_NAME = "orchard.lock.json"
 MAX_BYTES = 1024 * 1024
@@ -26,14 +25,15 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
     text = read_input(options.file, "An ensure file", MAX_BYTES)
     lock_path = _lock_path(options)
     server = connect(options)
-    body = ensure(
-        server,
-        text,
-        output,
-        refresh=options.refresh,
-        timeout_seconds=options.timeout,
-        again=f"`orchard ensure {options.file}` picks it up again.",
-    )
+    again = f"`orchard ensure {options.file}` picks it up again."
+    try:
+        body = ensure(
+            server, text, output, refresh=options.refresh, timeout_seconds=options.timeout, again=again
+        )
+    except CommandFailed as error:
+        if error.code == "ensure_invalid":  # "line 3, column 9: …", of which file this process knows
+            error.message = f"{options.file}: {error.message}"
+        raise
     lock = _lock_of(body)
     if options.check:
         _compare(lock_path or _default_lock(options), body)
@@ -68,24 +68,17 @@ def ensure(
 
     Raises the `CommandFailed` that fits, `Interrupted` on Ctrl-C.
     """
-    began = time.monotonic()
     with Progress(quiet=output.quiet, lines=not output.as_json) as progress:
-        first = server.request(
-            "POST",
+        return run_to_end(
+            server,
             "/api/v1/ensure",
             query={"refresh": "true" if refresh else ""},
             body=text,
             content_type=content_type,
             admin=refresh,
-        )
-        server.check(first, offers=OFFERS, admin=refresh)
-        return wait_for(
-            server,
-            first,
             offers=OFFERS,
             show=progress.show,
             timeout_seconds=timeout_seconds,
-            began=began,
             again=again,
         )
 

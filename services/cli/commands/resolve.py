@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import time
 from typing import Any
 
 from services.cli.connect import connect
@@ -13,7 +12,7 @@ from services.cli.errors import CommandFailed, Exit, Unfinished, WrongUse
 from services.cli.graph import draw
 from services.cli.output import Output
 from services.cli.progress import Progress
-from services.cli.waiting import wait_for
+from services.cli.waiting import run_to_end
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 OFFERS = "dependency graphs"
@@ -25,39 +24,39 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
     if artifacts and len(options.requirements) > 1:
         raise WrongUse("a SHA256 stands alone: it names one stored file", "Ask for one after the other.")
     server = connect(options)
-    began = time.monotonic()
+    body: bytes | None = None
+    if artifacts:
+        path = f"/api/v1/artifacts/{artifacts[0].lower()}/resolution"
+        query = {
+            "protocol": options.protocol,
+            "max_depth": str(options.max_depth or ""),
+            "include_optional": "true" if options.include_optional else "",
+            "environment": options.environment,
+            "as_of": options.as_of,
+            "refresh": "true" if options.refresh else "",
+        }
+    else:
+        path, query = "/api/v1/resolve", {}
+        wanted = {
+            "requirements": options.requirements,
+            "protocol": options.protocol or "pypi",
+            "max_depth": options.max_depth or 0,
+            "include_optional": options.include_optional,
+            "environment": options.environment,
+            "as_of": options.as_of,
+            "refresh": options.refresh,
+        }
+        body = json.dumps(wanted).encode()
     with Progress(quiet=output.quiet, lines=not output.as_json) as progress:
-        if artifacts:
-            query = {
-                "protocol": options.protocol,
-                "max_depth": str(options.max_depth or ""),
-                "include_optional": "true" if options.include_optional else "",
-                "environment": options.environment,
-                "as_of": options.as_of,
-                "refresh": "true" if options.refresh else "",
-            }
-            path = f"/api/v1/artifacts/{artifacts[0].lower()}/resolution"
-            first = server.request("GET", path, query=query, admin=options.refresh)
-        else:
-            wanted = {
-                "requirements": options.requirements,
-                "protocol": options.protocol or "pypi",
-                "max_depth": options.max_depth or 0,
-                "include_optional": options.include_optional,
-                "environment": options.environment,
-                "as_of": options.as_of,
-                "refresh": options.refresh,
-            }
-            body = json.dumps(wanted).encode()
-            first = server.request("POST", "/api/v1/resolve", body=body, admin=options.refresh)
-        server.check(first, offers=OFFERS, admin=options.refresh)
-        answer = wait_for(
+        answer = run_to_end(
             server,
-            first,
+            path,
+            query=query,
+            body=body,
+            admin=options.refresh,
             offers=OFFERS,
             show=progress.show,
             timeout_seconds=options.timeout,
-            began=began,
             again="The same command asks for it again.",
         )
     return _show(answer, output)

@@ -166,7 +166,7 @@ def test_ensure__export_would_overwrite_another_file__refused_unless_forced(
 @pytest.mark.parametrize(
     ("text", "exit_code", "said"),
     [
-        ('[pypi]\nrequirments = ["leaf"]\n', 2, "line 2"),
+        ('[pypi]\nrequirments = ["leaf"]\n', 2, "orchard.ensure: line 2"),
         ("[pypi\n", 2, "line 1"),
         ('[pypi]\nrequirements = ["one", "two"]\n', 5, "one 1.0 -> shared<2"),
         ('[pypi]\nrequirements = ["no-such-thing"]\n', 1, "no-such-thing"),
