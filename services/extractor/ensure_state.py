@@ -26,6 +26,7 @@ class EnsureProgress(msgspec.Struct):
     files_ready: int = 0
     bytes_known: int = 0
     bytes_ready: int = 0
+    documents: int = 0  # about as many as the finished resolutions read
     resolving: list[str] = []  # keys of the resolutions that are waited for
     asked: dict[str, float] = {}  # job id → when it was asked for, unix seconds; only those that run
     retried: dict[str, int] = {}  # job id → how often it was asked for again

@@ -41,6 +41,7 @@ class _Saved(msgspec.Struct):
     files_ready: int = 0
     bytes_known: int = 0
     bytes_ready: int = 0
+    documents: int = 0
     resolving: list[str] = []
 
 
@@ -149,7 +150,7 @@ class Ensures:
     async def _progress(self, key: str) -> EnsureProgress:
         saved = await self._repository.progress(key)
         shown = msgspec.json.decode(saved, type=_Saved) if saved else _Saved()
-        known = wanted = 0
+        known, wanted = shown.documents, 0
         if shown.resolving:
             for state in await self._repository.resolving(shown.resolving):
                 resolving = msgspec.json.decode(state, type=_Resolving)

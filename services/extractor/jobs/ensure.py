@@ -171,6 +171,8 @@ class EnsureHandler:
             if resolution is not None:
                 work.resolutions[request.key] = resolution
                 progress.asked.pop(jobs.pop(request.key).id, None)
+                names = {node.name for node in resolution.nodes}
+                progress.documents += len(names) + len(resolution.nodes) + len(resolution.documents)
         progress.resolving = list(jobs)
         if not jobs:
             return
