@@ -25,8 +25,9 @@ def run(options: argparse.Namespace, output: Output) -> NoReturn:
     words = [sys.executable, "-m", "services.standalone"]
     for name in ("gateways", "fetchers", "extractors"):
         words += [f"--{name}", str(getattr(options, name))]
+    chosen = environment(os.environ)
     os.chdir(ROOT)
-    os.execve(sys.executable, words, environment(os.environ))  # noqa: S606 - no shell is wanted
+    os.execve(sys.executable, words, chosen)  # noqa: S606 - no shell is wanted
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
