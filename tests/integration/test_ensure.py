@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support import npm_builders
 from tests.support.builders import build_sdist, build_wheel, core_metadata
+from tests.support.maven_builders import Dep, Repository, build_pom
 from tests.support.orchard import Cluster, problem, wait_until
 from tests.support.upstream import Fault, Upstream
 
@@ -206,14 +208,39 @@ def test_several_protocols__one_lock_and_one_bill_of_materials(
     )
     npm_builders.publish(upstream, lib, {"1.0.0": {}, "1.2.0": {"engines": {"node": ">=10"}}, "2.0.0": {}})
     npm_builders.publish(upstream, alien, {"1.0.0": {"os": ["win32"]}})
-    lock = lock_of(orchard, f'{toml(top)}\n[npm.dependencies]\n{app} = "^1.0.0"\n')
-    assert lock["complete"] is True and set(lock["protocols"]) == {"pypi", "npm"}
+    group, jar, plugin = "org.example.demo", project(), project()
+    repository = Repository(upstream)
+    folder = f"{group.replace('.', '/')}/{jar}"
+    parent = (
+        f"<parent><groupId>{group}</groupId><artifactId>{jar}-all</artifactId><version>1</version></parent>"
+    )
+    repository.put(f"{folder}-all/1/{jar}-all-1.pom", build_pom(group, f"{jar}-all", "1", packaging="pom"))
+    repository.add(group, jar, "1.0", pom_extra=parent)
+    repository.add(group, plugin, "2.0", [Dep(group, jar, "1.0")])
+    text = f"""
+        {toml(top)}
+        [npm.dependencies]
+        {app} = "^1.0.0"
+        [maven]
+        dependencies = ["{group}:{jar}:1.0"]
+        plugins = ["{group}:{plugin}:2.0"]
+    """
+    lock = lock_of(orchard, text)
+    assert lock["complete"] is True and set(lock["protocols"]) == {"pypi", "npm", "maven"}
+    maven = lock["protocols"]["maven"]
+    assert [each["filename"] for each in maven["packages"]] == [f"{jar}-1.0.jar"]
+    assert [each["filename"] for each in maven["documents"]] == [f"{jar}-1.0.pom", f"{jar}-all-1.pom"]
+    assert {each["name"] for each in maven["plugins"][0]["packages"]} == {
+        f"{group}:{plugin}",
+        f"{group}:{jar}",
+    }
+    assert orchard.get(maven["documents"][1]["path"]).status_code == 200
     packages = {each["name"]: each for each in lock["protocols"]["npm"]["packages"]}
     assert packages[lib]["version"] == "1.2.0"
     assert packages[lib]["path"] == f"/npm/{lib}/-/{lib}-1.2.0.tgz"
     assert packages[alien]["inert"] is True and packages[alien]["sha256"] == ""
     assert not upstream.count(npm_builders.tarball_path(alien, "1.0.0"))
-    assert lock["files"] == 3
+    assert lock["files"] == 3 + 3 + 2
 
     exports = f"/api/v1/ensures/{lock['key']}/exports"
     tree = orchard.get(f"{exports}/package-lock.json").json()["packages"]
@@ -227,9 +254,85 @@ def test_several_protocols__one_lock_and_one_bill_of_materials(
     assert tree[f"node_modules/{app}"]["bin"] == {app: "cli.js"}
     assert tree[f"node_modules/{alien}"]["optional"] is True
     named = {each["purl"] for each in orchard.get(f"{exports}/bom.cdx.json").json()["components"]}
-    assert named == {f"pkg:pypi/{top}@1.0", f"pkg:npm/{app}@1.0.0", f"pkg:npm/{lib}@1.2.0"}
-    absent = orchard.get(f"{exports}/dependency-management.xml")
+    assert named == {
+        f"pkg:pypi/{top}@1.0",
+        f"pkg:npm/{app}@1.0.0",
+        f"pkg:npm/{lib}@1.2.0",
+        f"pkg:maven/{group}/{jar}@1.0?type=jar",
+        f"pkg:maven/{group}/{plugin}@2.0?type=jar",
+    }
+    fragment = orchard.get(f"{exports}/dependency-management.xml").text
+    assert f"<artifactId>{jar}</artifactId>" in fragment and plugin not in fragment
+
+
+def test_export_of_a_table_that_the_file_lacks__404(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top = project()
+    publish(upstream, top, {"1.0": []})
+    lock = lock_of(orchard, toml(top))
+    absent = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/dependency-management.xml")
     assert (absent.status_code, problem(absent)["code"]) == (404, "ensure_not_found")
+
+
+def test_jar_that_is_nowhere__incomplete_and_no_retry_will_help(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    jar = Repository(upstream).add("org.example.demo", name, "1.0")
+    upstream.remove(f"/maven/{jar}")
+    lock = lock_of(orchard, f'[maven]\ndependencies = ["org.example.demo:{name}:1.0"]\n')
+    assert lock["complete"] is False
+    (missing,) = lock["missing"]
+    assert (missing["filename"], missing.get("passing", False)) == (f"{name}-1.0.jar", False)
+    assert missing["reason"].startswith("file_not_found")
+
+
+def test_extractor_killed_while_a_file_comes__another_goes_on_to_the_lock(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top, slow = project(), project()
+    publish(upstream, top, {"1.0": [slow]})
+    (filename,) = publish(upstream, slow, {"1.0": []})
+    upstream.fault(f"/files/{slow}/{filename}", Fault(delay_seconds=5), times=1)
+    answer = post(orchard, toml(top))
+    assert (answer.status_code, answer.json()["phase"]) == (202, "fetching")
+    for extractor in orchard.all_of("extractor"):
+        extractor.kill()
+    orchard.start("extractor")
+    location = answer.json()["location"]
+    wait_until(lambda: orchard.get(location).status_code == 200, seconds=60, what="the lock")
+    lock = orchard.get(location).json()
+    assert lock["complete"] is True and lock["files"] == 2
+    assert upstream.count(f"/files/{slow}/{filename}") == 1
+
+
+def test_many_post_the_same_file__one_download(orchard: Cluster, upstream: Upstream, project: Names) -> None:
+    top = project()
+    (filename,) = publish(upstream, top, {"1.0": []})
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: ensured(orchard, toml(top)), range(16)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert upstream.count(f"/files/{top}/{filename}") == 1
+
+
+def test_fresh_gateway_and_an_empty_cache__the_same_lock_and_files(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top = project()
+    publish(upstream, top, {"1.0": []})
+    answer = ensured(orchard, toml(top))
+    upstream.fault("*", Fault(status=503))
+    with orchard.client(orchard.cache) as redis:
+        redis.flushall()
+    fresh = orchard.start("gateway")
+    with httpx.Client(base_url=fresh.base, timeout=30, trust_env=False) as client:
+        again = client.post("/api/v1/ensure", content=toml(top))
+        assert (again.status_code, again.content) == (200, answer.content)
+        (package,) = answer.json()["protocols"]["pypi"]["packages"]
+        assert hashlib.sha256(client.get(package["path"]).content).hexdigest() == package["sha256"]
+    fresh.stop()
 
 
 @pytest.mark.parametrize(
