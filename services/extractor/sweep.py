@@ -1,4 +1,7 @@
-"""`python -m services.extractor.sweep`: one sweep by hand. A dry run unless --delete is given."""
+"""`python -m services.extractor.sweep`: one sweep by hand, or one eviction with --evict.
+
+A dry run unless --delete is given: it prints what it would do.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,34 @@ import sys
 
 import msgspec
 
+from services.extractor.evictor import EvictionReport, Evictor
 from services.extractor.sweeper import Sweeper, SweepReport
-from shared.errors import OrchardError
+from shared.errors import ConfigurationError, OrchardError
 from shared.logs import configure_logging
 from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
 from shared.settings import Settings, load_settings
 
 
-async def sweep(settings: Settings, *, delete: bool) -> SweepReport:
+async def sweep(settings: Settings, *, delete: bool, evict: bool = False) -> SweepReport | EvictionReport:
     """One run over the stores of the settings. Raises `OrchardError`."""
+    if evict and not (settings.evict_days or settings.evict_bytes):
+        raise ConfigurationError("ORCHARD_EVICT_DAYS: --evict needs it, or ORCHARD_EVICT_BYTES")
+    if evict and settings.offline:
+        raise ConfigurationError("ORCHARD_OFFLINE: what is evicted now could not be fetched again")
     async with Resources() as resources:
         threads = open_threads(resources, settings)
         store = await open_object_store(settings, threads, resources=resources)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
         database = await open_database(resources, settings, max_size=2)
+        if evict:
+            return await Evictor(
+                store=store,
+                database=database,
+                queue_redis=queue_redis,
+                days=settings.evict_days,
+                max_bytes=settings.evict_bytes,
+                dry_run=not delete,
+            ).run()
         return await Sweeper(
             store=store, database=database, cache_redis=cache_redis, queue_redis=queue_redis, delete=delete
         ).run()
@@ -30,12 +47,19 @@ async def sweep(settings: Settings, *, delete: bool) -> SweepReport:
 def main(arguments: list[str] | None = None) -> int:
     """Prints the report as JSON. Exit code 0; 1 when a store failed, 2 for bad settings."""
     parser = argparse.ArgumentParser(prog="python -m services.extractor.sweep", description=__doc__)
-    parser.add_argument("--delete", action="store_true", help="delete orphans and decayed objects")
+    parser.add_argument(
+        "--evict",
+        action="store_true",
+        help="instead: files due by ORCHARD_EVICT_DAYS and ORCHARD_EVICT_BYTES",
+    )
+    doing = parser.add_mutually_exclusive_group()
+    doing.add_argument("--delete", action="store_true", help="delete what was found")
+    doing.add_argument("--dry-run", action="store_true", help="only print it (the default)")
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
         configure_logging("sweep", settings)
-        report = asyncio.run(sweep(settings, delete=options.delete))
+        report = asyncio.run(sweep(settings, delete=options.delete, evict=options.evict))
     except OrchardError as error:
         sys.stderr.write(error.message + "\n")
         return 2 if error.code == "configuration_error" else 1

@@ -13,6 +13,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -179,11 +180,19 @@ class Sweeper:
                 await self._store.delete(row["object_key"])
 
 
-class SweepTimer:
-    """Runs a sweeper at intervals while open; of several extractors one at a time."""
+class Run(Protocol):
+    """One piece of housekeeping."""
 
-    def __init__(self, sweeper: Sweeper, redis: RedisClient, *, interval_seconds: float) -> None:
-        self._sweeper = sweeper
+    async def run(self) -> object:
+        """Raises `OrchardError` when a store fails."""
+        ...
+
+
+class SweepTimer:
+    """Runs housekeeping at intervals while open, in order; of several extractors one at a time."""
+
+    def __init__(self, runs: Sequence[Run], redis: RedisClient, *, interval_seconds: float) -> None:
+        self._runs = runs
         self._redis = redis
         self._interval = interval_seconds
         self._task: asyncio.Task[None] | None = None
@@ -201,12 +210,20 @@ class SweepTimer:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
-            try:
-                with self._redis.guard():
-                    turn = await self._redis.raw.set(
-                        "orchard:sweeper", b"1", nx=True, px=int(self._interval * 900)
-                    )
-                if turn:
-                    await self._sweeper.run()
-            except OrchardError as error:
-                log.info("sweep_failed", error=error.code)
+            if not await self._is_our_turn():
+                continue
+            for each in self._runs:
+                try:
+                    await each.run()
+                except OrchardError as error:
+                    log.info("sweep_failed", kind=type(each).__name__, error=error.code)
+
+    async def _is_our_turn(self) -> bool:
+        try:
+            with self._redis.guard():
+                return bool(
+                    await self._redis.raw.set("orchard:sweeper", b"1", nx=True, px=int(self._interval * 900))
+                )
+        except OrchardError as error:
+            log.info("sweep_failed", error=error.code)
+            return False

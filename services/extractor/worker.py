@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from services.extractor.backfill import MetadataBackfill
+from services.extractor.evictor import Evictor, UsesKept
 from services.extractor.incomplete import IncompleteSweep
 from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
 from services.extractor.pending import PendingSweep
 from services.extractor.resolving import open_resolving
 from services.extractor.sandbox import Sandbox
-from services.extractor.sweeper import Sweeper, SweepTimer
+from services.extractor.sweeper import Run, Sweeper, SweepTimer
 from shared import metrics
 from shared.artifacts import ArtifactRepository
 from shared.batches import BatchWriter
@@ -133,6 +134,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         await resources.open("pending sweep", PendingSweep(database, queue, limit=settings.queue_limit))
         await resources.open("incomplete sweep", IncompleteSweep(database, queue, limit=settings.queue_limit))
+        runs: list[Run] = [UsesKept(database, queue_redis)]
         if settings.sweep != "off":
             sweeper = Sweeper(
                 store=unguarded,
@@ -141,8 +143,19 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 queue_redis=queue_redis,
                 delete=settings.sweep == "delete",
             )
-            timer = SweepTimer(sweeper, queue_redis, interval_seconds=settings.sweep_interval)
-            await resources.open("object sweep", timer)
+            runs.append(sweeper)
+        if (settings.evict_days or settings.evict_bytes) and not settings.offline:
+            runs.append(
+                Evictor(
+                    store=unguarded,
+                    database=database,
+                    queue_redis=queue_redis,
+                    days=settings.evict_days,
+                    max_bytes=settings.evict_bytes,
+                )
+            )
+        timer = SweepTimer(runs, queue_redis, interval_seconds=settings.sweep_interval)
+        await resources.open("object sweep", timer)
         working = [asyncio.create_task(each.run(), name=f"{each.queue} worker") for each in workers]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("extractor_started", address=http.address, slots=worker.slots, version=VERSION)

@@ -103,6 +103,7 @@ class ArtifactRun:
         self.resource = resource
         self.generation = ctx.generation
         self._promised = promised_sha256
+        self.sealed_sha256 = ""  # what a row says of this name already
         self._relay = relay
         self._announcing: asyncio.Task[None] | None = None
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from services.gateway.hot_objects import HotObjects
+from services.gateway.uses import UseLog
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService, IndexRead
 from shared.cache_keys import Category, cache_key
@@ -172,9 +173,13 @@ class _Stream:
             await closing()
 
 
+def _forget(key: str) -> None:
+    """Where nobody wants to know."""
+
+
 class StoredObjects:
     """Fulfils the port `Objects` over an `ObjectStore`. `redirect_to`: the store that clients are sent to;
-    `hot`: local copies of what a remote store is asked for often."""
+    `hot`: local copies of what a remote store is asked for often; `uses`: who writes down what is used."""
 
     def __init__(
         self,
@@ -182,10 +187,12 @@ class StoredObjects:
         *,
         redirect_to: S3ObjectStore | None = None,
         hot: HotObjects | None = None,
+        uses: UseLog | None = None,
     ) -> None:
         self._store = store
         self._redirect_to = redirect_to
         self._hot = hot
+        self._note = uses.note if uses is not None else _forget
         self._seen: OrderedDict[str, float] = OrderedDict()  # objects known to be there: until when
 
     @property
@@ -198,6 +205,7 @@ class StoredObjects:
         # A client that was sent to an object which is gone would get the store's 404: look first.
         store = self._redirect_to
         assert store is not None
+        self._note(key)
         now = time.monotonic()
         if self._seen.get(key, 0.0) < now:
             found = await store.stat(key)
@@ -219,17 +227,23 @@ class StoredObjects:
     def watch(self, key: str, size_bytes: int) -> Callable[[], bool] | None:
         """How to see later, without waiting, that the local file which `open` has just given is still
         there, whole. None: it was not given from a local file."""
-        hot = self._hot
+        hot, note = self._hot, self._note
         if hot is not None:
             if not hot.holds(key):
                 return None
-            return lambda: hot.find(key, size_bytes) is not None
+
+            def is_copied() -> bool:
+                note(key)
+                return hot.find(key, size_bytes) is not None
+
+            return is_copied
         path = self._store.local_path(key)
         if path is None:
             return None
         text = str(path)
 
         def is_there() -> bool:
+            note(key)
             try:
                 return os.stat(text).st_size == size_bytes  # noqa: PTH116 - 2 µs, in the kernel's memory
             except OSError:
@@ -238,6 +252,7 @@ class StoredObjects:
         return is_there
 
     async def open(self, key: str, start: int, length: int, *, size_bytes: int) -> Body | bytes | None:
+        self._note(key)
         if self._hot is not None:
             copy = await self._open_hot(self._hot, key, start, length, size_bytes)
             if copy is not None:

@@ -24,6 +24,7 @@ from services.gateway.misses import MissWaiter
 from services.gateway.queue_board import QueueBoard
 from services.gateway.requests import RequestIds, RequestReader
 from services.gateway.resolutions import Resolutions
+from services.gateway.uses import UseLog
 from services.gateway.warm_resolutions import WarmResolutions
 from shared.access import AccessRepository, AccessState
 from shared.access_watcher import AccessWatcher
@@ -114,6 +115,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             store,
             redirect_to=_redirect_target(store, settings),
             hot=await _open_hot_objects(resources, settings, store, threads),
+            uses=await resources.open("artifact uses", UseLog(queue_redis)),
         )
         access_log = None
         if settings.access_log:

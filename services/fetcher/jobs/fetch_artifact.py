@@ -18,6 +18,7 @@ from shared.errors import (
 )
 from shared.jobs import FetchArtifact
 from shared.logs import get_logger
+from shared.metrics import UPSTREAM_MUTATED
 from shared.models import ArtifactFacts
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase, Resource
@@ -61,6 +62,7 @@ class FetchArtifactJob:
         promised = row.sha256 if row is not None else resource.sha256
         if resource.direct:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
+            run.sealed_sha256 = row.sha256 if row is not None else ""
             return await self._from_first(run)
         if found is None:
             found = await self._entries.find_anew(
@@ -70,6 +72,7 @@ class FetchArtifactJob:
         if parent is not None:
             promised = row.sha256 if row is not None else ""  # the address holds its wheel's digest
         run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
+        run.sealed_sha256 = row.sha256 if row is not None else ""
         try:
             return await run.download(found)
         except (GoneUpstream, DigestMismatch) as error:
@@ -97,22 +100,27 @@ class FetchArtifactJob:
             except GoneUpstream:
                 continue
             except DigestMismatch as error:
-                await self._report_mismatch(run.job, found, error)
+                await self._report_mismatch(run, found, error)
                 raise
         raise await self._tools.direct.absent(run.resource, run.generation)
 
-    async def _report_mismatch(self, job: FetchArtifact, found: Found, error: DigestMismatch) -> None:
-        log.warning("digest_mismatch", project=job.project, filename=job.filename, error=str(error))
-        await self._tools.artifacts.record_event(
-            "digest_mismatch", job.protocol, job.project, job.filename, {"source": found.source.name}
-        )
+    async def _report_mismatch(self, run: ArtifactRun, found: Found, error: DigestMismatch) -> None:
+        job = run.job
+        detail = {"source": found.source.name}
+        if run.sealed_sha256:  # its object was evicted or lost, and upstream has other bytes by now
+            UPSTREAM_MUTATED.labels(job.protocol).inc()
+            kind, detail = "upstream_mutated", {**detail, "sealed_sha256": run.sealed_sha256}
+        else:
+            kind = "digest_mismatch"
+        log.warning(kind, project=job.project, filename=job.filename, error=str(error))
+        await self._tools.artifacts.record_event(kind, job.protocol, job.project, job.filename, detail)
 
     async def _again(self, run: ArtifactRun, found: Found, error: Exception) -> ArtifactFacts:
         """The file is not what its index says: once more if the index has changed meanwhile."""
         job = run.job
         mismatch = isinstance(error, DigestMismatch)
         if isinstance(error, DigestMismatch):
-            await self._report_mismatch(job, found, error)
+            await self._report_mismatch(run, found, error)
         newer = await self._entries.find_anew(
             run.protocol, job.project, job.file_id, job.filename, self._refresh
         )

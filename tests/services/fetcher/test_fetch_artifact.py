@@ -108,6 +108,7 @@ async def test_fetch_artifact__object_lost_and_upstream_changed__refused(fetcher
     with pytest.raises(PassingError):
         await fetcher.artifact(file_id, name)
     assert await fetcher.objects.stat(artifact_key(sha256(new))) is None
+    assert await fetcher.events("upstream_mutated") >= 1
 
 
 CURED_BY_RESUME = {

@@ -1,0 +1,179 @@
+"""Frees room in the object store: files unused for long, or longest, go; their rows and metadata stay.
+
+Off unless ORCHARD_EVICT_DAYS or ORCHARD_EVICT_BYTES says otherwise. What goes is fetched again when somebody
+asks for it, and refused unless it has the same SHA256. Hence nothing goes that could not be had again (no
+enabled source, offline), nothing that a kept resolution or lock names, nothing used within a day, and no
+small file: core metadata and POMs are small.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from shared.artifact_uses import keep_uses, read_uses, told_use
+from shared.clients.object_guard import sweeping
+from shared.clients.objects import ARTIFACTS, ObjectStat, ObjectStore
+from shared.clients.postgres import Database
+from shared.clients.redis import RedisClient
+from shared.logs import get_logger
+
+log = get_logger()
+
+LEAST_BYTES = 64 * 1024
+LEAST_UNUSED_SECONDS = 86_400.0
+BATCH = 1000
+
+# Whatever looks like a digest or a file name in a kept answer is protected: both are found in its JSON
+# whatever its format becomes. npm's and Maven's nodes may have no SHA256, hence the names.
+NAMED = """
+WITH bodies AS (
+    SELECT convert_from(body, 'UTF8') AS body FROM resolutions WHERE computed_at >= to_timestamp($1)
+    UNION ALL SELECT convert_from(body, 'UTF8') FROM ensures WHERE kept_at >= to_timestamp($1)
+)
+SELECT DISTINCT decode(found[1], 'hex') AS sha256
+FROM bodies, regexp_matches(body, '"([0-9a-f]{64})"', 'g') AS found
+UNION SELECT artifact FROM resolutions WHERE artifact IS NOT NULL AND computed_at >= to_timestamp($1)
+UNION SELECT c.sha256 FROM cached_urls c WHERE c.filename IN (
+    SELECT found[1] FROM bodies, regexp_matches(body, '"filename":"([^"\\\\]+)"', 'g') AS found)
+"""
+# A file under several names goes only if each of them can be had again.
+REFETCHABLE = """
+SELECT c.sha256 FROM cached_urls c LEFT JOIN upstream_sources s ON s.id = c.source_id
+WHERE c.sha256 = ANY($1) GROUP BY c.sha256
+HAVING bool_and(c.role = 'file' AND c.upstream_url <> '' AND coalesce(s.enabled, false))
+"""
+
+
+class UsesKept:
+    """Carries what gateways tell of uses into the database, so that eviction can be turned on one day."""
+
+    def __init__(self, database: Database, queue_redis: RedisClient) -> None:
+        self._database = database
+        self._redis = queue_redis
+
+    async def run(self) -> int:
+        """How many. Raises `QueueUnavailable`, `DatabaseUnavailable`."""
+        return await keep_uses(self._redis, self._database)
+
+
+class EvictionReport(msgspec.Struct):
+    """What one run found and did; `evicted` is 0 in a dry run."""
+
+    files: int = 0  # large enough to be looked at
+    file_bytes: int = 0
+    protected: int = 0  # due, but named by a resolution or lock, or not to be had again
+    due: int = 0
+    due_bytes: int = 0
+    evicted: int = 0
+    evicted_bytes: int = 0
+    still_over_bytes: int = 0  # of ORCHARD_EVICT_BYTES, when nothing more may go
+
+
+class _File(msgspec.Struct):
+    digest: bytes
+    size_bytes: int
+    modified_at: float
+    used_at: float
+
+
+class Evictor:
+    """One run at a time, over stores that others open and close. `days`, `max_bytes`: 0 is no bound."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        database: Database,
+        queue_redis: RedisClient,
+        days: int,
+        max_bytes: int,
+        dry_run: bool = False,
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._redis = queue_redis
+        self._days = days
+        self._max_bytes = max_bytes
+        self._dry_run = dry_run
+
+    async def run(self) -> EvictionReport:
+        """Raises what the stores raise; what was done until then is done and harmless."""
+        began = time.time()
+        await keep_uses(self._redis, self._database)
+        files = await self._files()
+        report = EvictionReport(files=len(files), file_bytes=sum(each.size_bytes for each in files))
+        named = await self._named(0.0)
+        over = report.file_bytes - self._max_bytes if self._max_bytes else 0
+        stale = began - self._days * 86_400.0 if self._days else 0.0
+        files.sort(key=lambda each: (each.used_at, each.digest))
+        for start in range(0, len(files), BATCH):
+            batch = [
+                each
+                for each in files[start : start + BATCH]
+                if each.used_at < began - LEAST_UNUSED_SECONDS and (each.used_at < stale or over > 0)
+            ]
+            if not batch:
+                break
+            refetchable = await self._refetchable(batch)
+            for each in batch:
+                if each.used_at >= stale and over <= 0:
+                    break
+                if each.digest in named or each.digest not in refetchable:
+                    report.protected += 1
+                    continue
+                report.due += 1
+                report.due_bytes += each.size_bytes
+                if self._dry_run or await self._evict(each, began, report):
+                    over -= each.size_bytes
+        report.still_over_bytes = max(0, over)
+        log.info("eviction_done", dry_run=self._dry_run, **msgspec.structs.asdict(report))
+        return report
+
+    async def _files(self) -> list[_File]:
+        """All files that are there and large enough, with their last use."""
+        files: list[_File] = []
+        async for found in self._store.list(f"{ARTIFACTS}/"):
+            if found.size_bytes > LEAST_BYTES:
+                files.append(_file(found))
+        for start in range(0, len(files), BATCH):
+            batch = files[start : start + BATCH]
+            uses = await read_uses(self._database, [each.digest for each in batch])
+            for each in batch:
+                each.used_at = max(each.modified_at, uses.get(each.digest, 0.0))
+        return files
+
+    async def _named(self, since: float) -> set[bytes]:
+        return {bytes(row["sha256"]) for row in await self._database.fetch(NAMED, since)}
+
+    async def _refetchable(self, batch: Sequence[_File]) -> set[bytes]:
+        rows = await self._database.fetch(REFETCHABLE, [each.digest for each in batch])
+        return {bytes(row["sha256"]) for row in rows}
+
+    async def _evict(self, file: _File, began: float, report: EvictionReport) -> bool:
+        """Under the lock that puts take, what may have changed since is looked at again."""
+        key = f"{ARTIFACTS}/{file.digest.hex()}"
+        async with sweeping(self._redis, key) as alone:
+            if not alone or await told_use(self._redis, file.digest) > file.used_at:
+                return False
+            found = await self._store.stat(key)
+            if found is None or found.modified_at > file.modified_at + 1:
+                return False
+            if file.digest in await self._named(began - 60.0):
+                return False
+            await self._store.delete(key)
+        report.evicted += 1
+        report.evicted_bytes += file.size_bytes
+        log.info("file_evicted", key=key, size_bytes=file.size_bytes, unused_days=_days(began - file.used_at))
+        return True
+
+
+def _file(found: ObjectStat) -> _File:
+    digest = bytes.fromhex(found.key.rpartition("/")[2])
+    return _File(digest, found.size_bytes, found.modified_at, found.modified_at)
+
+
+def _days(seconds: float) -> int:
+    return int(seconds // 86_400)
