@@ -8,70 +8,128 @@ from __future__ import annotations
 
 import heapq
 
-from shared.protocols.graphs import knots
 from shared.protocols.maven.collect import GraphNode
 from shared.protocols.maven.coordinates import ConflictKey
 
-ConflictId = ConflictKey  # the key that stands for all of its rivals
+ConflictId = int
+
+
+class _Rivals:
+    """All keys of one id."""
+
+    __slots__ = ("keys", "number")
+
+    def __init__(self, keys: frozenset[ConflictKey], number: int) -> None:
+        self.keys = keys
+        self.number = number
 
 
 class ConflictIds:
     """Of one graph, as it is before anything is pruned."""
 
     def __init__(self, root: GraphNode) -> None:
-        self._stands_for: dict[ConflictKey, ConflictKey] = {}
+        self._rivals: dict[ConflictKey, _Rivals] = {}
+        self._groups = 0
         self._depths: dict[ConflictId, int] = {}  # least distance, in the order in which they are met
         self._below: dict[ConflictId, dict[ConflictId, None]] = {}
         self._degrees: dict[ConflictId, int] = {}
         for node in all_nodes(root):
-            for key in node.keys[1:]:
-                self._join(node.key, key)
+            if node.artifact is not None:
+                self._mark(node)
         self._walk(root)
 
     def id_of(self, node: GraphNode) -> ConflictId:
         """The id of an occurrence; that of the root without an artifact means nothing."""
-        key = node.key
-        while key in self._stands_for:
-            key = self._stands_for[key]
-        return key
+        return self._rivals[node.key].number if node.artifact is not None else -1
 
     def cyclic(self) -> dict[ConflictId, set[ConflictId]]:
-        """Per id that lies in a knot all ids of the knot."""
-        names = {":".join(own): own for own in self._depths}
-        targets = {":".join(own): [":".join(each) for each in below] for own, below in self._below.items()}
-        found = [{names[name] for name in knot} for knot in knots(targets, set(names))]
-        return {own: knot for knot in found for own in knot}
+        """Per id that lies in a circle the ids of its circles. As Maven finds them: not all there are, since
+        what lies below an id is looked at once."""
+        found: dict[ConflictId, set[ConflictId]] = {}
+        visited: set[ConflictId] = set()
+        path: dict[ConflictId, int] = {}
+        for start in self._depths:
+            work = [(start, iter((start,)))]
+            while work:
+                above, following = work[-1]
+                own = next(following, None)
+                if own is None:
+                    work.pop()
+                    if work:
+                        del path[above]
+                elif own in path:
+                    circle = {each for each, depth in path.items() if depth >= path[own]}
+                    for each in circle:
+                        found.setdefault(each, set()).update(circle)
+                elif own not in visited:
+                    visited.add(own)
+                    path[own] = len(path)
+                    work.append((own, iter(_as_hashed(self._below[own]))))
+        return found
 
     def order(self) -> list[ConflictId]:
-        """Topological; of those free the least deep first. Knots are cut where they are least deep."""
+        """Topological; of those free the least deep first, then the longest free. Knots are cut where they
+        are least deep."""
         number = {own: at for at, own in enumerate(self._depths)}
         left = dict(self._degrees)
         found: list[ConflictId] = []
-        heap = [(self._depths[own], number[own], own) for own in self._depths if left[own] == 0]
-        heapq.heapify(heap)
+        heap: list[tuple[int, int, ConflictId]] = []
+        arrived = 0
+
+        def free(own: ConflictId) -> None:
+            nonlocal arrived
+            heapq.heappush(heap, (self._depths[own], arrived, own))
+            arrived += 1
+
+        for own in self._depths:
+            if left[own] == 0:
+                free(own)
         tied = [own for own in self._depths if left[own] > 0]
         while True:
             while heap:
                 *_, current = heapq.heappop(heap)
                 found.append(current)
-                for child in self._below[current]:
+                for child in _as_hashed(self._below[current]):
                     left[child] -= 1
                     if left[child] == 0:
-                        heapq.heappush(heap, (self._depths[child], number[child], child))
+                        free(child)
             tied = [own for own in tied if left[own] > 0]
             if not tied:
                 return found
             nearest = min(tied, key=lambda own: (self._depths[own], left[own], number[own]))
             left[nearest] = 0
-            heap.append((self._depths[nearest], number[nearest], nearest))
+            free(nearest)
 
-    def _join(self, one: ConflictKey, other: ConflictKey) -> None:
-        while one in self._stands_for:
-            one = self._stands_for[one]
-        while other in self._stands_for:
-            other = self._stands_for[other]
-        if one != other:
-            self._stands_for[other] = one
+    def _mark(self, node: GraphNode) -> None:
+        """Note which keys are rivals. Numbers are given as ConflictMarker gives them."""
+        own = frozenset(node.keys)
+        group: _Rivals | None = None
+        changed = False
+        for key in node.keys:
+            known = self._rivals.get(key)
+            if known is group:
+                continue
+            if known is None:
+                changed = True
+            elif group is None:
+                if own <= known.keys:
+                    group = known
+                    break
+                group, changed = self._group(known.keys | own), True
+            elif group.keys <= known.keys:
+                group, changed = known, False
+                break
+            elif not known.keys <= group.keys:
+                group, changed = self._group(known.keys | group.keys), True
+        if group is None:
+            group, changed = self._group(own), True
+        if changed:
+            for key in group.keys:
+                self._rivals[key] = group
+
+    def _group(self, keys: frozenset[ConflictKey]) -> _Rivals:
+        self._groups += 1
+        return _Rivals(keys, self._groups - 1)
 
     def _walk(self, root: GraphNode) -> None:
         own = self._meet(root, 0) if root.artifact is not None else None
@@ -101,16 +159,23 @@ class ConflictIds:
         return own
 
 
+def _as_hashed(below: dict[ConflictId, None]) -> list[ConflictId]:
+    """In the order in which Java's HashSet goes through their numbers: in knots the outcome depends on it."""
+    places = 16
+    while len(below) > places * 3 // 4:
+        places *= 2
+    return sorted(below, key=lambda own: own % places)
+
+
 def all_nodes(root: GraphNode) -> list[GraphNode]:
-    """Every occurrence below and with the root, once each."""
+    """Every occurrence with and below the root once, depth first."""
     found: list[GraphNode] = []
-    seen = {id(root)}
+    seen: set[int] = set()
     stack = [root]
     while stack:
         node = stack.pop()
-        found.append(node)
-        for child in node.children:
-            if id(child) not in seen:
-                seen.add(id(child))
-                stack.append(child)
+        if id(node) not in seen:
+            seen.add(id(node))
+            found.append(node)
+            stack.extend(reversed(node.children))
     return found

@@ -135,10 +135,11 @@ def _edges(
     sources = [(purls[key], winners[key]) for key in purls]
     if root.artifact is None:
         sources.insert(0, ("", root))
+    stands_for = mediation.targets(winners)
     for source, node in sources:
         for child in mediation.declared(node):
-            winner = mediation.winner_of(child)
-            if winner is not None and winners.get(winner.key) is winner and winner.key in purls:
+            winner = stands_for(child)
+            if winner is not None and winner.key in purls:
                 add(source, purls[winner.key], child.text)
     return edges, targets
 

@@ -94,9 +94,13 @@ class Mediation:
         """The children that a node had before any was pruned."""
         return self._declared[id(node.children)]
 
-    def winner_of(self, node: GraphNode) -> GraphNode | None:
-        """The node that stands for this occurrence in the end."""
-        return self._resolved.get(self._ids.id_of(node))
+    def targets(self, winners: dict[ConflictKey, GraphNode]) -> Callable[[GraphNode], GraphNode | None]:
+        """Which of the winners stands for an occurrence in the end; None: what led to it has lost.
+
+        By id, since in knots Maven leaves some in place that it never came to settle.
+        """
+        by_id = {self._ids.id_of(node): node for node in reversed(winners.values())}
+        return lambda node: by_id.get(self._ids.id_of(node))
 
     def _reachable(self) -> dict[ConflictKey, GraphNode]:
         found: dict[ConflictKey, GraphNode] = {}
@@ -108,7 +112,7 @@ class Mediation:
                 continue
             seen.add(id(node))
             if node.artifact is not None:
-                found[node.key] = node
+                found.setdefault(node.key, node)
             stack.extend(reversed(node.children))
         return found
 
