@@ -350,6 +350,13 @@ def test_bad_file__told(orchard: Cluster, text: Any, status: int, code: str, tol
     assert told in problem(answer)["detail"]
 
 
+def test_openapi__describes_the_lock(orchard: Cluster) -> None:
+    schema = orchard.get("/api/v1/openapi/openapi.json").json()
+    answers = schema["paths"]["/api/v1/ensure"]["post"]["responses"]
+    assert answers["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Lock")
+    assert "LockedPackage" in schema["components"]["schemas"]
+
+
 def test_by_key__unknown_or_no_key__told(orchard: Cluster) -> None:
     for path, status, code in (
         (f"/api/v1/ensures/{'0' * 64}", 404, "ensure_not_found"),

@@ -7,15 +7,21 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
 
 from services.gateway.resolutions import flag
 from services.gateway.routes.api_catalogue import gateway_of
 from shared.api_types import EnsureProgress
 from shared.ensure_file import MAX_BYTES, EnsureFile, read_json, read_toml
+from shared.ensure_lock import Lock
 from shared.errors import EnsureInvalid, InvalidParameter, RequestTooLarge
 from shared.exports import EXPORTS
 
 _HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+_ANSWERS = {
+    200: ResponseSpec(Lock, description="The lock, complete or with what is missing"),
+    202: ResponseSpec(EnsureProgress, description="In the making: ask `location` again"),
+}
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -68,6 +74,7 @@ def _check_key(key: str) -> str:
     summary="Resolve an ensure file and have all of it stored",
     tags=["ensure"],
     status_code=200,
+    responses=_ANSWERS,
 )
 async def ensure(request: Request[Any, Any, Any], refresh: str = "") -> Response[bytes]:
     """The body is an ensure file: TOML, or JSON of the same shape (`Content-Type: application/json`).
@@ -83,7 +90,7 @@ async def ensure(request: Request[Any, Any, Any], refresh: str = "") -> Response
     return _response(await gateway.ensures.answer(file, refresh=again, request_id=request_id))
 
 
-@get("/api/v1/ensures/{key:str}", summary="An ensure by its key", tags=["ensure"])
+@get("/api/v1/ensures/{key:str}", summary="An ensure by its key", tags=["ensure"], responses=_ANSWERS)
 async def by_key(request: Request[Any, Any, Any], key: str) -> Response[bytes]:
     """The same answers as to the file itself; starts nothing."""
     return _response(await gateway_of(request).ensures.by_key(_check_key(key)))
