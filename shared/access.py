@@ -80,6 +80,11 @@ class AccessRepository:
         assert row is not None
         return _decode(row["state"])
 
+    async def revision(self) -> int:
+        """The number that every change raises; 0 if there never was one. Raises `DatabaseUnavailable`."""
+        row = await self._database.fetchrow("SELECT revision FROM access_revision")
+        return 0 if row is None else int(row["revision"])
+
     async def touch(self, ids: list[int]) -> None:
         """These tokens were used just now. Raises `DatabaseUnavailable`."""
         await self._database.execute(_TOUCH, ids)

@@ -72,6 +72,11 @@ class AccessWatcher:
         """Read the rows now: for who has just heard of something newer. Raises `DatabaseUnavailable`."""
         self._take(await self._repository.load())
 
+    async def catch_up(self) -> None:
+        """As `refresh`, if the rows have changed since: one small statement if not."""
+        if self.state is None or await self._repository.revision() > self.state.revision:
+            await self.refresh()
+
     def _notified(self, _channel: str, _payload: str) -> None:
         self._stale = True
         self._wake.set()

@@ -95,6 +95,7 @@ class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
     failing: bool = False  # the last refresh failed; served as STALE until one succeeds
     retry_at: float = 0.0  # while failing: do not enqueue a refresh before this (unix seconds)
     bodies_generation: int = 0  # generation that wrote the bodies; a 304 raises only `generation`
+    blocks: str = ""  # stamp of the blocks that the bodies were made under (shared/blocks.py)
 
 
 class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):

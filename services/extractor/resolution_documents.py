@@ -17,12 +17,14 @@ import msgspec
 
 from services.extractor.models_of_files import extraction_with_model
 from services.extractor.sandbox import Sandbox
+from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
+from shared.blocks import Blocks, ProjectBlocks
 from shared.cache import CacheService, IndexRead
 from shared.clients.objects import ObjectStore
 from shared.clients.queue import JobQueue
 from shared.clients.threads import BoundedThreads
-from shared.errors import CATALOGUE, ObjectMissing, UpstreamInvalid
+from shared.errors import CATALOGUE, Blocked, ObjectMissing, UpstreamInvalid
 from shared.events import Event
 from shared.jobs import AnyJob, ExtractDependencies, FetchArtifact, FetchIndex
 from shared.models import SealedFile
@@ -77,7 +79,9 @@ class DocumentLoader:
         queue: JobQueue,
         threads: BoundedThreads,
         sandbox: Sandbox,
+        access: AccessWatcher,
     ) -> None:
+        self._access = access
         self._cache = cache
         self._artifacts = artifacts
         self._resolutions = resolutions
@@ -101,6 +105,8 @@ class DocumentLoader:
         resolver = protocol.resolver
         assert resolver is not None
         run = _Round(self, protocol, resolver, request, progress)
+        if self._access.blocks.any:
+            documents = run.allowed(documents, self._access.blocks)
         await asyncio.gather(
             run.indexes([each for each in documents if each.kind == "index"]),
             run.metadata([each for each in documents if each.kind == "metadata"]),
@@ -126,6 +132,24 @@ class DocumentLoader:
         else:
             self._pages.move_to_end(key)
         return page
+
+    async def page_without(
+        self,
+        protocol: PackageProxyBase,
+        identity: str,
+        key: str,
+        blocks: ProjectBlocks,
+        sealed: dict[tuple[str, str], SealedFile],
+    ) -> Any:
+        """As `page`, without what is blocked; prepared each time, since few projects have any of it.
+        Raises `Blocked` too."""
+        body = await self.read(key)
+
+        def prepare() -> Any:
+            assert protocol.resolver is not None
+            return protocol.resolver.prepare_index(protocol.without_blocked(identity, body, blocks, sealed))
+
+        return await self._threads.run(prepare)
 
     async def model(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:
         """A stored file's metadata with its `Extraction.model`, which no row holds: out of the cache,
@@ -174,6 +198,23 @@ class _Round:
         self._resolver = resolver
         self._progress = progress
         self._as_of = datetime.fromisoformat(request.as_of).timestamp() if request.as_of else None
+
+    def allowed(self, documents: Sequence[Document], blocks: Blocks) -> list[Document]:
+        """Without those of blocked projects and versions, which are noted as not to be had."""
+        kept = []
+        for each in documents:
+            version = ""
+            if each.filename:
+                resource = self._protocol.artifact_resource(each.project, each.file_id, each.filename)
+                version = self._protocol.version_asked(resource)
+            try:
+                blocks.check(self._protocol.name, each.project, version)
+                blocks.check_digest(each.file_id)
+            except Blocked as error:
+                self.brought.found[each] = Absent(error.message)
+            else:
+                kept.append(each)
+        return kept
 
     # --- indexes --------------------------------------------------------------------------------
 
@@ -235,9 +276,16 @@ class _Round:
     async def _load_page(
         self, document: Document, key: str, sealed: dict[tuple[str, str], SealedFile]
     ) -> None:
+        blocks = self._owner._access.blocks.of(self._protocol.name, document.project)
         try:
-            page = await self._owner.page(self._resolver, key)
+            if blocks.stamp:
+                identity = self._identity(document)
+                page = await self._owner.page_without(self._protocol, identity, key, blocks, sealed)
+            else:
+                page = await self._owner.page(self._resolver, key)
             page = self._resolver.with_sealed(page, sealed)
+        except Blocked as error:
+            page = Absent(error.message)
         except (ObjectMissing, UpstreamInvalid) as error:
             page = Unavailable(f"the stored index cannot be read: {error.message}")
         self.brought.found[document] = page

@@ -11,6 +11,7 @@ from services.extractor.jobs.resolve import ResolveHandler
 from services.extractor.resolution_documents import DocumentLoader
 from services.extractor.sandbox import Sandbox
 from services.extractor.wakeups import Wakeups
+from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
 from shared.clients.objects import ObjectStore
@@ -44,6 +45,7 @@ async def open_resolving(
     listener = await resources.open("job events", queue.subscribe())
     wakeups = Wakeups(queue, listener)
     resources.add("wake-ups", wakeups.aclose)
+    access = await resources.open("access watcher", AccessWatcher(database, queue_redis))
     resolutions, ensures = ResolutionRepository(database), EnsureRepository(database)
     artifacts = ArtifactRepository(database)
     protocols = {protocol.name: protocol for protocol in PROTOCOLS}
@@ -57,6 +59,7 @@ async def open_resolving(
             queue=queue,
             threads=threads,
             sandbox=sandbox,
+            access=access,
         ),
         cache=cache,
         queue=queue,

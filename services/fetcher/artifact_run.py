@@ -24,6 +24,7 @@ from services.fetcher.sealing import Sealer, public_url
 from services.fetcher.spool import Spool
 from services.fetcher.spool_upload import spool_upload
 from services.fetcher.upstreams import Upstreams
+from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.clients.objects import ObjectStore, artifact_key
 from shared.clients.queue import JobQueue
@@ -62,6 +63,7 @@ class ArtifactTools:
     queue: JobQueue
     threads: BoundedThreads
     spool_folder: Path
+    access: AccessWatcher
     max_bytes: int
 
 
@@ -139,6 +141,7 @@ class ArtifactRun:
                 sha256 = await download.run()
                 digests = download.kept_digests
                 await published.verify(self.resource, {**digests, "sha256": sha256})
+                await self._refuse_blocked(found, sha256)
                 await upload.store(sha256)
             facts = await self._seal(found, sha256, spool.size, digests)
             if facts.sha256 == sha256:
@@ -150,6 +153,18 @@ class ArtifactRun:
             published.cancel()
             tools.live.end(live)
             spool.release()
+
+    async def _refuse_blocked(self, found: Found, sha256: str) -> None:
+        """Raises `Blocked`: bytes that are blocked are not kept, and their readers break off."""
+        job = self.job
+        if not self._tools.access.blocks.why_digest(sha256):
+            return
+        log.warning("blocked_file_refused", project=job.project, filename=job.filename, sha256=sha256)
+        detail = {"sha256": sha256, "source": found.source.name}
+        await self._tools.artifacts.record_event(
+            "blocked_file_refused", job.protocol, job.project, job.filename, detail
+        )
+        self._tools.access.blocks.check_digest(sha256)
 
     async def from_parent(self, found: Found, parent: str, fetch: Fetch) -> ArtifactFacts:
         """The metadata that upstream does not deliver, out of the file it describes, got by `fetch`."""

@@ -19,6 +19,7 @@ from services.fetcher.documents import Documents, LastGood, Loaded, document_key
 from services.fetcher.pages import Page, Pages, sealed_by_key
 from services.fetcher.reading import carried_over, read_answer
 from services.fetcher.upstreams import IndexAnswer, Validators
+from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
 from shared.clients.queue import JobQueue
@@ -49,6 +50,7 @@ class IndexTools:
     threads: BoundedThreads
     queue: JobQueue
     settings: Settings
+    access: AccessWatcher
 
 
 class IndexRun:
@@ -79,6 +81,7 @@ class IndexRun:
         self._good = good
         self._sealed = sealed_by_key(sealed)
         self._base_url = base_url
+        self._blocks = tools.access.blocks.of(protocol.name, project)
 
     # --- before asking ----------------------------------------------------------------------------
 
@@ -98,7 +101,8 @@ class IndexRun:
         """Renew the head alone where the bodies are there; else render again. None: document lost."""
         head, row = self._good.head, self._good.row
         assert row is not None
-        if head is not None and head.status == 200 and head.document_key == row.document_key:
+        same = head is not None and head.status == 200 and head.document_key == row.document_key
+        if head is not None and same and head.blocks == self._blocks.stamp:
             renewed = msgspec.structs.replace(
                 head,
                 generation=self._generation,
@@ -178,7 +182,7 @@ class IndexRun:
         """As `store` for what was read. `failing_since` not 0: a part of it is old or missing."""
         loaded = self._tools.documents.remember(document_key(body), document, len(body))
         page, key = await asyncio.gather(
-            self._make_page(loaded),
+            self._make_page(loaded, body),
             self._tools.documents.store(body),
         )
         stored = StoredDocument(
@@ -220,7 +224,8 @@ class IndexRun:
             if len(self._shown) > 1:
                 raise error  # it may be another source that fails, and that one may have it
             return await self._write_negative(wait)
-        if head is not None and head.status == 200 and head.source_revision == self._sources.revision:
+        current = head is not None and head.source_revision == self._sources.revision
+        if head is not None and head.status == 200 and current and head.blocks == self._blocks.stamp:
             failing = msgspec.structs.replace(
                 head, generation=self._generation, failing=True, retry_at=now + wait
             )
@@ -268,9 +273,15 @@ class IndexRun:
             time.time(),
         )
 
-    async def _make_page(self, loaded: Loaded) -> Page:
+    async def _make_page(self, loaded: Loaded, body: bytes = b"") -> Page:
         return await self._tools.pages.make(
-            self._protocol, self._identity, loaded, self._sealed, base_url=self._base_url
+            self._protocol,
+            self._identity,
+            loaded,
+            self._sealed,
+            base_url=self._base_url,
+            blocks=self._blocks,
+            body=body,
         )
 
     async def _render(
@@ -315,6 +326,7 @@ class IndexRun:
             failing=retry_at > 0,
             retry_at=retry_at,
             bodies_generation=self._generation,
+            blocks=self._blocks.stamp,
         )
         written = await self._tools.cache.write_index(self._protocol.name, self._identity, head, page.bodies)
         return head if written else await self._superseded()

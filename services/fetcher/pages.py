@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from services.fetcher.documents import Loaded
+from shared.blocks import NOTHING, ProjectBlocks
 from shared.clients.objects import VARIANTS, ObjectStore
 from shared.clients.threads import BoundedThreads
 from shared.models import SealedFile, VariantInfo
@@ -72,6 +73,18 @@ def render_page(
     return Page(variants, bodies, objects)
 
 
+def _unblocked(
+    protocol: PackageProxyBase,
+    identity: str,
+    loaded: Loaded,
+    body: bytes,
+    blocks: ProjectBlocks,
+    sealed: Sealed,
+) -> Any:
+    left = protocol.without_blocked(identity, body, blocks, sealed)
+    return loaded.document if left is body else protocol.decode_document(left)
+
+
 class Pages:
     """Renders pages, in a thread where that takes long, and stores their large bodies."""
 
@@ -87,12 +100,20 @@ class Pages:
         sealed: Sealed,
         *,
         base_url: str = "",
+        blocks: ProjectBlocks = NOTHING,
+        body: bytes = b"",
     ) -> Page:
-        """The finished page, its large bodies stored. Without an address, where bodies differ by it,
-        there is nothing to finish: the first request from an address has its bodies made."""
+        """The finished page, its large bodies stored; `body`: its canonical bytes, if they are at hand.
+
+        Without an address, where bodies differ by it, there is nothing to finish: the first request from
+        an address has its bodies made.
+        """
         if not base_url and protocol.per_base_url(identity):
             return Page({}, {}, {})
         document = loaded.document
+        if blocks.stamp:
+            body = body or await self._objects.read(loaded.key)
+            document = await self._threads.run(_unblocked, protocol, identity, loaded, body, blocks, sealed)
         if loaded.size_bytes <= INLINE_BYTES:
             page = render_page(protocol, identity, document, sealed, base_url)
         else:

@@ -25,6 +25,7 @@ from services.fetcher.source_sync import SourceSync
 from services.fetcher.spool import clear_spool
 from services.fetcher.upstreams import Upstreams
 from shared import metrics, via
+from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository, UrlName
 from shared.batches import BatchWriter
 from shared.cache import CacheService
@@ -92,6 +93,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         resources.add("row batches", rows.aclose)
         lookups = BatchWriter[UrlName, ArtifactFacts | None](artifacts.batch_get_cached_urls)
         resources.add("look-up batches", lookups.aclose)
+        access = await resources.open("access watcher", AccessWatcher(database, queue_redis))
         http = await resources.open(
             "upstream connections",
             HttpClientManager.from_settings(settings, via=via.via_value(via.installation(settings))),
@@ -138,6 +140,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             threads=threads,
             queue=queue,
             settings=settings,
+            access=access,
         )
         entries = Entries(documents=documents, sources=sources, offline=settings.offline)
         direct = DirectFiles(
@@ -162,6 +165,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             queue=queue,
             threads=threads,
             spool_folder=spool,
+            access=access,
             max_bytes=settings.max_artifact_bytes,
         )
         fetch_artifact = FetchArtifactJob(

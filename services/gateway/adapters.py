@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
 import time
@@ -10,18 +11,22 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
+
 from services.gateway.hot_objects import HotObjects
 from services.gateway.uses import UseLog
+from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService, IndexRead
 from shared.cache_keys import Category, cache_key
 from shared.clients.objects import ObjectStore, S3ObjectStore
 from shared.clients.postgres_slots import deadline
 from shared.clients.redis import RedisClient
-from shared.errors import CacheUnavailable, ObjectMissing
+from shared.errors import CacheUnavailable, DatabaseUnavailable, ObjectMissing
 from shared.jobs import FetchArtifact
 from shared.logs import get_logger
 from shared.models import FORMAT, ArtifactFacts
+from shared.protocols import protocol_named
 from shared.protocols.ports import Body
 from shared.protocols.resource import Resource
 
@@ -51,14 +56,31 @@ class SystemClock:
 class CachedIndex:
     """Fulfils the port `IndexCache` over `CacheService`."""
 
-    def __init__(self, cache: CacheService, redis: RedisClient) -> None:
+    def __init__(self, cache: CacheService, redis: RedisClient, access: AccessWatcher) -> None:
         self._cache = cache
         self._redis = redis
+        self._access = access
 
     async def read_index(
         self, protocol: str, identity: str, variant: str, *, direct: bool = False
     ) -> IndexRead:
-        return await self._cache.read_index(protocol, identity, variant, direct=direct)
+        read = await self._cache.read_index(protocol, identity, variant, direct=direct)
+        if self._is_as_blocked(protocol, identity, read):
+            return read
+        if direct:  # after a rendering: its fetcher may have heard of a change before this process did
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._access.catch_up()
+            if self._is_as_blocked(protocol, identity, read):
+                return read
+        # Made under other blocks: as good as lost, so that it is made again, without asking upstream.
+        assert read.head is not None
+        return IndexRead(msgspec.structs.replace(read.head, variants={}), None, read.revision, read.verified)
+
+    def _is_as_blocked(self, protocol: str, identity: str, read: IndexRead) -> bool:
+        head, blocks = read.head, self._access.blocks
+        if head is None or head.status != 200 or not (blocks.any or head.blocks):
+            return True
+        return head.blocks == blocks.of(protocol, protocol_named(protocol).project_of(identity)).stamp
 
     async def allow_revalidation(self, protocol: str, identity: str, seconds: int) -> bool:
         key = cache_key(Category.UPSTREAM_SOURCES, protocol, f"revalidated:{identity}")
@@ -84,8 +106,17 @@ def artifact_identity(resource: Resource | FetchArtifact) -> str:
 class StoredFacts:
     """Fulfils the port `Facts`: in-process, then cache, then the one joined query."""
 
-    def __init__(self, cache: CacheService, artifacts: ArtifactRepository, *, request_timeout: float) -> None:
-        """`request_timeout` in seconds: no request waits longer for a database connection."""
+    def __init__(
+        self,
+        cache: CacheService,
+        artifacts: ArtifactRepository,
+        *,
+        request_timeout: float,
+        access: AccessWatcher,
+    ) -> None:
+        """`request_timeout` in seconds: no request waits longer for a database connection. Facts of
+        blocked bytes are not found: `Blocked` is raised instead."""
+        self._access = access
         self._cache = cache
         self._artifacts = artifacts
         self._request_timeout = request_timeout
@@ -99,6 +130,12 @@ class StoredFacts:
         return await self._find(job, cached=False)
 
     async def _find(self, wanted: Resource | FetchArtifact, *, cached: bool) -> ArtifactFacts | None:
+        facts = await self._known(wanted, cached=cached)
+        if facts is not None:
+            self._access.blocks.check_digest(facts.sha256)
+        return facts
+
+    async def _known(self, wanted: Resource | FetchArtifact, *, cached: bool) -> ArtifactFacts | None:
         protocol, identity = wanted.protocol, artifact_identity(wanted)
         facts = self._cache.peek_facts(protocol, identity)
         if facts is None:

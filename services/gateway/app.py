@@ -212,10 +212,15 @@ class Application:
                 body=await read_body(receive, headers.get(b"content-length")) if key[0] == "POST" else b"",
             )
             return await target.protocol.serve_forward(resource, request, gateway.ports, head=conditions.head)
+        blocks = gateway.access_watcher.blocks
+        if blocks.any:
+            blocks.check(resource.protocol, resource.project, target.protocol.version_asked(resource))
+            blocks.check_digest(resource.file_id)
         if resource.kind == "index":
             variant = target.variant or variant_name(resource, conditions)
             entry = gateway.cache.peek_index(resource.protocol, resource.identity, variant)
-            if entry is not None:
+            as_blocked = blocks.of(resource.protocol, resource.project).stamp
+            if entry is not None and entry.head is not None and entry.head.blocks == as_blocked:
                 now, limit = time.time(), self.settings.stale_limit
                 reply = served_now(resource, conditions, variant, entry, now=now, stale_limit=limit)
                 if reply is not None:
@@ -228,6 +233,7 @@ class Application:
             identity = artifact_identity(resource)
             facts = gateway.cache.peek_facts(resource.protocol, identity)
             if facts is not None:
+                blocks.check_digest(facts.sha256)
                 reply = await serve_sealed(resource, conditions, facts, gateway.ports.objects)
                 if reply is not None:
                     if not conditions.head:

@@ -12,6 +12,7 @@ from services.gateway.access_log import AccessLog, escape
 from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
 from services.gateway.base_urls import BaseUrls
 from services.gateway.ensures import Ensures
+from services.gateway.blocked_graphs import BlockedGraphs
 from services.gateway.fetcher_desk import FetcherDesk
 from services.gateway.fetchers import FetcherPool
 from services.gateway.forward import ForwardRelay
@@ -105,10 +106,16 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         access_watcher = await resources.open(
             "access watcher", AccessWatcher(database, queue_redis, access_changed)
         )
+        graphs = BlockedGraphs(access_watcher)
         queue = JobQueue(queue_redis)
         listener = await resources.open("events", queue.subscribe())
         misses = MissWaiter(queue, listener, queue_limit=settings.queue_limit)
-        facts = StoredFacts(cache, ArtifactRepository(database), request_timeout=settings.request_timeout)
+        facts = StoredFacts(
+            cache,
+            ArtifactRepository(database),
+            request_timeout=settings.request_timeout,
+            access=access_watcher,
+        )
         fetchers = await resources.open("fetchers", FetcherPool())
         relay = LiveRelay(fetchers=fetchers, queue=queue, listener=listener, facts=facts, objects=store)
         objects = StoredObjects(
@@ -122,7 +129,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             access_log = AccessLog(console=settings.log_format == "console")
             await resources.open("access log", access_log)
         ports = Ports(
-            index=CachedIndex(cache, cache_redis),
+            index=CachedIndex(cache, cache_redis, access_watcher),
             facts=facts,
             misses=misses,
             objects=objects,
@@ -154,15 +161,17 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             resolutions=Resolutions(
                 settings=settings,
                 access=access,
+                graphs=graphs,
                 cache=cache,
                 cache_redis=cache_redis,
                 l1=l1,
                 misses=misses,
                 repository=ResolutionRepository(database),
             ),
-            warm_resolutions=WarmResolutions(l1),
+            warm_resolutions=WarmResolutions(l1, graphs),
             ensures=Ensures(
                 settings=settings,
+                graphs=graphs,
                 cache=cache,
                 misses=misses,
                 queue=queue,

@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from services.gateway.blocked_graphs import BlockedGraphs
 from services.gateway.misses import MissWaiter
 from shared.api_types import EnsureProgress
 from shared.cache import CacheService, Category
@@ -59,19 +60,28 @@ class Ensures:
         self,
         *,
         settings: Settings,
+        graphs: BlockedGraphs,
         cache: CacheService,
         misses: MissWaiter,
         queue: JobQueue,
         repository: EnsureRepository,
     ) -> None:
         self._wait_seconds = min(WAIT_SECONDS, settings.request_timeout)
+        self._graphs = graphs
         self._cache = cache
         self._misses = misses
         self._queue = queue
         self._repository = repository
 
     async def find(self, key: str) -> bytes | None:
-        """The kept lock from the cache, else from the database, which fills the cache."""
+        """The kept lock from the cache, else from the database, which fills the cache. Raises `Blocked`
+        for one that names what is blocked."""
+        body = await self._kept(key)
+        if body is not None:
+            self._graphs.check(body)
+        return body
+
+    async def _kept(self, key: str) -> bytes | None:
         try:
             body = await self._cache.get(Category.DEPENDENCY_RESOLUTION, CACHED_AS, key)
         except CacheUnavailable:

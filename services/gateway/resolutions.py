@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from services.gateway.access import Access
+from services.gateway.blocked_graphs import BlockedGraphs
 from services.gateway.l1 import L1Cache
 from services.gateway.misses import MissWaiter
 from shared.api_types import ResolutionProgress
@@ -95,6 +96,7 @@ class Resolutions:
         *,
         settings: Settings,
         access: Access,
+        graphs: BlockedGraphs,
         cache: CacheService,
         cache_redis: RedisClient,
         l1: L1Cache,
@@ -103,6 +105,7 @@ class Resolutions:
     ) -> None:
         self._settings = settings
         self._access = access
+        self._graphs = graphs
         self._cache = cache
         self._redis = cache_redis
         self._l1 = l1
@@ -121,7 +124,14 @@ class Resolutions:
         return (await self._l1.get_many([cache_key(Category.DEPENDENCY_RESOLUTION, protocol, key)]))[0]
 
     async def find(self, protocol: str, key: str) -> bytes | None:
-        """The kept answer from the cache, else from the database, which fills the cache."""
+        """The kept answer from the cache, else from the database, which fills the cache. Raises `Blocked`
+        for one that names what is blocked."""
+        body = await self._kept(protocol, key)
+        if body is not None:
+            self._graphs.check(body)
+        return body
+
+    async def _kept(self, protocol: str, key: str) -> bytes | None:
         cached = cache_key(Category.DEPENDENCY_RESOLUTION, protocol, key)
         try:
             body = (await self._redis.get_many([cached]))[0]
@@ -201,6 +211,7 @@ class Resolutions:
             if body is None and identifier == key:
                 body = await self._repository.find(key)
             if body is not None:
+                self._graphs.check(body)
                 return body
         return None
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
+from services.gateway.blocked_graphs import BlockedGraphs
 from services.gateway.l1 import L1Cache
 from services.gateway.resolutions import flag, resolution_request
 from services.gateway.responses import SECURITY_HEADERS
@@ -24,8 +25,9 @@ HeaderList = list[tuple[bytes, bytes]]
 class WarmResolutions:
     """Of one gateway. Whatever it cannot answer is left to the general way, errors too."""
 
-    def __init__(self, l1: L1Cache) -> None:
+    def __init__(self, l1: L1Cache, graphs: BlockedGraphs) -> None:
         self._l1 = l1
+        self._graphs = graphs
         self._keys: dict[tuple[bytes, bytes], list[str]] = {}
 
     async def find(self, scope: Any, raw_path: bytes) -> bytes | None:
@@ -46,7 +48,8 @@ class WarmResolutions:
             values = await self._l1.get_many(keys)
         except OrchardError:
             return None
-        return next((value for value in values if value is not None), None)
+        body = next((value for value in values if value is not None), None)
+        return None if body is None or self._graphs.why(body) else body
 
     @staticmethod
     def headers(body: bytes, request_id: str) -> HeaderList:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import msgspec
 
+from shared.blocks import ProjectBlocks
 from shared.errors import OrchardError
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols import flows
@@ -119,6 +120,21 @@ class PackageProxyBase(ABC):
     def canonical_version(self, version: str) -> str:
         """The one spelling of a version, under which it is blocked."""
         return version
+
+    def version_asked(self, resource: Resource) -> str:
+        """The canonical version that a request names, "" where it names none, or several."""
+        return self.canonical_version(resource.version) if resource.version else ""
+
+    def without_blocked(
+        self,
+        identity: str,
+        body: bytes,
+        blocks: ProjectBlocks,
+        sealed: Mapping[tuple[str, str], SealedFile],
+    ) -> bytes:
+        """The canonical bytes of a document without what is blocked of its project; `body` itself where
+        nothing of it is there. Raises `Blocked` for a document that is about one blocked version."""
+        return body
 
     def error_fields(self, error: OrchardError) -> dict[str, str]:
         """What this protocol's clients read in the body of an error, beside the problem document."""

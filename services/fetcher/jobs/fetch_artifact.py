@@ -50,6 +50,9 @@ class FetchArtifactJob:
         """The facts of the file, stored now if it was not before. `relay`: it is the job's own file."""
         protocol = protocol_named(job.protocol)
         resource = protocol.artifact_resource(job.project, job.file_id, job.filename)
+        blocks = self._tools.access.blocks
+        if blocks.any:
+            blocks.check(job.protocol, job.project, protocol.version_asked(resource))
         row, found = await asyncio.gather(
             self._lookup((job.protocol, job.project, job.file_id, job.filename)),
             self._known(protocol, resource),

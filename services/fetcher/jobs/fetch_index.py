@@ -40,6 +40,9 @@ class FetchIndexJob:
         protocol = protocol_named(protocol_name)
         project = protocol.project_of(identity)
         sources = self.sources_of(protocol_name)
+        blocks = self._tools.access.blocks
+        if blocks.of(protocol_name, project).whole:
+            blocks.check(protocol_name, project)
         good, (pinned, sealed) = await asyncio.gather(
             self._tools.documents.last_good(protocol_name, identity),
             self._of_project(protocol_name, project),

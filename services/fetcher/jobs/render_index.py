@@ -6,6 +6,7 @@ For back-filled metadata, for a variant that was evicted, and for another base U
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 
 import msgspec
@@ -13,8 +14,9 @@ import msgspec
 from services.fetcher.documents import LastGood, Loaded
 from services.fetcher.index_run import IndexTools
 from services.fetcher.pages import sealed_by_key
+from shared.blocks import ProjectBlocks
 from shared.clients.queue_context import JobContext
-from shared.errors import StoreUnavailable
+from shared.errors import DatabaseUnavailable, StoreUnavailable
 from shared.jobs import RenderIndex
 from shared.logs import get_logger
 from shared.models import FORMAT, IndexHead, SealedFile
@@ -37,6 +39,10 @@ class RenderIndexJob:
         """Raises `StoreUnavailable` when there is no document to render from."""
         protocol = protocol_named(job.protocol)
         project = protocol.project_of(job.identity)
+        with contextlib.suppress(DatabaseUnavailable):  # whoever asks may know of newer blocks
+            await self._tools.access.catch_up()
+        blocks = self._tools.access.blocks
+        blocks.check(job.protocol, project)
         good = await self._tools.documents.last_good(job.protocol, job.identity)
         sealed: list[SealedFile] = []
         pinned: int | None = None
@@ -45,7 +51,9 @@ class RenderIndexJob:
                 self._tools.artifacts.sealed_files(job.protocol, project),
                 self._tools.artifacts.pinned_source(job.protocol, project),
             )
-        await self._render(protocol, job, good, sealed, pinned, ctx.generation)
+        await self._render(
+            protocol, job, good, sealed, pinned, ctx.generation, blocks.of(job.protocol, project)
+        )
         await ctx.publish("done")
 
     async def _render(
@@ -56,6 +64,7 @@ class RenderIndexJob:
         sealed: list[SealedFile],
         pinned: int | None,
         generation: int,
+        blocks: ProjectBlocks,
     ) -> None:
         gone = good.row is not None and good.row.gone_at
         if gone or (good.head is not None and good.head.status == 404):
@@ -68,10 +77,10 @@ class RenderIndexJob:
         if head is None:
             raise StoreUnavailable(f"{job.identity} came from a source that may not be shown now")
         page = await self._tools.pages.make(
-            protocol, job.identity, loaded, sealed_by_key(sealed), base_url=job.base_url
+            protocol, job.identity, loaded, sealed_by_key(sealed), base_url=job.base_url, blocks=blocks
         )
         adds = job.base_url and good.head is not None and good.head.document_key == key
-        if adds and good.head is not None:
+        if adds and good.head is not None and good.head.blocks == blocks.stamp:
             # Bodies for one more address: those of the others stay valid beside them.
             suffix = "." + hashlib.sha256(job.base_url.encode()).hexdigest()[:16]
             others = {n: v for n, v in good.head.variants.items() if not n.endswith(suffix)}
@@ -81,7 +90,9 @@ class RenderIndexJob:
                 bodies_generation=good.head.bodies_generation,
             )
         else:
-            head = msgspec.structs.replace(head, variants=page.variants, bodies_generation=generation)
+            head = msgspec.structs.replace(
+                head, variants=page.variants, bodies_generation=generation, blocks=blocks.stamp
+            )
         if not await self._tools.cache.write_index(job.protocol, job.identity, head, page.bodies):
             log.info("render_superseded", identity=job.identity)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar
 
+from shared.blocks import ProjectBlocks
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols.base import IndexDocument, PackageProxyBase, Rendering, Resource, UpstreamRequest
 from shared.protocols.derivation import Derived, DocumentName, Needed
 from shared.protocols.maven import index, metadata, paths, pom, upstream
+from shared.protocols.maven import blocking
 from shared.protocols.maven.model import decode_pom
 from shared.protocols.maven.resolve import MavenResolver
 
@@ -38,6 +40,18 @@ class MavenProxy(PackageProxyBase):
 
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         return paths.artifact_resource(project, file_id, filename)
+
+    def version_asked(self, resource: Resource) -> str:
+        return blocking.version_asked(resource)
+
+    def without_blocked(
+        self,
+        identity: str,
+        body: bytes,
+        blocks: ProjectBlocks,
+        sealed: Mapping[tuple[str, str], SealedFile],
+    ) -> bytes:
+        return blocking.without_blocked(identity, body, blocks)
 
     def project_of(self, identity: str) -> str:
         return paths.project_of(identity)

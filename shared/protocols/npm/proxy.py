@@ -14,6 +14,7 @@ from shared.protocols.base import (
 )
 from shared.protocols.links import Links
 from shared.protocols.npm import (
+    blocking,
     dist,
     forwarding,
     freezing,
@@ -48,6 +49,9 @@ class NpmProxy(PackageProxyBase):
     per_base_url = staticmethod(names.has_addresses)
     told_names = staticmethod(forwarding.told_names)
     without_names = staticmethod(forwarding.without_names)
+    canonical_version = staticmethod(blocking.canonical_version)
+    version_asked = staticmethod(blocking.version_asked)
+    without_blocked = staticmethod(blocking.without_blocked)
     is_extractable = staticmethod(metadata.is_extractable)
     extract = staticmethod(metadata.extract)
 

@@ -14,6 +14,7 @@ from shared.protocols.base import Rendering
 from shared.protocols.json_text import Fields, Raw, fields_of, value_of
 from shared.protocols.npm.document import Document
 from shared.protocols.npm.negotiation import ABBREVIATED, FULL
+from shared.protocols.npm.semver import parse_version
 
 # npm registry documentation, "Abbreviated version object", and what clients read since.
 _SHORT = frozenset(
@@ -102,8 +103,14 @@ def _time(document: Document) -> dict[str, Any]:
 
 
 def _tags(document: Document) -> dict[str, Any]:
-    """`dist-tags` without those of versions that are not shown."""
+    """`dist-tags` without those of versions that are not shown; `latest` is then the newest of the others."""
     found = value_of(document.top.get("dist-tags"))
     tags = found if isinstance(found, dict) else {}
     hidden = document.notes.hidden
-    return {tag: v for tag, v in tags.items() if isinstance(v, str) and v not in hidden}
+    shown = {tag: v for tag, v in tags.items() if isinstance(v, str) and v not in hidden}
+    if "latest" in tags and "latest" not in shown:  # npm install without a version asks for it
+        parsed = [(each, version) for version in document.versions if (each := parse_version(version))]
+        released = [pair for pair in parsed if not pair[0].prerelease] or parsed
+        if released:
+            shown["latest"] = max(released, key=lambda pair: pair[0].key)[1]
+    return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, BinaryIO, ClassVar
 
+from shared.blocks import ProjectBlocks
 from shared.errors import UpstreamInvalid
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols.base import (
@@ -16,6 +17,7 @@ from shared.protocols.base import (
     UpstreamRequest,
 )
 from shared.protocols.pypi import (
+    blocking,
     finding,
     freezing,
     identities,
@@ -55,6 +57,23 @@ class PyPIProxy(PackageProxyBase):
 
     def canonical_name(self, name: str) -> str:
         return names.normalise(name)
+
+    def canonical_version(self, version: str) -> str:
+        return blocking.canonical_version(version)
+
+    def version_asked(self, resource: Resource) -> str:
+        if resource.kind == "artifact":
+            return blocking.file_version(resource.project, resource.filename)
+        return super().version_asked(resource)
+
+    def without_blocked(
+        self,
+        identity: str,
+        body: bytes,
+        blocks: ProjectBlocks,
+        sealed: Mapping[tuple[str, str], SealedFile],
+    ) -> bytes:
+        return blocking.without_blocked(body, blocks, sealed)
 
     def project_of(self, identity: str) -> str:
         return identities.split_identity(identity)[1]

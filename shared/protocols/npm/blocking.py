@@ -1,0 +1,56 @@
+"""Blocked versions hidden in a document, as versions that cannot be served are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from shared.blocks import ProjectBlocks
+from shared.errors import Blocked
+from shared.models import SealedFile
+from shared.protocols.npm import names
+from shared.protocols.npm.document import decode_document, encode_document
+from shared.protocols.resource import Resource
+
+
+def canonical_version(version: str) -> str:
+    """Without the "v" or "=" that people write before it (semver's loose form)."""
+    return version.lstrip("v=")
+
+
+def version_asked(resource: Resource) -> str:
+    """The exact version that a request names; "" for a packument or a tag."""
+    if resource.version:
+        return resource.version
+    kind, _, spec = names.split_identity(resource.identity) if resource.kind == "index" else ("", "", "")
+    return spec if kind in ("version", "attestations") and spec[:1].isdigit() else ""
+
+
+def without_blocked(
+    identity: str, body: bytes, blocks: ProjectBlocks, sealed: Mapping[tuple[str, str], SealedFile]
+) -> bytes:
+    """The canonical bytes with blocked versions hidden; the same bytes where there are none.
+
+    Packuments tell no SHA256: bytes that are blocked hide the versions whose tarball is stored here.
+    Raises `Blocked` for the document of one blocked version.
+    """
+    document = decode_document(body)
+    if document.kind not in ("packument", "version"):
+        return body
+    found = {version: blocks.versions[version] for version in document.versions if version in blocks.versions}
+    for (_, filename), file in sealed.items():
+        if file.sha256 in blocks.digests:
+            version = document.known_version(filename)
+            if version:
+                found.setdefault(version, blocks.digests[file.sha256])
+    if document.kind == "version":
+        for version in document.versions:
+            if version in found:
+                raise Blocked(f"{document.name} {version} is blocked: {found[version]}")
+        return body
+    if not found:
+        return body
+    envelope = document.envelope
+    notes = msgspec.structs.replace(envelope.notes, hidden=envelope.notes.hidden | found.keys())
+    return encode_document(envelope.identity, envelope.url, notes, memoryview(envelope.text))
