@@ -34,7 +34,7 @@ def read_input(name: str, what: str, limit_bytes: int) -> bytes:
                 data = file.read(limit_bytes + 1)
     except FileNotFoundError:
         raise WrongUse(
-            f"there is no file {name}", f"{what} is expected there; docs/cli.md shows one."
+            f"there is no file {name}", f"{what} is expected there; docs/ensure.md shows one."
         ) from None
     except OSError as error:
         raise WrongUse(f"{name} cannot be read: {error.strerror}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +20,8 @@ class Output:
     def result(self, value: Any, text: str) -> None:
         """`value` as indented JSON or `text`, whichever was asked for, ended by a line break."""
         if self.as_json:
+            import json
+
             text = json.dumps(value, indent=2, ensure_ascii=False)
         self.write((text.rstrip("\n") + "\n").encode(errors="backslashreplace") if text else b"")
 
@@ -43,6 +44,8 @@ class Output:
     def failure(self, error: CommandFailed) -> None:
         """What went wrong and what to do."""
         if self.as_json:
+            import json
+
             fields = {
                 "message": error.message,
                 "hint": error.hint,

@@ -10,9 +10,8 @@ import json
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import (
@@ -39,8 +38,7 @@ from shared.version import VERSION
 TIMEOUT_SECONDS = 60.0  # a gateway answers within ORCHARD_REQUEST_TIMEOUT, or with a 202
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Status, headers (names in lower case) and the whole body."""
 
     status: int

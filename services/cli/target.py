@@ -7,8 +7,8 @@ command line: arguments are seen by every user of the machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from services.cli.errors import WrongUse
@@ -18,14 +18,16 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file, which standalone writes in its data folder
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """An Orchard's address, without a slash at its end, and what is known of tokens for it."""
 
     base: str
     chosen_by: str  # the option or variable that names it, "" for the default
-    read_token: str = field(default="", repr=False)
-    admin_token: str = field(default="", repr=False)
+    read_token: str = ""
+    admin_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Target({self.base})"  # without its secrets
 
     @property
     def is_local(self) -> bool:

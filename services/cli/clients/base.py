@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from services.cli.errors import CommandFailed
@@ -20,15 +19,14 @@ class CannotEdit(CommandFailed):
     """A file is not written as it is understood here: it is left alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(NamedTuple):
     """What is wanted: the Orchard's address, whether the client sends a token, which file."""
 
     base: str
+    folder: Path  # where the command was called
+    environ: Mapping[str, str]
     token: bool = False
     project: bool = False
-    folder: Path = field(default_factory=Path.cwd)
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     @property
     def pypi(self) -> str:
@@ -64,8 +62,7 @@ class Setup:
         return Path(named) if named.startswith("/") else self.home / ".config"
 
 
-@dataclass(frozen=True, slots=True)
-class FileEdit:
+class FileEdit(NamedTuple):
     """One file; `edit` gives the text that it should have for the text it has ("" for no file).
 
     `edit` is pure and idempotent, keeps everything it does not know, and raises `CannotEdit`.
@@ -80,8 +77,7 @@ class FileEdit:
         return self.edit("")
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSetup:
+class ClientSetup(NamedTuple):
     """All of it. `variables` are shell lines for what no file of this client can hold."""
 
     files: tuple[FileEdit, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from services.cli.clients.base import NAME, CannotEdit, ClientSetup, FileEdit, Setup
 from services.cli.clients.xml import identities, put_element
@@ -59,7 +58,7 @@ def mvn(setup: Setup) -> ClientSetup:
     """A mirror of everything in the user's settings.xml."""
     _only_user(setup, "mvn")
     path = setup.home / ".m2" / "settings.xml"
-    mirror = f"<id>{NAME}</id>\n      <mirrorOf>*</mirrorOf>\n      <url>{escape(setup.maven)}</url>"
+    mirror = f"<id>{NAME}</id>\n      <mirrorOf>*</mirrorOf>\n      <url>{_escaped(setup.maven)}</url>"
     # Maven puts in ${env.NAME} itself when it reads its settings.
     password = "${env.ORCHARD_TOKEN}"  # noqa: S105 - the name of a variable
     server = f"<id>{NAME}</id>\n      <username>{NAME}</username>\n      <password>{password}</password>"
@@ -91,6 +90,10 @@ def gradle(setup: Setup) -> ClientSetup:
 
     note = "one address stands for all: ORCHARD_MAVEN_UPSTREAM must list every repository that builds name."
     return ClientSetup((FileEdit(path, edit),), notes=(note,))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _only_user(setup: Setup, tool: str) -> None:

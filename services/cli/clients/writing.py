@@ -6,8 +6,8 @@ import difflib
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from services.cli.clients.base import CannotEdit, FileEdit
 from services.cli.errors import CommandFailed
@@ -20,8 +20,7 @@ _SECRET = re.compile(
 _USER = re.compile(r"://[^/\s@\"']+@")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What was done, or would be, with one file."""
 
     path: Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from services.cli.clients.base import CannotEdit
@@ -10,13 +9,13 @@ from services.cli.clients.base import CannotEdit
 _EMPTY = "<settings>\n</settings>\n"
 
 
-@dataclass(slots=True)
 class _Element:
-    name: str
-    start: int  # of "<"
-    end: int = 0  # behind its end tag
-    text: str = ""
-    children: list[_Element] = field(default_factory=list)
+    def __init__(self, name: str, start: int) -> None:
+        self.name = name
+        self.start = start  # of "<"
+        self.end = 0  # behind its end tag
+        self.text = ""
+        self.children: list[_Element] = []
 
 
 def put_element(text: str, parent: str, name: str, identity: str, body: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from services.cli.clients import CLIENTS
@@ -23,14 +23,14 @@ def run(options: argparse.Namespace, output: Output) -> None:
         raise WrongUse("--dry-run goes with --write or --undo", "Without them nothing is changed anyway.")
     target = choose_target(options.url, os.environ)
     token = bool(os.environ.get("ORCHARD_TOKEN")) if options.token is None else options.token
-    setup = Setup(target.base, token=token, project=options.project)
+    setup = Setup(target.base, Path.cwd(), os.environ, token, options.project)
     if token and setup.is_plain_and_remote:
         output.note("note: over plain http the token can be read on its way; better put TLS in front.")
     configure = CLIENTS[options.tool]
     wanted = configure(setup)
     if options.undo:
         # Whether a token was wanted when it was written is not known now.
-        both = [*wanted.files, *configure(replace(setup, token=not setup.token)).files]
+        both = [*wanted.files, *configure(setup._replace(token=not setup.token)).files]
         paths = dict.fromkeys(each.path for each in both)
         must = {each.path for each in wanted.files}
         changes = [
