@@ -20,7 +20,7 @@ from shared.artifacts import ArtifactRepository
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Deferred
 from shared.ensures import EnsureRepository
-from shared.errors import CATALOGUE, ResolutionTooLarge
+from shared.errors import CATALOGUE, ResolutionTooLarge, UpstreamRateLimited
 from shared.events import Event
 from shared.jobs import Ensure, FetchArtifact, FetchIndex
 from shared.protocols.base import PackageProxyBase
@@ -31,8 +31,9 @@ BACKSTOP_SECONDS = 1.0
 BATCH = 500  # rows looked up by one statement
 MOST_FILES = 20_000
 MOST_SECONDS = 3600.0  # from the first run on; what is not there then is missing
-MOST_RETRIES = 4  # after trouble of our own
-MOST_SECOND_TRIES = 1  # after the upstream's
+MOST_RETRIES = 6  # after trouble of our own, or when told to slow down
+MOST_SECOND_TRIES = 1  # after other trouble of the upstream
+LONGEST_PAUSE_SECONDS = 60  # when told to slow down
 
 
 def files_of(protocol: PackageProxyBase, resolution: Resolution) -> dict[str, WantedFile]:
@@ -90,7 +91,10 @@ class EnsureFetching:
     async def fetch(self, job: Ensure, work: EnsureWork, progress: EnsureProgress) -> None:
         """Returns when every file is there or has failed. Raises `Deferred` while some are fetched."""
         assert work.files is not None
-        running = [job_id for job_id in progress.asked if job_id in work.files or job_id in work.indexes]
+        # Another process may have asked for what is there by now, or for files of an older graph.
+        known = work.files.keys() | work.indexes.keys()
+        progress.asked = {job_id: at for job_id, at in progress.asked.items() if job_id in known}
+        running = list(progress.asked)
         await self._look_up(work, [job_id for job_id in running if job_id in work.files])
         await self._look_up_indexes(work, [job_id for job_id in running if job_id in work.indexes])
         ended = await asyncio.gather(*(self._ended(work, job_id, progress) for job_id in running))
@@ -105,6 +109,9 @@ class EnsureFetching:
             late = Failure(f"not there in {MOST_SECONDS:.0f} s", passing=True)
             progress.failed |= dict.fromkeys(left, late)
             return
+        pause = progress.paused_until - time.time()
+        if pause > 0:
+            raise Deferred(pause)
         new = [each for each in left if each not in progress.asked][: max(0, WINDOW - len(progress.asked))]
         progress.asked |= dict.fromkeys(new, time.time())
         waited_for = set(progress.asked)
@@ -163,27 +170,31 @@ class EnsureFetching:
 
     async def _ended(self, work: EnsureWork, job_id: str, progress: EnsureProgress) -> bool:
         """Whether a job is over: its result is there, or it has failed for good."""
-        if job_id in work.facts or (work.files is not None and job_id not in {*work.files, *work.indexes}):
+        if job_id in work.facts or (job_id not in work.indexes and job_id not in (work.files or {})):
             return True
         seen = progress.seen.get(job_id, 0)
         event = await outcome_of(self._queue, job_id, progress.asked.get(job_id), seen_generation=seen)
-        if event is None or event.kind != "failed":
+        if event is None:
             return False
         progress.seen[job_id] = event.generation
-        failure = _failure(event)
-        own = event.error is not None and event.error.code in OWN_TROUBLE
+        failure, most = _failure(event)
         tries = progress.retried.get(job_id, 0)
-        if failure.passing and tries < (MOST_RETRIES if own else MOST_SECOND_TRIES):
+        if failure.passing and tries < most:
             progress.retried[job_id] = tries + 1
+            if event.error is not None and event.error.code == UpstreamRateLimited.code:
+                wait = min(max(1, event.error.retry_after_seconds), LONGEST_PAUSE_SECONDS)
+                progress.paused_until = max(progress.paused_until, time.time() + wait)
             return False
         progress.failed[job_id] = failure
         return True
 
 
-def _failure(event: Event) -> Failure:
-    if event.error is None:
-        return Failure("its job failed", passing=True)
-    known = CATALOGUE.get(event.error.code)
-    return Failure(
-        f"{event.error.code}: {event.error.message}", passing=known is None or not 400 <= known.status < 500
-    )
+def _failure(event: Event) -> tuple[Failure, int]:
+    """Why a job has no result, and how often it may be tried again."""
+    if event.error is None:  # also when it is done, and its row is not there yet, or any more
+        return Failure("its job ended without a result", passing=True), MOST_RETRIES
+    code = event.error.code
+    known = CATALOGUE.get(code)
+    passing = known is None or not 400 <= known.status < 500
+    patient = code in OWN_TROUBLE or code == UpstreamRateLimited.code
+    return Failure(f"{code}: {event.error.message}", passing), MOST_RETRIES if patient else MOST_SECOND_TRIES

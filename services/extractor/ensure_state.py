@@ -31,6 +31,7 @@ class EnsureProgress(msgspec.Struct):
     asked: dict[str, float] = {}  # job id → when it was asked for, unix seconds; only those that run
     retried: dict[str, int] = {}  # job id → how often it was asked for again
     seen: dict[str, int] = {}  # job id → generation of its last failure
+    paused_until: float = 0.0  # unix seconds: an upstream said to slow down
     failed: dict[str, Failure] = {}  # job id → why
 
 

@@ -131,6 +131,18 @@ def test_upstream_fails_for_a_file__incomplete_naming_it__whole_after_the_next_t
     assert whole["complete"] is True and whole["key"] == lock["key"]
 
 
+def test_upstream_says_slow_down__the_ensure_waits_and_is_whole(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top = project()
+    (filename,) = publish(upstream, top, {"1.0": []})
+    path = f"/files/{top}/{filename}"
+    upstream.fault(path, Fault(status=429, headers={"retry-after": "1"}), times=1)
+    lock = lock_of(orchard, toml(top))
+    assert lock["complete"] is True
+    assert upstream.count(path) == 2
+
+
 def test_index_fails__incomplete_with_the_reason(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:
