@@ -32,7 +32,6 @@ _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-
 _SECRETS = frozenset(
     {
         "admin_token",
-        "token",
         "secret_key",
         "token",
         "redis_password",
@@ -149,10 +148,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # --- logs --------------------------------------------------------------------------------------------
     log_level: str = "info"  # debug, info, warning or error
     log_format: str = "json"  # json or console
-
-    # --- the orchard command -----------------------------------------------------------------------------
-    url: str = ""  # the Orchard that `orchard` speaks to; "" = this machine's (docs/cli.md)
-    token: str = ""  # what `orchard` and its client configurations read with; never shown
 
     # --- the orchard command -----------------------------------------------------------------------------
     url: str = ""  # the Orchard that `orchard` speaks to; "" = this machine's (docs/cli.md)
