@@ -14,7 +14,7 @@ import msgspec
 
 from services.extractor.ensure_state import EnsureProgress, EnsureWork, Failure, WantedFile
 from services.extractor.job_outcomes import outcome_of
-from services.extractor.resolution_documents import OWN_TROUBLE
+from services.extractor.resolution_progress import OWN_TROUBLE
 from services.extractor.wakeups import Wakeups
 from shared.artifacts import ArtifactRepository
 from shared.clients.queue import JobQueue

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from services.extractor.models_of_files import extraction_with_model
+from services.extractor.resolution_progress import OWN_TROUBLE, Brought, Progress, failure_of
 from services.extractor.sandbox import Sandbox
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
@@ -24,7 +23,7 @@ from shared.cache import CacheService, IndexRead
 from shared.clients.objects import ObjectStore
 from shared.clients.queue import JobQueue
 from shared.clients.threads import BoundedThreads
-from shared.errors import CATALOGUE, Blocked, ObjectMissing, UpstreamInvalid
+from shared.errors import Blocked, ObjectMissing, UpstreamInvalid
 from shared.events import Event
 from shared.jobs import AnyJob, ExtractDependencies, FetchArtifact, FetchIndex
 from shared.models import SealedFile
@@ -35,35 +34,7 @@ from shared.resolutions import ResolutionRepository, StoredMetadata
 MAX_PAGES = 512  # prepared pages, and as many models, kept in memory between resolutions
 READS_AT_ONCE = 16
 MOST_RETRIES = 4
-OWN_TROUBLE = frozenset(f"{store}_unavailable" for store in ("cache", "queue", "database", "store")) | {
-    "deadline_exceeded",
-    "queue_full",
-    "shutting_down",
-    "superseded",
-}
-"""Errors that say nothing about the upstream: such a job is asked for again."""
-
 INLINE_BYTES = 16 * 1024  # prepared on the loop: takes less than a thread switch is worth
-
-
-class Progress(msgspec.Struct):
-    """What a resolution must remember between two runs of its job, whichever process has the next."""
-
-    started_at: float  # unix seconds
-    steps: int = 0
-    known: int = 0  # documents, for people who wait
-    wanted: int = 0
-    solver_seconds: float = 0.0
-    asked: dict[str, float] = {}  # job id → when first asked for, unix seconds
-    retried: dict[str, int] = {}  # job id → how often it was asked for again
-    stale: list[str] = []  # projects whose page is older than it may be, its refresh having failed
-
-
-class Brought(msgspec.Struct):
-    """What one round brought, and the jobs that must end before the rest is there."""
-
-    found: dict[Document, Any]
-    jobs: list[AnyJob]
 
 
 class DocumentLoader:
@@ -260,7 +231,7 @@ class _Round:
         if not settled:
             ended = await self._outcome(job, asked_at)
             if ended is not None and ended.kind == "failed":
-                self.brought.found[document] = _failure(ended)
+                self.brought.found[document] = failure_of(ended)
                 return ""
             if ended is None or not current:
                 self._ask(job)
@@ -344,7 +315,7 @@ class _Round:
             )
         ended = await self._outcome(job, self._progress.asked.get(job.id))
         if ended is not None and ended.kind == "failed":
-            self.brought.found[document] = _failure(ended)
+            self.brought.found[document] = failure_of(ended)
         else:
             self._ask(job)
 
@@ -380,11 +351,3 @@ class _Round:
     def _ask(self, job: AnyJob) -> None:
         self._progress.asked.setdefault(job.id, time.time())
         self.brought.jobs.append(job)
-
-
-def _failure(event: Event) -> Absent | Unavailable:
-    if event.error is None:
-        return Unavailable("its job failed")
-    known = CATALOGUE.get(event.error.code)
-    text = f"{event.error.code}: {event.error.message}"
-    return Absent(text) if known is not None and 400 <= known.status < 500 else Unavailable(text)

@@ -18,7 +18,7 @@ from services.extractor.ensure_fetching import MOST_SECONDS, EnsureFetching, doc
 from services.extractor.ensure_locking import Locksmith
 from services.extractor.ensure_state import EnsureProgress, EnsureWork, WantedFile
 from services.extractor.job_outcomes import outcome_of
-from services.extractor.resolution_documents import OWN_TROUBLE
+from services.extractor.resolution_progress import OWN_TROUBLE
 from services.extractor.wakeups import Wakeups
 from shared import metrics
 from shared.cache import CacheService, Category

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.extractor.resolution_documents import DocumentLoader, Progress
+from services.extractor.resolution_documents import DocumentLoader
+from services.extractor.resolution_progress import Progress
 from services.extractor.wakeups import Wakeups
 from shared import metrics
 from shared.cache import CacheService, Category

@@ -14,7 +14,8 @@ from shared.protocols.derivation import DocumentName
 from shared.protocols.maven import names
 from shared.protocols.maven.activation import Environment
 from shared.protocols.maven.coordinates import Artifact, is_path, make_artifact
-from shared.protocols.maven.effective import Effective, Gap, Models, document_name
+from shared.protocols.maven.effective import Effective, Models
+from shared.protocols.maven.inheritance import Gap, document_name
 from shared.protocols.maven.listing import Listing
 from shared.protocols.maven.metadata import requirement
 from shared.protocols.maven.model import Coordinates, Pom, RawDependency

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from shared.protocols.derivation import DocumentName
-from shared.protocols.maven import names
-from shared.protocols.maven.activation import Environment, active_profiles, properties_of
+from shared.protocols.maven.activation import Environment, properties_of
+from shared.protocols.maven.inheritance import Gap, Notes, Raw, below, document_name
 from shared.protocols.maven.model import Coordinates, Key, Pom, RawDependency
 
 MAX_PARENTS = 64
@@ -26,14 +26,6 @@ _REFERENCE = re.compile(r"\$\{([^${}]{1,200})\}")
 _ID = re.compile(r"[A-Za-z0-9_.-]+")
 # Properties whose values differ from machine to machine, but are always absolute paths.
 _MACHINE_PATHS = ("/", "${java.home}", "${user.home}", "${user.dir}")
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """Why a POM is not at hand. `pending`: it has yet to be brought; `passing`: a later try may work."""
-
-    reason: str
-    passing: bool = False
-    pending: bool = False
 
 
 Find = Callable[[DocumentName], "Pom | Gap"]
@@ -53,39 +45,6 @@ class Effective(msgspec.Struct, frozen=True):
     gap: Gap | None = None  # there is no such POM
 
 
-class _Raw(msgspec.Struct, frozen=True):
-    """A lineage as one model, nothing replaced yet."""
-
-    pom: Pom
-    properties: dict[str, str]
-    dependencies: list[RawDependency]
-    managed: list[RawDependency]
-    notes: _Notes
-
-
-class _Notes(msgspec.Struct):
-    """What was met on the way."""
-
-    problems: list[str] = []
-    read: set[DocumentName] = set()
-    passing: bool = False
-    pending: bool = False
-
-    def add(self, other: _Notes) -> None:
-        self.problems += other.problems
-        self.read |= other.read
-        self.passing |= other.passing
-        self.pending |= other.pending
-
-
-def document_name(at: Coordinates) -> DocumentName | None:
-    """The POM file of these coordinates; None for what no repository path can hold."""
-    plain = all(map(names.is_group_segment, at.group.split("."))) and names.is_artifact(at.artifact)
-    if not plain or not names.is_version(at.version):
-        return None
-    return DocumentName(f"{at.group}:{at.artifact}", at.version, f"{at.artifact}-{at.version}.pom")
-
-
 class Models:
     """Effective models of one environment; None: only profiles that are active by default.
 
@@ -95,8 +54,8 @@ class Models:
     def __init__(self, find: Find, environment: Environment | None = None) -> None:
         self._find = find
         self._environment = environment
-        self._raw: dict[DocumentName, _Raw] = {}
-        self._imports: dict[DocumentName, tuple[tuple[RawDependency, ...], _Notes]] = {}
+        self._raw: dict[DocumentName, Raw] = {}
+        self._imports: dict[DocumentName, tuple[tuple[RawDependency, ...], Notes]] = {}
         self._effective: dict[tuple[DocumentName, bool], Effective] = {}
         self._open: list[DocumentName] = []  # BOMs being imported just now, for cycles
 
@@ -129,12 +88,12 @@ class Models:
             self._effective[name, management] = made
         return made
 
-    def _lineage(self, start: DocumentName, pom: Pom) -> _Raw:
+    def _lineage(self, start: DocumentName, pom: Pom) -> Raw:
         """The POM and its parents, as far as they are known, as one model."""
         line: list[tuple[DocumentName, Pom]] = []
-        above: _Raw | None = None
+        above: Raw | None = None
         seen: set[DocumentName] = set()
-        notes = _Notes([], set())
+        notes = Notes([], set())
         at: DocumentName | None = start
         while at is not None:
             if at in seen:
@@ -153,13 +112,13 @@ class Models:
             line.append((at, found))
             at = self._parent(found, notes)
         for name, each in reversed(line):
-            above = self._below(name, each, above, notes)
+            above = below(name, each, above, notes, self._environment)
             if not above.notes.pending and not above.notes.problems:
                 self._raw[name] = above
         assert above is not None
         return above
 
-    def found(self, name: DocumentName, notes: _Notes) -> Pom | None:
+    def found(self, name: DocumentName, notes: Notes) -> Pom | None:
         """A parent's or BOM's POM; None after noting why it is not there."""
         found = self._find(name)
         if isinstance(found, Pom):
@@ -171,7 +130,7 @@ class Models:
         return None
 
     @staticmethod
-    def _parent(pom: Pom, notes: _Notes) -> DocumentName | None:
+    def _parent(pom: Pom, notes: Notes) -> DocumentName | None:
         if pom.parent is None:
             return None
         name = document_name(pom.parent)
@@ -179,24 +138,7 @@ class Models:
             notes.problems.append(f"unresolved: parent {pom.parent}"[:MAX_TEXT])
         return name
 
-    def _below(self, name: DocumentName, pom: Pom, above: _Raw | None, met: _Notes) -> _Raw:
-        properties = dict(above.properties) if above else {}
-        notes = _Notes([], {name})
-        notes.add(above.notes if above else met)
-        properties |= pom.own.properties
-        # Maven keeps the last of equal dependencies of one POM, at the place of the first.
-        dependencies = _by_key(pom.own.dependencies)
-        managed = list(pom.own.managed)
-        for layer in active_profiles(pom, self._environment):
-            properties |= layer.properties
-            dependencies = merged(dependencies, layer.dependencies, dominant=True)
-            managed = merged(managed, layer.managed, dominant=True)
-        if above:
-            dependencies = merged(dependencies, above.dependencies)
-            managed = merged(managed, above.managed)
-        return _Raw(pom, properties, dependencies, managed, notes)
-
-    def imported(self, at: Coordinates, notes: _Notes) -> tuple[RawDependency, ...]:
+    def imported(self, at: Coordinates, notes: Notes) -> tuple[RawDependency, ...]:
         """The effective dependency management of a BOM."""
         name = document_name(at)
         if name is None:
@@ -229,10 +171,10 @@ class Models:
 class _Model:
     """A lineage with its references replaced."""
 
-    def __init__(self, raw: _Raw, models: Models) -> None:
+    def __init__(self, raw: Raw, models: Models) -> None:
         self._raw = raw
         self._models = models
-        self.notes = _Notes([], set())
+        self.notes = Notes([], set())
         self.notes.add(raw.notes)
         self.invalid = ""
         pom = raw.pom
@@ -336,27 +278,6 @@ class _Model:
             why = "no absolute system path of"
         if why:
             self.invalid = self.invalid or f"unresolved: {why} {group}:{artifact}"[:MAX_TEXT]
-
-
-def merged(
-    target: Iterable[RawDependency], source: Iterable[RawDependency], *, dominant: bool = False
-) -> list[RawDependency]:
-    """Maven's merge of two lists by management key: the target's, then what only the source has; of equal
-    keys the source's with `dominant`. Keys are compared as written."""
-    source = list(source)
-    if not source:
-        return list(target)
-    found = {each.key: each for each in target}
-    for each in source:
-        if dominant:
-            found[each.key] = each
-        else:
-            found.setdefault(each.key, each)
-    return list(found.values())
-
-
-def _by_key(dependencies: Iterable[RawDependency]) -> list[RawDependency]:
-    return list({each.key: each for each in dependencies}.values())
 
 
 def _is_import(raw: RawDependency) -> bool:

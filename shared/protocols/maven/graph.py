@@ -12,7 +12,7 @@ from shared.protocols.maven.collect import Failure, GraphNode
 from shared.protocols.maven.conflict_ids import all_nodes
 from shared.protocols.maven.coordinates import Artifact, ConflictKey
 from shared.protocols.maven.descriptors import Descriptors
-from shared.protocols.maven.effective import Gap
+from shared.protocols.maven.inheritance import Gap
 from shared.protocols.maven.mediation import Mediation
 from shared.protocols.resolution import (
     MAX_NODES,

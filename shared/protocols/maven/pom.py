@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.protocols.derivation import Derived, DocumentName, Needed
-from shared.protocols.maven.effective import MAX_TEXT, Gap, Models, document_name
+from shared.protocols.maven.effective import MAX_TEXT, Models
+from shared.protocols.maven.inheritance import Gap, document_name
 from shared.protocols.maven.metadata import dependency
 from shared.protocols.maven.model import Pom
 

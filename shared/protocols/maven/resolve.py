@@ -24,6 +24,7 @@ from shared.protocols.maven.listing import Listing, read_listing
 from shared.protocols.maven.mediation import Mediation, Unsolvable
 from shared.protocols.maven.metadata import extract
 from shared.protocols.maven.model import Pom, decode_pom
+from shared.protocols.maven.paths import split_file_id
 from shared.protocols.maven.ranges import is_range
 from shared.protocols.resolution import (
     DEFAULT_MAX_DEPTH,
@@ -203,7 +204,7 @@ def _no_versions(failures: list[Failure], known: Known) -> None:
 
 
 def _artifact_of(root: RootFile) -> Artifact:
-    found = read_filename(root.project, root.file_id, root.filename)
+    found = read_filename(root.project, split_file_id(root.file_id)[0], root.filename)
     if found is None:
         raise NotResolvable(f"{root.filename} is no artifact of a Maven version")
     return found

@@ -61,6 +61,11 @@ class Maven:
         )
         self.poms[f"{group}:{artifact}", version, f"{artifact}-{version}.pom"] = body
 
+    def leaves(self, *coordinates: str) -> None:
+        """POMs without dependencies."""
+        for each in coordinates:
+            self.add(each)
+
     def publish(self, project: str, *versions: str) -> None:
         group, artifact = project.split(":")
         identity = f"metadata/{group.replace('.', '/')}/{artifact}"
