@@ -100,7 +100,7 @@ class Mediation:
         By id, since in knots Maven leaves some in place that it never came to settle.
         """
         by_id = {self._ids.id_of(node): node for node in reversed(winners.values())}
-        return lambda node: by_id.get(self._ids.id_of(node))
+        return lambda node: winners.get(node.key) or by_id.get(self._ids.id_of(node))
 
     def _reachable(self) -> dict[ConflictKey, GraphNode]:
         found: dict[ConflictKey, GraphNode] = {}
