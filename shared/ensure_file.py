@@ -6,17 +6,25 @@ key. Described in docs/ensure.md.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from shared.ensure_tables import (
+    TABLES,
+    NpmTable,
+    Place,
+    PyPITable,
+    Table,
+    named,
+    read_table,
+    unknown,
+)
 from shared.errors import EnsureInvalid, InvalidParameter, NotResolvable
 from shared.protocols import PROTOCOLS
 from shared.protocols.maven.coordinates import PLUGIN
@@ -30,37 +38,6 @@ MAX_BYTES = 256 * 1024
 MAX_PLUGINS = 100
 
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
-
-
-class Options(msgspec.Struct, frozen=True):
-    """What all tables share: see the parameters of a resolution. "" is the protocol's default."""
-
-    environment: str = ""
-    include_optional: bool = False
-    as_of: str = ""  # RFC 3339
-
-
-class PyPITable(Options, frozen=True):
-    """`[pypi]`: requirements as PEP 508 writes them."""
-
-    requirements: tuple[str, ...] = ()
-
-
-class NpmTable(Options, frozen=True):
-    """`[npm]`: name → range, as in a package.json."""
-
-    dependencies: dict[str, str] = {}
-
-
-class MavenTable(Options, frozen=True):
-    """`[maven]`: coordinates; each plugin is resolved by itself, as Maven does."""
-
-    dependencies: tuple[str, ...] = ()
-    plugins: tuple[str, ...] = ()
-
-
-Table = PyPITable | NpmTable | MavenTable
-TABLES: dict[str, type[Table]] = {"pypi": PyPITable, "npm": NpmTable, "maven": MavenTable}
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -137,90 +114,20 @@ def _toml_fault(message: str, text: str) -> str:
     return f"line {last}, column {len(text) - text.rfind(chr(10))}: {message}"
 
 
-# --- checking -------------------------------------------------------------------------------------
-
-Place = Callable[[Path], str]
-
-
 def _read(data: dict[str, Any], place: Place) -> EnsureFile:
     plans = []
     for name, table in sorted(data.items()):
         kind = TABLES.get(name)
         if kind is None:
-            raise EnsureInvalid(f"{place((name,))}{_unknown('table', name, TABLES)}")
+            raise EnsureInvalid(f"{place((name,))}{unknown('table', name, TABLES)}")
         if not isinstance(table, dict):
             raise EnsureInvalid(f"{place((name,))}{name}: expected a table, [{name}]")
-        plan = _plan(name, _table(name, kind, table, place), place)
+        plan = _plan(name, read_table(name, kind, table, place), place)
         if plan.requests:
             plans.append(plan)
     if not plans:
         raise EnsureInvalid("line 1, column 1: nothing to ensure: no table lists anything")
     return EnsureFile(tuple(plans))
-
-
-def _unknown(what: str, name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-    return f"unknown {what} {ascii(name)[:60]}; {meant}"
-
-
-def _table(protocol: str, kind: type[Table], table: dict[str, Any], place: Place) -> Table:
-    fields = {field.name: field.default for field in msgspec.structs.fields(kind)}
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        path: Path = (protocol, key)
-        if key not in fields:
-            raise EnsureInvalid(f"{place(path)}{_unknown(f'key in [{protocol}]:', key, fields)}")
-        values[key] = _value(path, value, fields[key], place)
-    return kind(**values)
-
-
-def _value(path: Path, value: Any, default: Any, place: Place) -> Any:
-    """A value of the kind that its default has."""
-
-    def fault(expected: str, at: Path = path) -> EnsureInvalid:
-        return EnsureInvalid(f"{place(at)}{_named(at)}: expected {expected}, not {_kind_of(value)}")
-
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise fault("true or false")
-        return value
-    if isinstance(default, str):
-        if path[-1] == "as_of" and isinstance(value, date):
-            return _moment(value)
-        if not isinstance(value, str):
-            raise fault("a string")
-        return value
-    if isinstance(default, tuple):
-        if not isinstance(value, list):
-            raise fault("a list of strings")
-        for index, each in enumerate(value):
-            if not isinstance(each, str):
-                value = each
-                raise fault("a string", (*path, index))
-        return tuple(value)
-    if not isinstance(value, dict):
-        raise fault("a table of names and ranges")
-    for key, each in value.items():
-        if not isinstance(each, str):
-            value = each
-            raise fault("a string", (*path, key))
-    return dict(value)
-
-
-def _named(path: Path) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)[1:]
-
-
-def _kind_of(value: Any) -> str:
-    kinds = {bool: "true or false", str: "a string", list: "a list", dict: "a table", type(None): "null"}
-    return kinds.get(type(value), "a date" if isinstance(value, date) else "a number")
-
-
-def _moment(value: date) -> str:
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
-    return value.isoformat()
 
 
 # --- what is to be resolved -----------------------------------------------------------------------
@@ -291,7 +198,7 @@ def _request(
         name, _, told = error.message.partition(": ")
         if name in ("environment", "as_of", "include_optional"):
             path = (path[0], name)
-        raise EnsureInvalid(f"{place(path)}{_named(path)}: {told or error.message}") from None
+        raise EnsureInvalid(f"{place(path)}{named(path)}: {told or error.message}") from None
 
 
 def _shown(plan: Plan) -> dict[str, Any]:
