@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import demo_maven
+from bench import demo_gradle, demo_maven
 from bench.harness import processes
 from bench.harness.orchard import environment
 from bench.harness.table import print_rows
@@ -92,12 +92,15 @@ def main() -> int:
     ecosystems = {
         "pypi": Ecosystem("pypi/simple/", PACKAGES, {"pip": _pip, "uv": _uv}),
         "npm": Ecosystem("npm/", APP, {"npm": _npm}),
-        "maven": Ecosystem("maven/", demo_maven.PROJECT, {"mvn": demo_maven.package}),
+        "maven": Ecosystem(
+            "maven/", demo_maven.PROJECT, {"mvn": demo_maven.package, "gradle": demo_gradle.assemble}
+        ),
     }
-    for name, command in (("npm", "npm"), ("maven", "mvn")):
+    for name, command in (("npm", "npm"), ("maven", "mvn"), ("maven", "gradle")):
         if shutil.which(command) is None:
             print(f"{command} is not installed: its part is left out")
-            del ecosystems[name]
+            del ecosystems[name].tools[command]
+    ecosystems = {name: each for name, each in ecosystems.items() if each.tools}
     if options.only and options.only not in ecosystems:
         print(f"FAILED: nothing of {options.only} could be run here")
         return 1

@@ -27,7 +27,7 @@ _POM = """<project>
   </dependencies>
 </project>
 """
-_MAIN = """package demo;
+MAIN = """package demo;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
 @SpringBootApplication
@@ -53,7 +53,7 @@ def package(project: Sequence[str], index: str, target: Path) -> None:
     shutil.rmtree(source, ignore_errors=True)
     for path, text in (
         ("pom.xml", _POM.replace("{artifact}", project[0]).replace("{version}", project[1])),
-        ("src/main/java/demo/App.java", _MAIN),
+        ("src/main/java/demo/App.java", MAIN),
         ("src/test/java/demo/AppTest.java", _TEST),
     ):
         (source / path).parent.mkdir(parents=True, exist_ok=True)
