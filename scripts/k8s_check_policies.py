@@ -15,6 +15,7 @@ from shared.settings import Settings, variable
 
 KNOWN = {variable(field.name) for field in msgspec.structs.fields(Settings)}
 GATEWAY_CONNECTIONS = 8  # services/gateway/composition.py opens no more
+LISTENING = {"orchard-fetcher": 2}  # beside the pool, for sources and access; others have one, for access
 SPARE_CONNECTIONS = 20  # migrations, monitoring, replication, a person
 CLOSING_SECONDS = 10  # after the drain: connections, threads, batches
 
@@ -176,7 +177,8 @@ def database_connections_suffice(resources: list[Resource]) -> Iterator[str]:
         if each["kind"] == "Deployment":
             name = each["metadata"]["name"]
             pods = most.get(name) or each["spec"]["replicas"]
-            wanted += (pods + 1) * min(pool, GATEWAY_CONNECTIONS if name == "orchard-gateway" else pool)
+            pooled = min(pool, GATEWAY_CONNECTIONS if name == "orchard-gateway" else pool)
+            wanted += (pods + 1) * (pooled + LISTENING.get(name, 1))
     for cluster in clusters:
         given = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
         if given < wanted:

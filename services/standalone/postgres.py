@@ -33,8 +33,8 @@ RESERVED_CONNECTIONS = 13  # 3 for superusers (PostgreSQL's own reserve), the re
 
 
 def needed_connections(per_service: int, services: int) -> int:
-    """max_connections for `services` processes with pools of `per_service`, one listener each."""
-    return (per_service + 1) * services + RESERVED_CONNECTIONS
+    """max_connections for `services` processes with pools of `per_service`, two listeners each at most."""
+    return (per_service + 2) * services + RESERVED_CONNECTIONS
 
 
 class EmbeddedPostgres(EmbeddedServer):
