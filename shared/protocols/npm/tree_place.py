@@ -165,7 +165,7 @@ class Placement:
             for entry in peer_entry_sets(edge.source):
                 entered = entry.target
                 assert entered is not None
-                if deepest_target(entered, self.edge.key) is not target and not entry.source.is_root:
+                if not entry.source.is_root:
                     broken += gather(
                         [entered],
                         lambda each, entered=entered: (  # type: ignore[misc]
