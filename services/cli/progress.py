@@ -31,8 +31,8 @@ class Progress:
             self._write("\r\x1b[K")
 
     def show(self, report: dict[str, Any]) -> None:
-        """One report: `phase` and counts, as a 202 brings them."""
-        if not self._shown:
+        """One report: `phase` and counts, as a 202 brings them; {} before there is any."""
+        if not self._shown or not (report or self._terminal):
             return
         words = describe(report)
         if self._terminal:

@@ -161,7 +161,7 @@ def test_node__user_file_with_the_token(configured: Configured, tool: str) -> No
     _install(configured, tool)
 
 
-@pytest.mark.parametrize("tool", node.INSTALLERS)
+@pytest.mark.parametrize("tool", ["npm-10", "yarn-1", "yarn-4"])
 def test_node__file_of_the_project_without_one(anonymous: Configured, tool: str) -> None:
     _install(anonymous, tool, "--project")
 

@@ -35,6 +35,8 @@ def _changes(before: Any, after: Any) -> str:
     """What is different, in words."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         found = after if after is not None else before
+        if isinstance(found, dict):
+            found = {name: value for name, value in found.items() if value not in ("", None)}
         return json.dumps(found, ensure_ascii=False) if found is not None else ""
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return ", ".join(f"{name}: {_short(before.get(name))} -> {_short(after.get(name))}" for name in names)

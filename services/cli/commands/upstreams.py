@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from typing import Any
+from urllib.parse import urlsplit
 
 from services.cli.connect import connect
 from services.cli.errors import CommandFailed, Exit, WrongUse
@@ -27,7 +28,7 @@ def show(options: argparse.Namespace, output: Output) -> None:
             str(each.get("priority", "")),
             str(each.get("name", "")),
             "in use" if each.get("enabled", True) else "paused",
-            ", ".join(each.get("patterns") or []),
+            ", ".join(each.get("patterns") or []) or "-",
             "yes" if each.get("has_credentials") else "no",
             str(each.get("origin", "")),
             str(each.get("url", "")),
@@ -43,6 +44,11 @@ def add(options: argparse.Namespace, output: Output) -> None:
     if not options.address.startswith(("http://", "https://")):
         raise WrongUse(
             f"{options.address[:80]!r} is not an address", "It must start with http:// or https://."
+        )
+    if "@" in urlsplit(options.address).netloc:
+        raise WrongUse(
+            "the address must not hold a user or password: everyone on this machine could read them",
+            "There are --username and --password-from VARIABLE.",
         )
     wanted: dict[str, Any] = {
         "protocol": options.protocol,

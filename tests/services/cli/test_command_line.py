@@ -87,6 +87,7 @@ def test_launcher__of_the_makefile__runs_from_anywhere(tmp_path: Path) -> None:
         (["resolve", "0" * 64, "flask"], "stands alone"),
         (["ensure", "absent.ensure"], "there is no file absent.ensure"),
         (["upstreams", "add", "pypi", "x", "ftp://x"], "must start with http"),
+        (["upstreams", "add", "pypi", "x", "http://me:secret@x/"], "--password-from VARIABLE"),
         (
             ["upstreams", "add", "pypi", "x", "http://x", "--password-from", "NO_SUCH"],
             "NO_SUCH holds nothing",

@@ -128,7 +128,7 @@ def test_upstreams__refused_by_the_server__its_words(operator: Command) -> None:
 def test_blocks__package_version_and_file__listed_with_reasons_and_lifted(operator: Command) -> None:
     made = operator.json("blocks", "add", "pypi", "evil", "1.0", "--reason", "steals tokens")
     listed = operator("blocks", "list")
-    assert "pypi evil 1.0" in listed.stdout and "steals tokens" in listed.stdout
+    assert "pypi evil 1" in listed.stdout and "steals tokens" in listed.stdout
     digest = "ab" * 32
     assert operator("blocks", "add", "--sha256", digest.upper(), "--reason", "bad bytes").returncode == 0
     assert digest in operator("blocks", "list").stdout
