@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from litestar import Request
@@ -13,6 +14,7 @@ from shared.administration import Actor, AdminRepository
 from shared.errors import Forbidden, ShuttingDown
 
 _FOREIGN = ("cross-site", "same-site")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def admin_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -32,8 +34,9 @@ def admin_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandl
 
 
 def actor_of(request: Request[Any, Any, Any]) -> Actor:
-    """Who asks, as `admin_only` found."""
-    return Actor(request.state.actor, request.headers.get("x-request-id", "")[:64])
+    """Who asks, as `admin_only` found; the request's own id only if it is a sane one."""
+    given = request.headers.get("x-request-id", "")
+    return Actor(request.state.actor, given if _REQUEST_ID.fullmatch(given) else "")
 
 
 def repository_of(request: Request[Any, Any, Any]) -> AdminRepository:

@@ -1,0 +1,141 @@
+"""Tokens at the gateway: what is remembered, what is forgotten, when use is written down."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from services.gateway import access as module
+from services.gateway.access import OPERATOR, Access
+from shared.access import AccessRepository, AccessState, KnownToken
+from shared.access_watcher import AccessWatcher
+from shared.clients.postgres import Database
+from shared.clients.redis import RedisClient
+from shared.errors import AccessUnknown, Forbidden, Unauthorized
+from shared.resources import Resources, open_redis_pair
+from shared.settings import Settings, load_settings
+from shared.tokens import digest_of
+
+ADMIN = "operators-token"
+
+
+def known(number: int, token: str, scope: str = "read") -> KnownToken:
+    return KnownToken(number, f"t{number}", scope, digest_of(token.encode()).hex())
+
+
+def state(revision: int, *tokens: KnownToken) -> AccessState:
+    return AccessState(1, revision, tokens)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    made = Database(database_url, max_size=4)
+    await made.open()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def access(database: Database) -> Access:
+    settings = Settings(anonymous_read=False, admin_token=ADMIN)
+    return Access(settings, AccessRepository(database))
+
+
+def test_grant__by_bearer_and_by_any_user_name__the_same_token(access: Access) -> None:
+    access.changed(state(1, known(1, "secret")))
+    for header in (b"Bearer secret", b"Basic " + b64encode(b"a:secret"), b"Basic " + b64encode(b"b:secret")):
+        assert access.grant(header).name == "t1"
+        assert access.grant(header).name == "t1"  # from memory
+
+
+def test_changed__token_is_gone__remembered_headers_are_forgotten(access: Access) -> None:
+    access.changed(state(1, known(1, "secret"), known(2, "other")))
+    assert access.grant(b"Bearer secret").id == 1
+    access.changed(state(2, known(2, "other")))
+    with pytest.raises(Unauthorized):
+        access.grant(b"Bearer secret")
+    assert access.grant(b"Bearer other").id == 2
+
+
+def test_grant__before_any_list_is_known__the_operators_alone_others_are_told_to_wait(access: Access) -> None:
+    assert access.administrator(f"Bearer {ADMIN}".encode()).name == OPERATOR
+    with pytest.raises(AccessUnknown):
+        access.grant(b"Bearer perhaps")
+    with pytest.raises(Unauthorized):
+        access.grant(None)
+
+
+def test_administrator__read_token__forbidden_by_name(access: Access) -> None:
+    access.changed(state(1, known(1, "secret"), known(2, "boss", "admin")))
+    with pytest.raises(Forbidden, match="t1 may read only"):
+        access.administrator(b"Bearer secret")
+    assert access.administrator(b"Bearer boss").name == "t2"
+
+
+def test_remembered_headers__many_spellings__are_bounded(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 10)
+    access.changed(state(1, known(1, "secret")))
+    for number in range(50):
+        access.grant(b"Basic " + b64encode(f"user{number}:secret".encode()))
+        assert len(access._remembered) <= 10
+    access.grant(b"Basic " + b64encode(b"u" * 600 + b":secret"))  # good, and too long to be kept
+    assert len(access._remembered) <= 10
+
+
+async def test_use__written_down_at_the_end_and_no_change_of_tokens(
+    access: Access, database: Database
+) -> None:
+    row = await database.fetchrow(
+        "INSERT INTO access_tokens (name, scope, digest) VALUES ('t', 'read', $1) RETURNING id",
+        digest_of(b"secret"),
+    )
+    assert row is not None
+    repository = AccessRepository(database)
+    access.changed(await repository.load())
+    before = await repository.revision()
+    await access.open()
+    assert access.grant(b"Bearer secret").id == row["id"]
+    await access.aclose()
+    used = await database.fetchrow("SELECT last_used_at FROM access_tokens")
+    assert used is not None and used["last_used_at"] is not None
+    assert await repository.revision() == before
+
+
+# --- watching -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def queue_redis(store_settings: dict[str, str]) -> AsyncIterator[RedisClient]:
+    async with Resources() as resources:
+        _, queue = await open_redis_pair(resources, load_settings(store_settings))
+        yield queue
+
+
+async def test_watcher__rows_changed_by_hand__heard_of_and_copied(
+    database: Database, queue_redis: RedisClient
+) -> None:
+    watcher = AccessWatcher(database, queue_redis)
+    await watcher.open()
+    assert watcher.state is not None and not watcher.blocks.any
+    await database.execute("INSERT INTO blocks (protocol, name, reason) VALUES ('pypi', 'evil', 'why')")
+    await _until(lambda: watcher.blocks.of("pypi", "evil").whole == "why")
+    await watcher.aclose()
+    away = Database("postgresql://nobody@127.0.0.1:1/none", max_size=1)
+    await away.open()
+    late = AccessWatcher(away, queue_redis)
+    await late.open()
+    assert late.blocks.of("pypi", "evil").whole == "why"  # out of the copy
+    await late.aclose()
+    await away.aclose()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.02)
