@@ -22,7 +22,7 @@ INSTALL := -m pip install --disable-pip-version-check --no-input --require-hashe
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts k8s-check bench demo pins client-tools clean
+.PHONY: help run test lint types contracts k8s-check bench demo pins client-tools minio clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ pins: $(DEV_STAMP) ## Compile the requirements files again (pinned, hashed)
 	scripts/pins.sh $(ARGS)
 
 client-tools: $(CLIENT_STAMPS) $(NODE_CLIENTS) $(MAVEN_CLIENTS) ## Install the clients that the tests use, each by itself
+
+minio: ## Build MinIO's server for the tests, where Go is there (once)
+	@scripts/minio.sh || echo "Tests go on without MinIO." >&2
 
 clean: ## Remove what can be made again; never the data folder
 	rm -rf $(VENV) .cache bench/.work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

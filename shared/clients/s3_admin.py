@@ -6,7 +6,6 @@ objects never pass through here (s3_http.py).
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -18,9 +17,8 @@ from minio import Minio
 from minio.datatypes import Part
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from shared.clients.http_proxy import ca_context
 from shared.clients.object_port import ObjectStat
-from shared.clients.s3_config import S3Config
+from shared.clients.s3_config import S3Config, tls_context
 from shared.clients.s3_errors import as_error
 from shared.clients.threads import BoundedThreads
 from shared.errors import StoreUnavailable
@@ -143,7 +141,7 @@ class S3Admin:
 def _pool(config: S3Config, read_seconds: float) -> urllib3.PoolManager:
     options: dict[str, Any] = {}
     if config.secure:
-        options["ssl_context"] = ca_context(config.ca_file, os.environ)
+        options["ssl_context"] = tls_context(config)
     return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
         retries=urllib3.Retry(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from typing import Self
 from urllib.parse import urlsplit
 
 import msgspec
 
+from shared.clients.http_proxy import ca_context
+from shared.errors import ConfigurationError
 from shared.settings import Settings
 
 
@@ -58,6 +62,17 @@ class S3Config(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:  # neither key in a log or traceback
         return f"S3Config({self.endpoint!r}, {self.bucket!r}, prefix={self.prefix!r})"
+
+
+def tls_context(config: S3Config) -> ssl.SSLContext:
+    """What an https endpoint's certificate is checked against.
+
+    Raises `ConfigurationError` if ORCHARD_CA_FILE, or the file of the usual variables, cannot be loaded.
+    """
+    try:
+        return ca_context(config.ca_file, os.environ)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(f"ORCHARD_CA_FILE: cannot be loaded ({error.strerror or error})") from error
 
 
 def _plain(endpoint: str) -> str:

@@ -7,10 +7,13 @@ Retry-After, and the next request asks the store again. Messages name the cause 
 from __future__ import annotations
 
 import re
+import time
+from email.utils import parsedate_to_datetime
 
 from shared.errors import ObjectMissing, StoreUnavailable
 
 FULL_RETRY_SECONDS = 10
+MOST_SKEW_SECONDS = 600.0  # below, a refusal has another cause
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 
 _CREDENTIALS = {
@@ -22,6 +25,7 @@ _CREDENTIALS = {
     "AuthorizationHeaderMalformed",
     "Forbidden",
 }
+_CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestNotReadyYet"}
 _FULL = {"InsufficientStorage", "XMinioStorageFull", "StorageFull", "QuotaExceeded", "XAmzQuotaExceeded"}
 _RETRIED_STATUS = {429, 500, 502, 503, 504}
 
@@ -32,6 +36,10 @@ class BucketMissing(StoreUnavailable):
 
 class CredentialsRefused(StoreUnavailable):
     """The server knows neither these keys nor this signature, or allows them nothing."""
+
+
+class ClocksDiffer(StoreUnavailable):
+    """The server takes our signatures for old ones, or for ones to come."""
 
 
 def code_of(status: int, body: bytes) -> str:
@@ -47,19 +55,33 @@ def is_worth_a_retry(status: int) -> bool:
     return status in _RETRIED_STATUS
 
 
-def as_error(what: str, status: int, code: str) -> StoreUnavailable:
-    """The error for a refused request. `what` says what was tried, such as "GET artifacts/…"."""
+def skew_of(date: str) -> float | None:
+    """How many seconds a server's clock is ahead of ours, by the Date of its answer; None if it says none."""
+    try:
+        return parsedate_to_datetime(date).timestamp() - time.time()
+    except ValueError:
+        return None
+
+
+def as_error(what: str, status: int, code: str, skew_seconds: float | None = None) -> StoreUnavailable:
+    """The error for a refused request. `what` says what was tried, such as "GET artifacts/…".
+
+    `skew_seconds` as from `skew_of`: servers refuse what was signed by a clock that is far from theirs
+    (15 minutes for a signature in headers), and not all of them say that it was the clock.
+    """
     if code == "NoSuchBucket":
         return BucketMissing("the object store has no such bucket (ORCHARD_S3_BUCKET)")
     if status == 404 and code in ("NoSuchKey", ""):
         return ObjectMissing(f"object missing at {what}")
-    if code in ("RequestTimeTooSkewed", "RequestExpired"):
-        return StoreUnavailable(
+    skewed = skew_seconds is not None and abs(skew_seconds) > MOST_SKEW_SECONDS
+    refused = code in _CREDENTIALS or status in (401, 403)
+    if code in _CLOCK or (refused and skewed):
+        return ClocksDiffer(
             "the object store refuses our signature because of the time: the clocks of this machine and "
-            "of the store differ",
+            f"of the store differ{_by(skew_seconds)}",
             retry_after_seconds=FULL_RETRY_SECONDS,
         )
-    if code in _CREDENTIALS or status in (401, 403):
+    if refused:
         return CredentialsRefused(
             f"the object store refuses our credentials ({code or status}): see ORCHARD_S3_ACCESS_KEY and "
             "ORCHARD_S3_SECRET_KEY",
@@ -68,3 +90,9 @@ def as_error(what: str, status: int, code: str) -> StoreUnavailable:
     if status == 507 or code in _FULL:
         return StoreUnavailable(f"the object store is full ({what})", retry_after_seconds=FULL_RETRY_SECONDS)
     return StoreUnavailable(f"the object store answered {status} {code} at {what}")
+
+
+def _by(skew_seconds: float | None) -> str:
+    if skew_seconds is None or abs(skew_seconds) < 2:
+        return ""
+    return f" by {abs(skew_seconds):.0f} s (the store's is {'ahead' if skew_seconds > 0 else 'behind'})"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 from base64 import b64encode
 from collections import OrderedDict
@@ -25,7 +24,6 @@ import yarl
 from minio.credentials.credentials import Credentials
 from minio.signer import presign_v4, sign_v4_s3
 
-from shared.clients.http_proxy import ca_context
 from shared.clients.object_port import STREAM_CHUNK_BYTES
 from shared.clients.s3_bodies import (
     BODY_ERRORS,
@@ -35,8 +33,9 @@ from shared.clients.s3_bodies import (
     PlainBody,
     S3Body,
 )
-from shared.clients.s3_config import S3Config
-from shared.clients.s3_errors import as_error, code_of, is_worth_a_retry
+from shared.clients.s3_breaker import StoreBreaker
+from shared.clients.s3_config import S3Config, tls_context
+from shared.clients.s3_errors import as_error, code_of, is_worth_a_retry, skew_of
 from shared.clients.s3_plain import PlainPool
 from shared.errors import StoreUnavailable
 
@@ -70,6 +69,7 @@ class S3Http:
         self._credentials = Credentials(config.access_key, config.secret_key)
         self._session: aiohttp.ClientSession | None = None
         self._plain: PlainPool | None = None
+        self._breaker = StoreBreaker()
         self._signed: OrderedDict[str, tuple[float, yarl.URL]] = OrderedDict()
 
     async def open(self) -> None:
@@ -77,7 +77,7 @@ class S3Http:
         if not self.config.secure:
             where = urlsplit(self.config.endpoint)
             self._plain = PlainPool(where.hostname or "", where.port or 80, connections=CONNECTIONS)
-        tls = ca_context(self.config.ca_file, os.environ) if self.config.secure else False
+        tls = tls_context(self.config) if self.config.secure else False
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -169,14 +169,18 @@ class S3Http:
         last: StoreUnavailable | None = None
         deadline = monotonic() + CALL_SECONDS + allowed
         for number in range(TRIES):
+            self._breaker.check()
             try:
                 response = await attempt()
             except BODY_ERRORS as error:
+                self._breaker.silent()
                 last = _silent(what, error)
             else:
+                self._breaker.answered()
                 if response.status < 300:
                     return response
-                last = as_error(what, response.status, code_of(response.status, response.body))
+                code = code_of(response.status, response.body)
+                last = as_error(what, response.status, code, skew_of(response.headers.get("Date", "")))
                 if not is_worth_a_retry(response.status):
                     raise last
             if not await _pause(number, deadline):
@@ -199,6 +203,7 @@ class S3Http:
         last: StoreUnavailable | None = None
         deadline = monotonic() + CALL_SECONDS
         for number in range(TRIES):
+            self._breaker.check()
             try:
                 async with asyncio.timeout(HEAD_SECONDS):
                     body: S3Body
@@ -208,13 +213,16 @@ class S3Http:
                         body = await AiohttpBody.begin(
                             self._open_session, self._signed_url(key), headers, held
                         )
+                    self._breaker.answered()
                     if body.status in (200, 206, 416):
                         return body
                     document = await body.read_error()
             except BODY_ERRORS as error:
+                self._breaker.silent()
                 last = _silent(what, error)
             else:
-                last = as_error(what, body.status, code_of(body.status, document))
+                code = code_of(body.status, document)
+                last = as_error(what, body.status, code, skew_of(body.header("date")))
                 if not is_worth_a_retry(body.status):
                     raise last
             await held.aclose()
@@ -276,6 +284,8 @@ class S3Http:
 
 
 def _silent(what: str, error: BaseException) -> StoreUnavailable:
+    if isinstance(error, aiohttp.ClientSSLError):
+        return StoreUnavailable("the object store's certificate is not trusted (ORCHARD_CA_FILE)")
     return StoreUnavailable(f"the object store does not answer ({type(error).__name__} at {what})")
 
 

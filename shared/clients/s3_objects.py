@@ -19,7 +19,7 @@ from shared.clients.object_port import STREAM_CHUNK_BYTES, GrowingPut, ObjectSta
 from shared.clients.s3_admin import S3Admin
 from shared.clients.s3_bodies import BODY_ERRORS, S3Body
 from shared.clients.s3_config import S3Config
-from shared.clients.s3_errors import BucketMissing, CredentialsRefused
+from shared.clients.s3_errors import BucketMissing, ClocksDiffer, CredentialsRefused
 from shared.clients.s3_growing import GrowingUpload
 from shared.clients.s3_http import S3Http
 from shared.clients.s3_upload import SINGLE_BYTES, Uploader
@@ -198,6 +198,8 @@ class S3ObjectStore:
             await self._probe()
         except CredentialsRefused as error:
             raise ConfigurationError(f"ORCHARD_S3_ACCESS_KEY: {error.message}") from error
+        except ClocksDiffer as error:
+            raise ConfigurationError(f"ORCHARD_S3_ENDPOINT: {error.message}") from error
 
     # --- housekeeping -----------------------------------------------------------------------------
 
@@ -233,6 +235,8 @@ class S3ObjectStore:
             raise ConfigurationError(
                 "ORCHARD_S3_ACCESS_KEY: may not write to the bucket or delete from it"
             ) from error
+        except ClocksDiffer:
+            raise
         except StoreUnavailable as error:
             log.warning("object_store_not_writable", error=error.message)
 

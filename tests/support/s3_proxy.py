@@ -5,10 +5,14 @@ Host and query pass unchanged, so signatures made for the proxy hold at the serv
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from queue import Queue
+from threading import Thread
 
 import aiohttp
 import yarl
@@ -24,6 +28,7 @@ class Fault:
     status: int = 0  # answer this instead of asking the server
     code: str = ""
     cut_after: int = -1  # break the connection off after so many bytes of the response's body
+    date: str = ""  # with `status`: the Date of the answer
     spoil: bool = False  # change one byte of the request's body
     times: int = 1_000_000
 
@@ -59,7 +64,10 @@ class S3Proxy:
         body = await request.read()
         if fault is not None and fault.status:
             text = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code></Error>"
-            return web.Response(status=fault.status, text=text, content_type="application/xml")
+            headers = {"Date": fault.date} if fault.date else {}
+            return web.Response(
+                status=fault.status, text=text, content_type="application/xml", headers=headers
+            )
         if fault is not None and fault.spoil:
             body = bytes([body[0] ^ 1]) + body[1:]
         async with (
@@ -91,18 +99,40 @@ class S3Proxy:
             return response
 
 
+@contextmanager
+def running_s3_proxy(target: str) -> Iterator[S3Proxy]:
+    """The same in a thread of its own, for tests that are not asynchronous."""
+    ready: Queue[S3Proxy] = Queue()
+    loop = asyncio.new_event_loop()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        async with s3_proxy(target) as proxy:
+            ready.put(proxy)
+            await ended.wait()
+
+    thread = Thread(target=lambda: loop.run_until_complete(serve()), name="s3 proxy")
+    thread.start()
+    try:
+        yield ready.get(timeout=10)
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(10)
+        loop.close()
+
+
 @asynccontextmanager
-async def s3_proxy(target: str) -> AsyncIterator[S3Proxy]:
-    """A proxy on loopback in front of `target` (an endpoint)."""
+async def s3_proxy(target: str, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[S3Proxy]:
+    """A proxy on loopback in front of `target` (an endpoint); with `tls` it speaks https."""
     proxy = S3Proxy(target)
     application = web.Application(client_max_size=1 << 30)
     application.router.add_route("*", "/{path:.*}", proxy._handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     port = runner.addresses[0][1]
-    proxy.endpoint = f"http://127.0.0.1:{port}"
+    proxy.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     try:
         yield proxy
     finally:

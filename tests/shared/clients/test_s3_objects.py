@@ -7,8 +7,9 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 
 import httpx
@@ -225,6 +226,27 @@ async def test_refused_later__503_naming_the_cause_and_recovers(
     assert await store.read(key) == data
 
 
+@pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "AccessDenied"])  # not every store says why
+@pytest.mark.parametrize("call", ["check", "read", "put"])
+async def test_clocks_differ__says_by_how_much(
+    store: S3ObjectStore, proxy: S3Proxy, code: str, call: str
+) -> None:
+    key = artifact_key("ab" * 32)
+    for method in ("GET", "PUT"):
+        date = formatdate(time.time() - 7200, usegmt=True)
+        proxy.fault(Fault(method, status=403, code=code, date=date))
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "check": store.check,
+        "read": lambda: store.read(key),
+        "put": lambda: store.put_bytes(key, b"data"),
+    }
+    kind = ConfigurationError if call == "check" else StoreUnavailable  # a start does not wait for it
+    with pytest.raises(kind, match=r"clocks .* differ by (7199|720\d) s .*behind"):
+        await calls[call]()
+    proxy.faults.clear()
+    await store.put_bytes(key, b"data")
+
+
 async def test_passing_failures__tried_again(store: S3ObjectStore, proxy: S3Proxy) -> None:
     data = b"tried again"
     key = artifact_key(hashlib.sha256(data).hexdigest())
@@ -310,6 +332,8 @@ async def test_frozen_store__every_call_ends_and_recovers(
             began = time.monotonic()
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
             assert time.monotonic() - began < ANSWERED_WITHIN_SECONDS
+            with pytest.raises(StoreUnavailable, match="lately"):  # told at once, not after the time limit
+                await store.read(key)
         finally:
             own.send(signal.SIGCONT)
         assert [type(each) for each in outcomes] == [StoreUnavailable] * 4
