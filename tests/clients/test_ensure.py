@@ -87,6 +87,20 @@ def test_pip__require_hashes__upstream_away(
     assert installed(target) == EXPECTED
 
 
+def test_uv__require_hashes__upstream_away(
+    orchard: Cluster, tools: Tools, exports: dict[str, bytes], tmp_path: Path
+) -> None:
+    pins = tmp_path / "requirements.txt"
+    pins.write_bytes(exports["requirements.txt"])
+    target = tmp_path / "target"
+    python = tools.command("pip-newest")[0]
+    command = [*tools.command("uv"), "pip", "install", "--no-config", "--python", python, "--require-hashes"]
+    command += ["--default-index", orchard.url("/pypi/simple/"), "--target", str(target), "-r", str(pins)]
+    done = tools.run(command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert installed(target) == EXPECTED
+
+
 @pytest.mark.parametrize("tool", node.NPMS)
 def test_npm_ci__upstream_away__whole_tree_and_nothing_to_complain_of(
     orchard: Cluster, tools: Tools, exports: dict[str, bytes], tool: str, tmp_path: Path

@@ -47,6 +47,7 @@ log = get_logger()
 
 MOST_RESOLVING_SECONDS = 600.0
 BACKSTOP_SECONDS = 0.5
+RESOLUTIONS_AT_ONCE = 6  # of one ensure in the queue
 HANDED_SECONDS = 60  # how long an incomplete lock, or an error, lies ready for those who ask
 MOST_RETRIES = 4  # of a resolution, after trouble of our own or an answer that was gone too soon
 REMEMBERED = 8  # ensures in the making whose graphs stay in memory
@@ -173,15 +174,19 @@ class EnsureHandler:
                 progress.asked.pop(jobs.pop(request.key).id, None)
                 names = {node.name for node in resolution.nodes}
                 progress.documents += len(names) + len(resolution.nodes) + len(resolution.documents)
-        progress.resolving = list(jobs)
         if not jobs:
+            progress.resolving = []
             return
         if time.time() - progress.started_at > MOST_RESOLVING_SECONDS:
             raise DeadlineExceeded(f"it was not resolved in {MOST_RESOLVING_SECONDS:.0f} s")
-        for resolve in jobs.values():
+        # Those that were asked for, and as many more as there is room for: other people resolve, too.
+        ordered = sorted(jobs.values(), key=lambda each: each.id not in progress.asked)
+        asked = ordered[:RESOLUTIONS_AT_ONCE]
+        for resolve in asked:
             progress.asked.setdefault(resolve.id, time.time())
-        self._wakeups.when_ended(job, {resolve.id for resolve in jobs.values()})
-        for resolve in jobs.values():
+        progress.resolving = [resolve.key for resolve in asked]
+        self._wakeups.when_ended(job, {each.id for each in asked}, most_left=len(asked) // 2)
+        for resolve in asked:
             await self._queue.enqueue(resolve)
         raise Deferred(BACKSTOP_SECONDS)
 
