@@ -17,6 +17,7 @@ from shared.protocols.npm.tree_check import Verdict
 from shared.protocols.npm.tree_conflicts import explain
 from shared.protocols.npm.tree_order import sort_key
 from shared.protocols.npm.tree_place import Placement
+from shared.protocols.npm.tree_sets import can_replace
 from shared.protocols.resolution import MAX_NODES
 
 Fetch = Callable[[Wanted], Manifest | Failure]
@@ -198,7 +199,7 @@ class TreeBuilder:
                 raise explain(edge, None)
             current = edge.target
             dep = self._from_edge(edge, None, None, required)
-            if dep.can_replace(current):
+            if can_replace(dep, current):
                 self._from_edge(edge, root, None, required)
             elif not (allowed or edge.source not in required or current.failure is not None):
                 raise explain(edge, None)

@@ -11,6 +11,7 @@ from enum import Enum
 from shared.protocols.npm.semver import parse_version
 from shared.protocols.npm.tree import Edge, Node
 from shared.protocols.npm.tree_peers import deepest_target, peer_entry_sets
+from shared.protocols.npm.tree_sets import can_replace
 
 
 class Verdict(Enum):
@@ -84,13 +85,13 @@ class Check:
         if node.matches(current) and (current.satisfies(edge) or not node.satisfies(edge)):
             return Verdict.REPLACE if self._explicit else Verdict.KEEP
         newer = _at_least(node, current)
-        if newer and node.can_replace(current):
+        if newer and can_replace(node, current):
             verdict = self._with_peers(Verdict.REPLACE)
             if verdict is not Verdict.CONFLICT:
                 return verdict
         if current.satisfies(edge) and (not self._explicit or self._prefer_present):
             return Verdict.KEEP
-        if self._prefer_present and not newer and node.can_replace(current):
+        if self._prefer_present and not newer and can_replace(node, current):
             verdict = self._with_peers(Verdict.REPLACE)
             if verdict is not Verdict.CONFLICT:
                 return verdict
@@ -115,7 +116,7 @@ class Check:
             assert entered is not None
             instead = beside.get(entered.key)
             if instead is not None:
-                if instead.can_replace(entered, beside):
+                if can_replace(instead, entered, beside):
                     continue
             elif self._covers(entered, beside):
                 continue

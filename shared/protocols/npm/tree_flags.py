@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from shared.errors import ResolutionConflict
 from shared.protocols.npm.resolve_environments import Environment, allows_engine, allows_platform
-from shared.protocols.npm.tree import Node, gather
+from shared.protocols.npm.tree import Node
 from shared.protocols.npm.tree_conflicts import chain, failed
+from shared.protocols.npm.tree_sets import gather
 
 
 def mark_optional(root: Node) -> None:

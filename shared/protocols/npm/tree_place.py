@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 
 from shared.errors import ResolutionConflict
 from shared.protocols.npm.semver import parse_version
-from shared.protocols.npm.tree import Edge, Node, gather
+from shared.protocols.npm.tree import Edge, Node
 from shared.protocols.npm.tree_check import Check, Verdict
 from shared.protocols.npm.tree_order import sort_key
 from shared.protocols.npm.tree_peers import deepest_target, peer_entry_sets
+from shared.protocols.npm.tree_sets import can_replace, gather
 
 Explain = Callable[[Edge, Node], ResolutionConflict]
 
@@ -226,7 +227,7 @@ def _can_go(node: Node) -> bool:
         return False
     if other.matches(node):
         return True
-    if not other.can_replace(node):
+    if not can_replace(other, node):
         return False
     theirs, mine = parse_version(other.version), parse_version(node.version)
     return theirs is not None and mine is not None and theirs.key >= mine.key

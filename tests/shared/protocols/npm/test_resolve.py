@@ -108,7 +108,7 @@ def test_other_system__other_packages_are_inert() -> None:
 
 
 def test_one_package_in_two_places__one_node() -> None:
-    table = {
+    table: dict[str, dict[str, dict[str, Any]]] = {
         "a": {"1.0.0": {"dependencies": {"x": "^1"}}},
         "b": {"1.0.0": {"dependencies": {"x": "^1"}}},
         "x": {"1.0.0": {}, "2.0.0": {}},
@@ -126,7 +126,7 @@ def test_answer__same_bytes_however_documents_arrive() -> None:
 
 
 def test_as_of__picks_by_time() -> None:
-    table = {
+    table: dict[str, dict[str, dict[str, Any]]] = {
         "a": {
             "1.0.0": {"published": "2020-01-01T00:00:00Z"},
             "1.1.0": {"published": "2022-01-01T00:00:00Z"},
@@ -144,7 +144,7 @@ def test_unknown_root__project_not_found_with_its_protocol() -> None:
 
 
 def test_addresses_and_shrinkwraps__listed_as_unresolved() -> None:
-    table = {
+    table: dict[str, dict[str, dict[str, Any]]] = {
         "a": {"1.0.0": {"dependencies": {"b": "someone/b", "c": "not a range at all", "d": "*"}}},
         "d": {"1.0.0": {"_hasShrinkwrap": True}},
     }
