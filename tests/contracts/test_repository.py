@@ -12,6 +12,7 @@ import pytest
 from packageurl.contrib import purl2url
 
 from shared.errors import CATALOGUE, OrchardError
+from shared.protocols.base import PackageProxyBase
 from shared.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +102,25 @@ def test_imports_run_down_only() -> None:
         [str(Path(sys.executable).parent / "lint-imports")], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_hit__copies_finished_bodies__nothing_on_its_way_reads_or_renders_a_document() -> None:
+    methods = ("rewrite_index", "decode_document", "carry_over", "wants_previous", "merge_documents")
+    for method in methods:
+        assert hasattr(PackageProxyBase, method)
+    paths = [*(ROOT / "services" / "gateway").rglob("*.py")]
+    paths += [
+        *(ROOT / "shared" / "protocols").glob("*_flow.py"),
+        ROOT / "shared" / "protocols" / "index_reply.py",
+    ]
+    assert len(paths) > 20
+    found = [
+        f"{path.name}: {method}"
+        for path in paths
+        for method in methods
+        if re.search(rf"\b{method}\(", path.read_text())
+    ]
+    assert found == []
 
 
 def test_lock_of_uv_is_ignored() -> None:
