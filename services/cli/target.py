@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from services.cli.errors import WrongUse
 
 ROOT = Path(__file__).resolve().parents[2]
+MOST_GATEWAYS = 32  # that one Orchard starts, each on a port above the other
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file, which standalone writes in its data folder
 
@@ -40,8 +41,8 @@ def choose_target(url: str, environ: Mapping[str, str]) -> Target:
     base = (url or environ.get("ORCHARD_URL", "") or _local(environ)).strip().rstrip("/")
     _check(base, chosen_by or "ORCHARD_HOST, ORCHARD_PORT")
     plain = Target(base, chosen_by)
-    # The file's token belongs to this machine's Orchard: it is never sent elsewhere.
-    from_file = _token_of_file(environ) if plain.is_local else ""
+    # The file's token belongs to this machine's Orchard: it is never sent to anyone else who listens.
+    from_file = _token_of_file(environ) if _is_own(base, environ) else ""
     given, admin = environ.get("ORCHARD_TOKEN", "").strip(), environ.get("ORCHARD_ADMIN_TOKEN", "").strip()
     return Target(
         base,
@@ -65,6 +66,16 @@ def _local(environ: Mapping[str, str]) -> str:
     host = "127.0.0.1" if host in ("", "0.0.0.0") else "::1" if host == "::" else host  # noqa: S104
     port = environ.get("ORCHARD_PORT", "").strip() or "8080"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_own(base: str, environ: Mapping[str, str]) -> bool:
+    """Whether this is a gateway of the Orchard that `orchard up` starts: on ORCHARD_PORT or above it."""
+    there, own = urlsplit(base), urlsplit(_local(environ))
+    same_host = there.hostname == own.hostname or there.hostname in LOOPBACK and own.hostname in LOOPBACK
+    try:
+        return same_host and 0 <= (there.port or 80) - (own.port or 80) < MOST_GATEWAYS
+    except ValueError:
+        return False
 
 
 def _check(base: str, name: str) -> None:

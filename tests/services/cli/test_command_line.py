@@ -218,7 +218,9 @@ def test_target__token_file__is_used_for_this_machine_only_and_never_shown(tmp_p
     local = choose_target("", folder)
     assert (local.read_token, local.admin_token) == ("hunter2", "hunter2")
     assert "hunter2" not in repr(local)
-    assert choose_target("http://o.example.com", folder).admin_token == ""
+    assert choose_target("http://localhost:8081", folder).admin_token == "hunter2"  # its second gateway
+    for other in ("http://o.example.com:8080", "http://127.0.0.1:9000", "http://127.0.0.1:8079"):
+        assert choose_target(other, folder).admin_token == ""
     both = choose_target("", {**folder, "ORCHARD_TOKEN": "r", "ORCHARD_ADMIN_TOKEN": "a"})
     assert (both.read_token, both.admin_token) == ("r", "a")
 

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.services.cli.conftest import LAUNCH, Command
-from tests.support import npm_builders
+from tests.services.cli.tree import PURLS, publish_tree
 from tests.support.builders import build_wheel
-from tests.support.maven_builders import Repository
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Fault, Upstream
 
@@ -32,30 +31,12 @@ dependencies = {left = "^1"}
 [maven]
 dependencies = ["org.orchard.demo:lib:1.0"]
 """
-PURLS = {
-    "pkg:pypi/app@1.0",
-    "pkg:pypi/leaf@2.0",
-    "pkg:npm/left@1.2.0",
-    "pkg:maven/org.orchard.demo/lib@1.0",
-}
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     with Upstream() as server:
-        for name, version, requires in (
-            ("app", "1.0", ["leaf>=1"]),
-            ("leaf", "2.0", []),
-            ("slow", "1.0", []),
-            ("one", "1.0", ["shared<2"]),
-            ("two", "1.0", ["shared>=2"]),
-        ):
-            wheel = build_wheel(name, version, requires=requires, size_bytes=1000)
-            server.add_project(name, {f"{name}-{version}-py3-none-any.whl": wheel})
-        shared = {f"shared-{each}-py3-none-any.whl": build_wheel("shared", each) for each in ("1.0", "2.0")}
-        server.add_project("shared", shared)
-        npm_builders.publish(server, "left", {"1.2.0": {}})
-        Repository(server).add("org.orchard.demo", "lib", "1.0")
+        publish_tree(server)
         yield server
 
 

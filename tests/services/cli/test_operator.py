@@ -67,6 +67,12 @@ def test_token__created_read_with_then_revoked(operator: Command, anonymous: Com
     assert operator("tokens", "revoke", "ci").returncode == 1
 
 
+def test_status__without_a_token__health_alone(anonymous: Command, operator: Command) -> None:
+    assert "upstreams" in operator.json("status")
+    shown = anonymous.json("status")
+    assert shown["health"]["status"] == "ok" and "upstreams" not in shown
+
+
 def test_token__json__the_whole_answer(operator: Command) -> None:
     made = operator.json("tokens", "create", "robot", "--scope", "admin")
     assert (made["name"], made["scope"]) == ("robot", "admin")
@@ -146,7 +152,8 @@ def test_pins_and_invalidation(operator: Command) -> None:
     assert "app is asked for again" in done.stdout
     assert operator.json("cache", "invalidate", "npm", "--all")["invalidated"] >= 0
     assert operator("pins", "remove", "pypi", "app").returncode == 0
-    assert operator("pins", "remove", "pypi", "app").returncode == 1
+    gone = operator("pins", "remove", "npm", "@corp/app")
+    assert (gone.returncode, "@corp/app is not pinned" in gone.stderr) == (1, True)
 
 
 def test_audit__newest_first_with_who_and_what(operator: Command) -> None:
