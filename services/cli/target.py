@@ -40,7 +40,6 @@ def choose_target(url: str, environ: Mapping[str, str]) -> Target:
     chosen_by = "--url" if url else "ORCHARD_URL" if environ.get("ORCHARD_URL") else ""
     base = (url or environ.get("ORCHARD_URL", "") or _local(environ)).strip().rstrip("/")
     _check(base, chosen_by or "ORCHARD_HOST, ORCHARD_PORT")
-    plain = Target(base, chosen_by)
     # The file's token belongs to this machine's Orchard: it is never sent to anyone else who listens.
     from_file = _token_of_file(environ) if _is_own(base, environ) else ""
     given, admin = environ.get("ORCHARD_TOKEN", "").strip(), environ.get("ORCHARD_ADMIN_TOKEN", "").strip()
@@ -70,11 +69,11 @@ def _local(environ: Mapping[str, str]) -> str:
 
 def _is_own(base: str, environ: Mapping[str, str]) -> bool:
     """Whether this is a gateway of the Orchard that `orchard up` starts: on ORCHARD_PORT or above it."""
-    there, own = urlsplit(base), urlsplit(_local(environ))
-    same_host = there.hostname == own.hostname or there.hostname in LOOPBACK and own.hostname in LOOPBACK
     try:
+        there, own = urlsplit(base), urlsplit(_local(environ))
+        same_host = there.hostname == own.hostname or {there.hostname, own.hostname} <= set(LOOPBACK)
         return same_host and 0 <= (there.port or 80) - (own.port or 80) < MOST_GATEWAYS
-    except ValueError:
+    except ValueError:  # ORCHARD_HOST or ORCHARD_PORT is none: then nothing is ours
         return False
 
 
