@@ -35,7 +35,7 @@ class ConflictIds:
         self._degrees: dict[ConflictId, int] = {}
         for node in all_nodes(root):
             if node.artifact is not None:
-                self._mark(node)
+                self.mark(node)
         self._walk(root)
 
     def id_of(self, node: GraphNode) -> ConflictId:
@@ -100,7 +100,7 @@ class ConflictIds:
             left[nearest] = 0
             free(nearest)
 
-    def _mark(self, node: GraphNode) -> None:
+    def mark(self, node: GraphNode) -> None:
         """Note which keys are rivals. Numbers are given as ConflictMarker gives them."""
         own = frozenset(node.keys)
         group: _Rivals | None = None

@@ -94,6 +94,14 @@ class Mediation:
         """The children that a node had before any was pruned."""
         return self._declared[id(node.children)]
 
+    def add(self, node: GraphNode, winners: dict[ConflictKey, GraphNode]) -> None:
+        """A child of the root that joins the winners afterwards. It must have no rival."""
+        self._ids.mark(node)
+        self._declared[id(node.children)] = ()
+        self._declared[id(self._root.children)] += (node,)
+        self._root.children.append(node)
+        winners[node.key] = node
+
     def targets(self, winners: dict[ConflictKey, GraphNode]) -> Callable[[GraphNode], GraphNode | None]:
         """Which of the winners stands for an occurrence in the end; None: what led to it has lost.
 

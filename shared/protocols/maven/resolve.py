@@ -1,8 +1,8 @@
 """`MavenResolver`: requests checked, documents prepared, one step of a resolution.
 
 The rules are those of Maven 3.8 (docs/decisions/0013-maven-as-maven-resolves.md). A node's file and the
-POMs that Maven reads beside it (`Resolution.documents`) are fetched by
-`FetchArtifact(protocol="maven", project=…, file_id=…, filename=…)`: `files_of` lists them all.
+POMs that Maven reads beside it (`Resolution.documents`) are fetched by `FetchArtifact(protocol="maven",
+project=…, file_id=…, filename=…)`: `project` is `Node.name`, the rest stands in node and document.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import io
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+import msgspec
+
 from shared.errors import InvalidParameter, NotResolvable, ProjectNotFound, ResolutionTooLarge
 from shared.models import Extraction, SealedFile
-from shared.protocols.derivation import DocumentName
 from shared.protocols.maven.activation import DEFAULT_ENVIRONMENT, environment
 from shared.protocols.maven.collect import Collector, Failure, GraphNode, Managed, management_of
 from shared.protocols.maven.conflicts import of_failures, of_rivals
@@ -41,12 +42,8 @@ from shared.protocols.resolution import (
     RootFile,
 )
 
-
-def files_of(resolution: Resolution) -> tuple[DocumentName, ...]:
-    """Everything that Maven needs of a resolution to work offline, as `FetchArtifact` takes it: the nodes'
-    files, then the POMs (those of nodes and losers, their parents and BOMs). No name twice."""
-    nodes = (DocumentName(node.name, node.file_id, node.filename) for node in resolution.nodes)
-    return tuple(dict.fromkeys((*nodes, *resolution.documents)))
+PLEXUS_UTILS = Artifact("org.codehaus.plexus", "plexus-utils", "1.1")
+"""What Maven 3 adds to a plugin that has no plexus-utils (PlexusUtilsInjector); its POM is not read."""
 
 
 class MavenResolver(Resolver):
@@ -107,7 +104,8 @@ class MavenResolver(Resolver):
             levels = frozenset({1} if request.include_optional else ())
         elif len(wanted) == 1 and wanted[0].type == PLUGIN and not is_range(wanted[0].version):
             # Maven resolves a plugin by itself: its own management holds, its optional ones come along.
-            top, levels = wanted[0], frozenset({1})
+            version = descriptors.version(wanted[0])
+            top, levels = msgspec.structs.replace(wanted[0], version=version), frozenset({1})
         else:
             return self._of_project(request, wanted, descriptors, known, give_up)
         node = GraphNode(top, "compile")
@@ -183,6 +181,8 @@ def _run(
         winners = mediation.run()
     except Unsolvable as error:
         raise of_rivals(error, root) from None
+    if root.artifact is not None and root.artifact.type == PLUGIN and PLEXUS_UTILS.key not in winners:
+        mediation.add(GraphNode(PLEXUS_UTILS, "runtime"), winners)
     return build_resolution(
         request, root, mediation, winners, descriptors, known, gaps=gaps, root_file=root_file
     )

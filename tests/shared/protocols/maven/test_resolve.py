@@ -10,7 +10,6 @@ from shared.errors import (
     ResolutionTooLarge,
 )
 from shared.models import SealedFile
-from shared.protocols.maven.resolve import files_of
 from shared.protocols.resolution import Document, Known, RootFile
 from tests.shared.protocols.maven.resolution_support import RESOLVER, Maven, dep, line, lines
 
@@ -75,9 +74,7 @@ def test_result__edges_cycles_files_and_documents(maven: Maven) -> None:
         ("", None),
         ("c" * 64, 77),
     ]
-    assert [each.filename for each in files_of(found)] == [
-        "a-1.jar", "b-1.jar", "c-1.jar", "a-1.pom", "a-2.pom", "b-1.pom", "c-1.pom"
-    ]  # fmt: skip
+    assert [each.filename for each in found.documents] == ["a-1.pom", "a-2.pom", "b-1.pom", "c-1.pom"]
 
 
 def test_max_depth__truncates(maven: Maven) -> None:
@@ -124,8 +121,17 @@ def test_plugin__resolved_by_itself_with_its_own_management(maven: Maven) -> Non
     maven.add("g:p:1", "g:b:1", dep("g:o:1", optional=True), managed=["g:x:9"], packaging="maven-plugin")
     maven.add("g:b:1", "g:x:1")
     maven.leaves("g:x:1", "g:x:9", "g:o:1")
-    assert maven.lines("g:p:maven-plugin:1") == ["b:1:compile", "o:1:compile", "x:9:compile"]
+    added = "plexus-utils:1.1:runtime"
+    assert maven.lines("g:p:maven-plugin:1") == ["b:1:compile", "o:1:compile", added, "x:9:compile"]
     assert maven.lines("g:p:1") == ["b:1:compile", "x:1:compile"]
+
+
+def test_plugin_with_plexus_utils__none_is_added__latest_looked_up(maven: Maven) -> None:
+    maven.publish("g:p", "1", "2")
+    maven.add("g:p:2", "org.codehaus.plexus:plexus-utils:4.0.1", packaging="maven-plugin")
+    maven.leaves("org.codehaus.plexus:plexus-utils:4.0.1")
+    found = maven.resolve("g:p:maven-plugin:LATEST")
+    assert [line(node) for node in found.nodes] == ["p:2:compile", "plexus-utils:4.0.1:compile"]
 
 
 # --- bounds ------------------------------------------------------------------------------------------
