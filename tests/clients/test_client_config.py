@@ -18,7 +18,7 @@ import pytest
 from shared.defaults import default_upstream
 from tests.clients import node
 from tests.clients.conftest import Tools, installed, publish_tree
-from tests.clients.jvm import GOAL
+from tests.clients.jvm import GOAL, maven_command
 from tests.services.cli.conftest import Command
 from tests.support.maven_builders import Dep, Repository, build_pom
 from tests.support.orchard import Cluster, cluster
@@ -180,7 +180,8 @@ def test_yarn__both_kinds_by_one_command(configured: Configured) -> None:
     assert {path.name for path in configured.write("yarn")} == {".yarnrc", ".npmrc", ".yarnrc.yml"}
 
 
-def test_mvn(configured: Configured) -> None:
+@pytest.mark.parametrize("tool", ["mvn", "mvn-4"])
+def test_mvn(configured: Configured, tool: str) -> None:
     if shutil.which("mvn") is None:
         pytest.skip("mvn is not installed: its configuration is not tried out")
     settings = configured.tools.folder / "home" / ".m2" / "settings.xml"
@@ -193,7 +194,7 @@ def test_mvn(configured: Configured) -> None:
     pom = build_pom("demo", "app", "1", [Dep(GROUP, "lib", "1.0")], packaging="pom")
     (configured.project / "pom.xml").write_bytes(pom)
     local = configured.tools.folder / "repository"
-    configured.run(["mvn", "-B", "-s", str(settings), f"-Dmaven.repo.local={local}", GOAL])
+    configured.run([maven_command(tool), "-B", "-s", str(settings), f"-Dmaven.repo.local={local}", GOAL])
     assert (local / GROUP.replace(".", "/") / "leaf" / "2.0" / "leaf-2.0.jar").exists()
 
 
