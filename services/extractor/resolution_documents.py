@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from services.extractor.models_of_files import extraction_with_model
+from services.extractor.prepared_documents import PreparedDocuments
 from services.extractor.resolution_progress import OWN_TROUBLE, Brought, Progress, failure_of
 from services.extractor.sandbox import Sandbox
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
-from shared.blocks import Blocks, ProjectBlocks
+from shared.blocks import Blocks
 from shared.cache import CacheService, IndexRead
 from shared.clients.objects import ObjectStore
 from shared.clients.queue import JobQueue
@@ -31,10 +29,7 @@ from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Absent, Document, ResolutionRequest, Resolver, Unavailable
 from shared.resolutions import ResolutionRepository, StoredMetadata
 
-MAX_PAGES = 512  # prepared pages, and as many models, kept in memory between resolutions
-READS_AT_ONCE = 16
 MOST_RETRIES = 4
-INLINE_BYTES = 16 * 1024  # prepared on the loop: takes less than a thread switch is worth
 
 
 class DocumentLoader:
@@ -56,13 +51,8 @@ class DocumentLoader:
         self._cache = cache
         self._artifacts = artifacts
         self._resolutions = resolutions
-        self._store = store
         self._queue = queue
-        self._threads = threads
-        self._sandbox = sandbox
-        self._reads = asyncio.Semaphore(READS_AT_ONCE)
-        self._pages: OrderedDict[str, Any] = OrderedDict()
-        self._models: OrderedDict[str, Any] = OrderedDict()  # by protocol and SHA256
+        self._prepared = PreparedDocuments(cache=cache, store=store, threads=threads, sandbox=sandbox)
 
     async def load(
         self,
@@ -84,72 +74,6 @@ class DocumentLoader:
             run.stored([each for each in documents if each.kind == "stored"]),
         )
         return run.brought
-
-    async def read(self, key: str) -> bytes:
-        """An object's bytes. Raises `ObjectMissing`."""
-        async with self._reads:
-            return await self._store.read(key)
-
-    async def page(self, resolver: Resolver, key: str) -> Any:
-        """A prepared index document. Raises `ObjectMissing`, `UpstreamInvalid`."""
-        page = self._pages.get(key)
-        if page is None:
-            body = await self.read(key)
-            if len(body) <= INLINE_BYTES:
-                page = resolver.prepare_index(body)
-            else:
-                page = await self._threads.run(resolver.prepare_index, body)
-            _remember(self._pages, key, page)
-        else:
-            self._pages.move_to_end(key)
-        return page
-
-    async def page_without(
-        self,
-        protocol: PackageProxyBase,
-        identity: str,
-        key: str,
-        blocks: ProjectBlocks,
-        sealed: dict[tuple[str, str], SealedFile],
-    ) -> Any:
-        """As `page`, without what is blocked; prepared each time, since few projects have any of it.
-        Raises `Blocked` too."""
-        body = await self.read(key)
-
-        def prepare() -> Any:
-            assert protocol.resolver is not None
-            return protocol.resolver.prepare_index(protocol.without_blocked(identity, body, blocks, sealed))
-
-        return await self._threads.run(prepare)
-
-    async def model(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:
-        """A stored file's metadata with its `Extraction.model`, which no row holds: out of the cache,
-        else read again in the sandbox. Raises `ObjectMissing` and passing errors."""
-        key = f"{protocol.name}:{row.sha256}"
-        model = self._models.get(key)
-        if model is None:
-            extraction = await extraction_with_model(
-                protocol,
-                document.filename,
-                cache=self._cache,
-                sandbox=self._sandbox,
-                sha256=row.sha256,
-                object_key=row.file_key,
-                size_bytes=row.size_bytes,
-            )
-            assert protocol.resolver is not None
-            model = protocol.resolver.prepare_metadata(document, extraction)
-            if not isinstance(model, Absent):
-                _remember(self._models, key, model)
-        else:
-            self._models.move_to_end(key)
-        return model
-
-
-def _remember(pages: OrderedDict[str, Any], key: str, value: Any) -> None:
-    pages[key] = value
-    while len(pages) > MAX_PAGES:
-        pages.popitem(last=False)
 
 
 class _Round:
@@ -251,9 +175,9 @@ class _Round:
         try:
             if blocks.stamp:
                 identity = self._identity(document)
-                page = await self._owner.page_without(self._protocol, identity, key, blocks, sealed)
+                page = await self._owner._prepared.page_without(self._protocol, identity, key, blocks, sealed)
             else:
-                page = await self._owner.page(self._resolver, key)
+                page = await self._owner._prepared.page(self._resolver, key)
             page = self._resolver.with_sealed(page, sealed)
         except Blocked as error:
             page = Absent(error.message)
@@ -273,12 +197,12 @@ class _Round:
     async def _one(self, document: Document, name: str, row: StoredMetadata) -> None:
         if row.sha256 and self._protocol.derives(document.filename):
             try:
-                found = await self._owner.model(self._protocol, document, row)
+                found = await self._owner._prepared.model(self._protocol, document, row)
             except ObjectMissing as error:
                 found = Unavailable(error.message)
         elif row.object_key:
             try:
-                raw = await self._owner.read(row.object_key)
+                raw = await self._owner._prepared.read(row.object_key)
                 found = self._resolver.prepare_metadata(document, raw)
             except ObjectMissing as error:
                 found = Unavailable(error.message)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shared.errors import ResolutionConflict
 from shared.protocols.maven.collect import Failure, GraphNode
-from shared.protocols.maven.mediation import Unsolvable
+from shared.protocols.maven.selection import Unsolvable
 
 _MOST_LINES = 20
 _MOST_LINKS = 30

@@ -1,10 +1,9 @@
 """Which version of each artifact stays: Maven's second pass over the collected graph.
 
-As maven-resolver 1.6 does it (ConflictIdSorter, ConflictResolver with NearestVersionSelector,
-JavaScopeSelector, JavaScopeDeriver, SimpleOptionalitySelector). Conflict ids are settled from the roots
-on, so that what only losers wished for is gone before its turn comes. The nearest wins, of equally
-near ones the first in order of declaration; among siblings, which a range brings, the newest. Hard
-requirements must hold for the winner. The winner's scope is the widest of all its occurrences'.
+As maven-resolver 1.6 does it (ConflictResolver). Conflict ids are settled from the roots on, so that what
+only losers wished for is gone before its turn comes. The nearest wins, of equally near ones the first in
+order of declaration; among siblings, which a range brings, the newest (`selection.py`). Hard requirements
+must hold for the winner. The winner's scope is the widest of all its occurrences'.
 """
 
 from __future__ import annotations
@@ -15,30 +14,7 @@ from shared.errors import ResolutionTooLarge
 from shared.protocols.maven.collect import GraphNode
 from shared.protocols.maven.conflict_ids import ConflictId, ConflictIds, all_nodes
 from shared.protocols.maven.coordinates import ConflictKey
-from shared.protocols.maven.ranges import compare, fits
-
-_WIDEST = ("compile", "runtime", "provided", "test")
-
-
-class Unsolvable(Exception):
-    """No version satisfies all hard requirements of one conflict id."""
-
-    def __init__(self, items: list[Item]) -> None:
-        super().__init__("no version fits")
-        self.items = items
-
-
-class Item:
-    """One occurrence of the artifact in question, below one list of children."""
-
-    __slots__ = ("depth", "node", "optionals", "scopes", "siblings")
-
-    def __init__(self, siblings: list[GraphNode] | None, node: GraphNode, scope: str, optional: bool) -> None:
-        self.siblings = siblings
-        self.node = node
-        self.scopes = {scope}
-        self.optionals = {optional}
-        self.depth = 0
+from shared.protocols.maven.selection import Item, choose, derived_scope, effective_optional, effective_scope
 
 
 class _Below:
@@ -72,7 +48,7 @@ class Mediation:
     def run(self) -> dict[ConflictKey, GraphNode]:
         """The winners by conflict key, each reachable from the root by `children`.
 
-        Raises `Unsolvable`, and `ResolutionTooLarge` when told to give up.
+        Raises `selection.Unsolvable`, and `ResolutionTooLarge` when told to give up.
         """
         order, cyclic = self._ids.order(), self._ids.cyclic()
         winner: GraphNode | None = None
@@ -229,80 +205,11 @@ class Mediation:
         chosen = choose(self._items)
         winner = chosen.node
         if winner.scope != "system":
-            winner.scope = _effective_scope(self._items)
-        winner.optional = _effective_optional(self._items)
+            winner.scope = effective_scope(self._items)
+        winner.optional = effective_optional(self._items)
         for item in self._items:
             if item is not chosen and item.siblings is not None:
                 at = next((at for at, each in enumerate(item.siblings) if each is item.node), -1)
                 if at >= 0:
                     del item.siblings[at]
         return winner
-
-
-def choose(items: list[Item]) -> Item:
-    """NearestVersionSelector. Raises `Unsolvable`."""
-    constraints: list[str] = []
-    candidates: list[Item] = []
-    winner: Item | None = None
-    for item in items:
-        constraint = item.node.constraint
-        again = False
-        if constraint and constraint not in constraints:
-            constraints.append(constraint)
-            again = winner is not None and not fits(constraint, _version(winner))
-        accepted = all(fits(each, _version(item)) for each in constraints)
-        if accepted:
-            candidates.append(item)
-        if again:
-            candidates = [one for one in candidates if all(fits(each, _version(one)) for each in constraints)]
-            winner = None
-            for one in candidates:
-                if winner is None or _nearer(one, winner):
-                    winner = one
-            if winner is None:
-                raise Unsolvable(items)
-        elif accepted and (winner is None or _nearer(item, winner)):
-            winner = item
-    if winner is None:
-        raise Unsolvable(items)
-    return winner
-
-
-def derived_scope(parent: str | None, child: str) -> str:
-    """What scope a dependency has below its parent (JavaScopeDeriver)."""
-    if child in ("system", "test") or not parent or parent == "compile":
-        return child
-    if parent in ("test", "runtime"):
-        return parent
-    return "provided" if parent in ("system", "provided") else "runtime"
-
-
-def _nearer(one: Item, other: Item) -> bool:
-    if one.siblings is other.siblings:
-        return compare(_version(one), _version(other)) > 0
-    return one.depth < other.depth
-
-
-def _version(item: Item) -> str:
-    assert item.node.artifact is not None
-    return item.node.artifact.version
-
-
-def _effective_scope(items: list[Item]) -> str:
-    scopes: set[str] = set()
-    for item in items:
-        if item.depth <= 1:
-            return item.node.scope
-        scopes |= item.scopes
-    if len(scopes) > 1:
-        scopes.discard("system")
-    if len(scopes) == 1:
-        return scopes.pop()
-    return next((scope for scope in _WIDEST if scope in scopes), "")
-
-
-def _effective_optional(items: list[Item]) -> bool:
-    for item in items:
-        if item.depth <= 1:
-            return item.node.optional
-    return all(False not in item.optionals for item in items)

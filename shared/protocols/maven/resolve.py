@@ -22,11 +22,12 @@ from shared.protocols.maven.coordinates import PLUGIN, Artifact, ConflictKey, re
 from shared.protocols.maven.descriptors import Descriptors, Wish
 from shared.protocols.maven.graph import build_resolution, passing_gaps
 from shared.protocols.maven.listing import Listing, read_listing
-from shared.protocols.maven.mediation import Mediation, Unsolvable
+from shared.protocols.maven.mediation import Mediation
 from shared.protocols.maven.metadata import extract
 from shared.protocols.maven.model import Pom, decode_pom
 from shared.protocols.maven.paths import split_file_id
 from shared.protocols.maven.ranges import is_range
+from shared.protocols.maven.selection import Unsolvable
 from shared.protocols.resolution import (
     DEFAULT_MAX_DEPTH,
     MAX_DEPTH,

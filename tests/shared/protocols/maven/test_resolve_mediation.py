@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.protocols.maven.mediation import derived_scope
+from shared.protocols.maven.selection import derived_scope
 from shared.protocols.resolution import RootFile
 from tests.shared.protocols.maven.resolution_support import Maven, dep, lines
 
