@@ -91,6 +91,11 @@ class MissWaiter:
         """Whether a job waits, is deferred or runs. Raises `QueueUnavailable`."""
         return await self._queue.is_known(job_id)
 
+    async def failure(self, job_id: str) -> Event | None:
+        """How a job failed some seconds ago, None if it did not. Raises `QueueUnavailable`."""
+        claim, event = await self._queue.read_state(job_id)
+        return event if claim is None and event is not None and event.kind == "failed" else None
+
     async def start(self, job: AnyJob) -> None:
         """Enqueue without waiting. Trouble is not the client's: it is served what there is."""
         if job.id in self._watches:

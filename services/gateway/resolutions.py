@@ -189,7 +189,8 @@ class Resolutions:
         return body
 
     async def by_key(self, protocols: Sequence[str], key: str, location: str) -> bytes | ResolutionProgress:
-        """What is known under a key, without starting anything. Raises `ResolutionNotFound`."""
+        """What is known under a key, without starting anything. Raises `ResolutionNotFound`, and what a
+        resolution failed with just now."""
         body = await self._anywhere(protocols, key)
         if body is not None:
             return body
@@ -198,9 +199,13 @@ class Resolutions:
             jobs = [Resolve(protocol=protocol, key=key).id for protocol in protocols]
             if not any([await self._misses.is_known(job) for job in jobs]):
                 body = await self._anywhere(protocols, key)  # it may have ended meanwhile
-                if body is None:
-                    raise ResolutionNotFound(f"no resolution has the key {key}")
-                return body
+                if body is not None:
+                    return body
+                for job in jobs:
+                    failed = await self._misses.failure(job)
+                    if failed is not None and failed.error is not None:
+                        raise from_value(failed.error)
+                raise ResolutionNotFound(f"no resolution has the key {key}")
         return _shown(saved, key, location)
 
     async def _anywhere(self, protocols: Sequence[str], key: str) -> bytes | None:

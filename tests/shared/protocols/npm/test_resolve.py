@@ -249,7 +249,9 @@ def test_deep_chain__resolved_within_its_depth() -> None:
     assert resolve(table, "p0").truncated
 
 
-@pytest.mark.parametrize("bomb", ["wide", "peers in a chain", "peers all of each other", "endless nesting"])
+@pytest.mark.parametrize(
+    "bomb", ["wide", "peers in a chain", "peers all of each other", "endless pushing", "endless nesting"]
+)
 def test_bomb__typed_error_in_bounded_time(bomb: str) -> None:
     if bomb == "wide":
         leaves: dict[str, dict[str, dict[str, Any]]] = {f"p{n}": {"1.0.0": {}} for n in range(5100)}
@@ -273,6 +275,15 @@ def test_bomb__typed_error_in_bounded_time(bomb: str) -> None:
             for name in names
         }
         table["a"] = {"1.0.0": {"dependencies": dict.fromkeys(names, "*")}}
+    elif bomb == "endless pushing":
+        wary = {"peerDependencies": {"pushed": "^2"}, "peerDependenciesMeta": {"pushed": {"optional": True}}}
+        table = {
+            "a": {"1.0.0": {"dependencies": {"middle": "*"}}},
+            "middle": {"1.0.0": {"dependencies": {"inner": "*"}}},
+            "inner": {"1.0.0": {"peerDependencies": {"pushed": "^1"}}},
+            "wary": {"1.0.0": wary},
+            "pushed": {"1.0.0": {"optionalDependencies": {"wary": "^2"}}, "2.0.0": {}},
+        }
     else:
         table = {
             "a": {f"{n}.0.0": {"dependencies": {"b": f"{n}.0.0"}} for n in range(60)},
@@ -282,7 +293,8 @@ def test_bomb__typed_error_in_bounded_time(bomb: str) -> None:
     known = Known()
     for name, versions in table.items():
         known.documents[Document("index", name)] = page(name, versions)
-    request = RESOLVER.request(requirements=("a",), environment=ENVIRONMENT)
+    roots = ("a", "wary") if "wary" in table else ("a",)
+    request = RESOLVER.request(requirements=roots, environment=ENVIRONMENT)
     started = time.monotonic()
     outcome: Any = None
     try:
