@@ -281,8 +281,8 @@ def test_bomb__typed_error_in_bounded_time(bomb: str) -> None:
             "a": {"1.0.0": {"dependencies": {"middle": "*"}}},
             "middle": {"1.0.0": {"dependencies": {"inner": "*"}}},
             "inner": {"1.0.0": {"peerDependencies": {"pushed": "^1"}}},
-            "wary": {"1.0.0": wary},
-            "pushed": {"1.0.0": {"optionalDependencies": {"wary": "^2"}}, "2.0.0": {}},
+            "guard": {"1.0.0": wary},
+            "pushed": {"1.0.0": {"optionalDependencies": {"guard": "^2"}}, "2.0.0": {}},
         }
     else:
         table = {
@@ -293,7 +293,7 @@ def test_bomb__typed_error_in_bounded_time(bomb: str) -> None:
     known = Known()
     for name, versions in table.items():
         known.documents[Document("index", name)] = page(name, versions)
-    roots = ("a", "wary") if "wary" in table else ("a",)
+    roots = ("a", "guard") if "guard" in table else ("a",)
     request = RESOLVER.request(requirements=roots, environment=ENVIRONMENT)
     started = time.monotonic()
     outcome: Any = None
