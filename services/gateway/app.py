@@ -236,7 +236,8 @@ class Application:
                 blocks.check_digest(facts.sha256)
                 reply = await serve_sealed(resource, conditions, facts, gateway.ports.objects)
                 if reply is not None:
-                    if not conditions.head:
+                    # A block that came meanwhile has emptied the hot pages: this must not come back to them.
+                    if not conditions.head and gateway.access_watcher.blocks is blocks:
                         there = gateway.objects.watch(facts.object_key, facts.size_bytes)
                         gateway.hot.keep_file(key, resource, identity, reply, target.logged_path, there)
                     return reply
