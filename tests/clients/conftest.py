@@ -41,6 +41,7 @@ class Tools:
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "PIP_CONFIG_FILE": os.devnull,
+            "FAKEROOTKEY": "1",  # else yarn 1 as root writes the whole machine's configuration
         }
         return {**env, "POETRY_VIRTUALENVS_IN_PROJECT": "true", **extra}
 
