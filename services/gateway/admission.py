@@ -14,8 +14,9 @@ from shared.errors import OrchardError
 if TYPE_CHECKING:
     from services.gateway.composition import Gateway
 
-PROBES = OPEN_PATHS - {b"/"}
-"""Asked every few seconds by machines: neither logged nor counted, or nothing else would be seen."""
+PROBES = (OPEN_PATHS - {b"/"}) | {b"/api/v1/queues/events"}
+"""Asked every few seconds by machines: neither logged nor counted, or nothing else would be seen. Nor is a
+stream of events, which lasts for as long as somebody looks: no latency of ours."""
 
 
 async def refused(gateway: Gateway, scope: Any, raw_path: bytes, headers: Headers, send: Send) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 import time
@@ -23,9 +24,11 @@ EVENTS = "/api/v1/queues/events"
 class Stream:
     """An open stream of server-sent events, read from the socket."""
 
-    def __init__(self, port: int, path: str = EVENTS) -> None:
+    def __init__(self, port: int, **headers: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n".encode())
+        lines = [f"GET {EVENTS} HTTP/1.1", f"host: 127.0.0.1:{port}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         self.file = self.socket.makefile("rb")
         self.status = int(self.file.readline().split()[1])
         self.headers: dict[str, str] = {}
@@ -188,6 +191,23 @@ async def test_page__every_file_of_it__is_served_under_a_strict_policy(
     assert b"://" not in reply.body or path.startswith("/ui/assets/uPlot"), "nothing from another host"
     again = await asyncio.to_thread(gateway.request, path, if_none_match=reply.headers["etag"])
     assert (again.status, again.body) == (304, b"")
+
+
+async def test_page_and_figures__reading_needs_a_token__a_browser_is_asked_for_it(
+    store_settings: dict[str, str], tmp_path: Path
+) -> None:
+    settings = store_settings | {"ORCHARD_ANONYMOUS_READ": "false", "ORCHARD_ADMIN_TOKEN": "t" * 32}
+    basic = "Basic " + base64.b64encode(b"anyone:" + b"t" * 32).decode()
+    with running_gateway(settings, tmp_path) as gateway:
+        for path in ("/ui/queues", "/ui/assets/queues.js", "/api/v1/queues", EVENTS):
+            asked = await asyncio.to_thread(gateway.request, path)
+            assert (asked.status, asked.headers["www-authenticate"].split()[0]) == (401, "Basic"), path
+        for path in ("/ui/queues", "/ui/assets/queues.js", "/api/v1/queues"):
+            reply = await asyncio.to_thread(gateway.request, path, authorization=basic)
+            assert reply.status == 200, path
+        stream = await asyncio.to_thread(Stream, gateway.port, authorization=basic)
+        assert (stream.status, (await asyncio.to_thread(stream.event))[0]) == (200, "history")
+        stream.close()
 
 
 @pytest.mark.parametrize("path", ["/ui/assets/__init__.py", "/ui/assets/..%2fapp.py", "/ui/assets/README.md"])
