@@ -31,6 +31,7 @@ from shared.access import AccessRepository, AccessState
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
+from shared.clients.object_metrics import MeasuredStore
 from shared.clients.objects import ObjectStore, S3ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
@@ -117,9 +118,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             access=access_watcher,
         )
         fetchers = await resources.open("fetchers", FetcherPool())
-        relay = LiveRelay(fetchers=fetchers, queue=queue, listener=listener, facts=facts, objects=store)
+        measured = MeasuredStore(store)
+        relay = LiveRelay(fetchers=fetchers, queue=queue, listener=listener, facts=facts, objects=measured)
         objects = StoredObjects(
-            store,
+            measured,
             redirect_to=_redirect_target(store, settings),
             hot=await _open_hot_objects(resources, settings, store, threads),
             uses=await resources.open("artifact uses", UseLog(queue_redis)),
