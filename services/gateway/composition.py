@@ -11,8 +11,8 @@ from services.gateway.access import Access
 from services.gateway.access_log import AccessLog, escape
 from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
 from services.gateway.base_urls import BaseUrls
-from services.gateway.ensures import Ensures
 from services.gateway.blocked_graphs import BlockedGraphs
+from services.gateway.ensures import Ensures
 from services.gateway.fetcher_desk import FetcherDesk
 from services.gateway.fetchers import FetcherPool
 from services.gateway.forward import ForwardRelay

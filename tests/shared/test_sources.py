@@ -12,8 +12,8 @@ import pytest
 from shared.clients.postgres import Database
 from shared.errors import CacheUnavailable, ConfigurationError
 from shared.models import UpstreamSource
-from shared.settings import load_settings
 from shared.sealing_box import SealingBox
+from shared.settings import load_settings
 from shared.source_urls import SourceAddress
 from shared.source_watcher import SourceWatcher
 from shared.sources import EnvSource, SourceRepository, SourceSet, match_rows

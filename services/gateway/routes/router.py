@@ -10,8 +10,14 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 
 from services.gateway.responses import SECURITY_HEADERS, error_headers, problem
-from services.gateway.routes import api_catalogue, api_ensure, api_resolution, ui
-from services.gateway.routes import api_admin_access, api_admin_upstreams
+from services.gateway.routes import (
+    api_admin_access,
+    api_admin_upstreams,
+    api_catalogue,
+    api_ensure,
+    api_resolution,
+    ui,
+)
 from services.gateway.routes.health import health, live, metrics_page, ready
 from services.gateway.routes.page import page
 from shared.errors import (

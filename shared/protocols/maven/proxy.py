@@ -9,8 +9,7 @@ from shared.blocks import ProjectBlocks
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols.base import IndexDocument, PackageProxyBase, Rendering, Resource, UpstreamRequest
 from shared.protocols.derivation import Derived, DocumentName, Needed
-from shared.protocols.maven import index, metadata, paths, pom, upstream
-from shared.protocols.maven import blocking
+from shared.protocols.maven import blocking, index, metadata, paths, pom, upstream
 from shared.protocols.maven.model import decode_pom
 from shared.protocols.maven.resolve import MavenResolver
 
