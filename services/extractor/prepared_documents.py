@@ -18,7 +18,11 @@ from shared.protocols.resolution import Absent, Document, Resolver
 from shared.resolutions import StoredMetadata
 
 MAX_PAGES = 512  # prepared pages, and as many models
+MAX_PAGE_BYTES = (
+    512 * 1024 * 1024
+)  # of the documents that the pages were made of; they are a fraction of that
 READS_AT_ONCE = 16
+PREPARED_AT_ONCE = 8  # whole documents in memory: a packument may have 40 MB
 INLINE_BYTES = 16 * 1024  # prepared on the loop: takes less than a thread switch is worth
 
 
@@ -33,7 +37,9 @@ class PreparedDocuments:
         self._threads = threads
         self._sandbox = sandbox
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._preparing = asyncio.Semaphore(PREPARED_AT_ONCE)
         self._pages: OrderedDict[str, Any] = OrderedDict()
+        self._weights: dict[str, int] = {}  # of the pages: bytes of their documents
         self._models: OrderedDict[str, Any] = OrderedDict()  # by protocol and SHA256
 
     async def read(self, key: str) -> bytes:
@@ -45,12 +51,16 @@ class PreparedDocuments:
         """A prepared index document. Raises `ObjectMissing`, `UpstreamInvalid`."""
         page = self._pages.get(key)
         if page is None:
-            body = await self.read(key)
-            if len(body) <= INLINE_BYTES:
-                page = resolver.prepare_index(body)
-            else:
-                page = await self._threads.run(resolver.prepare_index, body)
-            _remember(self._pages, key, page)
+            async with self._preparing:
+                body = await self.read(key)
+                if len(body) <= INLINE_BYTES:
+                    page = resolver.prepare_index(body)
+                else:
+                    page = await self._threads.run(resolver.prepare_index, body)
+            self._weights[key] = len(body)
+            self._pages[key] = page
+            while len(self._pages) > MAX_PAGES or sum(self._weights.values()) > MAX_PAGE_BYTES:
+                del self._weights[self._pages.popitem(last=False)[0]]
         else:
             self._pages.move_to_end(key)
         return page
@@ -65,6 +75,17 @@ class PreparedDocuments:
     ) -> Any:
         """As `page`, without what is blocked; prepared each time, since few projects have any of it.
         Raises `Blocked` too."""
+        async with self._preparing:
+            return await self._prepared_without(protocol, identity, key, blocks, sealed)
+
+    async def _prepared_without(
+        self,
+        protocol: PackageProxyBase,
+        identity: str,
+        key: str,
+        blocks: ProjectBlocks,
+        sealed: dict[tuple[str, str], SealedFile],
+    ) -> Any:
         body = await self.read(key)
 
         def prepare() -> Any:

@@ -154,11 +154,11 @@ def read_packument(body: bytes) -> Packument:
         )
         found.append((parsed.key, release))
     found.sort(key=lambda pair: pair[0], reverse=True)  # stable, reversed too
-    tags = top.dist_tags if isinstance(top.dist_tags, dict) else {}
+    releases = {release.version: release for _, release in found}
     return Packument(
         name=name,
-        tags={tag: version for tag, version in tags.items() if isinstance(version, str)},
-        releases={release.version: release for _, release in found},
+        tags=_tags(top.dist_tags, notes, releases),
+        releases=releases,
         filenames=notes.filenames,
         timed=bool(times),
     )
@@ -175,6 +175,16 @@ def with_sealed(packument: Packument, sealed: Mapping[tuple[str, str], SealedFil
 def unpack(release: Release) -> Declared:
     """What a version declares."""
     return _unpack(release.declared)
+
+
+def _tags(told: Any, notes: Notes, releases: Mapping[str, Release]) -> Strings:
+    """As they are served (rendering.py): without those of hidden versions, `latest` then the newest left."""
+    tags = told if isinstance(told, dict) else {}
+    shown = {tag: each for tag, each in tags.items() if isinstance(each, str) and each not in notes.hidden}
+    if "latest" in tags and "latest" not in shown and releases:
+        newest = (version for version in releases if "-" not in version.partition("+")[0])
+        shown["latest"] = next(newest, next(iter(releases)))
+    return shown
 
 
 def _read_version(raw: Raw) -> _Version:

@@ -145,3 +145,15 @@ def test_packument__fields_of_wrong_types__the_rest_counts() -> None:
 def test_packument__equal_declarations_are_kept_once() -> None:
     found = page("demo", {f"1.{minor}.0": {"dependencies": {"a": "^1"}} for minor in range(50)})
     assert len({id(release.declared) for release in found.releases.values()}) == 1
+
+
+def test_hidden_version__latest_is_the_newest_release_left() -> None:
+    versions = {
+        "1.0.0": {},
+        "1.1.0": {},
+        "2.0.0-rc.1": {},
+        "3.0.0": {"dist": {"tarball": "file:///etc/passwd"}},
+    }
+    found = page("demo", versions)
+    assert list(found.releases) == ["2.0.0-rc.1", "1.1.0", "1.0.0"]
+    assert found.tags == {"latest": "1.1.0"}
