@@ -244,5 +244,5 @@ def test_hostile_poms__named_and_the_workers_stay(orchard: Cluster, first: Repos
     assert set(versions(graph)) == {top, broken, bomb, own, knot}
     named = {each["name"].partition(":")[2] for each in graph["unresolved"]}
     assert named == {broken, bomb, own, knot}
-    assert graph["complete"] and len(graph["cycles"]) == 1
+    assert graph["complete"] and graph["cycles"] == [], "Maven reads nothing of a POM that imports itself"
     assert [service.process.pid for service in orchard.all_of("extractor")] == pids

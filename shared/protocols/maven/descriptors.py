@@ -170,7 +170,7 @@ class Descriptors:
             name = document_name(at)
             effective = Effective(gap=Gap(_unusable(at))) if name is None else self._models.effective(name)
             read |= effective.read
-            target = effective.relocation
+            target = None if effective.invalid else effective.relocation
             if effective.pending or target is None:
                 break
             if target in (*trail, at) or len(trail) == MAX_RELOCATIONS:

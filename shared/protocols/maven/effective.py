@@ -79,7 +79,7 @@ class Models:
             managed=managed,
             relocation=relocation,
             problems=tuple(dict.fromkeys(model.notes.problems)),
-            invalid=model.invalid,
+            invalid=model.invalid or model.notes.invalid,
             passing=model.notes.passing,
             pending=model.notes.pending,
             read=frozenset(model.notes.read),
@@ -97,7 +97,7 @@ class Models:
         at: DocumentName | None = start
         while at is not None:
             if at in seen:
-                notes.problems.append(f"cycle: {at.filename} is its own parent")
+                notes.void(f"cycle: {at.filename} is its own parent")
                 break
             if len(line) == MAX_PARENTS:
                 notes.problems.append(f"depth: more than {MAX_PARENTS} parents")
@@ -149,7 +149,7 @@ class Models:
             notes.add(met)
             return managed
         if name in self._open or len(self._open) == MAX_IMPORTS_DEEP:
-            notes.problems.append(f"cycle: {name.filename} is imported by itself or too deeply")
+            notes.void(f"cycle: {name.filename} is imported by itself or too deeply")
             return ()
         pom = self.found(name, notes)
         if pom is None:

@@ -31,12 +31,19 @@ class Notes(msgspec.Struct):
     read: set[DocumentName] = set()
     passing: bool = False
     pending: bool = False
+    invalid: str = ""  # why Maven reads nothing of such a POM
 
     def add(self, other: Notes) -> None:
         self.problems += other.problems
         self.read |= other.read
         self.passing |= other.passing
         self.pending |= other.pending
+        self.invalid = self.invalid or other.invalid
+
+    def void(self, reason: str) -> None:
+        """Note what makes Maven give up on the whole POM."""
+        self.problems.append(reason)
+        self.invalid = self.invalid or reason
 
 
 class Raw(msgspec.Struct, frozen=True):

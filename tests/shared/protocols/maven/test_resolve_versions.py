@@ -210,3 +210,13 @@ def test_unknown_root__not_found_by_name(maven: Maven) -> None:
     for wanted in ("g:nobody:1", "g:nobody:[1,2)"):
         with pytest.raises(ProjectNotFound, match="maven: g:nobody"):
             maven.resolve(wanted)
+
+
+def test_bom_that_imports_itself__voids_its_importer_relocation_and_all(maven: Maven) -> None:
+    maven.add("g:bom:1", managed=["g:bom:1:import:pom"], packaging="pom")
+    maven.add("g:x:1", "g:y:1", managed=["g:bom:1:import:pom"], extra=relocation(artifactId="z"))
+    maven.add("g:a:1", "g:x:1")
+    maven.leaves("g:y:1", "g:z:1")
+    found = maven.resolve("g:a:1")
+    assert lines(found) == ["x:1:compile"]
+    assert "imported by itself" in found.unresolved[0].reason
