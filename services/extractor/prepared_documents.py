@@ -17,10 +17,9 @@ from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Absent, Document, Resolver
 from shared.resolutions import StoredMetadata
 
-MAX_PAGES = 512  # prepared pages, and as many models
-MAX_PAGE_BYTES = (
-    512 * 1024 * 1024
-)  # of the documents that the pages were made of; they are a fraction of that
+MAX_PAGES = 2048  # a tree of npm may need half of that
+MAX_PAGE_BYTES = 128 * 1024 * 1024  # of the documents that the pages were made of
+MAX_MODELS = 512
 READS_AT_ONCE = 16
 PREPARED_AT_ONCE = 8  # whole documents in memory: a packument may have 40 MB
 INLINE_BYTES = 16 * 1024  # prepared on the loop: takes less than a thread switch is worth
@@ -118,7 +117,7 @@ class PreparedDocuments:
         return model
 
 
-def _remember(pages: OrderedDict[str, Any], key: str, value: Any) -> None:
-    pages[key] = value
-    while len(pages) > MAX_PAGES:
-        pages.popitem(last=False)
+def _remember(models: OrderedDict[str, Any], key: str, value: Any) -> None:
+    models[key] = value
+    while len(models) > MAX_MODELS:
+        models.popitem(last=False)

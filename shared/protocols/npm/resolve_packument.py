@@ -182,7 +182,8 @@ def _tags(told: Any, notes: Notes, releases: Mapping[str, Release]) -> Strings:
     tags = told if isinstance(told, dict) else {}
     shown = {tag: each for tag, each in tags.items() if isinstance(each, str) and each not in notes.hidden}
     if "latest" in tags and "latest" not in shown and releases:
-        newest = (version for version in releases if "-" not in version.partition("+")[0])
+        parsed = ((version, parse_version(version)) for version in releases)
+        newest = (version for version, each in parsed if each is not None and not each.prerelease)
         shown["latest"] = next(newest, next(iter(releases)))
     return shown
 
