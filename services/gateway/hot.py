@@ -43,6 +43,7 @@ class HotPage:
         "logged_path",
         "path",
         "protocol",
+        "revalidates",
         "second",
         "size",
         "values",
@@ -59,6 +60,7 @@ class HotPage:
     ) -> None:
         assert isinstance(reply.body, (bytes, memoryview))
         self.host: bytes | None = None  # the only Host it answers, where bodies hold absolute URLs
+        self.revalidates = True  # whether a client's no-cache is heeded: not Maven's, which always says it
         self.keys = keys
         self.values = values
         self.body = bytes(reply.body)  # granian takes 107 µs longer over a memoryview of 14 kB
@@ -129,7 +131,11 @@ class HotPages:
             b"if-none-match" in headers
             or b"via" in headers
             or (page.host is not None and headers.get(b"host") != page.host)
-            or (b"cache-control" in headers and wants_revalidation(headers[b"cache-control"]))
+            or (
+                page.revalidates
+                and b"cache-control" in headers
+                and wants_revalidation(headers[b"cache-control"])
+            )
         ):
             return None
         l1 = self._l1
@@ -188,6 +194,7 @@ class HotPages:
             return
         fresh_until = entry.head.fresh_until
         page = HotPage(keys, (revision, head, value), reply, fresh_until, resource.protocol, logged_path)
+        page.revalidates = resource.honours_no_cache
         page.host = host
         self._put(key, page)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest_asyncio
 
 from services.gateway.hot import LONGEST_KEY, HotPages, Key
@@ -44,7 +45,7 @@ def _key(accept: bytes) -> Key:
     return ("GET", b"/pypi/simple/flask/", b"", accept, b"gzip")
 
 
-async def test_hot_page__header_of_a_stranger__is_not_kept_as_its_key(
+async def test_hot_page__no_cache_heeded_or_not__and_the_header_of_a_stranger_is_no_key(
     redis: RedisClient, l1: L1Cache
 ) -> None:
     cache = CacheService.from_settings(redis, Settings(), reader=l1)
@@ -59,6 +60,13 @@ async def test_hot_page__header_of_a_stranger__is_not_kept_as_its_key(
     reply = served_now(PAGE, Conditions(), VARIANT, entry, now=now, stale_limit=0)
     assert reply is not None
     hot = HotPages(l1, max_bytes=1024 * 1024)
+    no_cache = {b"cache-control": b"no-cache"}
+    heedless = msgspec.structs.replace(
+        PAGE, honours_no_cache=False
+    )  # as Maven's, whose clients always say it
+    for resource, found in ((PAGE, False), (heedless, True)):
+        hot.keep(_key(b"*/*"), resource, VARIANT, entry, reply, "/")
+        assert (hot.find(_key(b"*/*"), no_cache, now) is not None) is found
     for accept in (b"text/html", b"text/html;" + b"x" * LONGEST_KEY):
         hot.keep(_key(accept), PAGE, VARIANT, entry, reply, "/")
     assert hot.find(_key(b"text/html"), {}, now) is not None
