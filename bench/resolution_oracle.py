@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from bench import resolution_oracle_maven, resolution_oracle_npm
+from bench import resolution_oracle_maven, resolution_oracle_npm, resolution_oracle_random
 from bench.harness.orchard import Orchard, orchard
 from shared.defaults import default_upstream
 
@@ -179,11 +179,14 @@ def main() -> int:
     parser.add_argument("roots", nargs="*", metavar="REQUIREMENT", help="default: a list of well-known ones")
     parser.add_argument("--protocol", default="pypi", choices=("pypi", "npm", "maven"))
     parser.add_argument("--no-uv", action="store_true", help="leave uv out")
+    parser.add_argument("--random", type=int, metavar="SEED", help="maven: made-up repositories instead")
     parser.add_argument("--at", default="", metavar="URL", help="npm, maven: ask this running Orchard")
     parser.add_argument("--keep", action="store_true", help="keep the Orchard's folder and log")
     options = parser.parse_args()
     if options.protocol == "npm":
         return resolution_oracle_npm.run(options.roots, at=options.at, keep=options.keep)
+    if options.protocol == "maven" and options.random is not None:
+        return resolution_oracle_random.run(options.random, keep=options.keep)
     if options.protocol == "maven":
         return resolution_oracle_maven.run(options.roots, at=options.at, keep=options.keep)
     if not PIP.exists():

@@ -84,13 +84,8 @@ def by_mvn(repository: str, roots: Sequence[str], home: Path) -> tuple[set[str] 
         "<project><modelVersion>4.0.0</modelVersion><groupId>oracle</groupId><artifactId>oracle</artifactId>"
         f"<version>1</version><dependencies>{dependencies}</dependencies></project>"
     )
-    mirror = f"<mirror><id>orchard</id><mirrorOf>*</mirrorOf><url>{repository}</url></mirror>"
-    (home / "settings.xml").write_text(f"<settings><mirrors>{mirror}</mirrors></settings>")
     out = project / "list.txt"
-    command = [
-        "mvn", "-B", "-s", str(home / "settings.xml"), f"-Dmaven.repo.local={home / 'local'}",
-        f"-DoutputFile={out}", LIST,
-    ]  # fmt: skip
+    command = ["mvn", "-B", *client_options(repository, home), f"-DoutputFile={out}", LIST]
     clean = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
     try:
         done = subprocess.run(
@@ -98,11 +93,27 @@ def by_mvn(repository: str, roots: Sequence[str], home: Path) -> tuple[set[str] 
         )
     except subprocess.TimeoutExpired:
         return None, f"mvn took longer than {MVN_SECONDS} s"
-    if done.returncode or not out.exists():
+    found = read_list(out)
+    if done.returncode or found is None:
         errors = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
         return None, " / ".join(errors[:2])[:600]
-    lines = (found[1] for line in out.read_text().splitlines() if (found := _LINE.match(line)))
-    return {_normal(line) for line in lines}, ""
+    return found, ""
+
+
+def client_options(repository: str, home: Path) -> list[str]:
+    """What makes mvn ask only Orchard, with settings and a local repository of its own."""
+    mirror = f"<mirror><id>orchard</id><mirrorOf>*</mirrorOf><url>{repository}</url></mirror>"
+    settings = home / "settings.xml"
+    settings.write_text(f"<settings><mirrors>{mirror}</mirrors></settings>")
+    return ["-s", str(settings), f"-Dmaven.repo.local={home / 'local'}"]
+
+
+def read_list(path: Path) -> set[str] | None:
+    """What `dependency:list` wrote, each as group:artifact:extension[:classifier]:version:scope."""
+    if not path.exists():
+        return None
+    lines = (found[1] for line in path.read_text().splitlines() if (found := _LINE.match(line)))
+    return {_normal(line) for line in lines}
 
 
 def _dependency(root: str) -> str:
@@ -117,7 +128,8 @@ def _normal(line: str) -> str:
     return ":".join((group, artifact, "jar" if kind in _JARS else kind, *rest))
 
 
-def _line(node: dict[str, Any]) -> str:
+def line_of(node: dict[str, Any]) -> str:
+    """A node as `read_list` spells it."""
     purl = PackageURL.from_string(node["purl"])
     qualifiers = dict(purl.qualifiers) if isinstance(purl.qualifiers, dict) else {}
     parts = [purl.namespace, purl.name, qualifiers.get("type", "jar"), qualifiers.get("classifier", "")]
@@ -151,7 +163,7 @@ def compare(base: str, root: str, home: Path, environment: str) -> Compared:
     seconds = time.monotonic() - started
     ours = None
     if graph is not None:
-        ours = {_line(node) for node in graph["nodes"]}
+        ours = {line_of(node) for node in graph["nodes"]}
         left_out = [f"{each['name']}: {each['reason']}" for each in graph["unresolved"]]
         refused = "; ".join(left_out)[:400] + ("" if graph["complete"] else " (incomplete)")
     shown = " | ".join(each for each in (refused and f"orchard: {refused}", said and f"mvn: {said}") if each)
