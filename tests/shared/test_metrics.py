@@ -110,3 +110,13 @@ def test_declared_metric__is_counted_somewhere() -> None:
         ]
         used = any(re.search(rf"\b{each}\b", elsewhere) for each in (name, *helpers) if each)
         assert used or re.search(rf"^_\w+ = {name}\.", here, re.MULTILINE), name
+
+
+def test_bytes_saved__only_answers_that_needed_no_upstream__are_counted() -> None:
+    def saved() -> float:
+        return metrics.REGISTRY.get_sample_value("orchard_bytes_saved_total", {"protocol": "npm"}) or 0.0
+
+    before = saved()
+    for result in sorted(metrics.RESULTS):
+        metrics.observe_request("npm", result, 200, 0.01, 10)
+    assert saved() - before == 10 * len({"HIT", "STALE", "NEGATIVE", "REVALIDATED"})
