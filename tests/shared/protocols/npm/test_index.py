@@ -86,7 +86,7 @@ def test_read__tarball_address__kept_or_version_dropped_and_counted(tarball: Any
     assert ("2.0.0" in rendered(document)["versions"]) is allowed
     assert len(dropped) == (0 if allowed else 1)
     assert (NPM.find_file(document, "-", "demo-2.0.0.tgz") is not None) is allowed
-    assert rendered(document)["dist-tags"] == ({"latest": "2.0.0"} if allowed else {})
+    assert rendered(document)["dist-tags"] == {"latest": "2.0.0" if allowed else "1.0.0"}
 
 
 def test_read__allowed_hosts__no_other_host() -> None:
