@@ -18,7 +18,7 @@ from shared.protocols.resolution import Absent, Document, Resolver
 from shared.resolutions import StoredMetadata
 
 MAX_PAGES = 2048  # a tree of npm may need half of that
-MAX_PAGE_BYTES = 128 * 1024 * 1024  # of the documents that the pages were made of
+MAX_PAGE_BYTES = 192 * 1024 * 1024  # of the documents that the pages were made of
 MAX_MODELS = 512
 READS_AT_ONCE = 16
 PREPARED_AT_ONCE = 8  # whole documents in memory: a packument may have 40 MB
