@@ -84,8 +84,10 @@ COUNT = """
 local slice = math.floor(micros / 10000000)
 local function count(queue, what, by)
   local key = queue .. ':rates:' .. slice
-  redis.call('HINCRBY', key, what, string.format('%.0f', by))
-  redis.call('PEXPIRE', key, 330000)
+  -- a field's first count sets the expiry; each later one would only cost time
+  if redis.call('HINCRBY', key, what, string.format('%.0f', by)) == by then
+    redis.call('PEXPIRE', key, 330000)
+  end
 end
 local function longest(queue, what, micros)
   local key = queue .. ':rates:' .. slice
