@@ -117,7 +117,8 @@ async def test_named_by_a_resolution_or_a_lock__stays(house: House, source: int)
 
 @pytest.mark.parametrize("why", ["metadata", "small", "no upstream", "disabled", "second name"])
 async def test_not_to_be_had_again_or_not_worth_it__stays(house: House, source: int, why: str) -> None:
-    fields: dict[str, Any] = {"metadata": {"role": "metadata"}, "no upstream": {"upstream_url": ""}}.get(why, {})
+    unusual = {"metadata": {"role": "metadata"}, "no upstream": {"upstream_url": ""}}
+    fields: dict[str, Any] = dict(unusual.get(why, {}))
     digest = await stored(house, source, "a.whl", size=1000 if why == "small" else SIZE, **fields)
     if why == "disabled":
         await house.database.execute("UPDATE upstream_sources SET enabled = false")
