@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from shared.artifacts import ArtifactRepository
 from shared.batches import BatchWriter
-from shared.cache import CacheService
+from shared.cache import CacheService, Category
 from shared.clients.objects import ObjectStore
 from shared.errors import CacheUnavailable, ObjectMissing
 from shared.logs import get_logger
@@ -52,7 +52,16 @@ class Sealer:
             digests=standing.digests,
         )
         await self.tell_cache(url.protocol, identity, facts)
+        if url.role == "file":
+            await self._forget_list(url.protocol, url.project)
         return facts
+
+    async def _forget_list(self, protocol: str, project: str) -> None:
+        """The list of a package's stored files is longer now; a lost word of it costs some minutes."""
+        try:
+            await self._cache.delete(Category.PACKAGE_VERSIONS, protocol, project)
+        except CacheUnavailable as error:
+            log.info("list_not_forgotten", error=error.message)
 
     async def tell_cache(self, protocol: str, identity: str, facts: ArtifactFacts) -> None:
         """Write the facts; a cache that does not answer is only logged."""

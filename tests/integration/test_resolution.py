@@ -107,6 +107,25 @@ def test_packages__prefix_and_pages__each_once_in_order(orchard: Cluster, upstre
     assert cursor == ""
 
 
+def test_package__listed_again__from_the_cache_until_another_file_is_stored(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    publish(upstream, name, {"1.0": [], "2.0": []})
+
+    def listed() -> list[tuple[str, str]]:
+        items = orchard.get(f"/api/v1/packages/pypi/{name}").json()["items"]
+        return sorted((each["version"], each["extraction_state"]) for each in items)
+
+    stored(orchard, name)
+    kept = orchard.client(orchard.cache)
+    key = f"orchard:package_versions:pypi:{name}"
+    wait_until(lambda: listed() == [("1.0", "extracted")] and kept.exists(key), what="the kept list")
+    assert 0 < kept.ttl(key) <= 300
+    stored(orchard, name, "2.0")
+    wait_until(lambda: listed() == [("1.0", "extracted"), ("2.0", "extracted")], what="the new file")
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code", "named"),
     [

@@ -126,6 +126,8 @@ class ExtractDependenciesHandler:
             extraction = Extraction(sha256=extraction.sha256, state="unextractable", reason=reason)
             await self._extractions.add(extraction)
         _count(job.protocol, extraction, outcome.bytes_read)
+        # The list of the package's files shows the state of each.
+        await _gladly(self._cache.delete(Category.PACKAGE_VERSIONS, job.protocol, job.project))
         if extraction.state == "extracted":  # ARCHITECTURE.md: only what is finished is kept for ever
             await _gladly(
                 self._cache.set(

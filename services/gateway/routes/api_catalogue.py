@@ -9,6 +9,7 @@ from litestar import Request, get
 from litestar.params import Parameter
 
 from services.gateway.cursors import DEFAULT_LIMIT, check_limit, page_of, read_cursor
+from services.gateway.version_lists import first_page
 from shared.api_types import Artifact, DependencyItem, Dependent, Package, PackageFile, Page
 from shared.catalogue import Catalogue
 from shared.errors import ArtifactNotFound, InvalidParameter, PackageNotFound, ShuttingDown
@@ -149,10 +150,14 @@ async def package_files(
 ) -> Page[PackageFile]:
     """What was served and is stored; the protocol's own pages list all that the upstream has."""
     project, after = _name(protocol, name), read_cursor(cursor, str, str)
-    rows = await _catalogue(request).files(protocol, project, after, check_limit(limit) + 1)
-    if not rows and after is None:
+    if after is None and limit == DEFAULT_LIMIT:
+        page = await first_page(gateway_of(request).cache, _catalogue(request), protocol, project)
+    else:
+        rows = await _catalogue(request).files(protocol, project, after, check_limit(limit) + 1)
+        page = page_of(rows, limit)
+    if not page.items and after is None:
         raise PackageNotFound(f"{protocol}: nothing of {project} is stored here")
-    return page_of(rows, limit)
+    return page
 
 
 def _with_digest(after: list[Any] | None) -> list[Any] | None:
