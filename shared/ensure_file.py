@@ -29,7 +29,7 @@ from shared.errors import EnsureInvalid, InvalidParameter, NotResolvable
 from shared.protocols import PROTOCOLS
 from shared.protocols.maven.coordinates import PLUGIN
 from shared.protocols.resolution import MAX_DEPTH, MAX_REQUIREMENTS, ResolutionRequest, Resolver
-from shared.toml_positions import Path, positions
+from shared.toml_positions import Path, place_of, positions
 
 ENSURE_FORMAT = 1
 """Part of every key. A kept lock is answered for ever, so this is raised only with the file's meaning."""
@@ -37,6 +37,11 @@ ENSURE_FORMAT = 1
 MAX_BYTES = 256 * 1024
 MAX_PLUGINS = 100
 
+MAX_KEY_PARTS = 32
+# `tomllib` keeps every beginning of a dotted key, so that time and memory grow with the square of its parts.
+# Texts in quotes are looked at, too: nothing that an ensure file names has so many dots.
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MAX_KEY_PARTS}}}")
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -76,12 +81,18 @@ class EnsureFile(msgspec.Struct, frozen=True):
 
 def read_toml(text: str) -> EnsureFile:
     """The file of a TOML text. Raises `EnsureInvalid` with line and column, `NotResolvable`."""
+    long = _LONG_KEY.search(text)
+    if long is not None:
+        line, column = place_of(text, long.start())
+        raise EnsureInvalid(
+            f"line {line}, column {column}: more than {MAX_KEY_PARTS} parts with dots between"
+        )
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise EnsureInvalid(_toml_fault(str(error), text)) from None
-    except RecursionError:
-        raise EnsureInvalid("line 1, column 1: nested too deeply") from None
+    except (RecursionError, ValueError):  # the second is `int`'s
+        raise EnsureInvalid("line 1, column 1: nested too deeply, or a number is too long") from None
     found: dict[Path, tuple[int, int]] = {}
 
     def place(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from bisect import bisect_left
 
 Path = tuple[str | int, ...]
 """Keys and array indexes from the top, such as ("pypi", "requirements", 0)."""
@@ -24,10 +25,16 @@ def positions(text: str) -> dict[Path, tuple[int, int]]:
     """Line and column, from 1, of every key (of a table: of its header) and every array element."""
     walk = _Walk(text)
     walk.document()
-    return {path: _place(text, at) for path, at in walk.found.items()}
+    ends = [found.start() for found in re.finditer("\n", text)]  # counted once, not for each path
+    places = {}
+    for path, at in walk.found.items():
+        line = bisect_left(ends, at)
+        places[path] = (line + 1, at - (ends[line - 1] if line else -1))
+    return places
 
 
-def _place(text: str, at: int) -> tuple[int, int]:
+def place_of(text: str, at: int) -> tuple[int, int]:
+    """Line and column of one offset, from 1."""
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -39,6 +40,10 @@ as_of = 2026-01-01T00:00:00Z
         ("", "nothing to ensure"),
         ("[pypi]\n", "nothing to ensure"),
         ("a = [" * 2000, "line 1"),
+        ("[pypi]\nas_of = " + "9" * 5000, "line 1, column 1: nested too deeply, or a number is too long"),
+        ("\n " + ".".join("a" * 33) + " = 1", "line 2, column 2: more than 32 parts"),
+        ("[ 'x' . " + " . ".join(['"y"'] * 32) + " ]", "line 1, column 3: more than 32 parts"),
+        (f"n = {{{'.'.join(['a-b'] * 33)} = 1}}", "line 1, column 6: more than 32 parts"),
     ],
 )  # fmt: skip
 def test_wrong__told_with_line_and_column(text: str, told: str) -> None:
@@ -46,6 +51,17 @@ def test_wrong__told_with_line_and_column(text: str, told: str) -> None:
         read_toml(text)
     assert raised.value.message.startswith(told) or told in raised.value.message
     assert raised.value.message.startswith("line ")
+
+
+@pytest.mark.parametrize("text", ["a." * 60_000 + "a = 1", "a" * 120_000, '"' * 120_000, ". " * 60_000])
+def test_long_keys__refused_in_bounded_memory(text: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(EnsureInvalid):
+            read_toml(text)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
