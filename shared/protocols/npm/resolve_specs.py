@@ -34,8 +34,12 @@ class Spec(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=65_536)
 def read_spec(name: str, text: str) -> Spec:
-    """What `{name: text}` in a package's dependencies asks for."""
-    if len(text) > MAX_CHARACTERS:
+    """What `{name: text}` in a package's dependencies asks for.
+
+    A name that no package can have is invalid, an alias's too (validate-npm-package-name): it would become
+    an address upstream and a folder at the client ("../../x").
+    """
+    if len(text) > MAX_CHARACTERS or not names.is_name(name):
         return Spec("invalid", "", "", text[:80])
     if text.lower().startswith("npm:"):
         target, _, wanted = text[4:].rpartition("@") if "@" in text[5:] else (text[4:], "", "*")

@@ -304,3 +304,18 @@ def test_bomb__typed_error_in_bounded_time(bomb: str) -> None:
     assert time.monotonic() < started + 60
     if bomb != "endless nesting":  # links end that one
         assert outcome is None
+
+
+def test_names__that_no_package_can_have__neither_asked_for_nor_placed() -> None:
+    odd = ("../../up", "..", "@s/../x", "a/b/c", ".bin")
+    table: dict[str, dict[str, dict[str, Any]]] = {
+        "a": {"1.0.0": {"dependencies": dict.fromkeys(odd, "^1")}},
+        "b": {"1.0.0": {"dependencies": dict.fromkeys(odd, "npm:c@1")}},
+        "c": {"1.0.0": {}},
+    }
+    for root in ("a", "b"):
+        known = Known()
+        found = resolve(table, root, known=known)
+        assert {document.project for document in known.documents} <= {"a", "b", "c"}
+        assert [node.locations for node in found.nodes] == [(f"node_modules/{root}",)]
+        assert {each.name for each in found.unresolved} == set(odd)
