@@ -10,6 +10,7 @@ from shared.errors import Blocked
 from shared.protocols import PROTOCOLS
 
 REMEMBERED = 256  # verdicts; then all are forgotten
+REMEMBERED_BYTES = 32 * 1024 * 1024  # of the bodies that they are of: a lock may have megabytes
 
 
 class _Node(msgspec.Struct):
@@ -18,12 +19,24 @@ class _Node(msgspec.Struct):
     sha256: str = ""
 
 
+class _Document(msgspec.Struct):
+    """A POM that a graph was made of; its file id is its version."""
+
+    project: str = ""
+    file_id: str = ""
+
+
 class _Request(msgspec.Struct):
     protocol: str = ""
 
 
-class _Locked(msgspec.Struct):
+class _Graph(msgspec.Struct):
     packages: list[_Node] = []
+    documents: list[_Node] = []
+
+
+class _Locked(_Graph):
+    plugins: list[_Graph] = []
 
 
 class _Answer(msgspec.Struct):
@@ -31,6 +44,7 @@ class _Answer(msgspec.Struct):
 
     request: _Request = msgspec.field(default_factory=_Request)
     nodes: list[_Node] = []
+    documents: list[_Document] = []
     protocols: dict[str, _Locked] = {}
 
 
@@ -45,6 +59,7 @@ class BlockedGraphs:
         self._watcher = watcher
         self._blocks: Blocks | None = None
         self._verdicts: dict[bytes, str] = {}
+        self._held = 0  # bytes
 
     def why(self, body: bytes) -> str:
         """What a graph or lock names that is blocked, "" for nothing."""
@@ -53,13 +68,20 @@ class BlockedGraphs:
             return ""
         if blocks is not self._blocks:
             self._blocks = blocks
-            self._verdicts.clear()
+            self._forget()
         verdict = self._verdicts.get(body)
         if verdict is None:
-            if len(self._verdicts) >= REMEMBERED:
-                self._verdicts.clear()
-            verdict = self._verdicts[body] = _why(body, blocks)
+            verdict = _why(body, blocks)
+            if len(self._verdicts) >= REMEMBERED or self._held + len(body) > REMEMBERED_BYTES:
+                self._forget()
+            if len(body) <= REMEMBERED_BYTES:
+                self._verdicts[body] = verdict
+                self._held += len(body)
         return verdict
+
+    def _forget(self) -> None:
+        self._verdicts.clear()
+        self._held = 0
 
     def check(self, body: bytes) -> None:
         """Raises `Blocked` for a graph or lock that names something blocked."""
@@ -73,8 +95,11 @@ def _why(body: bytes, blocks: Blocks) -> str:
         answer = _decode(body)
     except msgspec.MsgspecError:
         return ""
-    parts = [(answer.request.protocol, answer.nodes)]
-    parts += [(name, locked.packages) for name, locked in answer.protocols.items()]
+    documents = [_Node(each.project, each.file_id) for each in answer.documents]
+    parts = [(answer.request.protocol, answer.nodes), (answer.request.protocol, documents)]
+    for name, locked in answer.protocols.items():
+        for graph in (locked, *locked.plugins):
+            parts += [(name, graph.packages), (name, graph.documents)]
     for name, nodes in parts:
         protocol = _PROTOCOLS.get(name)
         for node in nodes:

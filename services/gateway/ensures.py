@@ -115,9 +115,12 @@ class Ensures:
         if event.kind == "failed":
             raise from_value(event.error) if event.error else UpstreamUnavailable("the ensure failed")
         ended = await self._ended(key) if event.generation else None
-        body = await self.find(key)
-        if ended is not None and ended.lock and (body is None or refresh):
+        body = None if refresh else await self.find(key)
+        if body is None and ended is not None and ended.lock:
+            self._graphs.check(ended.lock)
             return ended.lock
+        if body is None and refresh:  # looked at last: what stood before may name what is blocked
+            body = await self.find(key)
         if body is None:
             raise EnsureIncomplete("something is missing for a passing cause; ask again")
         return body
@@ -134,6 +137,7 @@ class Ensures:
         if ended is not None and ended.error is not None:
             raise from_value(ended.error)
         if ended is not None:
+            self._graphs.check(ended.lock)
             return ended.lock
         body = await self.find(key)  # it may have ended between the two looks
         if body is None:

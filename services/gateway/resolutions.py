@@ -178,12 +178,16 @@ class Resolutions:
             return await self._progress(request, location)
         if event.kind == "failed":
             raise from_value(event.error) if event.error else UpstreamUnavailable("the resolution failed")
-        body = await self.find(request.protocol, request.key)
-        if body is None or refresh:
+        body = None if refresh else await self.find(request.protocol, request.key)
+        if body is None:
             handed = cache_key(
                 Category.DEPENDENCY_RESOLUTION, request.protocol, handed_identifier(request.key)
             )
-            body = (await self._redis.get_many([handed]))[0] or body
+            body = (await self._redis.get_many([handed]))[0]
+            if body is not None:
+                self._graphs.check(body)
+        if body is None and refresh:  # looked at last: what stood before may name what is blocked
+            body = await self.find(request.protocol, request.key)
         if body is None:
             raise UpstreamUnavailable("the resolution lacks something for a passing cause; ask again")
         return body
