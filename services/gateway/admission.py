@@ -41,17 +41,26 @@ async def refused(gateway: Gateway, scope: Any, raw_path: bytes, headers: Header
 async def answer_other(
     gateway: Gateway, answer: Any, scope: Any, raw_path: bytes, receive: Receive, send: Send
 ) -> None:
-    """Have the ASGI application `answer` answer what is no package request; logged and counted alike."""
+    """Have the ASGI application `answer` answer what is no package request; logged and counted alike.
+
+    Handlers find the request's id in its header, made here where the client sent none that is sane: error,
+    audit, log line and answer name the same.
+    """
     if raw_path in PROBES:
         await answer(scope, receive, send)
         return
     started = time.perf_counter()
+    request_id = gateway.request_ids.of(read_headers(scope).get(b"x-request-id"))
+    id_header = (b"x-request-id", request_id.encode())
+    others = [each for each in scope["headers"] if each[0] != b"x-request-id"]
+    scope = {**scope, "headers": [*others, id_header]}
     status, size = 499, 0  # until its head goes out
 
     async def observed(message: dict[str, Any]) -> None:
         nonlocal status, size
         if message["type"] == "http.response.start":
             status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), id_header]}
         elif message["type"] == "http.response.body":
             size += len(message.get("body", b""))
         await send(message)
@@ -59,7 +68,6 @@ async def answer_other(
     try:
         await answer(scope, receive, observed)
     finally:
-        request_id = gateway.request_ids.of(read_headers(scope).get(b"x-request-id"))
         note(gateway, scope, raw_path, started, "api", status, size, request_id)
 
 

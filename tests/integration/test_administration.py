@@ -383,6 +383,20 @@ def test_api_requests__are_logged_and_counted_like_packages(orchard: Cluster) ->
     assert any('protocol="api"' in line for line in metrics.splitlines() if "http_requests_total" in line)
 
 
+def test_request_without_an_id__one_id_in_the_answer_the_error_and_the_audit(orchard: Cluster) -> None:
+    missing = ask(orchard.gateway, "/api/v1/admin/blocks/999999", ADMIN, method="DELETE")
+    made = missing.headers.get_list("x-request-id")
+    assert len(made) == 1
+    assert made[0] == problem(missing)["request_id"] != ""
+    body = {"protocol": "npm", "name": f"n{time.time_ns()}", "reason": "for its id"}
+    added = ask(orchard.gateway, "/api/v1/admin/blocks", ADMIN, method="POST", json=body)
+    entry = admin(orchard, "GET", "audit?limit=1")["items"][0]
+    assert entry["request_id"] == added.headers["x-request-id"] != made[0]
+    admin(orchard, "DELETE", f"blocks/{added.json()['id']}")
+    bad = ask(orchard.gateway, "/api/v1/nothing", ADMIN, headers={"x-request-id": 'a"b'})
+    assert problem(bad)["request_id"] == bad.headers["x-request-id"] != 'a"b'
+
+
 def test_openapi__describes_the_admin_api(orchard: Cluster) -> None:
     paths = ask(orchard.gateway, "/api/v1/openapi/openapi.json", ADMIN).json()["paths"]
     assert {"get", "post"} <= paths["/api/v1/admin/upstreams"].keys()
