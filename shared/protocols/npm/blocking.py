@@ -11,6 +11,7 @@ from shared.errors import Blocked
 from shared.models import SealedFile
 from shared.protocols.npm import names
 from shared.protocols.npm.document import decode_document, encode_document
+from shared.protocols.npm.semver import parse_version
 from shared.protocols.resource import Resource
 
 
@@ -21,10 +22,20 @@ def canonical_version(version: str) -> str:
 
 def version_asked(resource: Resource) -> str:
     """The exact version that a request names; "" for a packument or a tag."""
-    if resource.version:
-        return resource.version
+    if resource.kind == "artifact":
+        return _version_in(resource)
     kind, _, spec = names.split_identity(resource.identity) if resource.kind == "index" else ("", "", "")
-    return spec if kind in ("version", "attestations") and spec[:1].isdigit() else ""
+    return canonical_version(spec) if kind in ("version", "attestations") and parse_version(spec) else ""
+
+
+def _version_in(resource: Resource) -> str:
+    """The version that a tarball's name ends with: an upstream's own name may begin otherwise than the
+    package's ("scope-name-1.0.0.tgz"), and is kept in lock files."""
+    if parse_version(resource.version):
+        return canonical_version(resource.version)
+    stem = resource.filename.removesuffix(".tgz")
+    ends = (stem[at + 1 :] for at, char in enumerate(stem) if char == "-")
+    return next((canonical_version(end) for end in ends if parse_version(end)), resource.version)
 
 
 def without_blocked(
@@ -38,7 +49,12 @@ def without_blocked(
     document = decode_document(body)
     if document.kind not in ("packument", "version"):
         return body
-    found = {version: blocks.versions[version] for version in document.versions if version in blocks.versions}
+    spelled = {version: canonical_version(version) for version in document.versions}
+    found = {
+        version: blocks.versions[spelling]
+        for version, spelling in spelled.items()
+        if spelling in blocks.versions
+    }
     for (_, filename), file in sealed.items():
         if file.sha256 in blocks.digests:
             version = document.known_version(filename)

@@ -171,6 +171,12 @@ def test_npm_document_of_a_blocked_version__refused() -> None:
     assert npm.without_blocked("version/x/latest", stored, blocks("npm", "x", "2.0.0"), {}) is stored
 
 
+def test_npm_packument__version_spelled_loosely_there__goes_too() -> None:
+    body = packument("v1.0.0", "2.0.0", latest="2.0.0")
+    left = protocol_named("npm").without_blocked("packument/x", body, blocks("npm", "x", "1.0.0"), {})
+    assert list(rendered(left)["versions"]) == ["2.0.0"]
+
+
 # --- Maven ------------------------------------------------------------------------------------------------
 
 METADATA = b"""<metadata><groupId>g</groupId><artifactId>a</artifactId><versioning>
@@ -212,7 +218,13 @@ def test_maven_request__version_asked(path: bytes, version: str) -> None:
         (b"/x", ""),
         (b"/x/1.0.0", "1.0.0"),
         (b"/x/latest", ""),
+        (b"/x/v1.0.0", "1.0.0"),
         (b"/@s/x/-/x-1.0.0.tgz", "1.0.0"),
+        (b"/@s/x/-/@s/x-1.0.0.tgz", "1.0.0"),
+        (b"/@s/x/-/s-x-1.0.0-rc.1.tgz", "1.0.0-rc.1"),  # an upstream's own names
+        (b"/@s/x/-/x-lite-1.0.0.tgz", "1.0.0"),
+        (b"/x/-/x-v1.0.0.tgz", "1.0.0"),
+        (b"/x/-/other.tgz", ""),
         (b"/-/npm/v1/attestations/x@1.0.0", "1.0.0"),
         (b"/-/package/x/dist-tags", ""),
     ],
