@@ -159,6 +159,20 @@ def test_page_of_another_site__cannot_administer_with_remembered_credentials(orc
         assert answer.status_code == 403
 
 
+def test_form_of_another_site__cannot_administer_where_browsers_tell_no_site(orchard: Cluster) -> None:
+    own = orchard.gateway.base
+    body = {"name": "of-a-form", "scope": "admin"}
+    for origin in ("http://other.example.com", "null", "http://[", own + "0", own.replace("127.0.0.1", "x")):
+        headers = {"origin": origin, "content-type": "text/plain"}
+        answer = ask(
+            orchard.gateway, "/api/v1/admin/tokens", ADMIN, method="POST", headers=headers, json=body
+        )
+        assert (origin, answer.status_code) == (origin, 403)
+    answer = ask(orchard.gateway, "/api/v1/admin/tokens", ADMIN, headers={"origin": own})
+    assert answer.status_code == 200
+    assert not any(each["name"] == "of-a-form" for each in answer.json()["items"])
+
+
 # --- upstreams ------------------------------------------------------------------------------------------
 
 

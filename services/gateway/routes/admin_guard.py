@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -20,17 +22,33 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def admin_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Raises `Unauthorized` or `Forbidden` unless an operator asks.
 
-    A browser adds remembered Basic credentials to requests that other sites start; Sec-Fetch-Site says
-    so, and tools other than browsers do not send it.
+    A browser adds remembered Basic credentials to requests that other sites start. Sec-Fetch-Site says so,
+    but over plain http only on loopback (Fetch Metadata, 4.2); Origin does with every POST (Fetch, 3.2),
+    and no other site's page can send what is neither GET nor POST. Tools other than browsers send neither.
     """
     gateway = connection.app.state.application.gateway
     if gateway is None:
         raise ShuttingDown("this gateway is not open")
-    if connection.headers.get("sec-fetch-site") in _FOREIGN:
+    own = (connection.headers.get("host", ""), *map(_host_of, gateway.settings.public_url))
+    if connection.headers.get("sec-fetch-site") in _FOREIGN or _is_foreign(
+        connection.headers.get("origin"), own
+    ):
         raise Forbidden("the page of another site cannot administer this Orchard")
     given = connection.headers.get("authorization")
     token = gateway.access.administrator(None if given is None else given.encode("latin-1", "replace"))
     connection.state.actor = token.name
+
+
+def _is_foreign(origin: str | None, own: Iterable[str]) -> bool:
+    """Whether a request comes from a page of another host and port than any of `own`; "null" is another."""
+    return origin is not None and _host_of(origin) not in {host.lower() for host in own}
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower() or "-"
+    except ValueError:
+        return "-"
 
 
 def actor_of(request: Request[Any, Any, Any]) -> Actor:
