@@ -101,7 +101,7 @@ class Conflict(OrchardError):
 class ProjectNotFound(OrchardError):
     code = "project_not_found"
     status = 404
-    hint = "No configured upstream knows this project."
+    hint = "Check its spelling; an upstream that is paused is not asked."
 
 
 class FileNotFound(OrchardError):
@@ -167,7 +167,7 @@ class EnsureNotFound(OrchardError):
 class RouteNotFound(OrchardError):
     code = "route_not_found"
     status = 404
-    hint = "Nothing is served at this address; the page at / lists what is."
+    hint = "The page at / lists what is served."
 
 
 class MethodNotAllowed(OrchardError):
@@ -267,7 +267,7 @@ class TooLarge(PassingError):
 class Offline(PassingError):
     code = "offline"
     default_retry_after_seconds = 10
-    hint = "ORCHARD_OFFLINE is set and this was never cached."
+    hint = "Have it cached while upstreams are asked, by an install or `orchard ensure`."
 
 
 class CacheUnavailable(PassingError):

@@ -106,7 +106,7 @@ class _Round:
                 blocks.check(self._protocol.name, each.project, version)
                 blocks.check_digest(each.file_id)
             except Blocked as error:
-                self.brought.found[each] = Absent(error.message)
+                self.brought.found[each] = Absent(error.message, blocked=True)
             else:
                 kept.append(each)
         return kept
@@ -180,7 +180,7 @@ class _Round:
                 page = await self._owner._prepared.page(self._resolver, key)
             page = self._resolver.with_sealed(page, sealed)
         except Blocked as error:
-            page = Absent(error.message)
+            page = Absent(error.message, blocked=True)
         except (ObjectMissing, UpstreamInvalid) as error:
             page = Unavailable(f"the stored index cannot be read: {error.message}")
         self.brought.found[document] = page

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.errors import Blocked, OrchardError, ProjectNotFound
 from shared.models import Extraction, SealedFile
 from shared.protocols.derivation import DocumentName
 
@@ -77,12 +78,18 @@ class Absent(msgspec.Struct, frozen=True):
     """There is no such document and a retry will not help; the answer says why."""
 
     reason: str
+    blocked: bool = False  # it is withheld, though a source may have it
 
 
 class Unavailable(msgspec.Struct, frozen=True):
     """The document could not be had just now: what rests on it makes the answer incomplete."""
 
     reason: str
+
+
+def missing_root(label: str, absent: Absent) -> OrchardError:
+    """Why a root cannot be had, to be raised: `Blocked`, or `ProjectNotFound` with `label` in front."""
+    return Blocked(absent.reason) if absent.blocked else ProjectNotFound(f"{label}: {absent.reason}")
 
 
 class Known:

@@ -215,6 +215,7 @@ def test_maven_version__gone_from_metadata_and_refused_with_its_checksums(
     body = get(orchard.gateway, page).content
     assert get(orchard.gateway, f"{page}.sha1").text == hashlib.sha1(body).hexdigest()
     assert get(orchard.gateway, old).status_code == 200
+    assert is_blocked(resolve(orchard, f"org.example:{artifact}:1.10", protocol="maven"))
     lift()
     everywhere(orchard, page, lambda answer: b"1.10" in answer.content, "its return")
 
@@ -250,6 +251,19 @@ def test_graph__does_not_choose_what_is_blocked_and_a_kept_one_is_withheld(
     lift()
     again = resolve(orchard, name)
     assert again.content == first.content  # it was kept all the time
+
+
+def test_graph__of_a_root_that_is_blocked__is_refused_with_the_reason(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    publish_wheels(upstream, name, "1.0")
+    lift = block(orchard, protocol="pypi", name=name)
+    refused = resolve(orchard, name)
+    assert is_blocked(refused), refused.text
+    lift()
+    answer = resolve(orchard, name)
+    assert [each["version"] for each in answer.json()["nodes"]] == ["1.0"], answer.text
 
 
 # --- what else ----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import msgspec
 
-from shared.errors import InvalidParameter, NotResolvable, ProjectNotFound, ResolutionTooLarge
+from shared.errors import InvalidParameter, NotResolvable, ResolutionTooLarge
 from shared.models import Extraction, SealedFile
 from shared.protocols.maven.activation import DEFAULT_ENVIRONMENT, environment
 from shared.protocols.maven.collect import Collector, Failure, GraphNode, Managed, management_of
@@ -41,6 +41,7 @@ from shared.protocols.resolution import (
     ResolutionRequest,
     Resolver,
     RootFile,
+    missing_root,
 )
 
 PLEXUS_UTILS = Artifact("org.codehaus.plexus", "plexus-utils", "1.1")
@@ -112,7 +113,7 @@ class MavenResolver(Resolver):
         node = GraphNode(top, "compile")
         node.text, node.descriptor = str(top), descriptors.of(top)
         if node.descriptor.absent and root is None:
-            _not_found([node])
+            _not_found([node], known)
         return _run(
             request,
             node,
@@ -170,7 +171,7 @@ def _run(
     collector.collect(root, wishes)
     hopeless = [failure for failure in collector.failures if not failure.passing]
     if root.artifact is None:
-        _not_found(root.children)
+        _not_found(root.children, known)
         _no_versions(hopeless, known)
     if descriptors.missing:
         return Needs(tuple(descriptors.missing))
@@ -189,19 +190,22 @@ def _run(
     )
 
 
-def _not_found(nodes: list[GraphNode]) -> None:
+def _not_found(nodes: list[GraphNode], known: Known) -> None:
     for node in nodes:
         found = node.descriptor
         if found is not None and found.absent and not any(problem.passing for problem in found.problems):
             reason = found.problems[0].reason if found.problems else "no source has it"
-            raise ProjectNotFound(f"maven: {node.artifact}: {reason}")
+            gone = [each for each in known.documents.values() if isinstance(each, Absent)]
+            # The descriptor keeps the words alone, with the POM's name in front.
+            blocked = (each for each in gone if each.blocked and reason.endswith(each.reason))
+            raise missing_root(f"maven: {node.artifact}", next(blocked, Absent(reason)))
 
 
 def _no_versions(failures: list[Failure], known: Known) -> None:
     for failure in failures:
         listing = known.documents.get(Document("index", failure.wish.artifact.project))
         if not failure.path and isinstance(listing, Absent):
-            raise ProjectNotFound(f"maven: {failure.wish.artifact.project}: {listing.reason}")
+            raise missing_root(f"maven: {failure.wish.artifact.project}", listing)
 
 
 def _artifact_of(root: RootFile) -> Artifact:

@@ -16,7 +16,6 @@ from typing import ClassVar
 from shared.errors import (
     InvalidParameter,
     NotResolvable,
-    ProjectNotFound,
     ResolutionConflict,
     ResolutionTooLarge,
 )
@@ -45,6 +44,7 @@ from shared.protocols.resolution import (
     Resolver,
     RootFile,
     Unavailable,
+    missing_root,
 )
 
 _MAX_REQUIREMENT_CHARACTERS = 2000
@@ -144,7 +144,7 @@ def _check_roots(wanted: tuple[Wanted, ...], registry: Registry) -> None:
     for each in wanted:
         page = registry.page(each.spec.package)
         if isinstance(page, Absent):
-            raise ProjectNotFound(f"npm: {each.spec.package}: {page.reason}")
+            raise missing_root(f"npm: {each.spec.package}", page)
 
 
 def _root_manifest(root: RootFile, known: Known) -> Manifest | Needs:

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep
 from resolvelib import Resolver as Solver
 
-from shared.errors import InvalidParameter, NotResolvable, ProjectNotFound, ResolutionTooLarge
+from shared.errors import InvalidParameter, NotResolvable, ResolutionTooLarge
 from shared.models import Extraction, SealedFile
 from shared.protocols.pypi import names
 from shared.protocols.pypi.candidates import Page, PageFile, parse_filename, read_page, with_sealed
@@ -35,6 +35,7 @@ from shared.protocols.resolution import (
     ResolutionRequest,
     Resolver,
     RootFile,
+    missing_root,
 )
 
 _MAX_REQUIREMENT_CHARACTERS = 2000
@@ -141,7 +142,7 @@ def _check_roots(provider: Provider, wishes: Iterable[Wish]) -> None:
     for wish in wishes:
         chosen = provider.chosen(wish.name)
         if isinstance(chosen, Absent):
-            raise ProjectNotFound(f"pypi: {wish.name}: {chosen.reason}")
+            raise missing_root(f"pypi: {wish.name}", chosen)
 
 
 def _root_file(root: RootFile) -> PageFile:
