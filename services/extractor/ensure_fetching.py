@@ -1,7 +1,8 @@
 """Has the files of an ensure fetched, some at a time, and tells by the rows which are there.
 
-Only the rows count: a row implies its object. What clients ask for meanwhile shares the queue, so no
-more than `WINDOW` jobs of one ensure lie in it.
+The rows tell which are there; of files that may have been evicted, whose rows stay, the object store is
+asked, too. What clients ask for meanwhile shares the queue, so no more than `WINDOW` jobs of one ensure lie
+in it.
 """
 
 from __future__ import annotations
@@ -12,23 +13,29 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from services.extractor import evictor
 from services.extractor.ensure_state import EnsureProgress, EnsureWork, Failure, WantedFile
 from services.extractor.job_outcomes import outcome_of
 from services.extractor.resolution_progress import OWN_TROUBLE
 from services.extractor.wakeups import Wakeups
+from shared.artifact_uses import tell_uses
 from shared.artifacts import ArtifactRepository
+from shared.clients.objects import ObjectStore
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Deferred
+from shared.clients.redis import RedisClient
 from shared.ensures import EnsureRepository
 from shared.errors import CATALOGUE, ResolutionTooLarge, UpstreamRateLimited
 from shared.events import Event
 from shared.jobs import Ensure, FetchArtifact, FetchIndex
+from shared.models import ArtifactFacts
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Resolution
 
 WINDOW = 24
 BACKSTOP_SECONDS = 1.0
 BATCH = 500  # rows looked up by one statement
+LOOKS_AT_ONCE = 8  # into the object store
 MOST_FILES = 20_000
 MOST_SECONDS = 3600.0  # from the first run on; what is not there then is missing
 MOST_RETRIES = 6  # after trouble of our own, or when told to slow down
@@ -71,9 +78,13 @@ class EnsureFetching:
         artifacts: ArtifactRepository,
         ensures: EnsureRepository,
         queue: JobQueue,
+        queue_redis: RedisClient,
+        store: ObjectStore,
         wakeups: Wakeups,
         protocols: Mapping[str, PackageProxyBase],
     ) -> None:
+        self._redis = queue_redis
+        self._store = store
         self._artifacts = artifacts
         self._ensures = ensures
         self._queue = queue
@@ -130,15 +141,34 @@ class EnsureFetching:
         yield from (job_id for job_id in work.files if job_id not in work.facts)
 
     async def _look_up(self, work: EnsureWork, job_ids: Sequence[str]) -> None:
-        """Adds the facts of stored files: one statement for each batch."""
+        """Adds the facts of stored files: one statement for each batch, and a look for each large file."""
         assert work.files is not None
         for start in range(0, len(job_ids), BATCH):
             batch = job_ids[start : start + BATCH]
             jobs = [work.files[job_id].job for job_id in batch]
             names = [(job.protocol, job.project, job.file_id, job.filename) for job in jobs]
-            for job_id, facts in zip(batch, await self._artifacts.batch_get_cached_urls(names), strict=True):
-                if facts is not None:
+            rows = await self._artifacts.batch_get_cached_urls(names)
+            there = await self._there([facts for facts in rows if facts is not None])
+            for job_id, facts in zip(batch, rows, strict=True):
+                if facts is not None and facts.object_key in there:
                     work.facts[job_id] = facts
+
+    async def _there(self, known: Sequence[ArtifactFacts]) -> set[str]:
+        """The keys of the objects that are stored. They are used now, so that none of them is evicted
+        before the lock is kept that names it."""
+        large = {each.object_key: each for each in known if each.size_bytes > evictor.LEAST_BYTES}
+        now = time.time()
+        await tell_uses(self._redis, {bytes.fromhex(each.sha256): now for each in large.values()})
+        slots = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+        async def is_gone(facts: ArtifactFacts) -> bool:
+            async with slots:
+                found = await self._store.stat(facts.object_key)
+            return found is None or found.size_bytes != facts.size_bytes
+
+        gone = await asyncio.gather(*map(is_gone, large.values()))
+        lost = {key for key, is_lost in zip(large, gone, strict=True) if is_lost}
+        return {each.object_key for each in known} - lost
 
     async def _find_indexes(self, work: EnsureWork) -> None:
         """The pages that clients will ask for and that were never stored: seldom any, for resolving

@@ -71,7 +71,13 @@ async def open_resolving(
         ensures=ensures,
         resolutions=resolutions,
         fetching=EnsureFetching(
-            artifacts=artifacts, ensures=ensures, queue=queue, wakeups=wakeups, protocols=protocols
+            artifacts=artifacts,
+            ensures=ensures,
+            queue=queue,
+            queue_redis=queue_redis,
+            store=store,
+            wakeups=wakeups,
+            protocols=protocols,
         ),
         locksmith=Locksmith(ensures=ensures, store=store, threads=threads, protocols=protocols),
         cache=cache,

@@ -208,6 +208,24 @@ def test_refresh__needs_the_token_and_replaces_the_lock(
     assert post(orchard, toml(top)).content == fresh.content != first.content
 
 
+def test_evicted_file_whose_row_stays__fetched_again_and_held(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    top, other = project(), project()
+    wheel = build_wheel(top, "1.0", size_bytes=100_000)
+    upstream.add_project(top, {f"{top.replace('-', '_')}-1.0-py3-none-any.whl": wheel})
+    publish(upstream, other, {"1.0": []})
+    sha256 = hashlib.sha256(wheel).hexdigest()
+    (package,) = lock_of(orchard, toml(top))["protocols"]["pypi"]["packages"]
+    (stored,) = (each for each in (orchard.folder / "data").rglob(sha256) if each.is_file())
+    stored.unlink()
+    assert lock_of(orchard, toml(top, other))["complete"] is True
+    assert stored.read_bytes() == wheel
+    with orchard.client(orchard.queue) as redis:  # told as a use, which the evictor heeds
+        assert redis.zscore("orchard:artifact_uses", bytes.fromhex(sha256)) is not None
+    assert orchard.get(package["path"]).content == wheel
+
+
 def test_several_protocols__one_lock_and_one_bill_of_materials(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:
