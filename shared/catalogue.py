@@ -149,10 +149,10 @@ class Catalogue:
             (
                 PackageFile(
                     filename=row["filename"],
-                    version=row["version"],
+                    version=_version(protocol, project, row),
                     sha256=row["sha256"].hex(),
                     size_bytes=row["size_bytes"],
-                    purl=purl(protocol, project, row["version"]),
+                    purl=purl(protocol, project, _version(protocol, project, row)),
                     path=_path(protocol, project, row["file_id"], row["filename"]),
                     extraction_state=row["extraction_state"],
                     first_seen_at=row["first_seen_at"],
@@ -168,7 +168,7 @@ def _name(row: Row) -> ArtifactName:
         protocol=row["protocol"],
         project=row["project"],
         filename=row["filename"],
-        purl=purl(row["protocol"], row["project"], row["version"]),
+        purl=purl(row["protocol"], row["project"], _version(row["protocol"], row["project"], row)),
         role=row["role"],
         path=_path(row["protocol"], row["project"], row["file_id"], row["filename"]),
         source=row["source"],
@@ -186,6 +186,14 @@ def purl(protocol: str, project: str, version: str) -> str:
     kind = next((each.purl_type for each in PROTOCOLS if each.name == protocol), protocol)
     made = PackageURL(type=kind, namespace=namespace or None, name=name or "-", version=version or None)
     return str(made.to_string())
+
+
+def _version(protocol: str, project: str, row: Row) -> str:
+    """As the file's metadata tells it; else by its name, as of Maven's jars, which hold none."""
+    known = next((each for each in PROTOCOLS if each.name == protocol), None)
+    if row["version"] or known is None:
+        return str(row["version"])
+    return known.version_asked(known.artifact_resource(project, row["file_id"], row["filename"]))
 
 
 def _path(protocol: str, project: str, file_id: str, filename: str) -> str:

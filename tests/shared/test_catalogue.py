@@ -63,6 +63,17 @@ async def test_artifact__unknown_source__still_told(database: Database) -> None:
     assert await Catalogue(database).artifact("0" * 64) is None
 
 
+async def test_files__without_metadata__their_version_is_that_of_their_name(database: Database) -> None:
+    jar = {"protocol": "maven", "file_id": "2.15", "filename": "io-2.15.jar"}
+    sha256 = await keep(database, "org.example:io", **jar)
+    purl = "pkg:maven/org.example/io@2.15"
+    found = await Catalogue(database).files("maven", "org.example:io", None, 10)
+    assert [(each.version, each.purl) for each, _ in found] == [("2.15", purl)]
+    artifact = await Catalogue(database).artifact(sha256)
+    assert artifact is not None
+    assert [each.purl for each in artifact.names] == [purl]
+
+
 async def test_dependents__paged__each_file_once_with_its_first_name(database: Database) -> None:
     hashes = {await keep(database, f"user-{number}", requires=["a", "needed"]) for number in range(7)}
     await keep(database, "other", requires=["needed-too"])
