@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.cli.output import printable
+from services.cli.output import counted, printable
 
 MAX_LINES = 20_000  # a graph of 5,000 nodes can have very many edges
 
@@ -31,7 +31,7 @@ def draw(graph: dict[str, Any]) -> str:
     lines += [f"stale: the page of {each} could not be refreshed" for each in stale]
     if graph.get("truncated"):
         lines.append("truncated: what is further from the roots than --max-depth is left out")
-    lines.append(f"{len(nodes)} packages")
+    lines.append(counted(len(nodes), "package"))
     return printable("\n".join(lines))
 
 

@@ -84,6 +84,11 @@ def table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
     )
 
 
+def counted(count: int, thing: str) -> str:
+    """ "1 package", "2 packages"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def size(count: float) -> str:
     """Bytes for people: 1.2 MB is 1.2 million bytes."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

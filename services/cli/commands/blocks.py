@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from typing import Any
-from urllib.parse import quote
 
 from services.cli.commands.upstreams import items
 from services.cli.connect import connect
@@ -47,9 +46,9 @@ def add(options: argparse.Namespace, output: Output) -> None:
 
 def remove(options: argparse.Namespace, output: Output) -> None:
     """Lifts a block."""
-    answer = connect(options).call(
-        "DELETE", f"{PATH}/{quote(options.id, safe='')}", offers=OFFERS, admin=True
-    )
+    if not re.fullmatch(r"[0-9]{1,18}", options.id):
+        raise WrongUse(f"blocks remove: {options.id[:80]!r} is no ID", "`orchard blocks list` shows them.")
+    answer = connect(options).call("DELETE", f"{PATH}/{options.id}", offers=OFFERS, admin=True)
     output.result(answer if answer is not None else {"removed": options.id}, f"block {options.id} is lifted")
 
 

@@ -49,8 +49,12 @@ def invalidate(options: argparse.Namespace, output: Output) -> None:
     )
     count = answer.get("invalidated") if isinstance(answer, dict) else None
     what = "every page" if options.all else options.project
-    number = f" ({count})" if isinstance(count, int) and not isinstance(count, bool) else ""
-    output.result(answer, f"{options.protocol}: {what} is asked for again{number}")
+    if count == 0:
+        text = f"{options.protocol}: no page of {'any project' if options.all else options.project} is kept"
+    else:
+        number = f" ({count})" if isinstance(count, int) and not isinstance(count, bool) else ""
+        text = f"{options.protocol}: {what} is asked for again{number}"
+    output.result(answer, text)
 
 
 def warm(options: argparse.Namespace, output: Output) -> Exit:

@@ -10,7 +10,7 @@ from typing import Any
 from services.cli.connect import connect
 from services.cli.errors import CommandFailed, Exit, Unfinished, WrongUse
 from services.cli.files import read_input, write_whole
-from services.cli.output import Output, size
+from services.cli.output import Output, counted, size
 from services.cli.progress import Progress
 from services.cli.server import Server
 from services.cli.waiting import run_to_end
@@ -169,6 +169,6 @@ def summary(lock: dict[str, Any], written: list[Path]) -> str:
     for name, protocol in lock["protocols"].items():
         packages = protocol.get("packages", [])
         total = sum(each.get("size_bytes") or 0 for each in packages)
-        lines.append(f"{name}: {len(packages)} packages in the cache, {size(total)}")
+        lines.append(f"{name}: {counted(len(packages), 'package')} in the cache, {size(total)}")
     lines += [f"written: {path}" for path in written]
     return "\n".join(lines)

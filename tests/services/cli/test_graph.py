@@ -44,6 +44,10 @@ def test_draw__a_shared_node_is_unfolded_once() -> None:
     ]
 
 
+def test_draw__one_package__in_the_singular() -> None:
+    assert draw({"nodes": [_node("a")], "edges": [_edge("", "a")]}).splitlines()[-1] == "1 package"
+
+
 def test_draw__cycle_and_what_is_unresolved__are_listed() -> None:
     graph = {
         "nodes": [_node("a"), _node("b")],

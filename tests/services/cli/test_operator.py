@@ -142,6 +142,8 @@ def test_blocks__package_version_and_file__listed_with_reasons_and_lifted(operat
     assert operator("blocks", "remove", str(made["id"])).returncode == 0
     assert "evil" not in operator("blocks", "list").stdout
     assert operator("blocks", "remove", "999999").returncode == 1
+    by_name = operator("blocks", "remove", "evil")
+    assert (by_name.returncode, "orchard blocks list" in by_name.stderr) == (2, True)
 
 
 def test_pins_and_invalidation(operator: Command) -> None:
@@ -151,6 +153,8 @@ def test_pins_and_invalidation(operator: Command) -> None:
     assert done.returncode == 0, done.stderr
     assert "app is asked for again" in done.stdout
     assert operator.json("cache", "invalidate", "npm", "--all")["invalidated"] >= 0
+    nothing = operator("cache", "invalidate", "pypi", "never-asked-for")
+    assert (nothing.returncode, nothing.stdout) == (0, "pypi: no page of never-asked-for is kept\n")
     assert operator("pins", "remove", "pypi", "app").returncode == 0
     gone = operator("pins", "remove", "npm", "@corp/app")
     assert (gone.returncode, "@corp/app is not pinned" in gone.stderr) == (1, True)
