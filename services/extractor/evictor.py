@@ -15,6 +15,7 @@ import msgspec
 
 from shared.artifact_uses import keep_uses, read_uses, told_use
 from shared.clients.object_guard import sweeping
+from shared.clients.object_port import is_key
 from shared.clients.objects import ARTIFACTS, ObjectStat, ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.redis import RedisClient
@@ -136,7 +137,7 @@ class Evictor:
         """All files that are there and large enough, with their last use."""
         files: list[_File] = []
         async for found in self._store.list(f"{ARTIFACTS}/"):
-            if found.size_bytes > LEAST_BYTES:
+            if found.size_bytes > LEAST_BYTES and is_key(found.key):
                 files.append(_file(found))
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]

@@ -19,6 +19,7 @@ import msgspec
 
 from shared.artifacts import ArtifactRepository
 from shared.clients.object_guard import sweeping
+from shared.clients.object_port import is_key
 from shared.clients.objects import ARTIFACTS, DOCUMENTS, VARIANTS, ObjectStat, ObjectStore, S3ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.redis import RedisClient
@@ -90,6 +91,8 @@ class Sweeper:
         for folder in (ARTIFACTS, DOCUMENTS, VARIANTS):
             batch: list[ObjectStat] = []
             async for found in self._store.list(f"{folder}/"):
+                if not is_key(found.key):
+                    continue
                 report.objects += 1
                 if found.modified_at < time.time() - self._young_seconds:
                     batch.append(found)
@@ -217,6 +220,8 @@ class SweepTimer:
                     await each.run()
                 except OrchardError as error:
                     log.info("sweep_failed", kind=type(each).__name__, error=error.code)
+                except Exception:  # or nothing would be swept any more, and nobody would know
+                    log.exception("sweep_broken", kind=type(each).__name__)
 
     async def _is_our_turn(self) -> bool:
         try:

@@ -112,3 +112,8 @@ def split_key(key: str) -> tuple[str, str]:
     if match is None:
         raise InvalidData(f"not an object key: {key[:80]!r}")
     return match[1], match[2]
+
+
+def is_key(text: str) -> bool:
+    """Whether a listed name is that of an object of ours: a bucket may hold others below the same prefix."""
+    return _KEY.fullmatch(text) is not None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from services.extractor.evictor import EvictionReport, Evictor
+from services.extractor.sweeper import Sweeper
 from services.gateway.adapters import StoredObjects
 from services.gateway.uses import UseLog
 from shared.artifact_uses import keep_uses, read_uses, tell_uses, told_use
@@ -65,6 +66,22 @@ async def evict(house: House, *, days: int = 7, max_bytes: int = 0, dry_run: boo
 
 async def there(house: House, *digests: str) -> list[bool]:
     return [await house.store.stat(artifact_key(each)) is not None for each in digests]
+
+
+async def test_foreign_object_in_a_shared_store__neither_evicted_nor_swept(house: House, source: int) -> None:
+    old = await stored(house, source, "old-1.0.whl", days=8)
+    path = house.store.local_path(artifact_key(old))
+    assert path is not None
+    foreign = path.parent / "notes of somebody.txt"
+    foreign.write_bytes(b"x" * SIZE)
+    os.utime(foreign, (time.time() - 30 * DAY,) * 2)
+    assert (await evict(house)).evicted == 1
+    sweeper = Sweeper(
+        store=house.store, database=house.database, cache_redis=house.cache_redis,
+        queue_redis=house.queue_redis, delete=True,
+    )  # fmt: skip
+    assert (await sweeper.run()).orphans == 0
+    assert foreign.exists()
 
 
 async def test_age__unused_for_long__goes_and_its_row_stays(house: House, source: int) -> None:

@@ -9,7 +9,7 @@ import time
 
 import msgspec
 
-from services.extractor.sweeper import Sweeper
+from services.extractor.sweeper import Sweeper, SweepTimer
 from shared.clients.object_guard import GuardedStore, sweeping
 from shared.clients.objects import artifact_key, document_key, variant_key
 from shared.models import FORMAT, IndexHead, StoredDocument, VariantInfo
@@ -132,3 +132,28 @@ async def test_scrub__decayed_object__is_an_event_and_deleted_for_repair(house: 
     events = await house.database.fetch("SELECT kind, filename FROM events")
     assert [(row["kind"], row["filename"]) for row in events] == [("object_decayed", "demo-1.0.whl")]
     assert await house.store.stat(artifact_key(job.sha256)) is None
+
+
+async def test_timer__a_run_breaks__the_others_and_later_turns_go_on(house: House) -> None:
+    turns: list[str] = []
+    enough = asyncio.Event()
+
+    class Breaks:
+        async def run(self) -> None:
+            turns.append("breaks")
+            raise ValueError("not foreseen")
+
+    class Goes:
+        async def run(self) -> None:
+            turns.append("goes")
+            if turns.count("goes") == 2:
+                enough.set()
+
+    timer = SweepTimer([Breaks(), Goes()], house.queue_redis, interval_seconds=0.02)
+    await timer.open()
+    try:
+        async with asyncio.timeout(10):
+            await enough.wait()
+    finally:
+        await timer.aclose()
+    assert turns[:4] == ["breaks", "goes"] * 2
