@@ -35,7 +35,7 @@ def default_upstream(
     url = _public_registry(protocol)
     if not url:
         raise ConfigurationError(f"ORCHARD_{protocol.upper()}_UPSTREAM: not set, and no default is known")
-    return url, "public registry (packageurl)"
+    return url, "the public registry"
 
 
 def _is_this_orchard(url: str, protocol: str, own_port: int) -> bool:

@@ -25,12 +25,14 @@ EXIT_INTERRUPTED = 130  # as shells name it
 
 _DESCRIPTION = "Run a whole Orchard on this machine: embedded stores, workers and gateway."
 _EPILOG = """\
-settings (environment; all of them: README.md)
+settings (environment; all of them: docs/settings.md)
   ORCHARD_PORT            where clients reach it (8080)
   ORCHARD_HOST            the address it listens on (127.0.0.1)
   ORCHARD_ANONYMOUS_READ  true or false: needed where ORCHARD_HOST is an address that others reach
   ORCHARD_DATA_DIR        everything it keeps (./data)
-  ORCHARD_PYPI_UPSTREAM   indexes to fetch from, comma-separated, in priority order
+  ORCHARD_PYPI_UPSTREAM, ORCHARD_NPM_UPSTREAM, ORCHARD_MAVEN_UPSTREAM
+                          registries to fetch from, comma-separated, in priority order
+  ORCHARD_OFFLINE         true: serve only what is cached
   ORCHARD_DATABASE_URL, ORCHARD_REDIS_HOST, ORCHARD_QUEUE_REDIS_HOST
                           servers that exist already: then none of that kind is started
 """

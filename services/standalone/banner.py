@@ -25,12 +25,21 @@ def base_url(settings: Settings) -> str:
     """The address to show: the first public one if there is any, without a slash at its end."""
     if settings.public_url:
         return settings.public_url[0].rstrip("/")
+    return _own_url(settings, settings.port)
+
+
+def _own_url(settings: Settings, port: int) -> str:
     host = reachable(settings.host)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def banner(
-    settings: Settings, upstreams: Sequence[Upstream], data: Path, logs: Path, admin_token_at: str
+    settings: Settings,
+    upstreams: Sequence[Upstream],
+    data: Path,
+    logs: Path,
+    admin_token_at: str,
+    gateways: int = 1,
 ) -> str:
     """The whole text; no line holds a secret."""
     base = base_url(settings)
@@ -50,6 +59,9 @@ def banner(
     lines += ["  mvn       in ~/.m2/settings.xml, inside <settings>:"]
     lines += [f"            <mirrors><mirror>{mirror}</mirror></mirrors>"]
     lines.append("")
+    if gateways > 1:
+        others = [_own_url(settings, settings.port + index) for index in range(1, gateways)]
+        lines.append(f"  gateways  the same at {', '.join(others)}")
     if settings.offline:
         lines.append("  upstream  none is asked (ORCHARD_OFFLINE)")
     for upstream in upstreams:

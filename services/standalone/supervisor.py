@@ -117,8 +117,8 @@ class Supervisor:
         await self._start_tier("workers", workers)
         gateways = gateway_specs(self._modules, self._counts, self._settings, environment, self._keys)
         await self._start_tier("gateways", gateways)
-        where = self._keys.admin_token_at
-        say(banner(self._settings, self._upstreams, self._folder.path, self._folder.logs, where))
+        where, folder, number = self._keys.admin_token_at, self._folder, self._counts.gateways
+        say(banner(self._settings, self._upstreams, folder.path, folder.logs, where, number))
 
     async def _start_tier(self, tier: str, specs: Sequence[ChildSpec]) -> None:
         """Side by side; the first that fails ends the wait for the others."""

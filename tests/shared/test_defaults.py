@@ -95,7 +95,7 @@ def test_pip__same_answer_as_pip_itself(environ: dict[str, str], tmp_path: Path)
 def test_pip__files_switched_off__none_read(environ: dict[str, str], tmp_path: Path) -> None:
     write(tmp_path / "venv/pip.conf", index("venv"))
     environ["PIP_CONFIG_FILE"] = os.devnull
-    assert default(environ)[1] == "public registry (packageurl)"
+    assert default(environ)[1] == "the public registry"
 
 
 @pytest.mark.parametrize("text", ["no section", "[global\nindex-url=", "[global]\nindex-url =\n", "\udcff"])
@@ -139,7 +139,7 @@ def test_public_registry__nothing_configured__https_base_ending_in_a_slash(
     environ["PIP_CONFIG_FILE"] = os.devnull
     url, origin = default(environ, protocol)
     parts = urlsplit(url)
-    assert (parts.scheme, origin) == ("https", "public registry (packageurl)")
+    assert (parts.scheme, origin) == ("https", "the public registry")
     assert parts.hostname and "name" not in url
     assert url.endswith("/simple/" if protocol == "pypi" else "/")
 

@@ -44,3 +44,10 @@ def test_banner__plain_http_on_another_host__tells_pip_to_trust_it() -> None:
 
 def test_banner__offline__says_that_no_upstream_is_asked() -> None:
     assert "ORCHARD_OFFLINE" in text_of(Settings(offline=True))
+
+
+def test_banner__several_gateways__names_the_address_of_each() -> None:
+    data, logs = Path("/srv/data"), Path("/srv/data/logs")
+    text = banner(Settings(port=81), (), data, logs, "/srv/data/admin-token", 3)
+    assert "the same at http://127.0.0.1:82, http://127.0.0.1:83" in text
+    assert "gateways" not in text_of(Settings())
