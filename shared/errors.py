@@ -215,7 +215,7 @@ class PassingError(OrchardError):
 
 class UpstreamUnavailable(PassingError):
     code = "upstream_unavailable"
-    hint = "The upstream could not be reached or failed; /health shows its state."
+    hint = "Try again; `orchard upstreams test NAME` says how that upstream answers now."
 
 
 class UpstreamTimeout(PassingError):
