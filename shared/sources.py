@@ -119,6 +119,7 @@ class SourceRepository:
         nothing and raise no revision. Raises `ConfigurationError` for an unusable address.
         """
         origins = {}
+        wanted: list[tuple[str, Sequence[SourceAddress], bool]] = []
         for protocol in protocols:
             field = f"{protocol}_upstream"
             if field not in settings.__struct_fields__:
@@ -133,8 +134,19 @@ class SourceRepository:
                 # What the machine's own client is set up to use is often inside: it was chosen here.
                 trusted = trusted or not origins[protocol].startswith("public registry")
             addresses = [split_credentials(text, name) for text in texts]
-            await self.sync(protocol, addresses, allow_private=trusted)
+            self._check_key(protocol, addresses)
+            wanted.append((protocol, addresses, trusted))
+        # All were checked first: a database that is away must not hide what only the operator can mend.
+        for protocol, checked, trusted in wanted:
+            await self.sync(protocol, checked, allow_private=trusted)
         return origins
+
+    def _check_key(self, protocol: str, addresses: Sequence[SourceAddress]) -> None:
+        if any(each.username or each.password for each in addresses) and not self._box.has_key:
+            raise ConfigurationError(
+                f"{VARIABLE}: needed to keep the password in {variable(f'{protocol}_upstream')} sealed in "
+                "the database (openssl rand -base64 32)"
+            )
 
     async def sync(
         self, protocol: str, addresses: Sequence[SourceAddress], *, allow_private: bool = False
@@ -146,11 +158,7 @@ class SourceRepository:
         bound or pinned to them stay closed. Operators' rows are not touched. Raises `ConfigurationError`
         for credentials without a key to seal them.
         """
-        if any(each.username or each.password for each in addresses) and not self._box.has_key:
-            raise ConfigurationError(
-                f"{VARIABLE}: needed to keep the password in {variable(f'{protocol}_upstream')} sealed in "
-                "the database (openssl rand -base64 32)"
-            )
+        self._check_key(protocol, addresses)
         await self._database.execute(_SEED, protocol)
         for _ in range(_ATTEMPTS):
             rows = await self._database.fetch(_LOAD, protocol)

@@ -183,6 +183,14 @@ async def test_sync_from_settings__unusable__names_the_variable(repository: Sour
     assert "hunter2" not in str(caught.value)
 
 
+async def test_sync_from_settings__password_without_a_key_and_no_database__said_at_once() -> None:
+    away = SourceRepository(Database("postgresql://127.0.0.1:1/none"))
+    secret = "https://me:hunter2@b.example.com/"  # pragma: allowlist secret
+    settings = load_settings({"ORCHARD_PYPI_UPSTREAM": A.url, "ORCHARD_NPM_UPSTREAM": secret})
+    with pytest.raises(ConfigurationError, match="ORCHARD_SECRET_KEY"):
+        await away.sync_from_settings(settings, ["pypi", "npm"], {})
+
+
 # --- revisions ----------------------------------------------------------------------------------------
 
 
