@@ -88,7 +88,11 @@ class AccessWatcher:
         while True:
             self._wake.clear()
             if self._stale:
-                await self._read()
+                try:
+                    await self._read()
+                except Exception:  # or a token that is taken back stays good for ever
+                    log.exception("access_change_failed")
+                    self._stale = True
                 self._first.set()  # an attempt is enough: a process starts without any store
             try:
                 async with asyncio.timeout(RETRY_SECONDS if self._stale else REREAD_SECONDS):
@@ -117,8 +121,7 @@ class AccessWatcher:
         known = self.state
         if known is not None and state.revision <= known.revision:
             return
-        self.state = state
-        if known is None or state.blocks != known.blocks:
-            self.blocks = Blocks(state.blocks)
+        blocks = Blocks(state.blocks) if known is None or state.blocks != known.blocks else self.blocks
         if self._on_change is not None:
             self._on_change(state)
+        self.state, self.blocks = state, blocks  # last: what broke off on the way is taken again

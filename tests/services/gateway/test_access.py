@@ -134,6 +134,25 @@ async def test_watcher__rows_changed_by_hand__heard_of_and_copied(
     await away.aclose()
 
 
+async def test_watcher__taking_over_a_change_fails__tried_again(
+    database: Database, queue_redis: RedisClient
+) -> None:
+    taken: list[int] = []
+    faults = [ValueError("not foreseen")]
+
+    def take(state: AccessState) -> None:
+        if faults:
+            raise faults.pop()
+        taken.append(state.revision)
+
+    watcher = AccessWatcher(database, queue_redis, take)
+    await watcher.open()
+    await _until(lambda: len(taken) == 1)
+    await database.execute("INSERT INTO blocks (protocol, name, reason) VALUES ('pypi', 'evil', 'why')")
+    await _until(lambda: len(taken) == 2)
+    await watcher.aclose()
+
+
 async def _until(condition: Callable[[], bool]) -> None:
 
     async with asyncio.timeout(5):
