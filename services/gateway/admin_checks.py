@@ -112,6 +112,8 @@ def block(wanted: NewBlock) -> NewBlock:
             raise InvalidParameter("sha256: expected 64 hex digits")
         return NewBlock(reason=reason, sha256=wanted.sha256.lower())
     protocol = protocol_of(wanted.protocol)
+    if not protocol.is_project_name(wanted.name):  # kept, it would block nothing, and nobody would know
+        raise InvalidParameter(f"name: expected one that a {protocol.name} package can have")
     name = project_of(wanted.protocol, wanted.name)
     version = wanted.version.strip()
     if len(version) > 256 or not version.isprintable() or " " in version:

@@ -117,6 +117,10 @@ class PackageProxyBase(ABC):
         """The one spelling of a project's name."""
         return name
 
+    def is_project_name(self, text: str) -> bool:
+        """Whether a project can have this name, in whatever spelling."""
+        return bool(text)
+
     def canonical_version(self, version: str) -> str:
         """The one spelling of a version, under which it is blocked."""
         return version

@@ -29,6 +29,12 @@ def is_artifact(text: str) -> bool:
     return len(text) <= MAX_CHARACTERS and _ARTIFACT.fullmatch(text) is not None
 
 
+def is_project(text: str) -> bool:
+    """Whether this can be "{groupId}:{artifactId}"."""
+    group, _, artifact = text.partition(":")
+    return all(map(is_group_segment, group.split("."))) and is_artifact(artifact)
+
+
 def is_version(text: str) -> bool:
     """Whether this can be a version, or the name of a file."""
     return len(text) <= MAX_CHARACTERS and _VERSION.fullmatch(text) is not None

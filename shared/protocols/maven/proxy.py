@@ -9,7 +9,8 @@ from shared.blocks import ProjectBlocks
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols.base import IndexDocument, PackageProxyBase, Rendering, Resource, UpstreamRequest
 from shared.protocols.derivation import Derived, DocumentName, Needed
-from shared.protocols.maven import blocking, index, metadata, paths, pom, upstream
+from shared.protocols.maven import blocking, index, metadata, names, paths, pom, upstream
+from shared.protocols.maven.coordinates import base_version
 from shared.protocols.maven.model import decode_pom
 from shared.protocols.maven.resolve import MavenResolver
 
@@ -39,6 +40,12 @@ class MavenProxy(PackageProxyBase):
 
     def artifact_resource(self, project: str, file_id: str, filename: str) -> Resource:
         return paths.artifact_resource(project, file_id, filename)
+
+    def is_project_name(self, text: str) -> bool:
+        return names.is_project(text)
+
+    def canonical_version(self, version: str) -> str:
+        return base_version(version)  # the builds of a snapshot lie in its folder, and are blocked with it
 
     def version_asked(self, resource: Resource) -> str:
         return blocking.version_asked(resource)

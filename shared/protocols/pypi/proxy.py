@@ -58,6 +58,9 @@ class PyPIProxy(PackageProxyBase):
     def canonical_name(self, name: str) -> str:
         return names.normalise(name)
 
+    def is_project_name(self, text: str) -> bool:
+        return names.is_project(text)
+
     def canonical_version(self, version: str) -> str:
         return blocking.canonical_version(version)
 

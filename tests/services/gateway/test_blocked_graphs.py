@@ -75,6 +75,13 @@ def test_graph__made_of_a_blocked_pom__refused(watcher: AccessWatcher) -> None:
         graphs.check(body)
 
 
+def test_lock__holds_a_build_of_a_blocked_snapshot__refused(watcher: AccessWatcher) -> None:
+    build = {"name": "org.x:evil", "version": "1.0-20260101.010101-1"}
+    told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil", "1.0-SNAPSHOT"))
+    with pytest.raises(Blocked):
+        BlockedGraphs(watcher).check(msgspec.json.encode({"protocols": {"maven": {"packages": [build]}}}))
+
+
 def test_verdicts__large_bodies__not_held(watcher: AccessWatcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED_BYTES", 4096)
     graphs = BlockedGraphs(watcher)
