@@ -10,13 +10,20 @@ from litestar import Request, Response, get
 from shared.protocols import PROTOCOLS
 from shared.version import VERSION
 
-_STYLE = (
+STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;"
     "color:#1d2a1d;background:#fbfcfa}pre{background:#eef2ea;padding:.8rem 1rem;overflow:auto;"
     "border-radius:6px}h1{margin-bottom:0}a{color:#2d6a2d}small{color:#667}"
     "@media(prefers-color-scheme:dark){body{color:#dde5da;background:#141a14}pre{background:#1e281e}"
     "a{color:#8fd08f}}"
 )
+
+HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'",
+    "referrer-policy": "no-referrer",
+}
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Orchard</title>
@@ -69,11 +76,5 @@ async def page(request: Request[Any, Any, Any]) -> Response[str]:
         for protocol in PROTOCOLS
         if protocol.name in _SECTIONS
     )
-    body = _PAGE.format(style=_STYLE, version=escape(VERSION), sections=sections)
-    headers = {
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'",
-        "referrer-policy": "no-referrer",
-    }
-    return Response(body, media_type="text/html", headers=headers)
+    body = _PAGE.format(style=STYLE, version=escape(VERSION), sections=sections)
+    return Response(body, media_type="text/html", headers=HEADERS)

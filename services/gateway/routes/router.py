@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.openapi import OpenAPIConfig
 
 from services.gateway.responses import SECURITY_HEADERS, error_headers, problem
 from services.gateway.routes import (
@@ -19,6 +18,7 @@ from services.gateway.routes import (
     ui,
 )
 from services.gateway.routes.health import health, live, metrics_page, ready
+from services.gateway.routes.openapi_page import openapi_config
 from services.gateway.routes.page import page
 from shared.errors import (
     InternalError,
@@ -29,7 +29,6 @@ from shared.errors import (
     RouteNotFound,
 )
 from shared.logs import get_logger
-from shared.version import VERSION
 
 if TYPE_CHECKING:
     from services.gateway.app import Application
@@ -53,7 +52,7 @@ def build_litestar(application: Application) -> Litestar:
             *api_ensure.HANDLERS,
             *ui.HANDLERS,
         ],
-        openapi_config=OpenAPIConfig(title="Orchard", version=VERSION, path="/api/v1/openapi"),
+        openapi_config=openapi_config(),
         exception_handlers={Exception: on_error},
         logging_config=None,
         debug=False,

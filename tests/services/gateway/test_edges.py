@@ -100,6 +100,25 @@ async def test_other_routes__answer(gateway: GatewayProcess, stores: Stores) -> 
     assert api.status == 200
 
 
+async def test_api_page__names_every_operation_and_loads_nothing_of_other_hosts(
+    gateway: GatewayProcess,
+) -> None:
+    page = await asyncio.to_thread(gateway.request, "/api/v1/openapi")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    text = page.body.decode()
+    assert "<script" not in text
+    assert "://" not in text
+    schema = json.loads((await asyncio.to_thread(gateway.request, "/api/v1/openapi/openapi.json")).body)
+    for path, operations in schema["paths"].items():
+        for method in operations:
+            assert f"{method.upper()} {path}<" in text
+    assert "<code>requirements</code> <small>body, required</small>" in text
+    for other in ("redoc", "swagger", "elements", "rapidoc"):
+        reply = await asyncio.to_thread(gateway.request, f"/api/v1/openapi/{other}")
+        assert (reply.status, b"http" in reply.body) == (404, False)
+
+
 async def test_index__changed_in_redis__is_no_longer_served_from_memory(
     gateway: GatewayProcess, stores: Stores
 ) -> None:
