@@ -31,7 +31,7 @@ help: ## List the targets
 run: $(RUN_STAMP) $(BIN)/orchard ## Start a whole Orchard on this machine (Ctrl-C stops it)
 	@exec $(BIN)/python -m services.standalone $(ARGS)
 
-test: $(DEV_STAMP) $(BIN)/orchard client-tools $(DEPLOY_CHECK)/.installed ## Run all tests: unit, contracts, integration, real clients
+test: $(DEV_STAMP) $(BIN)/orchard client-tools minio $(DEPLOY_CHECK)/.installed ## Run all tests: unit, contracts, integration, real clients
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style and formatting

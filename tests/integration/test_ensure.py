@@ -247,6 +247,7 @@ def test_several_protocols__one_lock_and_one_bill_of_materials(
     repository.put(f"{folder}-all/1/{jar}-all-1.pom", build_pom(group, f"{jar}-all", "1", packaging="pom"))
     repository.add(group, jar, "1.0", pom_extra=parent)
     repository.add(group, plugin, "2.0", [Dep(group, jar, "1.0")])
+    repository.add("org.codehaus.plexus", "plexus-utils", "1.1")  # Maven 3 gives it to every plugin
     text = f"""
         {toml(top)}
         [npm.dependencies]
@@ -256,13 +257,15 @@ def test_several_protocols__one_lock_and_one_bill_of_materials(
         plugins = ["{group}:{plugin}:2.0"]
     """
     lock = lock_of(orchard, text)
-    assert lock["complete"] is True and set(lock["protocols"]) == {"pypi", "npm", "maven"}
+    assert lock["complete"] is True, str(lock)
+    assert set(lock["protocols"]) == {"pypi", "npm", "maven"}
     maven = lock["protocols"]["maven"]
     assert [each["filename"] for each in maven["packages"]] == [f"{jar}-1.0.jar"]
     assert [each["filename"] for each in maven["documents"]] == [f"{jar}-1.0.pom", f"{jar}-all-1.pom"]
     assert {each["name"] for each in maven["plugins"][0]["packages"]} == {
         f"{group}:{plugin}",
         f"{group}:{jar}",
+        "org.codehaus.plexus:plexus-utils",
     }
     assert orchard.get(maven["documents"][1]["path"]).status_code == 200
     packages = {each["name"]: each for each in lock["protocols"]["npm"]["packages"]}
@@ -270,7 +273,7 @@ def test_several_protocols__one_lock_and_one_bill_of_materials(
     assert packages[lib]["path"] == f"/npm/{lib}/-/{lib}-1.2.0.tgz"
     assert packages[alien]["inert"] is True and packages[alien]["sha256"] == ""
     assert not upstream.count(npm_builders.tarball_path(alien, "1.0.0"))
-    assert lock["files"] == 3 + 3 + 2
+    assert lock["files"] == 3 + 3 + 3  # of plexus-utils Maven reads no POM
 
     exports = f"/api/v1/ensures/{lock['key']}/exports"
     tree = orchard.get(f"{exports}/package-lock.json").json()["packages"]
@@ -290,6 +293,7 @@ def test_several_protocols__one_lock_and_one_bill_of_materials(
         f"pkg:npm/{lib}@1.2.0",
         f"pkg:maven/{group}/{jar}@1.0?type=jar",
         f"pkg:maven/{group}/{plugin}@2.0?type=jar",
+        "pkg:maven/org.codehaus.plexus/plexus-utils@1.1?type=jar",
     }
     fragment = orchard.get(f"{exports}/dependency-management.xml").text
     assert f"<artifactId>{jar}</artifactId>" in fragment and plugin not in fragment
