@@ -210,6 +210,8 @@ class Descriptors:
         return found if isinstance(found, Pom) else self._gap(document, found, file.filename)
 
     def _listed(self, artifact: Artifact) -> Listing | Gap:
+        if not is_path(msgspec.structs.replace(artifact, version="1")):  # ".." is an id in Maven's model
+            return Gap(_unusable(artifact))
         return self._index(Document("index", artifact.project))
 
     def _index(self, document: Document) -> Listing | Gap:

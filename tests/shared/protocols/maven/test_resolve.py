@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from shared.errors import (
     InvalidParameter,
     NotResolvable,
+    ResolutionConflict,
     ResolutionTooLarge,
 )
 from shared.models import SealedFile
@@ -75,6 +78,14 @@ def test_result__edges_cycles_files_and_documents(maven: Maven) -> None:
         ("c" * 64, 77),
     ]
     assert [each.filename for each in found.documents] == ["a-1.pom", "a-2.pom", "b-1.pom", "c-1.pom"]
+
+
+@pytest.mark.parametrize("version", ["[1,)", "LATEST", "1", "1-SNAPSHOT"])
+def test_ids_that_make_no_path__never_asked_for(maven: Maven, version: str) -> None:
+    maven.add("g:a:1", f"g:..:{version}", f"g..h:b:{version}", f".:b:{version}")
+    with contextlib.suppress(ResolutionConflict):
+        maven.resolve("g:a:1")
+    assert {each.project for each in maven.asked if each.kind != "stored"} == {"g:a"}
 
 
 def test_max_depth__truncates(maven: Maven) -> None:
