@@ -45,6 +45,7 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Orchard",
         version=VERSION,
+        use_handler_docstrings=True,
         path=PATH,
         render_plugins=[OpenApiPage(path="/"), JsonRenderPlugin(), YamlRenderPlugin()],
         openapi_router=Router(

@@ -114,6 +114,7 @@ async def test_api_page__names_every_operation_and_loads_nothing_of_other_hosts(
         for method in operations:
             assert f"{method.upper()} {path}<" in text
     assert "<code>requirements</code> <small>body, required</small>" in text
+    assert "The token is in this answer and nowhere else." in text  # a handler's own words
     for other in ("redoc", "swagger", "elements", "rapidoc"):
         reply = await asyncio.to_thread(gateway.request, f"/api/v1/openapi/{other}")
         assert (reply.status, b"http" in reply.body) == (404, False)
