@@ -144,6 +144,8 @@ class Descriptors:
         """The artifact whose file is to be had: of a snapshot its newest build."""
         if not artifact.version.endswith(names.SNAPSHOT):
             return artifact
+        if not is_path(artifact):
+            return Gap(_unusable(artifact))
         listing = self._index(_snapshot_document(artifact.project, artifact.version))
         if isinstance(listing, Gap):
             return listing
