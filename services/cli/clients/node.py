@@ -89,6 +89,7 @@ def _npmrc(setup: Setup) -> Path:
 def _overridden(setup: Setup) -> tuple[str, ...]:
     names = [name for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY") if setup.environ.get(name)]
     notes = [f"{name} is set now and wins over the file." for name in names]
-    if not setup.project and (setup.folder / ".npmrc").exists():
+    here = setup.folder / ".npmrc"
+    if not setup.project and here.exists() and here.resolve() != _npmrc(setup).resolve():
         notes.append("the .npmrc in this folder wins over your own, here.")
     return tuple(notes)

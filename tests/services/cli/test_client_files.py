@@ -242,6 +242,16 @@ def test_uv__another_default_index__refused_with_its_name(tmp_path: Path) -> Non
         edit.edit('[[index]]\nname = "corp"\nurl = "https://c.example.com/"\ndefault = true\n')
 
 
+def test_npm__another_npmrc_in_this_folder__is_told_and_in_the_home_folder_none_is(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    for folder in (tmp_path, project):
+        (folder / ".npmrc").touch()
+    environ = {"HOME": str(tmp_path)}
+    assert CLIENTS["npm"](Setup(BASE, folder=tmp_path, environ=environ)).notes == ()
+    assert "wins over your own" in CLIENTS["npm"](Setup(BASE, folder=project, environ=environ)).notes[0]
+
+
 def test_pip__plain_http_on_another_host__is_trusted_beside_those_already(tmp_path: Path) -> None:
     setup = Setup(
         "http://orchard.example.com", folder=tmp_path, environ={"HOME": str(tmp_path), "FAKEROOTKEY": "1"}
