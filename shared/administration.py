@@ -131,7 +131,10 @@ class AdminRepository:
             block.reason, MOST,
         )  # fmt: skip
         if row is None:
-            raise Conflict(f"this is blocked already, or {MOST} blocks are there")
+            full = len(await self.blocks()) >= MOST
+            raise Conflict(
+                f"{MOST} blocks are there, which is the most" if full else "this is blocked already"
+            )
         return BlockEntry(**row)
 
     async def drop_block(self, actor: Actor, block_id: int) -> None:
@@ -149,7 +152,10 @@ class AdminRepository:
             ADD_ACCESS, actor.name, actor.request_id, name, scope, digest, MOST
         )
         if row is None:
-            raise Conflict(f"name: there is a token {name!r} already, or there are {MOST}")
+            taken = any(each.name == name for each in await self.tokens())
+            raise Conflict(
+                f"name: there is a token {name!r} already" if taken else f"there are {MOST} tokens, the most"
+            )
         return int(row["id"])
 
     async def drop_token(self, actor: Actor, token_id: int) -> None:

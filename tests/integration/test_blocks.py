@@ -274,7 +274,8 @@ def test_same_block_twice__conflict(orchard: Cluster, project: Names) -> None:
     lift = block(orchard, protocol="npm", name=name)
     address = orchard.url("/api/v1/admin/blocks")
     value = {"protocol": "npm", "name": name, "reason": "again"}
-    assert httpx.post(address, json=value, headers=ADMIN, trust_env=False).status_code == 409
+    again = httpx.post(address, json=value, headers=ADMIN, trust_env=False)
+    assert (again.status_code, again.json()["detail"]) == (409, "this is blocked already")
     listed = httpx.get(address, headers=ADMIN, trust_env=False).json()["items"]
     entry = next(each for each in listed if each["name"] == name)
     assert (entry["reason"], entry["created_by"]) == ("it steals", "ORCHARD_ADMIN_TOKEN")

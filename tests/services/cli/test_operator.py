@@ -51,6 +51,8 @@ def test_token__created_read_with_then_revoked(operator: Command, anonymous: Com
     made = operator("tokens", "create", "ci")
     assert made.returncode == 0, made.stderr
     token = made.stdout.strip()
+    again = operator("tokens", "create", "ci")
+    assert (again.returncode, "there is a token 'ci' already\n" in again.stderr) == (1, True)
     assert re.fullmatch(r"\S{20,}", token)
     assert token not in made.stderr
     listed = operator("tokens", "list")
