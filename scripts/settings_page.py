@@ -43,7 +43,7 @@ def _title(text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    if value in ("", ()):
+    if value in ("", (), None):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"  # where the gateway listens
     port: Port = 8080  # the gateway's port
     data_dir: str = "./data"  # standalone: databases, objects, logs
-    public_url: tuple[str, ...] = ()  # addresses clients use, comma-separated; () = the request's Host
+    public_url: tuple[str, ...] = ()  # addresses clients use, comma-separated; unset: the request's Host
     worker_host: str = "127.0.0.1"  # where a worker's own HTTP (live bytes, health, metrics) listens
     worker_port: Annotated[int, Meta(ge=0, le=65535)] = 0  # 0 = a free port
     worker_advertise: str = ""  # host[:port] that gateways use to reach this worker; "" = as bound
@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # --- upstream HTTP (fetcher) ----------------------------------------------------------------
     http_max_connections: Positive = 100  # per upstream pool; a further request waits for a free one
-    http_keepalive_connections: NotNegative = 20  # effective value: see docs/decisions (pool sizing)
+    http_keepalive_connections: NotNegative = 20  # of those, so many idle ones stay open (decision 0001)
     http_connect_timeout: Seconds = 30.0  # seconds to open a connection
     http_read_timeout: Seconds = 60.0  # seconds without a byte
     http_worker_threads: Positive = 32  # threads for hashing, compressing, disk
