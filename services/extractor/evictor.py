@@ -8,8 +8,10 @@ small file: core metadata and POMs are small.
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -28,21 +30,24 @@ LEAST_UNUSED_SECONDS = 86_400.0
 BATCH = 1000
 
 # Whatever looks like a digest or a file name in a kept answer is protected: both are found in its JSON
-# whatever its format becomes. npm's and Maven's nodes may have no SHA256, hence the names.
-NAMED = """
-WITH bodies AS (
-    SELECT convert_from(body, 'UTF8') AS body FROM resolutions WHERE computed_at >= to_timestamp($1)
-    UNION ALL SELECT convert_from(body, 'UTF8') FROM ensures WHERE kept_at >= to_timestamp($1)
-)
-SELECT DISTINCT decode(found[1], 'hex') AS sha256
-FROM bodies, regexp_matches(body, '"([0-9a-f]{64})"', 'g') AS found
-UNION SELECT artifact FROM resolutions WHERE artifact IS NOT NULL AND computed_at >= to_timestamp($1)
-UNION SELECT c.sha256 FROM cached_urls c WHERE c.filename IN (
-    SELECT found[1] FROM bodies, regexp_matches(body, '"filename":"([^"\\\\]+)"', 'g') AS found)
+# whatever its format becomes. npm's and Maven's nodes may have no SHA256, hence the names. Searched here and
+# some at a time: all bodies in one statement would outlast what any statement may take.
+RESOLUTIONS = """
+SELECT key, artifact, body FROM resolutions WHERE key > $1 AND computed_at >= to_timestamp($2)
+ORDER BY key LIMIT $3
 """
+LOCKS = """
+SELECT key, NULL::bytea AS artifact, body FROM ensures WHERE key > $1 AND kept_at >= to_timestamp($2)
+ORDER BY key LIMIT $3
+"""
+BODIES = 16  # looked through at a time: some have megabytes
+_DIGEST = re.compile(rb'"([0-9a-f]{64})"')
+_FILENAME = re.compile(rb'"filename":"([^"\\]+)"')
+
 # A file under several names goes only if each of them can be had again.
 REFETCHABLE = """
-SELECT c.sha256 FROM cached_urls c LEFT JOIN upstream_sources s ON s.id = c.source_id
+SELECT c.sha256, array_agg(c.filename) AS filenames
+FROM cached_urls c LEFT JOIN upstream_sources s ON s.id = c.source_id
 WHERE c.sha256 = ANY($1) GROUP BY c.sha256
 HAVING bool_and(c.role = 'file' AND c.upstream_url <> '' AND coalesce(s.enabled, false))
 """
@@ -71,6 +76,16 @@ class EvictionReport(msgspec.Struct):
     evicted: int = 0
     evicted_bytes: int = 0
     still_over_bytes: int = 0  # of ORCHARD_EVICT_BYTES, when nothing more may go
+
+
+class _Named(msgspec.Struct):
+    """What kept answers name."""
+
+    digests: set[bytes] = msgspec.field(default_factory=set)
+    filenames: set[str] = msgspec.field(default_factory=set)
+
+    def holds(self, digest: bytes, filenames: Iterable[str]) -> bool:
+        return digest in self.digests or not self.filenames.isdisjoint(filenames)
 
 
 class _File(msgspec.Struct):
@@ -122,12 +137,13 @@ class Evictor:
             for each in batch:
                 if each.used_at >= stale and over <= 0:
                     break
-                if each.digest in named or each.digest not in refetchable:
+                filenames = refetchable.get(each.digest)
+                if filenames is None or named.holds(each.digest, filenames):
                     report.protected += 1
                     continue
                 report.due += 1
                 report.due_bytes += each.size_bytes
-                if self._dry_run or await self._evict(each, began, report):
+                if self._dry_run or await self._evict(each, filenames, began, report):
                     over -= each.size_bytes
         report.still_over_bytes = max(0, over)
         log.info("eviction_done", dry_run=self._dry_run, **msgspec.structs.asdict(report))
@@ -146,14 +162,25 @@ class Evictor:
                 each.used_at = max(each.modified_at, uses.get(each.digest, 0.0))
         return files
 
-    async def _named(self, since: float) -> set[bytes]:
-        return {bytes(row["sha256"]) for row in await self._database.fetch(NAMED, since)}
+    async def _named(self, since: float) -> _Named:
+        """By answers kept since then."""
+        found = _Named()
+        for statement in (RESOLUTIONS, LOCKS):
+            after = b""
+            while rows := await self._database.fetch(statement, after, since, BODIES):
+                after = bytes(rows[-1]["key"])
+                found.digests.update(bytes(row["artifact"]) for row in rows if row["artifact"] is not None)
+                await asyncio.to_thread(_look_through, [bytes(row["body"]) for row in rows], found)
+        return found
 
-    async def _refetchable(self, batch: Sequence[_File]) -> set[bytes]:
+    async def _refetchable(self, batch: Sequence[_File]) -> dict[bytes, list[str]]:
+        """The names of those files that can be had again."""
         rows = await self._database.fetch(REFETCHABLE, [each.digest for each in batch])
-        return {bytes(row["sha256"]) for row in rows}
+        return {bytes(row["sha256"]): list(row["filenames"]) for row in rows}
 
-    async def _evict(self, file: _File, began: float, report: EvictionReport) -> bool:
+    async def _evict(
+        self, file: _File, filenames: Sequence[str], began: float, report: EvictionReport
+    ) -> bool:
         """Under the lock that puts take, what may have changed since is looked at again."""
         key = f"{ARTIFACTS}/{file.digest.hex()}"
         async with sweeping(self._redis, key) as alone:
@@ -162,13 +189,19 @@ class Evictor:
             found = await self._store.stat(key)
             if found is None or found.modified_at > file.modified_at + 1:
                 return False
-            if file.digest in await self._named(began - 60.0):
+            if (await self._named(began - 60.0)).holds(file.digest, filenames):
                 return False
             await self._store.delete(key)
         report.evicted += 1
         report.evicted_bytes += file.size_bytes
         log.info("file_evicted", key=key, size_bytes=file.size_bytes, unused_days=_days(began - file.used_at))
         return True
+
+
+def _look_through(bodies: Iterable[bytes], found: _Named) -> None:
+    for body in bodies:
+        found.digests.update(bytes.fromhex(each.decode()) for each in _DIGEST.findall(body))
+        found.filenames.update(each.decode(errors="replace") for each in _FILENAME.findall(body))
 
 
 def _file(found: ObjectStat) -> _File:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from services.extractor import evictor as module
 from services.extractor.evictor import EvictionReport, Evictor
 from services.extractor.sweeper import Sweeper
 from services.gateway.adapters import StoredObjects
@@ -130,6 +131,23 @@ async def test_named_by_a_resolution_or_a_lock__stays(house: House, source: int)
     report = await evict(house)
     assert await there(house, by_digest, by_name, locked, root, nobody) == [True, True, True, True, False]
     assert report.protected == 4
+
+
+async def test_named_by_any_of_many_answers__stays(
+    house: House, source: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BODIES", 2)  # some at a time, however many there are
+    kept = [await stored(house, source, f"kept-{number}.whl") for number in range(5)]
+    nobody = await stored(house, source, "nobody.whl")
+    for number, digest in enumerate(kept):
+        for table in (
+            "INSERT INTO ensures (key, body) VALUES ($1, $2)",
+            "INSERT INTO resolutions (key, protocol, body) VALUES ($1, 'npm', $2)",
+        ):
+            named = digest if number % 2 == ("ensures" in table) else "0" * 64
+            await house.database.execute(table, bytes([number]) * 32, json.dumps({"sha256": named}).encode())
+    assert (await evict(house)).evicted == 1
+    assert await there(house, *kept, nobody) == [True] * 5 + [False]
 
 
 @pytest.mark.parametrize("why", ["metadata", "small", "no upstream", "disabled", "second name"])
