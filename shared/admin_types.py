@@ -69,6 +69,7 @@ class Upstream(msgspec.Struct, frozen=True):
     allowed_hosts: list[str]
     allow_private: bool
     has_credentials: bool
+    failing: str = ""  # why it is not asked just now: the code of the error that opened its breaker
 
 
 class UpstreamTest(msgspec.Struct, frozen=True):

@@ -238,6 +238,25 @@ def test_upstream_test__one_that_fails_or_refuses__says_so(
     admin(orchard, "DELETE", f"upstreams/{made['id']}")
 
 
+def test_upstream__not_reached_again_and_again__is_shown_as_failing(orchard: Cluster, project: Names) -> None:
+    name = f"dead-{project()}"
+    made = admin(
+        orchard, "POST", "upstreams",
+        {"protocol": "pypi", "name": name, "url": "http://127.0.0.1:9/simple/", "patterns": [f"{name}-*"]},
+    )  # fmt: skip
+    path = f"upstreams/{made['id']}"
+    assert admin(orchard, "GET", path)["failing"] == ""
+    everywhere(
+        orchard, lambda each: ask(each, f"/pypi/simple/{name}-0/", ADMIN).status_code == 503, "the new source"
+    )
+    for number in range(5):
+        assert ask(orchard.gateway, f"/pypi/simple/{name}-{number}/", ADMIN).status_code == 503
+    wait_until(lambda: admin(orchard, "GET", path)["failing"], what="the breaker")
+    (listed,) = [each for each in admin(orchard, "GET", "upstreams")["items"] if each["id"] == made["id"]]
+    assert listed["failing"] == "upstream_unavailable"
+    admin(orchard, "DELETE", path)
+
+
 def test_url_of_another_host__needs_the_credentials_again(
     orchard: Cluster, second: Upstream, project: Names
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from services.cli.commands.upstreams import state
 from services.cli.connect import connect
 from services.cli.errors import CommandFailed, Exit, NotOffered, NotPermitted
 from services.cli.output import Output, table
@@ -107,7 +108,7 @@ def _upstream_rows(upstreams: Any) -> list[tuple[str, ...]]:
         (
             str(each.get("protocol", "")),
             str(each.get("name", "")),
-            "in use" if each.get("enabled", True) else "paused",
+            state(each),
             str(each.get("url", "")),
         )
         for each in items

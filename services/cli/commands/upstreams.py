@@ -27,7 +27,7 @@ def show(options: argparse.Namespace, output: Output) -> None:
             str(each.get("protocol", "")),
             str(each.get("priority", "")),
             str(each.get("name", "")),
-            "in use" if each.get("enabled", True) else "paused",
+            state(each),
             ", ".join(each.get("patterns") or []) or "-",
             "yes" if each.get("has_credentials") else "no",
             str(each.get("origin", "")),
@@ -123,6 +123,14 @@ def items(answer: Any) -> list[dict[str, Any]]:
     """The list in an answer of the admin API, which comes bare or as a page."""
     found = answer.get("items", []) if isinstance(answer, dict) else answer
     return [each for each in found or [] if isinstance(each, dict)]
+
+
+def state(upstream: dict[str, Any]) -> str:
+    """In words whether it is asked just now."""
+    if not upstream.get("enabled", True):
+        return "paused"
+    failing = upstream.get("failing")
+    return f"failing: {failing}" if failing else "in use"
 
 
 def find(server: Server, wanted: str) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, delete, get, patch, post
 from litestar.params import Parameter
 
@@ -23,7 +25,7 @@ from shared.admin_types import (
 )
 from shared.api_types import Page
 from shared.cache import Category
-from shared.errors import Conflict, InvalidParameter
+from shared.errors import CacheUnavailable, Conflict, InvalidParameter
 from shared.source_urls import origin_text
 
 _TAGS = ["admin"]
@@ -35,7 +37,17 @@ async def upstreams(request: Request[Any, Any, Any], protocol: str = "") -> Page
     """In the order in which they are asked, protocol by protocol; without secrets."""
     if protocol:
         checks.protocol_of(protocol)
-    return Page(await repository_of(request).upstreams(protocol))
+    found = await repository_of(request).upstreams(protocol)
+    return Page(await asyncio.gather(*(_with_breaker(request, each) for each in found)))
+
+
+async def _with_breaker(request: Request[Any, Any, Any], upstream: Upstream) -> Upstream:
+    """The source with what its fetchers found; without the cache that is not known here."""
+    try:
+        breaker = await gateway_of(request).cache.read_breaker(upstream.protocol, upstream.id)
+    except CacheUnavailable:
+        return upstream
+    return upstream if breaker is None else msgspec.structs.replace(upstream, failing=breaker.reason)
 
 
 @post("/api/v1/admin/upstreams", summary="Make an upstream source", tags=_TAGS, guards=[admin_only])
@@ -69,7 +81,7 @@ async def add_upstream(request: Request[Any, Any, Any], data: NewUpstream) -> Up
 )
 async def upstream(request: Request[Any, Any, Any], upstream_id: int) -> Upstream:
     """Without secrets."""
-    return await repository_of(request).upstream(upstream_id)
+    return await _with_breaker(request, await repository_of(request).upstream(upstream_id))
 
 
 @patch(
