@@ -95,7 +95,7 @@ class EntryNotFound(OrchardError):
 class Conflict(OrchardError):
     code = "conflict"
     status = 409
-    hint = "Something else stands in the way: the detail names it."
+    hint = "Change or remove what is there, or take another name."
 
 
 class ProjectNotFound(OrchardError):
