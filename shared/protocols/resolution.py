@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from shared.errors import Blocked, OrchardError, ProjectNotFound
+from shared.errors import Blocked, InvalidParameter, OrchardError, ProjectNotFound
 from shared.models import Extraction, SealedFile
 from shared.protocols.derivation import DocumentName
 
@@ -47,6 +47,14 @@ class ResolutionRequest(msgspec.Struct, frozen=True):
         """Under which the result is kept: 64 hex digits."""
         fields = (RESOLUTION_FORMAT, *msgspec.structs.astuple(self))
         return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
+
+
+def check_bounds(max_depth: int, requirements: tuple[str, ...]) -> None:
+    """What holds for a request in every protocol. Raises `InvalidParameter` naming the parameter."""
+    if not 1 <= max_depth <= MAX_DEPTH:
+        raise InvalidParameter(f"max_depth: from 1 to {MAX_DEPTH}, not {max_depth}")
+    if len(requirements) > MAX_REQUIREMENTS:
+        raise InvalidParameter(f"requirements: at most {MAX_REQUIREMENTS}")
 
 
 class RootFile(msgspec.Struct, frozen=True):

@@ -30,9 +30,7 @@ from shared.protocols.maven.ranges import is_range
 from shared.protocols.maven.selection import Unsolvable
 from shared.protocols.resolution import (
     DEFAULT_MAX_DEPTH,
-    MAX_DEPTH,
     MAX_DOCUMENTS,
-    MAX_REQUIREMENTS,
     Absent,
     Document,
     Known,
@@ -41,6 +39,7 @@ from shared.protocols.resolution import (
     ResolutionRequest,
     Resolver,
     RootFile,
+    check_bounds,
     missing_root,
 )
 
@@ -65,10 +64,7 @@ class MavenResolver(Resolver):
     ) -> ResolutionRequest:
         if as_of:
             raise InvalidParameter("as_of: Maven repositories do not tell when a file was uploaded")
-        if not 1 <= max_depth <= MAX_DEPTH:
-            raise InvalidParameter(f"max_depth: from 1 to {MAX_DEPTH}, not {max_depth}")
-        if len(requirements) > MAX_REQUIREMENTS:
-            raise InvalidParameter(f"requirements: at most {MAX_REQUIREMENTS}")
+        check_bounds(max_depth, requirements)
         return ResolutionRequest(
             protocol="maven",
             artifact=artifact,

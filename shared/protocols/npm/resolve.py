@@ -32,9 +32,7 @@ from shared.protocols.npm.tree_build import TreeBuilder
 from shared.protocols.npm.tree_flags import mark_inert, mark_optional
 from shared.protocols.resolution import (
     DEFAULT_MAX_DEPTH,
-    MAX_DEPTH,
     MAX_DOCUMENTS,
-    MAX_REQUIREMENTS,
     Absent,
     Document,
     Known,
@@ -44,6 +42,7 @@ from shared.protocols.resolution import (
     Resolver,
     RootFile,
     Unavailable,
+    check_bounds,
     missing_root,
 )
 
@@ -68,10 +67,7 @@ class NpmResolver(Resolver):
         as_of: str = "",
     ) -> ResolutionRequest:
         target = _environment(environment or DEFAULT_ENVIRONMENT)
-        if not 1 <= max_depth <= MAX_DEPTH:
-            raise InvalidParameter(f"max_depth: from 1 to {MAX_DEPTH}, not {max_depth}")
-        if len(requirements) > MAX_REQUIREMENTS:
-            raise InvalidParameter(f"requirements: at most {MAX_REQUIREMENTS}")
+        check_bounds(max_depth, requirements)
         spelled = {_canonical(text) for text in requirements}
         folders = [_split(text)[0].lower() for text in spelled]
         twice = sorted({name for name in folders if folders.count(name) > 1}) if len(folders) > 1 else []

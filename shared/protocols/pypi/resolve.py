@@ -23,9 +23,7 @@ from shared.protocols.pypi.requirements import BadMetadata, parse_metadata
 from shared.protocols.pypi.solver import Declared, EnoughNeeds, Metadata, Provider, Wish
 from shared.protocols.resolution import (
     DEFAULT_MAX_DEPTH,
-    MAX_DEPTH,
     MAX_DOCUMENTS,
-    MAX_REQUIREMENTS,
     MAX_ROUNDS,
     Absent,
     Document,
@@ -35,6 +33,7 @@ from shared.protocols.resolution import (
     ResolutionRequest,
     Resolver,
     RootFile,
+    check_bounds,
     missing_root,
 )
 
@@ -58,10 +57,7 @@ class PyPIResolver(Resolver):
         as_of: str = "",
     ) -> ResolutionRequest:
         target = _environment(environment or DEFAULT_ENVIRONMENT)
-        if not 1 <= max_depth <= MAX_DEPTH:
-            raise InvalidParameter(f"max_depth: from 1 to {MAX_DEPTH}, not {max_depth}")
-        if len(requirements) > MAX_REQUIREMENTS:
-            raise InvalidParameter(f"requirements: at most {MAX_REQUIREMENTS}")
+        check_bounds(max_depth, requirements)
         return ResolutionRequest(
             protocol="pypi",
             artifact=artifact,
