@@ -129,11 +129,3 @@ def _memory_mib(pid: int, field: str) -> float:
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) / 1024
     return 0.0
-
-
-def pin_tree(pid: int, core: int) -> None:
-    """Pin a process with all its threads and descendants to one core."""
-    for each in [pid, *descendants(pid)]:
-        with contextlib.suppress(OSError):
-            for task in Path(f"/proc/{each}/task").iterdir():
-                os.sched_setaffinity(int(task.name), {core})

@@ -242,6 +242,12 @@ def test_conflict__422_with_the_chain(orchard: Cluster, upstream: Upstream, proj
     assert f"request -> {top} 1.0 -> {right} 1.0 -> {shared}>=2" in problem(answer)["detail"]
 
 
+def test_requirements_beyond_a_mebibyte__413(orchard: Cluster) -> None:
+    answer = post(orchard, "a" * (1024 * 1024))
+    assert answer.status_code == 413
+    assert problem(answer)["code"] == "request_too_large"
+
+
 def test_unknown_project__404_with_its_protocol(orchard: Cluster, project: Names) -> None:
     name = project()
     answer = post(orchard, name)

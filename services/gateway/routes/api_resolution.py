@@ -74,7 +74,13 @@ async def artifact_resolution(
     return _response(answer)
 
 
-@post("/api/v1/resolve", summary="The dependency graph of requirements", tags=["resolution"], status_code=200)
+@post(
+    "/api/v1/resolve",
+    summary="The dependency graph of requirements",
+    tags=["resolution"],
+    status_code=200,
+    request_max_body_size=_MAX_BODY,
+)
 async def resolve(request: Request[Any, Any, Any], data: ResolveRequest) -> Response[bytes]:
     """As for an artifact, with the requirements as roots. The order of requirements means nothing."""
     gateway = gateway_of(request)

@@ -26,6 +26,7 @@ from shared.errors import (
     MalformedRequest,
     MethodNotAllowed,
     OrchardError,
+    RequestTooLarge,
     RouteNotFound,
 )
 from shared.logs import get_logger
@@ -96,6 +97,8 @@ def _as_orchard(error: Exception) -> OrchardError:
         return RouteNotFound("nothing is served at this address")
     if status == 405:
         return MethodNotAllowed("this address does not answer that method")
+    if status == 413:
+        return RequestTooLarge("the request's body is larger than anything that is asked here")
     if 400 <= status < 500:
         return MalformedRequest("the request was not understood")
     return InternalError("an internal error")
