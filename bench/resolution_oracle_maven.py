@@ -21,8 +21,7 @@ import httpx
 import msgspec
 from packageurl import PackageURL
 
-from bench.harness.orchard import orchard
-from shared.defaults import default_upstream
+from bench.harness.oracle import asked
 
 ROOTS = (
     "com.google.guava:guava:33.0.0-jre", "org.springframework.boot:spring-boot-starter-web:3.3.4",
@@ -192,31 +191,12 @@ def run(roots: Sequence[str], *, at: str, keep: bool) -> int:
     if shutil.which("mvn") is None or shutil.which("java") is None:
         print("mvn is not installed", file=sys.stderr)
         return 2
-    work = Path(__file__).resolve().parent / ".work" / "run" / f"resolution-oracle-{os.getpid()}"
-    work.mkdir(parents=True)
     environment = java_environment()
     compared: list[Compared] = []
-
-    def compare_all(base: str) -> None:
+    with asked("maven", environment, at=at, keep=keep) as (base, work):
         for root in roots or ROOTS:
             compared.append(compare(base, root, work / "mvn", environment))
             show(compared[-1])
-
-    try:
-        if at:
-            compare_all(at.rstrip("/"))
-        else:
-            upstream, origin = default_upstream("maven", {}, 0)
-            print(f"upstream: {origin}; environment: {environment}")
-            with orchard(
-                work / "data", upstream="http://127.0.0.1:9/simple/", maven_upstream=upstream, pin=False
-            ) as server:
-                compare_all(server.url(""))
-    finally:
-        if keep:
-            print(f"logs and data: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
     agreed = sum(one.agrees for one in compared)
     total = len(compared)
     print(f"{agreed} of {total} roots agree with mvn ({100 * agreed / total:.0f} %)")

@@ -20,8 +20,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from bench.harness.orchard import orchard
-from shared.defaults import default_upstream
+from bench.harness.oracle import asked
 
 ROOTS = (
     "express", "react", "react-dom", "eslint", "vite", "webpack", "jest", "typescript", "next", "vue",
@@ -182,31 +181,12 @@ def run(roots: Sequence[str], *, at: str, keep: bool) -> int:
     if not NPM.exists() or shutil.which("node") is None:
         print("npm is not installed: install node and run 'make client-tools'", file=sys.stderr)
         return 2
-    work = Path(__file__).resolve().parent / ".work" / "run" / f"resolution-oracle-{os.getpid()}"
-    work.mkdir(parents=True)
     environment = node_environment()
     compared: list[Compared] = []
-
-    def compare_all(base: str) -> None:
+    with asked("npm", environment, at=at, keep=keep) as (base, work):
         for root in roots or ROOTS:
             compared.append(compare(base, root, work / "npm", environment))
             show(compared[-1])
-
-    try:
-        if at:
-            compare_all(at.rstrip("/"))
-        else:
-            upstream, origin = default_upstream("npm", {}, 0)
-            print(f"upstream: {origin}; environment: {environment}")
-            with orchard(
-                work / "data", upstream="http://127.0.0.1:9/simple/", npm_upstream=upstream, pin=False
-            ) as server:
-                compare_all(server.url(""))
-    finally:
-        if keep:
-            print(f"logs and data: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
     agreed = sum(one.agrees for one in compared)
     same = sum(one.same_set for one in compared)
     total = len(compared)
