@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.source_options import SourceOptions
+
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of bodies that are sent here: a misspelt field is an error, not silence."""
@@ -33,6 +35,7 @@ class NewUpstream(Input, frozen=True):
     exclude: list[str] = []  # names never asked here
     allowed_hosts: list[str] = []  # hosts that files may come from; [] = any global one
     enabled: bool = True
+    options: SourceOptions = SourceOptions()
 
 
 class UpstreamChange(Input, frozen=True):
@@ -52,6 +55,7 @@ class UpstreamChange(Input, frozen=True):
     patterns: list[str] | None = None
     exclude: list[str] | None = None
     allowed_hosts: list[str] | None = None
+    options: SourceOptions | None = None  # replaced whole
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -69,6 +73,7 @@ class Upstream(msgspec.Struct, frozen=True):
     allowed_hosts: list[str]
     allow_private: bool
     has_credentials: bool
+    options: SourceOptions = SourceOptions()
     failing: str = ""  # why it is not asked just now: the code of the error that opened its breaker
 
 

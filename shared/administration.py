@@ -38,6 +38,7 @@ from shared.administration_sql import (
 )
 from shared.clients.postgres import Database
 from shared.errors import Conflict, EntryNotFound
+from shared.source_options import known_options
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -176,8 +177,9 @@ class AdminRepository:
 
 def _upstream(shown: str) -> Upstream:
     values = msgspec.json.decode(shown)
+    options = known_options(values.pop("options"))
     values["patterns"] = values.pop("include")
-    return msgspec.convert(values, Upstream)
+    return Upstream(**values, options=options)
 
 
 def _json(text: str | None) -> Any:

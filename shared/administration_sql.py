@@ -14,8 +14,9 @@ ORDER BY s.protocol, s.priority, s.id
 ADD_UPSTREAM = """
 WITH made AS (
     INSERT INTO upstream_sources AS s
-        (protocol, name, url, priority, enabled, allow_private, include, exclude, allowed_hosts, sealed)
-    VALUES ($3, $4, $5, $6, $7, $8, $9::text[], $10::text[], $11::text[], $12)
+        (protocol, name, url, priority, enabled, allow_private, include, exclude, allowed_hosts, options,
+         sealed)
+    VALUES ($3, $4, $5, $6, $7, $8, $9::text[], $10::text[], $11::text[], $12::jsonb, $13)
     ON CONFLICT (protocol, name) DO NOTHING
     RETURNING shown_source(s) AS shown
 ), noted AS (
@@ -25,11 +26,11 @@ WITH made AS (
 SELECT shown::text FROM made
 """
 
-# $12: the URL that the change was made for. Credentials are sealed for its origin, so another one by then
+# $13: the URL that the change was made for. Credentials are sealed for its origin, so another one by then
 # must not get them.
 CHANGE_UPSTREAM = """
 WITH old AS (
-    SELECT s.id, shown_source(s) AS shown FROM upstream_sources s WHERE s.id = $3 AND s.url = $12 FOR UPDATE
+    SELECT s.id, shown_source(s) AS shown FROM upstream_sources s WHERE s.id = $3 AND s.url = $13 FOR UPDATE
 ), changed AS (
     UPDATE upstream_sources AS s
     SET enabled = coalesce($4::bool, s.enabled),
@@ -39,15 +40,16 @@ WITH old AS (
         include = coalesce($8::text[], s.include),
         exclude = coalesce($9::text[], s.exclude),
         allowed_hosts = coalesce($10::text[], s.allowed_hosts),
-        sealed = coalesce($11::text, s.sealed),
-        username = CASE WHEN $11::text IS NULL THEN s.username ELSE '' END,
-        password = CASE WHEN $11::text IS NULL THEN s.password ELSE '' END
+        options = coalesce($11::jsonb, s.options),
+        sealed = coalesce($12::text, s.sealed),
+        username = CASE WHEN $12::text IS NULL THEN s.username ELSE '' END,
+        password = CASE WHEN $12::text IS NULL THEN s.password ELSE '' END
     FROM old WHERE s.id = old.id
     RETURNING shown_source(s) AS shown, s.protocol, s.name
 ), noted AS (
     INSERT INTO audit (who, request_id, action, target, before, after)
     SELECT $1, $2, 'upstream.change', c.protocol || '/' || c.name, old.shown,
-        c.shown || CASE WHEN $11::text IS NULL THEN '{}'::jsonb ELSE '{"credentials": "replaced"}'::jsonb END
+        c.shown || CASE WHEN $12::text IS NULL THEN '{}'::jsonb ELSE '{"credentials": "replaced"}'::jsonb END
     FROM changed c, old
 )
 SELECT shown::text FROM changed

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from shared.source_options import SourceOptions
+
 FORMAT = 1
 """Format number of every cached value and job. Raised when a field changes its meaning."""
 
@@ -43,6 +45,7 @@ class UpstreamSource(msgspec.Struct, frozen=True, omit_defaults=True):
     allowed_hosts: tuple[str, ...] = ()  # extra hosts that files may come from; () = any global address
     allow_private: bool = False  # may resolve to loopback or private addresses
     limits: SourceLimits = SourceLimits()
+    options: SourceOptions = SourceOptions()
 
     def __repr__(self) -> str:  # a log line or traceback must not show the password
         return f"UpstreamSource(id={self.id}, protocol={self.protocol!r}, name={self.name!r})"

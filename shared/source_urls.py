@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import msgspec
 
 from shared.errors import ConfigurationError
+from shared.source_options import SourceOptions, parse_fragment
 
 
 class SourceAddress(msgspec.Struct, frozen=True):
@@ -16,6 +17,7 @@ class SourceAddress(msgspec.Struct, frozen=True):
     url: str
     username: str = ""
     password: str = ""
+    options: SourceOptions | None = None  # None: the address says nothing of them
 
     def __repr__(self) -> str:  # a log line or traceback must not show the password
         return f"SourceAddress(url={self.url!r})"
@@ -23,6 +25,8 @@ class SourceAddress(msgspec.Struct, frozen=True):
 
 def split_credentials(text: str, variable: str) -> SourceAddress:
     """`https://user:pa%40ss@host/simple` → URL and the percent-decoded credentials (RFC 3986 §3.2.1).
+
+    A fragment holds options of the source (`parse_fragment`).
 
     Raises `ConfigurationError` naming `variable`; the text itself is not repeated, it may hold a secret.
     """
@@ -33,8 +37,8 @@ def split_credentials(text: str, variable: str) -> SourceAddress:
         raise ConfigurationError(f"{variable}: not a valid URL") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError(f"{variable}: each address must be http:// or https:// with a host")
-    if parts.query or parts.fragment:
-        raise ConfigurationError(f"{variable}: an address may not hold a query or a fragment")
+    if parts.query:
+        raise ConfigurationError(f"{variable}: an address may not hold a query")
     shown_host = f"[{host}]" if ":" in host else host
     netloc = shown_host if port is None else f"{shown_host}:{port}"
     path = parts.path if parts.path.endswith("/") else parts.path + "/"
@@ -42,6 +46,7 @@ def split_credentials(text: str, variable: str) -> SourceAddress:
         url=urlunsplit((parts.scheme, netloc, path, "", "")),
         username=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
+        options=parse_fragment(parts.fragment, variable),
     )
 
 

@@ -12,6 +12,7 @@ from shared.errors import ConfigurationError, DatabaseUnavailable, OrchardError,
 from shared.models import SourceLimits, UpstreamSource
 from shared.sealing_box import VARIABLE, Credentials, SealingBox
 from shared.settings import Settings, variable
+from shared.source_options import SourceOptions, known_options
 from shared.source_urls import SourceAddress, names_private_host, split_credentials
 
 CHANNEL = "orchard_sources"
@@ -34,26 +35,28 @@ _APPLY = """
 WITH guard AS (
     SELECT 1 FROM source_revisions WHERE protocol = $1 AND revision = $2 FOR UPDATE
 ), desired AS (
-    SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::bool[])
-        WITH ORDINALITY AS t(id, name, url, sealed, allow_private, nth)
+    SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::bool[], $9::text[])
+        WITH ORDINALITY AS t(id, name, url, sealed, allow_private, options, nth)
     WHERE EXISTS (SELECT FROM guard)
 ), updated AS (
     UPDATE upstream_sources s
     SET url = d.url, username = '', password = '', sealed = d.sealed, allow_private = d.allow_private,
         priority = CASE WHEN s.position = d.nth THEN s.priority ELSE $8::int + d.nth - 1 END,
         enabled = s.enabled OR s.position IS NULL,
+        options = coalesce(d.options::jsonb, s.options),
         position = d.nth
     FROM desired d
-    WHERE s.id = d.id AND (s.url, s.username, s.password, s.sealed, s.allow_private, s.position)
-        IS DISTINCT FROM (d.url, '', '', d.sealed, d.allow_private, d.nth::int)
+    WHERE s.id = d.id AND (s.url, s.username, s.password, s.sealed, s.allow_private, s.position, s.options)
+        IS DISTINCT FROM
+        (d.url, '', '', d.sealed, d.allow_private, d.nth::int, coalesce(d.options::jsonb, s.options))
 ), removed AS (
     UPDATE upstream_sources s SET enabled = false, position = NULL
     WHERE s.protocol = $1 AND s.origin = 'env' AND s.position IS NOT NULL AND s.id <> ALL ($3)
       AND EXISTS (SELECT FROM guard)
 ), added AS (
     INSERT INTO upstream_sources
-        (protocol, name, url, sealed, allow_private, priority, position, origin)
-    SELECT $1, name, url, sealed, allow_private, $8::int + nth - 1, nth, 'env'
+        (protocol, name, url, sealed, allow_private, options, priority, position, origin)
+    SELECT $1, name, url, sealed, allow_private, coalesce(options::jsonb, '{}'), $8::int + nth - 1, nth, 'env'
     FROM desired WHERE id = 0
 )
 SELECT 1 FROM guard
@@ -154,9 +157,9 @@ class SourceRepository:
         """Makes the environment's rows equal to `addresses`, in priority order.
 
         A row keeps its id, and so its pins and patterns, as long as its URL stays in the list or,
-        when the URL changed, its position. Rows no longer named are disabled, not deleted: names
-        bound or pinned to them stay closed. Operators' rows are not touched. Raises `ConfigurationError`
-        for credentials without a key to seal them.
+        when the URL changed, its position. Options that an address names follow it, else they stay. Rows
+        no longer named are disabled, not deleted: names bound or pinned to them stay closed. Operators'
+        rows are not touched. Raises `ConfigurationError` for credentials without a key to seal them.
         """
         self._check_key(protocol, addresses)
         await self._database.execute(_SEED, protocol)
@@ -184,6 +187,7 @@ class SourceRepository:
                 ],
                 [allow_private or names_private_host(address.url) for address in addresses],
                 _PRIORITY,
+                [_options_text(address.options) for address in addresses],
             ):
                 return
         raise DatabaseUnavailable("the upstream sources were changed by others at every try")
@@ -258,6 +262,10 @@ def _names(protocol: str, ids: Sequence[int], taken: set[str]) -> list[str]:
     return names
 
 
+def _options_text(options: SourceOptions | None) -> str | None:
+    return None if options is None else msgspec.json.encode(options).decode()
+
+
 def _credentials(row: Row, box: SealingBox) -> Credentials:
     """Raises `SourceUnusable`."""
     if row["sealed"]:
@@ -287,4 +295,5 @@ def _source(row: Row, box: SealingBox) -> UpstreamSource:
         allowed_hosts=tuple(row["allowed_hosts"]),
         allow_private=row["allow_private"],
         limits=SourceLimits(row["max_connections"], row["read_timeout_seconds"]),
+        options=known_options(msgspec.json.decode(row["options"])),
     )

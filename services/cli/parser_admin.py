@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from services.cli.arguments import Parser
-from services.cli.parts import PROTOCOLS, command, group, page, priority, protocol, seconds, secrets, source
+from services.cli.parts import (
+    PROTOCOLS,
+    command,
+    group,
+    options,
+    page,
+    priority,
+    protocol,
+    seconds,
+    secrets,
+    source,
+)
 
 
 def add_to(commands: Any) -> None:
@@ -49,6 +60,10 @@ def _upstreams(commands: Any) -> None:
     source(parser)
     _credentials(parser)
     parser.add_argument("--none", action="store_true", help="ask it without any from now on")
+    parser = command(below, "options", "replace how an upstream's answers are read", "upstreams:options",
+                     more="Without any KEY=VALUE every option has its default again.")  # fmt: skip
+    source(parser)
+    options(parser)
     parser = command(below, "remove", "remove an upstream; what it served stays", "upstreams:remove")
     source(parser)
 

@@ -55,6 +55,14 @@ def source(parser: Parser) -> None:
     parser.add_argument("source", metavar="NAME", help="its name, PROTOCOL/NAME, or its id")
 
 
+def options(parser: Parser) -> None:
+    parser.add_argument(
+        "options", metavar="KEY=VALUE", nargs="*", default=[],
+        help="absent=403,401 (statuses that mean 'not here'), checksums=fail|warn|ignore, "
+        "merge=GROUP (sources of one owner), pages=here|elsewhere",
+    )  # fmt: skip
+
+
 def page(parser: Parser) -> None:
     parser.add_argument("--limit", metavar="N", type=number, default=100, help="at most so many lines (100)")
 

@@ -12,6 +12,7 @@ from shared.admin_types import NewBlock
 from shared.errors import ConfigurationError, InvalidParameter
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.base import PackageProxyBase
+from shared.source_options import SourceOptions, checked
 from shared.source_urls import split_credentials
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -56,6 +57,8 @@ def source_url(text: str) -> str:
     try:
         if "@" in urlsplit(text).netloc:
             raise InvalidParameter("url: without user and password; there are fields for them")
+        if urlsplit(text).fragment:
+            raise InvalidParameter("url: without a fragment; options have a field of their own")
         address = split_credentials(text, "url")
     except ValueError:
         raise InvalidParameter("url: not a valid URL") from None
@@ -91,6 +94,14 @@ def hosts(texts: Sequence[str]) -> list[str]:
     if len(texts) > MOST_PATTERNS or not all(_HOST.fullmatch(text) for text in texts):
         raise InvalidParameter("allowed_hosts: host names without scheme and port")
     return [text.lower() for text in texts]
+
+
+def options(wanted: SourceOptions) -> str:
+    """A source's options as the column takes them. Raises `InvalidParameter`."""
+    try:
+        return msgspec.json.encode(checked(wanted, "options")).decode()
+    except ConfigurationError as error:
+        raise InvalidParameter(error.message) from None
 
 
 def priority(number: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import ConfigurationError
+from shared.source_options import SourceOptions
 from shared.source_urls import SourceAddress, names_private_host, split_credentials
 
 VARIABLE = "ORCHARD_PYPI_UPSTREAM"
@@ -22,6 +23,16 @@ VARIABLE = "ORCHARD_PYPI_UPSTREAM"
         ),
         ("https://token@a.example.com/", SourceAddress("https://a.example.com/", "token")),
         ("http://u:p@[::1]:8080/x", SourceAddress("http://[::1]:8080/x/", "u", "p")),
+        (
+            "https://a.example.com/m/#absent=403,401,403&checksums=warn&merge=corp&pages=elsewhere",
+            SourceAddress(
+                "https://a.example.com/m/", options=SourceOptions((401, 403), "warn", "corp", True)
+            ),
+        ),
+        (
+            "https://a.example.com/m/#pages=here",
+            SourceAddress("https://a.example.com/m/", options=SourceOptions()),
+        ),
     ],
 )
 def test_split__credentials__apart_and_decoded(text: str, expected: SourceAddress) -> None:
@@ -35,6 +46,10 @@ def test_split__credentials__apart_and_decoded(text: str, expected: SourceAddres
         "https://u:hunter2@/simple/",
         "https://u:hunter2@a.example.com:port/",
         "https://a.example.com/?token=hunter2",
+        "https://a.example.com/#absent=hunter2",
+        "https://a.example.com/#hunter2",
+        "https://a.example.com/#absent=429",
+        "https://a.example.com/#checksums=hunter2",
         "https://u:hunter2@[::1/",
     ],
 )

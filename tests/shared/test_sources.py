@@ -14,7 +14,8 @@ from shared.errors import CacheUnavailable, ConfigurationError
 from shared.models import UpstreamSource
 from shared.sealing_box import SealingBox
 from shared.settings import load_settings
-from shared.source_urls import SourceAddress
+from shared.source_options import SourceOptions
+from shared.source_urls import SourceAddress, split_credentials
 from shared.source_watcher import SourceWatcher
 from shared.sources import EnvSource, SourceRepository, SourceSet, match_rows
 
@@ -96,6 +97,21 @@ async def test_sync__edited_address__changes_its_row(repository: SourceRepositor
     ids = [id_ for id_, _ in await enabled(repository)]
     await repository.sync("pypi", [A, C])
     assert await enabled(repository) == [(ids[0], A.url), (ids[1], C.url)]
+
+
+async def test_sync__options_in_the_address__followed_else_left_as_they_are(
+    repository: SourceRepository, database: Database
+) -> None:
+    await repository.sync("pypi", [split_credentials("https://a.example.com/#absent=403", "X")])
+    assert (await repository.list("pypi"))[0].options == SourceOptions(absent_statuses=(403,))
+    await repository.sync("pypi", [split_credentials("https://a.example.com/", "X")])
+    assert (await repository.list("pypi"))[0].options == SourceOptions(absent_statuses=(403,))
+    await repository.sync("pypi", [split_credentials("https://a.example.com/#merge=corp", "X")])
+    assert (await repository.list("pypi"))[0].options == SourceOptions(merge="corp")
+    await database.execute(
+        """UPDATE upstream_sources SET options = '{"merge": "b", "of_a_newer_version": 1}'"""
+    )
+    assert (await repository.list("pypi"))[0].options == SourceOptions(merge="b")
 
 
 async def test_sync__reordered__ids_stay_with_their_urls(repository: SourceRepository) -> None:

@@ -111,6 +111,29 @@ def credentials(options: argparse.Namespace, output: Output) -> None:
     _change(options, output, given, "is asked without credentials" if options.none else "has new credentials")
 
 
+def options(options: argparse.Namespace, output: Output) -> None:
+    """All of them are replaced together."""
+    value = {"options": read_options(options.options)}
+    said = " ".join(options.options) or "the defaults"
+    _change(options, output, value, f"is read with {said}")
+
+
+def read_options(texts: list[str]) -> dict[str, Any]:
+    """`absent=403 merge=corp` as the admin API takes them. Raises `WrongUse`."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key == "absent" and all(each.isdecimal() for each in value.split(",")):
+            found["absent_statuses"] = [int(each) for each in value.split(",")]
+        elif key == "pages" and value in ("here", "elsewhere"):
+            found["pages_elsewhere"] = value == "elsewhere"
+        elif key in ("checksums", "merge"):
+            found[key] = value
+        else:
+            raise WrongUse(f"{text[:80]!r} is no option", "`orchard upstreams options --help` lists them.")
+    return found
+
+
 def remove(options: argparse.Namespace, output: Output) -> None:
     """Removes an upstream. What it served stays in the cache."""
     server = connect(options)

@@ -68,6 +68,7 @@ async def add_upstream(request: Request[Any, Any, Any], data: NewUpstream) -> Up
         checks.patterns("patterns", data.patterns),
         checks.patterns("exclude", data.exclude),
         checks.hosts(data.allowed_hosts),
+        checks.options(data.options),
     ]
     sealed = await gateway_of(request).desk.seal(url, username, password, token)
     return await repository_of(request).add_upstream(actor_of(request), [*values, sealed])
@@ -121,6 +122,7 @@ async def change_upstream(
         None if data.patterns is None else checks.patterns("patterns", data.patterns),
         None if data.exclude is None else checks.patterns("exclude", data.exclude),
         None if data.allowed_hosts is None else checks.hosts(data.allowed_hosts),
+        None if data.options is None else checks.options(data.options),
         sealed,
         known.url,
     ]

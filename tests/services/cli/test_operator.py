@@ -112,6 +112,27 @@ def test_upstreams__add_test_pause_resume_priority_credentials_remove(
     assert gone.returncode == 1
 
 
+def test_upstreams_options__replaced_together_and_shown(operator: Command, upstream: Upstream) -> None:
+    made = operator.json("upstreams", "add", "maven", "store", f"{upstream.url}/maven/")
+    assert made["options"] == {}
+    changed = operator.json("upstreams", "options", "store", "absent=403,401", "merge=corp", "checksums=warn")
+    assert changed["options"] == {"absent_statuses": [401, 403], "checksums": "warn", "merge": "corp"}
+    assert operator.json("upstreams", "options", "store", "pages=elsewhere")["options"] == {
+        "pages_elsewhere": True
+    }
+    for wrong in (
+        "absent=429",
+        "absent=500",
+        "absent=x",
+        "checksums=maybe",
+        "merge=a b",
+        "no-such=1",
+        "pages",
+    ):
+        assert operator("upstreams", "options", "store", wrong).returncode != 0, wrong
+    assert operator.json("upstreams", "options", "store")["options"] == {}
+
+
 def test_upstreams__misspelt_name__did_you_mean(operator: Command) -> None:
     name = operator.json("upstreams", "list", "pypi")["items"][0]["name"]
     done = operator("upstreams", "test", name + "x")
