@@ -1,6 +1,6 @@
 """`make k8s-check`: renders every overlay, validates it against real schemas, checks our own policies.
 
-    python -m scripts.k8s_check [--root deploy/k8s] [--without-crds] [--write-rules]
+    python -m scripts.k8s_check [--root deploy/k8s] [--paths] [--without-crds] [--write-rules]
 
 Exit code 0: nothing to say against it. 1: faults, one line each. CRD schemas need Go at the first run;
 --without-crds says aloud what was left out instead of failing. Runs in the environment of
@@ -20,6 +20,7 @@ import yaml
 
 from scripts.k8s_check_pods import name_of
 from scripts.k8s_check_policies import POLICIES
+from scripts.k8s_check_reach import reachable, ways
 from scripts.k8s_check_schemas import (
     KUBERNETES_VERSIONS,
     SchemasMissing,
@@ -59,8 +60,9 @@ def rules_resource() -> str:
     return head + body
 
 
-def check(root: Path, schemas: Path | None) -> list[str]:
-    """All faults of all overlays below `root`, after saying what was validated."""
+def check(root: Path, schemas: Path | None, *, paths: bool = False) -> list[str]:
+    """All faults of all overlays below `root`, after saying what was validated; with `paths`, who can
+    reach whom, too."""
     faults = []
     overlays = sorted(path.parent for path in (root / "overlays").glob("*/kustomization.yaml"))
     used: set[str] = set()
@@ -83,6 +85,11 @@ def check(root: Path, schemas: Path | None) -> list[str]:
         if not invalid:  # policies read fields, and trust them to be there
             for policy in POLICIES:
                 faults += [f"{overlay.name}: {fault} [{policy.__name__}]" for fault in policy(resources)]
+            known = [(way, reachable(way, resources)) for way in ways(resources)]
+            passing = sum(passes for _, passes in known)
+            _say(f"{overlay.name}: {len(known)} paths through the network policies, {passing} open")
+            for way, passes in known if paths else ():
+                _say(f"{overlay.name}: {'open' if passes else 'shut'}  {way}")
         built_in = [each for each in resources if not is_custom(each)]
         custom = Counter(each["kind"] for each in resources if is_custom(each))
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(custom.items())) or "none"
@@ -100,6 +107,7 @@ def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.k8s_check")
     parser.add_argument("--root", type=Path, default=ROOT / "deploy" / "k8s")
+    parser.add_argument("--paths", action="store_true", help="print who can reach whom")
     parser.add_argument("--without-crds", action="store_true", help="leave custom resources out")
     parser.add_argument(
         "--write-rules", action="store_true", help="make components/prometheus/rules.yaml again"
@@ -118,7 +126,7 @@ def main() -> int:
         schemas = None if options.without_crds else fetch_schemas(CACHE)
     except SchemasMissing as error:
         faults.append(f"schemas of custom resources: {error} (ARGS=--without-crds leaves them out)")
-    faults += check(options.root, schemas)
+    faults += check(options.root, schemas, paths=options.paths)
     for fault in faults:
         _say(f"FAULT {fault}")
     _say(f"{len(faults)} faults" if faults else "all valid")

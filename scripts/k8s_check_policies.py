@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from scripts.k8s_check_pods import OURS, Resource, containers, name_of, values_of, workloads
-from scripts.k8s_check_security import network_is_closed, no_tokens, restricted, secrets_are_secret
+from scripts.k8s_check_reach import paths_are_as_wanted
+from scripts.k8s_check_security import (
+    metrics_stay_inside,
+    network_is_closed,
+    no_tokens,
+    restricted,
+    secrets_are_secret,
+)
 from shared.settings import Settings, variable
 
 KNOWN = {variable(field.name) for field in msgspec.structs.fields(Settings)}
@@ -196,6 +203,8 @@ POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     selectors_find_their_pods,
     one_owner_of_replicas,
     network_is_closed,
+    paths_are_as_wanted,
+    metrics_stay_inside,
     settings_are_known,
     secrets_are_secret,
     fetchers_can_be_reached,

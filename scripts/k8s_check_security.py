@@ -67,6 +67,21 @@ def network_is_closed(resources: list[Resource]) -> Iterator[str]:
                     yield f"{name_of(each)}: the node's metadata service must be excepted"
 
 
+def metrics_stay_inside(resources: list[Resource]) -> Iterator[str]:
+    """Prometheus asks the pods; what every client may read tells strangers who asks for how much."""
+    for each in resources:
+        paths: list[str] = []
+        if each["kind"] == "Ingress":
+            for rule in each["spec"]["rules"]:
+                paths += [path["path"] for path in rule["http"]["paths"] if path["pathType"] != "Exact"]
+        if each["kind"] == "HTTPRoute":
+            for rule in each["spec"]["rules"]:
+                matches = [match.get("path", {"value": "/"}) for match in rule.get("matches", [{}])]
+                paths += [path["value"] for path in matches if path.get("type", "PathPrefix") != "Exact"]
+        if any("/metrics/".startswith(path.rstrip("/") + "/") for path in paths):
+            yield f"{name_of(each)}: leads to /metrics"
+
+
 def secrets_are_secret(resources: list[Resource]) -> Iterator[str]:
     """A ConfigMap is shown to everyone who may list it; upstreams' passwords are for fetchers alone, the
     operator's token for gateways."""

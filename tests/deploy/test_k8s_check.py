@@ -14,6 +14,7 @@ import yaml
 
 from scripts.k8s_check_policies import GATEWAY_CONNECTIONS, POLICIES
 from services.gateway.composition import DATABASE_CONNECTIONS
+from shared.protocols import PROTOCOLS
 from tests.deploy.tools import BIN, k8s_check, needs_schemas, needs_tools, run
 from tests.support.stores import ROOT
 
@@ -159,6 +160,34 @@ _CHANGES: dict[str, list[Change]] = {
             "except"
         ),
     ],
+    "paths_are_as_wanted": [
+        lambda r: _find(r, "NetworkPolicy", "orchard-to-stores")["spec"]["egress"][0]["to"][0]["podSelector"][
+            "matchLabels"
+        ].update({"app.kubernetes.io/part-of": "orchard"}),
+        lambda r: (
+            _find(r, "NetworkPolicy", "orchard-dns")["spec"]["egress"][0].update(ports=[])
+            or r.remove(_find(r, "NetworkPolicy", "orchard-dns"))
+        ),
+        lambda r: r.remove(_find(r, "NetworkPolicy", "orchard-from-prometheus")),
+        lambda r: _find(r, "NetworkPolicy", "orchard-stores")["spec"].update(ingress=[{}]),
+        lambda r: _find(r, "NetworkPolicy", "orchard-stores")["spec"]["ingress"][0]["from"].append(
+            {"namespaceSelector": {}}
+        ),
+        lambda r: _find(r, "NetworkPolicy", "orchard-fetcher")["spec"].update(ingress=[{}]),
+        lambda r: _find(r, "NetworkPolicy", "orchard-fetcher")["spec"]["egress"][0]["to"][0]["ipBlock"][
+            "except"
+        ].remove("168.63.129.16/32"),
+        lambda r: (
+            _find(r, "NetworkPolicy", "orchard-default-deny")["spec"].update(policyTypes=["Ingress"])
+            or r.remove(_find(r, "NetworkPolicy", "orchard-to-stores"))
+        ),
+    ],
+    "metrics_stay_inside": [
+        lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0]["matches"].append(
+            {"path": {"type": "PathPrefix", "value": "/"}}
+        ),
+        lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0].pop("matches"),
+    ],
     "settings_are_known": [
         lambda r: _container(r)["env"].append({"name": "ORCHARD_WORKER_PROT", "value": "1"})
     ],
@@ -203,6 +232,29 @@ def test_policy__content_as_it_is_and_each_way_of_breaking_it(
 
 def test_gateway_connections__are_those_of_the_code() -> None:
     assert GATEWAY_CONNECTIONS == DATABASE_CONNECTIONS
+
+
+@pytest.mark.parametrize("overlay", ["prod", "s3-ingress"])
+def test_ways_in__lead_to_every_protocol_the_api_and_the_pages(overlay: str) -> None:
+    done = run(BIN / "kubectl", "kustomize", MANIFESTS / "overlays" / overlay)
+    paths = set()
+    for each in yaml.safe_load_all(done.stdout):
+        if each["kind"] == "HTTPRoute":
+            paths |= {match["path"]["value"] for match in each["spec"]["rules"][0]["matches"]}
+        if each["kind"] == "Ingress":
+            paths |= {path["path"] for path in each["spec"]["rules"][0]["http"]["paths"]}
+    assert paths == {*(f"/{each.name}" for each in PROTOCOLS), "/api", "/ui", "/health", "/"}
+
+
+def test_deployments__keep_their_selectors__which_kubernetes_never_lets_change() -> None:
+    done = run(BIN / "kubectl", "kustomize", MANIFESTS / "overlays" / "prod")
+    selectors = [each["spec"]["selector"] for each in yaml.safe_load_all(done.stdout)
+                 if each["kind"] == "Deployment"]  # fmt: skip
+    names = ("orchard-extractor", "orchard-fetcher", "orchard-gateway")
+    assert selectors == [
+        {"matchLabels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "orchard"}}
+        for name in names
+    ]
 
 
 def test_policy_reasons__every_policy_says_why() -> None:
