@@ -56,12 +56,6 @@ class MalformedRequest(OrchardError):
     hint = "Check the URL: dot segments, encoded slashes, control characters and bad UTF-8 are refused."
 
 
-class UnknownHost(OrchardError):
-    code = "unknown_host"
-    status = 400
-    hint = "Add the address that clients use to ORCHARD_PUBLIC_URL."
-
-
 class ProxyLoop(OrchardError):
     code = "proxy_loop"
     status = 508

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any
 
 import msgspec
@@ -58,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Port = 8080  # the gateway's port
     data_dir: str = "./data"  # standalone: databases, objects, logs
     public_url: tuple[str, ...] = ()  # addresses clients use, comma-separated; unset: the request's Host
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")  # peers whose X-Forwarded-* is believed
     worker_host: str = "127.0.0.1"  # where a worker's own HTTP (live bytes, health, metrics) listens
     worker_port: Annotated[int, Meta(ge=0, le=65535)] = 0  # 0 = a free port
     worker_advertise: str = ""  # host[:port] that gateways use to reach this worker; "" = as bound
@@ -235,6 +237,12 @@ def _check_together(values: Mapping[str, Any]) -> list[str]:
     if values.get("log_format", "json") not in ("json", "console"):
         faults.append("ORCHARD_LOG_FORMAT: expected json or console")
     faults.extend(_check_store(values))
+    for network in values.get("trusted_proxies", ()):
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            faults.append("ORCHARD_TRUSTED_PROXIES: expected addresses or networks (10.0.0.0/8)")
+            break
     for field in ("redis_sentinels", "queue_redis_sentinels"):
         if not all(_SENTINEL.fullmatch(each) for each in values.get(field, ())):
             faults.append(f"{variable(field)}: expected host[:port] and commas between several")

@@ -65,20 +65,21 @@ class Application:
     # --- requests -----------------------------------------------------------------------------------
 
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
         gateway = self.gateway
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode("latin-1", "replace")
         if gateway is None:
             await send_error(send, ShuttingDown("this gateway is not open"), "-")
             return
+        headers = read_headers(scope)
+        scope = gateway.proxies.applied(scope, headers)
         if not gateway.reader.is_protocol_path(raw_path):
             is_open = gateway.access.anonymous or raw_path in OPEN_PATHS
-            if not is_open and await refused(gateway, scope, raw_path, read_headers(scope), send):
+            if not is_open and await refused(gateway, scope, raw_path, headers, send):
                 return
             if not (raw_path.startswith(ARTIFACTS) and await self._kept(gateway, scope, raw_path, send)):
                 await answer_other(gateway, self.litestar, scope, raw_path, receive, send)
             return
-        started = time.perf_counter()
-        headers = read_headers(scope)
         if not gateway.access.anonymous and await refused(gateway, scope, raw_path, headers, send):
             return
         method = scope["method"]
@@ -225,8 +226,12 @@ class Application:
                 reply = served_now(resource, conditions, variant, entry, now=now, stale_limit=limit)
                 if reply is not None:
                     if not conditions.head:
-                        host = headers.get(b"host", b"") if resource.per_base_url else None
-                        gateway.hot.keep(key, resource, variant, entry, reply, target.logged_path, host=host)
+                        by = resource.per_base_url
+                        host = headers.get(b"host", b"") if by else None
+                        scheme = headers.get(b"x-forwarded-proto") if by else None
+                        gateway.hot.keep(
+                            key, resource, variant, entry, reply, target.logged_path, host=host, scheme=scheme
+                        )
                     return reply
             work = target.protocol.serve_index(resource, conditions, gateway.ports)
         else:

@@ -22,6 +22,7 @@ from services.gateway.hot_objects import HotObjects
 from services.gateway.l1 import L1Cache
 from services.gateway.live import LiveRelay
 from services.gateway.misses import MissWaiter
+from services.gateway.proxies import TrustedProxies
 from services.gateway.queue_board import QueueBoard
 from services.gateway.requests import RequestIds, RequestReader
 from services.gateway.resolutions import Resolutions
@@ -64,6 +65,7 @@ class Gateway:
     ports: Ports
     misses: MissWaiter
     relay: LiveRelay
+    proxies: TrustedProxies
     access_log: AccessLog | None
     cache_redis: RedisClient
     queue_redis: RedisClient
@@ -152,6 +154,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             ports=ports,
             misses=misses,
             relay=relay,
+            proxies=TrustedProxies(settings.trusted_proxies),
             access_log=access_log,
             cache_redis=cache_redis,
             queue_redis=queue_redis,

@@ -44,6 +44,7 @@ class HotPage:
         "path",
         "protocol",
         "revalidates",
+        "scheme",
         "second",
         "size",
         "values",
@@ -59,7 +60,9 @@ class HotPage:
         logged_path: str,
     ) -> None:
         assert isinstance(reply.body, (bytes, memoryview))
-        self.host: bytes | None = None  # the only Host it answers, where bodies hold absolute URLs
+        # The only Host and believed scheme that it answers, where bodies hold absolute URLs.
+        self.host: bytes | None = None
+        self.scheme: bytes | None = None
         self.revalidates = True  # whether a client's no-cache is heeded: not Maven's, which always says it
         self.keys = keys
         self.values = values
@@ -130,7 +133,10 @@ class HotPages:
         if (
             b"if-none-match" in headers
             or b"via" in headers
-            or (page.host is not None and headers.get(b"host") != page.host)
+            or (
+                page.host is not None
+                and (headers.get(b"host") != page.host or headers.get(b"x-forwarded-proto") != page.scheme)
+            )
             or (
                 page.revalidates
                 and b"cache-control" in headers
@@ -182,9 +188,10 @@ class HotPages:
         logged_path: str,
         *,
         host: bytes | None = None,
+        scheme: bytes | None = None,
     ) -> None:
-        """Keep a plain hit. Call it in the same turn of the loop in which `entry` was peeked. `host`:
-        that of the request, for bodies that hold absolute URLs."""
+        """Keep a plain hit. Call it in the same turn of the loop in which `entry` was peeked. `host` and
+        `scheme` (a proxy's): those of the request, for bodies that hold absolute URLs."""
         body = reply.body
         if reply.status != 200 or not isinstance(body, (bytes, memoryview)) or len(body) > LARGEST_BODY:
             return
@@ -195,7 +202,7 @@ class HotPages:
         fresh_until = entry.head.fresh_until
         page = HotPage(keys, (revision, head, value), reply, fresh_until, resource.protocol, logged_path)
         page.revalidates = resource.honours_no_cache
-        page.host = host
+        page.host, page.scheme = host, scheme
         self._put(key, page)
 
     def keep_file(

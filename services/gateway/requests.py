@@ -16,6 +16,7 @@ from shared.errors import MethodNotAllowed, ProxyLoop, RouteNotFound
 from shared.protocols.base import PackageProxyBase, Redirect, Resource
 from shared.protocols.conditions import Conditions, choose_coding, wants_revalidation
 from shared.protocols.flows import variant_name
+from shared.protocols.rebasing import PLACEHOLDER
 from shared.via import is_own
 
 Headers = dict[bytes, bytes]
@@ -122,18 +123,21 @@ class RequestReader:
     def conditions(
         self, target: Target, scope: Any, method: str, headers: Headers, request_id: str
     ) -> Conditions:
-        """The conditions of a request. Raises `UnknownHost`, `MalformedRequest`."""
-        resource = target.resource
-        base_url = ""
+        """The conditions of a request. Raises `MalformedRequest`."""
+        resource, coding = target.resource, target.coding
+        base_url = shown_url = ""
         if isinstance(resource, Resource) and resource.per_base_url:
-            base_url = (
-                f"{self.base_urls.choose(headers.get(b'host'), scope['scheme'])}/{target.protocol.name}"
-            )
+            public = self.base_urls.choose(headers.get(b"host"), scope["scheme"])
+            base_url = f"{public}/{target.protocol.name}"
+            if not self.base_urls.keeps(public):
+                base_url, shown_url = f"{PLACEHOLDER}/{target.protocol.name}", base_url
+                coding = "identity"  # what is compressed cannot be changed on the way out
         get = headers.get
         return Conditions(
             head=method == "HEAD",
-            coding=target.coding,
+            coding=coding,
             base_url=base_url,
+            shown_url=shown_url,
             no_cache=wants_revalidation(get(b"cache-control")),
             if_none_match=get(b"if-none-match", b""),
             if_modified_since=get(b"if-modified-since", b""),

@@ -11,6 +11,7 @@ class Conditions(msgspec.Struct, frozen=True, omit_defaults=True):
     head: bool = False  # HEAD: headers only
     coding: str = "identity"  # the content-coding chosen for index pages
     base_url: str = ""  # public URL of the protocol's mount point, for bodies with absolute URLs
+    shown_url: str = ""  # what is put in for `base_url` on the way out; "" = it is shown itself
     no_cache: bool = False  # Cache-Control: no-cache (max-age=0 is deliberately not honoured)
     if_none_match: bytes = b""
     if_modified_since: bytes = b""

@@ -22,6 +22,7 @@ from shared.models import IndexHead
 from shared.protocols.conditions import Conditions, etag_matches
 from shared.protocols.index_reply import Verdict, judge, not_modified, page, remaining_life, variant_name
 from shared.protocols.ports import CacheWord, IndexEntry, Ports, Reply
+from shared.protocols.rebasing import rebased, rebased_info
 from shared.protocols.resource import Resource
 
 REVALIDATE_AT_MOST_EVERY_SECONDS = 10
@@ -152,17 +153,21 @@ class _IndexRequest:
         info = head.variants.get(self.variant) if head is not None else None
         if head is None or info is None:
             return None
+        if self.conditions.shown_url:
+            info = rebased_info(info, self.conditions)
         now = self.ports.clock.now()
         if etag_matches(self.conditions.if_none_match, info.etag):
             return not_modified(self.resource, head, info, word, now)
         reply = page(self.resource, self.conditions, head, info, word, now)
         if self.conditions.head:
-            return reply
+            return rebased(reply, self.conditions) if self.conditions.shown_url else reply
         reply.body = entry.body
         if reply.body is None and info.object_key:
             size = info.size_bytes
             reply.body = await self.ports.objects.open(info.object_key, 0, size, size_bytes=size)
-        return None if reply.body is None else reply
+        if reply.body is None:
+            return None
+        return rebased(reply, self.conditions) if self.conditions.shown_url else reply
 
     async def _render(self, *, may_fetch: bool) -> Event:
         job = RenderIndex(

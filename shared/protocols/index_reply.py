@@ -62,7 +62,7 @@ def served_now(
 
     The gateway's hot path calls this with what its in-process cache holds.
     """
-    if conditions.no_cache and resource.honours_no_cache:
+    if (conditions.no_cache and resource.honours_no_cache) or conditions.shown_url:
         return None
     if judge(entry, now, stale_limit=stale_limit) != "fresh":
         return None

@@ -16,10 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.base_urls import MAX_HOSTS, BaseUrls
 from shared.cache import CacheService
 from shared.clients.redis import RedisClient
-from shared.errors import MalformedRequest, UnknownHost
 from shared.settings import load_settings
 from shared.via import pseudonym, via_value
 from tests.services.gateway.conftest import Stores
@@ -337,25 +335,6 @@ def test_bad_settings__one_line_and_exit_2() -> None:
         assert done.returncode == 2
         assert line in done.stderr
         assert len(done.stderr.splitlines()) == 1
-
-
-def test_base_urls__a_ninth_host__is_refused_by_name() -> None:
-    urls = BaseUrls(())
-    for number in range(MAX_HOSTS):
-        assert urls.choose(b"host%d.example.com" % number, "http") == f"http://host{number}.example.com"
-    with pytest.raises(UnknownHost):
-        urls.choose(b"host9.example.com", "http")
-    assert urls.choose(b"HOST1.example.com", "https") == "https://host1.example.com"
-    assert urls.choose(b"127.0.0.1:8080", "http") == "http://127.0.0.1:8080"
-    for bad in (b"", None, b"a b", b"a/b", b"a@b", b"x" * 300):
-        with pytest.raises(MalformedRequest):
-            urls.choose(bad, "http")
-
-
-def test_base_urls__public_urls__are_matched_by_host_and_default_to_the_first() -> None:
-    urls = BaseUrls(("https://orchard.example.com/base/", "http://inner.example.com"))
-    assert urls.choose(b"inner.example.com", "http") == "http://inner.example.com"
-    assert urls.choose(b"whatever", "http") == "https://orchard.example.com/base"
 
 
 def test_http_1_0__unknown_route__is_answered(gateway: GatewayProcess) -> None:
