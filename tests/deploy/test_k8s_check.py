@@ -174,7 +174,6 @@ _CHANGES: dict[str, list[Change]] = {
         lambda r: _find(r, "NetworkPolicy", "orchard-fetcher")["spec"]["egress"][0]["to"][0]["ipBlock"][
             "except"
         ].remove("168.63.129.16/32"),
-        lambda r: r.remove(_find(r, "NetworkPolicy", "orchard-default-deny")),
     ],
     "metrics_stay_inside": [
         lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0]["matches"].append(
