@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     npm_upstream: tuple[str, ...] = ()  # as ORCHARD_PYPI_UPSTREAM
     maven_upstream: tuple[str, ...] = ()  # as ORCHARD_PYPI_UPSTREAM
     offline: bool = False  # ask no upstream at all
+    audit_unanswered: str = "fail"  # npm audit where no upstream audits: fail, or pass (nothing is found)
     upstream_allow_private: bool = False  # env-made sources may resolve to private addresses
     # (a source whose URL itself names a loopback or private host is always allowed to reach that host)
 
@@ -234,6 +235,8 @@ def _check_together(values: Mapping[str, Any]) -> list[str]:
     level = values.get("log_level", "info")
     if level not in ("debug", "info", "warning", "error"):
         faults.append(f"ORCHARD_LOG_LEVEL: expected debug, info, warning or error (got {level!r})")
+    if values.get("audit_unanswered", "fail") not in ("fail", "pass"):
+        faults.append("ORCHARD_AUDIT_UNANSWERED: expected fail or pass")
     if values.get("log_format", "json") not in ("json", "console"):
         faults.append("ORCHARD_LOG_FORMAT: expected json or console")
     faults.extend(_check_store(values))

@@ -157,7 +157,7 @@ class PackageProxyBase(ABC):
     async def serve_forward(
         self, resource: Resource, request: ForwardRequest, ports: Ports, *, head: bool = False
     ) -> Reply:
-        """Pass on what is never cached → serve. Raises `OrchardError` when there is no harmless answer."""
+        """Pass on what is never cached → serve. Raises `OrchardError` where nobody answers."""
         return await flows.serve_forward(resource, request, ports, head=head)
 
     # --- upstream (fetcher) -------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """`serve_forward`: what is neither cached nor stored, passed on to an upstream; and what is said without one.
 
-Pure policy: all I/O goes through `ports`. An install must not fail because an audit or a ping cannot
-be answered: the grammar gives such resources a harmless answer of their own.
+Pure policy: all I/O goes through `ports`. "Nothing found" is a statement about safety: where nobody audited,
+nobody may say it, unless the operator wants it so (ORCHARD_AUDIT_UNANSWERED).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ _ABOUT_THE_REQUEST = (400, 413, 422)
 async def serve_forward(
     resource: Resource, request: ForwardRequest, ports: Ports, *, head: bool = False
 ) -> Reply:
-    """The upstream's answer, else the resource's harmless one.
+    """The upstream's answer, or for what is answered here the resource's own.
 
-    Raises `RouteNotFound` for what the upstream does not offer and a `PassingError` for its trouble,
-    where there is no harmless answer.
+    Raises `RouteNotFound` for what the upstream does not offer and a `PassingError` for its trouble; with
+    ORCHARD_AUDIT_UNANSWERED=pass the resource's own answer stands for both, where it has one.
     """
     if not resource.forward_path:
         return _reply(200, "HIT", "application/json", resource.forward_fallback, head=head)
+    fallback = resource.forward_fallback if ports.settings.audit_unanswered == "pass" else b""
     error: PassingError
     try:
         if ports.settings.offline or ports.forward is None:
@@ -31,14 +32,14 @@ async def serve_forward(
         answer = await ports.forward.send(resource.protocol, request)
         if answer.status == 200 or answer.status in _ABOUT_THE_REQUEST:
             return _reply(answer.status, "MISS", answer.content_type, answer.body, head=head)
-        if answer.status in _NOT_OFFERED and not resource.forward_fallback:
+        if answer.status in _NOT_OFFERED and not fallback:
             raise RouteNotFound("the upstream does not offer this")
         error = UpstreamUnavailable(f"the upstream answered {answer.status}")
     except PassingError as failure:
         error = failure
-    if not resource.forward_fallback:
+    if not fallback:
         raise error
-    return _reply(200, "STALE", "application/json", resource.forward_fallback, head=head)
+    return _reply(200, "STALE", "application/json", fallback, head=head)
 
 
 def _reply(status: int, word: CacheWord, content_type: str, body: bytes, *, head: bool) -> Reply:

@@ -28,7 +28,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     direct: bool = False  # artifact: no index lists it, its address follows from its name (`direct_entry`)
     pointer: str = ""  # artifact: the index that tells which file is at this address now (`file_id` follows)
     forward_path: str = ""  # forward: the upstream's path for a request that is passed on, never cached
-    forward_fallback: bytes = b""  # forward: the JSON to answer where no upstream does; b"" = 503
+    forward_fallback: bytes = b""  # forward: the JSON to answer here, or where nobody else does
     content_codings: tuple[str, ...] = ("gzip", "identity")
 
     @property

@@ -200,7 +200,7 @@ def test_audit__advisory_upstream__is_found(
 
 
 @pytest.mark.parametrize("tool", AUDITS)
-def test_audit__upstream_offers_none__nothing_found_and_no_failure(
+def test_audit__nobody_audits__fails_and_installs_go_on(
     orchard: Cluster, upstream: Upstream, tools: Tools, tool: str, tmp_path: Path
 ) -> None:
     upstream.remove(BULK)
@@ -210,7 +210,20 @@ def test_audit__upstream_offers_none__nothing_found_and_no_failure(
     done = tools.run(
         [*command(tool), *AUDITS[tool]], cwd=folder, env=environment(tools, orchard.url("/npm/"))
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode != 0, done.stdout + done.stderr
+    assert "found 0 vulnerabilities" not in done.stdout
+
+
+@pytest.mark.parametrize("tool", NPMS)
+def test_install__audits_by_default_and_nobody_audits__succeeds_without_a_verdict(
+    orchard: Cluster, tools: Tools, tool: str, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "demo")
+    env = {**environment(tools, orchard.url("/npm/")), "npm_config_audit": "true"}
+    done = tools.run([*command(tool), "install"], cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "added" in done.stdout
+    assert "vulnerabilities" not in done.stdout
 
 
 @pytest.mark.parametrize("tool", NPMS)

@@ -14,7 +14,7 @@ from shared.protocols.base import Rendering
 from shared.protocols.json_text import Fields, Raw, fields_of, value_of
 from shared.protocols.npm.document import Document
 from shared.protocols.npm.negotiation import ABBREVIATED, FULL
-from shared.protocols.npm.semver import parse_version
+from shared.protocols.npm.tags import shown_tags
 
 # npm registry documentation, "Abbreviated version object", and what clients read since.
 _SHORT = frozenset(
@@ -43,7 +43,7 @@ def render(document: Document, base_url: str) -> dict[str, Rendering]:
 def _packument(document: Document, base_url: str) -> dict[str, Rendering]:
     top = dict(document.top)
     time = _time(document)
-    tags = _tags(document)
+    tags = shown_tags(value_of(top.get("dist-tags")), document.notes.hidden, document.versions)
     if time:
         top["time"] = Raw(_encode(time))
     if "dist-tags" in top:
@@ -100,17 +100,3 @@ def _time(document: Document) -> dict[str, Any]:
     time = {**time, **document.notes.times}
     moments = sorted(value for value in time.values() if isinstance(value, str))
     return {"created": moments[0], "modified": moments[-1], **time}
-
-
-def _tags(document: Document) -> dict[str, Any]:
-    """`dist-tags` without those of versions that are not shown; `latest` is then the newest of the others."""
-    found = value_of(document.top.get("dist-tags"))
-    tags = found if isinstance(found, dict) else {}
-    hidden = document.notes.hidden
-    shown = {tag: v for tag, v in tags.items() if isinstance(v, str) and v not in hidden}
-    if "latest" in tags and "latest" not in shown:  # npm install without a version asks for it
-        parsed = [(each, version) for version in document.versions if (each := parse_version(version))]
-        released = [pair for pair in parsed if not pair[0].prerelease] or parsed
-        if released:
-            shown["latest"] = max(released, key=lambda pair: pair[0].key)[1]
-    return shown

@@ -17,6 +17,7 @@ from shared.models import SealedFile
 from shared.protocols.npm import names
 from shared.protocols.npm.document import DOCUMENT_FORMAT, Notes, Raw, fields_of, value_of
 from shared.protocols.npm.semver import parse_version
+from shared.protocols.npm.tags import shown_tags
 
 MAX_DEPENDENCIES = 10_000  # of one version
 
@@ -157,7 +158,7 @@ def read_packument(body: bytes) -> Packument:
     releases = {release.version: release for _, release in found}
     return Packument(
         name=name,
-        tags=_tags(top.dist_tags, notes, releases),
+        tags=shown_tags(top.dist_tags, notes.hidden, releases),
         releases=releases,
         filenames=notes.filenames,
         timed=bool(times),
@@ -175,17 +176,6 @@ def with_sealed(packument: Packument, sealed: Mapping[tuple[str, str], SealedFil
 def unpack(release: Release) -> Declared:
     """What a version declares."""
     return _unpack(release.declared)
-
-
-def _tags(told: Any, notes: Notes, releases: Mapping[str, Release]) -> Strings:
-    """As they are served (rendering.py): without those of hidden versions, `latest` then the newest left."""
-    tags = told if isinstance(told, dict) else {}
-    shown = {tag: each for tag, each in tags.items() if isinstance(each, str) and each not in notes.hidden}
-    if "latest" in tags and "latest" not in shown and releases:
-        parsed = ((version, parse_version(version)) for version in releases)
-        newest = (version for version, each in parsed if each is not None and not each.prerelease)
-        shown["latest"] = next(newest, next(iter(releases)))
-    return shown
 
 
 def _read_version(raw: Raw) -> _Version:

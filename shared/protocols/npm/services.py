@@ -12,7 +12,7 @@ MAX_QUERY_BYTES = 2048
 
 _QUERY = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
 
-# What an audit client takes for "nothing found": with no upstream to ask, an install must not fail.
+# What an audit client takes for "nothing found": told only where the operator wants it without an audit.
 NO_ADVISORIES = b"{}"
 NO_AUDIT = (
     b'{"actions":[],"advisories":{},"muted":[],"metadata":{"vulnerabilities":{"info":0,"low":0,'

@@ -53,32 +53,34 @@ async def test_answer__of_the_upstream__passed_on_uncached(status: int) -> None:
     assert forward.sent == [REQUEST]
 
 
-@pytest.mark.parametrize(
-    "answer", [_answer(404), _answer(500), _answer(503), _answer(401), UpstreamUnavailable("away")]
-)
-async def test_trouble__where_there_is_a_harmless_answer__that_one(
+TROUBLE = [_answer(404), _answer(500), _answer(503), _answer(401), UpstreamUnavailable("away")]
+
+
+@pytest.mark.parametrize("answer", TROUBLE)
+async def test_trouble__the_operator_wants_the_harmless_answer__that_one(
     answer: ForwardAnswer | OrchardError,
 ) -> None:
-    reply, _ = await _serve(HARMLESS, answer)
+    reply, _ = await _serve(HARMLESS, answer, Settings(audit_unanswered="pass"))
     assert (reply.status, reply.body, reply.cache) == (200, b"{}", "STALE")
 
 
-@pytest.mark.parametrize("answer", [_answer(500), _answer(401), UpstreamUnavailable("away")])
-async def test_trouble__where_there_is_none__passing_error(answer: ForwardAnswer | OrchardError) -> None:
-    with pytest.raises(PassingError):
-        await _serve(PLAIN, answer)
-
-
-async def test_not_offered_upstream__404() -> None:
-    with pytest.raises(RouteNotFound):
-        await _serve(PLAIN, _answer(404))
+@pytest.mark.parametrize("answer", TROUBLE)
+@pytest.mark.parametrize("resource", [HARMLESS, PLAIN])
+async def test_trouble__nobody_answered__is_told(
+    resource: Resource, answer: ForwardAnswer | OrchardError
+) -> None:
+    told = RouteNotFound if answer == _answer(404) else PassingError
+    with pytest.raises(told):
+        await _serve(resource, answer)
 
 
 async def test_offline__nobody_is_asked() -> None:
-    reply, forward = await _serve(HARMLESS, _answer(200), Settings(offline=True))
+    lenient = Settings(offline=True, audit_unanswered="pass")
+    reply, forward = await _serve(HARMLESS, _answer(200), lenient)
     assert (reply.body, forward.sent) == (b"{}", [])
-    with pytest.raises(Offline):
-        await _serve(PLAIN, _answer(200), Settings(offline=True))
+    for resource in (PLAIN, HARMLESS):
+        with pytest.raises(Offline):
+            await _serve(resource, _answer(200), Settings(offline=True))
 
 
 async def test_no_upstream_path__answered_at_once() -> None:

@@ -1,0 +1,38 @@
+"""The tags of a package of which some versions are not shown: blocked, or impossible to serve."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from shared.protocols.npm.semver import Version, parse_version
+
+
+def shown_tags(told: Any, hidden: Collection[str], shown: Iterable[str]) -> dict[str, str]:
+    """`dist-tags` without those of hidden versions; `latest`, which an install without a version asks for,
+    moves down.
+
+    `told` is the upstream's value, of whatever type; `shown` are the versions that are shown. npm's rule for
+    a `latest` that may not be taken is the newest version not above it (npm-pick-manifest, `before`): a major
+    that its publisher has not released to everybody must not come in its place. Where there is none, the tag
+    goes.
+    """
+    tags = told if isinstance(told, dict) else {}
+    left = {
+        tag: version for tag, version in tags.items() if isinstance(version, str) and version not in hidden
+    }
+    latest = tags.get("latest")
+    if isinstance(latest, str) and "latest" not in left:
+        below = _newest_not_above(parse_version(latest), shown)
+        if below:
+            left["latest"] = below
+    return left
+
+
+def _newest_not_above(most: Version | None, shown: Iterable[str]) -> str:
+    parsed = [(each, version) for version in shown if (each := parse_version(version))]
+    if most is not None:
+        parsed = [pair for pair in parsed if pair[0].key <= most.key]
+    if most is None or not most.prerelease:
+        parsed = [pair for pair in parsed if not pair[0].prerelease] or parsed
+    return max(parsed, key=lambda pair: pair[0].key)[1] if parsed else ""
