@@ -57,6 +57,20 @@ def origin_text(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
+def secured(url: str, base: str) -> str:
+    """An http address at https, where what names it came from the same host by https: a registry behind
+    TLS may not know of it, and its files are where it is itself. Others as they are.
+
+    Raises `ValueError` for what is no URL.
+    """
+    if url[:5].lower() != "http:" or base[:6].lower() != "https:":
+        return url
+    parts, own = urlsplit(url), urlsplit(base)
+    if not parts.hostname or parts.hostname != own.hostname:
+        return url
+    return urlunsplit(parts._replace(scheme="https", netloc=own.netloc.rpartition("@")[2]))
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or literal means this machine (RFC 6761 §6.3 for `localhost`)."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -39,8 +39,9 @@ from shared.errors import (
 from shared.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from shared.models import UpstreamSource
 from shared.settings import Settings
+from shared.source_urls import secured
 
-MAX_REDIRECTS = 5
+MAX_REDIRECTS = 20  # as npm and browsers; pip follows 30, uv 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -178,7 +179,12 @@ class HttpClientManager:
         pool = self._pool(source, policy)
         async with contextlib.AsyncExitStack() as held:
             await held.enter_async_context(pool.admit(lane, read_timeout))
-            for _ in range(MAX_REDIRECTS + 1):
+            been: set[str] = set()
+            url = secured(url, source.url)
+            while len(been) <= MAX_REDIRECTS:
+                if url in been:
+                    raise UpstreamInvalid(f"{where} redirects in a circle")
+                been.add(url)
                 origin = policy.check_url(url)
                 request = httpx.Request(
                     method,
@@ -206,7 +212,7 @@ class HttpClientManager:
                     return
                 await _close(response)
                 try:
-                    url = urljoin(url, location)
+                    url = secured(secured(urljoin(url, location), url), source.url)
                 except ValueError:
                     raise UpstreamBlocked(f"{where} redirects to an address that is no URL") from None
             raise UpstreamInvalid(f"{where} redirects more than {MAX_REDIRECTS} times")

@@ -13,6 +13,14 @@ from shared.errors import UpstreamTimeout
 from shared.metrics import UPSTREAM_BYTES
 
 RATE_WINDOW_SECONDS = 30.0
+# Successes that mean something else than "here it is": not done yet, nothing, and a part.
+_OTHER_SUCCESSES = frozenset({202, 204, 205, 206})
+
+
+def whole_status(status: int) -> int:
+    """200 for every success that comes with the whole body, such as a transforming proxy's 203
+    (RFC 9110 §15.3.4) and ones yet unknown (§15); any other status as it is."""
+    return 200 if 200 <= status < 300 and status not in _OTHER_SUCCESSES else status
 
 
 class FetchedBody(msgspec.Struct):
@@ -41,7 +49,7 @@ class UpstreamResponse:
     """The head of a response, and its body as it arrives (in the upstream's content-coding)."""
 
     def __init__(self, response: httpx.Response, url: str, *, min_rate_bytes: int, source: str) -> None:
-        self.status = response.status_code
+        self.status = whole_status(response.status_code)
         self.headers: Mapping[str, str] = response.headers
         self.url = url
         self._response = response

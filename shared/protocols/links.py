@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from shared.models import UpstreamSource
-from shared.source_urls import names_private_host
+from shared.source_urls import names_private_host, secured
 
 # What needs no work: an absolute http(s) URL of plain characters, without userinfo or fragment.
 _CLEAN = re.compile(
@@ -41,18 +41,21 @@ class Links:
     def __init__(self, base: str) -> None:
         self._base = base
         parts = urlsplit(base)
-        self._own = parts
         self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._folders: dict[str, str | None] = {}  # what "../.." leads to
 
     def absolute(self, href: str) -> str | None:
         """The absolute http(s) URL of a link, without fragment and userinfo; None if it has none.
 
-        Other schemes (javascript:, data:, file:, ftp:), control characters, backslashes and URLs
-        over 8 kB give None. Spaces and non-ASCII characters are escaped, as browsers do. Userinfo
-        is left out: credentials belong to the source, never to a page.
+        An http address of the document's own host is raised to https where that came by https (`secured`).
+        Other schemes (javascript:, data:, file:, ftp:), control characters, backslashes and URLs over 8 kB
+        give None. Spaces and non-ASCII characters are escaped, as browsers do. Userinfo is left out:
+        credentials belong to the source, never to a page.
         """
-        href = href.partition("#")[0]
+        found = self._absolute(href.partition("#")[0])
+        return found and secured(found, self._base)
+
+    def _absolute(self, href: str) -> str | None:
         if _CLEAN.fullmatch(href):
             return href if len(href) <= _MAX_URL_CHARACTERS else None
         if len(href) > _MAX_URL_CHARACTERS or _FORBIDDEN.search(href):
@@ -67,14 +70,6 @@ class Links:
             resolved = self._folders[folder]
             return None if resolved is None else resolved + found[2]
         return self._resolve(href)
-
-    def secured(self, url: str) -> str:
-        """The same at https, where the document came from this host by https: a registry behind TLS may
-        not know it, and its files are where it is itself."""
-        parts = urlsplit(url)
-        if (parts.scheme, self._own.scheme) != ("http", "https") or parts.hostname != self._own.hostname:
-            return url
-        return urlunsplit(parts._replace(scheme="https", netloc=self._origin.partition("//")[2]))
 
     def _resolve(self, href: str) -> str | None:
         href = href.strip()

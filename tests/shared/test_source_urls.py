@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import ConfigurationError
 from shared.source_options import SourceOptions
-from shared.source_urls import SourceAddress, names_private_host, split_credentials
+from shared.source_urls import SourceAddress, names_private_host, secured, split_credentials
 
 VARIABLE = "ORCHARD_PYPI_UPSTREAM"
 
@@ -78,3 +78,20 @@ def test_repr__password__not_shown() -> None:
 )
 def test_names_private_host__by_literal_or_loopback_name(url: str, private: bool) -> None:
     assert names_private_host(url) is private
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "expected"),
+    [
+        ("http://a.example.com/f", "https://a.example.com/simple/", "https://a.example.com/f"),
+        ("HTTP://A.example.com/f?x=1", "https://a.example.com/simple/", "https://a.example.com/f?x=1"),
+        ("http://a.example.com/f", "https://a.example.com:8443/", "https://a.example.com:8443/f"),
+        ("http://a.example.com:80/f", "https://u:p@a.example.com/", "https://a.example.com/f"),
+        ("http://b.example.com/f", "https://a.example.com/", "http://b.example.com/f"),
+        ("http://a.example.com/f", "http://a.example.com/", "http://a.example.com/f"),
+        ("https://a.example.com/f", "http://a.example.com/", "https://a.example.com/f"),
+        ("http:///f", "https://a.example.com/", "http:///f"),
+    ],
+)
+def test_secured__raises_http_of_the_same_host_alone(url: str, base: str, expected: str) -> None:
+    assert secured(url, base) == expected

@@ -26,7 +26,7 @@ def tarball_url(dist: Fields, links: Links) -> str:
     """The absolute address of the tarball; "" if there is none or it is none over http(s)."""
     text = value_of(dist.get("tarball"))
     url = links.absolute(text) if isinstance(text, str) and text else None
-    return "" if url is None else links.secured(url)
+    return url or ""
 
 
 def served_name(name: str, version: str, url: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared.errors import UpstreamInvalid
 from shared.models import UpstreamSource
 from shared.protocols.base import IndexDocument
-from shared.protocols.json_text import Fields, Raw, fields_of, load_object, value_of
+from shared.protocols.json_text import Fields, Raw, fields_of, read_object, value_of
 from shared.protocols.links import Dropped, Links, why_refused
 from shared.protocols.npm import names
 from shared.protocols.npm.dist import served_name, tarball_url
@@ -19,7 +19,7 @@ def read_index(
 ) -> IndexDocument:
     """The canonical document of an upstream's answer; see `PackageProxyBase.read_index`."""
     try:
-        top = load_object(body)
+        top, body = read_object(body)
     except ValueError as error:
         raise UpstreamInvalid("the upstream's document is not valid JSON") from error
     kind, name, spec = names.split_identity(identity)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
-
 from shared.errors import UpstreamInvalid
 from shared.models import UpstreamSource
 from shared.protocols.base import IndexDocument
+from shared.protocols.json_text import load_tree
 from shared.protocols.links import Dropped, Links
 from shared.protocols.pypi import html, names
 from shared.protocols.pypi.document import DOCUMENT_FORMAT, Envelope, encode_document
@@ -20,7 +19,6 @@ MAX_ENTRIES = 1_000_000
 _HEX = re.compile(r"[0-9A-Fa-f]{1,512}")
 _LOWER_SHA256 = re.compile(r"[0-9a-f]{64}")
 _API_VERSION = re.compile(r"1\.[0-9]{1,4}")
-_PLAIN_OBJECT = dict[str, Any]
 
 
 def read_index(
@@ -59,13 +57,15 @@ def _is_json(content_type: str, body: bytes) -> bool:
         return True
     if "html" in media:
         return False
-    return body.lstrip()[:1] == b"{"  # indexes kept as plain files come with any type at all
+    return (
+        body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    )  # indexes kept as plain files come with any type at all
 
 
 def _load(body: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(body, type=_PLAIN_OBJECT)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        return load_tree(body)
+    except ValueError as error:
         raise UpstreamInvalid("the upstream's index is not valid JSON") from error
 
 

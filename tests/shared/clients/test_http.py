@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -301,13 +302,39 @@ async def test_credentials__own_origin_only__not_to_another_port(
             assert "canary" not in str(request) and "authorization" not in request.headers
 
 
-async def test_redirects__five_followed__six_not(upstream: Upstream, manager: HttpClientManager) -> None:
-    for number in range(6):
+async def test_redirects__twenty_followed__more_not(upstream: Upstream, manager: HttpClientManager) -> None:
+    for number in range(21):
         upstream.put(f"/{number}", b"")
-        upstream.fault(f"/{number}", Fault(redirect=f"/{number + 1}" if number < 5 else "/file"))
+        upstream.fault(f"/{number}", Fault(redirect=f"{number + 1}" if number < 20 else "file"))
     assert await read(manager, source_of(upstream), f"{upstream.url}/1") == BODY
-    with pytest.raises(UpstreamInvalid):
+    with pytest.raises(UpstreamInvalid, match="more than 20 times"):
         await read(manager, source_of(upstream), f"{upstream.url}/0")
+
+
+async def test_redirects__in_a_circle__ended_at_once(upstream: Upstream, manager: HttpClientManager) -> None:
+    upstream.fault("/a", Fault(redirect="/b"))
+    upstream.fault("/b", Fault(redirect="/a"))
+    with pytest.raises(UpstreamInvalid, match="in a circle"):
+        await read(manager, source_of(upstream), f"{upstream.url}/a")
+    assert upstream.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "read_as"),
+    [
+        (200, 200),
+        (201, 200),
+        (203, 200),
+        (299, 200),
+        (202, 202),
+        (204, 204),
+        (205, 205),
+        (206, 206),
+        (304, 304),
+    ],
+)
+def test_status__success_with_the_whole_body__is_200(status: int, read_as: int) -> None:
+    assert http_response.whole_status(status) == read_as
 
 
 @pytest.mark.parametrize(
@@ -394,7 +421,12 @@ async def test_allowed_hosts__others_are_blocked(upstream: Upstream, manager: Ht
 async def test_source_over_https__never_left_for_http(upstream: Upstream, manager: HttpClientManager) -> None:
     source = UpstreamSource(6, "pypi", "secure", upstream.url.replace("http:", "https:"))
     with pytest.raises(UpstreamBlocked):
+        await read(manager, source, f"http://other.example.com:{upstream.port}/file")
+    with pytest.raises(
+        (UpstreamUnavailable, UpstreamTimeout)
+    ):  # its own host is asked by TLS, which this one does not speak
         await read(manager, source, f"{upstream.url}/file")
+    assert upstream.count() == 0
 
 
 async def test_offline__nothing_is_connected(upstream: Upstream) -> None:
@@ -430,18 +462,39 @@ def test_decode_body__gzip__unpacked_also_in_members() -> None:
     assert decode_body(two, "x-gzip", max_bytes=100) == b"abcd"
 
 
+_PLAIN = b'{"name": "demo"}'
+_ZIPPED = gzip.compress(_PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (_PLAIN, ""), (_PLAIN, "identity"), (_PLAIN, " , "), (_PLAIN, "aws-chunked"), (_PLAIN, "none"),
+        (_PLAIN, "utf-8"), (_PLAIN, "gzip"), (_PLAIN, "x-gzip"), (_PLAIN, "br"), (b"", "gzip"), (b"", "br"),
+        (_ZIPPED, "gzip"), (_ZIPPED, "X-GZIP"), (_ZIPPED, "gzip, identity"), (_ZIPPED, "identity,gzip"),
+        (_ZIPPED, "aws-chunked, gzip"), (_ZIPPED, ", gzip,"), (_ZIPPED + b"rubbish", "gzip"),
+        (gzip.compress(_ZIPPED), "gzip, gzip"), (_ZIPPED, "gzip, gzip"),
+        (zlib.compress(_PLAIN), "deflate"), (zlib.compress(_PLAIN)[2:-4], "deflate"),
+        (gzip.compress(zlib.compress(_PLAIN)), "deflate, gzip"),
+    ],
+)  # fmt: skip
+def test_decode_body__as_http_clients_read_it(body: bytes, coding: str) -> None:
+    assert decode_body(body, coding, max_bytes=10**7) == (_PLAIN if body else b"")
+
+
 @pytest.mark.parametrize(
     ("body", "coding"),
     [
         (gzip.compress(BODY)[:-20], "gzip"),
-        (b"not gzip", "gzip"),
-        (b"", "gzip"),
-        (gzip.compress(gzip.compress(BODY)), "gzip, gzip"),
-        (BODY, "br"),
+        (gzip.compress(BODY)[:100] + b"broken" + gzip.compress(BODY)[106:], "gzip"),
+        (zlib.compress(BODY)[:-20], "deflate"),
         (BODY, "deflate"),
+        (BODY, "br"),
+        (BODY, "zstd, identity"),
+        (gzip.compress(gzip.compress(gzip.compress(BODY))), "gzip, gzip, gzip"),
     ],
 )
-def test_decode_body__broken_or_unasked__refused(body: bytes, coding: str) -> None:
+def test_decode_body__cut_broken_or_hidden__refused(body: bytes, coding: str) -> None:
     with pytest.raises(UpstreamInvalid):
         decode_body(body, coding, max_bytes=10**7)
 

@@ -36,7 +36,7 @@ def _ssri(text: bytes, algorithm: str = "sha512") -> str:
     "body",
     [
         b"", b"null", b"[]", b"<html></html>", b'{"name":"demo"}', b'{"name":"other","versions":{}}',
-        b'{"name":"demo","versions":{"1.0.0":NaN}}', b'{"name":"demo","versions":{}', b'{"a":"\xff"}',
+        b'{"name":"demo","versions":{}', b'{"a":"\xff"}',
         b'{"name":"demo","versions":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"name":5,"versions":{}}',
     ],
 )  # fmt: skip
