@@ -58,6 +58,15 @@ class UpstreamChange(Input, frozen=True):
     options: SourceOptions | None = None  # replaced whole
 
 
+class LeftAlone(msgspec.Struct, frozen=True):
+    """What is not asked of a source just now."""
+
+    what: str  # "host", "index", "file" or "other"; with "@host:port" where it is not the source's own
+    reason: str  # an error code
+    message: str
+    seconds: float  # left; 0: asked again by the next request, with a probe before it
+
+
 class Upstream(msgspec.Struct, frozen=True):
     """A source, without its secrets."""
 
@@ -74,7 +83,8 @@ class Upstream(msgspec.Struct, frozen=True):
     allow_private: bool
     has_credentials: bool
     options: SourceOptions = SourceOptions()
-    failing: str = ""  # why it is not asked just now: the code of the error that opened its breaker
+    failing: str = ""  # why something of it is not asked just now: the code of the first of `left_alone`
+    left_alone: list[LeftAlone] = []
 
 
 class UpstreamTest(msgspec.Struct, frozen=True):

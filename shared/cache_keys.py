@@ -58,14 +58,20 @@ def revision_key(protocol: str) -> str:
     return cache_key(Category.UPSTREAM_SOURCES, protocol, "revision")
 
 
-def breaker_key(protocol: str, source_id: int) -> str:
-    """Key of one source's breaker."""
-    return cache_key(Category.UPSTREAM_SOURCES, protocol, f"breaker:{source_id}")
+def breaker_key(protocol: str, source_id: int, name: str = "index") -> str:
+    """Key of one of a source's breakers. The pages' one has the key that older services know."""
+    suffix = "" if name == "index" else f":{name}"
+    return cache_key(Category.UPSTREAM_SOURCES, protocol, f"breaker:{source_id}{suffix}")
 
 
-def probe_key(protocol: str, source_id: int) -> str:
-    """Key of the right to probe one source."""
-    return cache_key(Category.UPSTREAM_SOURCES, protocol, f"probe:{source_id}")
+def pause_key(protocol: str, source_id: int, name: str = "index") -> str:
+    """Key that is there while nobody may ask: a breaker's pause, or the time given to its probe."""
+    return cache_key(Category.UPSTREAM_SOURCES, protocol, f"pause:{source_id}:{name}")
+
+
+def breakers_key(protocol: str, source_id: int) -> str:
+    """Key of the set of names of a source's open breakers."""
+    return cache_key(Category.UPSTREAM_SOURCES, protocol, f"breakers:{source_id}")
 
 
 @lru_cache(maxsize=8192)

@@ -92,3 +92,33 @@ end
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return known
 """)
+
+READ_BREAKERS = Script(
+    """
+-- KEYS: breaker, its pause, the next breaker, … Reply: value or false, ms of the pause left, …
+local found = {}
+for i = 1, #KEYS, 2 do
+  local value = redis.pcall('GET', KEYS[i])
+  local left = redis.call('PTTL', KEYS[i + 1])
+  if left == -1 then redis.call('DEL', KEYS[i + 1]) end  -- a pause always ends
+  found[i] = type(value) == 'string' and value
+  found[i + 1] = left
+end
+return found
+"""
+)
+
+WRITE_BREAKER = Script(
+    """
+-- KEYS: breaker, its pause, the set of names.  ARGV: value, ms to keep it, ms of the pause, name or ''.
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[2], '1', 'PX', ARGV[3])
+else redis.call('DEL', KEYS[2]) end
+if ARGV[4] ~= '' then
+  if redis.call('TYPE', KEYS[3]).ok ~= 'set' then redis.call('DEL', KEYS[3]) end
+  redis.call('SADD', KEYS[3], ARGV[4])
+  redis.call('PEXPIRE', KEYS[3], math.max(redis.call('PTTL', KEYS[3]), tonumber(ARGV[2])))
+end
+return 1
+"""
+)

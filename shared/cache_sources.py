@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import time
+import math
+from collections.abc import Sequence
+
+import msgspec
 
 from shared.cache_codec import decode_breaker, decode_revision, encode
-from shared.cache_keys import Category, breaker_key, probe_key, revision_key
-from shared.cache_scripts import RAISE_REVISION
+from shared.cache_keys import Category, breaker_key, breakers_key, pause_key, revision_key
+from shared.cache_scripts import RAISE_REVISION, READ_BREAKERS, WRITE_BREAKER
 from shared.cache_values import CacheValues
 from shared.models import BreakerState
 
-BREAKER_KEPT_SECONDS = 600  # after `until`: long enough for someone to probe
+BREAKER_KEPT_SECONDS = 600  # after its pause: long enough for someone to probe
 
 
 class SourceStates(CacheValues):
@@ -25,30 +28,61 @@ class SourceStates(CacheValues):
         keep = self.ttls[Category.UPSTREAM_SOURCES] or 3600
         await RAISE_REVISION.run(self._redis, [revision_key(protocol)], [revision, keep])
 
-    async def read_breaker(self, protocol: str, source_id: int) -> BreakerState | None:
-        """Why this source is not asked now; None when it is well."""
-        key = breaker_key(protocol, source_id)
-        return self._decoded(key, (await self._reader.get_many([key]))[0], decode_breaker)
+    async def read_breakers(
+        self, protocol: str, source_id: int, names: Sequence[str]
+    ) -> list[BreakerState | None]:
+        """For each name why it is left alone, and for how long yet; None where all is well."""
+        keys = [make(protocol, source_id, name) for name in names for make in (breaker_key, pause_key)]
+        found = await READ_BREAKERS.run(self._redis, keys, [])
+        states = []
+        for key, raw, left in zip(keys[::2], found[::2], found[1::2], strict=True):
+            state = self._decoded(key, raw or None, decode_breaker)
+            if state is not None:
+                state = msgspec.structs.replace(state, left_seconds=max(0, left) / 1000)
+            states.append(state)
+        return states
 
-    async def write_breaker(self, protocol: str, breaker: BreakerState) -> None:
-        """Tell all processes. Kept for some minutes after `until`, then forgotten."""
-        keep = max(0, int(breaker.until - time.time())) + BREAKER_KEPT_SECONDS
-        with self._redis.guard():
-            key = breaker_key(protocol, breaker.source_id)
-            await self._redis.raw.set(key, encode(breaker), ex=keep)
+    async def read_breaker(self, protocol: str, source_id: int, name: str = "index") -> BreakerState | None:
+        """The same for one name."""
+        return (await self.read_breakers(protocol, source_id, [name]))[0]
 
-    async def clear_breaker(self, protocol: str, source_id: int) -> None:
-        """The source is well again."""
+    async def open_breakers(self, protocol: str, source_id: int) -> list[BreakerState]:
+        """All of a source's breakers that are open, by name."""
         with self._redis.guard():
-            keys = (breaker_key(protocol, source_id), probe_key(protocol, source_id))
+            members = await self._redis.pipeline.submit(("SMEMBERS", breakers_key(protocol, source_id)))
+        if not members:
+            return []
+        names = sorted(name.decode() if isinstance(name, bytes) else str(name) for name in members)
+        found = await self.read_breakers(protocol, source_id, names)
+        return [state for state in found if state is not None]
+
+    async def write_breaker(
+        self, protocol: str, breaker: BreakerState, *, kept_seconds: int = BREAKER_KEPT_SECONDS
+    ) -> None:
+        """Tell all processes to leave it alone for `left_seconds`. Kept for `kept_seconds` after that, and
+        listed if that is the default."""
+        source_id, name = breaker.source_id, breaker.name
+        pause = math.ceil(breaker.left_seconds * 1000)
+        keys = [make(protocol, source_id, name) for make in (breaker_key, pause_key)]
+        keys.append(breakers_key(protocol, source_id))
+        kept = pause + kept_seconds * 1000
+        listed = name if kept_seconds == BREAKER_KEPT_SECONDS else ""
+        value = encode(msgspec.structs.replace(breaker, left_seconds=0.0))
+        await WRITE_BREAKER.run(self._redis, keys, [value, kept, pause, listed])
+
+    async def clear_breaker(self, protocol: str, source_id: int, name: str = "index") -> None:
+        """It is well again."""
+        with self._redis.guard():
+            keys = [make(protocol, source_id, name) for make in (breaker_key, pause_key)]
             await self._redis.raw.unlink(*keys)
+            await self._redis.pipeline.submit(("SREM", breakers_key(protocol, source_id), name))
 
-    async def try_probe(self, protocol: str, source_id: int, ttl: float) -> bool:
-        """Whether the caller may probe: one of all processes in `ttl` seconds.
+    async def try_probe(self, protocol: str, source_id: int, ttl: float, name: str = "index") -> bool:
+        """Whether the caller may probe: one of all processes in `ttl` seconds, none while a pause runs.
 
         (If the reply is lost with its connection, the retry says no although the right was ours:
         nobody probes until it runs out.)
         """
         with self._redis.guard():
-            key = probe_key(protocol, source_id)
+            key = pause_key(protocol, source_id, name)
             return bool(await self._redis.raw.set(key, b"1", nx=True, px=max(1, int(ttl * 1000))))

@@ -31,6 +31,10 @@ class OrchardError(Exception):
     hint: ClassVar[str] = "This is a defect in Orchard: please report it with the request id."
     default_retry_after_seconds: ClassVar[int] = 0
 
+    # What only the process that raised it is told (services/fetcher/breakers.py):
+    told_to_wait = False  # `retry_after_seconds` is the upstream's own word, or what is left of it
+    about_host = False  # the host cannot be reached at all: nothing of it can be had
+
     def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
         super().__init__(message)
         self.message = message

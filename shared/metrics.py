@@ -111,7 +111,10 @@ INDEX_ENTRIES_DROPPED = Counter(
     registry=REGISTRY,
 )
 BREAKER_OPEN = Gauge(
-    "orchard_upstream_breaker_open", "1 while an upstream is left alone.", ("source",), registry=REGISTRY
+    "orchard_upstream_breaker_open",
+    "1 while something of an upstream is left alone: index, file, other or host (@host:port: another one).",
+    ("source", "what"),
+    registry=REGISTRY,
 )
 QUEUE_JOBS = Gauge(
     "orchard_queue_jobs",

@@ -52,18 +52,23 @@ class UpstreamSource(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BreakerState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a source is not asked just now; shared by all processes through the cache.
+    """Why something of a source is not asked just now; shared by all processes through the cache.
 
-    Before `until` nobody asks (an upstream's Retry-After holds for everyone, RFC 9110 §10.2.3);
-    after it one process probes. No state at all means that the source is well.
+    While its pause runs nobody asks. After it one process asks something that is known to be good, and
+    either ends this or begins the next pause. No state at all means that all is well. The end of the
+    pause is an expiry in Redis (`SourceStates`), never an hour of the day: clocks differ and step.
     """
 
     format: int
     source_id: int
     state: Literal["open", "half_open"]
-    until: float  # unix seconds
+    until: float  # unix seconds, for services one version back alone; `left_seconds` counts
     reason: str = ""  # an error code: "upstream_rate_limited", "upstream_timeout", …
     retry_after_seconds: int = 0  # as the upstream said; 0 when it said nothing
+    name: str = "index"  # what is left alone: see services/fetcher/breakers.py
+    message: str = ""  # the error's own words
+    pauses: int = 0  # begun so far, one after the other
+    left_seconds: float = 0.0  # of the pause, when this was read; 0: over
 
 
 # --- index documents ----------------------------------------------------------------------------

@@ -67,15 +67,14 @@ class Download:
         while True:
             before = self._spool.size
             try:
-                if await self._attempt():
+                if await self._attempt(again=failures > 0):
                     break
                 error: OrchardError = UpstreamUnavailable(f"{self._where}: {self._entry.filename} was cut")
             except (UpstreamUnavailable, UpstreamTimeout) as failure:
                 error = failure
             failures += 1
-            told_to_wait = error.retry_after_seconds != error.default_retry_after_seconds
             nothing_came = self._spool.size == before and before == 0
-            if failures > RESUMES or told_to_wait or (nothing_came and failures > 2):
+            if failures > RESUMES or error.told_to_wait or (nothing_came and failures > 2):
                 raise error
             if isinstance(error, UpstreamTimeout) and self._spool.size == before:
                 raise error  # silent a second time: the slot is worth more
@@ -90,7 +89,7 @@ class Download:
         """The further hashes of what has come so far: algorithm → hex."""
         return self._digests.kept()
 
-    async def _attempt(self) -> bool:
+    async def _attempt(self, *, again: bool) -> bool:
         """One request, from where the spool ends. True when the file is complete."""
         offset = self._spool.size
         headers: dict[str, str] = {}
@@ -99,7 +98,9 @@ class Download:
             headers["range"] = f"bytes={offset}-"
             if self._validator:
                 headers["if-range"] = self._validator
-        async with self._upstreams.open_file(self._source, self._entry.url, headers=headers) as response:
+        async with self._upstreams.open_file(
+            self._source, self._entry.url, headers=headers, again=again
+        ) as response:
             repeated = self._check_head(response, offset)
             if self._on_head is not None:
                 announce, self._on_head = self._on_head, None

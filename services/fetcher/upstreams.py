@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
-from services.fetcher.breakers import Breakers
+from services.fetcher.breakers import COUNTED, Breakers
+from services.fetcher.probes import Asked, Kind, Probe
 from shared.clients.http import FetchedBody, HttpClientManager, UpstreamResponse
 from shared.clients.http_errors import error_of_status
 from shared.clients.http_pool import Lane
@@ -35,6 +36,11 @@ from shared.settings import Settings
 TRIES = 3
 MAX_PASSED_ON_BYTES = 32 * 1024 * 1024
 RETRY_WITHIN_SECONDS = 4.0  # of the first try's start: a waiting client is answered within ten
+
+
+def head_seconds(settings: Settings) -> float:
+    """How long an upstream may take to begin its answer: a bit less than a gateway's client waits."""
+    return max(1.0, settings.request_timeout - 1.0)
 
 
 class Validators(msgspec.Struct, frozen=True):
@@ -68,8 +74,7 @@ class Upstreams:
         self._http = http
         self._breakers = breakers
         self._settings = settings
-        # A gateway's client is answered within the request timeout, so the upstream has a bit less.
-        self.head_seconds = max(1.0, settings.request_timeout - 1.0)
+        self.head_seconds = head_seconds(settings)
 
     @property
     def offline(self) -> bool:
@@ -97,7 +102,9 @@ class Upstreams:
             if asked.headers_only:
                 response = await self._describe(source, asked.url, headers)
             else:
-                response = await self._fetch(source, asked.url, headers, self._settings.max_index_bytes)
+                response = await self._fetch(
+                    source, asked.url, headers, self._settings.max_index_bytes, "index"
+                )
             if response.status in (404, 410):
                 continue
             if (
@@ -117,7 +124,7 @@ class Upstreams:
             async with asyncio.timeout(self.head_seconds):
                 for method in ("HEAD", "GET"):  # some refuse HEAD: then a GET, given up after its head
                     async with self.open_file(
-                        source, url, method=method, headers=headers, lane="index"
+                        source, url, method=method, headers=headers, lane="index", kind="index"
                     ) as response:
                         if method == "HEAD" and response.status in (400, 405, 501):
                             continue
@@ -140,22 +147,23 @@ class Upstreams:
 
         Raises as `ask_index` does.
         """
-        response = await self._fetch(source, url, {}, max_bytes)
+        response = await self._fetch(source, url, {}, max_bytes, "other")
         if response.status not in (200, 404, 410):
             raise UpstreamInvalid(f"upstream {source.name} answered {response.status}")
         return response
 
-    async def _admit(self, source: UpstreamSource) -> None:
+    async def _admit(self, asked: Asked, *, again: bool = False) -> None:
         """Raises `SourceUnusable` for one whose credentials cannot be opened (it is never asked without
         them: a 404 to a stranger would pass for a true one), and what `Breakers.check` raises."""
-        if source.fault:
-            raise SourceUnusable(f"upstream {source.name} cannot be asked: {source.fault}")
-        await self._breakers.check(source)
+        if asked.source.fault:
+            raise SourceUnusable(f"upstream {asked.source.name} cannot be asked: {asked.source.fault}")
+        await self._breakers.check(asked, again=again)
 
     async def _fetch(
-        self, source: UpstreamSource, url: str, headers: Mapping[str, str], max_bytes: int
+        self, source: UpstreamSource, url: str, headers: Mapping[str, str], max_bytes: int, kind: Kind
     ) -> FetchedBody:
-        await self._admit(source)
+        asked = Asked(source, url, kind)
+        await self._admit(asked)
         started = time.monotonic()
         for attempt in range(1, TRIES + 1):
             try:
@@ -169,17 +177,16 @@ class Upstreams:
                 )
                 error = error_of_status(response.status, response.headers, f"upstream {source.name}")
                 if error is None:
-                    await self._breakers.succeeded(source)
+                    await self._breakers.succeeded(asked)
                     return response
             except UpstreamUnavailable as failure:
                 error = failure
             except OrchardError as failure:  # a time-out has used the time up; no second try of the rest
-                await self._breakers.failed(source, failure, "index")
+                await self._breakers.failed(asked, failure)
                 raise
-            told_to_wait = error.retry_after_seconds != error.default_retry_after_seconds
             late = time.monotonic() - started > RETRY_WITHIN_SECONDS
-            if not isinstance(error, UpstreamUnavailable) or told_to_wait or late or attempt == TRIES:
-                await self._breakers.failed(source, error, "index")
+            if not isinstance(error, UpstreamUnavailable) or error.told_to_wait or late or attempt == TRIES:
+                await self._breakers.failed(asked, error)
                 raise error
             await asyncio.sleep(random.uniform(0.5, 1.5) * 0.15 * attempt)
         raise AssertionError("the last try returns or raises")
@@ -196,17 +203,18 @@ class Upstreams:
         """
         if self.offline:
             raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
-        await self._admit(source)
+        asked = Asked(source, url, "other")
+        await self._admit(asked)
         try:
             answer = await self._pass_on(source, url, method, headers, body)
         except UpstreamUnavailable as failure:
-            await self._breakers.failed(source, failure, "index")
+            await self._breakers.failed(asked, failure)
             raise
         error = error_of_status(answer.status, answer.headers, f"upstream {source.name}")
         if error is None:
-            await self._breakers.succeeded(source)
-        elif error.retry_after_seconds != error.default_retry_after_seconds or answer.status == 429:
-            await self._breakers.failed(source, error, "index")
+            await self._breakers.succeeded(asked)
+        elif error.told_to_wait:
+            await self._breakers.failed(asked, error)
         return answer
 
     async def _pass_on(
@@ -238,13 +246,18 @@ class Upstreams:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         lane: Lane = "artifact",
+        kind: Kind = "file",
+        again: bool = False,
     ) -> AsyncIterator[UpstreamResponse]:
         """One request for a file: status 200, 206, 404, 410 or 416 (405 too for HEAD).
+
+        `again`: the same run asked for it before.
 
         Raises the error of any other status, and what `HttpClientManager.stream` raises. Does not
         retry: whoever downloads resumes.
         """
-        await self._admit(source)
+        asked = Asked(source, url, kind)
+        await self._admit(asked, again=again)
         async with contextlib.AsyncExitStack() as held:
             try:
                 response = await held.enter_async_context(
@@ -255,7 +268,32 @@ class Upstreams:
                     raise error
             except OrchardError as failure:
                 if method != "HEAD":  # many a source refuses that alone
-                    await self._breakers.failed(source, failure, lane)
+                    await self._breakers.failed(asked, failure)
                 raise
-            await self._breakers.succeeded(source)
+            await self._breakers.succeeded(asked)
             yield response
+
+
+def probe_with(http: HttpClientManager, settings: Settings) -> Probe:
+    """A probe for `Breakers`: HEAD, or a GET given up after its head where that is refused.
+
+    Any answer is a good one but those that say that it does not work; so is trouble of our own, which
+    says nothing of the upstream.
+    """
+
+    async def probe(source: UpstreamSource, url: str) -> OrchardError | None:
+        error: OrchardError | None = None
+        try:
+            async with asyncio.timeout(head_seconds(settings)):
+                for method in ("HEAD", "GET"):
+                    async with http.stream(source, url, method=method, lane="index") as response:
+                        error = error_of_status(response.status, response.headers, f"upstream {source.name}")
+                    if error is None or error.told_to_wait:
+                        break
+        except TimeoutError:
+            error = UpstreamTimeout(f"upstream {source.name} did not answer in time")
+        except OrchardError as failure:
+            error = failure
+        return error if isinstance(error, COUNTED) else None
+
+    return probe

@@ -23,7 +23,7 @@ from services.fetcher.pages import Pages
 from services.fetcher.sealing import Sealer
 from services.fetcher.source_sync import SourceSync
 from services.fetcher.spool import clear_spool
-from services.fetcher.upstreams import Upstreams
+from services.fetcher.upstreams import Upstreams, probe_with
 from shared import metrics, via
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository, UrlName
@@ -111,7 +111,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         resources.add("events", listener.aclose)
         await listener.open()
 
-        upstreams = Upstreams(http, Breakers(cache), settings)
+        breakers = Breakers(cache, probe_with(http, settings))
+        resources.add("breakers", breakers.aclose)
+        upstreams = Upstreams(http, breakers, settings)
         live = LiveDownloads(upstreams)
         forward = ForwardRoute(upstreams, sources, artifacts, threads)
         administration = AdministrationRoutes(http, SourceRepository(database, box), box, token=forward.token)

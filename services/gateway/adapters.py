@@ -92,10 +92,10 @@ class CachedIndex:
 
     async def upstream_is_down(self, protocol: str, source_id: int) -> bool:
         try:
-            breaker = await self._cache.read_breaker(protocol, source_id)
+            breakers = await self._cache.read_breakers(protocol, source_id, ("host", "index"))
         except CacheUnavailable:
             return False
-        return breaker is not None and time.time() < breaker.until
+        return any(breaker is not None and breaker.left_seconds > 0 for breaker in breakers)
 
 
 def artifact_identity(resource: Resource | FetchArtifact) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import time
+import errno
+import os
+import socket
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 
 import httpx
 
+from shared.clients.retry_after import retry_after_seconds
 from shared.errors import (
     OrchardError,
+    PassingError,
     UpstreamInvalid,
     UpstreamRateLimited,
     UpstreamRefused,
@@ -19,29 +21,81 @@ from shared.errors import (
     UpstreamUnavailable,
 )
 
-MAX_RETRY_AFTER_SECONDS = 3600
 DEFAULT_RETRY_AFTER_SECONDS = 10  # for a 429 that does not say
+
+
+_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 @contextlib.contextmanager
 def as_orchard_errors(where: str) -> Iterator[None]:
-    """httpx's errors, time-outs and failed name look-ups as ours. `where` names the source."""
+    """httpx's errors, time-outs and failed name look-ups as ours. `where` names the source.
+
+    `about_host` is set where nothing of the host can be had. What this process itself lacks
+    (descriptors, memory, threads) is a `PassingError` that says so, never an upstream's failure.
+    """
     try:
         yield
-    except (httpx.TimeoutException, TimeoutError):
-        raise UpstreamTimeout(f"{where} did not answer in time") from None
-    except httpx.RemoteProtocolError as error:
-        raise UpstreamInvalid(f"{where} does not speak proper HTTP ({error})") from None
-    except httpx.ReadError as error:
-        raise UpstreamUnavailable(f"{where}: {error}") from None
-    except httpx.ConnectError as error:
-        raise UpstreamUnavailable(f"{where} could not be reached ({_short(error)})") from None
-    except httpx.ProxyError as error:
-        raise UpstreamUnavailable(f"{where}: {error}") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (OSError, httpx.HTTPError, MemoryError, RuntimeError) as error:
+        lacking = own_lack(error)
+        if lacking:
+            raise PassingError(f"{where} was not asked: {lacking}") from None
+        if isinstance(error, (MemoryError, RuntimeError)):
+            raise
+        raise _translated(error, where) from None
+    except httpx.InvalidURL as error:
         raise UpstreamInvalid(f"{where}: {type(error).__name__}") from None
-    except OSError as error:
-        raise UpstreamUnavailable(f"{where} could not be reached ({error.strerror or 'network'})") from None
+
+
+def _translated(error: OSError | httpx.HTTPError, where: str) -> OrchardError:
+    match error:
+        case httpx.ConnectTimeout():
+            return _about_host(UpstreamTimeout(f"{where} did not answer in time"))
+        case httpx.TimeoutException() | TimeoutError():
+            return UpstreamTimeout(f"{where} did not answer in time")
+        case httpx.RemoteProtocolError():
+            return UpstreamInvalid(f"{where} does not speak proper HTTP ({error})")
+        case httpx.ReadError():
+            return UpstreamUnavailable(f"{where}: {error}")
+        case httpx.ConnectError():
+            return _about_host(UpstreamUnavailable(f"{where} could not be reached ({_short(error)})"))
+        case httpx.ProxyError():
+            return _about_host(UpstreamUnavailable(f"{where}: {error}"))
+        case httpx.HTTPError():
+            return UpstreamInvalid(f"{where}: {type(error).__name__}")
+        case _:
+            text = f"{where} could not be reached ({error.strerror or 'network'})"
+            return _about_host(UpstreamUnavailable(text))
+
+
+def _about_host(error: OrchardError) -> OrchardError:
+    error.about_host = True
+    return error
+
+
+def own_lack(error: BaseException) -> str:
+    """What this process lacks, if that is behind the error; "" if not."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            return "this process is out of memory"
+        if isinstance(cause, RuntimeError) and "start new thread" in str(cause):
+            return "this process may start no more threads"
+        if isinstance(cause, OSError) and cause.errno in _OWN and not isinstance(cause, socket.gaierror):
+            return f"this process is short of what it needs ({os.strerror(cause.errno or 0)})"
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    if isinstance(error, OSError | httpx.ConnectError) and _no_descriptor():
+        return f"this process is short of what it needs ({os.strerror(errno.EMFILE)})"
+    return ""
+
+
+def _no_descriptor() -> bool:
+    """A name look-up without a descriptor left says that there is no such name."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return True
+    return False
 
 
 def error_of_status(status: int, headers: Mapping[str, str], where: str) -> OrchardError | None:
@@ -57,25 +111,14 @@ def error_of_status(status: int, headers: Mapping[str, str], where: str) -> Orch
     if status in (401, 403, 407, 451):
         return UpstreamRefused(text)
     if status == 429:
-        return UpstreamRateLimited(text, retry_after_seconds=retry_after or DEFAULT_RETRY_AFTER_SECONDS)
+        limited = UpstreamRateLimited(text, retry_after_seconds=retry_after or DEFAULT_RETRY_AFTER_SECONDS)
+        limited.told_to_wait = True
+        return limited
     if status >= 500 or status in (408, 425):
-        return UpstreamUnavailable(text, retry_after_seconds=retry_after or None)
+        failing = UpstreamUnavailable(text, retry_after_seconds=retry_after or None)
+        failing.told_to_wait = retry_after > 0
+        return failing
     return UpstreamInvalid(text)
-
-
-def retry_after_seconds(headers: Mapping[str, str], now: float | None = None) -> int:
-    """Seconds that Retry-After asks for, either form of RFC 9110 §10.2.3; 0 if absent, an hour at most."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(int(text[:9]), MAX_RETRY_AFTER_SECONDS)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return 0
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=datetime.UTC)
-    left = when.timestamp() - (time.time() if now is None else now)
-    return max(0, min(int(left + 0.999), MAX_RETRY_AFTER_SECONDS))
 
 
 def _short(error: Exception) -> str:

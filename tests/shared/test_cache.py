@@ -477,18 +477,97 @@ async def test_revision__not_a_number__is_unknown(cache: CacheService, redis: Re
 
 async def test_breaker__open_then_over_then_cleared(cache: CacheService, redis: RedisClient) -> None:
     assert await cache.read_breaker("pypi", 7) is None
-    held = BreakerState(FORMAT, 7, "open", time.time() + 30, "upstream_rate_limited", 30)
+    held = BreakerState(
+        FORMAT, 7, "open", time.time() + 30, "upstream_rate_limited", 30, message="429", left_seconds=30.0
+    )
     await cache.write_breaker("pypi", held)
-    assert await cache.read_breaker("pypi", 7) == held
+    read = await cache.read_breaker("pypi", 7)
+    assert read is not None and 29 < read.left_seconds <= 30
+    assert msgspec.structs.replace(read, left_seconds=30.0) == held
     assert await cache.read_breaker("pypi", 8) is None
     assert 30 < await redis.raw.ttl("orchard:upstream_sources:pypi:breaker:7") <= 630
 
-    over = msgspec.structs.replace(held, until=time.time() - 1)
+    over = msgspec.structs.replace(held, left_seconds=0.0)
     await cache.write_breaker("pypi", over)
     assert await cache.read_breaker("pypi", 7) == over, "kept, so that someone probes before all ask"
 
     await cache.clear_breaker("pypi", 7)
     assert await cache.read_breaker("pypi", 7) is None
+
+
+async def test_breaker__end_is_an_expiry__the_hour_of_the_day_plays_no_part(
+    cache: CacheService, redis: RedisClient
+) -> None:
+    for until in (0.0, 1e12):
+        held = BreakerState(FORMAT, 7, "open", until, "upstream_timeout", left_seconds=0.05)
+        await cache.write_breaker("pypi", held)
+        read = await cache.read_breaker("pypi", 7)
+        assert read is not None and 0 < read.left_seconds <= 0.05
+        while await redis.raw.exists("orchard:upstream_sources:pypi:pause:7:index"):
+            await asyncio.sleep(0.01)
+        read = await cache.read_breaker("pypi", 7)
+        assert read is not None and read.left_seconds == 0
+
+
+async def test_open_breakers__all_of_a_source_but_those_of_one_address(cache: CacheService) -> None:
+    assert await cache.open_breakers("pypi", 7) == []
+    for name in ("index", "file@files.example.com:443", "host"):
+        state = BreakerState(FORMAT, 7, "open", 0.0, "upstream_timeout", name=name, left_seconds=9.0)
+        await cache.write_breaker("pypi", state)
+    one = BreakerState(FORMAT, 7, "open", 0.0, "upstream_timeout", name="one@0", left_seconds=9.0)
+    await cache.write_breaker("pypi", one, kept_seconds=60)
+    found = await cache.open_breakers("pypi", 7)
+    assert [state.name for state in found] == ["file@files.example.com:443", "host", "index"]
+    assert await cache.read_breaker("pypi", 7, "one@0") is not None
+    await cache.clear_breaker("pypi", 7, "host")
+    assert [state.name for state in await cache.open_breakers("pypi", 7)] == [found[0].name, "index"]
+    assert await cache.open_breakers("pypi", 8) == []
+
+
+async def test_breaker__keys_of_other_types__are_as_if_absent(
+    cache: CacheService, redis: RedisClient
+) -> None:
+    for key in ("breaker:7", "pause:7:index", "breakers:7"):
+        await redis.raw.lpush(f"orchard:upstream_sources:pypi:{key}", "x")
+    assert await cache.read_breaker("pypi", 7) is None
+    state = BreakerState(FORMAT, 7, "open", 0.0, "upstream_timeout", left_seconds=9.0)
+    await cache.write_breaker("pypi", state)
+    read = await cache.read_breaker("pypi", 7)
+    assert read is not None and read.left_seconds > 0
+    assert len(await cache.open_breakers("pypi", 7)) == 1
+
+
+async def test_breaker__pause_without_an_end__ends(cache: CacheService, redis: RedisClient) -> None:
+    state = BreakerState(FORMAT, 7, "open", 0.0, "upstream_timeout")
+    await cache.write_breaker("pypi", state)
+    await redis.raw.set("orchard:upstream_sources:pypi:pause:7:index", "1")
+    assert await cache.read_breaker("pypi", 7) == state
+    assert await cache.try_probe("pypi", 7, 3.0)
+
+
+async def test_breaker__services_one_version_back_can_read_it(
+    cache: CacheService, redis: RedisClient
+) -> None:
+    class Older(msgspec.Struct, frozen=True, omit_defaults=True):
+        format: int
+        source_id: int
+        state: str
+        until: float
+        reason: str = ""
+        retry_after_seconds: int = 0
+
+    now = time.time()
+    state = BreakerState(
+        FORMAT, 7, "open", now + 9, "upstream_timeout", message="silent", pauses=2, left_seconds=9.0
+    )
+    await cache.write_breaker("pypi", state)
+    raw = await redis.raw.get("orchard:upstream_sources:pypi:breaker:7")
+    assert msgspec.msgpack.decode(raw, type=Older) == Older(FORMAT, 7, "open", now + 9, "upstream_timeout")
+    await redis.raw.flushdb()
+    older = Older(FORMAT, 7, "open", now + 9, "upstream_timeout")
+    await redis.raw.set("orchard:upstream_sources:pypi:breaker:7", msgspec.msgpack.encode(older))
+    read = await cache.read_breaker("pypi", 7)
+    assert read is not None and read.left_seconds == 0, "asked, with a probe before it"
 
 
 async def test_try_probe__many_at_once__one_may(cache: CacheService) -> None:

@@ -152,7 +152,8 @@ def state(upstream: dict[str, Any]) -> str:
     """In words whether it is asked just now."""
     if not upstream.get("enabled", True):
         return "paused"
-    failing = upstream.get("failing")
+    alone = [f"{each.get('what')} ({each.get('reason')})" for each in upstream.get("left_alone") or []]
+    failing = ", ".join(alone) or upstream.get("failing")
     return f"failing: {failing}" if failing else "in use"
 
 

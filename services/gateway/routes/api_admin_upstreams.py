@@ -16,6 +16,7 @@ from services.gateway.routes.api_catalogue import Cursor, Limit, gateway_of
 from shared.admin_types import (
     Invalidated,
     Invalidation,
+    LeftAlone,
     NewUpstream,
     Pin,
     Removed,
@@ -44,10 +45,11 @@ async def upstreams(request: Request[Any, Any, Any], protocol: str = "") -> Page
 async def _with_breaker(request: Request[Any, Any, Any], upstream: Upstream) -> Upstream:
     """The source with what its fetchers found; without the cache that is not known here."""
     try:
-        breaker = await gateway_of(request).cache.read_breaker(upstream.protocol, upstream.id)
+        found = await gateway_of(request).cache.open_breakers(upstream.protocol, upstream.id)
     except CacheUnavailable:
         return upstream
-    return upstream if breaker is None else msgspec.structs.replace(upstream, failing=breaker.reason)
+    alone = [LeftAlone(each.name, each.reason, each.message, round(each.left_seconds, 1)) for each in found]
+    return msgspec.structs.replace(upstream, failing=alone[0].reason if alone else "", left_alone=alone)
 
 
 @post("/api/v1/admin/upstreams", summary="Make an upstream source", tags=_TAGS, guards=[admin_only])

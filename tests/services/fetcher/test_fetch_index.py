@@ -18,6 +18,7 @@ from shared.errors import (
     UpstreamUnavailable,
 )
 from shared.jobs import FetchIndex
+from shared.models import IndexHead
 from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher, sha256
 from tests.support.upstream import Fault, Reply, Upstream
 
@@ -217,7 +218,7 @@ async def test_fetch_index__passing_5xx__tried_again_at_once(fetcher: Fetcher) -
     assert fetcher.upstream.count(PAGE) == 3
 
 
-async def test_fetch_index__429__nobody_asks_until_retry_after(fetcher: Fetcher) -> None:
+async def test_fetch_index__429_of_one_page__that_one_waits_and_no_other(fetcher: Fetcher) -> None:
     fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
     fetcher.upstream.add_project("other", {"other-1-py3-none-any.whl": b"PK\x03\x04"})
     fetcher.upstream.fault(PAGE, Fault(status=429, headers={"retry-after": "30"}))
@@ -225,28 +226,61 @@ async def test_fetch_index__429__nobody_asks_until_retry_after(fetcher: Fetcher)
         with pytest.raises(UpstreamRateLimited) as caught:
             await fetcher.index()
         assert 25 <= caught.value.retry_after_seconds <= 30
-    with pytest.raises(UpstreamRateLimited):
+    assert fetcher.upstream.count(PAGE) == 1
+    assert (await fetcher.index("other")).status == 200
+
+
+async def test_fetch_index__429_of_several_pages__that_host_s_pages_wait_and_its_files_do_not(
+    fetcher: Fetcher,
+) -> None:
+    content = b"PK\x03\x04 demo"
+    fetcher.upstream.add_project("demo", {WHEEL: content})
+    await fetcher.index()
+    for number in range(breakers.ADDRESSES_TO_OPEN):
+        fetcher.upstream.add_project(f"n{number}", {f"n{number}-1-py3-none-any.whl": b"PK\x03\x04"})
+        fetcher.upstream.fault(f"/simple/n{number}/", Fault(status=429, headers={"retry-after": "30"}))
+        with pytest.raises(UpstreamRateLimited):
+            await fetcher.index(f"n{number}")
+    fetcher.upstream.add_project("other", {"other-1-py3-none-any.whl": b"PK\x03\x04"})
+    with pytest.raises(UpstreamRateLimited) as caught:
         await fetcher.index("other")
-    assert fetcher.upstream.count() == 1
+    assert 25 <= caught.value.retry_after_seconds <= 30
+    assert not fetcher.upstream.count("/simple/other/")
     breaker = await fetcher.cache.read_breaker("pypi", 1)
     assert breaker is not None and breaker.retry_after_seconds == 30
+    await fetcher.artifact(content)
 
 
-async def test_fetch_index__failing_again_and_again__breaker_opens_and_a_probe_closes_it(
-    fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+async def test_fetch_index__one_page_always_500__twelve_cold_ones_beside_it_are_all_found(
+    fetcher: Fetcher,
 ) -> None:
-    monkeypatch.setattr(breakers, "FIRST_OPEN_SECONDS", 0.5)
+    fetcher.upstream.fault("/simple/broken/", Fault(status=500))
+    for number in range(12):
+        fetcher.upstream.add_project(f"n{number}", {f"n{number}-1-py3-none-any.whl": b"PK\x03\x04"})
+        broken, found = await asyncio.gather(
+            fetcher.index("broken"), fetcher.index(f"n{number}"), return_exceptions=True
+        )
+        assert isinstance(broken, UpstreamUnavailable)
+        assert isinstance(found, IndexHead) and found.status == 200
+
+
+async def test_fetch_index__upstream_away_then_back__found_within_a_pause_and_a_probe(
+    fetcher: Fetcher,
+) -> None:
     fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
-    fetcher.upstream.fault(PAGE, Fault(status=500))
-    for _ in range(breakers.FAILURES_TO_OPEN):
+    fetcher.upstream.fault("*", Fault(status=500))
+    for number in range(breakers.ADDRESSES_TO_OPEN + 1):
         with pytest.raises(UpstreamUnavailable):
-            await fetcher.index()
+            await fetcher.index(f"n{number}")
     asked = fetcher.upstream.count()
     with pytest.raises(UpstreamUnavailable):
         await fetcher.index()
     assert fetcher.upstream.count() == asked
+    breaker = await fetcher.cache.read_breaker("pypi", 1)
+    assert breaker is not None and 0 < breaker.left_seconds <= breakers.MAX_PAUSE_SECONDS
     fetcher.upstream.heal()
-    await asyncio.sleep(0.6)
+    while (await fetcher.cache.read_breaker("pypi", 1) or breaker).left_seconds:
+        await asyncio.sleep(0.02)
     assert (await fetcher.index()).status == 200
     assert await fetcher.cache.read_breaker("pypi", 1) is None
 
