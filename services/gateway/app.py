@@ -20,6 +20,7 @@ from services.gateway.admission import answer_other, refused
 from services.gateway.composition import Gateway, open_gateway
 from services.gateway.forward import read_body
 from services.gateway.hot import Key
+from services.gateway.live_source import TransferBroken
 from services.gateway.requests import Target, read_headers
 from services.gateway.responses import (
     ClientGone,
@@ -120,39 +121,45 @@ class Application:
         try:
             target = gateway.reader.read(key, headers)
             reply = await self._reply(gateway, target, scope, key, headers, request_id, receive)
-            status, result = reply.status, reply.cache
+            passage = await gateway.gate.let_out(target.protocol, target.resource, reply)
+            result = reply.cache
             if reply.error is not None:
                 code = reply.error.code
             size = await send_reply(
-                send, receive, reply, request_id, head=method == "HEAD", protocol=target.protocol, sent=sent
+                send,
+                receive,
+                reply,
+                request_id,
+                head=method == "HEAD",
+                protocol=target.protocol,
+                sent=sent,
+                passage=passage,
             )
+            status = sent.status
         except ClientGone:
-            if status == 500:
+            if not sent.status:
                 # Nobody listens, or the request's own body is broken, which looks the same from here;
                 # unanswered, granian would make it a 500.
                 with contextlib.suppress(Exception):
                     await send_error(send, MalformedRequest("the request broke off"), request_id)
             status, code = 499, "client_gone"
-        except OrchardError as error:
-            if status == 500:
-                status, code = error.status, error.code
-                result = "MISS" if target is not None else ""
-                protocol = gateway.reader.protocol_at(raw_path)
-                size = await send_error(
-                    send, error, request_id, head=method == "HEAD", cache=result, protocol=protocol
-                )
-            else:
-                code = error.code  # after the head had gone out: broken off
         except asyncio.CancelledError:
             status, code = 499, "client_gone"
             raise
         except Exception as error:
-            code = type(error).__name__
-            if status != 500:
+            failure = told_as(error)
+            status, code = sent.status, failure.code
+            if status:  # after the head had gone out: broken off
+                code = failure.code if failure is error else type(error).__name__
                 log.info("transfer_broken", request_id=request_id, reason=str(error), kind=code)
             else:
-                log.exception("request_failed", request_id=request_id)
-                await send_error(send, InternalError("an internal error"), request_id)
+                if isinstance(failure, InternalError):
+                    log.exception("request_failed", request_id=request_id)
+                status, result = failure.status, "MISS" if target is not None else ""
+                protocol = gateway.reader.protocol_at(raw_path)
+                size = await send_error(
+                    send, failure, request_id, head=method == "HEAD", cache=result, protocol=protocol
+                )
         finally:
             self.in_flight -= 1
             if self.draining and not self.in_flight:
@@ -300,6 +307,13 @@ class Application:
                     await self._idle.wait()
             except TimeoutError:
                 log.warning("drain_timed_out", in_flight=self.in_flight)
+
+
+def told_as(error: Exception) -> OrchardError:
+    """What a client is told of a failure before the first byte of its answer."""
+    if isinstance(error, OrchardError):
+        return error
+    return error.cause if isinstance(error, TransferBroken) else InternalError("an internal error")
 
 
 async def _end_when_orphaned(parent: int, patience: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from services.gateway.ensures import Ensures
 from services.gateway.fetcher_desk import FetcherDesk
 from services.gateway.fetchers import FetcherPool
 from services.gateway.forward import ForwardRelay
+from services.gateway.gate import Gate
 from services.gateway.hot import HotPages
 from services.gateway.hot_folder import HotFolder
 from services.gateway.hot_objects import HotObjects
@@ -58,6 +60,7 @@ class Gateway:
     settings: Settings
     access: Access
     access_watcher: AccessWatcher
+    gate: Gate
     desk: FetcherDesk
     reader: RequestReader
     request_ids: RequestIds
@@ -105,10 +108,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         def access_changed(state: AccessState) -> None:
             access.changed(state)
             hot.clear()  # what is kept there was admitted under the blocks of before
+            asyncio.get_running_loop().call_soon(gate.recheck)  # once the watcher has taken them
 
-        access_watcher = await resources.open(
-            "access watcher", AccessWatcher(database, queue_redis, access_changed)
-        )
+        access_watcher = AccessWatcher(database, queue_redis, access_changed)
+        gate = Gate(access_watcher)
+        await resources.open("access watcher", access_watcher)
         graphs = BlockedGraphs(access_watcher)
         queue = JobQueue(queue_redis)
         listener = await resources.open("events", queue.subscribe())
@@ -121,7 +125,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
         fetchers = await resources.open("fetchers", FetcherPool())
         measured = MeasuredStore(store)
-        relay = LiveRelay(fetchers=fetchers, queue=queue, listener=listener, facts=facts, objects=measured)
+        relay = LiveRelay(
+            fetchers=fetchers, queue=queue, listener=listener, facts=facts, objects=measured, gate=gate
+        )
         objects = StoredObjects(
             measured,
             redirect_to=_redirect_target(store, settings),
@@ -147,6 +153,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             settings=settings,
             access=access,
             access_watcher=access_watcher,
+            gate=gate,
             desk=FetcherDesk(fetchers, queue_redis),
             reader=RequestReader(PROTOCOLS, base_urls=BaseUrls(settings.public_url), own_name=own_name),
             request_ids=RequestIds(),

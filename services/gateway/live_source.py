@@ -15,12 +15,14 @@ import aiohttp
 import msgspec
 
 from services.gateway.fetchers import FetcherPool
+from services.gateway.gate import Gate
 from services.gateway.misses import Listener, Queue
 from shared.errors import OrchardError, UpstreamUnavailable, from_value
 from shared.events import Event
 from shared.jobs import FetchArtifact
 from shared.logs import get_logger
 from shared.models import FORMAT, ArtifactFacts
+from shared.protocols.conditions import ByteRange
 
 log = get_logger()
 
@@ -34,7 +36,12 @@ _decode_facts = msgspec.msgpack.Decoder(ArtifactFacts).decode
 
 
 class TransferBroken(Exception):
-    """The rest of this body will not come, or must not be sent."""
+    """The rest of this body will not come, or must not be sent. `cause`: what is told in its place where
+    nothing of it has been sent yet."""
+
+    def __init__(self, message: str, cause: OrchardError | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause or UpstreamUnavailable(f"the transfer broke off before its first byte: {message}")
 
 
 class StoredFacts(Protocol):
@@ -57,6 +64,7 @@ class Relay(Protocol):
     listener: Listener
     facts: StoredFacts
     objects: ObjectReader
+    gate: Gate
     active: int
 
 
@@ -65,14 +73,20 @@ class LiveSource:
 
     path = ""
 
-    def __init__(self, relay: Relay, job: FetchArtifact, event: Event, byte_range: bytes) -> None:
+    def __init__(
+        self, relay: Relay, job: FetchArtifact, event: Event, wanted: ByteRange | None, *, passed_on: bool
+    ) -> None:
+        """`wanted`: a range of the file, whose size the event then says. `passed_on`: the fetcher may get it
+        by an upstream request of its own, unverified; else it is cut out of the whole."""
         self.status = 200
         self.size_bytes: int | None = event.size_bytes
+        self._total: int | None = event.size_bytes  # of the whole file
+        self._wanted = wanted
         self.content_range = ""
         self.content_type = event.content_type
         self._relay = relay
         self._job = job
-        self._range = byte_range
+        self._range = _range_header(wanted) if wanted is not None and passed_on else b""
         self._address = event.address
         self._token = event.token
         self._generation = event.generation
@@ -101,19 +115,32 @@ class LiveSource:
         assert response is not None
         headers = response.headers
         self.status = response.status
+        wanted = self._wanted
         if self.status == 206:
-            self.content_range = headers.get("content-range", "")
-            self.size_bytes = _number(headers.get("content-length"))
+            assert wanted is not None
+            self._cut_to(wanted)
+            if headers.get("content-range", "") != self.content_range:
+                raise UpstreamUnavailable(f"a fetcher sent another part of {self._job.filename} than asked")
         else:
             self._range = b""  # refused: the whole comes, also after a reconnect
             known = _number(headers.get("x-orchard-size"))
-            self.size_bytes = known if known is not None else self.size_bytes
-        if self.size_bytes == 0:
+            is_as_told = known is None or known == self._total
+            self._total = self.size_bytes = known if known is not None else self._total
+            if wanted is not None and is_as_told:
+                self.status = 206
+                self._cut_to(wanted)
+            else:
+                self._wanted = None  # RFC 9110 §14.2: a Range may be ignored
+        if self._total == 0:
             # An empty response cannot be broken off; let the caller wait for the end instead.
             with contextlib.suppress(TransferBroken):  # asked again, it says why
                 await self._wait_for_end()
             return False
         return True
+
+    def _cut_to(self, wanted: ByteRange) -> None:
+        self.size_bytes = wanted.length
+        self.content_range = f"bytes {wanted.start}-{wanted.start + wanted.length - 1}/{self._total}"
 
     async def _request(self) -> aiohttp.ClientResponse | None:
         """Ask the fetcher of the present claim; None also when the job ends while it is asked."""
@@ -215,8 +242,9 @@ class LiveSource:
         """What is stored, according to the end of the job. Raises `TransferBroken` if it failed."""
         ended = self._ended
         if ended is None or ended.kind == "failed":
-            code = ended.error.code if ended is not None and ended.error is not None else "unknown"
-            raise TransferBroken(f"the download failed: {code}")
+            error = from_value(ended.error) if ended is not None and ended.error is not None else None
+            code = error.code if error is not None else "unknown"
+            raise TransferBroken(f"the download failed: {code}", error)
         if ended.value:
             try:
                 facts = _decode_facts(ended.value)
@@ -244,6 +272,10 @@ class LiveSource:
             self._relay.listener.unregister(self._job.id, self._on_event)
             self._relay.active -= 1
             self._release()
+
+
+def _range_header(wanted: ByteRange) -> bytes:
+    return b"bytes=%d-%d" % (wanted.start, wanted.start + wanted.length - 1)
 
 
 def _number(text: str | None) -> int | None:

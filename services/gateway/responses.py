@@ -8,11 +8,13 @@ tests/services/gateway/test_broken_transfers.py proves it on a raw socket.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 
+from services.gateway.gate import Passage
 from shared import metrics
 from shared.errors import OrchardError
 from shared.protocols.base import PackageProxyBase
@@ -35,11 +37,13 @@ class ClientGone(Exception):
 
 
 class Sent:
-    """How many bytes of a body have gone out: also of a transfer that ends early, by raising."""
+    """What has gone out, also of a reply that ends early, by raising: the head's status (0: none, so that
+    another answer is still possible) and how many bytes of the body."""
 
-    __slots__ = ("size",)
+    __slots__ = ("size", "status")
 
     def __init__(self) -> None:
+        self.status = 0
         self.size = 0
 
 
@@ -115,12 +119,17 @@ async def send_reply(
     head: bool = False,
     protocol: PackageProxyBase | None = None,
     sent: Sent | None = None,
+    passage: Passage | None = None,
 ) -> int:
     """Send a reply; the bytes of body that went out, which `sent` counts meanwhile.
 
-    Raises what the body raises and `ClientGone`; the caller then returns without another message.
+    The head of a body that is not in memory waits for its first bytes. Raises what the body raises,
+    `ClientGone`, and `Blocked` when `passage` was stopped; once `sent.status` is set the caller then returns
+    without another message.
     """
+    sent = sent if sent is not None else Sent()
     if reply.error is not None:
+        sent.status = reply.error.status
         return await send_error(
             send,
             reply.error,
@@ -136,6 +145,7 @@ async def send_reply(
     headers.append((b"x-request-id", request_id.encode()))
     body = reply.body
     if body is None or isinstance(body, (bytes, memoryview)):
+        sent.status = reply.status
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         data = b"" if body is None else bytes(body)  # granian is slow with a memoryview
         await send({"type": "http.response.body", "body": data, "more_body": False})
@@ -145,7 +155,10 @@ async def send_reply(
         return size
     try:
         live = reply.cache == "LIVE"
-        return await _send_body(send, receive, reply.status, headers, body, sent or Sent(), live=live)
+        with passage if passage is not None else contextlib.nullcontext():
+            return await _send_body(
+                send, receive, reply.status, headers, body, sent, live=live, passage=passage
+            )
     finally:
         await body.aclose()
 
@@ -159,9 +172,12 @@ async def _send_body(
     sent: Sent,
     *,
     live: bool,
+    passage: Passage | None,
 ) -> int:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    start = {"type": "http.response.start", "status": status, "headers": headers}
     if body.path:
+        sent.status = status
+        await send(start)
         await send({"type": "http.response.pathsend", "path": body.path})
         size = next((int(value) for name, value in headers if name == b"content-length"), 0)
         metrics.count_bytes_served(size, live=False)
@@ -175,11 +191,16 @@ async def _send_body(
     chunks = body.chunks()
     try:
         async for chunk in chunks:
+            if not sent.status:
+                sent.status = status
+                await send(start)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             sent.size += len(chunk)
     except asyncio.CancelledError:
         if gone.done() and not gone.cancelled() and task.uncancel() == 0:
             raise ClientGone from None
+        if passage is not None and passage.stopped is not None and task.uncancel() == 0:
+            raise passage.stopped from None
         raise
     finally:
         gone.cancel()
@@ -187,6 +208,9 @@ async def _send_body(
         if closing is not None:
             await closing()
         metrics.count_bytes_served(sent.size, live=live)
+    if not sent.status:
+        sent.status = status
+        await send(start)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     return sent.size
 

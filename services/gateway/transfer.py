@@ -1,8 +1,9 @@
 """One client's relay of a download in progress: from the fetcher, its successor, or the object store.
 
 The last piece is held back until the object is stored, its row committed, and the digest of what went
-out equals the verified one (ARCHITECTURE.md "a miss"). Breaking off means raising: the sender then
-closes the connection without a final chunk.
+out equals the verified one (ARCHITECTURE.md "a miss"). A range is cut out of the whole, which is hashed
+all the same: its last byte waits too. Breaking off means raising: the sender then closes the connection
+without a final chunk.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
+from services.gateway.early_bytes import HELD_BYTES
 from services.gateway.live_source import SILENT_SECONDS, TICK_SECONDS, LiveSource, TransferBroken
 from shared.errors import OrchardError
-
-HELD_BYTES = 1024
-"""How much of the end waits for the verdict (less at the start, so that the first bytes go at once)."""
 
 
 class Transfer(LiveSource):
@@ -26,30 +25,47 @@ class Transfer(LiveSource):
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """See the port: its normal end means complete and correct. Raises `TransferBroken`."""
-        if self.status == 206:
+        if self._range:
             async for chunk in self._partial():
                 yield chunk
             return
         digest = hashlib.sha256()
         held = b""
+        start, end = 0, self._total
+        if self._wanted is not None:
+            start, end = self._wanted.start, self._wanted.start + self._wanted.length
+        position = start  # in the file, of the first byte of `held`
+        early = self._relay.gate.early
         async for chunk in self._whole():
             digest.update(chunk)
             received = self._received = self._received + len(chunk)
-            if self.size_bytes is not None and received > self.size_bytes:
+            if self._total is not None and received > self._total:
                 raise TransferBroken("more bytes came than were announced")
-            piece = held + chunk if held else chunk
-            keep = min(HELD_BYTES, max(1, received // 2))
-            if len(piece) > keep:
-                yield piece[:-keep]
-                held = piece[-keep:]
-            else:
-                held = piece
+            wanted = chunk
+            if self._wanted is not None:  # of this chunk, what lies within the range
+                before = received - len(chunk)
+                wanted = chunk[max(0, start - before) : max(0, start + self._wanted.length - before)]
+            held = held + wanted if held else wanted
+            ready = self._may_go(received, end) - position
+            if ready > 0 and held:
+                piece, held = held[:ready], held[ready:]
+                position += len(piece)
+                early.note(self._job.id, start, position)
+                yield piece
         facts = await self._facts()
-        if self.size_bytes is not None and self._received != self.size_bytes:
+        if self._total is not None and self._received != self._total:
             raise TransferBroken("fewer bytes came than were announced")
         if facts.size_bytes != self._received or facts.sha256 != digest.hexdigest():
             raise TransferBroken("what was relayed is not what was stored")
+        self._relay.gate.check_bytes(facts.sha256)
+        early.forget(self._job.id)
         yield held
+
+    def _may_go(self, received: int, end: int | None) -> int:
+        """Up to where bytes may go out that are not verified, when so many have come."""
+        if self._total is None or end is None:
+            return received - min(HELD_BYTES, max(1, received // 2))
+        return min(received, end - 1, self._relay.gate.early.limit(self._job.id, self._total))
 
     async def _whole(self) -> AsyncIterator[bytes]:
         """All bytes from the fetcher, its successor, or the object store once sealed."""

@@ -104,7 +104,7 @@ async def _redirected(
         (b"cache-control", b"no-store"),
         (b"content-length", b"0"),
     ]
-    return Reply(307, word, headers)
+    return Reply(307, word, headers, sha256=facts.sha256)
 
 
 class _ArtifactRequest:
@@ -178,18 +178,14 @@ class _ArtifactRequest:
         if event.size_bytes == 0:
             return None  # an empty reply cannot be broken off: it waits for the end
         etag = f'"{expected}"' if expected else ""
-        byte_range = self.conditions.range
-        if not range_applies(self.conditions.if_range, etag) or b"," in byte_range:
-            byte_range = b""
-        if byte_range and event.size_bytes is not None:
-            wanted = parse_range(byte_range, event.size_bytes)
-            if isinstance(wanted, Unsatisfiable):
-                headers = [(b"content-range", b"bytes */%d" % event.size_bytes)]
-                error = RangeNotSatisfiable(f"{self.resource.filename} has {event.size_bytes} bytes")
-                return Reply(416, "LIVE", headers, error=error)
-            if wanted is None:
-                byte_range = b""
-        body = await self.ports.live.open(job, event, byte_range=byte_range)
+        wanted = None
+        if event.size_bytes is not None and range_applies(self.conditions.if_range, etag):
+            wanted = parse_range(self.conditions.range, event.size_bytes)
+        if isinstance(wanted, Unsatisfiable):
+            headers = [(b"content-range", b"bytes */%d" % (event.size_bytes or 0))]
+            error = RangeNotSatisfiable(f"{self.resource.filename} has {event.size_bytes} bytes")
+            return Reply(416, "LIVE", headers, error=error)
+        body = await self.ports.live.open(job, event, wanted=wanted, promised=expected)
         if body is None:
             return None
         headers = common_headers(self.resource, etag)
@@ -197,10 +193,10 @@ class _ArtifactRequest:
         if body.size_bytes is not None:
             headers.append((b"content-length", b"%d" % body.size_bytes))
         if body.status == 206:
-            # Bytes of an upstream's own 206: nobody has hashed them, so nobody may keep them.
+            # Perhaps of an upstream's own 206, which nobody has hashed: nobody may keep any of them.
             headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
             headers.append((b"content-range", body.content_range.encode("latin-1")))
-        return Reply(body.status, "LIVE", headers, body=body)
+        return Reply(body.status, "LIVE", headers, body=body, sha256=expected)
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:
         facts = _facts_of(event) or await self.ports.facts.find(self.resource)

@@ -41,9 +41,9 @@ def artifact_reply(
     # RFC 9110 §13.2.2: If-None-Match, else If-Modified-Since, before any Range.
     if conditions.if_none_match:
         if etag_matches(conditions.if_none_match, etag):
-            return Reply(304, word, headers), None
+            return Reply(304, word, headers, sha256=facts.sha256), None
     elif modified and conditions.if_modified_since.strip() == modified:
-        return Reply(304, word, headers), None
+        return Reply(304, word, headers, sha256=facts.sha256), None
     headers += entity_headers(resource, facts.content_type)
     size = facts.size_bytes
     wanted = None
@@ -56,9 +56,9 @@ def artifact_reply(
         last = wanted.start + wanted.length - 1
         headers.append((b"content-range", b"bytes %d-%d/%d" % (wanted.start, last, size)))
         headers.append((b"content-length", b"%d" % wanted.length))
-        return Reply(206, word, headers), (wanted.start, wanted.length)
+        return Reply(206, word, headers, sha256=facts.sha256), (wanted.start, wanted.length)
     headers.append((b"content-length", b"%d" % size))
-    return Reply(200, word, headers), None if conditions.head else (0, size)
+    return Reply(200, word, headers, sha256=facts.sha256), None if conditions.head else (0, size)
 
 
 def common_headers(resource: Resource, etag: str) -> list[tuple[bytes, bytes]]:
@@ -91,7 +91,7 @@ def sidecar_reply(resource: Resource, conditions: Conditions, facts: ArtifactFac
     if etag_matches(conditions.if_none_match, etag):
         return Reply(304, word, headers)
     headers += [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(digest))]
-    return Reply(200, word, headers, body=None if conditions.head else digest.encode())
+    return Reply(200, word, headers, body=None if conditions.head else digest.encode(), sha256=facts.sha256)
 
 
 def entity_headers(resource: Resource, content_type: str) -> list[tuple[bytes, bytes]]:

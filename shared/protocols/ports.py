@@ -11,6 +11,7 @@ from shared.errors import OrchardError
 from shared.events import Event
 from shared.jobs import AnyJob, FetchArtifact
 from shared.models import ArtifactFacts, IndexHead
+from shared.protocols.conditions import ByteRange
 from shared.protocols.resource import Resource
 from shared.settings import Settings
 
@@ -156,8 +157,12 @@ class Objects(Protocol):
 class Live(Protocol):
     """The relay of downloads in progress."""
 
-    async def open(self, job: FetchArtifact, event: Event, *, byte_range: bytes = b"") -> LiveBody | None:
-        """Connect to the fetcher named by a `live` event.
+    async def open(
+        self, job: FetchArtifact, event: Event, *, wanted: ByteRange | None = None, promised: str = ""
+    ) -> LiveBody | None:
+        """Connect to the fetcher named by a `live` event. `wanted`: a range of the size that the event
+        says; whether it may go out before the whole is verified is decided here. `promised`: the SHA-256
+        that the file must have.
 
         None: it ended meanwhile in a way that the caller finds out by asking again.
         """
@@ -222,3 +227,4 @@ class Reply(msgspec.Struct):
     headers: list[tuple[bytes, bytes]]
     body: bytes | memoryview | Body | None = None  # None: headers only
     error: OrchardError | None = None  # the sender writes the problem document
+    sha256: str = ""  # of the file that the body is of, or a slice of, where that is known

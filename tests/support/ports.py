@@ -10,6 +10,7 @@ from shared.errors import DeadlineExceeded
 from shared.events import Event
 from shared.jobs import AnyJob, FetchArtifact
 from shared.models import FORMAT, ArtifactFacts, IndexHead, VariantInfo
+from shared.protocols.conditions import ByteRange
 from shared.protocols.ports import Body, Ports
 from shared.protocols.resource import Resource
 from shared.settings import Settings
@@ -165,10 +166,12 @@ class MemoryObjects:
 @dataclass
 class MemoryLive:
     body: MemoryBody | None = None
-    ranges: list[bytes] = field(default_factory=list)
+    ranges: list[ByteRange | None] = field(default_factory=list)
 
-    async def open(self, job: FetchArtifact, event: Event, *, byte_range: bytes = b"") -> MemoryBody | None:
-        self.ranges.append(byte_range)
+    async def open(
+        self, job: FetchArtifact, event: Event, *, wanted: ByteRange | None = None, promised: str = ""
+    ) -> MemoryBody | None:
+        self.ranges.append(wanted)
         return self.body
 
 

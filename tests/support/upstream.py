@@ -134,6 +134,10 @@ class Upstream:
         self._replies[path] = reply if isinstance(reply, Reply) else Reply(reply, content_type)
         return self.url + path
 
+    def reply(self, path: str) -> Reply:
+        """What a path answers when nothing is wrong."""
+        return self._replies[path]
+
     def remove(self, path: str) -> None:
         self._replies.pop(path, None)
 
