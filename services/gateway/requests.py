@@ -24,6 +24,9 @@ Headers = dict[bytes, bytes]
 REMEMBERED = 4096
 """Requests (path, Accept, Accept-Encoding) whose reading is remembered; then all is forgotten."""
 
+OWN = (b"/api/v1/", b"/ui/")
+"""Below these a path is the gateway's own, whatever it looks like."""
+
 LONGEST_REMEMBERED = 512  # bytes of path and headers
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -79,11 +82,23 @@ class RequestReader:
     def is_protocol_path(self, raw_path: bytes) -> bool:
         """Whether a path belongs to a protocol (or to a view of one) rather than to the other routes."""
         first = raw_path[1 : raw_path.find(b"/", 1)] if raw_path.find(b"/", 1) > 0 else raw_path[1:]
-        return first in self._mounts or first == b"v"
+        return first in self._mounts or first == b"v" or self._mounted(raw_path) is not None
 
     def protocol_at(self, raw_path: bytes) -> PackageProxyBase | None:
-        """The protocol below whose mount point a path lies."""
-        return self._mounts.get(raw_path[1:].partition(b"/")[0])
+        """The protocol below whose mount point a path lies, or which takes it from the root."""
+        found = self._mounted(raw_path)
+        return None if found is None else found[0]
+
+    def _mounted(self, raw_path: bytes) -> tuple[PackageProxyBase, bytes] | None:
+        """A path's protocol, and the path below that one's mount point, with its leading slash."""
+        path = b"/" + raw_path.lstrip(b"/")
+        mount, _, rest = path[1:].partition(b"/")
+        protocol = self._mounts.get(mount)
+        if protocol is not None:
+            return protocol, b"/" + rest
+        if path.startswith(OWN):
+            return None
+        return next(((each, path) for each in self._mounts.values() if each.is_root_relative(path)), None)
 
     def read(self, key: Key, headers: Headers) -> Target:
         """The target of a request below a protocol's mount point, by what alone decides it.
@@ -107,18 +122,19 @@ class RequestReader:
     ) -> Target:
         if method not in ("GET", "HEAD", "POST"):  # which of them an address takes, its grammar says
             raise MethodNotAllowed(f"{method[:16]} is not answered here")
-        mount, _, rest = raw_path[1:].partition(b"/")
-        protocol = self._mounts.get(mount)
-        if protocol is None:
-            raise RouteNotFound("there are no views yet" if mount == b"v" else "no such protocol")
-        resource = protocol.classify(method, b"/" + rest, query, headers)
+        found = self._mounted(raw_path)
+        if found is None:
+            raise RouteNotFound(
+                "there are no views yet" if raw_path.startswith(b"/v/") else "no such protocol"
+            )
+        protocol, path = found
+        resource = protocol.classify(method, path, query, headers)
         coding, variant = "identity", ""
         if isinstance(resource, Resource) and resource.kind == "index":
             coding = choose_coding(encodings, resource.content_codings)
             if not resource.per_base_url:
                 variant = variant_name(resource, Conditions(coding=coding))
-        path = escape(raw_path.decode("latin-1"))
-        return Target(protocol, resource, coding, variant, path)
+        return Target(protocol, resource, coding, variant, escape(raw_path.decode("latin-1")))
 
     def conditions(
         self, target: Target, scope: Any, method: str, headers: Headers, request_id: str

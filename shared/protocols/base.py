@@ -101,6 +101,11 @@ class PackageProxyBase(ABC):
         `RouteNotFound`, `NotAcceptable`, `UriTooLong` before any key is made.
         """
 
+    def is_root_relative(self, raw_path: bytes) -> bool:
+        """Whether a path from the host's root, below no mount point, can only be one that this protocol's
+        clients make of an address below the mount point. Such a path goes to `classify` as it is."""
+        return False
+
     @abstractmethod
     def index_identity(self, project: str) -> str:
         """The identity of the index that lists a project's files."""

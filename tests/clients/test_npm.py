@@ -164,6 +164,45 @@ def test_unknown_package__npm_prints_orchards_words(
     assert "no upstream knows orchard-no-such-thing" in done.stderr
 
 
+@pytest.mark.parametrize("tool", NPMS)
+def test_install__url_of_a_registry_at_its_hosts_root__goes_through_orchard(
+    orchard: Cluster, tools: Tools, tool: str, tmp_path: Path
+) -> None:
+    """npm resolves the path of such an address against Orchard's host alone: without /npm."""
+    address = "https://registry.example.com/orchard-leaf/-/orchard-leaf-1.0.0.tgz"
+    folder = project(tmp_path / "demo", {"orchard-leaf": address})
+    env = environment(tools, orchard.url("/npm/"), npm_config_replace_registry_host="registry.example.com")
+    done = tools.run([*command(tool), "install"], cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    assert installed(folder) == {"orchard-leaf@1.0.0"}
+
+
+@pytest.mark.parametrize("tool", NPMS)
+@pytest.mark.parametrize("path", ["", "/npm", "/repository/npm-all"])
+def test_ci__lock_of_a_registry_under_any_path__goes_through_orchard(
+    orchard: Cluster, tools: Tools, tool: str, path: str, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "demo")
+    install(tools, tool, orchard.url("/npm/"), folder)
+    lock = folder / "package-lock.json"
+    lock.write_text(lock.read_text().replace(orchard.url("/npm/"), f"https://registry.example.com{path}/"))
+    shutil.rmtree(folder / "node_modules")
+    env = environment(tools, orchard.url("/npm/"), npm_config_replace_registry_host="always")
+    done = tools.run([*command(tool), "ci", "--cache", str(tmp_path / "empty")], cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    assert installed(folder) == EXPECTED
+
+
+@pytest.mark.parametrize("tool", INSTALLERS)
+@pytest.mark.parametrize("slashes", ["", "//"])
+def test_install__registry_with_more_or_fewer_slashes__works(
+    orchard: Cluster, tools: Tools, tool: str, slashes: str, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "demo")
+    install(tools, tool, orchard.url("/npm") + slashes, folder)
+    assert installed(folder) == EXPECTED
+
+
 AUDITS = {
     "npm-10": ["audit", "--json"],
     "npm-11": ["audit", "--json"],

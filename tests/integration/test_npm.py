@@ -607,6 +607,70 @@ def test_audit__body_over_eight_mebibytes__413(orchard: Cluster, upstream: Upstr
     assert answer.json()["code"] == "request_too_large"
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "/npm", "/npm/npm", "/npm/repository/all", "/repository/npm-all", "//npm/", "/api/npm/virtual"],
+)
+def test_tarball__whatever_path_a_client_keeps_before_it__is_served(
+    orchard: Cluster, upstream: Upstream, project: Names, prefix: str
+) -> None:
+    for name in (project(), f"@scope/{project()}"):
+        data = publish(upstream, name, {"1.0.0": {}})["1.0.0"]
+        address = f"{prefix}/{name}/-/{name.rpartition('/')[2]}-1.0.0.tgz"
+        for _ in range(2):
+            answer = orchard.get(address)
+            assert (answer.status_code, answer.content) == (200, data)
+
+
+@pytest.mark.parametrize("prefix", ["", "/npm", "//npm/"])
+def test_services__at_the_root_too__where_clients_leave_the_path_out(
+    orchard: Cluster, upstream: Upstream, project: Names, prefix: str
+) -> None:
+    name = project()
+    attestations = f"/-/npm/v1/attestations/{name}@1.0.0"
+    upstream.put(f"{PREFIX}{attestations}", Reply(b'{"attestations":[]}', "application/json"))
+    assert orchard.get(f"{prefix}{attestations}").json() == {"attestations": []}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/x/-/x-1.0.0.tgz", "/ui/x/-/x-1.0.0.tgz", "/x/x-1.0.0.tgz", "/x"])
+def test_root__what_is_not_npms__stays_unknown(orchard: Cluster, path: str) -> None:
+    assert orchard.get(path).json()["code"] != "project_not_found"
+    assert orchard.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("form", ["/npm/{}/", "/npm//{}", "//npm/{}//", "/npm/{}"])
+def test_packument__slashes_too_many__the_same(
+    orchard: Cluster, upstream: Upstream, project: Names, form: str
+) -> None:
+    for name in (project(), f"@scope/{project()}"):
+        publish(upstream, name, {"1.0.0": {}})
+        assert orchard.get(form.format(name)).json()["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("spec", "version"),
+    [("5-legacy", "5.9.0"), ("pr%2F12", "0.0.1-pr"), ("_x", "1.0.0"), ("1.0.0", "1.0.0+build.5")],
+)
+def test_version_document__odd_tags_and_build_metadata__are_served(
+    orchard: Cluster, upstream: Upstream, project: Names, spec: str, version: str
+) -> None:
+    name = project()
+    document = build_packument(upstream.url, name, {version: build_tarball(name, version)})["versions"][
+        version
+    ]
+    upstream.put(version_path(name, spec), Reply(json.dumps(document).encode(), "application/json"))
+    assert orchard.get(f"/npm/{name}/{spec}").json()["version"] == version
+
+
+def test_package_named_dash__is_served(orchard: Cluster, upstream: Upstream) -> None:
+    data = publish(upstream, "-", {"0.0.1": {}})["0.0.1"]
+    packument = _packument(orchard, "-")
+    address = packument["versions"]["0.0.1"]["dist"]["tarball"]
+    assert address == orchard.url("/npm/-/-/--0.0.1.tgz")
+    assert httpx.get(address, trust_env=False).content == data
+    assert orchard.get("/npm/-/0.0.1").json()["version"] == "0.0.1"
+
+
 def test_keys_and_attestations__cached_byte_for_byte(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:

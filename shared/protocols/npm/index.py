@@ -10,6 +10,7 @@ from shared.protocols.links import Dropped, Links, why_refused
 from shared.protocols.npm import names
 from shared.protocols.npm.dist import served_name, tarball_url
 from shared.protocols.npm.document import Notes, encode_document
+from shared.protocols.npm.semver import parse_version
 
 MAX_VERSIONS = 100_000
 
@@ -25,7 +26,7 @@ def read_index(
     kind, name, spec = names.split_identity(identity)
     if kind not in ("packument", "version"):
         return IndexDocument(encode_document(identity, url, Notes(), body))
-    if "name" in top and value_of(top["name"]) != name:
+    if not _is_of(top, name):
         raise UpstreamInvalid("the upstream's document is of another package")
     versions = _versions(top) if kind == "packument" else _version(top, body, spec)
     dropped, hidden, filenames = Dropped(), set(), {}
@@ -48,8 +49,16 @@ def read_index(
     return IndexDocument(encode_document(identity, url, notes, body), tuple(dropped.reasons))
 
 
+def _is_of(top: Fields, name: str) -> bool:
+    """Whether a document is of a package: it may not say so, and registries that ignore case answer with the
+    spelling that they have."""
+    told = value_of(top.get("name"))
+    return told is None or (isinstance(told, str) and told.lower() == name.lower())
+
+
 def _versions(top: Fields) -> Fields:
-    if "versions" not in top and "time" not in top:  # a package that was unpublished whole has its times left
+    # Without versions: a package that was unpublished whole, or has nothing but its tags.
+    if not top.keys() & {"versions", "time", "dist-tags"}:
         raise UpstreamInvalid("the upstream's document has no versions")
     versions = fields_of(top.get("versions"))
     if len(versions) > MAX_VERSIONS:
@@ -59,7 +68,10 @@ def _versions(top: Fields) -> Fields:
 
 def _version(top: Fields, body: bytes, spec: str) -> Fields:
     version = value_of(top.get("version"))
-    if not isinstance(version, str) or (spec[:1].isdigit() and version != spec):
+    # What semver reads as a version is that one, whatever its build metadata; all else is a tag.
+    asked = parse_version(spec)
+    told = parse_version(version) if isinstance(version, str) else None
+    if not isinstance(version, str) or (asked and (told is None or told.key != asked.key)):
         raise UpstreamInvalid("the upstream's document is of another version")
     return {version: Raw(body)}
 

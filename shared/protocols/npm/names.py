@@ -7,13 +7,16 @@ theirs, and names that differ by case are different packages.
 from __future__ import annotations
 
 import re
+from urllib.parse import quote, unquote
 
 MAX_NAME_CHARACTERS = 214  # npm documentation, package.json, "name"
 
 _PART = r"[A-Za-z0-9~'!()*-][A-Za-z0-9._~'!()*-]*"
 _NAME = re.compile(rf"(?:@[A-Za-z0-9._~-][A-Za-z0-9._~'!()*-]*/)?{_PART}")
-_RESERVED = frozenset({"node_modules", "favicon.ico", "-"})
-_SPEC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,255}")  # a version (semver 2) or a tag
+_RESERVED = frozenset({"node_modules", "favicon.ico"})
+_SPEC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,255}")  # a version (semver 2), or most tags
+_TAG = re.compile(r"[A-Za-z0-9_~!'()][A-Za-z0-9._+~!'()@:/-]{0,255}")  # what the registry holds beside
+_AS_IT_IS = "+~!'()@"  # of a spec, in an identity
 _TARBALL = re.compile(r"[A-Za-z0-9~'!()*-][A-Za-z0-9._+~'!()*-]{0,254}\.tgz")
 
 
@@ -22,12 +25,19 @@ def is_name(text: str) -> bool:
     if len(text) > MAX_NAME_CHARACTERS or _NAME.fullmatch(text) is None:
         return False
     scope, _, base = text.rpartition("/")
+    if base == "-":  # a package of this name is there, and many depend on it by mistake
+        return not scope
     return base.lower() not in _RESERVED and scope not in ("@.", "@..")
 
 
 def is_spec(text: str) -> bool:
-    """Whether this can be a version or a tag in an address."""
+    """Whether this can be a version, in a document or in a file's name."""
     return _SPEC.fullmatch(text) is not None
+
+
+def is_version_or_tag(text: str) -> bool:
+    """Whether this can be a version or a tag in an address."""
+    return is_spec(text) or (_TAG.fullmatch(text) is not None and text != "__proto__")
 
 
 def is_tarball(text: str) -> bool:
@@ -56,7 +66,7 @@ def packument_identity(project: str) -> str:
 
 def version_identity(name: str, spec: str) -> str:
     """The identity of the document of one version, or of what a tag points to."""
-    return f"version/{name}/{spec}"
+    return f"version/{name}/{quote(spec, safe=_AS_IT_IS)}"
 
 
 def has_addresses(identity: str) -> bool:
@@ -69,7 +79,7 @@ def split_identity(identity: str) -> tuple[str, str, str]:
     kind, _, rest = identity.partition("/")
     if kind == "version":
         name, _, spec = rest.rpartition("/")
-        return kind, name, spec
+        return kind, name, unquote(spec)
     if kind == "attestations":
         name, _, version = rest.rpartition("@")
         return kind, name, version

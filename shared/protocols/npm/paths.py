@@ -1,7 +1,11 @@
 """The grammar below /npm: from an undecoded path to the resource it names, or a refusal.
 
-A scope's slash comes as "/", "%2f" or "%2F", in tarball addresses too: all are one resource. No
-other encoded slash is taken. Everything is refused here, before any key, job or request upstream.
+A scope's slash comes as "/", "%2f" or "%2F", in tarball addresses too: all are one resource. No other
+encoded slash is taken but a tag's. Everything is refused here, before any key, job or request upstream.
+
+Clients drop, double or prepend the path of a registry that does not lie at its host's root, and they carry
+the paths of other registries in lock files: the tail of a tarball's address is enough, whatever stands
+before it, and slashes too many are none (`aliases.py` has what comes without /npm).
 """
 
 from __future__ import annotations
@@ -11,19 +15,33 @@ from collections.abc import Mapping
 
 from shared.errors import MalformedRequest, RouteNotFound
 from shared.protocols.npm import names, negotiation, services
+from shared.protocols.npm.semver import parse_version
 from shared.protocols.raw_paths import read_segments
 from shared.protocols.resource import Resource
 
 ONE_FILE_ID = "-"  # an address holds no digest: a file is known by its name alone
 
 _SCOPE_SLASH = re.compile(rb"(/)(?:@|%40)([A-Za-z0-9._~!'()*-]+)%2[fF]")
+_SLASHES = re.compile(rb"//+")
+# A tag with a slash in it, after a name with or without a scope.
+_TAG_SLASH = re.compile(rb"(/(?:@[^/%]+/)?[^/@%]+)/([^/]*%2[fF][^/]*)")
+_FILES_BELOW = ("-", "download")  # between a package and its tarballs; "download": cnpm's of before
 
 
 def classify(method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]) -> Resource:
     """The resource that a request names; see `PackageProxyBase.classify`."""
+    raw_path = _SLASHES.sub(b"/", raw_path)
     if raw_path in services.POSTED:
         return services.posted(method, raw_path)
-    segments = read_segments(method, _SCOPE_SLASH.sub(rb"\1@\2/", raw_path))
+    raw_path = _SCOPE_SLASH.sub(rb"\1@\2/", raw_path)
+    tagged = _TAG_SLASH.fullmatch(raw_path)
+    if tagged is not None:
+        raw_path = tagged[1] + b"/" + tagged[2].replace(b"%2f", b"/").replace(b"%2F", b"/")
+    segments = read_segments(method, raw_path)
+    if len(segments) > 1 and not segments[-1]:
+        segments.pop()
+    if tagged is not None:
+        return _of_package(segments[: _size(segments)], ["/".join(segments[_size(segments) :])], headers)
     match segments:
         case ["-", "package", *parts, "dist-tags"]:
             return _packument(_name("/".join(parts)), "dist-tags")
@@ -36,20 +54,53 @@ def classify(method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes,
             return _index("keys", "")
         case [""]:
             return services.service(["ping"], b"")
-        case ["-", *rest]:
+        case ["-"]:
+            return _of_package(segments, [], headers)
+        case ["-", spec] if parse_version(spec) or spec == "latest":
+            return _of_package(segments[:1], [spec], headers)
+        case ["-", *rest] if tarball_at(segments) is None:
             return services.service(rest, query)
-    size = 2 if segments[0].startswith("@") else 1
-    name = _name("/".join(segments[:size]))
-    match segments[size:]:
+    size = _size(segments)
+    return _of_package(segments[:size], segments[size:], headers)
+
+
+def _size(segments: list[str]) -> int:
+    """How many segments a package's name has."""
+    return 2 if segments[0].startswith("@") else 1
+
+
+def _of_package(parts: list[str], rest: list[str], headers: Mapping[bytes, bytes]) -> Resource:
+    match rest:
         case []:
-            return _packument(name, negotiation.representation(headers.get(b"accept")))
-        case ["-", filename]:
-            return _tarball(name, filename)
-        case ["-", scope, filename] if name.startswith(scope + "/"):  # as some registries write them
-            return _tarball(name, filename)
-        case [spec] if names.is_spec(spec):
+            return _packument(_name("/".join(parts)), negotiation.representation(headers.get(b"accept")))
+        case [spec] if names.is_version_or_tag(spec):
+            name = _name("/".join(parts))
             return _index(names.version_identity(name, spec), name)
+    found = tarball_at([*parts, *rest])
+    if found is not None:
+        return artifact_resource(_name(found[0]), found[1])
+    _name("/".join(parts))
     raise RouteNotFound("nothing is served at this address")
+
+
+def tarball_at(segments: list[str]) -> tuple[str, str] | None:
+    """Name and file name of the tarball at the end of a path; None if there is none.
+
+    `…/name/-/file`, `…/@scope/name/-/file` and, as some registries write them, `…/@scope/name/-/@scope/file`.
+    """
+    *before, filename = segments
+    if not names.is_tarball(filename):
+        return None
+    if len(before) > 3 and before[-1].startswith("@") and before[-4] == before[-1]:
+        before.pop()
+    if len(before) < 2 or before[-1] not in _FILES_BELOW:
+        return None
+    name = before[-2]
+    if before[-1] != "-" and not filename.startswith(name):
+        return None
+    if len(before) > 2 and before[-3].startswith("@"):
+        name = f"{before[-3]}/{name}"
+    return name, filename
 
 
 def artifact_resource(name: str, filename: str) -> Resource:
@@ -72,12 +123,6 @@ def _name(text: str) -> str:
     if not names.is_name(text):
         raise MalformedRequest("this cannot be a package's name")
     return text
-
-
-def _tarball(name: str, filename: str) -> Resource:
-    if not names.is_tarball(filename):
-        raise RouteNotFound("no tarball has a name of this shape")
-    return artifact_resource(name, filename)
 
 
 def _packument(name: str, representation: str) -> Resource:

@@ -14,6 +14,7 @@ from shared.protocols.base import (
 )
 from shared.protocols.links import Links
 from shared.protocols.npm import (
+    aliases,
     blocking,
     dist,
     forwarding,
@@ -40,6 +41,7 @@ class NpmProxy(PackageProxyBase):
 
     # What this folder's functions do as they are.
     classify = staticmethod(paths.classify)
+    is_root_relative = staticmethod(aliases.is_root_relative)
     index_identity = staticmethod(names.packument_identity)
     upstream_request = staticmethod(upstream.upstream_request)
     read_index = staticmethod(index.read_index)

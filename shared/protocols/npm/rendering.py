@@ -55,7 +55,7 @@ def _packument(document: Document, base_url: str) -> dict[str, Rendering]:
             full.write(_encode(key) + b":")
             full.write(memoryview(raw))
             full.write(b",")
-    brief = {"name": document.name, "modified": time.get("modified"), "dist-tags": tags}
+    brief = {"name": document.name, "modified": _modified(time), "dist-tags": tags}
     short.write(_encode({key: value for key, value in brief.items() if value is not None})[:-1] + b",")
     for out in (full, short):
         out.write(b'"versions":{')
@@ -76,11 +76,27 @@ def _packument(document: Document, base_url: str) -> dict[str, Rendering]:
 
 
 def _served(document: Document, version: str, base_url: str) -> Fields:
-    """A version's object with Orchard's address of its tarball; its other values as they were."""
+    """A version's object with Orchard's addresses of its tarball and attestations; its other values as they
+    were."""
     fields = fields_of(document.versions[version])
     address = f"{base_url}/{document.name}/-/{document.filename(version)}"
-    fields["dist"] = Raw(_encode({**document.dist(version), "tarball": address}))
+    dist = {**document.dist(version), "tarball": Raw(_encode(address))}
+    attestations = fields_of(dist.get("attestations"))
+    if "url" in attestations:
+        attestations["url"] = Raw(
+            _encode(f"{base_url}/-/npm/v1/attestations/{_escaped(document.name)}@{version}")
+        )
+        dist["attestations"] = Raw(_encode(attestations))
+    fields["dist"] = Raw(_encode(dist))
+    resolved = value_of(fields.get("_resolved"))
+    if isinstance(resolved, str) and resolved.startswith(("http://", "https://")):
+        fields["_resolved"] = dist["tarball"]
     return fields
+
+
+def _escaped(name: str) -> str:
+    """A name in an address, as npm writes it: a scope's slash encoded."""
+    return name.replace("/", "%2f")
 
 
 def _abbreviated(fields: Fields) -> Fields:
@@ -90,6 +106,14 @@ def _abbreviated(fields: Fields) -> Fields:
         if isinstance(scripts, dict) and any(scripts.get(name) for name in _INSTALL_SCRIPTS):
             short["hasInstallScript"] = Raw(b"true")
     return short
+
+
+def _modified(time: dict[str, Any]) -> str | None:
+    """When the document changed last: clients with a minimum age ask for nothing more of an old one."""
+    told = time.get("modified")
+    if isinstance(told, str):
+        return told
+    return max((value for value in time.values() if isinstance(value, str)), default=None)
 
 
 def _time(document: Document) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from shared.errors import UpstreamInvalid
+from shared.protocols.npm import names
 from tests.shared.protocols.npm.support import (
     BASE,
     NOW,
@@ -43,6 +44,83 @@ def _ssri(text: bytes, algorithm: str = "sha512") -> str:
 def test_read__no_packument__upstream_invalid(body: bytes) -> None:
     with pytest.raises(UpstreamInvalid):
         read(body)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"dist-tags": {}}, {"versions": None}, {"versions": []}, {"versions": {}, "time": None},
+        {"versions": {}, "dist-tags": None}, {"time": {}}, {"versions": {}, "name": None},
+    ],
+)  # fmt: skip
+def test_read__no_versions_in_whatever_shape__a_package_without_versions(shape: dict[str, Any]) -> None:
+    document, dropped = read({"name": "demo", **shape})
+    assert not dropped
+    for representation in ("full", "abbreviated"):
+        assert rendered(document, representation)["versions"] == {}
+
+
+@pytest.mark.parametrize("told", ["Demo", "DEMO", None])
+def test_read__name_told_in_another_case_or_not__taken(told: str | None) -> None:
+    document, _ = read({**packument(manifest("1.0.0")), "name": told})
+    assert list(rendered(document)["versions"]) == ["1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "version", "taken"),
+    [
+        ("1.0.0", "1.0.0", True),
+        ("1.0.0", "1.0.0+build.5", True),
+        ("1.0.0+build.5", "1.0.0", True),
+        ("v1.0.0", "1.0.0", True),
+        ("1.0.0", "v1.0.0", True),
+        ("1.0.0", "1.0.1", False),
+        ("1.0.0", "1.0.0-rc.1", False),
+        ("1.0.0", "latest", False),
+        ("5-legacy", "5.9.0", True),
+        ("30-x-y", "30.1.2", True),
+        ("1.0", "1.0.7", True),
+        ("pr/12", "0.0.0-pr12", True),
+    ],
+)
+def test_read__version_document__is_the_version_that_semver_reads_or_the_tags(
+    spec: str, version: str, taken: bool
+) -> None:
+    identity = names.version_identity("demo", spec)
+    tarball = "https://registry.example.com/demo/-/demo.tgz"
+    if not taken:
+        with pytest.raises(UpstreamInvalid):
+            read(manifest(version, tarball=tarball), identity=identity)
+        return
+    document, _ = read(manifest(version, tarball=tarball), identity=identity)
+    assert rendered(document)["version"] == version
+
+
+def test_served__links_in_a_document__are_ours() -> None:
+    attested = {"url": "https://registry.example.com/-/npm/v1/attestations/@s%2fdemo@1.0.0", "provenance": {}}
+    version = manifest("1.0.0", name="@s/demo", attestations=attested)
+    elsewhere = {**manifest("1.1.0", name="@s/demo"), "_resolved": "file:///home/x/demo.tgz"}
+    version["_resolved"] = version["dist"]["tarball"]
+    document, _ = read(packument(version, elsewhere, name="@s/demo"), identity="packument/@s/demo")
+    for representation in ("full", "abbreviated"):
+        text = json.dumps(rendered(document, representation))
+        assert "registry.example.com" not in text
+        dist = json.loads(text)["versions"]["1.0.0"]["dist"]
+        assert dist["attestations"] == {
+            "url": f"{BASE}/-/npm/v1/attestations/@s%2fdemo@1.0.0", "provenance": {}
+        }  # fmt: skip
+    assert rendered(document)["versions"]["1.0.0"]["_resolved"] == f"{BASE}/@s/demo/-/demo-1.0.0.tgz"
+    assert rendered(document)["versions"]["1.1.0"]["_resolved"] == "file:///home/x/demo.tgz"
+
+
+def test_abbreviated__time_without_modified__the_newest_time_is_told() -> None:
+    body = packument(manifest("1.0.0"), manifest("2.0.0"))
+    body["time"] = {"1.0.0": "2020-01-01T00:00:00.000Z", "2.0.0": "2021-05-05T00:00:00.000Z"}
+    document, _ = read(body)
+    assert rendered(document, "abbreviated")["modified"] == "2021-05-05T00:00:00.000Z"
+    body["time"]["modified"] = "2022-01-01T00:00:00.000Z"
+    document, _ = read(body)
+    assert rendered(document, "abbreviated")["modified"] == "2022-01-01T00:00:00.000Z"
 
 
 def test_read__duplicate_keys__last_counts_everywhere() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import MalformedRequest, MethodNotAllowed, RouteNotFound, UriTooLong
-from tests.shared.protocols.npm.support import NPM, classify
+from shared.protocols.npm import names
+from tests.shared.protocols.npm.support import NPM, SOURCE, classify
 
 
 @pytest.mark.parametrize("path", [b"/@s/n", b"/@s%2fn", b"/@s%2Fn", b"/%40s%2fn"])
@@ -43,7 +44,7 @@ def test_name__that_the_registry_holds__taken(path: bytes) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        b"/@/x", b"/@a/", b"/@a", b"/..", b"/.", b"/%2e%2e", b"/%2E", b"/a/../../b", b"/a//b", b"/a%2fb",
+        b"/@/x", b"/@a/", b"/@a", b"/..", b"/.", b"/%2e%2e", b"/%2E", b"/a/../../b", b"/a%2fb",
         b"/a%252fb", b"/node_modules", b"/NODE_MODULES", b"/favicon.ico", b"/__proto__", b"/_x", b"/.x",
         b"/a%00b", b"/a%0d%0ab", b"/a\\b", b"/a;b", b"/%ff", b"/\xc3\xa9", b"/a%zz", b"/" + b"x" * 215,
         b"/@s%2fn%2fm", b"/@../x", b"/@a/@b", b"/a b", b"/-/package/../dist-tags",
@@ -57,7 +58,8 @@ def test_name__that_none_can_have__400(path: bytes) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        b"/a/", b"/a/b/c", b"/a/-/", b"/a/-/b", b"/a/-/b.zip", b"/a/-/.tgz", b"/a/^1.0.0", b"/a/__proto__",
+        b"/a/b/c", b"/a/%2fb%2f^", b"/a/-/", b"/a/-/b",
+        b"/a/-/b.zip", b"/a/-/.tgz", b"/a/^1.0.0", b"/a/__proto__",
         b"/-/all", b"/-/user/org.couchdb.user:x", b"/-/npm/v1/tokens", b"/a/-/a-1.0.0.tgz/x", b"/-/nope",
     ],
 )  # fmt: skip
@@ -96,11 +98,95 @@ def test_packument__accept__representation(accept: str | None, representation: s
     assert found.per_base_url
 
 
-@pytest.mark.parametrize("spec", [b"1.0.0", b"1.0.0-rc.1+build.5", b"latest", b"next-11", b"v2-lts"])
-def test_version_document__identity_of_its_own(spec: bytes) -> None:
-    found = classify(b"/@s%2fn/" + spec)
-    assert found.identity == f"version/@s/n/{spec.decode()}"
-    assert NPM.project_of(found.identity) == "@s/n"
+@pytest.mark.parametrize("name", [b"@s%2fn", b"@s/n", b"n"])
+@pytest.mark.parametrize(
+    ("spec", "read", "asked"),
+    [
+        (b"1.0.0", "1.0.0", "1.0.0"),
+        (b"1.0.0-rc.1+build.5", "1.0.0-rc.1+build.5", "1.0.0-rc.1%2Bbuild.5"),
+        (b"1.0.0%2Bbuild.5", "1.0.0+build.5", "1.0.0%2Bbuild.5"),
+        (b"latest", "latest", "latest"),
+        (b"next-11", "next-11", "next-11"),
+        (b"30-x-y", "30-x-y", "30-x-y"),
+        (b"v2-lts", "v2-lts", "v2-lts"),
+        (b"_x", "_x", "_x"),
+        (b"pr%2F12", "pr/12", "pr%2F12"),
+        (b"pr%2f12%2f3", "pr/12/3", "pr%2F12%2F3"),
+        (b"next%402", "next@2", "next%402"),
+    ],
+)
+def test_version_document__identity_of_its_own_and_asked_for_as_it_was(
+    name: bytes, spec: bytes, read: str, asked: str
+) -> None:
+    found = classify(b"/" + name + b"/" + spec)
+    project = name.decode().replace("%2f", "/")
+    assert names.split_identity(found.identity) == ("version", project, read)
+    assert NPM.project_of(found.identity) == project
+    url = NPM.upstream_request(found.identity, SOURCE.url).url
+    assert url == f"https://registry.example.com/{project.replace('/', '%2F')}/{asked}"
+
+
+@pytest.mark.parametrize(
+    ("path", "identity"),
+    [
+        (b"/a/", "packument/a"),
+        (b"/@s/n/", "packument/@s/n"),
+        (b"/@s%2fn/", "packument/@s/n"),
+        (b"//a", "packument/a"),
+        (b"//@s//n//", "packument/@s/n"),
+        (b"/a//1.0.0/", "version/a/1.0.0"),
+        (b"//-/npm/v1/keys", "keys"),
+        (b"/-", "packument/-"),
+        (b"/-/0.0.1", "version/-/0.0.1"),
+        (b"/-/latest", "version/-/latest"),
+    ],
+)
+def test_slashes_too_many__are_none(path: bytes, identity: str) -> None:
+    assert classify(path).identity == identity
+
+
+PREFIXES = (b"", b"/npm", b"/repository/npm-all", b"/artifactory/api/npm/virtual", b"/@other/scope", b"//")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize(
+    ("tail", "project", "filename"),
+    [
+        (b"/n/-/n-1.0.0.tgz", "n", "n-1.0.0.tgz"),
+        (b"/@s/n/-/n-1.0.0.tgz", "@s/n", "n-1.0.0.tgz"),
+        (b"/@s%2fn/-/n-1.0.0.tgz", "@s/n", "n-1.0.0.tgz"),
+        (b"/@s/n/-/@s/n-1.0.0.tgz", "@s/n", "n-1.0.0.tgz"),
+        (b"/n/download/n-1.0.0.tgz", "n", "n-1.0.0.tgz"),
+        (b"/@s/n/download/@s/n-1.0.0.tgz", "@s/n", "n-1.0.0.tgz"),
+        (b"/-/-/--0.0.1.tgz", "-", "--0.0.1.tgz"),
+    ],
+)
+def test_tarball__the_tail_of_an_address_is_enough(
+    prefix: bytes, tail: bytes, project: str, filename: str
+) -> None:
+    assert classify(prefix + tail) == NPM.artifact_resource(project, "-", filename)
+    assert NPM.is_root_relative(prefix + tail)
+
+
+@pytest.mark.parametrize(
+    ("path", "taken"),
+    [
+        (b"/-/npm/v1/keys", True),
+        (b"/-/npm/v1/attestations/n@1.0.0", True),
+        (b"/-/npm/v1/security/advisories/bulk", True),
+        (b"/-/npm/v1/tokens", False),
+        (b"/health", False),
+        (b"/health/live", False),
+        (b"/n", False),
+        (b"/@s/n", False),
+        (b"/favicon.ico", False),
+        (b"/x/n-1.0.0.tgz", False),
+        (b"/-/ping", False),
+        (b"/", False),
+    ],
+)
+def test_path_at_the_root__npms_only_where_it_can_be_nothing_else(path: bytes, taken: bool) -> None:
+    assert NPM.is_root_relative(path) is taken
 
 
 def test_dist_tags__representation_of_the_packument() -> None:
