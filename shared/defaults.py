@@ -38,6 +38,18 @@ def default_upstream(
     return url, "the public registry"
 
 
+def client_certificates(protocol: str, environ: Mapping[str, str], *, prefix: str = sys.prefix) -> str:
+    """The file of authorities that this machine's client of a protocol believes (pip's `cert`, npm's
+    `cafile`), as its configuration files say; "" if none does."""
+    found = ""
+    if protocol == "pypi":
+        found = next((value for value, _ in _pip_option(("cert",), environ, prefix)), "")
+    elif protocol == "npm":
+        found = next((value for value, _ in _npmrc("cafile", environ)), "")
+    home = environ.get("HOME", "")
+    return f"{home}{found[1:]}" if found.startswith("~/") and home else found
+
+
 def _is_this_orchard(url: str, protocol: str, own_port: int) -> bool:
     try:
         parts = urlsplit(url)
@@ -66,10 +78,14 @@ def _pip(environ: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
     """In pip's order of precedence (pip documentation, "Configuration"): variable, then files."""
     if environ.get("PIP_INDEX_URL"):
         yield environ["PIP_INDEX_URL"].strip(), "PIP_INDEX_URL"
+    yield from _pip_option(("index-url", "index_url", "pypi-url", "pypi_url", "i"), environ, prefix)
+
+
+def _pip_option(names: Sequence[str], environ: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
     files = [(path, _read_ini(path)) for path in _pip_files(environ, prefix)]
     for section in _PIP_SECTIONS:
         for path, parser in reversed(files):  # the last file read wins
-            for option in ("index-url", "index_url", "pypi-url", "pypi_url", "i"):
+            for option in names:
                 value = parser.get(section, option, fallback="").strip()
                 if value:
                     yield value, f"pip configuration {path}"
@@ -109,6 +125,10 @@ def _npm(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for key, value in environ.items():
         if key.lower() == "npm_config_registry" and value:
             yield value.strip(), key
+    yield from _npmrc("registry", environ)
+
+
+def _npmrc(name: str, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     path = Path(environ.get("NPM_CONFIG_USERCONFIG") or Path(environ.get("HOME", ""), ".npmrc"))
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -116,7 +136,7 @@ def _npm(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         return
     for line in lines:
         key, _, value = line.partition("=")
-        if key.strip() == "registry" and value.strip():
+        if key.strip() == name and value.strip():
             yield value.strip().strip("\"'"), f"npm configuration {path}"
 
 

@@ -227,6 +227,16 @@ class UpstreamRefused(PassingError):
     hint = "The upstream refused our credentials (401 or 403): renew them in its URL or row."
 
 
+class UpstreamUntrusted(UpstreamRefused):
+    """TLS with a host fails, and will again: its certificate is not believed, or it speaks no TLS."""
+
+    code = "upstream_untrusted"
+    hint = (
+        "Give ORCHARD_CA_FILE a PEM file with the authority that signed the upstream's certificate, or have "
+        "the upstream's certificate mended; `orchard upstreams test NAME` tries it again."
+    )
+
+
 class SourceUnusable(PassingError):
     code = "source_unusable"
     default_retry_after_seconds = 10

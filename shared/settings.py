@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http_read_timeout: Seconds = 60.0  # seconds without a byte
     http_worker_threads: Positive = 32  # threads for hashing, compressing, disk
     http_proxy: str = ""  # default: the usual variables
-    ca_file: str = ""  # default: the usual variables
+    ca_file: str = ""  # PEM; default: the usual variables, else the system's store
     min_rate_bytes: NotNegative = 1024  # a download slower than this over 30 s is given up
     max_index_bytes: Positive = 200 * 1024 * 1024  # a larger index page is refused
     max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024  # a larger file is refused

@@ -37,6 +37,7 @@ from shared.errors import (
     UpstreamRateLimited,
     UpstreamTimeout,
     UpstreamUnavailable,
+    UpstreamUntrusted,
 )
 from shared.logs import get_logger
 from shared.metrics import BREAKER_OPEN
@@ -53,7 +54,7 @@ REMEMBERED_SECONDS = 60  # how long after its pause one address's failures are r
 PROBE_SECONDS = 3.0  # then the next one may probe, too; the slow probe goes on and may still end it
 MOST_REMEMBERED = 4096
 
-COUNTED = (UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable)  # what an upstream fails with
+COUNTED = (UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable, UpstreamUntrusted)
 Key = tuple[int, str]  # source id, name
 
 
@@ -281,6 +282,8 @@ def _pause(number: int) -> float:
 
 def _refusal(state: BreakerState, left_seconds: float) -> OrchardError:
     left = max(1, math.ceil(left_seconds))
+    if state.reason == UpstreamUntrusted.code:  # no waiting helps
+        return UpstreamUntrusted(state.message)
     kind = UpstreamRateLimited if state.reason == UpstreamRateLimited.code else UpstreamUnavailable
     error = kind(f"{state.message}; it is left alone for {left} s", retry_after_seconds=left)
     error.told_to_wait = True

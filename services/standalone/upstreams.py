@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.standalone.banner import Upstream
-from shared.defaults import default_upstream
+from shared.defaults import client_certificates, default_upstream
 from shared.errors import ConfigurationError
 from shared.protocols import PROTOCOLS
 from shared.settings import Settings, variable
+
+# Where a fetcher looks for them (shared/clients/http_trust.py).
+_CERTIFICATES = {"pypi": "PIP_CERT", "npm": "NPM_CONFIG_CAFILE"}
 
 
 def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[list[Upstream], dict[str, str]]:
@@ -36,4 +39,9 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
             raise
         shown.append(Upstream(protocol, (url,), origin))
         variables[name] = url
+        certificates = _CERTIFICATES.get(protocol, "")
+        if certificates and not environ.get(certificates):  # its index is believed by what it believes
+            found = client_certificates(protocol, environ)
+            if found:
+                variables[certificates] = found
     return shown, variables

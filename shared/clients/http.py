@@ -25,10 +25,10 @@ from shared.clients.http_addresses import AddressBook
 from shared.clients.http_egress import EgressPolicy, policy_of
 from shared.clients.http_errors import as_orchard_errors
 from shared.clients.http_pool import Lane, Pool, open_pool
-from shared.clients.http_proxy import Proxies, ca_context
+from shared.clients.http_proxy import Proxies
 from shared.clients.http_response import FetchedBody, UpstreamResponse
+from shared.clients.http_trust import ca_context
 from shared.errors import (
-    ConfigurationError,
     Offline,
     OrchardError,
     TooLarge,
@@ -80,7 +80,7 @@ class HttpClientManager:
         offline: bool = False,
     ) -> None:
         """`max_connections` bounds each pool. `proxy` and `ca_file` default to the usual variables
-        (HTTP_PROXY, HTTPS_PROXY, NO_PROXY; SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE)."""
+        (HTTP_PROXY, HTTPS_PROXY, NO_PROXY; http_trust.py)."""
         self._max_connections = max_connections
         self._keepalive_connections = keepalive_connections
         self._connect_timeout = connect_timeout_seconds
@@ -111,11 +111,8 @@ class HttpClientManager:
         )
 
     async def open(self) -> None:
-        """Load the certificates. Raises `ConfigurationError` naming ORCHARD_CA_FILE if that fails."""
-        try:
-            self._tls = ca_context(self._ca_file, os.environ)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"ORCHARD_CA_FILE: cannot load certificates ({error})") from None
+        """Load the certificates. Raises `ConfigurationError` naming the variable if that fails."""
+        self._tls = ca_context(self._ca_file, os.environ)
 
     async def aclose(self) -> None:
         """Close every pool, with the requests that run in them."""

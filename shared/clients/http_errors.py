@@ -6,8 +6,10 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 
+import aiohttp
 import httpx
 
 from shared.clients.retry_after import retry_after_seconds
@@ -19,6 +21,7 @@ from shared.errors import (
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnavailable,
+    UpstreamUntrusted,
 )
 
 DEFAULT_RETRY_AFTER_SECONDS = 10  # for a 429 that does not say
@@ -37,6 +40,9 @@ def as_orchard_errors(where: str) -> Iterator[None]:
     try:
         yield
     except (OSError, httpx.HTTPError, MemoryError, RuntimeError) as error:
+        tls = _tls_fault(error, where)
+        if tls is not None:
+            raise _about_host(tls) from None
         lacking = own_lack(error)
         if lacking:
             raise PassingError(f"{where} was not asked: {lacking}") from None
@@ -68,6 +74,34 @@ def _translated(error: OSError | httpx.HTTPError, where: str) -> OrchardError:
             return _about_host(UpstreamUnavailable(text))
 
 
+_PASSING_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWantReadError)
+
+
+def _tls_fault(error: BaseException, where: str) -> OrchardError | None:
+    """What lasts: a certificate that is not believed, another protocol or version. A cut is none."""
+    for cause in _causes(error):
+        if not isinstance(cause, ssl.SSLError) or isinstance(cause, (aiohttp.ClientError, *_PASSING_TLS)):
+            continue
+        host = next((found for each in _causes(error) if (found := getattr(each, "host", ""))), "its host")
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            what = f"the certificate of {host} is not trusted ({cause.verify_message or cause.reason})"
+        else:
+            what = f"TLS with {host} fails ({cause.reason or 'no common version'})"
+        return UpstreamUntrusted(f"{where}: {what}; ORCHARD_CA_FILE says whom to trust")
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came from; aiohttp keeps the certificate's fault in an attribute."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        inner = getattr(cause, "certificate_error", None) or getattr(cause, "os_error", None)
+        if isinstance(inner, BaseException) and inner is not cause:
+            yield inner
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
 def _about_host(error: OrchardError) -> OrchardError:
     error.about_host = True
     return error
@@ -75,15 +109,13 @@ def _about_host(error: OrchardError) -> OrchardError:
 
 def own_lack(error: BaseException) -> str:
     """What this process lacks, if that is behind the error; "" if not."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, MemoryError):
             return "this process is out of memory"
         if isinstance(cause, RuntimeError) and "start new thread" in str(cause):
             return "this process may start no more threads"
         if isinstance(cause, OSError) and cause.errno in _OWN and not isinstance(cause, socket.gaierror):
             return f"this process is short of what it needs ({os.strerror(cause.errno or 0)})"
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     if isinstance(error, OSError | httpx.ConnectError) and _no_descriptor():
         return f"this process is short of what it needs ({os.strerror(errno.EMFILE)})"
     return ""

@@ -1,14 +1,11 @@
-"""The forward proxy and the certificates to use: from settings, else from the usual variables."""
+"""The forward proxy to use: from settings, else from the usual variables."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from typing import Self
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
-
-import certifi
 
 
 class Proxies:
@@ -48,13 +45,3 @@ class Proxies:
         if not proxy or (self._no_proxy and proxy_bypass_environment(parts.netloc, {"no": self._no_proxy})):
             return None
         return proxy
-
-
-def ca_context(setting: str, environ: Mapping[str, str]) -> ssl.SSLContext:
-    """A client context trusting ORCHARD_CA_FILE, else the file of the usual variables, else certifi's.
-
-    Raises OSError or ssl.SSLError if the file cannot be loaded.
-    """
-    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    path = setting or next((environ[name] for name in names if environ.get(name)), "") or certifi.where()
-    return ssl.create_default_context(cafile=path)

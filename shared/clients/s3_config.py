@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from shared.clients.http_proxy import ca_context
-from shared.errors import ConfigurationError
+from shared.clients.http_trust import ca_context
 from shared.settings import Settings
 
 
@@ -67,12 +66,9 @@ class S3Config(msgspec.Struct, frozen=True):
 def tls_context(config: S3Config) -> ssl.SSLContext:
     """What an https endpoint's certificate is checked against.
 
-    Raises `ConfigurationError` if ORCHARD_CA_FILE, or the file of the usual variables, cannot be loaded.
+    Raises `ConfigurationError` if ORCHARD_CA_FILE, or what a usual variable names, cannot be loaded.
     """
-    try:
-        return ca_context(config.ca_file, os.environ)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"ORCHARD_CA_FILE: cannot be loaded ({error.strerror or error})") from error
+    return ca_context(config.ca_file, os.environ)
 
 
 def _plain(endpoint: str) -> str:

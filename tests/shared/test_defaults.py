@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shared.defaults import default_upstream
+from services.standalone.upstreams import choose_upstreams
+from shared.defaults import client_certificates, default_upstream
 from shared.errors import ConfigurationError
+from shared.settings import load_settings
 
 PORT = 8080
 
@@ -154,3 +156,35 @@ def test_npm__variable_then_file(environ: dict[str, str], tmp_path: Path) -> Non
     assert default(environ, "npm") == ("https://file.example.com/", f"npm configuration {path}")
     environ["npm_config_registry"] = "https://variable.example.com/"
     assert default(environ, "npm")[0] == "https://variable.example.com/"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "file", "text", "found"),
+    [
+        ("pypi", "venv/pip.conf", "[global]\ncert = /etc/corp.pem\n", "/etc/corp.pem"),
+        ("pypi", "home/.config/pip/pip.conf", "[install]\ncert = ~/corp.pem\n", "{home}/corp.pem"),
+        ("npm", "home/.npmrc", 'cafile="/etc/corp.pem"\n', "/etc/corp.pem"),
+        ("npm", "home/.npmrc", "registry=https://npm.example.com/\n", ""),
+        ("maven", "home/.npmrc", "cafile=/etc/corp.pem\n", ""),
+    ],
+)
+def test_certificates__of_the_machine_s_client__are_found(
+    environ: dict[str, str], tmp_path: Path, protocol: str, file: str, text: str, found: str
+) -> None:
+    write(tmp_path / file, text)
+    assert client_certificates(protocol, environ) == found.format(home=environ["HOME"])
+
+
+def test_certificates__go_with_the_index_of_the_same_client(environ: dict[str, str], tmp_path: Path) -> None:
+    write(
+        tmp_path / "venv/pip.conf",
+        "[global]\nindex-url = https://pypi.example.com/simple\ncert = /etc/corp.pem\n",
+    )
+    environ |= {"ORCHARD_NPM_UPSTREAM": "https://npm.example.com/"}
+    _, variables = choose_upstreams(load_settings(environ), environ)
+    assert variables["PIP_CERT"] == "/etc/corp.pem"
+    _, variables = choose_upstreams(load_settings(environ), environ | {"PIP_CERT": "/own.pem"})
+    assert "PIP_CERT" not in variables, "the variable counts before the file, as for pip"
+    environ |= {"ORCHARD_PYPI_UPSTREAM": "https://pypi.example.com/simple"}
+    _, variables = choose_upstreams(load_settings(environ), environ)
+    assert "PIP_CERT" not in variables
