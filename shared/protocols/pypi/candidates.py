@@ -125,7 +125,7 @@ def read_page(body: bytes) -> Page:
                 tags=tags,
                 build=build,
                 requires_python=entry.requires_python or "",
-                yanked=entry.yanked not in (False, None),
+                yanked=bool(entry.yanked),
                 upload_time=entry.upload_time or "",
                 metadata=bool(entry.core_metadata or entry.data_dist_info_metadata),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -11,6 +12,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from shared.errors import UpstreamInvalid
 from shared.protocols.links import Dropped, Links
 from shared.protocols.pypi import names
+from shared.protocols.pypi.api_version import api_version
+from shared.protocols.pypi.entries import VERSION_CONTROL, fragment_hashes
 
 MAX_ANCHORS = 1_000_000
 
@@ -22,10 +25,13 @@ _NESTING = re.compile(
     re.IGNORECASE,
 )
 _ENDLESS_TAG = re.compile(rb"<[^>]{65536}")
-_CHARSETS = ("utf-8", "iso-8859-1", "latin-1", "windows-1252", "us-ascii")
-_CHARSET = re.compile(r"charset=\"?([A-Za-z0-9._-]{1,40})", re.ASCII)
-_HASH = re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512)=([0-9A-Fa-f]{32,128})")
-_REPOSITORY_VERSION = re.compile(r"1\.[0-9]{1,4}")
+# Of Python's codecs those of texts: others ("punycode", "unicode_escape") decode to anything, or not at all.
+_CHARSETS = re.compile(
+    r"utf-?8|utf-16(?:le|be)?|(?:us-)?ascii|iso-8859-(?:[1-9]|1[013-6])|latin-?1|(?:windows-|cp)125[0-8]"
+    r"|koi8-[ru]|gb2312|gbk|gb18030|big5|euc-(?:jp|kr)|shift_jis|iso-2022-jp",
+    re.IGNORECASE,
+)
+_CHARSET = re.compile(r"charset=[\"']?([A-Za-z0-9._-]{1,40})", re.ASCII)
 _TITLE = re.compile(r"\b(links for|simple index|index of)\b", re.IGNORECASE)
 
 
@@ -51,6 +57,7 @@ def read_project(
             files.append(file)
     if not files and not is_index:
         raise UpstreamInvalid("the upstream's page is HTML but no package index")
+    _check_form(tree, is_index, any(_is_of(file["filename"], project) for file in files))
     page["name"] = project
     page["files"] = files
     return page, version
@@ -73,20 +80,38 @@ def read_root(body: bytes, content_type: str, dropped: Dropped) -> tuple[dict[st
             dropped.add("not a link to a project", href)
     if not projects and not is_index:
         raise UpstreamInvalid("the upstream's page is HTML but no list of projects")
+    _check_form(tree, is_index, listed=is_index)
     page["projects"] = [{"name": name} for name in projects]
     return page, version
 
 
 def _parse(body: bytes, content_type: str) -> LexborHTMLParser:
     _check_cost(body)
+    text = body.decode(_charset(body, content_type), "replace")
+    text = text.removeprefix("\ufeff").replace("\0", "\ufffd")
+    return LexborHTMLParser(text)
+
+
+def _charset(body: bytes, content_type: str) -> str:
+    """A BOM counts first, then the header, as in browsers; UTF-8 for a charset that is none."""
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
     found = _CHARSET.search(content_type)
-    charset = found[1].lower() if found and found[1].lower() in _CHARSETS else "utf-8"
-    text = body.decode(charset, "replace").removeprefix("\ufeff").replace("\0", "\ufffd")
-    tree = LexborHTMLParser(text)
-    # A sign-in page sent with status 200: whatever links it has, it is no index.
-    if tree.css_first("form, input") is not None:
+    return found[1].lower() if found and _CHARSETS.fullmatch(found[1]) else "utf-8"
+
+
+def _check_form(tree: LexborHTMLParser, is_index: bool, listed: bool) -> None:
+    """Raises `UpstreamInvalid` for a sign-in page that came with status 200. It may well have links to
+    files, but hardly to this project's (`listed`), and no index without a file asks for a password. A
+    search or log-in box above an index is no harm: no client looks at it."""
+    if listed or tree.css_first("form, input") is None:
+        return
+    if not is_index or tree.css_first('input[type="password" i]') is not None:
         raise UpstreamInvalid("the upstream sent a page with a form (a login page?), not an index")
-    return tree
+
+
+def _is_of(filename: str, project: str) -> bool:
+    return names.normalise(filename).startswith(f"{project}-")
 
 
 def _check_cost(body: bytes) -> None:
@@ -117,9 +142,7 @@ def _head(tree: LexborHTMLParser) -> tuple[dict[str, Any], str, bool]:
             continue
         match name:
             case "pypi:repository-version":
-                version = content.strip()
-                if not _REPOSITORY_VERSION.fullmatch(version):  # PEP 629: never guess at 2.0
-                    raise UpstreamInvalid(f"the upstream's index has API version {ascii(version)[:20]}")
+                version = api_version(content)
             case "pypi:project-status":
                 status["status"] = content
             case "pypi:project-status-reason":
@@ -151,6 +174,9 @@ def _file(
     anchor: LexborNode, attributes: dict[str, str | None], href: str, links: Links, dropped: Dropped
 ) -> dict[str, Any] | None:
     target, _, fragment = href.partition("#")
+    if VERSION_CONTROL.match(href):
+        dropped.add("a link into version control, which only clients can follow", href)
+        return None
     filename = _last_segment(target)
     if not names.is_distribution_file(filename):
         filename = anchor.text(deep=True).strip()  # PEP 503: "the text ... MUST match" the filename
@@ -161,12 +187,7 @@ def _file(
     if url is None:
         dropped.add("not an http(s) link", href)
         return None
-    found = _HASH.match(fragment)
-    file: dict[str, Any] = {
-        "filename": filename,
-        "url": url,
-        "hashes": {found[1]: found[2].lower()} if found else {},
-    }
+    file: dict[str, Any] = {"filename": filename, "url": url, "hashes": fragment_hashes(fragment)}
     if len(attributes) > 1:
         _add_attributes(file, attributes)
     return file
@@ -181,11 +202,7 @@ def _add_attributes(file: dict[str, Any], attributes: dict[str, str | None]) -> 
         file["yanked"] = attributes["data-yanked"] or True  # PEP 592: the value is the reason
     metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
     if metadata:
-        algorithm, _, digest = metadata.partition("=")
-        if metadata.strip().lower() == "true":
-            file["core-metadata"] = True
-        elif digest:
-            file["core-metadata"] = {algorithm.strip().lower(): digest.strip()}
+        file["core-metadata"] = metadata
     signature = attributes.get("data-gpg-sig")
     if signature in ("true", "false"):
         file["gpg-sig"] = signature == "true"

@@ -16,7 +16,7 @@ _SEPARATORS = re.compile(r"[-_.]+")
 # characters leaves out all that would need escaping in a URL path, HTML, JSON or a header.
 _ARCHIVE = (
     r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*"
-    r"\.(?:whl|tar\.gz|zip|tgz|tar\.bz2|tar\.xz|tar\.Z|tbz|tar|egg|exe|msi|rpm|deb|dmg)"
+    r"\.(?:whl|tar\.(?:gz|bz2|xz|lzma|lz|zst|Z)|zip|tgz|tbz|txz|tlz|tar|egg|exe|msi|rpm|deb|dmg)"
 )
 _DISTRIBUTION_FILE = re.compile(_ARCHIVE)
 _SERVED_FILE = re.compile(_ARCHIVE + r"(?:\.metadata|\.asc)?")

@@ -124,7 +124,7 @@ def _anchor(file: File, escaped: dict[str, str]) -> str:
             text = escaped[requires_python] = escape(requires_python)
         parts.append(f' data-requires-python="{text}"')
     yanked = file.get("yanked")
-    if yanked is not None and yanked is not False:
+    if yanked:
         parts.append(f' data-yanked="{escape(yanked) if isinstance(yanked, str) else ""}"')
     metadata = file.get("core-metadata", file.get("data-dist-info-metadata"))
     if metadata:

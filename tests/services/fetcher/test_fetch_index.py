@@ -160,8 +160,8 @@ FAULTS = {
     "redirect loop": (Fault(redirect=PAGE), UpstreamInvalid),
     "long header": (Fault(headers={"x-long": "a" * 200_000}), UpstreamInvalid),
     "many headers": (Fault(headers={f"x-{i}": "1" for i in range(5_000)}), UpstreamInvalid),
-    "bad coding": (Fault(headers={"content-encoding": "gzip"}), UpstreamInvalid),
-    "two codings": (Fault(headers={"content-encoding": "gzip, gzip"}), UpstreamInvalid),
+    "bad coding": (Fault(body=b"\x1f\x8b\x08cut", headers={"content-encoding": "gzip"}), UpstreamInvalid),
+    "three codings": (Fault(headers={"content-encoding": "gzip, gzip, gzip"}), UpstreamInvalid),
 }
 
 

@@ -69,10 +69,13 @@ def test_refresh__size_and_upload_time_of_the_same_bytes__never_change() -> None
 def test_refresh__what_was_not_shown_before__is_added() -> None:
     first = read(page(entry(hashes={"md5": MD5})))
     second = shown(
-        refreshed(first, page(entry(hashes={"sha256": A, "md5": MD5}, size=10, **{"upload-time": "t"})))
+        refreshed(
+            first,
+            page(entry(hashes={"sha256": A, "md5": MD5}, size=10, **{"upload-time": "2020-01-01T00:00:00Z"})),
+        )
     )
     assert second["hashes"] == {"md5": MD5, "sha256": A}
-    assert (second["size"], second["upload-time"]) == (10, "t")
+    assert (second["size"], second["upload-time"]) == (10, "2020-01-01T00:00:00Z")
 
 
 @pytest.mark.parametrize(

@@ -96,15 +96,63 @@ def test_html__base_and_relative_links__become_absolute(head: str, href: str, ur
     [
         (f"#sha256={SHA}", {"sha256": SHA}),
         (f"#md5={SHA[:32]}", {"md5": SHA[:32]}),
-        ("#sha256=short", {}),
+        (f"#egg=demo-1.0&sha256={SHA}", {"sha256": SHA}),
+        (f"#sha256={SHA}&egg=demo", {"sha256": SHA}),
+        (
+            f"#md5={SHA[:32]}&amp;sha1={SHA[:40]};sha256={SHA}",
+            {"md5": SHA[:32], "sha1": SHA[:40], "sha256": SHA},
+        ),
+        (f"#SHA256={SHA.upper()}", {"sha256": SHA}),
+        (f"#sha1={SHA[:40]}", {"sha1": SHA[:40]}),
+        (f"#sha512={SHA * 2}", {"sha512": SHA * 2}),
+        (f"#sha256=short&md5={SHA[:32]}", {"md5": SHA[:32]}),
+        (f"#xsha256={SHA}", {}),
+        ("#sha256=", {}),
         ("", {}),
         ("#egg=demo", {}),
-        (f"#sha256={SHA[:32]}", {}),
     ],
 )
 def test_html__fragment__gives_the_hash(fragment: str, hashes: dict[str, str]) -> None:
     document = read(links(f'<a href="demo-1.0.tar.gz{fragment}">demo-1.0.tar.gz</a>'))
     assert document.page["files"][0]["hashes"] == hashes
+
+
+@pytest.mark.parametrize("fragment", ["#sha256=short", f"#sha256={SHA[:32]}", "#egg=demo&md5=zz"])
+def test_html__digest_that_cannot_be_read__costs_the_entry_not_the_page(fragment: str) -> None:
+    """To go on without it would be to trust what the index told not to trust (pip refuses the file)."""
+    document, dropped = read_with_drops(
+        links(f'<a href="demo-1.0.tar.gz{fragment}">x</a>', '<a href="demo-1.1.tar.gz">x</a>')
+    )
+    assert [file["filename"] for file in document.page["files"]] == ["demo-1.1.tar.gz"]
+    assert "no readable digest" in dropped[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        links('<a href="demo-1.0.tar.gz">x</a>', head="<form action=/search><input name=q></form>"),
+        links('<a href="Demo-1.0.zip">x</a>', head="<form><input type=password name=p></form>"),
+        '<form><a href="demo-1.0.tar.gz">demo-1.0.tar.gz</a></form>',
+        "<h1>Links for demo</h1><form><input type=search></form>",
+    ],
+)
+def test_html__index_with_a_search_or_login_box__is_an_index(body: str) -> None:
+    assert rendered_json(read(body))["name"] == "demo"
+
+
+def test_html__link_into_version_control__is_dropped_and_says_so() -> None:
+    document, dropped = read_with_drops(
+        links('<a href="git+https://git.example.com/x.git@v1#egg=demo-1.0">demo-1.0.tar.gz</a>')
+    )
+    assert document.page["files"] == []
+    assert "version control" in dropped[0]
+
+
+def test_html__base_by_http_on_the_indexs_own_host__is_asked_by_https() -> None:
+    document = read(
+        links('<a href="demo-1.0.tar.gz">x</a>', head='<base href="http://index.example.com/f/">')
+    )
+    assert document.page["files"][0]["url"] == "https://index.example.com/f/demo-1.0.tar.gz"
 
 
 def test_html__filename_only_in_the_text__is_taken_from_there() -> None:
@@ -134,12 +182,13 @@ def test_html__meta__status_tracks_and_version_are_kept() -> None:
     "body",
     [
         "<html><title>Sign in</title><form action=/login><input type=password></form></html>",
-        '<title>Links for demo</title><form><a href="demo-1.0.tar.gz">demo-1.0.tar.gz</a></form>',
+        "<title>Sign in</title><form><input type=password></form><a href='client-1.0.zip'>client</a>",
+        "<title>Links for demo</title><form><input type=Password></form>",
         "<html><title>Welcome</title><a href='/help'>help</a></html>",
         "<html></html>",
         "not html at all",
         links(head='<meta name="pypi:repository-version" content="2.0">'),
-        links(head='<meta name="pypi:repository-version" content="evil">'),
+        links(head='<meta name="pypi:repository-version" content="12">'),
     ],
 )
 def test_html__no_index__is_refused(body: str) -> None:

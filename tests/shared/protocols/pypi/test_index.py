@@ -62,16 +62,79 @@ def test_json__without_meta_and_name__is_api_version_1_0() -> None:
         b'{"files":' + b"[" * 100_000,
         b'{"a":' * 100_000,
         b'{"files": [], "name": "another"}',
-        b'{"files": [], "name": 3}',
-        b'{"files": [], "meta": []}',
         b'{"files": [], "meta": {"api-version": "2.0"}}',
-        b'{"files": [], "meta": {"api-version": 1}}',
+        b'{"files": [], "meta": {"api-version": 2}}',
+        b'{"files": [], "meta": {"api-version": 10.1}}',
         b"<html><body>Sign in</body></html>",
     ],
 )
 def test_json__not_an_index__is_refused(body: bytes) -> None:
     with pytest.raises(UpstreamInvalid):
         read(body, content_type=JSON)
+
+
+@pytest.mark.parametrize(
+    ("meta", "shown"),
+    [
+        ('{"api-version": "1.1"}', "1.1"), ('{"api-version": 1.0}', "1.0"), ('{"api-version": 1.1}', "1.1"),
+        ('{"api-version": 1}', "1.0"), ('{"api-version": "1"}', "1.0"), ('{"api-version": "1.0.0"}', "1.0"),
+        ('{"api-version": null}', "1.0"), ('{"api-version": true}', "1.0"), ('{"api-version": "v1"}', "1.0"),
+        ('{"api-version": []}', "1.0"), ("{}", "1.0"), ("null", "1.0"), ("[]", "1.0"), ('"1.0"', "1.0"),
+    ],
+)  # fmt: skip
+def test_json__api_version__in_whatever_form_no_client_minds(meta: str, shown: str) -> None:
+    body = f'{{"files": [], "meta": {meta}, "name": 3}}'.encode()
+    assert rendered_json(read(body, content_type=JSON))["meta"]["api-version"] == shown
+
+
+@pytest.mark.parametrize("hashes", [{"sha256": "abc"}, {"sha256": 3}, "md5=abc", {"md5": "z" * 32}])
+def test_json__digest_that_cannot_be_read__costs_the_entry_not_the_page(hashes: Any) -> None:
+    document, dropped = read_with_drops(page(entry(hashes=hashes)))
+    assert document.page["files"] == []
+    assert "no readable digest" in dropped[0]
+
+
+def test_json__digest_in_the_urls_fragment__is_kept_beside_the_others() -> None:
+    url = f"https://files.example.com/demo-1.0.zip#egg=demo&sha256={'a' * 64}"
+    file = read(page(entry("demo-1.0.zip", url=url, hashes={"md5": "d" * 32}))).page["files"][0]
+    assert file["hashes"] == {"sha256": "a" * 64, "md5": "d" * 32}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("yanked", "", False), ("yanked", 1, True), ("yanked", {"why": 1}, True), ("yanked", "why", "why"),
+        ("core-metadata", "true", True), ("core-metadata", f"sha256={'A' * 64}", {"sha256": "a" * 64}),
+        ("core-metadata", {"sha256": 3}, True),
+        ("upload-time", "2024-01-02T03:04:05", "2024-01-02T03:04:05Z"),
+        ("upload-time", "2024-01-02 03:04:05+02:00", "2024-01-02T01:04:05Z"),
+        ("upload-time", "2024-01-02T03:04:05.123456789Z", "2024-01-02T03:04:05.123456789Z"),
+        ("upload-time", "2024-01-02", "2024-01-02T00:00:00Z"),
+        ("provenance", None, None),
+    ],
+)  # fmt: skip
+def test_json__field_in_another_form__is_mended(key: str, value: Any, shown: Any) -> None:
+    assert rendered_json(read(page(entry(**{key: value}))))["files"][0][key] == shown
+
+
+@pytest.mark.parametrize(
+    "key", ["size", "requires-python", "upload-time", "yanked", "core-metadata", "gpg-sig"]
+)
+@pytest.mark.parametrize("value", [None, [], 5.5, -1, {}, "x" * 3, 1 << 70])
+def test_json__any_field_of_any_type__never_costs_the_page(key: str, value: Any) -> None:
+    file = rendered_json(read(page(entry(**{key: value}))))["files"][0]
+    assert (
+        type(file.get(key))
+        in {
+            "size": (type(None), int),
+            "requires-python": (type(None), str),
+            "upload-time": (type(None), str),
+            "yanked": (type(None), bool, str),
+            "core-metadata": (type(None), bool, dict),
+            "gpg-sig": (type(None), bool),
+        }[key]
+    )
+    assert key not in file or file[key] is not None or key == "requires-python"
 
 
 def test_json__nested_just_below_the_parsers_limit__is_kept_or_refused_but_never_raises_otherwise() -> None:
@@ -183,6 +246,9 @@ def _source() -> Any:
         ("size", True),
         ("requires-python", 3),
         ("upload-time", 1),
+        ("upload-time", "yesterday"),
+        ("upload-time", "2024-13-01T00:00:00Z"),
+        ("size", 5.0),
         ("yanked", []),
         ("core-metadata", "x"),
         ("provenance", {}),
@@ -199,8 +265,10 @@ def test_json__value_of_a_wrong_type__is_removed_so_that_clients_read_the_page(k
     ("hashes", "kept"),
     [
         ({"sha256": "A" * 64}, {"sha256": "a" * 64}),
-        ({"sha256": "abc"}, {}),
-        ({"sha256": 3}, {}),
+        ({"SHA-256": "a" * 64}, {"sha256": "a" * 64}),
+        (f"sha256={'a' * 64}", {"sha256": "a" * 64}),
+        ({"sha256": None}, {}),
+        ({"sha256": ""}, {}),
         ([], {}),
         (None, {}),
         ({"md5": "d" * 32}, {"md5": "d" * 32}),

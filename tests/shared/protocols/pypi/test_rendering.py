@@ -90,7 +90,7 @@ def test_html__values_from_upstream__are_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("yanked", "shown"), [(True, ""), ("why", "why"), ("", ""), (False, None), (None, None)]
+    ("yanked", "shown"), [(True, ""), ("why", "why"), ("", None), (False, None), (None, None)]
 )
 def test_html__yanked__is_an_attribute_whose_value_is_the_reason(yanked: Any, shown: str | None) -> None:
     attributes = anchor(read(page(entry(yanked=yanked))))
