@@ -97,13 +97,21 @@ class UpstreamTest(msgspec.Struct, frozen=True):
 
 
 class Pin(msgspec.Struct, frozen=True):
-    """A project and the source that first served it: no other is asked for it."""
+    """A project and the source that first served it, or those that an operator named: no other is asked
+    for it. Maven's groups can be pinned too, as "com.acme:*"."""
 
     protocol: str
     project: str
-    source_id: int
+    source_id: int  # of the first
     source: str  # its name; "" when the source is gone
     pinned_at: float
+    sources: tuple[str, ...] = ()  # the names of all, in the order in which they are asked
+
+
+class NewPin(Input, frozen=True):
+    """The only sources that may be asked for a project; of several, what they have is merged."""
+
+    sources: list[str]
 
 
 class Invalidation(Input, frozen=True):

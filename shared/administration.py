@@ -35,6 +35,7 @@ from shared.administration_sql import (
     MOST,
     NOTE,
     PAGES_OF,
+    SET_PIN,
 )
 from shared.clients.postgres import Database
 from shared.errors import Conflict, EntryNotFound
@@ -102,7 +103,20 @@ class AdminRepository:
         """`limit` pins after a key (protocol, project), with the key of each."""
         start = after or ["", ""]
         rows = await self._database.fetch(LIST_PINS, protocol, prefix, *start, limit)
-        return [(Pin(**row), [row["protocol"], row["project"]]) for row in rows]
+        return [
+            (Pin(**{**row, "sources": tuple(row["sources"])}), [row["protocol"], row["project"]])
+            for row in rows
+        ]
+
+    async def set_pin(self, actor: Actor, protocol: str, project: str, sources: Sequence[str]) -> None:
+        """Pins a project to the sources of these names, over an earlier pin; "com.acme:*" all of a group,
+        over the pins of its projects. Raises `EntryNotFound` for a source that the protocol lacks."""
+        names = sorted(set(sources))
+        group = project.removesuffix("*") if project.endswith(":*") else ""
+        if not await self._database.fetch(
+            SET_PIN, actor.name, actor.request_id, protocol, project, names, group
+        ):
+            raise EntryNotFound(f"{protocol} lacks one of the upstreams {', '.join(names)}")
 
     async def drop_pin(self, actor: Actor, protocol: str, project: str) -> None:
         """Raises `EntryNotFound`."""

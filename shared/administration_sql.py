@@ -67,21 +67,80 @@ SELECT shown::text FROM gone
 """
 
 LIST_PINS = """
-SELECT p.protocol, p.project, p.source_id, coalesce(s.name, '') AS source,
-    extract(epoch FROM p.pinned_at)::float8 AS pinned_at
-FROM project_pins p LEFT JOIN upstream_sources s ON s.id = p.source_id
-WHERE ($1 = '' OR p.protocol = $1) AND starts_with(p.project, $2) AND (p.protocol, p.project) > ($3, $4)
-ORDER BY p.protocol, p.project LIMIT $5
+WITH found AS (
+    (SELECT protocol, project FROM project_pins
+     WHERE ($1 = '' OR protocol = $1) AND starts_with(project, $2) AND (protocol, project) > ($3, $4)
+     ORDER BY 1, 2 LIMIT $5)
+    UNION
+    (SELECT DISTINCT protocol, project FROM shared_pins
+     WHERE ($1 = '' OR protocol = $1) AND starts_with(project, $2) AND (protocol, project) > ($3, $4)
+     ORDER BY 1, 2 LIMIT $5)
+    ORDER BY 1, 2 LIMIT $5
+)
+SELECT f.protocol, f.project, p.source_id, p.sources[1] AS source, p.sources, p.pinned_at
+FROM found f CROSS JOIN LATERAL (
+    SELECT (array_agg(e.source_id ORDER BY s.priority, s.id))[1] AS source_id,
+        array_agg(coalesce(s.name, '') ORDER BY s.priority, s.id) AS sources,
+        max(extract(epoch FROM e.pinned_at)::float8) AS pinned_at
+    FROM (
+        SELECT source_id, pinned_at FROM project_pins WHERE protocol = f.protocol AND project = f.project
+        UNION ALL
+        SELECT source_id, pinned_at FROM shared_pins WHERE protocol = f.protocol AND project = f.project
+    ) e LEFT JOIN upstream_sources s ON s.id = e.source_id
+) p
+ORDER BY 1, 2
+"""
+
+# Either one row in project_pins or several in shared_pins. `$6`: the beginning of the names that a group's
+# pin stands for; their own pins give way to it.
+SET_PIN = """
+WITH wanted AS (
+    SELECT id, name FROM upstream_sources WHERE protocol = $3 AND name = ANY ($5::text[])
+), complete AS (
+    SELECT count(*) AS many FROM wanted HAVING count(*) = cardinality($5::text[])
+), before AS (
+    SELECT source_id FROM project_pins WHERE protocol = $3 AND project = $4
+    UNION SELECT source_id FROM shared_pins WHERE protocol = $3 AND project = $4
+), one AS (
+    INSERT INTO project_pins (protocol, project, source_id)
+    SELECT $3, $4, id FROM wanted, complete WHERE many = 1
+    ON CONFLICT (protocol, project) DO UPDATE SET source_id = excluded.source_id, pinned_at = now()
+), several AS (
+    INSERT INTO shared_pins (protocol, project, source_id)
+    SELECT $3, $4, id FROM wanted, complete WHERE many > 1
+    ON CONFLICT DO NOTHING
+), no_longer_one AS (
+    DELETE FROM project_pins p USING complete
+    WHERE protocol = $3 AND (project = $4 AND many > 1
+        OR $6 <> '' AND project <> $4 AND starts_with(project, $6))
+), no_longer_several AS (
+    DELETE FROM shared_pins p USING complete
+    WHERE protocol = $3 AND (
+        project = $4 AND (many = 1 OR NOT EXISTS (SELECT FROM wanted w WHERE w.id = p.source_id))
+        OR $6 <> '' AND project <> $4 AND starts_with(project, $6))
+), noted AS (
+    INSERT INTO audit (who, request_id, action, target, before, after)
+    SELECT $1, $2, 'pin.set', $3 || '/' || $4,
+        jsonb_build_object('source_ids', (SELECT coalesce(jsonb_agg(source_id), '[]') FROM before)),
+        jsonb_build_object('source_ids', (SELECT jsonb_agg(id) FROM wanted))
+    FROM complete
+)
+SELECT many FROM complete
 """
 
 DROP_PIN = """
-WITH gone AS (
+WITH one AS (
     DELETE FROM project_pins WHERE protocol = $3 AND project = $4 RETURNING source_id
+), several AS (
+    DELETE FROM shared_pins WHERE protocol = $3 AND project = $4 RETURNING source_id
+), gone AS (
+    SELECT jsonb_agg(source_id) AS ids
+    FROM (SELECT source_id FROM one UNION ALL SELECT source_id FROM several) e HAVING count(*) > 0
 ), noted AS (
     INSERT INTO audit (who, request_id, action, target, before)
-    SELECT $1, $2, 'pin.delete', $3 || '/' || $4, jsonb_build_object('source_id', source_id) FROM gone
+    SELECT $1, $2, 'pin.delete', $3 || '/' || $4, jsonb_build_object('source_ids', ids) FROM gone
 )
-SELECT source_id FROM gone
+SELECT ids FROM gone
 """
 
 PAGES_OF = """

@@ -168,10 +168,12 @@ class ArtifactRepository:
         row = await self._database.fetchrow(sql.STORED_DOCUMENT, protocol, identity)
         return None if row is None else StoredDocument(**dict(row))
 
-    async def store_document(self, document: StoredDocument, *, project: str, pin: bool = True) -> bool:
+    async def store_document(
+        self, document: StoredDocument, *, project: str, pin: bool = True, owner: Collection[int] = ()
+    ) -> bool:
         """Records a document and, for a project's index (`project` not ""), pins the project to its
         source. One statement. False, and nothing is written, if a newer generation stands or the
-        project is pinned to another source."""
+        project is pinned to a source other than this one and those of the same owner."""
         row = await self._database.fetchrow(
             sql.STORE_DOCUMENT,
             document.protocol,
@@ -184,6 +186,7 @@ class ArtifactRepository:
             document.upstream_etag,
             document.upstream_last_modified,
             pin,
+            [document.source_id, *owner],
         )
         return row is not None
 
@@ -192,29 +195,24 @@ class ArtifactRepository:
         statement; nothing is written if a newer generation stands."""
         await self._database.execute(sql.MARK_GONE, protocol, identity, generation)
 
-    async def pinned_source(self, protocol: str, project: str) -> int | None:
-        """The id of the only source that may be asked for this project, or None. One query."""
-        row = await self._database.fetchrow(sql.PINNED_SOURCE, protocol, project)
-        return None if row is None else int(row["source_id"])
+    async def pinned(self, protocol: str, names: Sequence[str]) -> frozenset[int]:
+        """The ids of the only sources that may be asked for a project, of the first of `names` that is
+        pinned (`PackageProxyBase.pin_names`); empty: none is. One query."""
+        found = await self.pinned_sources(protocol, names)
+        return next((found[name] for name in names if name in found), frozenset())
 
-    async def pinned_sources(self, protocol: str, projects: Collection[str]) -> dict[str, int]:
-        """As `pinned_source` for many: the ids of those that are pinned. One query."""
-        rows = await self._database.fetch(sql.PINNED_SOURCES, protocol, list(projects))
-        return {row["project"]: int(row["source_id"]) for row in rows}
+    async def pinned_sources(self, protocol: str, names: Collection[str]) -> dict[str, frozenset[int]]:
+        """The same for many: the ids of each name that is pinned. One query."""
+        found: dict[str, frozenset[int]] = {}
+        for row in await self._database.fetch(sql.PINNED_SOURCES, protocol, list(names)):
+            found[row["project"]] = found.get(row["project"], frozenset()) | {int(row["source_id"])}
+        return found
 
-    async def source_of(self, protocol: str, project: str, file_id: str) -> int | None:
-        """The pinned source of a project, else the one that its stored files of this id came from; None
-        if there is neither. One query."""
-        row = await self._database.fetchrow(sql.SOURCE_OF, protocol, project, file_id)
-        return None if row is None or row["source_id"] is None else int(row["source_id"])
-
-    async def pin(self, protocol: str, project: str, source_id: int) -> None:
-        """Binds a project to a source, over an earlier pin: an operator's act."""
-        await self._database.execute(sql.PIN, protocol, project, source_id)
-
-    async def unpin(self, protocol: str, project: str) -> bool:
-        """Lets a project be asked at all sources again: an operator's act. False if it was not pinned."""
-        return await self._database.fetchrow(sql.UNPIN, protocol, project) is not None
+    async def pin_first(self, protocol: str, project: str, source_id: int) -> int:
+        """Pins a project that is not pinned; the id of the source that it is pinned to, 0 where an
+        operator gave it several. One statement."""
+        row = await self._database.fetchrow(sql.PIN_FIRST, protocol, project, source_id)
+        return 0 if row is None else int(row["source_id"])
 
     # --- events ---------------------------------------------------------------------------------------
 

@@ -155,13 +155,15 @@ FROM index_documents WHERE protocol = $1 AND identity = $2
 """
 
 # The pin's no-op update makes it return the row that stands, in a race too; the document is written
-# only if that pin is to its source, and only over an older generation.
+# only if that pin is to its source or one of the same owner ($11), and only over an older generation. A
+# project that an operator (or the migration) gave several sources gets no pin beside those.
 STORE_DOCUMENT = """
 WITH pin AS (
     INSERT INTO project_pins AS p (protocol, project, source_id)
     SELECT $1::text, $3::text, $4::bigint
     WHERE $3 <> '' AND $10::bool AND NOT EXISTS (
         SELECT FROM index_documents WHERE protocol = $1 AND identity = $2 AND generation > $5)
+      AND NOT EXISTS (SELECT FROM shared_pins WHERE protocol = $1 AND project = $3)
     ON CONFLICT (protocol, project) DO UPDATE SET source_id = p.source_id
     RETURNING source_id
 )
@@ -169,7 +171,7 @@ INSERT INTO index_documents AS d
     (protocol, identity, project, source_id, generation, document_key, fetched_at, upstream_etag,
      upstream_last_modified)
 SELECT $1, $2::text, $3, $4, $5::bigint, $6::text, to_timestamp($7::float8), $8::text, $9::text
-WHERE $4 = ALL (SELECT source_id FROM pin)
+WHERE NOT EXISTS (SELECT FROM pin WHERE source_id <> ALL ($11::bigint[]))
 ON CONFLICT (protocol, identity) DO UPDATE SET
     project = excluded.project, source_id = excluded.source_id, generation = excluded.generation,
     document_key = excluded.document_key, fetched_at = excluded.fetched_at,
@@ -184,25 +186,19 @@ UPDATE index_documents SET gone_at = coalesce(gone_at, now()), generation = $3
 WHERE protocol = $1 AND identity = $2 AND generation <= $3
 """
 
-PINNED_SOURCE = "SELECT source_id FROM project_pins WHERE protocol = $1 AND project = $2"
-
 PINNED_SOURCES = """
 SELECT project, source_id FROM project_pins WHERE protocol = $1 AND project = ANY($2::text[])
+UNION ALL
+SELECT project, source_id FROM shared_pins WHERE protocol = $1 AND project = ANY($2::text[])
 """
 
-PIN = """
-INSERT INTO project_pins (protocol, project, source_id) VALUES ($1, $2, $3)
-ON CONFLICT (protocol, project) DO UPDATE SET source_id = excluded.source_id, pinned_at = now()
+PIN_FIRST = """
+INSERT INTO project_pins AS p (protocol, project, source_id)
+SELECT $1::text, $2::text, $3::bigint
+WHERE NOT EXISTS (SELECT FROM shared_pins WHERE protocol = $1 AND project = $2)
+ON CONFLICT (protocol, project) DO UPDATE SET source_id = p.source_id
+RETURNING source_id
 """
-
-SOURCE_OF = """
-SELECT coalesce(
-    (SELECT source_id FROM project_pins WHERE protocol = $1 AND project = $2),
-    (SELECT source_id FROM cached_urls WHERE protocol = $1 AND project = $2 AND file_id = $3
-     AND source_id <> 0 ORDER BY created_at LIMIT 1)) AS source_id
-"""
-
-UNPIN = "DELETE FROM project_pins WHERE protocol = $1 AND project = $2 RETURNING true"
 
 STORE_EVENTS = """
 INSERT INTO events AS e (kind, protocol, project, filename, detail, detail_digest, count)

@@ -254,6 +254,14 @@ class UpstreamInvalid(PassingError):
     hint = "The upstream sent something that is not what was asked for (a login page, broken data)."
 
 
+class UpstreamStrayed(UpstreamInvalid):
+    code = "upstream_strayed"
+    hint = (
+        "Another place answered for the upstream (a login page, another registry): renew its credentials, or "
+        "let its pages come from elsewhere (`orchard upstreams options NAME pages=elsewhere`)."
+    )
+
+
 class UpstreamBlocked(PassingError):
     code = "upstream_blocked"
     default_retry_after_seconds = 10

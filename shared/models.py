@@ -104,6 +104,7 @@ class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_at: float = 0.0  # while failing: do not enqueue a refresh before this (unix seconds)
     bodies_generation: int = 0  # generation that wrote the bodies; a 304 raises only `generation`
     blocks: str = ""  # stamp of the blocks that the bodies were made under (shared/blocks.py)
+    reason: str = ""  # of a 404: why, for a person, where more than "nobody has it" is to be said
 
 
 class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,55 +1,142 @@
-"""Which upstreams may be asked for a project, and in which order. Pure; the guard against
-dependency confusion (ARCHITECTURE.md "Sources").
+"""Which upstreams may be asked for a project, in which order, and what their answers mean for the next.
+Pure; the guard against dependency confusion (docs/decisions/0022-whose-name-it-is.md).
 
-Rules, the first that applies decides:
+Who may be asked, the first that applies decides:
 1. A name that matches an include pattern is bound: only the sources whose patterns match it may be
    asked, whether they are enabled or not. Disabling the private source must not send its names out.
 2. A source with include patterns is asked for nothing else; one whose exclude pattern matches is
    not asked.
-3. A project that was served once is pinned: of what is left only that source may be asked. If it is
-   gone, none is.
-4. The rest is asked in order of priority, then of age.
+3. A project whose files were served once is pinned: of what is left only that source may be asked, and
+   those of its merge group. If none is left, none is asked.
+4. The rest is asked owner by owner, in order of priority, then of age. An owner is one source, or all
+   sources of one merge group (`SourceOptions.merge`), or all that an operator pinned the project to.
+
+What an answer means for the next source (`reading_of`): only a true "not here" leads on.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import translate
 from functools import lru_cache
+from typing import Literal
+from urllib.parse import urlsplit
 
 from shared.models import UpstreamSource
 
+Owner = tuple[UpstreamSource, ...]
+"""Sources that belong together, in the order in which they are asked; never empty."""
+
+Reading = Literal["here", "absent", "strayed"]
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def owners(sources: Iterable[UpstreamSource], project: str, pinned: Collection[int] = ()) -> list[Owner]:
+    """Who may be asked, in order; empty if nobody may be (`why_none` says why).
+
+    `project` is normalised; "" (the list of all projects) knows neither patterns nor pins. `pinned`: ids
+    of the sources that the project is pinned to.
+    """
+    found: dict[object, list[UpstreamSource]] = {}
+    for source in sorted(_left(list(sources), project, pinned), key=lambda each: (each.priority, each.id)):
+        if source.enabled:
+            key = "" if len(pinned) > 1 else source.options.merge or source.id
+            found.setdefault(key, []).append(source)
+    return [tuple(group) for group in found.values()]
+
 
 def candidates(
-    sources: Iterable[UpstreamSource], project: str, pinned_source_id: int | None = None
+    sources: Iterable[UpstreamSource], project: str, pinned: Collection[int] = ()
 ) -> list[UpstreamSource]:
-    """The sources to ask, in order; empty if none may be (`why_none` says why).
-
-    `project` is normalised; "" (the list of all projects) knows neither patterns nor pins.
-    """
-    left = _allowed(list(sources), project)
-    if project and pinned_source_id is not None:
-        left = [source for source in left if source.id == pinned_source_id]
-    return sorted(
-        (source for source in left if source.enabled), key=lambda source: (source.priority, source.id)
-    )
+    """The same, source by source."""
+    return [source for owner in owners(sources, project, pinned) for source in owner]
 
 
-def why_none(sources: Iterable[UpstreamSource], project: str, pinned_source_id: int | None = None) -> str:
-    """One line for a person: why `candidates` is empty. Names sources, never addresses."""
+def higher(sources: Sequence[UpstreamSource], project: str, pinned: Collection[int]) -> list[UpstreamSource]:
+    """The sources that would be asked for a pinned project before those that it is pinned to."""
+    bound = {source.id for source in candidates(sources, project, pinned)}
+    found: list[UpstreamSource] = []
+    for owner in owners(sources, project):
+        if any(source.id in bound for source in owner):
+            return found
+        found += owner
+    return []
+
+
+def why_none(sources: Iterable[UpstreamSource], project: str, pinned: Collection[int] = ()) -> str:
+    """One line for a person: why `candidates` is empty, and what to do. Names sources, never addresses."""
     known = list(sources)
     if not any(source.enabled for source in known):
         return "no upstream source is enabled"
-    left = _allowed(known, project)
-    if not left:
+    allowed = _allowed(known, project)
+    if not allowed:
         return f"every source excludes {project}"
-    names = ", ".join(sorted(source.name for source in left))
-    if pinned_source_id is not None and all(source.id != pinned_source_id for source in left):
-        pinned = [source.name for source in known if source.id == pinned_source_id]
-        where = f"source {pinned[0]}" if pinned else "a source that is gone"
-        return f"{project} is pinned to {where}, which may not be asked for it: unpin it"
-    return f"{project} may only be asked at {names}, which is disabled"
+    protocol = known[0].protocol
+    if pinned:
+        names = _names(source for source in known if source.id in pinned)
+        way_out = f"`orchard pins remove {protocol} {project}` lets go of it, `orchard pins set` moves it"
+        left = _left(known, project, pinned)
+        if not names:
+            return f"{project} is pinned to a source that is gone: {way_out}"
+        if not left:
+            return f"{project} is pinned to source {names}, which may not be asked for it: {way_out}"
+        return f"{project} is pinned to source {names}, which is disabled: {way_out}"
+    return f"{project} may only be asked at {_names(allowed)}, which is disabled"
+
+
+def why_absent(sources: Iterable[UpstreamSource], project: str, pinned: Collection[int], what: str) -> str:
+    """One line for a person: that nobody who may be asked has `what`; where others may have it, how to let
+    them be asked."""
+    known = list(sources)
+    asked = candidates(known, project, pinned)
+    others = [source for source in candidates(known, project) if source not in asked]
+    if not pinned or not others:
+        return f"no upstream has {what}"
+    if not asked:
+        return why_none(known, project, pinned)
+    both = " ".join(source.name for source in (*asked, others[0]))
+    return (
+        f"{_names(asked)} does not have {what}, and {project} belongs to it; `orchard pins set "
+        f"{asked[0].protocol} {project} {both}` has it looked for in {others[0].name} too"
+    )
+
+
+def reading_of(source: UpstreamSource, status: int, url: str, *, page: bool) -> Reading:
+    """What an answer says. `url` is where it came from, after redirects; `page`: it is an index, which
+    says what there is, and not a file, which may lie anywhere.
+
+    "absent" only by the source's own word: 404, 410 or one of its `absent_statuses`, from an address
+    within the source. "strayed": another place answered, so the source has said nothing.
+    """
+    if status in (404, 410) or status in source.options.absent_statuses:
+        return "absent" if is_within(source.url, url) else "strayed"
+    if page and not source.options.pages_elsewhere and not same_host(source.url, url):
+        return "strayed"
+    return "here"
+
+
+def is_within(root: str, url: str) -> bool:
+    """Whether an address is at the host of a source and below its path."""
+    path = urlsplit(root).path.rstrip("/")
+    asked = urlsplit(url).path
+    return same_host(root, url) and (asked.rstrip("/") == path or asked.startswith(path + "/"))
+
+
+def same_host(one: str, other: str) -> bool:
+    """Whether two addresses are of one host and port; https where http was asked is the same host."""
+    a, b = urlsplit(one), urlsplit(other)
+    ports = [part.port or _PORTS.get(part.scheme) for part in (a, b)]
+    return a.hostname == b.hostname and (ports[0] == ports[1] or ports == [80, 443])
+
+
+def _left(sources: Sequence[UpstreamSource], project: str, pinned: Collection[int]) -> list[UpstreamSource]:
+    left = _allowed(sources, project)
+    if not project or not pinned:
+        return left
+    groups = {each.options.merge for each in sources if each.id in pinned} - {""}
+    return [source for source in left if source.id in pinned or source.options.merge in groups]
 
 
 def _allowed(sources: Sequence[UpstreamSource], project: str) -> list[UpstreamSource]:
@@ -58,6 +145,10 @@ def _allowed(sources: Sequence[UpstreamSource], project: str) -> list[UpstreamSo
     bound = [source for source in sources if _matches(source, source.include, project)]
     left = bound or [source for source in sources if not source.include]
     return [source for source in left if not _matches(source, source.exclude, project)]
+
+
+def _names(sources: Iterable[UpstreamSource]) -> str:
+    return ", ".join(sorted(source.name for source in sources))
 
 
 def _matches(source: UpstreamSource, patterns: Iterable[str], project: str) -> bool:

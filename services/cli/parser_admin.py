@@ -108,6 +108,18 @@ def _pins(commands: Any) -> None:
                         help="only this protocol's")  # fmt: skip
     parser.add_argument("--prefix", metavar="TEXT", default="", help="only projects whose name starts so")
     page(parser)
+    more = """\
+examples
+  orchard pins set npm @corp/app private
+  orchard pins set maven com.corp:* releases snapshots
+  orchard pins set maven javax.media:jai_core central jboss
+"""
+    parser = command(below, "set", "have a project looked for in these upstreams alone", "pins:change",
+                     more=more)  # fmt: skip
+    protocol(parser)
+    parser.add_argument("project", metavar="PROJECT", help="its name; for a Maven group com.corp:*")
+    parser.add_argument("sources", metavar="UPSTREAM", nargs="+",
+                        help="an upstream's name; what several have of it is merged")  # fmt: skip
     parser = command(below, "remove", "let a project be looked for in every upstream again", "pins:remove")
     protocol(parser)
     parser.add_argument("project", metavar="PROJECT", help="its name")

@@ -30,7 +30,13 @@ from shared.clients.objects import ObjectStore, artifact_key
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import JobContext
 from shared.clients.threads import BoundedThreads
-from shared.errors import FileNotFound, QueueFull, QueueUnavailable, UpstreamUnavailable
+from shared.errors import (
+    FileNotFound,
+    QueueFull,
+    QueueUnavailable,
+    SupersededError,
+    UpstreamUnavailable,
+)
 from shared.jobs import ExtractDependencies, FetchArtifact
 from shared.logs import get_logger
 from shared.models import ArtifactFacts, CachedUrl
@@ -142,6 +148,7 @@ class ArtifactRun:
                 digests = download.kept_digests
                 await published.verify(self.resource, {**digests, "sha256": sha256})
                 await self._refuse_blocked(found, sha256)
+                await self._pin(found)
                 await upload.store(sha256)
             facts = await self._seal(found, sha256, spool.size, digests)
             if facts.sha256 == sha256:
@@ -153,6 +160,16 @@ class ArtifactRun:
             published.cancel()
             tools.live.end(live)
             spool.release()
+
+    async def _pin(self, found: Found) -> None:
+        """The first file of a project pins it. Raises `SupersededError` if another source's file did so
+        meanwhile: this one is not kept."""
+        if not found.owner:
+            return
+        job = self.job
+        standing = await self._tools.artifacts.pin_first(job.protocol, job.project, found.source.id)
+        if standing and standing not in found.owner:
+            raise SupersededError(f"{job.project} was pinned to another upstream meanwhile")
 
     async def _refuse_blocked(self, found: Found, sha256: str) -> None:
         """Raises `Blocked`: bytes that are blocked are not kept, and their readers break off."""

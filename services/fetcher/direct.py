@@ -1,8 +1,7 @@
 """Files that no index lists, because their address follows from their name (`direct_entry`).
 
-Each source that may have such a file is asked in order; only a true 404 leads to the next, and once a
-version was served from a source, its other files come from there too. That all of them lack a file is
-remembered for a short time.
+Each owner that may have such a file is asked in order; only a true 404 of one that lacks the whole project
+leads to the next. That all of them lack a file is remembered for a short time.
 """
 
 from __future__ import annotations
@@ -10,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 
+from services.fetcher.download import GoneUpstream
 from services.fetcher.entries import Found
 from services.fetcher.upstreams import Upstreams
 from shared.artifacts import ArtifactRepository
@@ -24,10 +25,12 @@ from shared.logs import get_logger
 from shared.models import FORMAT, IndexHead, UpstreamSource
 from shared.protocols.base import PackageProxyBase, Resource
 from shared.settings import Settings
-from shared.source_policy import candidates, why_none
+from shared.source_policy import owners, why_absent, why_none
 from shared.source_watcher import SourceWatcher
 
 log = get_logger()
+
+T = TypeVar("T")
 
 MAX_CHECKSUM_BYTES = 64 * 1024
 _HEX_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
@@ -52,51 +55,69 @@ class DirectFiles:
         self._settings = settings
         self.telling: set[int] = set()  # sources whose last file came with its digests in headers
 
-    async def find(self, protocol: PackageProxyBase, resource: Resource) -> list[Found]:
-        """The places to ask, in order.
+    async def first(
+        self,
+        protocol: PackageProxyBase,
+        resource: Resource,
+        generation: int,
+        attempt: Callable[[Found], Awaitable[T]],
+    ) -> T:
+        """What `attempt` makes of the file at the first place that does not truly lack it (`GoneUpstream`).
 
-        Raises `FileNotFound` when every source excludes the name, `Offline`, and `UpstreamUnavailable`
-        when only a source that is disabled or gone may be asked: its files are not missing.
+        Raises `FileNotFound` when all truly lack it, or the first that has its project does, or every
+        source excludes the name; `Offline`; and `UpstreamUnavailable` when only a source that is disabled
+        or gone may be asked: its files are not missing.
         """
         known = self._sources.current(protocol.name)
         if known is None:
             raise UpstreamUnavailable("the upstream sources are not loaded yet", retry_after_seconds=1)
         if self._settings.offline:
             raise Offline(f"ORCHARD_OFFLINE is set and {resource.filename} was never cached")
-        pinned = await self._artifacts.source_of(protocol.name, resource.project, resource.file_id)
-        asked = candidates(known.sources, resource.project, pinned)
+        project = resource.project
+        pinned = await self._artifacts.pinned(protocol.name, protocol.pin_names(project))
+        asked = owners(known.sources, project, pinned)
         if not asked:
-            reason = why_none(known.sources, resource.project, pinned)
+            reason = why_none(known.sources, project, pinned)
             log.warning("no_source_may_be_asked", protocol=protocol.name, reason=reason)
             all_enabled = [msgspec.structs.replace(source, enabled=True) for source in known.sources]
-            if all_enabled and not candidates(all_enabled, resource.project):
+            if all_enabled and not owners(all_enabled, project):
                 raise FileNotFound(reason)
             raise UpstreamUnavailable(reason)
-        found = []
-        for source in asked:
-            entry = protocol.direct_entry(source, resource.project, resource.file_id, resource.filename)
-            if entry is not None:
-                found.append(Found(entry, source))
-        return found
+        for owner in asked:
+            ids = frozenset(source.id for source in owner)
+            for source in owner:
+                entry = protocol.direct_entry(source, project, resource.file_id, resource.filename)
+                if entry is None:
+                    continue
+                try:
+                    return await attempt(Found(entry, source, frozenset() if pinned else ids))
+                except GoneUpstream:
+                    continue
+            if len(asked) > 1 and await self._upstreams.lists_project(protocol, project, owner):
+                pinned = ids  # as good as: it has the project
+                break
+        reason = why_absent(known.sources, project, pinned, resource.filename)
+        await self._remember_absence(resource, generation, known.revision, reason)
+        raise FileNotFound(reason)
 
-    async def absent(self, resource: Resource, generation: int) -> FileNotFound:
-        """Remember that every source truly lacks the file; the error that says so."""
-        known = self._sources.current(resource.protocol)
+    async def _remember_absence(
+        self, resource: Resource, generation: int, revision: int, reason: str
+    ) -> None:
         now = time.time()
         head = IndexHead(
             format=FORMAT,
             status=404,
             generation=generation,
-            source_revision=known.revision if known is not None else 0,
+            source_revision=revision,
             source_id=0,
             fetched_at=now,
             fresh_until=now + self._settings.cache_ttl_negative,
+            reason=reason,
         )
         try:
             await self._cache.write_head(resource.protocol, resource.absence_identity, head)
         except CacheUnavailable as error:
             log.info("absence_not_cached", error=error.message)
-        return FileNotFound(f"no upstream has {resource.filename}")
 
     async def published_digest(self, found: Found) -> tuple[str, str] | None:
         """What the source's own checksum files say of the file: (algorithm, hex) of the first that is

@@ -16,11 +16,13 @@ from shared.errors import (
     OrchardError,
     TooLarge,
     UpstreamInvalid,
+    UpstreamStrayed,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
 from shared.logs import get_logger
 from shared.models import FileEntry, UpstreamSource
+from shared.source_policy import reading_of
 
 log = get_logger()
 
@@ -30,6 +32,14 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 class GoneUpstream(Exception):
     """The upstream truly lacks the file (404 or 410), though its index named it."""
+
+
+def gone_or_strayed(source: UpstreamSource, response: UpstreamResponse) -> Exception:
+    """What a 404 means for a file whose address is made of its source's: that another place said so
+    after a redirect (a login page) says nothing of the source."""
+    if reading_of(source, response.status, response.url, page=False) == "absent":
+        return GoneUpstream()
+    return UpstreamStrayed(f"upstream {source.name} left it to another place to answer")
 
 
 class Download:
@@ -125,7 +135,7 @@ class Download:
         """Look at the status line and headers. True: the body starts at byte 0 although more is known."""
         status = response.status
         if status in (404, 410):
-            raise GoneUpstream
+            raise gone_or_strayed(self._source, response) if self._entry.checksum_urls else GoneUpstream()
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("", "identity") and not self._digests.known:
             raise UpstreamInvalid(f"{self._where} encoded {self._entry.filename} although not asked to")

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from services.fetcher.documents import Documents
+from shared.artifacts import ArtifactRepository
 from shared.clients.queue import EventListener, JobQueue
 from shared.errors import (
     DeadlineExceeded,
@@ -28,7 +29,7 @@ from shared.events import Event
 from shared.jobs import FetchIndex
 from shared.models import FileEntry, IndexHead, UpstreamSource
 from shared.protocols.base import PackageProxyBase
-from shared.source_policy import candidates
+from shared.source_policy import owners
 from shared.source_watcher import SourceWatcher
 
 JUST_FETCHED_SECONDS = 5.0  # an index this young is not asked for again because a file is missing
@@ -40,18 +41,26 @@ Refresh = Callable[[str, str], Awaitable[None]]
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A file's entry and the source to fetch it from."""
+    """A file's entry and the source to fetch it from.
+
+    `owner`: ids of the sources that its project may be pinned to once this file is there; empty where the
+    index that names the file has pinned it.
+    """
 
     entry: FileEntry
     source: UpstreamSource
+    owner: frozenset[int] = frozenset()
 
 
 class Entries:
     """Entries of files, out of the newest documents."""
 
-    def __init__(self, *, documents: Documents, sources: SourceWatcher, offline: bool) -> None:
+    def __init__(
+        self, *, documents: Documents, sources: SourceWatcher, artifacts: ArtifactRepository, offline: bool
+    ) -> None:
         self._documents = documents
         self._sources = sources
+        self._artifacts = artifacts
         self._offline = offline
 
     async def known(
@@ -70,14 +79,16 @@ class Entries:
         head = await self._documents.head(protocol.name, identity)
         if head is not None and head.status == 200 and head.document_key:
             found = await self._in_document(
-                protocol, project, file_id, filename, head.document_key, head.source_id
+                protocol, identity, project, file_id, filename, head.document_key, head.source_id
             )
             if found is not None:
                 return found
         row = (await self._documents.last_good(protocol.name, identity)).row
         if row is None or (head is not None and row.document_key == head.document_key):
             return None
-        return await self._in_document(protocol, project, file_id, filename, row.document_key, row.source_id)
+        return await self._in_document(
+            protocol, identity, project, file_id, filename, row.document_key, row.source_id
+        )
 
     async def find(
         self, protocol: PackageProxyBase, project: str, file_id: str, filename: str, refresh: Refresh
@@ -130,6 +141,7 @@ class Entries:
     async def _in_document(
         self,
         protocol: PackageProxyBase,
+        identity: str,
         project: str,
         file_id: str,
         filename: str,
@@ -139,13 +151,22 @@ class Entries:
         sources = self._sources.current(protocol.name)
         if sources is None:
             raise UpstreamUnavailable("the upstream sources are not loaded yet", retry_after_seconds=1)
-        # A source that was disabled, or that the name is no longer bound to, is not asked for files.
-        source = next((s for s in candidates(sources.sources, project) if s.id == source_id), None)
+        pinned: frozenset[int] = frozenset()
+        if len(sources.sources) > 1:
+            pinned = await self._artifacts.pinned(protocol.name, protocol.pin_names(project))
+        # A source that was disabled, or that the name is not bound or pinned to any more, is not asked.
+        may = owners(sources.sources, project, pinned)
+        source = next((each for owner in may for each in owner if each.id == source_id), None)
         if source is None:
             return None
         loaded = await self._documents.load(protocol, key)
         entry = None if loaded is None else protocol.find_file(loaded.document, file_id, filename)
-        return None if entry is None else Found(entry, source)
+        if entry is None:
+            return None
+        if pinned or identity == protocol.index_identity(project):
+            return Found(entry, source)
+        owner = next(owner for owner in may if source in owner)
+        return Found(entry, source, frozenset(each.id for each in owner))
 
 
 def _just_fetched(head: IndexHead | None) -> bool:

@@ -125,7 +125,7 @@ class ForwardRoute:
             body, told = _told(protocol, path, coding, body)
         projects = [name for name in told if name.isascii() and name.isprintable()]
         pins = await self._artifacts.pinned_sources(protocol.name, projects) if projects else {}
-        withheld = {name for name in told if source not in candidates(sources, name, pins.get(name))}
+        withheld = {name for name in told if source not in candidates(sources, name, pins.get(name, ()))}
         if not withheld:
             return None
         log.info("names_withheld", source=source.name, count=len(withheld))

@@ -31,6 +31,7 @@ from shared.metrics import INDEX_ENTRIES_DROPPED, UPSTREAM_MUTATED
 from shared.models import FORMAT, IndexHead, SealedFile, StoredDocument, UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.settings import Settings
+from shared.source_policy import Owner
 from shared.sources import SourceSet
 
 log = get_logger()
@@ -64,12 +65,12 @@ class IndexRun:
         project: str,
         generation: int,
         sources: SourceSet,
-        asked: Sequence[UpstreamSource],
+        asked: Sequence[Owner],
         good: LastGood,
         sealed: Sequence[SealedFile],
         base_url: str = "",
     ) -> None:
-        """`asked`: the sources that may be asked for it now, and so shown. `base_url`: the address whose
+        """`asked`: who may be asked for it now, and so shown. `base_url`: the address whose
         bodies to finish, where bodies differ by it."""
         self._tools = tools
         self._protocol = protocol
@@ -77,7 +78,8 @@ class IndexRun:
         self._project = project
         self._generation = generation
         self._sources = sources
-        self._shown = frozenset(source.id for source in asked)
+        self._owners = [frozenset(source.id for source in owner) for owner in asked]
+        self._shown = frozenset(id for owner in self._owners for id in owner)
         self._good = good
         self._sealed = sealed_by_key(sealed)
         self._base_url = base_url
@@ -119,16 +121,16 @@ class IndexRun:
             return None
         return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)
 
-    async def not_found(self) -> IndexHead:
-        """Every source truly lacks it: a short negative entry. Rows and documents are kept; the row
-        tells of it, so that no later failure brings the page back."""
+    async def not_found(self, reason: str = "") -> IndexHead:
+        """Every source truly lacks it: a short negative entry, with the reason for a person. Rows and
+        documents are kept; the row tells of it, so that no later failure brings the page back."""
         row = self._good.row
         if row is not None and row.source_id in self._shown:
             try:
                 await self._tools.artifacts.mark_gone(self._protocol.name, self._identity, self._generation)
             except OrchardError as error:  # the 404 is true all the same
                 log.warning("gone_not_recorded", identity=self._identity, error=error.code)
-        return await self._write_negative(self._tools.settings.cache_ttl_negative)
+        return await self._write_negative(self._tools.settings.cache_ttl_negative, reason)
 
     async def store(self, answer: IndexAnswer) -> IndexHead:
         """A new document: keep it, pin the project, finish the bodies."""
@@ -195,8 +197,11 @@ class IndexRun:
             upstream_etag=etag,
             upstream_last_modified=modified,
         )
-        pin = self._protocol.pins_projects
-        if not await self._tools.artifacts.store_document(stored, project=self._project, pin=pin):
+        pin = self._protocol.lists_files(self._identity, document)
+        owner = next((owner for owner in self._owners if source.id in owner), frozenset[int]())
+        if not await self._tools.artifacts.store_document(
+            stored, project=self._project, pin=pin, owner=owner
+        ):
             return await self._superseded()
         await self._report_mutations(source, loaded)
         log.info("index_stored", identity=self._identity, source=source.name, size_bytes=len(body))
@@ -342,7 +347,7 @@ class IndexRun:
             raise SupersededError(f"{self._identity} was changed meanwhile")
         return good.head
 
-    async def _write_negative(self, seconds: float) -> IndexHead:
+    async def _write_negative(self, seconds: float, reason: str = "") -> IndexHead:
         now = time.time()
         head = IndexHead(
             format=FORMAT,
@@ -352,6 +357,7 @@ class IndexRun:
             source_id=0,
             fetched_at=now,
             fresh_until=now + seconds,
+            reason=reason,
         )
         await self._write_head(head)
         return head

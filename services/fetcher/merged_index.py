@@ -1,4 +1,4 @@
-"""An index that is the union of what all sources say: each is asked, none can hide another.
+"""An index that is the union of what the sources of one owner say: each is asked, none can hide another.
 
 Every source's last good document is kept under a row of its own ("{identity}#{source id}"), so that a
 source that fails goes on counting with what it said last; the page is then marked as failing.
@@ -50,8 +50,8 @@ class MergedIndex:
         self._project = project
         self._generation = generation
 
-    async def fetch(self, run: IndexRun, sources: Sequence[UpstreamSource]) -> IndexHead:
-        """The head that was written. 404 only if every source truly lacks it.
+    async def fetch(self, run: IndexRun, sources: Sequence[UpstreamSource]) -> IndexHead | None:
+        """The head that was written. None if every source truly lacks it.
 
         Raises the first failure if no source ever told anything.
         """
@@ -63,7 +63,7 @@ class MergedIndex:
                 "index_merged_in_part", identity=self._identity, told=len(told), because=failures[0].code
             )
         if not told:
-            return await run.fail(failures[0]) if failures else await run.not_found()
+            return await run.fail(failures[0]) if failures else None
         bodies = [part.body for part in told if part.body is not None]
         body = await self._tools.threads.run(self._protocol.merge_documents, self._identity, bodies)
         return await run.keep(

@@ -1,8 +1,8 @@
 """Asking upstream sources: which, in what order, how often, and what their answers mean.
 
-The next source is asked only after a true 404 or 410. A failure, a refusal or an invalid answer of
-one source never falls through to the next: that would let another registry's project of the same
-name take its place (dependency confusion).
+The next source is asked only after a true 404 or 410 (`source_policy.reading_of`). A failure, a refusal or
+an invalid answer of one source never falls through to the next: that would let another registry's project
+of the same name take its place (dependency confusion).
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from shared.errors import (
     SourceUnusable,
     TooLarge,
     UpstreamInvalid,
+    UpstreamStrayed,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
 from shared.models import UpstreamSource
 from shared.protocols.base import FileHeaders, PackageProxyBase
 from shared.settings import Settings
+from shared.source_policy import reading_of
 
 TRIES = 3
 MAX_PASSED_ON_BYTES = 32 * 1024 * 1024
@@ -105,8 +107,11 @@ class Upstreams:
                 response = await self._fetch(
                     source, asked.url, headers, self._settings.max_index_bytes, "index"
                 )
-            if response.status in (404, 410):
+            reading = reading_of(source, response.status, response.url, page=not asked.file)
+            if reading == "absent":
                 continue
+            if reading == "strayed":
+                raise UpstreamStrayed(f"upstream {source.name} left it to another place to answer")
             if (
                 response.status == 304
                 and "if-none-match" not in headers
@@ -117,6 +122,20 @@ class Upstreams:
                 raise UpstreamInvalid(f"upstream {source.name} answered {response.status}")
             return IndexAnswer(source, response)
         return None
+
+    async def lists(self, protocol: PackageProxyBase, identity: str, owner: Sequence[UpstreamSource]) -> bool:
+        """Whether an owner that lacks a document or a file has its project all the same: then nobody else
+        is asked for it, or a stranger could add to the project. Raises as `ask_index` does."""
+        project = protocol.project_of(identity)
+        if not project or identity == protocol.index_identity(project):
+            return False
+        return await self.lists_project(protocol, project, owner)
+
+    async def lists_project(
+        self, protocol: PackageProxyBase, project: str, owner: Sequence[UpstreamSource]
+    ) -> bool:
+        """Whether an owner has an index of the project, empty or not. Raises as `ask_index` does."""
+        return await self.ask_index(protocol, protocol.index_identity(project), owner) is not None
 
     async def _describe(self, source: UpstreamSource, url: str, headers: Mapping[str, str]) -> FetchedBody:
         """The headers of a file as a document (`FileHeaders`); its bytes are left where they are."""

@@ -21,6 +21,7 @@ from services.fetcher.live import LiveDownloads
 from services.fetcher.metadata_fallback import MetadataFallback
 from services.fetcher.pages import Pages
 from services.fetcher.sealing import Sealer
+from services.fetcher.shadows import Shadows
 from services.fetcher.source_sync import SourceSync
 from services.fetcher.spool import clear_spool
 from services.fetcher.upstreams import Upstreams, probe_with
@@ -142,11 +143,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             settings=settings,
             access=access,
         )
-        entries = Entries(documents=documents, sources=sources, offline=settings.offline)
+        entries = Entries(documents=documents, sources=sources, artifacts=artifacts, offline=settings.offline)
         direct = DirectFiles(
             sources=sources, upstreams=upstreams, artifacts=artifacts, cache=cache, settings=settings
         )
-        fetch_index = FetchIndexJob(upstreams=upstreams, sources=sources, tools=tools)
+        shadows = Shadows(upstreams, artifacts)
+        fetch_index = FetchIndexJob(upstreams=upstreams, sources=sources, tools=tools, shadows=shadows)
         describe = DescribeArtifactJob(
             upstreams=upstreams,
             entries=entries,

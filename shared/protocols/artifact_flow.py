@@ -144,7 +144,8 @@ class _ArtifactRequest:
         if entry.head is None or judge(entry, now, stale_limit=0) != "negative":
             return None
         headers = [(b"cache-control", b"max-age=%d" % remaining_life(entry.head, now))]
-        return Reply(404, "NEGATIVE", headers, error=FileNotFound(f"no upstream has {resource.filename}"))
+        error = FileNotFound(entry.head.reason or f"no upstream has {resource.filename}")
+        return Reply(404, "NEGATIVE", headers, error=error)
 
     async def _sealed(self, facts: ArtifactFacts, word: CacheWord) -> Reply | None:
         return await serve_sealed(self.resource, self.conditions, facts, self.ports.objects, word)

@@ -41,6 +41,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     url: str
     accept: str = "*/*"
     headers_only: bool = False  # the document is made of what the headers say of a file (`FileHeaders`)
+    file: bool = False  # it is a file, which may lie on another host; not a page, which says what there is
 
 
 class FileHeaders(msgspec.Struct, frozen=True):
@@ -85,7 +86,6 @@ class PackageProxyBase(ABC):
     name: ClassVar[str]  # "pypi": also the path prefix and the key segment
     system_project: ClassVar[str]  # "_pypi": owner of this protocol's packages in the rows
     purl_type: ClassVar[str]
-    pins_projects: ClassVar[bool] = True  # False: one project's files may lie in several sources
     kept_digests: ClassVar[tuple[str, ...]] = ()  # hashes kept of every file beside SHA256 (hashlib's names)
 
     # --- grammar (gateway) --------------------------------------------------------------------
@@ -216,8 +216,18 @@ class PackageProxyBase(ABC):
         None where an index lists the files."""
         return None
 
+    def lists_files(self, identity: str, document: Any) -> bool:
+        """Whether a document is its project's own list of files, and not empty: what pins the project to
+        its source. All others (of one version, audits, signatures) never decide where files come from."""
+        return False
+
+    def pin_names(self, project: str) -> tuple[str, ...]:
+        """The names under which a project may be pinned, the most special first."""
+        return (project,)
+
     def merges(self, identity: str) -> bool:
-        """Whether an index is the union of what all sources say, rather than the first one's."""
+        """Whether an index is the union of what the sources of one owner say (`SourceOptions.merge`),
+        rather than the first one's."""
         return False
 
     def merge_documents(self, identity: str, bodies: Sequence[bytes]) -> bytes:

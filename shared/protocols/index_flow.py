@@ -202,7 +202,8 @@ class _IndexRequest:
         head = entry.head
         assert head is not None
         life = remaining_life(head, self.ports.clock.now())
-        error = ProjectNotFound(f"no upstream knows {self.resource.project or self.resource.identity}")
+        known = self.resource.project or self.resource.identity
+        error = ProjectNotFound(head.reason or f"no upstream knows {known}")
         headers = [(b"cache-control", b"max-age=%d" % life), (b"vary", self.resource.vary.encode())]
         return Reply(404, word, headers, error=error)
 

@@ -25,7 +25,7 @@ ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
 
 @pytest.fixture(scope="module")
 def orchard_settings(upstream: Upstream) -> dict[str, str]:
-    both = f"{upstream.url}/maven/,{upstream.url}/second/"
+    both = f"{upstream.url}/maven/#merge=demo,{upstream.url}/second/#merge=demo"
     return {"ORCHARD_MAVEN_UPSTREAM": both, "ORCHARD_CACHE_TTL_INDEX": "2", "ORCHARD_CACHE_TTL_NEGATIVE": "2"}
 
 

@@ -406,7 +406,7 @@ async def test_document__stored__read_back_and_pinned_in_one_statement(
     assert database.statements - before == 1
     assert await repository.stored_document("pypi", "simple/demo") == document(5)
     assert await repository.stored_document("pypi", "simple/other") is None
-    assert await repository.pinned_source("pypi", "demo") == 1
+    assert await repository.pinned("pypi", ["demo"]) == {1}
 
 
 async def test_document__older_generation__refused(repository: ArtifactRepository) -> None:
@@ -418,16 +418,16 @@ async def test_document__older_generation__refused(repository: ArtifactRepositor
 
 
 async def test_document__project_pinned_elsewhere__refused_until_unpinned(
+    database: Database,
     repository: ArtifactRepository,
 ) -> None:
     assert await repository.store_document(document(1, source_id=1), project="demo")
     assert not await repository.store_document(document(2, source_id=2), project="demo")
     assert not await repository.store_document(document(2, 2, "json/demo"), project="demo")
     assert await repository.stored_document("pypi", "json/demo") is None
-    assert await repository.unpin("pypi", "demo")
-    assert not await repository.unpin("pypi", "demo")
+    await database.execute("DELETE FROM project_pins")
     assert await repository.store_document(document(2, source_id=2), project="demo")
-    assert await repository.pinned_source("pypi", "demo") == 2
+    assert await repository.pinned("pypi", ["demo"]) == {2}
 
 
 async def test_document__two_sources_racing__one_pin_and_one_winner(
@@ -440,7 +440,7 @@ async def test_document__two_sources_racing__one_pin_and_one_winner(
         )
     )
     assert stored.count(True) == 1
-    assert await repository.pinned_source("pypi", "demo") == stored.index(True) + 1
+    assert await repository.pinned("pypi", ["demo"]) == {stored.index(True) + 1}
 
 
 async def test_document__list_of_all_projects__pins_nothing(
@@ -451,18 +451,46 @@ async def test_document__list_of_all_projects__pins_nothing(
 
 
 async def test_document__late_writer_after_unpin__does_not_pin_again(
+    database: Database,
     repository: ArtifactRepository,
 ) -> None:
     assert await repository.store_document(document(5), project="demo")
-    await repository.unpin("pypi", "demo")
+    await database.execute("DELETE FROM project_pins")
     assert not await repository.store_document(document(4), project="demo")
-    assert await repository.pinned_source("pypi", "demo") is None
+    assert await repository.pinned("pypi", ["demo"]) == frozenset()
 
 
-async def test_pin__by_an_operator__replaces_the_earlier(repository: ArtifactRepository) -> None:
-    await repository.pin("pypi", "demo", 1)
-    await repository.pin("pypi", "demo", 2)
-    assert await repository.pinned_source("pypi", "demo") == 2
+async def test_pin_first__stands__whoever_comes_later(repository: ArtifactRepository) -> None:
+    assert await repository.pin_first("maven", "g:a", 1) == 1
+    assert await repository.pin_first("maven", "g:a", 2) == 1
+    assert await repository.pinned("maven", ["g:a", "g:*"]) == {1}
+
+
+async def test_pins__several_sources_of_one_project__no_pin_beside_them(
+    database: Database, repository: ArtifactRepository
+) -> None:
+    await database.execute(
+        "INSERT INTO shared_pins (protocol, project, source_id) SELECT 'pypi', 'demo', generate_series(1, 2)"
+    )
+    assert await repository.pin_first("pypi", "demo", 3) == 0
+    assert await repository.store_document(document(1, source_id=2), project="demo")
+    assert await repository.pinned("pypi", ["demo"]) == {1, 2}
+    assert await database.fetch("SELECT 1 FROM project_pins") == []
+
+
+async def test_pins__of_a_group__for_projects_without_their_own(
+    repository: ArtifactRepository,
+) -> None:
+    assert await repository.pin_first("maven", "g:*", 1) == 1
+    assert await repository.pinned("maven", ["g:a", "g:*"]) == {1}
+    assert await repository.pin_first("maven", "g:a", 2) == 2
+    assert await repository.pinned("maven", ["g:a", "g:*"]) == {2}
+
+
+async def test_document__pinned_to_one_of_its_owner__stored(repository: ArtifactRepository) -> None:
+    assert await repository.store_document(document(1, source_id=1), project="demo")
+    assert await repository.store_document(document(2, source_id=2), project="demo", owner=[1, 2])
+    assert await repository.pinned("pypi", ["demo"]) == {1}
 
 
 # --- events ---------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.models import UpstreamSource
-from shared.source_policy import candidates, why_none
+from shared.source_options import SourceOptions
+from shared.source_policy import candidates, higher, owners, reading_of, why_absent, why_none
 
 PRIVATE = UpstreamSource(1, "pypi", "private", "https://private.example.com/", 10, include=("acme-*",))
 PUBLIC = UpstreamSource(2, "pypi", "public", "https://public.example.com/", 20)
@@ -14,7 +15,7 @@ ALL = (MIRROR, PUBLIC, PRIVATE)
 
 
 def names(project: str, pinned: int | None = None, sources: tuple[UpstreamSource, ...] = ALL) -> list[str]:
-    return [source.name for source in candidates(sources, project, pinned)]
+    return [source.name for source in candidates(sources, project, () if pinned is None else {pinned})]
 
 
 def changed(source: UpstreamSource, **changes: object) -> UpstreamSource:
@@ -66,12 +67,12 @@ def test_pin__known_project__only_that_source() -> None:
 @pytest.mark.parametrize("sources", [(PUBLIC,), (PUBLIC, changed(MIRROR, enabled=False))])
 def test_pin__source_gone_or_disabled__never_the_next(sources: tuple[UpstreamSource, ...]) -> None:
     assert names("flask", pinned=3, sources=sources) == []
-    assert why_none(sources, "flask", 3)
+    assert "orchard pins remove pypi flask" in why_none(sources, "flask", {3})
 
 
 def test_pin__to_a_source_outside_the_binding__nobody_until_unpinned() -> None:
     assert names("acme-tools", pinned=2) == []
-    assert "pinned to source public" in why_none(ALL, "acme-tools", 2)
+    assert "pinned to source public" in why_none(ALL, "acme-tools", {2})
     assert names("acme-tools") == ["private"]
 
 
@@ -96,3 +97,92 @@ def test_disabled__never_asked() -> None:
     sources = (changed(PUBLIC, enabled=False),)
     assert names("flask", sources=sources) == []
     assert why_none(sources, "flask") == "no upstream source is enabled"
+
+
+# --- owners: sources that belong together ----------------------------------------------------------------
+
+CORP = SourceOptions(merge="corp")
+RELEASES = UpstreamSource(4, "maven", "releases", "https://corp.example.com/releases/", 30, options=CORP)
+SNAPSHOTS = UpstreamSource(5, "maven", "snapshots", "https://corp.example.com/snapshots/", 50, options=CORP)
+CENTRAL = UpstreamSource(6, "maven", "central", "https://central.example.com/maven/", 40)
+LIB = "com.corp:lib"
+
+
+def groups(pinned: frozenset[int] = frozenset(), *sources: UpstreamSource) -> list[list[str]]:
+    found = owners(sources or (SNAPSHOTS, CENTRAL, RELEASES), LIB, pinned)
+    return [[source.name for source in owner] for owner in found]
+
+
+def test_owners__merge_group__asked_together_where_its_first_stands() -> None:
+    assert groups() == [["releases", "snapshots"], ["central"]]
+
+
+@pytest.mark.parametrize("pinned", [4, 5])
+def test_owners__pinned_to_one_of_a_group__all_of_it_and_no_other(pinned: int) -> None:
+    assert groups(frozenset({pinned})) == [["releases", "snapshots"]]
+
+
+def test_owners__pinned_to_one_of_a_group_that_is_paused__the_others_of_it() -> None:
+    assert groups(frozenset({4}), changed(RELEASES, enabled=False), SNAPSHOTS, CENTRAL) == [["snapshots"]]
+
+
+def test_owners__pinned_to_several__one_owner_in_order_of_priority() -> None:
+    assert groups(frozenset({4, 6}), changed(RELEASES, options=SourceOptions()), CENTRAL) == [
+        ["releases", "central"]
+    ]
+
+
+def test_higher__pinned_below__who_goes_before_it() -> None:
+    sources = (RELEASES, SNAPSHOTS, CENTRAL)
+    assert [source.name for source in higher(sources, LIB, {6})] == ["releases", "snapshots"]
+    assert higher(sources, LIB, {5}) == []
+    assert higher((RELEASES,), LIB, {99}) == []
+
+
+def test_why_absent__another_might_have_it__whose_it_is_and_which_command_changes_it() -> None:
+    said = why_absent((RELEASES, SNAPSHOTS, CENTRAL), LIB, {6}, "lib-1.0.jar")
+    assert "central does not have lib-1.0.jar, and com.corp:lib belongs to it" in said
+    assert "`orchard pins set maven com.corp:lib central releases`" in said
+    assert why_absent((CENTRAL,), LIB, {6}, "lib-1.0.jar") == "no upstream has lib-1.0.jar"
+    assert why_absent((RELEASES, CENTRAL), LIB, (), "lib-1.0.jar") == "no upstream has lib-1.0.jar"
+
+
+# --- readings: what an answer says -------------------------------------------------------------------------
+
+HERE = "https://registry.example.com/simple/"
+SOURCE = UpstreamSource(7, "pypi", "first", HERE)
+
+
+@pytest.mark.parametrize(
+    ("status", "url", "page", "reading"),
+    [
+        (404, HERE + "flask/", True, "absent"),
+        (410, HERE + "flask/", False, "absent"),
+        (404, HERE.replace("https", "HTTPS").replace("registry", "Registry") + "x/", True, "absent"),
+        (404, "https://registry.example.com/login", True, "strayed"),
+        (404, "https://registry.example.com/simple-other/flask/", True, "strayed"),
+        (404, "https://login.example.com/simple/flask/", True, "strayed"),
+        (404, "https://registry.example.com:8443/simple/flask/", False, "strayed"),
+        (404, "http://registry.example.com/simple/flask/", True, "strayed"),
+        (200, HERE + "flask/", True, "here"),
+        (200, "https://registry.example.com/elsewhere/flask/", True, "here"),
+        (200, "https://other.example.com/simple/flask/", True, "strayed"),
+        (304, "https://other.example.com/simple/flask/", True, "strayed"),
+        (200, "https://files.example.com/flask-1.0.whl", False, "here"),
+        (403, HERE + "flask/", True, "here"),
+    ],
+)
+def test_reading__only_the_sources_own_word_counts(status: int, url: str, page: bool, reading: str) -> None:
+    assert reading_of(SOURCE, status, url, page=page) == reading
+
+
+def test_reading__https_of_an_http_source__is_the_same_host() -> None:
+    plain = changed(SOURCE, url="http://registry.example.com/simple/")
+    assert reading_of(plain, 404, HERE + "flask/", page=True) == "absent"
+
+
+def test_reading__as_the_operator_says() -> None:
+    told = changed(SOURCE, options=SourceOptions(absent_statuses=(403,), pages_elsewhere=True))
+    assert reading_of(told, 403, HERE + "flask/", page=True) == "absent"
+    assert reading_of(told, 200, "https://other.example.com/simple/flask/", page=True) == "here"
+    assert reading_of(told, 404, "https://other.example.com/simple/flask/", page=True) == "strayed"

@@ -1,4 +1,4 @@
-"""`orchard pins`: which upstream each project is bound to, and how to let go."""
+"""`orchard pins`: which upstream each project is bound to, how to change it, and how to let go."""
 
 from __future__ import annotations
 
@@ -18,11 +18,24 @@ def show(options: argparse.Namespace, output: Output) -> None:
     query = {"protocol": options.protocol, "prefix": options.prefix}
     answer = read_pages(connect(options), PATH, limit=options.limit, query=query, offers=OFFERS, admin=True)
     rows = [
-        (str(each.get("protocol", "")), str(each.get("project", "")), str(each.get("source", "")))
+        (
+            str(each.get("protocol", "")),
+            str(each.get("project", "")),
+            ", ".join(name or "(gone)" for name in each.get("sources") or [str(each.get("source", ""))]),
+        )
         for each in answer["items"]
     ]
     output.result(answer, table(rows, ("protocol", "project", "upstream")) if rows else "no pins")
     note_more(answer, output)
+
+
+def change(options: argparse.Namespace, output: Output) -> None:
+    """Binds a project to one upstream or several, over what bound it before."""
+    path = f"{PATH}/{options.protocol}/{quote(options.project, safe='')}"
+    value = {"sources": options.sources}
+    answer = connect(options).call("PUT", path, value=value, offers=OFFERS, admin=True)
+    names = ", ".join(options.sources)
+    output.result(answer, f"{options.protocol} {options.project} is looked for in {names} and nowhere else")
 
 
 def remove(options: argparse.Namespace, output: Output) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import re
 
 from services.fetcher.direct import DirectFiles
-from services.fetcher.download import GoneUpstream
+from services.fetcher.download import gone_or_strayed
 from services.fetcher.entries import Entries, Found
 from services.fetcher.jobs.fetch_index import FetchIndexJob
 from services.fetcher.upstreams import Upstreams
@@ -86,12 +86,11 @@ class DescribeArtifactJob:
         self, protocol: PackageProxyBase, resource: Resource, generation: int
     ) -> tuple[Found, int | None]:
         """The first source that does not truly lack a file that no index lists."""
-        for found in await self._direct.find(protocol, resource):
-            try:
-                return found, await self._ask(found)
-            except GoneUpstream:
-                continue
-        raise await self._direct.absent(resource, generation)
+
+        async def ask(found: Found) -> tuple[Found, int | None]:
+            return found, await self._ask(found)
+
+        return await self._direct.first(protocol, resource, generation, ask)
 
     async def _ask(self, found: Found) -> int:
         """HEAD; where that is refused, tells nothing or takes half the time, a GET for the first byte.
@@ -125,7 +124,7 @@ class DescribeArtifactJob:
             if response.status == 200 and response.content_length is not None:
                 return response.content_length
             if response.status in (404, 410) and found.entry.checksum_urls:
-                raise GoneUpstream
+                raise gone_or_strayed(found.source, response)
             total = _TOTAL.fullmatch(response.headers.get("content-range", "").strip())
             if response.status == 206 and total is not None:
                 return int(total[1])

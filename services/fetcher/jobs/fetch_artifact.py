@@ -97,15 +97,15 @@ class FetchArtifactJob:
 
     async def _from_first(self, run: ArtifactRun) -> ArtifactFacts:
         """A file that no index lists, from the first source that does not truly lack it."""
-        for found in await self._tools.direct.find(run.protocol, run.resource):
+
+        async def download(found: Found) -> ArtifactFacts:
             try:
                 return await run.download(found)
-            except GoneUpstream:
-                continue
             except DigestMismatch as error:
                 await self._report_mismatch(run, found, error)
                 raise
-        raise await self._tools.direct.absent(run.resource, run.generation)
+
+        return await self._tools.direct.first(run.protocol, run.resource, run.generation, download)
 
     async def _report_mismatch(self, run: ArtifactRun, found: Found, error: DigestMismatch) -> None:
         job = run.job

@@ -45,11 +45,11 @@ class RenderIndexJob:
         blocks.check(job.protocol, project)
         good = await self._tools.documents.last_good(job.protocol, job.identity)
         sealed: list[SealedFile] = []
-        pinned: int | None = None
+        pinned: frozenset[int] = frozenset()
         if project:
             sealed, pinned = await asyncio.gather(
                 self._tools.artifacts.sealed_files(job.protocol, project),
-                self._tools.artifacts.pinned_source(job.protocol, project),
+                self._tools.artifacts.pinned(job.protocol, protocol.pin_names(project)),
             )
         await self._render(
             protocol, job, good, sealed, pinned, ctx.generation, blocks.of(job.protocol, project)
@@ -62,7 +62,7 @@ class RenderIndexJob:
         job: RenderIndex,
         good: LastGood,
         sealed: list[SealedFile],
-        pinned: int | None,
+        pinned: frozenset[int],
         generation: int,
         blocks: ProjectBlocks,
     ) -> None:
@@ -102,7 +102,7 @@ class RenderIndexJob:
         identity: str,
         good: LastGood,
         loaded: Loaded,
-        pinned: int | None,
+        pinned: frozenset[int],
         generation: int,
     ) -> IndexHead | None:
         """The head to write: freshness as it was. None if the document's source may not be asked any

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, delete, get, patch, post
+from litestar import Request, delete, get, patch, post, put
 from litestar.params import Parameter
 
 from services.gateway import admin_checks as checks
@@ -17,6 +17,7 @@ from shared.admin_types import (
     Invalidated,
     Invalidation,
     LeftAlone,
+    NewPin,
     NewUpstream,
     Pin,
     Removed,
@@ -183,6 +184,22 @@ async def pins(
     return page_of(rows, limit)
 
 
+@put(
+    "/api/v1/admin/pins/{protocol:str}/{project:path}",
+    summary="Pin a project",
+    tags=_TAGS,
+    guards=[admin_only],
+)
+async def set_pin(request: Request[Any, Any, Any], protocol: str, project: str, data: NewPin) -> NewPin:
+    """To one source or several, over an earlier pin, and to no other. A Maven group: com.acme:*."""
+    name = checks.project_of(protocol, project, "project")
+    if not 1 <= len(data.sources) <= checks.MOST_PATTERNS:
+        raise InvalidParameter("sources: the names of one upstream or several")
+    await repository_of(request).set_pin(actor_of(request), protocol, name, data.sources)
+    await _forget_pinned(request, protocol, name)
+    return data
+
+
 @delete(
     "/api/v1/admin/pins/{protocol:str}/{project:path}",
     summary="Unpin a project",
@@ -194,7 +211,7 @@ async def drop_pin(request: Request[Any, Any, Any], protocol: str, project: str)
     """Its pages are asked for again, of every source in order."""
     name = checks.project_of(protocol, project, "project")
     await repository_of(request).drop_pin(actor_of(request), protocol, name)
-    await _forget(request, protocol, name)
+    await _forget_pinned(request, protocol, name)
     return Removed(f"{protocol}/{name}")
 
 
@@ -222,6 +239,13 @@ async def invalidate(request: Request[Any, Any, Any], data: Invalidation) -> Inv
     return Invalidated(count)
 
 
+async def _forget_pinned(request: Request[Any, Any, Any], protocol: str, project: str) -> None:
+    if project.endswith(":*"):  # of a whole group
+        await gateway_of(request).cache.invalidate(Category.PACKAGE_INDEX, protocol)
+    else:
+        await _forget(request, protocol, project)
+
+
 async def _forget(request: Request[Any, Any, Any], protocol: str, project: str) -> int:
     identities = {checks.protocol_of(protocol).index_identity(project)}
     identities.update(await repository_of(request).pages_of(protocol, project))
@@ -240,6 +264,7 @@ HANDLERS = [
     drop_upstream,
     test_upstream,
     pins,
+    set_pin,
     drop_pin,
     invalidate,
 ]

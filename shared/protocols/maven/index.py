@@ -53,6 +53,17 @@ def merge_documents(bodies: Sequence[bytes]) -> bytes:
     return bytes(tostring(merged, encoding="UTF-8", xml_declaration=True)) + b"\n"
 
 
+def lists_versions(body: bytes) -> bool:
+    """Whether it lists an artifact's versions: that of a group lists plugins."""
+    root = _parse(body)
+    versioning = root.find("versioning")
+    if versioning is None:
+        return False
+    if text_of(versioning, "latest") or text_of(versioning, "release"):
+        return True
+    return any(each.text and each.text.strip() for each in children_of(versioning, "versions", "version"))
+
+
 def renderings(identity: str, body: bytes) -> dict[str, Rendering]:
     """The document and the checksums of exactly these bytes."""
     if identity.startswith("pointer/"):

@@ -23,7 +23,6 @@ class MavenProxy(PackageProxyBase):
     name: ClassVar[str] = "maven"
     system_project: ClassVar[str] = "_maven"
     purl_type: ClassVar[str] = "maven"
-    pins_projects: ClassVar[bool] = False  # releases and snapshots lie in repositories of their own
     kept_digests: ClassVar[tuple[str, ...]] = ("md5", "sha1", "sha512")
 
     def classify(
@@ -78,6 +77,15 @@ class MavenProxy(PackageProxyBase):
 
     def direct_entry(self, source: UpstreamSource, project: str, file_id: str, filename: str) -> FileEntry:
         return upstream.file_entry(source.url, project, file_id, filename)
+
+    def lists_files(self, identity: str, document: bytes) -> bool:
+        if identity.startswith("metadata/"):
+            own = identity == self.index_identity(self.project_of(identity))
+            return own and index.lists_versions(document)
+        return not identity.startswith("pointer/")  # a snapshot's POM, which is a file
+
+    def pin_names(self, project: str) -> tuple[str, ...]:
+        return (project, f"{project.partition(':')[0]}:*")
 
     def merges(self, identity: str) -> bool:
         return identity.startswith("metadata/")

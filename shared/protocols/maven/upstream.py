@@ -19,7 +19,7 @@ def upstream_request(identity: str, source_url: str) -> UpstreamRequest:
     """Address of metadata, or of a snapshot that has no timestamp, at a repository."""
     kind, _, path = identity.partition("/")
     url = address(source_url, f"{path}/{names.METADATA}" if kind == "metadata" else path)
-    return UpstreamRequest(url, headers_only=kind == "pointer")
+    return UpstreamRequest(url, headers_only=kind == "pointer", file=kind != "metadata")
 
 
 def file_entry(source_url: str, project: str, file_id: str, filename: str) -> FileEntry:

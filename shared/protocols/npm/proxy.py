@@ -27,7 +27,7 @@ from shared.protocols.npm import (
     rendering,
     upstream,
 )
-from shared.protocols.npm.document import decode_document
+from shared.protocols.npm.document import Document, decode_document
 from shared.protocols.npm.resolve import NpmResolver
 
 
@@ -81,6 +81,9 @@ class NpmProxy(PackageProxyBase):
             file_id=paths.ONE_FILE_ID,
             hashes=dist.hashes_of(found),
         )
+
+    def lists_files(self, identity: str, document: Document) -> bool:
+        return names.split_identity(identity)[0] == "packument" and bool(document.versions)
 
     def entry_identities(self, project: str, filename: str) -> tuple[str, ...]:
         version = names.version_of(project, filename)

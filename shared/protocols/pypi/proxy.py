@@ -103,6 +103,9 @@ class PyPIProxy(PackageProxyBase):
     ) -> bytes | None:
         return freezing.carry_over(document, previous, sealed)
 
+    def lists_files(self, identity: str, document: Document) -> bool:
+        return document.kind == "simple" and bool(document.by_name)
+
     def per_base_url(self, identity: str) -> bool:
         return identities.split_identity(identity)[0] == "json"
 

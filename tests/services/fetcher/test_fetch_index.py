@@ -38,7 +38,7 @@ async def test_fetch_index__first_time__document_row_pin_head_and_bodies(fetcher
     row = await fetcher.artifacts.stored_document("pypi", "simple/demo")
     assert row is not None and row.document_key == head.document_key
     assert await fetcher.objects.stat(head.document_key) is not None
-    assert await fetcher.artifacts.pinned_source("pypi", "demo") == row.source_id
+    assert await fetcher.artifacts.pinned("pypi", ["demo"]) == {row.source_id}
 
 
 async def test_fetch_index__again__asks_conditionally_and_writes_the_head_alone(fetcher: Fetcher) -> None:
