@@ -4,7 +4,8 @@ One class per situation, each with a stable `code`, the HTTP status a client see
 retry may help, and a hint for the person reading it. docs/errors.md is generated from here.
 
 Rule (ARCHITECTURE.md): every passing failure is 503 with Retry-After, the one status that pip (old
-and new), npm and Maven all retry. An upstream's failure is never a 404.
+and new), npm and Maven all retry. What no retry cures is a status that no client retries (`LastingError`).
+An upstream's failure is never a 404. What an upstream's answers mean: shared/answers.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class OrchardError(Exception):
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
+    file_status: ClassVar[int] = 0  # where it is another for a file than for a page
     retryable: ClassVar[bool] = False
     hint: ClassVar[str] = "This is a defect in Orchard: please report it with the request id."
     default_retry_after_seconds: ClassVar[int] = 0
@@ -41,6 +43,10 @@ class OrchardError(Exception):
         self.retry_after_seconds = (
             self.default_retry_after_seconds if retry_after_seconds is None else retry_after_seconds
         )
+
+    def status_of(self, kind: str) -> int:
+        """The status for a kind of resource ("index", "artifact", …)."""
+        return self.file_status or self.status if kind == "artifact" else self.status
 
     def to_value(self) -> ErrorValue:
         """The same error as a value for jobs and events."""
@@ -198,6 +204,78 @@ class RangeNotSatisfiable(OrchardError):
     hint = "The range starts past the end of the file."
 
 
+# --- lasting trouble with an upstream: somebody has to do something ------------------------------
+
+
+class LastingError(OrchardError):
+    """Base of what the upstream refuses, and of what Orchard refuses to take from it.
+
+    No client's retry cures it, and nothing is remembered of it: the next request asks again. It says nothing
+    about whether the thing exists. docs/errors.md tells why 424 and 403.
+    """
+
+    code = "refused"
+    status = 424
+    file_status = 403
+    hint = "Nothing will change by itself: see the message."
+
+
+class UpstreamRefused(LastingError):
+    code = "upstream_refused"
+    hint = (
+        "The upstream decided so. If it is about credentials, `orchard upstreams set NAME` gives it others; "
+        "if this status means that it does not have the file, set `absent` for it."
+    )
+
+
+class UpstreamUntrusted(UpstreamRefused):
+    """TLS with a host fails, and will again: its certificate is not believed, or it speaks no TLS."""
+
+    code = "upstream_untrusted"
+    hint = (
+        "Give ORCHARD_CA_FILE a PEM file with the authority that signed the upstream's certificate, or have "
+        "the upstream's certificate mended; `orchard upstreams test NAME` tries it again."
+    )
+
+
+class SourceUnusable(LastingError):
+    code = "source_unusable"
+    hint = "The source's credentials cannot be opened: give ORCHARD_SECRET_KEY the key that sealed them."
+
+
+class UpstreamInvalid(LastingError):
+    code = "upstream_invalid"
+    hint = "The upstream sent something that is not what was asked for (a login page, broken data)."
+
+
+class UpstreamStrayed(UpstreamInvalid):
+    code = "upstream_strayed"
+    hint = (
+        "Another place answered for the upstream (a login page, another registry): renew its credentials, or "
+        "let its pages come from elsewhere (`orchard upstreams options NAME pages=elsewhere`)."
+    )
+
+
+class UpstreamBlocked(LastingError):
+    code = "upstream_blocked"
+    hint = "The upstream pointed to an address that Orchard may not contact (see docs/operations.md, egress)."
+
+
+class DigestMismatch(LastingError):
+    code = "digest_mismatch"
+    hint = "The upstream's bytes do not match its index; nothing was kept."
+
+
+class TooLarge(LastingError):
+    code = "too_large"
+    hint = "The upstream sent more than allowed; see ORCHARD_MAX_ARTIFACT_BYTES, ORCHARD_MAX_INDEX_BYTES."
+
+
+class Offline(LastingError):
+    code = "offline"
+    hint = "Have it cached while upstreams are asked, by an install or `orchard ensure`."
+
+
 # --- passing trouble: 503 + Retry-After --------------------------------------------------------
 
 
@@ -221,69 +299,9 @@ class UpstreamTimeout(PassingError):
     hint = "The upstream did not answer in time; see ORCHARD_HTTP_CONNECT_TIMEOUT and _READ_TIMEOUT."
 
 
-class UpstreamRefused(PassingError):
-    code = "upstream_refused"
-    default_retry_after_seconds = 10
-    hint = "The upstream refused our credentials (401 or 403): renew them in its URL or row."
-
-
-class UpstreamUntrusted(UpstreamRefused):
-    """TLS with a host fails, and will again: its certificate is not believed, or it speaks no TLS."""
-
-    code = "upstream_untrusted"
-    hint = (
-        "Give ORCHARD_CA_FILE a PEM file with the authority that signed the upstream's certificate, or have "
-        "the upstream's certificate mended; `orchard upstreams test NAME` tries it again."
-    )
-
-
-class SourceUnusable(PassingError):
-    code = "source_unusable"
-    default_retry_after_seconds = 10
-    hint = "The source's credentials cannot be opened: give ORCHARD_SECRET_KEY the key that sealed them."
-
-
 class UpstreamRateLimited(PassingError):
     code = "upstream_rate_limited"
     hint = "The upstream asked us to slow down; Orchard asks again when it said."
-
-
-class UpstreamInvalid(PassingError):
-    code = "upstream_invalid"
-    default_retry_after_seconds = 5
-    hint = "The upstream sent something that is not what was asked for (a login page, broken data)."
-
-
-class UpstreamStrayed(UpstreamInvalid):
-    code = "upstream_strayed"
-    hint = (
-        "Another place answered for the upstream (a login page, another registry): renew its credentials, or "
-        "let its pages come from elsewhere (`orchard upstreams options NAME pages=elsewhere`)."
-    )
-
-
-class UpstreamBlocked(PassingError):
-    code = "upstream_blocked"
-    default_retry_after_seconds = 10
-    hint = "The upstream pointed to an address that Orchard may not contact (see docs/operations.md, egress)."
-
-
-class DigestMismatch(PassingError):
-    code = "digest_mismatch"
-    default_retry_after_seconds = 5
-    hint = "The upstream's bytes do not match its index; nothing was kept."
-
-
-class TooLarge(PassingError):
-    code = "too_large"
-    default_retry_after_seconds = 10
-    hint = "The upstream sent more than allowed; see ORCHARD_MAX_ARTIFACT_BYTES, ORCHARD_MAX_INDEX_BYTES."
-
-
-class Offline(PassingError):
-    code = "offline"
-    default_retry_after_seconds = 10
-    hint = "Have it cached while upstreams are asked, by an install or `orchard ensure`."
 
 
 class CacheUnavailable(PassingError):
@@ -377,6 +395,13 @@ def _all_errors(base: type[OrchardError]) -> list[type[OrchardError]]:
 
 
 CATALOGUE: dict[str, type[OrchardError]] = {cls.code: cls for cls in _all_errors(OrchardError)}
+
+
+def is_final(code: str) -> bool:
+    """Whether an error of this code says for good that the thing is not to be had: it does not exist, is
+    blocked, or was asked for wrongly. An upstream's trouble never does, lasting or not."""
+    known = CATALOGUE.get(code)
+    return known is not None and 400 <= known.status < 500 and not issubclass(known, LastingError)
 
 
 def from_value(value: ErrorValue) -> OrchardError:

@@ -25,7 +25,7 @@ from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Deferred
 from shared.clients.redis import RedisClient
 from shared.ensures import EnsureRepository
-from shared.errors import CATALOGUE, ResolutionTooLarge, UpstreamRateLimited
+from shared.errors import ResolutionTooLarge, UpstreamRateLimited, is_final
 from shared.events import Event
 from shared.jobs import Ensure, FetchArtifact, FetchIndex
 from shared.models import ArtifactFacts
@@ -224,7 +224,6 @@ def _failure(event: Event) -> tuple[Failure, int]:
     if event.error is None:  # also when it is done, and its row is not there yet, or any more
         return Failure("its job ended without a result", passing=True), MOST_RETRIES
     code = event.error.code
-    known = CATALOGUE.get(code)
-    passing = known is None or not 400 <= known.status < 500
+    passing = not is_final(code)
     patient = code in OWN_TROUBLE or code == UpstreamRateLimited.code
     return Failure(f"{code}: {event.error.message}", passing), MOST_RETRIES if patient else MOST_SECOND_TRIES

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import CATALOGUE
+from shared.errors import is_final
 from shared.events import Event
 from shared.jobs import AnyJob
 from shared.protocols.resolution import Absent, Document, Unavailable
@@ -44,6 +44,5 @@ def failure_of(event: Event) -> Absent | Unavailable:
     """Why a document is not there, by how its job ended."""
     if event.error is None:
         return Unavailable("its job failed")
-    known = CATALOGUE.get(event.error.code)
     text = f"{event.error.code}: {event.error.message}"
-    return Absent(text) if known is not None and 400 <= known.status < 500 else Unavailable(text)
+    return Absent(text) if is_final(event.error.code) else Unavailable(text)

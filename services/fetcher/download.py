@@ -148,7 +148,7 @@ class Download:
         elif status == 416:
             raise UpstreamInvalid(f"{self._where} has less of {self._entry.filename} than it sent before")
         elif status != 200:
-            raise UpstreamInvalid(f"{self._where} answered {status}")
+            raise UpstreamInvalid(f"{self._where} answered {status} to a plain request")
         self._expect(total)
         if not offset:
             etag = response.headers.get("etag", "")

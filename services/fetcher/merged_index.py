@@ -15,7 +15,7 @@ import msgspec
 from services.fetcher.index_run import IndexRun, IndexTools
 from services.fetcher.reading import read_answer
 from services.fetcher.upstreams import IndexAnswer, Upstreams, Validators
-from shared.errors import ObjectMissing, OrchardError, PassingError
+from shared.errors import LastingError, ObjectMissing, OrchardError, PassingError
 from shared.logs import get_logger
 from shared.models import IndexHead, StoredDocument, UpstreamSource
 from shared.protocols.base import PackageProxyBase
@@ -93,7 +93,7 @@ class MergedIndex:
                     self._protocol.name, self._row_name(source), self._generation
                 )
             return Part(source)
-        except PassingError as error:
+        except (PassingError, LastingError) as error:
             return Part(source, await self._last_good(row), error)
 
     async def _store(self, answer: IndexAnswer) -> bytes:

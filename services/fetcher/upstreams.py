@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
+from services.fetcher import refusals
 from services.fetcher.breakers import COUNTED, Breakers
 from services.fetcher.probes import Asked, Kind, Probe
 from shared.clients.http import FetchedBody, HttpClientManager, UpstreamResponse
@@ -119,7 +120,7 @@ class Upstreams:
             ):
                 raise UpstreamInvalid(f"upstream {source.name} answered 304 to an unconditional request")
             if response.status not in (200, 304):
-                raise UpstreamInvalid(f"upstream {source.name} answered {response.status}")
+                raise UpstreamInvalid(f"upstream {source.name} answered {response.status} to a plain request")
             return IndexAnswer(source, response)
         return None
 
@@ -168,7 +169,7 @@ class Upstreams:
         """
         response = await self._fetch(source, url, {}, max_bytes, "other")
         if response.status not in (200, 404, 410):
-            raise UpstreamInvalid(f"upstream {source.name} answered {response.status}")
+            raise UpstreamInvalid(f"upstream {source.name} answered {response.status} to a plain request")
         return response
 
     async def _admit(self, asked: Asked, *, again: bool = False) -> None:
@@ -194,7 +195,8 @@ class Upstreams:
                     head_seconds=self.head_seconds,
                     deadline_seconds=max(self.head_seconds, self._settings.http_read_timeout),
                 )
-                error = error_of_status(response.status, response.headers, f"upstream {source.name}")
+                response.status = refusals.status_at(source, response.status)
+                error = refusals.error_of(source, response.status, response.headers, response.body)
                 if error is None:
                     await self._breakers.succeeded(asked)
                     return response
@@ -282,7 +284,8 @@ class Upstreams:
                 response = await held.enter_async_context(
                     self._http.stream(source, url, method=method, headers=headers, lane=lane)
                 )
-                error = error_of_status(response.status, response.headers, f"upstream {source.name}")
+                response.status = refusals.status_at(source, response.status)
+                error = await refusals.error_of_stream(source, response)
                 if error is not None and not (method == "HEAD" and response.status in (400, 405, 501)):
                     raise error
             except OrchardError as failure:

@@ -36,7 +36,7 @@ from services.gateway.warm_resolutions import PREFIX as ARTIFACTS
 from shared import metrics
 from shared.errors import InternalError, MalformedRequest, OrchardError, ShuttingDown
 from shared.logs import configure_logging, get_logger
-from shared.protocols.base import Redirect
+from shared.protocols.base import Redirect, Resource
 from shared.protocols.flows import serve_sealed, served_now, variant_name
 from shared.protocols.ports import ForwardRequest, Reply
 from shared.settings import Settings, load_settings
@@ -155,10 +155,17 @@ class Application:
             else:
                 if isinstance(failure, InternalError):
                     log.exception("request_failed", request_id=request_id)
-                status, result = failure.status, "MISS" if target is not None else ""
-                protocol = gateway.reader.protocol_at(raw_path)
+                asked = target.resource if target is not None else None
+                kind = asked.kind if isinstance(asked, Resource) else ""
+                status, result = failure.status_of(kind), "MISS" if target is not None else ""
                 size = await send_error(
-                    send, failure, request_id, head=method == "HEAD", cache=result, protocol=protocol
+                    send,
+                    failure,
+                    request_id,
+                    head=method == "HEAD",
+                    cache=result,
+                    protocol=gateway.reader.protocol_at(raw_path),
+                    status=status,
                 )
         finally:
             self.in_flight -= 1

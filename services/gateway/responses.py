@@ -60,13 +60,16 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str
 
 
-def problem(error: OrchardError, request_id: str, protocol: PackageProxyBase | None = None) -> bytes:
-    """The problem document of an error, with what the protocol's own clients look for in it."""
+def problem(
+    error: OrchardError, request_id: str, protocol: PackageProxyBase | None = None, *, status: int = 0
+) -> bytes:
+    """The problem document of an error, with what the protocol's own clients look for in it. `status`: if
+    it is not the error's own."""
     title = error.code.replace("_", " ")
     document = Problem(
         type="about:blank",
         title=title[0].upper() + title[1:],
-        status=error.status,
+        status=status or error.status,
         detail=error.message,
         code=error.code,
         reason=f"{error.message}. {error.hint}",
@@ -98,14 +101,16 @@ async def send_error(
     cache: str = "",
     headers: list[tuple[bytes, bytes]] | None = None,
     protocol: PackageProxyBase | None = None,
+    status: int = 0,
 ) -> int:
-    """Send a problem document; the bytes of its body. `headers` come from the reply, if there was one."""
-    body = problem(error, request_id, protocol)
+    """Send a problem document; the bytes of its body. `headers` come from the reply, if there was one;
+    `status` is for one that depends on the kind of resource."""
+    body = problem(error, request_id, protocol, status=status)
     all_headers = [*error_headers(error, body), *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
     all_headers += headers if headers is not None else [(b"cache-control", b"no-store")]
     if cache:
         all_headers.append((b"x-cache", cache.encode()))
-    await send({"type": "http.response.start", "status": error.status, "headers": all_headers})
+    await send({"type": "http.response.start", "status": status or error.status, "headers": all_headers})
     await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})
     return 0 if head else len(body)
 

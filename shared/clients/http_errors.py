@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 import aiohttp
 import httpx
 
+from shared.answers import meaning
 from shared.clients.retry_after import retry_after_seconds
 from shared.errors import (
+    LastingError,
     OrchardError,
     PassingError,
     UpstreamInvalid,
     UpstreamRateLimited,
-    UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnavailable,
     UpstreamUntrusted,
@@ -130,27 +131,28 @@ def _no_descriptor() -> bool:
     return False
 
 
-def error_of_status(status: int, headers: Mapping[str, str], where: str) -> OrchardError | None:
-    """The error that a status means, or None for what a caller handles itself: 2xx, 304, 404, 410, 416.
+def error_of_status(
+    status: int, headers: Mapping[str, str], where: str, words: str = ""
+) -> OrchardError | None:
+    """The error that a status means (shared/answers.py), or None for what a caller handles itself: 200,
+    203, 206, 304, 404, 410, 416. `words`: the upstream's own, for a refusal.
 
     401, 403 and 407 are a refusal, never a "not found": many registries hide a project from an
     expired token, and a client that is told 404 would take another registry's project instead.
     """
-    if 200 <= status < 300 or status in (304, 404, 410, 416):
+    means = meaning(status)
+    if isinstance(means, str):
         return None
-    text = f"{where} answered {status}"
+    text = f"{where} answered {status}" + (f": {words}" if words else "")
+    if issubclass(means, LastingError):
+        return means(text)
     retry_after = retry_after_seconds(headers)
-    if status in (401, 403, 407, 451):
-        return UpstreamRefused(text)
-    if status == 429:
-        limited = UpstreamRateLimited(text, retry_after_seconds=retry_after or DEFAULT_RETRY_AFTER_SECONDS)
-        limited.told_to_wait = True
-        return limited
-    if status >= 500 or status in (408, 425):
-        failing = UpstreamUnavailable(text, retry_after_seconds=retry_after or None)
-        failing.told_to_wait = retry_after > 0
-        return failing
-    return UpstreamInvalid(text)
+    told = retry_after > 0 or means is UpstreamRateLimited
+    if means is UpstreamRateLimited:
+        retry_after = retry_after or DEFAULT_RETRY_AFTER_SECONDS
+    error = means(text, retry_after_seconds=retry_after or None)
+    error.told_to_wait = told
+    return error
 
 
 def _short(error: Exception) -> str:

@@ -6,7 +6,7 @@ nobody may say it, unless the operator wants it so (ORCHARD_AUDIT_UNANSWERED).
 
 from __future__ import annotations
 
-from shared.errors import Offline, PassingError, RouteNotFound, UpstreamUnavailable
+from shared.errors import LastingError, Offline, PassingError, RouteNotFound, UpstreamUnavailable
 from shared.protocols.ports import CacheWord, ForwardRequest, Ports, Reply
 from shared.protocols.resource import Resource
 
@@ -19,13 +19,13 @@ async def serve_forward(
 ) -> Reply:
     """The upstream's answer, or for what is answered here the resource's own.
 
-    Raises `RouteNotFound` for what the upstream does not offer and a `PassingError` for its trouble; with
+    Raises `RouteNotFound` for what the upstream does not offer and a `PassingError` or `LastingError` for its trouble; with
     ORCHARD_AUDIT_UNANSWERED=pass the resource's own answer stands for both, where it has one.
     """
     if not resource.forward_path:
         return _reply(200, "HIT", "application/json", resource.forward_fallback, head=head)
     fallback = resource.forward_fallback if ports.settings.audit_unanswered == "pass" else b""
-    error: PassingError
+    error: LastingError | PassingError
     try:
         if ports.settings.offline or ports.forward is None:
             raise Offline("ORCHARD_OFFLINE is set and this is never cached")
@@ -35,7 +35,7 @@ async def serve_forward(
         if answer.status in _NOT_OFFERED and not fallback:
             raise RouteNotFound("the upstream does not offer this")
         error = UpstreamUnavailable(f"the upstream answered {answer.status}")
-    except PassingError as failure:
+    except (LastingError, PassingError) as failure:
         error = failure
     if not fallback:
         raise error

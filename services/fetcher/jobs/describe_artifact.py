@@ -13,7 +13,7 @@ from services.fetcher.jobs.fetch_index import FetchIndexJob
 from services.fetcher.upstreams import Upstreams
 from shared.artifacts import ArtifactRepository
 from shared.clients.queue_context import JobContext
-from shared.errors import OrchardError, ProjectNotFound, UpstreamTimeout, UpstreamUnavailable
+from shared.errors import FileNotFound, OrchardError, ProjectNotFound, UpstreamTimeout, UpstreamUnavailable
 from shared.jobs import DescribeArtifact
 from shared.models import IndexHead
 from shared.protocols import protocol_named
@@ -123,8 +123,12 @@ class DescribeArtifactJob:
         ) as response:
             if response.status == 200 and response.content_length is not None:
                 return response.content_length
-            if response.status in (404, 410) and found.entry.checksum_urls:
-                raise gone_or_strayed(found.source, response)
+            if response.status in (404, 410):
+                if found.entry.checksum_urls:
+                    raise gone_or_strayed(found.source, response)
+                raise FileNotFound(
+                    f"upstream {found.source.name} lists {found.entry.filename} but does not have it"
+                )
             total = _TOTAL.fullmatch(response.headers.get("content-range", "").strip())
             if response.status == 206 and total is not None:
                 return int(total[1])

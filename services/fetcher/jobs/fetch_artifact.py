@@ -13,8 +13,9 @@ from shared.batches import BatchWriter
 from shared.clients.queue_context import JobContext
 from shared.errors import (
     DigestMismatch,
+    FileNotFound,
+    LastingError,
     PassingError,
-    UpstreamUnavailable,
 )
 from shared.jobs import FetchArtifact
 from shared.logs import get_logger
@@ -81,7 +82,7 @@ class FetchArtifactJob:
         except (GoneUpstream, DigestMismatch) as error:
             if parent is None:
                 return await self._again(run, found, error)
-        except PassingError:
+        except (PassingError, LastingError):
             if parent is None:
                 raise
 
@@ -134,4 +135,4 @@ class FetchArtifactJob:
                 mismatch = False
         if mismatch:
             raise error
-        raise UpstreamUnavailable(f"upstream {newer.source.name} lists {job.filename} but does not have it")
+        raise FileNotFound(f"upstream {newer.source.name} lists {job.filename} but does not have it")

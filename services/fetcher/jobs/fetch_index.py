@@ -9,7 +9,7 @@ from services.fetcher.merged_index import MergedIndex
 from services.fetcher.shadows import Shadows
 from services.fetcher.upstreams import Upstreams
 from shared.clients.queue_context import JobContext
-from shared.errors import PassingError, UpstreamStrayed, UpstreamUnavailable
+from shared.errors import LastingError, PassingError, UpstreamStrayed, UpstreamUnavailable
 from shared.jobs import FetchIndex
 from shared.logs import get_logger
 from shared.models import IndexHead, SealedFile
@@ -83,7 +83,7 @@ class FetchIndexJob:
                 error.code, protocol_name, project, "", {"because": error.message}
             )
             return await run.fail(error)
-        except PassingError as error:
+        except (PassingError, LastingError) as error:
             return await run.fail(error)
         return await run.not_found(why_absent(sources.sources, project, pinned, project or identity))
 
