@@ -19,8 +19,9 @@ async def serve_forward(
 ) -> Reply:
     """The upstream's answer, or for what is answered here the resource's own.
 
-    Raises `RouteNotFound` for what the upstream does not offer and a `PassingError` or `LastingError` for its trouble; with
-    ORCHARD_AUDIT_UNANSWERED=pass the resource's own answer stands for both, where it has one.
+    Raises `RouteNotFound` for what the upstream does not offer and a `PassingError` or `LastingError` for
+    its trouble; with ORCHARD_AUDIT_UNANSWERED=pass the resource's own answer stands for both, where it
+    has one.
     """
     if not resource.forward_path:
         return _reply(200, "HIT", "application/json", resource.forward_fallback, head=head)

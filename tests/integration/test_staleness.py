@@ -172,7 +172,7 @@ def test_offline__everything_seen_is_served__nothing_is_asked(
         assert running.page(name)["files"][0]["filename"] == filename
         assert running.get(path).content == wheel
         never_seen = running.get("/pypi/simple/never-seen-here/", headers={"Accept": JSON})
-        assert never_seen.status_code == 503
+        assert never_seen.status_code == 424
         assert never_seen.json()["code"] == "offline"
         assert (len(upstream.requests), upstream.connections) == (before, connections)
         assert running.metric(fetcher, "orchard_upstream_connects_total") == 0
