@@ -36,10 +36,10 @@ class Rule(msgspec.Struct, frozen=True):
 
 # The first that matches counts. RFC 9110 §15, RFC 6585, RFC 7725, RFC 8470.
 RULES: tuple[Rule, ...] = (
-    Rule(200, 200, "found", "its body is still judged: a login page is no package"),
-    Rule(203, 203, "found", "changed by a proxy on the way (§15.3.4); checksums are held to all the same"),
+    Rule(202, 202, UpstreamUnavailable, "accepted: not ready yet"),
+    Rule(204, 205, UpstreamInvalid, "a success without a document"),
     Rule(206, 206, "range", "of a file that was asked for by a range, else invalid"),
-    Rule(201, 299, UpstreamInvalid, "a success that is no document"),
+    Rule(200, 299, "found", "its body is still judged: a login page is no package"),
     Rule(304, 304, "unchanged", "of a page that was asked for conditionally, else invalid"),
     Rule(300, 399, UpstreamInvalid, "a redirect that leads nowhere, or too many of them"),
     Rule(404, 404, "absent", "and only this, 410 and what the operator says (`absent`)"),

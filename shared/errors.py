@@ -223,8 +223,8 @@ class LastingError(OrchardError):
 class UpstreamRefused(LastingError):
     code = "upstream_refused"
     hint = (
-        "The upstream decided so. If it is about credentials, `orchard upstreams set NAME` gives it others; "
-        "if this status means that it does not have the file, set `absent` for it."
+        "The upstream decided so. `orchard upstreams credentials NAME` gives it other credentials; if this "
+        "status of it only means that it has no such thing: `orchard upstreams options NAME absent=STATUS`."
     )
 
 
