@@ -45,15 +45,22 @@ certificate that is not believed is `upstream_untrusted`, for it stays so.
 
 | refusal | how |
 |---|---|
-| `upstream_refused` with a status that only means "not here" | `orchard upstreams options NAME absent=403` (or `#absent=403` at its address): then it is a 404, and the next source is asked |
-| `upstream_refused` for want of credentials | `orchard upstreams credentials NAME` |
-| `upstream_untrusted` | `ORCHARD_CA_FILE` |
-| `upstream_blocked` | the source's allowed hosts (docs/operations.md, egress) |
-| `too_large` | `ORCHARD_MAX_ARTIFACT_BYTES`, `ORCHARD_MAX_INDEX_BYTES` |
-| `source_unusable` | `ORCHARD_SECRET_KEY`, or new credentials |
-| `blocked` | `orchard blocks remove` |
-| `offline` | `ORCHARD_OFFLINE` |
+"""
 
+LIFTED = {
+    '`upstream_refused`, its status meaning "not here"': "`orchard upstreams options NAME absent=403` "
+    "(or `#absent=403` at its address): then it is a 404, and the next source is asked",
+    "`upstream_refused` for want of credentials": "`orchard upstreams credentials NAME`",
+    "`upstream_strayed`": "the same, or `orchard upstreams options NAME pages=elsewhere`",
+    "`upstream_untrusted`": "`ORCHARD_CA_FILE`",
+    "`upstream_blocked`": "the source's allowed hosts (docs/operations.md, egress)",
+    "`too_large`": "`ORCHARD_MAX_ARTIFACT_BYTES`, `ORCHARD_MAX_INDEX_BYTES`",
+    "`source_unusable`": "`ORCHARD_SECRET_KEY`, or new credentials",
+    "`blocked`": "`orchard blocks remove`",
+    "`offline`": "`ORCHARD_OFFLINE`",
+}
+
+CODES = """
 ## All codes
 
 A second status is that for a file.
@@ -87,7 +94,9 @@ def main() -> None:
         f"| `{code}` | {_status(error)} | {'yes' if error.retryable else 'no'} | {error.hint} |"
         for code, error in sorted(CATALOGUE.items())
     ]
-    sys.stdout.write(HEAD + "\n".join(answers) + "\n" + LIFTING + "\n".join(rows) + "\n")
+    lifted = [f"| {refusal} | {how} |" for refusal, how in LIFTED.items()]
+    parts = [HEAD, *(f"{row}\n" for row in answers), LIFTING, *(f"{row}\n" for row in lifted)]
+    sys.stdout.write("".join([*parts, CODES, *(f"{row}\n" for row in rows)]))
 
 
 if __name__ == "__main__":

@@ -61,8 +61,6 @@ RULES: tuple[Rule, ...] = (
 UNKNOWN = UpstreamInvalid  # a number that is no HTTP status
 
 
-def meaning(status: int, absent: tuple[int, ...] = ()) -> Meaning:
-    """What a status means. `absent`: those that mean "not here" at this source (`SourceOptions`)."""
-    if status in absent:
-        return "absent"
+def meaning(status: int) -> Meaning:
+    """What a status means."""
     return next((rule.means for rule in RULES if rule.first <= status <= rule.last), UNKNOWN)
