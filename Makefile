@@ -22,7 +22,7 @@ INSTALL := -m pip install --disable-pip-version-check --no-input --require-hashe
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts k8s-check bench demo pins client-tools minio clean
+.PHONY: help run test lint types contracts k8s-check bench soak demo pins client-tools minio clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ k8s-check: $(DEPLOY_CHECK)/.installed ## Render, validate and check the Kubernet
 
 bench: $(DEV_STAMP) client-tools ## Measure Orchard beside nginx, devpi and proxpi
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(DEV_STAMP) ## One random fault after another under load, every byte checked (ARGS='--minutes 20 --seed N')
+	$(BIN)/python -m tests.soak $(ARGS)
 
 demo: $(DEV_STAMP) client-tools ## Install real packages through Orchard, then again without any upstream
 	$(BIN)/python -m bench.demo $(ARGS)

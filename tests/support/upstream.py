@@ -356,7 +356,8 @@ def _plan(request: Request, reply: Reply, fault: Fault) -> tuple[int, int, int, 
         return 206, 0, half, headers | more
     wanted = asked.get("range", "")
     unchanged = asked.get("if-range", etag) in (etag, reply.last_modified)
-    if reply.ranges and not fault.ignore_range and wanted.startswith("bytes=") and unchanged:
+    honours = reply.status == 200 and reply.ranges and not fault.ignore_range
+    if honours and wanted.startswith("bytes=") and unchanged:
         first, _, last = wanted[6:].partition("-")
         start = int(first) if first else max(0, length - int(last))
         end = min(length, int(last) + 1) if first and last else length
