@@ -220,6 +220,12 @@ OBJECT_BYTES = Counter(
     ("direction",),
     registry=REGISTRY,
 )
+OBJECTS_VERIFIED = Counter(
+    "orchard_objects_verified_total",
+    "Stored objects that were hashed, by what was found: right or damaged.",
+    ("result",),
+    registry=REGISTRY,
+)
 BUILD_INFO = Gauge("orchard_build_info", "Always 1.", ("service", "version", "python"), registry=REGISTRY)
 
 

@@ -96,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     s3_public_endpoint: str = ""  # how clients reach the store, for redirects; "" = as ORCHARD_S3_ENDPOINT
     sweep: str = "report"  # objects that nothing names: report counts them, delete removes them; or off
     sweep_interval: Seconds = 3600.0  # seconds between two sweeps
+    verify_seconds: NotNegative = 86_400  # a stored file is hashed again before use after this; 0 = never
     evict_days: NotNegative = 0  # files not used for so long leave the store until asked for; 0 = off
     evict_bytes: NotNegative = 0  # so many bytes of files stay, the longest unused go first; 0 = no bound
     hot_objects_dir: str = ""  # gateway: copies of files from S3 that are hot; "" = ORCHARD_DATA_DIR/hot

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
+from shared.clients.object_verify import read_whole
 from shared.clients.objects import ObjectStore, artifact_key
 from shared.clients.queue import JobQueue
 from shared.clients.threads import BoundedThreads
@@ -131,7 +132,7 @@ class MetadataBackfill:
         if document is None:
             return {}
         try:
-            body = await self._store.read(document.document_key)
+            body = await read_whole(self._store, document.document_key, self._threads)
         except ObjectMissing:
             return {}
         # Large pages take tens of milliseconds to decode: not on the loop.

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.extractor.ensure_fetching import BATCH, documents_of
 from services.extractor.ensure_state import EnsureProgress, EnsureWork
+from shared.clients.object_verify import read_whole
 from shared.clients.objects import ObjectStore
 from shared.clients.threads import BoundedThreads
 from shared.ensure_file import EnsureFile
@@ -88,7 +89,7 @@ class Locksmith:
         async def read(name: str, key: str) -> None:
             async with slots:
                 try:
-                    body = await self._store.read(key)
+                    body = await read_whole(self._store, key, self._threads)
                     found.update(
                         await self._threads.run(_lock_fields, protocol, name, body, list(wanted[name]))
                     )

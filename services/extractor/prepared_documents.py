@@ -10,6 +10,7 @@ from services.extractor.models_of_files import extraction_with_model
 from services.extractor.sandbox import Sandbox
 from shared.blocks import ProjectBlocks
 from shared.cache import CacheService
+from shared.clients.object_verify import read_whole
 from shared.clients.objects import ObjectStore
 from shared.clients.threads import BoundedThreads
 from shared.models import SealedFile
@@ -44,7 +45,7 @@ class PreparedDocuments:
     async def read(self, key: str) -> bytes:
         """An object's bytes. Raises `ObjectMissing`."""
         async with self._reads:
-            return await self._store.read(key)
+            return await read_whole(self._store, key, self._threads)
 
     async def page(self, resolver: Resolver, key: str) -> Any:
         """A prepared index document. Raises `ObjectMissing`, `UpstreamInvalid`."""

@@ -23,6 +23,7 @@ from services.extractor.frames import (
     Task,
     framed,
 )
+from shared.clients.object_verify import Verifier
 from shared.clients.objects import ObjectStore
 from shared.errors import ObjectMissing, PassingError, ShuttingDown
 from shared.heartbeat import Pool
@@ -54,9 +55,11 @@ class Sandbox:
         children: int,
         limits: Limits | None = None,
         protocols: str = "shared.protocols:PROTOCOLS",
+        verifier: Verifier | None = None,
     ) -> None:
         """`protocols` names what the children import: module:attribute, a tuple of protocols."""
         self._store = store
+        self._verifier = verifier
         self._protocols = protocols
         self._limits = limits or Limits()
         self._max = children
@@ -100,6 +103,9 @@ class Sandbox:
         no child can be started, `ShuttingDown` when closed. Cancellation kills the child.
         """
         path = self._store.local_path(key)
+        # From a bucket a few ranges are read; to hash them would be to read all.
+        if path is not None and self._verifier and not await self._verifier.is_intact(key, size_bytes):
+            raise ObjectMissing(f"object {key} is missing or damaged")
         task = Task(protocol, filename, sha256, size_bytes, str(path.resolve()) if path else "")
         async with self._places:
             self._active += 1

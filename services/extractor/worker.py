@@ -20,6 +20,7 @@ from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.object_guard import GuardedStore
 from shared.clients.object_metrics import MeasuredStore
+from shared.clients.object_verify import Verifier
 from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import QueueWorker
 from shared.derivations import DerivationRepository
@@ -58,7 +59,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         queue = JobQueue(queue_redis)
         extractions = BatchWriter[Extraction, bool](artifacts.batch_upsert_dependencies)
         resources.add("extraction batches", extractions.aclose)
-        sandbox = await resources.open("sandbox", Sandbox(store, children=settings.extract_slots))
+        verifier = Verifier(store, threads, seconds=settings.verify_seconds)
+        sandbox = await resources.open(
+            "sandbox", Sandbox(store, children=settings.extract_slots, verifier=verifier)
+        )
 
         async def ready() -> str:
             return "" if queue_redis.available else "the queue Redis does not answer"

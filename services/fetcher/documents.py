@@ -15,6 +15,7 @@ import msgspec
 
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
+from shared.clients.object_verify import read_whole
 from shared.clients.objects import DOCUMENTS, ObjectStore
 from shared.clients.threads import BoundedThreads
 from shared.errors import CacheUnavailable, ObjectMissing, UpstreamInvalid
@@ -86,7 +87,11 @@ class Documents:
 
     async def load_stored(self, protocol: PackageProxyBase, key: str) -> Loaded | None:
         """As `load`, but None also if only memory still has it: a lost object must be fetched anew."""
-        return await self.load(protocol, key) if await self._objects.stat(key) is not None else None
+        try:
+            await self.read(key)
+        except ObjectMissing:
+            return None
+        return await self.load(protocol, key)
 
     async def load(self, protocol: PackageProxyBase, key: str) -> Loaded | None:
         """The decoded document of this key; None if the object is gone or of an unknown format."""
@@ -95,7 +100,7 @@ class Documents:
             self._decoded.move_to_end(key)
             return found
         try:
-            body = await self._objects.read(key)
+            body = await self.read(key)
             if len(body) <= INLINE_BYTES:
                 document = protocol.decode_document(body)
             else:
@@ -105,8 +110,8 @@ class Documents:
         return self.remember(key, document, len(body))
 
     async def read(self, key: str) -> bytes:
-        """The canonical bytes. Raises `ObjectMissing`."""
-        return await self._objects.read(key)
+        """The canonical bytes. Raises `ObjectMissing`, also for one that has decayed: it is set aside."""
+        return await read_whole(self._objects, key, self._threads)
 
     async def store(self, body: bytes) -> str:
         """The key under which the canonical bytes now lie, durably."""

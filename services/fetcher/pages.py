@@ -15,6 +15,7 @@ import msgspec
 
 from services.fetcher.documents import Loaded
 from shared.blocks import NOTHING, ProjectBlocks
+from shared.clients.object_verify import read_whole
 from shared.clients.objects import VARIANTS, ObjectStore
 from shared.clients.threads import BoundedThreads
 from shared.models import SealedFile, VariantInfo
@@ -112,7 +113,7 @@ class Pages:
             return Page({}, {}, {})
         document = loaded.document
         if blocks.stamp:
-            body = body or await self._objects.read(loaded.key)
+            body = body or await read_whole(self._objects, loaded.key, self._threads)
             document = await self._threads.run(_unblocked, protocol, identity, loaded, body, blocks, sealed)
         if loaded.size_bytes <= INLINE_BYTES:
             page = render_page(protocol, identity, document, sealed, base_url)

@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 from shared.artifacts import ArtifactRepository
 from shared.batches import BatchWriter
 from shared.cache import CacheService, Category
+from shared.clients.object_verify import Verifier
 from shared.clients.objects import ObjectStore
-from shared.errors import CacheUnavailable, ObjectMissing
+from shared.errors import CacheUnavailable
+from shared.jobs import FetchArtifact
 from shared.logs import get_logger
 from shared.metrics import UPSTREAM_MUTATED
 from shared.models import FORMAT, ArtifactFacts, CachedUrl
@@ -26,11 +28,13 @@ class Sealer:
         artifacts: ArtifactRepository,
         objects: ObjectStore,
         cache: CacheService,
+        verifier: Verifier,
     ) -> None:
         self._rows = rows
         self._artifacts = artifacts
         self._objects = objects
         self._cache = cache
+        self._verifier = verifier
 
     async def seal(self, url: CachedUrl, identity: str) -> ArtifactFacts:
         """The facts that stand under the name: these, or the ones that were there first.
@@ -71,12 +75,21 @@ class Sealer:
             log.info("facts_not_cached", error=error.message)
 
     async def is_intact(self, facts: ArtifactFacts) -> bool:
-        """Whether the object behind a row is there, whole. Raises `StoreUnavailable`."""
-        try:
-            found = await self._objects.stat(facts.object_key)
-        except ObjectMissing:
-            return False
-        return found is not None and found.size_bytes == facts.size_bytes
+        """Whether the object behind a row is there, with the sealed bytes. Raises `StoreUnavailable`.
+
+        Hashed each time: whoever asks for a file that has a row was told that its object is damaged.
+        """
+        return await self._verifier.is_intact(facts.object_key, facts.size_bytes, anew=True)
+
+    async def set_aside(self, job: FetchArtifact, facts: ArtifactFacts) -> None:
+        """Take a damaged object away and tell of it; one that was evicted or lost is nothing to tell."""
+        found = await self._objects.stat(facts.object_key)
+        await self._objects.set_aside(facts.object_key)
+        if found is None:
+            return
+        log.warning("object_set_aside", key=facts.object_key, size_bytes=found.size_bytes)
+        detail = {"sha256": facts.sha256, "size_bytes": facts.size_bytes, "found_bytes": found.size_bytes}
+        await self._artifacts.record_event("object_decayed", job.protocol, job.project, job.filename, detail)
 
     async def _report_mutation(self, standing: CachedUrl, url: CachedUrl) -> None:
         UPSTREAM_MUTATED.labels(url.protocol).inc()

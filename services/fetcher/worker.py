@@ -34,6 +34,7 @@ from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.http import HttpClientManager
 from shared.clients.object_guard import GuardedStore
 from shared.clients.object_metrics import MeasuredStore
+from shared.clients.object_verify import Verifier
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Handler
 from shared.clients.queue_worker import QueueWorker
@@ -160,7 +161,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             upstreams=upstreams,
             direct=direct,
             live=live,
-            sealer=Sealer(rows=rows, artifacts=artifacts, objects=objects, cache=cache),
+            sealer=Sealer(
+                rows=rows,
+                artifacts=artifacts,
+                objects=objects,
+                cache=cache,
+                verifier=Verifier(objects, threads, seconds=settings.verify_seconds),
+            ),
             fallback=MetadataFallback(objects=objects, threads=threads, folder=spool),
             artifacts=artifacts,
             objects=objects,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.gateway.access import Access
 from services.gateway.access_log import AccessLog, escape
-from services.gateway.adapters import CachedIndex, StoredFacts, StoredObjects, SystemClock
+from services.gateway.adapters import CachedIndex, StoredFacts, SystemClock
 from services.gateway.base_urls import BaseUrls
 from services.gateway.blocked_graphs import BlockedGraphs
 from services.gateway.ensures import Ensures
@@ -28,6 +28,7 @@ from services.gateway.proxies import TrustedProxies
 from services.gateway.queue_board import QueueBoard
 from services.gateway.requests import RequestIds, RequestReader
 from services.gateway.resolutions import Resolutions
+from services.gateway.stored_objects import StoredObjects
 from services.gateway.uses import UseLog
 from services.gateway.warm_resolutions import WarmResolutions
 from shared.access import AccessRepository, AccessState
@@ -35,6 +36,7 @@ from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
 from shared.clients.object_metrics import MeasuredStore
+from shared.clients.object_verify import Verifier
 from shared.clients.objects import ObjectStore, S3ObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import JobQueue
@@ -130,6 +132,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
         objects = StoredObjects(
             measured,
+            Verifier(measured, threads, seconds=settings.verify_seconds),
+            threads,
             redirect_to=_redirect_target(store, settings),
             hot=await _open_hot_objects(resources, settings, store, threads),
             uses=await resources.open("artifact uses", UseLog(queue_redis)),

@@ -7,6 +7,7 @@ synced file and then gives it its name, so that neither a crash nor a full disk 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -28,6 +29,8 @@ R = TypeVar("R")
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 LEFTOVER_SECONDS = 3600.0  # I5: incomplete puts are gone within the hour
+ASIDE = ".damaged"  # what lay in an object's place and was not it
+ASIDE_SECONDS = 7 * 86_400.0
 LIST_BATCH = 1000
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -67,14 +70,14 @@ class FileObjectStore:
         found = read_cached(path, start, length)
         if found is not None:
             return found
-        return await self._run(key, read_file, path, start, length)
+        return await self._run_reading(key, read_file, path, start, length)
 
     async def open_stream(
         self, key: str, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[bytes, None]:
         """See `ObjectStore`. The file is closed when the iteration ends, fails or is given up."""
         # A file object, not a descriptor: if this wait is cancelled, its collection closes it.
-        file = await self._run(key, open_file, self._path(key))
+        file = await self._run_reading(key, open_file, self._path(key))
         descriptor = file.fileno()
         try:
             position = start
@@ -94,15 +97,20 @@ class FileObjectStore:
         """See `ObjectStore`."""
         path = self._path(key)
         try:
-            found = await self._run(key, path.stat)
+            found = await self._run_reading(key, path.stat)
         except ObjectMissing:
+            return None
+        if not stat.S_ISREG(found.st_mode):
             return None
         return ObjectStat(key, found.st_size, found.st_mtime)
 
     async def delete(self, key: str) -> None:
         """See `ObjectStore`."""
-        path = self._path(key)
-        await self._run(key, lambda: path.unlink(missing_ok=True))
+        await self._run(key, _remove, self._path(key))
+
+    async def set_aside(self, key: str) -> None:
+        """See `ObjectStore`. Beside the objects in `.damaged`, for seven days."""
+        await self._run(key, self._put_aside, self._path(key))
 
     def local_path(self, key: str) -> Path | None:
         """Where the object lies, for `pathsend`; not checked to exist."""
@@ -128,6 +136,16 @@ class FileObjectStore:
         try:
             return await self._threads.run(function, *args, **kwargs)
         except FileNotFoundError as error:
+            raise ObjectMissing(f"object {key} is missing") from error
+        except OSError as error:
+            name = errno.errorcode.get(error.errno or 0, "unknown")
+            raise StoreUnavailable(f"the object store failed at {key}: {name}") from error
+
+    async def _run_reading(self, key: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What is no file, or may not be read, is as good as missing: it is fetched again."""
+        try:
+            return await self._threads.run(function, *args, **kwargs)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
             raise ObjectMissing(f"object {key} is missing") from error
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
@@ -168,7 +186,7 @@ class FileObjectStore:
                     shutil.copyfileobj(reader, writer, 1024 * 1024)
                     writer.flush()
                     os.fsync(writer.fileno())
-            temporary.replace(target)
+            self._give_name(temporary, target)
         finally:
             # Renaming one link of a file onto another does nothing and leaves both (rename(2)).
             temporary.unlink(missing_ok=True)
@@ -190,11 +208,24 @@ class FileObjectStore:
             finally:
                 os.close(descriptor)
             self._make_folder(target.parent)
-            temporary.replace(target)
+            self._give_name(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(target.parent)
+
+    def _give_name(self, temporary: Path, target: Path) -> None:
+        try:
+            temporary.replace(target)
+        except IsADirectoryError:
+            self._put_aside(target)
+            temporary.replace(target)
+
+    def _put_aside(self, path: Path) -> None:
+        folder = self._root / ASIDE
+        self._make_folder(folder)
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(folder / f"{path.parent.parent.name}-{path.name}-{uuid.uuid4().hex[:8]}")
 
     def _temporary(self) -> Path:
         self._make_folder(self._incoming)
@@ -235,13 +266,18 @@ class FileObjectStore:
                 raise OSError(errno.EIO, "read back other bytes")
         finally:
             probe.unlink(missing_ok=True)
-        oldest = time.time() - LEFTOVER_SECONDS
-        for leftover in self._incoming.iterdir():
-            try:
-                if leftover.stat().st_mtime < oldest:
-                    leftover.unlink(missing_ok=True)
-            except FileNotFoundError:
-                continue
+        self.clear_leftovers()
+
+    def clear_leftovers(self) -> None:
+        """Remove what a crash left half-written, and damaged objects that were set aside long ago. Blocks."""
+        for folder, seconds in ((self._incoming, LEFTOVER_SECONDS), (self._root / ASIDE, ASIDE_SECONDS)):
+            oldest = time.time() - seconds
+            for leftover in folder.iterdir() if folder.is_dir() else ():
+                with contextlib.suppress(FileNotFoundError):
+                    found = leftover.lstat()
+                    # What was set aside keeps its own date; when it was renamed is its ctime.
+                    if (found.st_mtime if folder is self._incoming else found.st_ctime) < oldest:
+                        _remove(leftover)
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -249,8 +285,17 @@ def _holds(path: Path, data: bytes) -> bool:
         if path.stat().st_size != len(data):
             return False
         return path.read_bytes() == data
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         return False
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):  # EPERM: how some systems refuse to unlink a folder
+        if not path.is_dir():
+            raise
+        shutil.rmtree(path)
 
 
 def _sync_folder(folder: Path) -> None:

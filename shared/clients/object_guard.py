@@ -62,6 +62,10 @@ class GuardedStore:
         """See `ObjectStore`."""
         await self._store.delete(key)
 
+    async def set_aside(self, key: str) -> None:
+        """See `ObjectStore`."""
+        await self._store.set_aside(key)
+
     def local_path(self, key: str) -> Path | None:
         """See `ObjectStore`."""
         return self._store.local_path(key)

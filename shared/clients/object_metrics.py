@@ -103,6 +103,11 @@ class MeasuredStore:
         with _measured("delete"):
             await self._store.delete(key)
 
+    async def set_aside(self, key: str) -> None:
+        """See `ObjectStore`."""
+        with _measured("set_aside"):
+            await self._store.set_aside(key)
+
     def local_path(self, key: str) -> Path | None:
         """See `ObjectStore`."""
         return self._store.local_path(key)

@@ -81,6 +81,10 @@ class ObjectStore(Protocol):
     async def delete(self, key: str) -> None:
         """Remove an object; absence is fine."""
 
+    async def set_aside(self, key: str) -> None:
+        """Take damaged bytes from where the object should be, so that it is missing. A store in files keeps
+        them for some days, whatever lay there; absence is fine."""
+
     def local_path(self, key: str) -> Path | None:
         """Where the object lies (or would lie) in the local file system; None for a remote store."""
 

@@ -147,6 +147,10 @@ class S3ObjectStore:
         except ObjectMissing:
             return
 
+    async def set_aside(self, key: str) -> None:
+        """See `ObjectStore`. Deleted: a bucket with versions keeps them itself."""
+        await self.delete(key)
+
     def local_path(self, key: str) -> Path | None:
         """None: nothing of it is here."""
         split_key(key)

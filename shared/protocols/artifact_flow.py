@@ -76,6 +76,8 @@ async def serve_sealed(
     if objects.redirects and reply.status in (200, 206) and facts.size_bytes > SENT_DIRECTLY_BYTES:
         return await _redirected(resource, conditions, facts, objects, word)
     if piece is None:
+        if reply.status == 200 and not await objects.is_intact(facts.object_key, facts.size_bytes):
+            return None  # a HEAD promises what a GET would get
         return reply
     start, length = piece
     if length == 0:
@@ -159,7 +161,7 @@ class _ArtifactRequest:
             filename=resource.filename,
             request_id=self.conditions.request_id,
         )
-        relayed = not (self.conditions.needs_length or self.resource.sidecar)
+        relayed = not (self.conditions.needs_length or self.conditions.head or self.resource.sidecar)
         # Twice: a live download may end between its event and our connecting to it.
         for _ in range(2):
             event = await self.ports.misses.wait(
@@ -236,12 +238,7 @@ class _ArtifactRequest:
             return False
         if facts.size_bytes == 0:
             return True
-        body = await self.ports.objects.open(facts.object_key, 0, 1, size_bytes=facts.size_bytes)
-        if body is None:
-            return False
-        if not isinstance(body, bytes):
-            await body.aclose()
-        return True
+        return await self.ports.objects.is_intact(facts.object_key, facts.size_bytes)
 
     def _remaining(self) -> float:
         left = self.deadline - self.ports.clock.monotonic()

@@ -137,6 +137,13 @@ class Objects(Protocol):
         """Whether clients are sent to the store itself (ORCHARD_ARTIFACT_DELIVERY=redirect)."""
         ...
 
+    async def is_intact(self, key: str, size_bytes: int) -> bool:
+        """Whether `open` would give the object: there, of this size, and not known to have other bytes.
+
+        Raises `StoreUnavailable`.
+        """
+        ...
+
     async def locate(
         self, key: str, *, size_bytes: int, filename: str, content_type: str, head: bool
     ) -> str | None:

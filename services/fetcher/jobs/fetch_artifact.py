@@ -63,6 +63,8 @@ class FetchArtifactJob:
             if relay:
                 await tell_done(ctx, row)
             return row
+        if row is not None:
+            await self._tools.sealer.set_aside(job, row)
         promised = row.sha256 if row is not None else resource.sha256
         if resource.direct:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)

@@ -14,11 +14,13 @@ import pytest
 from services.extractor import evictor as module
 from services.extractor.evictor import EvictionReport, Evictor
 from services.extractor.sweeper import Sweeper
-from services.gateway.adapters import StoredObjects
+from services.gateway.stored_objects import StoredObjects
 from services.gateway.uses import UseLog
 from shared.artifact_uses import keep_uses, read_uses, tell_uses, told_use
 from shared.clients.object_guard import GuardedStore
+from shared.clients.object_verify import Verifier
 from shared.clients.objects import artifact_key
+from shared.clients.threads import BoundedThreads
 from shared.models import CachedUrl
 from tests.services.extractor.conftest import House
 
@@ -180,7 +182,9 @@ async def test_uses__told_by_a_gateway__kept_in_the_database(house: House, sourc
     digest = await stored(house, source, "a.whl")
     uses = UseLog(house.queue_redis)
     await uses.open()
-    objects = StoredObjects(house.store, uses=uses)
+    threads = BoundedThreads(1)
+    house.resources.add("threads", threads.aclose)
+    objects = StoredObjects(house.store, Verifier(house.store, threads, seconds=60), threads, uses=uses)
     for _ in range(3):
         assert await objects.open(artifact_key(digest), 0, SIZE, size_bytes=SIZE)
     await uses.aclose()

@@ -13,14 +13,19 @@ from pathlib import Path
 import pytest
 
 from services.gateway import hot_folder
-from services.gateway.adapters import StoredObjects
 from services.gateway.hot_folder import HotFolder, Incoming
 from services.gateway.hot_objects import HotObjects
+from services.gateway.stored_objects import StoredObjects
+from shared.clients.object_verify import Verifier
 from shared.clients.objects import FileObjectStore, artifact_key, document_key
 from shared.clients.threads import BoundedThreads
 from shared.protocols.ports import Body
 
 MIB = 1024 * 1024
+
+
+def stored_objects(remote: Remote, hot: HotObjects) -> StoredObjects:
+    return StoredObjects(remote, Verifier(remote, hot._threads, seconds=60), hot._threads, hot=hot)
 
 
 class Remote(FileObjectStore):
@@ -98,7 +103,7 @@ async def test_find__first_use_streams_second_fills__then_by_path(
 ) -> None:
     data = os.urandom(MIB)
     key = await put(remote, data)
-    objects = StoredObjects(remote, hot=hot)
+    objects = stored_objects(remote, hot)
     for use in range(4):
         found = await objects.open(key, 0, MIB, size_bytes=MIB)
         assert isinstance(found, object) and not isinstance(found, bytes) and found is not None
@@ -118,7 +123,7 @@ async def test_open__slice_of_a_copy__those_bytes_without_the_store(
     key = await put(remote, data)
     assert await warmed(hot, key, MIB) is not None
     await remote.delete(key)
-    found = await StoredObjects(remote, hot=hot).open(key, start, length, size_bytes=MIB)
+    found = await stored_objects(remote, hot).open(key, start, length, size_bytes=MIB)
     assert await body_of(found) == data[start : start + length]
 
 
@@ -246,7 +251,7 @@ async def test_disk_full__streams_on_and_tries_again_later(
 ) -> None:
     data = os.urandom(MIB)
     key = await put(remote, data)
-    objects = StoredObjects(remote, hot=hot)
+    objects = stored_objects(remote, hot)
 
     def full(self: Incoming, chunk: bytes) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
@@ -270,7 +275,7 @@ async def test_folder_cannot_be_made__off_and_streaming(
     await hot.open()
     key = await put(remote, b"x" * MIB)
     assert await warmed(hot, key, MIB) is None
-    assert await body_of(await StoredObjects(remote, hot=hot).open(key, 0, MIB, size_bytes=MIB))
+    assert await body_of(await stored_objects(remote, hot).open(key, 0, MIB, size_bytes=MIB))
     await hot.aclose()
 
 
