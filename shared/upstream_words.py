@@ -19,6 +19,7 @@ MAX_CHARACTERS = 300
 _MEMBERS = ("detail", "reason", "error", "message", "errors", "error_description", "title")
 _HTML_WORDS = re.compile(r"<(?:title|h1)\b[^>]*>(.{1,2000}?)</(?:title|h1)>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]{0,500}>")
+_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _USERINFO = re.compile(r"(?<=://)[^/\s@]{1,200}@")
 # A query may hold a signature, and so may what follows these words.
 _SECRETS = re.compile(r"(?<=\?)[^\s\"'<>]+|(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/=-]{4,}")
@@ -65,6 +66,7 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
 
 
 def _plain(text: str, secrets: tuple[str, ...]) -> str:
+    text = _TERMINAL.sub(" ", text)
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     for secret in secrets:
         if len(secret) > 3:

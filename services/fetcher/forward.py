@@ -12,21 +12,26 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from aiohttp import web
 
+from services.fetcher import refusals
 from services.fetcher.upstreams import Upstreams
 from shared.artifacts import ArtifactRepository
 from shared.clients.http_decoding import decode_body
 from shared.clients.threads import BoundedThreads
-from shared.errors import OrchardError, TooLarge, UpstreamUnavailable
+from shared.errors import OrchardError, TooLarge, UpstreamRefused, UpstreamUnavailable
 from shared.logs import get_logger
 from shared.models import UpstreamSource
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase, Passed
+from shared.protocols.forward_flow import NO_REFUSAL
 from shared.source_policy import candidates
 from shared.source_watcher import SourceWatcher
 
 log = get_logger()
+
+_encode = msgspec.json.Encoder().encode
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 MAX_UNPACKED_BYTES = 32 * 1024 * 1024
@@ -57,7 +62,8 @@ class ForwardRoute:
         return [web.post("/forward/{protocol}", self.handle)]
 
     async def handle(self, request: web.Request) -> web.Response:
-        """200 with the upstream's body and its status in `x-orchard-status`; 503 when it gave none."""
+        """200 with the upstream's body and its status in `x-orchard-status`; 503 with an `ErrorValue` when it
+        gave none, or refused."""
         given = request.headers.get("x-orchard-token", "")
         if not hmac.compare_digest(given.encode(), self.token.encode()):
             return web.Response(status=403)
@@ -96,9 +102,12 @@ class ForwardRoute:
             answer = await self._upstreams.pass_on(
                 source, source.url.rstrip("/") + "/" + path, method=method, headers=headers, body=body
             )
+            refusal = refusals.error_of(source, answer.status, answer.headers, answer.body)
+            if isinstance(refusal, UpstreamRefused) and answer.status not in NO_REFUSAL:
+                raise refusal
         except OrchardError as error:
             log.info("not_forwarded", path=path.partition("?")[0], error=error.code)
-            return web.Response(status=503, text=error.message)
+            return web.Response(status=503, body=_encode(error.to_value()), content_type="application/json")
         return web.Response(
             body=answer.body,
             headers={

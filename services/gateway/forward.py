@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import time
 
+import msgspec
+
 from services.gateway.fetchers import FetcherPool
 from services.gateway.responses import ClientGone, Receive
 from shared.clients.redis import RedisClient
-from shared.errors import RequestTooLarge, UpstreamUnavailable
+from shared.errors import ErrorValue, OrchardError, RequestTooLarge, UpstreamUnavailable, from_value
 from shared.heartbeat import Heartbeat, read_health
 from shared.protocols.ports import ForwardAnswer, ForwardRequest
 
@@ -68,7 +70,7 @@ class ForwardRelay:
                 status, answered, body = answer
                 upstream_status = answered.get("x-orchard-status", "")
                 if status != 200 or not upstream_status.isdigit():
-                    raise UpstreamUnavailable("the upstream did not answer")
+                    raise _told(body)
                 return ForwardAnswer(int(upstream_status), answered.get("content-type", ""), body)
         raise UpstreamUnavailable("no fetcher is running")
 
@@ -79,3 +81,11 @@ class ForwardRelay:
         return [
             each for each in self._known if each.service == "fetcher" and each.token and not each.draining
         ]
+
+
+def _told(body: bytes) -> OrchardError:
+    """The error in a fetcher's answer."""
+    try:
+        return from_value(msgspec.json.decode(body, type=ErrorValue))
+    except msgspec.MsgspecError:  # one of an older version says it in text
+        return UpstreamUnavailable("the upstream did not answer")

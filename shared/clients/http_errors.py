@@ -13,6 +13,7 @@ import aiohttp
 import httpx
 
 from shared.answers import meaning
+from shared.clients.reasons import reason_of
 from shared.clients.retry_after import retry_after_seconds
 from shared.errors import (
     LastingError,
@@ -63,15 +64,15 @@ def _translated(error: OSError | httpx.HTTPError, where: str) -> OrchardError:
         case httpx.RemoteProtocolError():
             return UpstreamInvalid(f"{where} does not speak proper HTTP ({error})")
         case httpx.ReadError():
-            return UpstreamUnavailable(f"{where}: {error}")
+            return UpstreamUnavailable(f"{where}: {reason_of(error)}")
         case httpx.ConnectError():
-            return _about_host(UpstreamUnavailable(f"{where} could not be reached ({_short(error)})"))
+            return _about_host(UpstreamUnavailable(f"{where} could not be reached ({reason_of(error)})"))
         case httpx.ProxyError():
             return _about_host(UpstreamUnavailable(f"{where}: {error}"))
         case httpx.HTTPError():
             return UpstreamInvalid(f"{where}: {type(error).__name__}")
         case _:
-            text = f"{where} could not be reached ({error.strerror or 'network'})"
+            text = f"{where} could not be reached ({reason_of(error)})"
             return _about_host(UpstreamUnavailable(text))
 
 
@@ -153,7 +154,3 @@ def error_of_status(
     error = means(text, retry_after_seconds=retry_after or None)
     error.told_to_wait = told
     return error
-
-
-def _short(error: Exception) -> str:
-    return str(error)[:120]

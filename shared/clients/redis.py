@@ -20,11 +20,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from shared.clients.reasons import reason_of
 from shared.clients.redis_batch import Argument, MGetBatcher, Pipeline
 from shared.clients.redis_sentinel import RoleConnection, Sentinels, parse_sentinel
 from shared.errors import CacheUnavailable, ConfigurationError, OrchardError, QueueUnavailable
+from shared.logs import get_logger
 from shared.metrics import REDIS_AVAILABLE, REDIS_DURATION, REDIS_ERRORS
 from shared.settings import Settings
+
+log = get_logger()
 
 DEADLINE_SECONDS = 0.5  # to connect, for a free connection of the pool, for one reply
 PROBE_SECONDS = 0.1  # pause between probes while the circuit is open
@@ -199,17 +203,18 @@ class RedisClient:
         """Translate redis-py's exceptions into the role's error; refuse while the circuit is open."""
         if self._probe is not None:
             REDIS_ERRORS.labels(self.role, "refused").inc()
-            raise self.error(f"the {self.role} Redis at {self._address} does not answer")
+            raise self.error(f"the {self.role} Redis does not answer")
         started = time.perf_counter()
         try:
             yield
         except (RedisTimeoutError, TimeoutError) as error:
             self._open_circuit()
             REDIS_ERRORS.labels(self.role, "timeout").inc()
-            raise self.error(f"the {self.role} Redis at {self._address} does not answer") from error
+            raise self.error(f"the {self.role} Redis does not answer") from error
         except (RedisError, OSError) as error:
             REDIS_ERRORS.labels(self.role, "failed").inc()
-            raise self.error(f"the {self.role} Redis at {self._address} failed: {error}") from error
+            log.debug("redis_failed", role=self.role, address=self._address, error=str(error))
+            raise self.error(f"the {self.role} Redis failed: {reason_of(error)}") from error
         finally:
             self._observe(time.perf_counter() - started)
 

@@ -182,6 +182,10 @@ class PackageProxyBase(ABC):
     def project_of(self, identity: str) -> str:
         """The normalised project of an index identity ("" for a list of all projects)."""
 
+    def noun_of(self, identity: str) -> str:
+        """What a person calls the thing that an index identity names: "version 1.0 of flask"."""
+        return self.project_of(identity) or identity
+
     @abstractmethod
     def upstream_request(self, identity: str, source_url: str) -> UpstreamRequest:
         """Address and Accept header of an index at one source."""

@@ -12,6 +12,8 @@ from shared.protocols.resource import Resource
 
 _NOT_OFFERED = (404, 405, 410, 501)
 _ABOUT_THE_REQUEST = (400, 413, 422)
+NO_REFUSAL = frozenset({*_NOT_OFFERED, *_ABOUT_THE_REQUEST})
+"""Statuses that refuse nobody: a client sees them as they are, or as 404."""
 
 
 async def serve_forward(

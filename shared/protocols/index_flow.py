@@ -203,7 +203,7 @@ class _IndexRequest:
         assert head is not None
         life = remaining_life(head, self.ports.clock.now())
         known = self.resource.project or self.resource.identity
-        error = ProjectNotFound(head.reason or f"no upstream knows {known}")
+        error = ProjectNotFound(head.reason or f"no upstream has {known}")
         headers = [(b"cache-control", b"max-age=%d" % life), (b"vary", self.resource.vary.encode())]
         return Reply(404, word, headers, error=error)
 

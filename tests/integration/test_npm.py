@@ -184,7 +184,7 @@ def test_version_and_tag_documents__and_dist_tags(
 def test_unknown_package__404_with_the_text_that_npm_prints(orchard: Cluster, project: Names) -> None:
     answer = orchard.get(f"/npm/{project()}")
     assert answer.status_code == 404
-    assert "no upstream knows" in answer.json()["error"]
+    assert "no upstream has" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class DescribeArtifactJob:
 
         async def refresh(protocol: str, identity: str) -> None:
             if (await self._index_of(protocol, identity, ctx.generation)).status == 404:
-                raise ProjectNotFound(f"no upstream knows {job.project}")
+                raise ProjectNotFound(f"no upstream has {job.project}")
 
         protocol = protocol_named(job.protocol)
         resource = protocol.artifact_resource(job.project, job.file_id, job.filename)

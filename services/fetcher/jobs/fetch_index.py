@@ -85,7 +85,7 @@ class FetchIndexJob:
             return await run.fail(error)
         except (PassingError, LastingError) as error:
             return await run.fail(error)
-        return await run.not_found(why_absent(sources.sources, project, pinned, project or identity))
+        return await run.not_found(why_absent(sources.sources, project, pinned, protocol.noun_of(identity)))
 
     async def _of_owner(
         self, run: IndexRun, protocol: PackageProxyBase, identity: str, owner: Owner

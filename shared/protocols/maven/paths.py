@@ -86,6 +86,12 @@ def project_of(identity: str) -> str:
     return f"{'.'.join(folders[:-1])}:{folders[-1]}" if len(folders) > 1 else ""
 
 
+def noun_of(identity: str) -> str:
+    """What a person calls an index: by its path in a repository."""
+    kind, _, path = identity.partition("/")
+    return f"{path}/{names.METADATA}" if kind == METADATA_KIND else path
+
+
 def metadata_identity(project: str) -> str:
     """The identity of the metadata that lists a project's versions."""
     group, _, artifact = project.partition(":")

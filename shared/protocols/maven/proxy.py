@@ -58,6 +58,9 @@ class MavenProxy(PackageProxyBase):
     ) -> bytes:
         return blocking.without_blocked(identity, body, blocks)
 
+    def noun_of(self, identity: str) -> str:
+        return paths.noun_of(identity)
+
     def project_of(self, identity: str) -> str:
         return paths.project_of(identity)
 

@@ -84,3 +84,16 @@ def split_identity(identity: str) -> tuple[str, str, str]:
         name, _, version = rest.rpartition("@")
         return kind, name, version
     return kind, rest, ""
+
+
+def noun_of(identity: str) -> str:
+    """What a person calls it."""
+    kind, name, rest = split_identity(identity)
+    match kind:
+        case "version":
+            return f"{'version' if is_spec(rest) else 'tag'} {rest} of {name}"
+        case "attestations":
+            return f"attestations of {name}@{rest}"
+        case "keys":
+            return "keys for signatures"
+    return name or identity

@@ -67,6 +67,9 @@ class NpmProxy(PackageProxyBase):
     def error_fields(self, error: OrchardError) -> dict[str, str]:
         return {"error": f"{error.message}. {error.hint}"}  # what npm, pnpm and yarn print
 
+    def noun_of(self, identity: str) -> str:
+        return names.noun_of(identity)
+
     def project_of(self, identity: str) -> str:
         return names.split_identity(identity)[1]
 

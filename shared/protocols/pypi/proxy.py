@@ -78,6 +78,12 @@ class PyPIProxy(PackageProxyBase):
     ) -> bytes:
         return blocking.without_blocked(body, blocks, sealed)
 
+    def noun_of(self, identity: str) -> str:
+        _, project, version = identities.split_identity(identity)
+        if not project:
+            return "a list of all projects"
+        return f"version {version} of {project}" if version else project
+
     def project_of(self, identity: str) -> str:
         return identities.split_identity(identity)[1]
 
