@@ -146,6 +146,8 @@ def compose(
         ):
             if not any(not worker.draining for worker in workers.get(service, [])):
                 problems.append(f"{service}: none is running; {effect}")
+    disks = {worker.disk.problem() for each in workers.values() for worker in each if worker.disk is not None}
+    problems += sorted(disks - {""})
     facts_unreachable = redis_cache.status == "down" and database.status == "down"
     status: Status = "down" if facts_unreachable else "degraded" if problems else "ok"
     fetchers = workers.get("fetcher", [])

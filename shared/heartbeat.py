@@ -17,6 +17,7 @@ import msgspec
 
 from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.redis import RedisClient
+from shared.disk import Disk
 from shared.errors import OrchardError
 from shared.logs import get_logger
 from shared.models import FORMAT
@@ -49,6 +50,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     jobs: Pool | None = None  # jobs running / slots
     database_pool: Pool | None = None
     draining: bool = False
+    disk: Disk | None = None  # of its data folder
     token: str = ""  # opens this worker's routes for gateways; never shown by /health
 
 
@@ -60,6 +62,7 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
     jobs: Pool | None = None
     database_pool: Pool | None = None
     draining: bool = False
+    disk: Disk | None = None
 
 
 class HeartbeatPublisher:

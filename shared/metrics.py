@@ -220,6 +220,17 @@ OBJECT_BYTES = Counter(
     ("direction",),
     registry=REGISTRY,
 )
+DISK_FREE_BYTES = Gauge(
+    "orchard_disk_free_bytes", "Free on the file system of the data folder.", registry=REGISTRY
+)
+DISK_FLOOR_BYTES = Gauge(
+    "orchard_disk_floor_bytes",
+    "Files are refused when less is free (ORCHARD_MIN_FREE_BYTES).",
+    registry=REGISTRY,
+)
+STORED_BYTES = Gauge(
+    "orchard_stored_bytes", "Bytes of objects, as the last sweep found them.", ("folder",), registry=REGISTRY
+)
 OBJECTS_VERIFIED = Counter(
     "orchard_objects_verified_total",
     "Stored objects that were hashed, by what was found: right or damaged.",

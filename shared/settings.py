@@ -97,6 +97,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sweep: str = "report"  # objects that nothing names: report counts them, delete removes them; or off
     sweep_interval: Seconds = 3600.0  # seconds between two sweeps
     verify_seconds: NotNegative = 86_400  # a stored file is hashed again before use after this; 0 = never
+    min_free_bytes: NotNegative | None = None  # so much of the disk stays free of files; unset: 1 GiB or 5 %
     evict_days: NotNegative = 0  # files not used for so long leave the store until asked for; 0 = off
     evict_bytes: NotNegative = 0  # so many bytes of files stay, the longest unused go first; 0 = no bound
     hot_objects_dir: str = ""  # gateway: copies of files from S3 that are hot; "" = ORCHARD_DATA_DIR/hot
@@ -169,6 +170,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _LISTS = {field.name for field in msgspec.structs.fields(Settings) if field.type == tuple[str, ...]}
 _NAMES = {field.name: field for field in msgspec.structs.fields(Settings)}
+_MAY_BE_UNSET = {name for name, field in _NAMES.items() if field.default is None}
 
 
 def variable(field: str) -> str:
@@ -208,7 +210,7 @@ def _convert(field: str, text: str) -> Any:
     if field in _LISTS:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     lowered = text.lower()
-    if _NAMES[field].type == bool | None and not text:
+    if field in _MAY_BE_UNSET and not text:
         return None
     if _NAMES[field].type in (bool, bool | None) and lowered in ("yes", "on", "no", "off"):
         return lowered in ("yes", "on")

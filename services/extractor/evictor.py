@@ -107,13 +107,18 @@ class Evictor:
         days: int,
         max_bytes: int,
         dry_run: bool = False,
+        free_bytes: int = 0,
+        unused_seconds: float = LEAST_UNUSED_SECONDS,
     ) -> None:
+        """`free_bytes`: so many are to go, whatever the bounds; nothing used within `unused_seconds` goes."""
         self._store = store
         self._database = database
         self._redis = queue_redis
         self._days = days
         self._max_bytes = max_bytes
         self._dry_run = dry_run
+        self._free_bytes = free_bytes
+        self._unused_seconds = unused_seconds
 
     async def run(self) -> EvictionReport:
         """Raises what the stores raise; what was done until then is done and harmless."""
@@ -122,14 +127,14 @@ class Evictor:
         files = await self._files()
         report = EvictionReport(files=len(files), file_bytes=sum(each.size_bytes for each in files))
         named = await self._named(0.0)
-        over = report.file_bytes - self._max_bytes if self._max_bytes else 0
+        over = max(self._free_bytes, report.file_bytes - self._max_bytes if self._max_bytes else 0)
         stale = began - self._days * 86_400.0 if self._days else 0.0
         files.sort(key=lambda each: (each.used_at, each.digest))
         for start in range(0, len(files), BATCH):
             batch = [
                 each
                 for each in files[start : start + BATCH]
-                if each.used_at < began - LEAST_UNUSED_SECONDS and (each.used_at < stale or over > 0)
+                if each.used_at < began - self._unused_seconds and (each.used_at < stale or over > 0)
             ]
             if not batch:
                 break

@@ -25,6 +25,7 @@ from shared.clients.postgres import Database
 from shared.clients.redis import RedisClient
 from shared.errors import CacheUnavailable, OrchardError
 from shared.logs import get_logger
+from shared.metrics import STORED_BYTES
 from shared.models import IndexHead
 
 log = get_logger()
@@ -54,6 +55,7 @@ class SweepReport(msgspec.Struct):
     """What one run found; `deleted` is 0 in a dry run."""
 
     objects: int = 0
+    bytes: int = 0
     orphans: int = 0
     orphan_bytes: int = 0
     deleted: int = 0
@@ -90,16 +92,20 @@ class Sweeper:
             report.uploads_aborted = await self._store.abort_leftovers(self._young_seconds)
         for folder in (ARTIFACTS, DOCUMENTS, VARIANTS):
             batch: list[ObjectStat] = []
+            stored_bytes = 0
             async for found in self._store.list(f"{folder}/"):
                 if not is_key(found.key):
                     continue
                 report.objects += 1
+                stored_bytes += found.size_bytes
                 if found.modified_at < time.time() - self._young_seconds:
                     batch.append(found)
                 if len(batch) >= BATCH:
                     await self._sweep(batch, report)
                     batch = []
             await self._sweep(batch, report)
+            STORED_BYTES.labels(folder).set(stored_bytes)
+            report.bytes += stored_bytes
         await self._scrub(report)
         log.info("sweep_done", dry_run=not self._delete, **msgspec.structs.asdict(report))
         return report

@@ -10,6 +10,7 @@ from services.extractor.incomplete import IncompleteSweep
 from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
 from services.extractor.pending import PendingSweep
+from services.extractor.pressure import PressureEvictor
 from services.extractor.resolving import open_resolving
 from services.extractor.sandbox import Sandbox
 from services.extractor.sweeper import Run, Sweeper, SweepTimer
@@ -24,12 +25,20 @@ from shared.clients.object_verify import Verifier
 from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import QueueWorker
 from shared.derivations import DerivationRepository
+from shared.disk import DiskFloor
 from shared.heartbeat import Figures, HeartbeatPublisher, Pool
 from shared.jobs import EXTRACT, DeriveDependencies, ExtractDependencies
 from shared.logs import get_logger
 from shared.models import Extraction
 from shared.protocols import PROTOCOLS
-from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
+from shared.resources import (
+    Resources,
+    objects_folder,
+    open_database,
+    open_object_store,
+    open_redis_pair,
+    open_threads,
+)
 from shared.settings import Settings
 from shared.version import VERSION
 from shared.worker_http import WorkerHttp
@@ -158,6 +167,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                     max_bytes=settings.evict_bytes,
                 )
             )
+        if not settings.s3_endpoint and not settings.offline:
+            pressure = PressureEvictor(
+                floor=DiskFloor(objects_folder(settings), settings.min_free_bytes),
+                store=unguarded,
+                database=database,
+                queue_redis=queue_redis,
+            )
+            await resources.open("disk pressure", pressure)
         timer = SweepTimer(runs, queue_redis, interval_seconds=settings.sweep_interval)
         await resources.open("object sweep", timer)
         working = [asyncio.create_task(each.run(), name=f"{each.queue} worker") for each in workers]

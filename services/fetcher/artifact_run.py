@@ -30,6 +30,7 @@ from shared.clients.objects import ObjectStore, artifact_key
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import JobContext
 from shared.clients.threads import BoundedThreads
+from shared.disk import DiskFloor
 from shared.errors import (
     FileNotFound,
     QueueFull,
@@ -70,6 +71,7 @@ class ArtifactTools:
     threads: BoundedThreads
     spool_folder: Path
     access: AccessWatcher
+    floor: DiskFloor
     max_bytes: int
 
 
@@ -118,6 +120,7 @@ class ArtifactRun:
     async def download(self, found: Found) -> ArtifactFacts:
         """Download and seal. Raises what `Download.run` raises, `StoreUnavailable`, `DatabaseUnavailable`."""
         tools, job = self._tools, self.job
+        tools.floor.check()  # before the upstream is asked in vain
         name = f"{self._ctx.generation}-{next(_numbers)}"
         spool = Spool(tools.spool_folder / name, tools.threads)
         live = LiveDownload(
@@ -141,6 +144,7 @@ class ArtifactRun:
                     spool,
                     promised_sha256=self._promised,
                     max_bytes=tools.max_bytes,
+                    check_room=tools.floor.check,
                     on_head=self._announcer(live, published),
                     kept_digests=self.protocol.kept_digests,
                 )

@@ -26,6 +26,7 @@ from shared.source_policy import reading_of
 
 log = get_logger()
 
+ROOM_STEP_BYTES = 16 * 1024 * 1024  # of a file whose length nobody told
 RESUMES = 5  # after the first try: as pip does
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
@@ -56,12 +57,16 @@ class Download:
         max_bytes: int,
         on_head: Callable[[Mapping[str, str]], None],
         kept_digests: Sequence[str] = (),
+        check_room: Callable[[int], None] = lambda wanted: None,
     ) -> None:
+        """`check_room` raises if there is no room for so many more bytes."""
         self._upstreams = upstreams
         self._source = source
         self._entry = entry
         self._spool = spool
         self._max_bytes = max_bytes
+        self._check_room = check_room
+        self._room_seen = 0  # bytes of the spool when it was last asked
         self._on_head: Callable[[Mapping[str, str]], None] | None = on_head
         self._digests = Digests(entry.hashes, promised_sha256, kept_digests)
         self._validator = ""  # a strong ETag, or a date: what If-Range needs
@@ -168,6 +173,7 @@ class Download:
             if self._spool.total is not None and total != self._spool.total:
                 raise DigestMismatch(f"{self._entry.filename}: changed at the upstream while it was fetched")
         self._spool.total = total if total is not None else promised
+        self._check_room((self._spool.total or 0) - self._spool.size)
 
     def _skip_known(self, chunk: bytes, position: int, offset: int) -> bytes:
         """Of a body sent again from its start: compare what is known, return what is new."""
@@ -184,5 +190,8 @@ class Download:
             raise DigestMismatch(f"{self._entry.filename}: more bytes came than were announced")
         if not self._spool.size and not self._digests.known:
             check_magic(self._entry.filename, chunk)
+        if self._spool.total is None and size - self._room_seen > ROOM_STEP_BYTES:
+            self._room_seen = size
+            self._check_room(len(chunk))
         self._digests.update(chunk)
         self._spool.append(chunk)

@@ -38,6 +38,7 @@ from shared.clients.object_verify import Verifier
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Handler
 from shared.clients.queue_worker import QueueWorker
+from shared.disk import DiskFloor
 from shared.heartbeat import Figures, HeartbeatPublisher, Pool
 from shared.jobs import (
     ARTIFACT,
@@ -85,6 +86,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         store = await open_object_store(settings, threads, resources=resources)
         spool = spool_folder(settings)
         clear_spool(spool)
+        floor = DiskFloor(spool, settings.min_free_bytes)
         cache_redis, queue_redis = await open_redis_pair(resources, settings)
         objects = GuardedStore(MeasuredStore(store), queue_redis)
         database = await open_database(resources, settings)
@@ -175,6 +177,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             threads=threads,
             spool_folder=spool,
             access=access,
+            floor=floor,
             max_bytes=settings.max_artifact_bytes,
         )
         fetch_artifact = FetchArtifactJob(
@@ -217,6 +220,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 jobs=Pool(sum(w.active for w in workers), sum(w.slots for w in workers)),
                 database_pool=Pool(database.active, database.max),
                 draining=draining,
+                disk=floor.glance(),
             )
 
         heartbeat = await resources.open(

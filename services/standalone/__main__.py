@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.standalone.data_folder import DataFolder
+from services.standalone.disk_room import make_room
 from services.standalone.keys import remembered_keys
 from services.standalone.output import complain, say
 from services.standalone.preflight import check_ports
@@ -49,8 +50,11 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
         folder = DataFolder(Path(settings.data_dir))
         folder.open()
         check_ports(settings, counts.gateways)
+        given_up = make_room(folder.path)
         upstreams, environment = choose_upstreams(settings, os.environ)
         say(f"Starting Orchard in {folder.path}")
+        if given_up:
+            say(given_up)
         environment["ORCHARD_DATA_DIR"] = str(folder.path)
         supervisor = Supervisor(
             settings,
