@@ -14,14 +14,16 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from services.gateway.descriptors import connections_for
 from shared.errors import ConfigurationError
 from shared.exposure import check_exposure
-from shared.logs import stdlib_config
+from shared.logs import configure_logging, stdlib_config
 from shared.settings import load_settings
 
 HEADER_READ_TIMEOUT_MS = 5_000  # a connection that says nothing is closed
 HEADER_BUFFER_BYTES = 64 * 1024
 BACKLOG = 2048
+MOST_CONNECTIONS = 2048  # at once; further ones wait to be accepted
 
 
 def main() -> int:
@@ -37,6 +39,8 @@ def main() -> int:
             raise ConfigurationError("ORCHARD_DATABASE_URL: needed by a service that runs alone")
         check_exposure(settings)
         _check_address(settings.host, settings.port)
+        configure_logging("gateway", settings)
+        connections = connections_for(MOST_CONNECTIONS)
     except ConfigurationError as error:
         sys.stderr.write(error.message + "\n")
         return 2
@@ -54,7 +58,7 @@ def main() -> int:
         workers=1,
         loop=Loops.uvloop,
         backlog=BACKLOG,
-        backpressure=BACKLOG,
+        backpressure=connections,
         log_level=LogLevels.warning,
         log_dictconfig=_log_config(),
         respawn_failed_workers=True,

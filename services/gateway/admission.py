@@ -9,10 +9,13 @@ from services.gateway.access import OPEN_PATHS
 from services.gateway.requests import Headers, read_headers
 from services.gateway.responses import Receive, Send, send_error
 from shared import metrics
-from shared.errors import OrchardError
+from shared.errors import InternalError, OrchardError
+from shared.logs import get_logger
 
 if TYPE_CHECKING:
     from services.gateway.composition import Gateway
+
+log = get_logger()
 
 PROBES = (OPEN_PATHS - {b"/"}) | {b"/api/v1/queues/events"}
 """Asked every few seconds by machines: neither logged nor counted, or nothing else would be seen. Nor is a
@@ -47,7 +50,7 @@ async def answer_other(
     audit, log line and answer name the same.
     """
     if raw_path in PROBES:
-        await answer(scope, receive, send)
+        await _answered(answer, scope, receive, send, "-")
         return
     started = time.perf_counter()
     request_id = gateway.request_ids.of(read_headers(scope).get(b"x-request-id"))
@@ -66,9 +69,27 @@ async def answer_other(
         await send(message)
 
     try:
-        await answer(scope, receive, observed)
+        await _answered(answer, scope, receive, observed, request_id)
     finally:
         note(gateway, scope, raw_path, started, "api", status, size, request_id)
+
+
+async def _answered(answer: Any, scope: Any, receive: Receive, send: Send, request_id: str) -> None:
+    """Whatever `answer` raises before its head goes out is an error of our own, not the server's."""
+    begun = False
+
+    async def watched(message: dict[str, Any]) -> None:
+        nonlocal begun
+        begun = True
+        await send(message)
+
+    try:
+        await answer(scope, receive, watched)
+    except Exception:
+        log.exception("request_failed", request_id=request_id)
+        if not begun:
+            error = InternalError("an internal error")
+            await send_error(send, error, request_id, head=scope["method"] == "HEAD")
 
 
 def note(

@@ -19,7 +19,7 @@ from services.gateway.adapters import artifact_identity
 from services.gateway.admission import answer_other, refused
 from services.gateway.composition import Gateway, open_gateway
 from services.gateway.forward import read_body
-from services.gateway.hot import Key
+from services.gateway.hot import HotFile, Key
 from services.gateway.live_source import TransferBroken
 from services.gateway.requests import Target, read_headers
 from services.gateway.responses import (
@@ -59,7 +59,16 @@ class Application:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._http(scope, receive, closing(send) if self.draining else send)
+            if self.draining:
+                send = closing(send)
+            try:
+                await self._http(scope, receive, send)
+            except Exception:  # no answer comes from the server below
+                log.exception("request_failed", path=scope["path"][:256])
+                with contextlib.suppress(Exception):
+                    await send_error(
+                        send, InternalError("an internal error"), "-", head=scope["method"] == "HEAD"
+                    )
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -73,6 +82,8 @@ class Application:
             await send_error(send, ShuttingDown("this gateway is not open"), "-")
             return
         headers = read_headers(scope)
+        if gateway.gate.by_path:
+            gateway.gate.by_path.pop(scope["client"], None)
         scope = gateway.proxies.applied(scope, headers)
         if not gateway.reader.is_protocol_path(raw_path):
             is_open = gateway.access.anonymous or raw_path in OPEN_PATHS
@@ -103,6 +114,8 @@ class Application:
                 }
             )
             if page.path:
+                assert isinstance(page, HotFile)
+                gateway.gate.sends(scope["client"], page.of)
                 await send({"type": "http.response.pathsend", "path": page.path})
             else:
                 await send({"type": "http.response.body", "body": page.body})
@@ -134,6 +147,7 @@ class Application:
                 protocol=target.protocol,
                 sent=sent,
                 passage=passage,
+                peer=scope["client"],
             )
             status = sent.status
         except ClientGone:
@@ -258,7 +272,8 @@ class Application:
                     # A block that came meanwhile has emptied the hot pages: this must not come back to them.
                     if not conditions.head and gateway.access_watcher.blocks is blocks:
                         there = gateway.objects.watch(facts.object_key, facts.size_bytes)
-                        gateway.hot.keep_file(key, resource, identity, reply, target.logged_path, there)
+                        of = gateway.gate.pass_of(target.protocol, resource, reply)
+                        gateway.hot.keep_file(key, resource, identity, reply, target.logged_path, there, of)
                     return reply
             work = target.protocol.serve_artifact(resource, conditions, gateway.ports)
         reply = await unless_gone(receive, work)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from services.gateway.gate import Pass
 from services.gateway.l1 import L1Cache
 from services.gateway.responses import SECURITY_HEADERS
 from shared.cache_keys import Category, cache_key, index_keys
@@ -93,15 +94,34 @@ class HotPage:
 class HotFile:
     """One finished 200 of a sealed file; nothing in it changes but the request id."""
 
-    __slots__ = ("_headers", "body", "is_there", "key", "logged_path", "path", "protocol", "size", "value")
+    __slots__ = (
+        "_headers",
+        "body",
+        "is_there",
+        "key",
+        "logged_path",
+        "of",
+        "path",
+        "protocol",
+        "size",
+        "value",
+    )
 
     def __init__(
-        self, key: str, value: bytes, reply: Reply, protocol: str, logged_path: str, is_there: IsThere
+        self,
+        key: str,
+        value: bytes,
+        reply: Reply,
+        protocol: str,
+        logged_path: str,
+        is_there: IsThere,
+        of: Pass,
     ) -> None:
         assert reply.body is not None
         self.key = key
         self.value = value
         self.is_there = is_there
+        self.of = of
         self.path = "" if isinstance(reply.body, (bytes, memoryview)) else reply.body.path  # sent by path, or
         self.body = bytes(reply.body) if isinstance(reply.body, (bytes, memoryview)) else b""
         self.size = next(int(text) for name, text in reply.headers if name == b"content-length")
@@ -213,6 +233,7 @@ class HotPages:
         reply: Reply,
         logged_path: str,
         is_there: IsThere | None,
+        of: Pass,
     ) -> None:
         """Keep a plain hit of a local file: its bytes if it is small, else its path. Facts that changed
         since cannot differ in the file's bytes: its name is sealed."""
@@ -227,7 +248,7 @@ class HotPages:
         name = cache_key(Category.ARTIFACT_METADATA, resource.protocol, identity)
         value = self._l1.peek(name)
         if value is not None:
-            self._put(key, HotFile(name, value, reply, resource.protocol, logged_path, is_there))
+            self._put(key, HotFile(name, value, reply, resource.protocol, logged_path, is_there, of))
 
     def _put(self, key: Key, page: HotPage | HotFile) -> None:
         if sum(len(part) for part in key if part) > LONGEST_KEY:

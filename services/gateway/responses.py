@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from services.gateway.gate import Passage
+from services.gateway.sockets import Peer
 from shared import metrics
 from shared.errors import OrchardError
 from shared.protocols.base import PackageProxyBase
@@ -125,6 +126,7 @@ async def send_reply(
     protocol: PackageProxyBase | None = None,
     sent: Sent | None = None,
     passage: Passage | None = None,
+    peer: Peer | None = None,
 ) -> int:
     """Send a reply; the bytes of body that went out, which `sent` counts meanwhile.
 
@@ -162,7 +164,7 @@ async def send_reply(
         live = reply.cache == "LIVE"
         with passage if passage is not None else contextlib.nullcontext():
             return await _send_body(
-                send, receive, reply.status, headers, body, sent, live=live, passage=passage
+                send, receive, reply.status, headers, body, sent, live=live, passage=passage, peer=peer
             )
     finally:
         await body.aclose()
@@ -178,10 +180,13 @@ async def _send_body(
     *,
     live: bool,
     passage: Passage | None,
+    peer: Peer | None,
 ) -> int:
     start = {"type": "http.response.start", "status": status, "headers": headers}
     if body.path:
         sent.status = status
+        if passage is not None and peer is not None:
+            passage.by_server(peer)
         await send(start)
         await send({"type": "http.response.pathsend", "path": body.path})
         size = next((int(value) for name, value in headers if name == b"content-length"), 0)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from services.gateway.hot_objects import HotObjects
 from services.gateway.uses import UseLog
+from shared.clients.file_reads import stat_to_send
 from shared.clients.object_verify import Verifier, mark_of
 from shared.clients.objects import ObjectStore, S3ObjectStore, split_key
 from shared.clients.threads import BoundedThreads
@@ -113,6 +114,14 @@ class _HashedStream(_Stream):
         yield held
 
 
+def _opens(path: Path) -> bool:
+    try:
+        stat_to_send(path)
+    except OSError:
+        return False
+    return True
+
+
 def _forget(key: str) -> None:
     """Where nobody wants to know."""
 
@@ -199,7 +208,8 @@ class StoredObjects:
 
             def is_copied() -> bool:
                 note(key)
-                return hot.find(key, size_bytes) is not None
+                found = hot.find(key, size_bytes)
+                return found is not None and (size_bytes <= IN_MEMORY_BYTES or _opens(found))
 
             return is_copied
         path = self._store.local_path(key)
@@ -210,10 +220,12 @@ class StoredObjects:
         if mark is None:
             return None
 
+        look = os.stat if size_bytes <= IN_MEMORY_BYTES else stat_to_send  # 2 µs, in memory; 5 µs
+
         def is_there() -> bool:
             note(key)
             try:
-                return mark_of(os.stat(text)) == mark and now() < until  # noqa: PTH116 - 2 µs, in memory
+                return mark_of(look(text)) == mark and now() < until
             except OSError:
                 return False
 
@@ -238,6 +250,7 @@ class StoredObjects:
                 data = await self._store.read(key, start, length)
                 return data if len(data) == length else None
             if length == size_bytes and right:
+                stat_to_send(path)
                 return _LocalFile(path)
             rest = self._store.open_stream(key, start, start + length)
             if length < size_bytes:
@@ -247,6 +260,8 @@ class StoredObjects:
             return self._hashed(await anext(rest), rest, key, mark, length)
         except (ObjectMissing, FileNotFoundError, StopAsyncIteration):
             return None
+        except OSError as error:  # no descriptor left, no right, a disk or a mount that fails
+            raise StoreUnavailable(f"an object cannot be opened: {os.strerror(error.errno or 0)}") from error
 
     def _hashed(
         self, first: bytes, rest: AsyncIterator[bytes], key: str, mark: Hashable, length: int
@@ -288,7 +303,7 @@ class StoredObjects:
         if length <= IN_MEMORY_BYTES:
             return await hot.read(path, start, length)
         if whole:
-            return _LocalFile(path)
+            return _LocalFile(path) if _opens(path) else None  # the store may have better luck
         rest = hot.stream(path, start, start + length)
         try:
             return _Stream(await anext(rest), rest, length)

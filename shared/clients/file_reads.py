@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from io import FileIO
 from pathlib import Path
@@ -15,6 +16,23 @@ _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 def open_file(path: Path) -> FileIO:
     """The file, unbuffered. Raises `OSError`."""
     return path.open("rb", buffering=0)
+
+
+def stat_to_send(path: str | Path) -> os.stat_result:
+    """`os.stat` of a file that the server is about to open for itself.
+
+    Raises `OSError` for what it could not open, or not begin to read: it would answer by itself.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            os.preadv(descriptor, [bytearray(1)], 0, _NOWAIT)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
+                raise
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_file(path: Path, start: int, length: int | None) -> bytes:
