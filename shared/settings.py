@@ -97,6 +97,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sweep: str = "report"  # objects that nothing names: report counts them, delete removes them; or off
     sweep_interval: Seconds = 3600.0  # seconds between two sweeps
     verify_seconds: NotNegative = 86_400  # a stored file is hashed again before use after this; 0 = never
+    scrub_days: NotNegative = 30  # everything stored is hashed again within so many days; 0 = off
     min_free_bytes: NotNegative | None = None  # so much of the disk stays free of files; unset: 1 GiB or 5 %
     evict_days: NotNegative = 0  # files not used for so long leave the store until asked for; 0 = off
     evict_bytes: NotNegative = 0  # so many bytes of files stay, the longest unused go first; 0 = no bound

@@ -1,4 +1,4 @@
-"""Finds objects that nobody names any more, uploads that nobody finished, and objects that decayed.
+"""Finds objects that nobody names any more, and uploads that nobody finished.
 
 A crash between object and row, a newer document, a page rendered again: each leaves an object behind.
 What is older than an hour and named by no row and no page head is an orphan. By default orphans are only
@@ -9,18 +9,23 @@ each under the lock that puts take (shared/clients/object_guard.py).
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import secrets
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
-from shared.artifacts import ArtifactRepository
 from shared.clients.object_guard import sweeping
 from shared.clients.object_port import is_key
-from shared.clients.objects import ARTIFACTS, DOCUMENTS, VARIANTS, ObjectStat, ObjectStore, S3ObjectStore
+from shared.clients.objects import (
+    ARTIFACTS,
+    DOCUMENTS,
+    VARIANTS,
+    FileObjectStore,
+    ObjectStat,
+    ObjectStore,
+    S3ObjectStore,
+)
 from shared.clients.postgres import Database
 from shared.clients.redis import RedisClient
 from shared.errors import CacheUnavailable, OrchardError
@@ -31,9 +36,8 @@ from shared.models import IndexHead
 log = get_logger()
 
 YOUNG_SECONDS = 3600.0
+FIRST_SECONDS = 60.0
 BATCH = 1000
-SCRUB_OBJECTS = 50
-SCRUB_BYTES = 256 * 1024 * 1024  # of one run at most
 _HEADS = "orchard:package_index:*"
 
 NAMED = """
@@ -41,11 +45,6 @@ SELECT k.key FROM unnest($1::text[]) AS k(key)
 WHERE EXISTS (SELECT FROM artifacts a
               WHERE k.key LIKE 'artifacts/%' AND a.sha256 = decode(split_part(k.key, '/', 2), 'hex'))
    OR EXISTS (SELECT FROM index_documents d WHERE d.document_key = k.key)
-"""
-SAMPLE = """
-SELECT c.protocol, c.project, c.filename, a.sha256, a.size_bytes, a.object_key
-FROM (SELECT * FROM artifacts WHERE sha256 >= $1 ORDER BY sha256 LIMIT $2) a
-JOIN LATERAL (SELECT * FROM cached_urls u WHERE u.sha256 = a.sha256 LIMIT 1) c ON true
 """
 
 _decode_head = msgspec.msgpack.Decoder(IndexHead).decode
@@ -60,8 +59,6 @@ class SweepReport(msgspec.Struct):
     orphan_bytes: int = 0
     deleted: int = 0
     uploads_aborted: int = 0
-    scrubbed: int = 0
-    decayed: int = 0
 
 
 class Sweeper:
@@ -79,7 +76,6 @@ class Sweeper:
     ) -> None:
         self._store = store
         self._database = database
-        self._artifacts = ArtifactRepository(database)
         self._cache_redis = cache_redis
         self._queue_redis = queue_redis
         self._delete = delete
@@ -90,6 +86,8 @@ class Sweeper:
         report = SweepReport()
         if isinstance(self._store, S3ObjectStore):
             report.uploads_aborted = await self._store.abort_leftovers(self._young_seconds)
+        if isinstance(self._store, FileObjectStore):
+            await asyncio.to_thread(self._store.clear_leftovers)
         for folder in (ARTIFACTS, DOCUMENTS, VARIANTS):
             batch: list[ObjectStat] = []
             stored_bytes = 0
@@ -106,7 +104,6 @@ class Sweeper:
             await self._sweep(batch, report)
             STORED_BYTES.labels(folder).set(stored_bytes)
             report.bytes += stored_bytes
-        await self._scrub(report)
         log.info("sweep_done", dry_run=not self._delete, **msgspec.structs.asdict(report))
         return report
 
@@ -159,35 +156,6 @@ class Sweeper:
             return set(keys)
         return named
 
-    async def _scrub(self, report: SweepReport) -> None:
-        """Hash a sample of what is stored. A decayed object is an event; deleted, it is fetched again."""
-        budget = SCRUB_BYTES
-        rows = await self._database.fetch(SAMPLE, secrets.token_bytes(32), SCRUB_OBJECTS)
-        if len(rows) < SCRUB_OBJECTS:  # few are stored, or the sample began near the end
-            rows = await self._database.fetch(SAMPLE, bytes(32), SCRUB_OBJECTS)
-        for row in rows:
-            budget -= row["size_bytes"]
-            if budget < 0:
-                continue
-            digest = hashlib.sha256()
-            try:
-                async for chunk in self._store.open_stream(row["object_key"]):
-                    digest.update(chunk)
-            except OrchardError as error:
-                log.warning("scrub_failed", key=row["object_key"], error=error.code)
-                continue
-            report.scrubbed += 1
-            if digest.digest() == row["sha256"]:
-                continue
-            report.decayed += 1
-            log.warning("object_decayed", key=row["object_key"])
-            await self._artifacts.record_event(
-                "object_decayed", row["protocol"], row["project"], row["filename"],
-                {"sha256": row["sha256"].hex(), "found_sha256": digest.hexdigest()},
-            )  # fmt: skip
-            if self._delete:
-                await self._store.delete(row["object_key"])
-
 
 class Run(Protocol):
     """One piece of housekeeping."""
@@ -207,7 +175,7 @@ class SweepTimer:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Start; the first run is after one interval."""
+        """Start; the first run is within a minute, if none was lately."""
         self._task = asyncio.create_task(self._run(), name="sweep")
 
     async def aclose(self) -> None:
@@ -217,8 +185,10 @@ class SweepTimer:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        pause = min(self._interval, FIRST_SECONDS)
         while True:
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(pause)
+            pause = self._interval
             if not await self._is_our_turn():
                 continue
             for each in self._runs:

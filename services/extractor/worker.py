@@ -13,6 +13,7 @@ from services.extractor.pending import PendingSweep
 from services.extractor.pressure import PressureEvictor
 from services.extractor.resolving import open_resolving
 from services.extractor.sandbox import Sandbox
+from services.extractor.scrubber import Scrubber
 from services.extractor.sweeper import Run, Sweeper, SweepTimer
 from shared import metrics
 from shared.artifacts import ArtifactRepository
@@ -157,6 +158,18 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 delete=settings.sweep == "delete",
             )
             runs.append(sweeper)
+        if settings.scrub_days:
+            runs.append(
+                Scrubber(
+                    store=unguarded,
+                    verifier=Verifier(unguarded, threads, seconds=1),
+                    database=database,
+                    queue_redis=queue_redis,
+                    queue=None if settings.offline else queue,
+                    days=settings.scrub_days,
+                    interval_seconds=settings.sweep_interval,
+                )
+            )
         if (settings.evict_days or settings.evict_bytes) and not settings.offline:
             runs.append(
                 Evictor(

@@ -48,6 +48,12 @@ def file_mark(path: str | Path, size_bytes: int) -> Hashable | None:
     return mark_of(found)
 
 
+def is_occupied(store: ObjectStore, key: str) -> bool:
+    """Whether something that is no object lies in its place, where that can be told."""
+    path = store.local_path(key)
+    return path is not None and os.path.lexists(path)
+
+
 class Verifier:
     """Of one process, over a store that others open and close.
 

@@ -121,19 +121,6 @@ async def test_sweeper__after_a_put__leaves_the_object_alone(house: House) -> No
     assert await house.store.stat(key) is not None
 
 
-async def test_scrub__decayed_object__is_an_event_and_deleted_for_repair(house: House) -> None:
-    job = await house.keep("demo-1.0.whl", b"file")
-    path = house.store.local_path(artifact_key(job.sha256))
-    assert path is not None
-    found = await sweeper(house).run()
-    path.write_bytes(b"decayed")
-    assert (found.scrubbed, found.decayed) == (1, 0)
-    assert (await sweeper(house).run()).decayed == 1
-    events = await house.database.fetch("SELECT kind, filename FROM events")
-    assert [(row["kind"], row["filename"]) for row in events] == [("object_decayed", "demo-1.0.whl")]
-    assert await house.store.stat(artifact_key(job.sha256)) is None
-
-
 async def test_timer__a_run_breaks__the_others_and_later_turns_go_on(house: House) -> None:
     turns: list[str] = []
     enough = asyncio.Event()
