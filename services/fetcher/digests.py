@@ -27,7 +27,8 @@ _MAGIC: dict[str, tuple[bytes, ...]] = {
 
 
 def strongest(hashes: Mapping[str, str]) -> tuple[str, str] | None:
-    """The strongest usable hash that an index names: (algorithm, hex); None if there is none."""
+    """The strongest usable hash that an index names: (algorithm, hex); None if there is none. Hex may be
+    several, apart by spaces: any of them will do (W3C SRI, 3.3.4)."""
     for algorithm in _BY_STRENGTH:
         if hashes.get(algorithm):
             return algorithm, hashes[algorithm].lower()
@@ -65,11 +66,16 @@ class Digests:
         sha256 = self._running["sha256"].hexdigest()
         if self._expected is not None:
             algorithm, expected = self._expected
-            if self._running[algorithm].hexdigest() != expected:
+            if self._running[algorithm].hexdigest() not in expected.split():
                 raise DigestMismatch(f"{filename}: the upstream's bytes have another {algorithm}")
         if self._promised and sha256 != self._promised:
             raise DigestMismatch(f"{filename}: the upstream's bytes have another sha256 than promised")
         return sha256
+
+
+def magics_of(filename: str) -> tuple[bytes, ...]:
+    """What files of this kind may begin with; () for a kind that has no such mark."""
+    return next((magics for ending, magics in _MAGIC.items() if filename.lower().endswith(ending)), ())
 
 
 def check_magic(filename: str, start: bytes) -> None:
@@ -77,10 +83,11 @@ def check_magic(filename: str, start: bytes) -> None:
 
     Raises `UpstreamInvalid`: what came is a login page, an error page, something else.
     """
-    for ending, magics in _MAGIC.items():
-        if filename.lower().endswith(ending):
-            if not start.startswith(magics):
-                raise UpstreamInvalid(f"{filename}: the upstream sent something that is no {ending} file")
-            return
+    magics = magics_of(filename)
+    if magics:
+        if not start.startswith(magics):
+            kind = filename.rpartition(".")[2]
+            raise UpstreamInvalid(f"{filename}: the upstream sent something that is no .{kind} file")
+        return
     if start.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise UpstreamInvalid(f"{filename}: the upstream sent a web page")

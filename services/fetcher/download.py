@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from services.fetcher.digests import Digests, check_magic
 from services.fetcher.spool import Spool
+from services.fetcher.uncoding import Uncoded
 from services.fetcher.upstreams import Upstreams
 from shared.clients.http import UpstreamResponse
+from shared.clients.http_decoding import codings_of
 from shared.errors import (
     DigestMismatch,
     OrchardError,
@@ -70,6 +72,8 @@ class Download:
         self._on_head: Callable[[Mapping[str, str]], None] | None = on_head
         self._digests = Digests(entry.hashes, promised_sha256, kept_digests)
         self._validator = ""  # a strong ETag, or a date: what If-Range needs
+        self._coded = False  # compressed on the way: its length and ranges are of other bytes than the file's
+        self._announced: int | None = None  # bytes, by the last response's head
         self._where = f"upstream {source.name}"
 
     async def run(self) -> str:
@@ -108,7 +112,7 @@ class Download:
         """One request, from where the spool ends. True when the file is complete."""
         offset = self._spool.size
         headers: dict[str, str] = {}
-        resumable = bool(self._validator) or self._digests.known
+        resumable = (bool(self._validator) or self._digests.known) and not self._coded
         if offset and resumable:
             headers["range"] = f"bytes={offset}-"
             if self._validator:
@@ -117,11 +121,17 @@ class Download:
             self._source, self._entry.url, headers=headers, again=again
         ) as response:
             repeated = self._check_head(response, offset)
+            chunks = response.chunks()
+            codings = codings_of(response.headers.get("content-encoding", ""))
+            if response.status == 200 and codings in (["gzip"], ["x-gzip"]):
+                body = Uncoded(chunks, self._entry.filename)
+                self._coded, chunks = await body.peek(), body.chunks()
+            self._expect(None if self._coded else self._announced)
             if self._on_head is not None:
                 announce, self._on_head = self._on_head, None
                 announce(response.headers)
             position = 0 if repeated else offset
-            async for chunk in response.chunks():
+            async for chunk in chunks:
                 if position < offset:
                     chunk, position = self._skip_known(chunk, position, offset), position + len(chunk)
                     if not chunk:
@@ -141,8 +151,7 @@ class Download:
         status = response.status
         if status in (404, 410):
             raise gone_or_strayed(self._source, response) if self._entry.checksum_urls else GoneUpstream()
-        coding = response.headers.get("content-encoding", "identity").strip().lower()
-        if coding not in ("", "identity") and not self._digests.known:
+        if codings_of(response.headers.get("content-encoding", "")) and not self._digests.known:
             raise UpstreamInvalid(f"{self._where} encoded {self._entry.filename} although not asked to")
         total = response.content_length
         if status == 206:
@@ -154,7 +163,7 @@ class Download:
             raise UpstreamInvalid(f"{self._where} has less of {self._entry.filename} than it sent before")
         elif status != 200:
             raise UpstreamInvalid(f"{self._where} answered {status} to a plain request")
-        self._expect(total)
+        self._announced = total
         if not offset:
             etag = response.headers.get("etag", "")
             strong = etag.startswith('"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -508,9 +509,8 @@ def test_tarball__cut_or_spoilt_at_every_try__all_bytes_or_none_kept_and_the_nex
         Fault(cut_at=100, no_length=True),
         Fault(cut_at=100, chunked=True),
         Fault(flip_at=0),
-        Fault(headers={"content-encoding": "gzip"}),
     ],
-    ids=["cut", "cut-without-length", "cut-in-chunks", "spoilt", "not-packed"],
+    ids=["cut", "cut-without-length", "cut-in-chunks", "spoilt"],
 )
 def test_packument__cut_or_spoilt__nothing_kept_and_the_next_succeeds(
     orchard: Cluster, upstream: Upstream, project: Names, fault: Fault
@@ -660,6 +660,49 @@ def test_version_document__odd_tags_and_build_metadata__are_served(
     ]
     upstream.put(version_path(name, spec), Reply(json.dumps(document).encode(), "application/json"))
     assert orchard.get(f"/npm/{name}/{spec}").json()["version"] == version
+
+
+def test_tarball__packed_once_more_on_the_way__is_the_one_that_was_published(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    data = publish(upstream, name, {"1.0.0": {}}, size_bytes=300_000)["1.0.0"]
+    packed = Reply(gzip.compress(data), headers={"content-encoding": "gzip"})
+    upstream.put(tarball_path(name, "1.0.0"), packed)
+    for _ in range(2):
+        answer = orchard.get(f"/npm/{name}/-/{name}-1.0.0.tgz")
+        assert (answer.status_code, answer.content) == (200, data)
+
+
+@pytest.mark.parametrize("spoilt", [rb"\ud83d", b"\xe9", rb"\uDE00 \u0000"])
+def test_readme__with_half_an_emoji_or_a_latin_1_byte__package_is_served(
+    orchard: Cluster, upstream: Upstream, project: Names, spoilt: bytes
+) -> None:
+    name = project()
+    data = publish(upstream, name, {"1.0.0": {}})["1.0.0"]
+    document = json.dumps(build_packument(upstream.url, name, {"1.0.0": data})).encode()
+    upstream.put(packument_path(name), Reply(document.replace(b"# read me", spoilt), "application/json"))
+    for headers in ({}, {"Accept": ABBREVIATED}):
+        assert list(_packument(orchard, name, **headers)["versions"]) == ["1.0.0"]
+    assert orchard.get(f"/npm/{name}/-/{name}-1.0.0.tgz").content == data
+
+
+@pytest.mark.parametrize("order", [("right", "other"), ("other", "right"), ("unreadable", "right")])
+def test_integrity__of_several_digests__any_of_them_will_do_and_it_is_checked(
+    orchard: Cluster, upstream: Upstream, project: Names, order: tuple[str, str]
+) -> None:
+    name = project()
+    data = build_tarball(name, "1.0.0")
+    told = {"right": integrity(data), "other": integrity(b"other"), "unreadable": "sha512-?broken"}
+    dist = {"integrity": " ".join(told[each] for each in order), "shasum": None}
+    publish(upstream, name, {"1.0.0": {}}, dist=dist)
+    upstream.fault(tarball_path(name, "1.0.0"), Fault(flip_at=50), times=1)
+    path = f"/npm/{name}/-/{name}-1.0.0.tgz"
+    with contextlib.suppress(httpx.RemoteProtocolError):
+        assert orchard.get(path).status_code == 503
+    wait_until(lambda: orchard.get(path).status_code == 200, what="the tarball")
+    assert orchard.get(path).content == data
+    assert _packument(orchard, name)["versions"]["1.0.0"]["dist"]["integrity"] == dist["integrity"]
 
 
 def test_package_named_dash__is_served(orchard: Cluster, upstream: Upstream) -> None:

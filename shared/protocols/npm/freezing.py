@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from shared.models import SealedFile
-from shared.protocols.integrity import integrity_of
+from shared.protocols.integrity import integrity_of, share, told_in
 from shared.protocols.json_text import Fields, Raw
 from shared.protocols.npm.dist import hashes_of
 from shared.protocols.npm.document import Document, encode_document
@@ -52,7 +52,7 @@ def carry_over(document: Document, previous: Document | None, sealed: Sealed, no
         if not version:
             continue
         old, new = hashes_of(shown), hashes_of(document.upstream_dist(version))
-        if old.items() <= new.items():
+        if told_in(old, new):
             continue
         dists[version] = Raw(_encode(shown))
         changed = _differing(old, new)
@@ -69,7 +69,7 @@ def _is_told(document: Document, file: SealedFile) -> bool:
     """Whether a document gives a sealed tarball all the digests that were kept of it."""
     version = document.version_of(file.filename)
     told = hashes_of(document.upstream_dist(version)) if version else {}
-    return bool(file.digests) and file.digests.items() <= told.items()
+    return bool(file.digests) and told_in(file.digests, told)
 
 
 def _first_shown(document: Document, previous: Document | None, file: SealedFile) -> tuple[str, Fields]:
@@ -94,4 +94,5 @@ def _first_shown(document: Document, previous: Document | None, file: SealedFile
 
 def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """The new digests of algorithms that both name, and that are not the old ones."""
-    return [new[algorithm] for algorithm in old.keys() & new.keys() if old[algorithm] != new[algorithm]]
+    both = old.keys() & new.keys()
+    return [new[algorithm] for algorithm in both if not share(old[algorithm], new[algorithm])]

@@ -57,8 +57,11 @@ def _is_of(top: Fields, name: str) -> bool:
 
 
 def _versions(top: Fields) -> Fields:
-    # Without versions: a package that was unpublished whole, or has nothing but its tags.
-    if not top.keys() & {"versions", "time", "dist-tags"}:
+    # Without versions: a package that was unpublished whole, or has nothing but its tags. What tells no name
+    # either may be anything.
+    told = top.keys() & {"versions", "time", "dist-tags"}
+    is_object = memoryview(top.get("versions", Raw(b"-")))[:1] == b"{"
+    if not told or not (is_object or value_of(top.get("name"))):
         raise UpstreamInvalid("the upstream's document has no versions")
     versions = fields_of(top.get("versions"))
     if len(versions) > MAX_VERSIONS:

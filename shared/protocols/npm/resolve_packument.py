@@ -102,7 +102,7 @@ class _Version(msgspec.Struct, rename="camel", gc=False):
 
 
 class _Top(msgspec.Struct, rename="kebab"):
-    versions: dict[str, Raw] = {}
+    versions: Raw = Raw(b"{}")  # whatever it is: see `fields_of`
     time: Any = None
     dist_tags: Any = None
 
@@ -135,7 +135,7 @@ def read_packument(body: bytes) -> Packument:
     equal: dict[bytes, bytes] = {}
     engines: dict[tuple[str, str], tuple[str, str]] = {}
     found = []
-    for version, raw in top.versions.items():
+    for version, raw in fields_of(top.versions).items():
         parsed = parse_version(version)
         if version in notes.hidden or parsed is None:
             continue

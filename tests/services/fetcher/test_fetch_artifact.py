@@ -26,7 +26,7 @@ from shared.errors import (
 from shared.jobs import ExtractDependencies
 from shared.models import CachedUrl
 from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher, sha256
-from tests.support.builders import build_wheel
+from tests.support.builders import build_wheel, build_zip
 from tests.support.upstream import Fault, Reply, Upstream
 
 FILE = f"/files/demo/{WHEEL}"
@@ -218,15 +218,44 @@ async def test_fetch_artifact__surplus_after_the_end__right_file(
     assert (await published.index()).status == 200
 
 
-async def test_fetch_artifact__encoded_although_not_asked__nothing_kept(
-    published: Fetcher,
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP"])
+@pytest.mark.parametrize("kind", ["whl", "tar.gz", "json"])
+@pytest.mark.parametrize("packed_on_the_way", [True, False])
+@pytest.mark.parametrize("hashed", ["sha256", "sha512"])
+async def test_fetch_artifact__declared_gzip__the_bytes_that_have_the_digest_are_kept(
+    fetcher: Fetcher, coding: str, kind: str, packed_on_the_way: bool, hashed: str
 ) -> None:
-    await published.index()
-    packed = gzip.compress(CONTENT)
-    published.upstream.put(FILE, Reply(packed, headers={"content-encoding": "gzip"}))
-    with pytest.raises((PassingError, LastingError, FileNotFound)):
-        await published.artifact(CONTENT)
-    assert await published.nothing_stored()
+    plain = CONTENT if kind == "whl" else gzip.compress(CONTENT * 50) if kind == "tar.gz" else b"{}" * 4000
+    name = {"whl": WHEEL, "tar.gz": "demo-1.0.tar.gz", "json": "demo-1.0.zip"}[kind]
+    if kind == "json":
+        plain = build_zip({"a.json": plain})
+    fetcher.upstream.add_project("demo", {name: plain}, hashes=(hashed,))
+    await fetcher.index()
+    file_id = (await fetcher.page()).decode().split("files/demo/")[1].split("/")[0]
+    sent = gzip.compress(plain) if packed_on_the_way else plain
+    fetcher.upstream.put(f"/files/demo/{name}", Reply(sent, headers={"content-encoding": coding}))
+    facts = await fetcher.artifact(file_id, name)
+    assert facts.sha256 == sha256(plain)
+    assert await fetcher.objects.read(facts.object_key) == plain
+
+
+@pytest.mark.parametrize("fault", [Fault(cut_at=200), Fault(cut_at=200, no_length=True), Fault(flip_at=300)])
+async def test_fetch_artifact__packed_on_the_way_and_spoilt__nothing_kept_and_the_next_is_right(
+    fetcher: Fetcher, fault: Fault
+) -> None:
+    plain = gzip.compress(b"".join(hashlib.sha256(bytes([n])).digest() for n in range(200)), 1)
+    name = "demo-1.0.tar.gz"
+    fetcher.upstream.add_project("demo", {name: plain})
+    await fetcher.index()
+    path = f"/files/demo/{name}"
+    fetcher.upstream.put(path, Reply(gzip.compress(plain), headers={"content-encoding": "gzip"}))
+    fetcher.upstream.fault(path, fault)
+    with pytest.raises((PassingError, LastingError)):
+        await fetcher.artifact(plain, name)
+    assert await fetcher.nothing_stored()
+    fetcher.upstream.heal()
+    await fetcher.cache_redis.raw.flushdb()
+    assert (await fetcher.artifact(plain, name)).sha256 == sha256(plain)
 
 
 async def test_fetch_artifact__endless__cut_at_the_announced_size(published: Fetcher) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from shared.errors import UpstreamInvalid
 from shared.protocols.npm import names
+from shared.protocols.npm.document import encode_document
+from shared.protocols.npm.resolve_packument import read_packument
 from tests.shared.protocols.npm.support import (
     BASE,
     NOW,
@@ -56,6 +58,8 @@ def test_read__no_packument__upstream_invalid(body: bytes) -> None:
 def test_read__no_versions_in_whatever_shape__a_package_without_versions(shape: dict[str, Any]) -> None:
     document, dropped = read({"name": "demo", **shape})
     assert not dropped
+    body = encode_document("packument/demo", "", document.notes, memoryview(document.envelope.text))
+    assert read_packument(body).releases == {}
     for representation in ("full", "abbreviated"):
         assert rendered(document, representation)["versions"] == {}
 
