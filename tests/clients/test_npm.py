@@ -161,7 +161,7 @@ def test_unknown_package__npm_prints_orchards_words(
     done = tools.run([*command(tool), "install"], cwd=folder, env=environment(tools, orchard.url("/npm/")))
     assert done.returncode != 0
     assert "E404" in done.stderr
-    assert "no upstream has orchard-no-such-thing" in done.stderr
+    assert "not found: no upstream has orchard-no-such-thing" in done.stderr
 
 
 @pytest.mark.parametrize("tool", NPMS)

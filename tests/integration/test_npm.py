@@ -185,7 +185,7 @@ def test_version_and_tag_documents__and_dist_tags(
 def test_unknown_package__404_with_the_text_that_npm_prints(orchard: Cluster, project: Names) -> None:
     answer = orchard.get(f"/npm/{project()}")
     assert answer.status_code == 404
-    assert "no upstream has" in answer.json()["error"]
+    assert answer.json()["error"].startswith("not found: no upstream has ")
 
 
 @pytest.mark.parametrize(
@@ -699,7 +699,7 @@ def test_integrity__of_several_digests__any_of_them_will_do_and_it_is_checked(
     upstream.fault(tarball_path(name, "1.0.0"), Fault(flip_at=50), times=1)
     path = f"/npm/{name}/-/{name}-1.0.0.tgz"
     with contextlib.suppress(httpx.RemoteProtocolError):
-        assert orchard.get(path).status_code == 503
+        assert orchard.get(path).status_code != 200
     wait_until(lambda: orchard.get(path).status_code == 200, what="the tarball")
     assert orchard.get(path).content == data
     assert _packument(orchard, name)["versions"]["1.0.0"]["dist"]["integrity"] == dist["integrity"]

@@ -60,7 +60,7 @@ def _versions(top: Fields) -> Fields:
     # Without versions: a package that was unpublished whole, or has nothing but its tags. What tells no name
     # either may be anything.
     told = top.keys() & {"versions", "time", "dist-tags"}
-    is_object = memoryview(top.get("versions", Raw(b"-")))[:1] == b"{"
+    is_object = bytes(memoryview(top.get("versions", Raw(b"-")))[:1]) == b"{"
     if not told or not (is_object or value_of(top.get("name"))):
         raise UpstreamInvalid("the upstream's document has no versions")
     versions = fields_of(top.get("versions"))

@@ -65,7 +65,9 @@ class NpmProxy(PackageProxyBase):
         return paths.artifact_resource(project, filename)
 
     def error_fields(self, error: OrchardError) -> dict[str, str]:
-        return {"error": f"{error.message}. {error.hint}"}  # what npm, pnpm and yarn print
+        # What npm, pnpm and yarn print. Tools that publish look for "not found" in it, as registries say it.
+        start = "not found: " if error.status == 404 else ""
+        return {"error": f"{start}{error.message}. {error.hint}"}
 
     def noun_of(self, identity: str) -> str:
         return names.noun_of(identity)
