@@ -26,6 +26,7 @@ SELECT json_build_object(
     'revision', coalesce((SELECT revision FROM access_revision), 0),
     'tokens', coalesce((SELECT json_agg(json_build_object(
         'id', id, 'name', name, 'scope', scope, 'digest', encode(digest, 'hex'))) FROM access_tokens), '[]'),
+    'installation', coalesce((SELECT id FROM installation), ''),
     'blocks', coalesce((SELECT json_agg(json_build_object(
         'id', id, 'protocol', protocol, 'name', name, 'version', version, 'reason', reason,
         'sha256', coalesce(encode(sha256, 'hex'), '')) ORDER BY id) FROM blocks), '[]')
@@ -63,6 +64,7 @@ class AccessState(msgspec.Struct, frozen=True):
     revision: int
     tokens: tuple[KnownToken, ...] = ()
     blocks: tuple[Block, ...] = ()
+    installation: str = ""  # random; "" where this was written before there was one
 
 
 _decode = msgspec.json.Decoder(AccessState).decode

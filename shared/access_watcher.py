@@ -18,6 +18,7 @@ from shared.clients.postgres_listen import Listener
 from shared.clients.redis import RedisClient
 from shared.errors import OrchardError
 from shared.logs import get_logger
+from shared.via import name_of
 
 log = get_logger()
 
@@ -47,6 +48,11 @@ class AccessWatcher:
         self._first = asyncio.Event()
         self.state: AccessState | None = None
         self.blocks = Blocks()
+
+    @property
+    def own_name(self) -> str:
+        """This installation's name in Via (shared/via.py); "" while it is not known."""
+        return "" if self.state is None else name_of(self.state.installation)
 
     async def open(self) -> None:
         """Starts watching; waits a moment for a first state, which may come from the copy."""
@@ -119,7 +125,7 @@ class AccessWatcher:
 
     def _take(self, state: AccessState) -> None:
         known = self.state
-        if known is not None and state.revision <= known.revision:
+        if known is not None and state.revision <= known.revision and known.installation:
             return
         blocks = Blocks(state.blocks) if known is None or state.blocks != known.blocks else self.blocks
         if self._on_change is not None:

@@ -69,7 +69,7 @@ class MalformedRequest(OrchardError):
 class ProxyLoop(OrchardError):
     code = "proxy_loop"
     status = 508
-    hint = "An upstream of this Orchard points back at it: check ORCHARD_PYPI_UPSTREAM."
+    hint = "An upstream leads back to this Orchard: check ORCHARD_*_UPSTREAM, here and on the way."
 
 
 class Forbidden(OrchardError):

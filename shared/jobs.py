@@ -39,6 +39,7 @@ class FetchIndex(Job, frozen=True, tag="fetch_index"):
     background: bool = False  # True: runs in `refresh`; same id, so it coalesces with a miss
     base_url: str = ""  # finish the bodies of this address too, where bodies hold absolute URLs
     request_id: str = ""
+    via: str = ""  # installations that the request came through (shared/via.py)
 
     @property
     def id(self) -> str:
@@ -72,6 +73,7 @@ class FetchArtifact(Job, frozen=True, tag="fetch_artifact"):
     file_id: str
     filename: str
     request_id: str = ""
+    via: str = ""  # installations that the request came through (shared/via.py)
 
     @property
     def id(self) -> str:
@@ -87,6 +89,7 @@ class DescribeArtifact(Job, frozen=True, tag="describe_artifact"):
     file_id: str
     filename: str
     request_id: str = ""
+    via: str = ""  # installations that the request came through (shared/via.py)
 
     @property
     def id(self) -> str:

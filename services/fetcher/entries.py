@@ -31,6 +31,7 @@ from shared.models import FileEntry, IndexHead, UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.source_policy import owners
 from shared.source_watcher import SourceWatcher
+from shared.via import received
 
 JUST_FETCHED_SECONDS = 5.0  # an index this young is not asked for again because a file is missing
 WAIT_SECONDS = 12.0
@@ -182,7 +183,7 @@ class IndexWaiter:
 
     async def refresh(self, protocol: str, identity: str) -> None:
         """Returns when the index job has ended well. Raises its error, or `DeadlineExceeded`."""
-        job = FetchIndex(protocol=protocol, identity=identity)
+        job = FetchIndex(protocol=protocol, identity=identity, via=received.get())
         heard: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
         def on_event(event: Event) -> None:

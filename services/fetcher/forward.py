@@ -17,6 +17,7 @@ from aiohttp import web
 
 from services.fetcher import refusals
 from services.fetcher.upstreams import Upstreams
+from shared import via
 from shared.artifacts import ArtifactRepository
 from shared.clients.http_decoding import decode_body
 from shared.clients.threads import BoundedThreads
@@ -78,6 +79,8 @@ class ForwardRoute:
                 headers[name] = value
         if not all(_VALUE.fullmatch(value) for value in headers.values()):
             return web.Response(status=400)
+        before = via.via_value("", request.headers.get("x-orchard-via", ""))
+        via.received.set(",".join(via.names_in(before)))
         try:
             body = await _read(request)
             name = request.match_info["protocol"]

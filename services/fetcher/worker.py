@@ -25,7 +25,7 @@ from services.fetcher.shadows import Shadows
 from services.fetcher.source_sync import SourceSync
 from services.fetcher.spool import clear_spool
 from services.fetcher.upstreams import Upstreams, probe_with
-from shared import metrics, via
+from shared import metrics
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository, UrlName
 from shared.batches import BatchWriter
@@ -100,7 +100,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         access = await resources.open("access watcher", AccessWatcher(database, queue_redis))
         http = await resources.open(
             "upstream connections",
-            HttpClientManager.from_settings(settings, via=via.via_value(via.installation(settings))),
+            HttpClientManager.from_settings(settings, own_name=lambda: access.own_name),
         )
         sync = await resources.open(
             "source sync", SourceSync(SourceRepository(database, box), settings, os.environ)

@@ -238,6 +238,7 @@ class Application:
                 accept=headers.get(b"accept", b"").decode("latin-1"),
                 content_type=headers.get(b"content-type", b"").decode("latin-1"),
                 content_encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
+                via=conditions.via,
                 body=await read_body(receive, headers.get(b"content-length")) if key[0] == "POST" else b"",
             )
             return await target.protocol.serve_forward(resource, request, gateway.ports, head=conditions.head)

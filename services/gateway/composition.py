@@ -49,7 +49,6 @@ from shared.protocols.ports import Ports
 from shared.resolutions import ResolutionRepository
 from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
 from shared.settings import Settings
-from shared.via import installation
 
 DATABASE_CONNECTIONS = 8
 """A gateway asks the database only for files that the cache has lost: it needs few connections."""
@@ -152,14 +151,15 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             settings=settings,
             forward=ForwardRelay(fetchers, queue_redis, timeout_seconds=settings.request_timeout),
         )
-        own_name = installation(settings)
         yield Gateway(
             settings=settings,
             access=access,
             access_watcher=access_watcher,
             gate=gate,
             desk=FetcherDesk(fetchers, queue_redis),
-            reader=RequestReader(PROTOCOLS, base_urls=BaseUrls(settings.public_url), own_name=own_name),
+            reader=RequestReader(
+                PROTOCOLS, base_urls=BaseUrls(settings.public_url), own_name=lambda: access_watcher.own_name
+            ),
             request_ids=RequestIds(),
             cache=cache,
             ports=ports,

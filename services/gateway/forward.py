@@ -56,6 +56,7 @@ class ForwardRelay:
             "accept": request.accept or "*/*",
             "x-orchard-content-type": request.content_type,
             "x-orchard-content-encoding": request.content_encoding,
+            "x-orchard-via": request.via,
         }
         headers = {name: value for name, value in headers.items() if value}
         for fetcher in fetchers[:2]:

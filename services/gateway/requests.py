@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from shared.protocols.base import PackageProxyBase, Redirect, Resource
 from shared.protocols.conditions import Conditions, choose_coding, wants_revalidation
 from shared.protocols.flows import variant_name
 from shared.protocols.rebasing import PLACEHOLDER
-from shared.via import is_own
+from shared.via import loops, names_in
 
 Headers = dict[bytes, bytes]
 
@@ -71,9 +72,9 @@ class RequestReader:
     """Reads requests for one set of protocols."""
 
     def __init__(
-        self, protocols: tuple[PackageProxyBase, ...], *, base_urls: BaseUrls, own_name: str
+        self, protocols: tuple[PackageProxyBase, ...], *, base_urls: BaseUrls, own_name: Callable[[], str]
     ) -> None:
-        """`own_name` is this installation's name in Via (shared/via.py)."""
+        """`own_name` tells this installation's name in Via (shared/via.py); "" while it is not known."""
         self._mounts = {protocol.name.encode(): protocol for protocol in protocols}
         self.base_urls = base_urls
         self._own_name = own_name
@@ -113,8 +114,8 @@ class RequestReader:
                 if len(self._remembered) >= REMEMBERED:
                     self._remembered.clear()
                 self._remembered[key] = target
-        if b"via" in headers and is_own(headers[b"via"].decode("latin-1"), self._own_name):
-            raise ProxyLoop("this request has already passed through this Orchard")
+        if b"via" in headers and loops(_via(headers), self._own_name()):
+            raise ProxyLoop("this request came through this Orchard before: an upstream leads back to it")
         return target
 
     def _classify(
@@ -160,5 +161,10 @@ class RequestReader:
             if_range=get(b"if-range", b""),
             range=get(b"range", b""),
             request_id=request_id,
+            via=",".join(_via(headers)) if b"via" in headers else "",
             needs_length=scope["http_version"] == "1.0",
         )
+
+
+def _via(headers: Headers) -> list[str]:
+    return names_in(headers.get(b"via", b"").decode("latin-1"))

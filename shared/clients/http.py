@@ -13,7 +13,7 @@ import contextlib
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -40,6 +40,7 @@ from shared.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from shared.models import UpstreamSource
 from shared.settings import Settings
 from shared.source_urls import secured
+from shared.via import received, via_value
 
 MAX_REDIRECTS = 20  # as npm and browsers; pip follows 30, uv 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -76,11 +77,11 @@ class HttpClientManager:
         min_rate_bytes: int = 1024,
         proxy: str = "",
         ca_file: str = "",
-        via: str = "",
+        own_name: Callable[[], str] = str,
         offline: bool = False,
     ) -> None:
         """`max_connections` bounds each pool. `proxy` and `ca_file` default to the usual variables
-        (HTTP_PROXY, HTTPS_PROXY, NO_PROXY; http_trust.py)."""
+        (HTTP_PROXY, HTTPS_PROXY, NO_PROXY; http_trust.py). `own_name` tells the name for Via."""
         self._max_connections = max_connections
         self._keepalive_connections = keepalive_connections
         self._connect_timeout = connect_timeout_seconds
@@ -89,14 +90,14 @@ class HttpClientManager:
         self._proxies = Proxies.from_environment(os.environ, proxy)
         self._ca_file = ca_file
         self._offline = offline
-        self._base_headers = {"user-agent": "orchard"} | ({"via": via} if via else {})
+        self._own_name = own_name
         self._pools: dict[str, Pool] = {}
         self._addresses = AddressBook()
         self._tls: ssl.SSLContext | None = None
         self._connects_of_closed = 0
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, via: str = "") -> Self:
+    def from_settings(cls, settings: Settings, *, own_name: Callable[[], str] = str) -> Self:
         """A manager as the settings say; not opened yet."""
         return cls(
             max_connections=settings.http_max_connections,
@@ -106,7 +107,7 @@ class HttpClientManager:
             min_rate_bytes=settings.min_rate_bytes,
             proxy=settings.http_proxy,
             ca_file=settings.ca_file,
-            via=via,
+            own_name=own_name,
             offline=settings.offline,
         )
 
@@ -172,7 +173,7 @@ class HttpClientManager:
         policy = policy_of(source, await self._own_addresses(source, where))
         read_timeout = source.limits.read_timeout_seconds or self._read_timeout
         timeout = {"connect": self._connect_timeout, "read": read_timeout}
-        sent = {"accept-encoding": "identity", **self._base_headers, **(headers or {})}
+        sent = {"accept-encoding": "identity", "user-agent": "orchard", **self._via(), **(headers or {})}
         pool = self._pool(source, policy)
         async with contextlib.AsyncExitStack() as held:
             await held.enter_async_context(pool.admit(lane, read_timeout))
@@ -253,6 +254,10 @@ class HttpClientManager:
                 return FetchedBody(response.status, response.headers, response.url, b"".join(pieces))
         except TimeoutError:
             raise UpstreamTimeout(f"upstream {source.name} took longer than {deadline_seconds:g} s") from None
+
+    def _via(self) -> dict[str, str]:
+        value = via_value(self._own_name(), received.get())
+        return {"via": value} if value else {}
 
     async def _own_addresses(self, source: UpstreamSource, where: str) -> frozenset[str]:
         """Where the source's own host was first found. Behind a proxy names are the proxy's matter."""

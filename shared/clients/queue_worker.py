@@ -31,6 +31,7 @@ from shared.clients.redis import RedisClient
 from shared.errors import ErrorValue, InternalError, InvalidData, OrchardError, QueueFull, QueueUnavailable
 from shared.events import Event
 from shared.jobs import Job
+from shared.via import received
 
 __all__ = ["Deferred", "Handler", "JobContext", "QueueWorker"]
 
@@ -226,6 +227,7 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
                 return
             if request_id := getattr(job, "request_id", ""):
                 structlog.contextvars.bind_contextvars(request_id=request_id)
+            received.set(getattr(job, "via", ""))
             task = keys.tag_of(type(job))
             function = self.functions[task]
             run.handler = handler = self.loop.create_task(function.coroutine(run, job))

@@ -155,6 +155,7 @@ class _ArtifactRequest:
     async def _fetch(self, *, expected: str) -> Reply:
         resource = self.resource
         job = FetchArtifact(
+            via=self.conditions.via,
             protocol=resource.protocol,
             project=resource.project,
             file_id=resource.file_id,
@@ -213,6 +214,7 @@ class _ArtifactRequest:
         """A HEAD for a file that is not stored: its size, without downloading it."""
         resource = self.resource
         job = DescribeArtifact(
+            via=self.conditions.via,
             protocol=resource.protocol,
             project=resource.project,
             file_id=resource.file_id,

@@ -18,6 +18,7 @@ class Conditions(msgspec.Struct, frozen=True, omit_defaults=True):
     if_range: bytes = b""
     range: bytes = b""
     request_id: str = ""
+    via: str = ""  # installations that the request came through (shared/via.py)
     needs_length: bool = False  # HTTP/1.0: an end without a length looks like the end of the file
 
 

@@ -209,6 +209,7 @@ class _IndexRequest:
 
     def _fetch_job(self, *, background: bool) -> FetchIndex:
         return FetchIndex(
+            via=self.conditions.via,
             protocol=self.resource.protocol,
             identity=self.resource.identity,
             background=background,

@@ -30,7 +30,7 @@ async def serve_moving(resource: Resource, conditions: Conditions, ports: Ports,
         vary="",
         content_codings=("identity",),
     )
-    told = await serve_index(pointer, Conditions(request_id=conditions.request_id), ports)
+    told = await serve_index(pointer, Conditions(request_id=conditions.request_id, via=conditions.via), ports)
     if told.status != 200 or not isinstance(told.body, bytes | memoryview):
         return told
     file_id = f"{resource.file_id}:{bytes(told.body).decode('ascii')}"

@@ -185,6 +185,7 @@ class ForwardRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     content_type: str = ""
     content_encoding: str = ""
     body: bytes = b""  # as the client sent it, coded or not
+    via: str = ""  # installations that the request came through (shared/via.py)
 
 
 class ForwardAnswer(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ import pytest
 from shared.cache import CacheService
 from shared.clients.redis import RedisClient
 from shared.settings import load_settings
-from shared.via import pseudonym, via_value
+from shared.via import name_of, via_value
 from tests.services.gateway.conftest import Stores
 from tests.support.gateway import ROOT, GatewayProcess, RawResponse, raw_request, running_gateway
 from tests.support.stores import address_of, own_redis
@@ -68,8 +68,7 @@ async def test_request_id__given__is_returned_and_else_made(gateway: GatewayProc
 
 
 async def test_own_via__comes_back__is_a_loop(gateway: GatewayProcess, stores: Stores) -> None:
-    settings = stores.settings
-    name = pseudonym(f"{settings.queue_redis_host}:{settings.queue_redis_port}/{settings.queue_redis_db}")
+    name = name_of((await stores.database.fetch("SELECT id FROM installation"))[0]["id"])
     reply = await asyncio.to_thread(gateway.request, "/pypi/simple/flask/", accept=JSON, via=via_value(name))
     assert reply.status == 508
     await stores.put_index("flask", b"page")

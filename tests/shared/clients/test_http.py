@@ -43,7 +43,7 @@ def upstream() -> Iterator[Upstream]:
 @pytest_asyncio.fixture
 async def manager() -> AsyncIterator[HttpClientManager]:
     async with HttpClientManager(
-        connect_timeout_seconds=1, read_timeout_seconds=2, via="1.1 orchard-test"
+        connect_timeout_seconds=1, read_timeout_seconds=2, own_name=lambda: "orchard-0123456789abcdef"
     ) as opened:
         yield opened
 
@@ -268,7 +268,7 @@ async def test_stream__every_request__carries_via_and_asks_for_identity(
 ) -> None:
     await read(manager, source_of(upstream), f"{upstream.url}/file")
     headers = upstream.requests[0].headers
-    assert headers["via"] == "1.1 orchard-test"
+    assert headers["via"] == "1.1 orchard-0123456789abcdef"
     assert headers["accept-encoding"] == "identity"
 
 
