@@ -62,7 +62,7 @@ def _up(commands: Any) -> None:
 def _status(commands: Any) -> None:
     command(
         commands, "status", "show health, stores, workers, queues and upstreams", "status:run",
-        more="Exit code 0: ok. 6: it works, but something is amiss. 1: it cannot serve.",
+        more="Exit code 0: ok. 6: it works, but something is amiss (an upstream, say). 1: it cannot serve.",
     )  # fmt: skip
 
 

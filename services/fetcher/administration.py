@@ -13,6 +13,8 @@ import time
 import msgspec
 from aiohttp import web
 
+from services.fetcher.breakers import Breakers
+from services.fetcher.probes import Asked
 from shared.admin_types import UpstreamTest
 from shared.clients.http import HttpClientManager
 from shared.errors import OrchardError
@@ -39,8 +41,16 @@ class AdministrationRoutes:
     """The routes, opened by the token of this process's heartbeat."""
 
     def __init__(
-        self, http: HttpClientManager, repository: SourceRepository, box: SealingBox, *, token: str
+        self,
+        http: HttpClientManager,
+        repository: SourceRepository,
+        box: SealingBox,
+        breakers: Breakers,
+        *,
+        token: str,
     ) -> None:
+        """What a test finds, `breakers` are told: a host that cannot be reached, or answers again."""
+        self._breakers = breakers
         self._http = http
         self._repository = repository
         self._box = box
@@ -102,9 +112,13 @@ class AdministrationRoutes:
                 self._http.stream(source, url, headers={"accept": accept}, lane="index") as response,
             ):
                 status = response.status
+            if status < 500 and status != 429:
+                await self._breakers.succeeded(Asked(source, url, "index"))
         except TimeoutError:
             return UpstreamTest(False, 0, _since(started), f"no answer within {TEST_SECONDS:.0f} s")
         except OrchardError as error:
+            log.warning("upstream_not_reached", source=source.name, error=error.code, message=error.message)
+            await self._breakers.failed(Asked(source, url, "index"), error)
             return UpstreamTest(False, 0, _since(started), error.message)
         known = bool(source.username or source.password or source.token)
         ok, detail = _judged(status, project, with_credentials=known)

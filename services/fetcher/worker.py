@@ -120,7 +120,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         upstreams = Upstreams(http, breakers, settings)
         live = LiveDownloads(upstreams)
         forward = ForwardRoute(upstreams, sources, artifacts, threads)
-        administration = AdministrationRoutes(http, SourceRepository(database, box), box, token=forward.token)
+        administration = AdministrationRoutes(
+            http, SourceRepository(database, box), box, breakers, token=forward.token
+        )
 
         async def ready() -> str:
             return "" if queue_redis.available else "the queue Redis does not answer"

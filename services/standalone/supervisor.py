@@ -28,6 +28,7 @@ from services.standalone.table import (
     store_spec,
     worker_specs,
 )
+from services.standalone.upstream_check import check_upstreams
 from shared.settings import Settings
 
 # When each group must be gone, counted from the first signal. Killing comes after, so that all is
@@ -119,6 +120,7 @@ class Supervisor:
         await self._start_tier("gateways", gateways)
         where, folder, number = self._keys.admin_token_at, self._folder, self._counts.gateways
         say(banner(self._settings, self._upstreams, folder.path, folder.logs, where, number))
+        await check_upstreams(self._settings, self._keys)
 
     async def _start_tier(self, tier: str, specs: Sequence[ChildSpec]) -> None:
         """Side by side; the first that fails ends the wait for the others."""

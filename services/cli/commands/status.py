@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from services.cli.commands.upstreams import state
+from services.cli.commands.upstreams import items, state
 from services.cli.connect import connect
 from services.cli.errors import CommandFailed, Exit, NotOffered, NotPermitted
 from services.cli.output import Output, table
@@ -15,7 +15,7 @@ _EXITS = {"ok": Exit.DONE, "degraded": Exit.UNFINISHED, "down": Exit.FAILED}
 
 
 def run(options: argparse.Namespace, output: Output) -> Exit:
-    """The exit code says the state: 0 ok, 6 degraded, 1 down."""
+    """The exit code says the state: 0 ok, 6 degraded or an upstream that is left alone, 1 down."""
     server = connect(options)
     answer = server.request("GET", "/health")
     report = answer.json() if answer.status in (200, 503) else None
@@ -30,7 +30,10 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
     if upstreams is not None:
         value["upstreams"] = upstreams
     output.result(value, _text(server, report, queues, upstreams))
-    return _EXITS.get(str(report["status"]), Exit.FAILED)
+    code = _EXITS.get(str(report["status"]), Exit.FAILED)
+    if code is Exit.DONE and any(each.get("enabled") and each.get("failing") for each in items(upstreams)):
+        return Exit.UNFINISHED
+    return code
 
 
 def _optional(server: Server, path: str, *, admin: bool = False) -> Any:
@@ -103,7 +106,6 @@ def _queues(report: dict[str, Any], figures: Any) -> list[str]:
 
 
 def _upstream_rows(upstreams: Any) -> list[tuple[str, ...]]:
-    items = upstreams.get("items", []) if isinstance(upstreams, dict) else upstreams or []
     return [
         (
             str(each.get("protocol", "")),
@@ -111,7 +113,7 @@ def _upstream_rows(upstreams: Any) -> list[tuple[str, ...]]:
             state(each),
             str(each.get("url", "")),
         )
-        for each in items
+        for each in items(upstreams)
     ]
 
 
