@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
 
@@ -13,6 +10,7 @@ import aiohttp
 import httpx
 
 from shared.answers import meaning
+from shared.clients.own_lack import causes, own_lack
 from shared.clients.reasons import reason_of
 from shared.clients.retry_after import retry_after_seconds
 from shared.errors import (
@@ -27,9 +25,6 @@ from shared.errors import (
 )
 
 DEFAULT_RETRY_AFTER_SECONDS = 10  # for a 429 that does not say
-
-
-_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 @contextlib.contextmanager
@@ -81,10 +76,10 @@ _PASSING_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ss
 
 def _tls_fault(error: BaseException, where: str) -> OrchardError | None:
     """What lasts: a certificate that is not believed, another protocol or version. A cut is none."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if not isinstance(cause, ssl.SSLError) or isinstance(cause, (aiohttp.ClientError, *_PASSING_TLS)):
             continue
-        host = next((found for each in _causes(error) if (found := getattr(each, "host", ""))), "its host")
+        host = next((found for each in causes(error) if (found := getattr(each, "host", ""))), "its host")
         if isinstance(cause, ssl.SSLCertVerificationError):
             what = f"the certificate of {host} is not trusted ({cause.verify_message or cause.reason})"
         else:
@@ -93,43 +88,9 @@ def _tls_fault(error: BaseException, where: str) -> OrchardError | None:
     return None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it came from; aiohttp keeps the certificate's fault in an attribute."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        inner = getattr(cause, "certificate_error", None) or getattr(cause, "os_error", None)
-        if isinstance(inner, BaseException) and inner is not cause:
-            yield inner
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-
-
 def _about_host(error: OrchardError) -> OrchardError:
     error.about_host = True
     return error
-
-
-def own_lack(error: BaseException) -> str:
-    """What this process lacks, if that is behind the error; "" if not."""
-    for cause in _causes(error):
-        if isinstance(cause, MemoryError):
-            return "this process is out of memory"
-        if isinstance(cause, RuntimeError) and "start new thread" in str(cause):
-            return "this process may start no more threads"
-        if isinstance(cause, OSError) and cause.errno in _OWN and not isinstance(cause, socket.gaierror):
-            return f"this process is short of what it needs ({os.strerror(cause.errno or 0)})"
-    if isinstance(error, OSError | httpx.ConnectError) and _no_descriptor():
-        return f"this process is short of what it needs ({os.strerror(errno.EMFILE)})"
-    return ""
-
-
-def _no_descriptor() -> bool:
-    """A name look-up without a descriptor left says that there is no such name."""
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError:
-        return True
-    return False
 
 
 def error_of_status(

@@ -22,13 +22,22 @@ from arq.worker import func
 
 from shared import metrics
 from shared.clients import queue_format as keys
+from shared.clients.own_lack import own_lack
 from shared.clients.queue_context import Deferred, Handler, JobContext
 from shared.clients.queue_format import DeadLetter
 from shared.clients.queue_leases import Leases
 from shared.clients.queue_scripts import bounded
 from shared.clients.queue_wakeup import TokenWaiter
 from shared.clients.redis import RedisClient
-from shared.errors import ErrorValue, InternalError, InvalidData, OrchardError, QueueFull, QueueUnavailable
+from shared.errors import (
+    ErrorValue,
+    InternalError,
+    InvalidData,
+    OrchardError,
+    PassingError,
+    QueueFull,
+    QueueUnavailable,
+)
 from shared.events import Event
 from shared.jobs import Job
 from shared.via import received
@@ -264,6 +273,9 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
         if isinstance(error, OrchardError):
             _log.info("a job failed", queue=self.queue, error=error.code, message=error.message)
             return error.to_value()
+        if lacking := own_lack(error):
+            _log.warning("a job lacked something", queue=self.queue, reason=lacking)
+            return PassingError(f"the job could not be done now: {lacking}").to_value()
         _log.error("a handler raised", queue=self.queue, exc_info=error)
         return InternalError(f"the job failed: {type(error).__name__}").to_value()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import AsyncIterator
 
@@ -16,7 +17,7 @@ from shared.clients import queue_format
 from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import Deferred, JobContext
 from shared.clients.redis import RedisClient
-from shared.errors import UpstreamTimeout
+from shared.errors import UpstreamTimeout, from_value
 from shared.events import Claim
 from shared.jobs import FetchIndex
 from tests.shared.clients.queue_support import eventually, job, new_worker, queue_client, running
@@ -130,6 +131,26 @@ async def test_worker__handler_raises_anything_else__is_internal_error_logged_on
     assert event.error.code == "internal_error"
     assert "secret" not in event.error.message
     assert [entry["log_level"] for entry in logs if entry["log_level"] == "error"] == ["error"]
+
+
+@pytest.mark.parametrize(
+    "lack", [MemoryError(), RuntimeError("can't start new thread"), OSError(errno.EMFILE, "too many")]
+)
+async def test_worker__handler_lacks_something_of_its_own__is_passing_and_says_what(
+    client: RedisClient, queue: JobQueue, lack: Exception
+) -> None:
+    async def handler(ctx: JobContext, job: FetchIndex) -> None:
+        raise lack
+
+    worker = new_worker(client, handler)
+    async with running(worker):
+        await queue.enqueue(job())
+        await eventually(lambda: worker.jobs_failed == 1 and worker.active == 0)
+
+    _, event = await queue.read_state(job().id)
+    assert event is not None and event.error is not None
+    assert (event.error.code, from_value(event.error).status) == ("unavailable", 503)
+    assert "this process" in event.error.message and event.error.retry_after_seconds
 
 
 async def test_worker__done_just_as_a_waiter_enqueues__the_waiter_sees_the_outcome(
