@@ -23,11 +23,11 @@ Every error answer is a problem document (RFC 9457, `application/problem+json`) 
 * **404 means that it is not there**, said by the upstream (404, 410, or what the operator lets mean that).
   An upstream's trouble is never a 404, and never a 401: clients would ask their user for a password.
 
-Why 424 and 403, as measured: npm, pnpm, yarn, uv and pip ≥ 24 try every 5xx again, for 6 to 80 seconds. For a
-page uv hides the words of a 403 (it takes it for wrong credentials) and shows those of a 424. For a file
-pnpm tries everything again but 401, 403 and 404, and uv shows the words of a 403 alone. pip shows of a page
-only "No matching distribution found", and of a file the status and its standard phrase; `pip -v` and
-Orchard's log tell more. npm, yarn 1 and uv print the words.
+Why 424 and 403, as measured ([decision 24](decisions/0024-what-no-retry-cures.md)): npm, pnpm, yarn, uv
+and newer pip try any 5xx again. For a page uv hides the words of a 403 (it takes it for wrong
+credentials) and shows those of a 424. For a file pnpm tries everything again but 401, 403 and 404, and
+uv shows the words of a 403 alone. pip shows of a page only "No matching distribution found", and of a
+file the status with its standard phrase; Orchard's log tells more. npm, yarn 1 and uv print the words.
 
 This page is generated: `python -m scripts.errors_page > docs/errors.md`.
 

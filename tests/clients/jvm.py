@@ -75,9 +75,13 @@ class Maven:
             "demo", "app", "1", [Dep(GROUP, artifact, version)], packaging="pom", extra=_REPOSITORIES
         )
         (self.folder / "pom.xml").write_bytes(pom)
+        return self.run(tool, *options, GOAL)
+
+    def run(self, tool: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """mvn in the folder of its project."""
         command = [maven_command(tool), "-B", "-s", str(self.settings), f"-Dmaven.repo.local={self.local}"]
         return subprocess.run(
-            [*command, *options, GOAL],
+            [*command, *words],
             cwd=self.folder,
             env=_environment(self.folder),
             capture_output=True,

@@ -27,3 +27,13 @@ def test_catalogue__503_only_where_a_retry_can_cure__lasting_ones_are_never_5xx(
     if isinstance(error, LastingError):
         assert (error.status_of("index"), error.status_of("artifact")) == (424, 403)
         assert not error.retry_after_seconds and not is_final(code)
+
+
+@pytest.mark.parametrize("code", ["upstream_refused", "digest_mismatch", "offline", "upstream_unavailable"])
+def test_is_final__trouble_of_an_upstream__says_nothing_about_whether_it_exists(code: str) -> None:
+    assert not is_final(code)
+
+
+@pytest.mark.parametrize("code", ["project_not_found", "file_not_found", "blocked"])
+def test_is_final__absence_and_blocks(code: str) -> None:
+    assert is_final(code)
