@@ -25,9 +25,10 @@ Every error answer is a problem document (RFC 9457, `application/problem+json`) 
 
 Why 424 and 403, as measured ([decision 24](decisions/0024-what-no-retry-cures.md)): npm, pnpm, yarn, uv
 and newer pip try any 5xx again. For a page uv hides the words of a 403 (it takes it for wrong
-credentials) and shows those of a 424. For a file pnpm tries everything again but 401, 403 and 404, and
-uv shows the words of a 403 alone. pip shows of a page only "No matching distribution found", and of a
-file the status with its standard phrase; Orchard's log tells more. npm, yarn 1 and uv print the words.
+credentials) and shows those of a 424. For a file pnpm tries everything again but 401, 403 and 404. pip
+shows of a page only "No matching distribution found", and of a file the status with its standard
+phrase; Orchard's log tells more. npm prints the words always, yarn 1 and uv those of a page, Maven 3.9
+and 4 those of a file.
 
 This page is generated: `python -m scripts.errors_page > docs/errors.md`.
 
