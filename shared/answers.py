@@ -1,11 +1,11 @@
 """What an upstream's answer becomes: one table, from its status or fault to an entry of the catalogue.
 
 The statuses that clients then see (docs/errors.md) follow from what they do with them, as measured with pip
-23.2 and 26, uv, npm 10 and 11, pnpm 10, yarn 1 and 4, Maven 3.9 and 4 (docs/decisions/0024): each retries 503,
-and most of them every other 5xx. So only what a retry may cure is a 5xx, and what needs a person is 424 for a
-page and 403 for a file: uv shows our words for a page but for 401 and 403, which it takes for wrong credentials
-of its own, and pnpm tries a tarball again but for 401, 403 and 404. Never 401: a client would ask its user for
-a password.
+23.2 and 26, uv, npm 10 and 11, pnpm 10, yarn 1 and 4, Maven 3.9 and 4 (docs/decisions/0024): each retries
+503, and most of them every other 5xx. So only what a retry may cure is a 5xx, and what needs a person is
+424 for a page and 403 for a file: uv shows our words for a page but for 401 and 403, which it takes for
+wrong credentials of its own, and pnpm tries a tarball again but for 401, 403 and 404. Never 401: a client
+would ask its user for a password.
 """
 
 from __future__ import annotations

@@ -112,6 +112,6 @@ def test_maven__refused_pom__asked_once_and_the_build_fails(
     upstream.heal()
     assert said.returncode != 0
     assert re.search(r"403|Forbidden", said.stdout), said.stdout[-2000:]
-    assert (WORDS in said.stdout) == (tool != "mvn"), said.stdout[-2000:]
+    assert WORDS in said.stdout or tool == "mvn", said.stdout[-2000:]  # 3.8 knows no RFC 9457
     print(f"\n{tool:10} pom  refused  asked {_asked(orchard, f'/maven/{path}')}", WORDS in said.stdout)
     assert _asked(orchard, f"/maven/{path}") <= 2, said.stdout[-2000:]
