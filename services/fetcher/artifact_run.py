@@ -38,7 +38,7 @@ from shared.errors import (
     SupersededError,
     UpstreamUnavailable,
 )
-from shared.jobs import ExtractDependencies, FetchArtifact
+from shared.jobs import ExtractDependencies, FetchArtifact, RenderIndex
 from shared.logs import get_logger
 from shared.models import ArtifactFacts, CachedUrl
 from shared.protocols.base import PackageProxyBase, Resource
@@ -46,6 +46,7 @@ from shared.protocols.base import PackageProxyBase, Resource
 log = get_logger()
 
 SMALL_BYTES = 256 * 1024
+RENDER_AFTER_SECONDS = 2.0  # one rendering for all files of a project that come within this time
 SMALL_DELAY_SECONDS = 0.025  # a small file is done before a reader could have connected
 WHOLE_DELAY_SECONDS = 0.25  # all bytes are here, and soon sealed: a relay would only be more work
 
@@ -235,6 +236,8 @@ class ArtifactRun:
             await tell_done(self._ctx, facts)
         if not metadata and self.protocol.is_extractable(job.filename):
             await self._ask_for_extraction(facts)
+        if not found.entry.hashes and digests and not self.resource.direct:
+            await self._ask_for_rendering()
         log.info("artifact_stored", filename=job.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)
         return facts
 
@@ -259,6 +262,18 @@ class ArtifactRun:
             if live.spool.size == total:
                 await asyncio.sleep(WHOLE_DELAY_SECONDS)
         await self._ctx.publish("live", size_bytes=total, content_type=live.content_type)
+
+    async def _ask_for_rendering(self) -> None:
+        """The index told no digest; from now on it can."""
+        render = RenderIndex(
+            protocol=self.job.protocol,
+            identity=self.protocol.index_identity(self.job.project),
+            request_id=self.job.request_id,
+        )
+        try:
+            await self._tools.queue.enqueue(render, defer_seconds=RENDER_AFTER_SECONDS)
+        except (QueueFull, QueueUnavailable) as error:
+            log.info("rendering_not_queued", error=error.code)  # the next change upstream brings it
 
     async def _ask_for_extraction(self, facts: ArtifactFacts) -> None:
         job = self.job

@@ -705,6 +705,26 @@ def test_integrity__of_several_digests__any_of_them_will_do_and_it_is_checked(
     assert _packument(orchard, name)["versions"]["1.0.0"]["dist"]["integrity"] == dist["integrity"]
 
 
+@pytest.mark.parametrize("accept", ["application/json", ABBREVIATED])
+def test_version_without_a_digest__once_stored__its_integrity_is_told(
+    orchard: Cluster, upstream: Upstream, project: Names, accept: str
+) -> None:
+    name = project()
+    data = publish(upstream, name, {"1.0.0": {}, "1.0.1": {}}, dist={"integrity": None, "shasum": None})[
+        "1.0.0"
+    ]
+    assert "integrity" not in _packument(orchard, name)["versions"]["1.0.0"]["dist"]
+    assert orchard.get(f"/npm/{name}/-/{name}-1.0.0.tgz").content == data
+
+    def dist(version: str) -> Any:
+        return _packument(orchard, name, Accept=accept)["versions"][version]["dist"]
+
+    wait_until(lambda: "integrity" in dist("1.0.0"), what="the digest in the packument", seconds=15)
+    assert dist("1.0.0")["integrity"] == integrity(data)
+    assert dist("1.0.0")["shasum"] == hashlib.sha1(data).hexdigest()
+    assert "integrity" not in dist("1.0.1")
+
+
 def test_package_named_dash__is_served(orchard: Cluster, upstream: Upstream) -> None:
     data = publish(upstream, "-", {"0.0.1": {}})["0.0.1"]
     packument = _packument(orchard, "-")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from shared.protocols.integrity import digests_in
+from shared.models import SealedFile
+from shared.protocols.integrity import digests_in, integrity_of
 from shared.protocols.json_text import Fields, value_of
 from shared.protocols.links import Links
 from shared.protocols.npm import names
@@ -20,6 +21,11 @@ def hashes_of(dist: Fields) -> dict[str, str]:
     if isinstance(shasum, str) and _SHA1.fullmatch(shasum):
         found.setdefault("sha1", shasum.lower())
     return found
+
+
+def own_digests(file: SealedFile) -> dict[str, str]:
+    """What `dist` tells of a stored tarball by the digests that were kept of it (`NpmProxy.kept_digests`)."""
+    return {"integrity": integrity_of("sha512", file.digests["sha512"]), "shasum": file.digests["sha1"]}
 
 
 def tarball_url(dist: Fields, links: Links) -> str:

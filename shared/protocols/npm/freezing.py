@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from shared.models import SealedFile
-from shared.protocols.integrity import integrity_of, share, told_in
+from shared.protocols.integrity import share, told_in
 from shared.protocols.json_text import Fields, Raw
-from shared.protocols.npm.dist import hashes_of
+from shared.protocols.npm.dist import hashes_of, own_digests
 from shared.protocols.npm.document import Document, encode_document
 
 Sealed = Mapping[tuple[str, str], SealedFile]
@@ -87,8 +87,7 @@ def _first_shown(document: Document, previous: Document | None, file: SealedFile
     now_told = document.upstream_dist(version)
     if not version or not _differing(file.digests, hashes_of(now_told)):
         return "", {}
-    own = {"integrity": integrity_of("sha512", file.digests["sha512"]), "shasum": file.digests["sha1"]}
-    told = {key: Raw(_encode(value)) for key, value in own.items()}
+    told = {key: Raw(_encode(value)) for key, value in own_digests(file).items()}
     return version, {**told, "tarball": now_told["tarball"]}
 
 

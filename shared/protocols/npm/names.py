@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote
 
+ONE_FILE_ID = "-"  # an address holds no digest: a file is known by its name alone
 MAX_NAME_CHARACTERS = 214  # npm documentation, package.json, "name"
 
 _PART = r"[A-Za-z0-9~'!()*-][A-Za-z0-9._~'!()*-]*"

@@ -19,8 +19,6 @@ from shared.protocols.npm.semver import parse_version
 from shared.protocols.raw_paths import read_segments
 from shared.protocols.resource import Resource
 
-ONE_FILE_ID = "-"  # an address holds no digest: a file is known by its name alone
-
 _SCOPE_SLASH = re.compile(rb"(/)(?:@|%40)([A-Za-z0-9._~!'()*-]+)%2[fF]")
 _SLASHES = re.compile(rb"//+")
 # A tag with a slash in it, after a name with or without a scope.
@@ -105,14 +103,14 @@ def tarball_at(segments: list[str]) -> tuple[str, str] | None:
 
 def artifact_resource(name: str, filename: str) -> Resource:
     """The resource of one tarball."""
-    identity, version = f"{name}/{ONE_FILE_ID}/{filename}", names.version_of(name, filename)
+    identity, version = f"{name}/{names.ONE_FILE_ID}/{filename}", names.version_of(name, filename)
     return Resource(
         "npm",
         "artifact",
         identity,
         name,
         version,
-        ONE_FILE_ID,
+        names.ONE_FILE_ID,
         filename,
         vary="",
         content_codings=("identity",),

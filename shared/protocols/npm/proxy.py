@@ -83,7 +83,7 @@ class NpmProxy(PackageProxyBase):
         return FileEntry(
             filename=filename,
             url=dist.tarball_url(found, Links(document.envelope.url)),
-            file_id=paths.ONE_FILE_ID,
+            file_id=names.ONE_FILE_ID,
             hashes=dist.hashes_of(found),
         )
 
@@ -100,7 +100,7 @@ class NpmProxy(PackageProxyBase):
     ) -> dict[str, Rendering]:
         if identity != document.envelope.identity:
             raise UpstreamInvalid("the stored document is of another package")
-        return rendering.render(document, base_url)
+        return rendering.render(document, base_url, sealed)
 
     def mutated_files(
         self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]

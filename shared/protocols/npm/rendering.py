@@ -5,14 +5,18 @@ All other values are copied as they are, byte for byte; one version is taken apa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
 import msgspec
 
+from shared.models import SealedFile
 from shared.protocols.base import Rendering
 from shared.protocols.json_text import Fields, Raw, fields_of, value_of
+from shared.protocols.npm.dist import hashes_of, own_digests
 from shared.protocols.npm.document import Document
+from shared.protocols.npm.names import ONE_FILE_ID
 from shared.protocols.npm.negotiation import ABBREVIATED, FULL
 from shared.protocols.npm.tags import shown_tags
 
@@ -27,20 +31,22 @@ _SHORT = frozenset(
 )  # fmt: skip
 _INSTALL_SCRIPTS = ("preinstall", "install", "postinstall")
 
+Sealed = Mapping[tuple[str, str], SealedFile]
+
 _encode = msgspec.json.Encoder().encode
 
 
-def render(document: Document, base_url: str) -> dict[str, Rendering]:
+def render(document: Document, base_url: str, sealed: Sealed) -> dict[str, Rendering]:
     """Every representation of a document; `base_url` is the public address of the mount point."""
     if document.kind == "packument":
-        return _packument(document, base_url)
+        return _packument(document, base_url, sealed)
     if document.kind == "version":
         version = next(iter(document.versions))
-        return {"full": Rendering(_encode(_served(document, version, base_url)), FULL)}
+        return {"full": Rendering(_encode(_served(document, version, base_url, sealed)), FULL)}
     return {"full": Rendering(bytes(document.envelope.text), FULL)}
 
 
-def _packument(document: Document, base_url: str) -> dict[str, Rendering]:
+def _packument(document: Document, base_url: str, sealed: Sealed) -> dict[str, Rendering]:
     top = dict(document.top)
     time = _time(document)
     tags = shown_tags(value_of(top.get("dist-tags")), document.notes.hidden, document.versions)
@@ -61,7 +67,7 @@ def _packument(document: Document, base_url: str) -> dict[str, Rendering]:
         out.write(b'"versions":{')
     comma = b""
     for version in document.versions:
-        fields = _served(document, version, base_url)
+        fields = _served(document, version, base_url, sealed)
         start = comma + _encode(version) + b":"
         full.write(start + _encode(fields))
         short.write(start + _encode(_abbreviated(fields)))
@@ -75,12 +81,15 @@ def _packument(document: Document, base_url: str) -> dict[str, Rendering]:
     }
 
 
-def _served(document: Document, version: str, base_url: str) -> Fields:
+def _served(document: Document, version: str, base_url: str, sealed: Sealed) -> Fields:
     """A version's object with Orchard's addresses of its tarball and attestations; its other values as they
     were."""
     fields = fields_of(document.versions[version])
     address = f"{base_url}/{document.name}/-/{document.filename(version)}"
     dist = {**document.dist(version), "tarball": Raw(_encode(address))}
+    file = sealed.get((ONE_FILE_ID, document.filename(version))) if sealed else None
+    if file is not None and file.digests and not hashes_of(dist):
+        dist |= {key: Raw(_encode(value)) for key, value in own_digests(file).items()}
     attestations = fields_of(dist.get("attestations"))
     if "url" in attestations:
         attestations["url"] = Raw(

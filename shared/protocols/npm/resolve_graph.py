@@ -8,7 +8,7 @@ from packageurl import PackageURL
 
 from shared.errors import ResolutionTooLarge
 from shared.protocols import graphs, resolution
-from shared.protocols.npm.paths import ONE_FILE_ID
+from shared.protocols.npm.names import ONE_FILE_ID
 from shared.protocols.npm.resolve_packument import Packument
 from shared.protocols.npm.tree import Edge, Node
 from shared.protocols.resolution import MAX_NODES, Document, Known, Resolution, ResolutionRequest, Unresolved
