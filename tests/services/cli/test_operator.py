@@ -179,6 +179,17 @@ def test_pins_and_invalidation(operator: Command) -> None:
     nothing = operator("cache", "invalidate", "pypi", "never-asked-for")
     assert (nothing.returncode, nothing.stdout) == (0, "pypi: no page of never-asked-for is kept\n")
     assert operator("pins", "remove", "pypi", "app").returncode == 0
+    for protocol, project in (("npm", "@corp/app"), ("maven", "com.corp:lib"), ("maven", "com.corp:*")):
+        moved = operator("pins", "set", protocol, project, protocol)
+        assert moved.returncode == 0, moved.stderr
+        assert f"{project} is looked for in {protocol} and nowhere else" in moved.stdout
+        assert project in operator("pins", "list", protocol).stdout
+        unknown = operator("pins", "set", protocol, project, "nobody")
+        assert (unknown.returncode, "nobody" in unknown.stderr) == (1, True)
+    assert "com.corp:lib" not in operator("pins", "list", "maven").stdout  # its group's pin took its place
+    assert operator("pins", "remove", "npm", "@corp/app").returncode == 0
+    assert operator("pins", "remove", "maven", "com.corp:*").returncode == 0
+    assert "no pins" in operator("pins", "list", "maven").stdout
     gone = operator("pins", "remove", "npm", "@corp/app")
     assert (gone.returncode, "@corp/app is not pinned" in gone.stderr) == (1, True)
 
