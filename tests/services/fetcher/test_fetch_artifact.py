@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import io
+import json
 import os
 import random
 import time
@@ -20,6 +21,7 @@ from shared.errors import (
     LastingError,
     PassingError,
     UpstreamInvalid,
+    UpstreamRateLimited,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
@@ -456,3 +458,31 @@ async def test_describe_artifact__many_files_of_one_cold_project__its_index_is_a
     ended = await asyncio.gather(*(fetcher.describe(data, name) for name, data in files.items()))
     assert {event.size_bytes for event in ended} == {len(CONTENT) + 1}
     assert fetcher.upstream.count("/simple/demo/") == 1
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_fetch_artifact__429_of_one_file__pages_and_other_files_go_on(
+    fetcher: Fetcher, elsewhere: bool
+) -> None:
+    with Upstream() as other:
+        files = other if elsewhere else fetcher.upstream
+        link = {"files": [{"filename": WHEEL, "url": files.put(FILE, CONTENT), "hashes": {}}]}
+        document = {"meta": {"api-version": "1.0"}, "name": "demo", **link}
+        page = Reply(json.dumps(document).encode(), "application/vnd.pypi.simple.v1+json")
+        fetcher.upstream.put("/simple/demo/", page)
+        files.fault(FILE, Fault(status=429, headers={"retry-after": "600"}))
+        head = await fetcher.index()
+        assert head.status == 200
+        entry = json.loads(await fetcher.page())["files"][0]["url"].split("/")[-2]
+        for _ in range(3):
+            with pytest.raises(UpstreamRateLimited) as caught:
+                await fetcher.ended(fetcher.artifact_job(entry))
+            assert 590 <= caught.value.retry_after_seconds <= 600
+        assert files.count(FILE) == 1
+        for number in range(12):
+            content = b"PK\x03\x04" + str(number).encode()
+            name = f"n{number}-1-py3-none-any.whl"
+            fetcher.upstream.add_project(f"n{number}", {name: content})
+            assert (await fetcher.index(f"n{number}")).status == 200
+            await fetcher.artifact(content, name, f"n{number}")
+        assert await fetcher.cache.open_breakers("pypi", 1) == []
