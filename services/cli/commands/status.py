@@ -76,11 +76,25 @@ def _text(server: Server, report: dict[str, Any], queues: Any, upstreams: Any) -
         parts += ["", table(workers, ("workers", "running", "draining", "version"))]
         connections, threads = _pool(report.get("http_pool")), _pool(report.get("thread_pool"))
         parts.append(f"upstream connections in use: {connections}, threads: {threads}")
+    parts += _disks(report)
     parts += _queues(report, queues)
     rows = _upstream_rows(upstreams)
     if rows:
         parts += ["", table(rows, ("protocol", "upstream", "state", "address"))]
     return "\n".join(parts)
+
+
+def _disks(report: dict[str, Any]) -> list[str]:
+    """Where files lie: what is free, and below what they are refused."""
+    disks = {
+        (disk["free_bytes"] // 10**6, disk["total_bytes"] // 10**6, disk["floor_bytes"] // 10**6)
+        for worker in report.get("workers", {}).get("fetcher", [])
+        if isinstance(disk := worker.get("disk"), dict)
+    }
+    return [
+        f"disk: {free:,} MB free of {total:,} MB; files are refused below {floor:,} MB"
+        for free, total, floor in sorted(disks)
+    ]
 
 
 def _queues(report: dict[str, Any], figures: Any) -> list[str]:

@@ -65,7 +65,7 @@ def test_status__ok__stores_workers_and_queues(run: Command, orchard: Cluster) -
     done = run("status")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^Orchard \S+ at http://127.0.0.1:\d+/: ok$", done.stdout, re.MULTILINE)
-    for word in ("PostgreSQL", "fetcher", "extractor", "artifact"):
+    for word in ("PostgreSQL", "fetcher", "extractor", "artifact", "MB free of"):
         assert word in done.stdout
     value = run.json("status")
     assert value["health"]["status"] == "ok"
