@@ -28,7 +28,9 @@ class ArtifactName(msgspec.Struct, frozen=True):
     purl: str
     role: str  # "file", or "metadata": a file's core metadata kept apart
     path: str  # where this Orchard serves it
-    source: str  # name of the upstream source it came from, "" if that is no longer known
+    source: str  # name of the upstream source it came from, also of one that was removed
+    upstream_url: str  # its address there, without credentials and query; "" for what was made here
+    upstream_modified_at: float  # the upstream's Last-Modified in unix seconds; 0: it did not say
     first_seen_at: float
 
 

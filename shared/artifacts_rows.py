@@ -51,6 +51,7 @@ def url_columns(urls: Sequence[CachedUrl]) -> list[list[Any]]:
         [url.upstream_url for url in urls],
         [url.role for url in urls],
         [event_detail(url.digests) for url in urls],
+        [url.modified for url in urls],
     ]
 
 
@@ -70,6 +71,7 @@ def facts_of(row: Row) -> ArtifactFacts:
         filename=row["filename"],
         created_at=row["created_at"],
         digests=digests_of(row),
+        modified=row["modified"],
     )
 
 
@@ -87,6 +89,7 @@ def standing_url(url: CachedUrl, row: Row) -> CachedUrl:
         role=row["role"],
         created_at=row["created_at"],
         digests=digests_of(row),
+        modified=row["modified"],
     )
 
 

@@ -8,7 +8,8 @@ inserted in key order, or concurrent batches would deadlock.
 
 LOOKUP = """
 SELECT a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename, c.digests::text AS digests,
-       extract(epoch FROM c.created_at)::float8 AS created_at
+       extract(epoch FROM c.created_at)::float8 AS created_at,
+       coalesce(extract(epoch FROM c.upstream_modified), 0)::float8 AS modified
 FROM cached_urls c JOIN artifacts a ON a.sha256 = c.sha256
 WHERE c.protocol = $1 AND c.project = $2 AND c.file_id = $3 AND c.filename = $4
 """
@@ -16,7 +17,8 @@ WHERE c.protocol = $1 AND c.project = $2 AND c.file_id = $3 AND c.filename = $4
 # The same for many: columns position, protocol, project, file_id, filename.
 LOOKUP_MANY = """
 SELECT i.at, a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename, c.digests::text AS digests,
-       extract(epoch FROM c.created_at)::float8 AS created_at
+       extract(epoch FROM c.created_at)::float8 AS created_at,
+       coalesce(extract(epoch FROM c.upstream_modified), 0)::float8 AS modified
 FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[])
          AS i(at, protocol, project, file_id, filename)
      JOIN cached_urls c USING (protocol, project, file_id, filename)
@@ -24,15 +26,16 @@ FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[])
 """
 
 # Columns: position, protocol, project, file_id, filename, sha256, size, content type, object key,
-# generation, source, upstream URL, role, digests. The `true = ALL (…)` conditions order the inserts: package,
-# artifact, URL; every statement takes its locks in that order.
+# generation, source, upstream URL, role, digests, unix seconds of Last-Modified (0: unknown). The
+# `true = ALL (…)` conditions order the inserts: package, artifact, URL; every statement takes its locks in
+# that order.
 STORE = """
 WITH input AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
                          $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[],
-                         $12::text[], $13::text[], $14::text[])
+                         $12::text[], $13::text[], $14::text[], $15::float8[])
         AS t(at, protocol, project, file_id, filename, sha256, size_bytes, content_type, object_key,
-             generation, source_id, upstream_url, role, digests)
+             generation, source_id, upstream_url, role, digests, modified)
 ), standing AS (
     SELECT i.at, c.* FROM input i JOIN cached_urls c USING (protocol, project, file_id, filename)
 ), fresh AS (
@@ -60,22 +63,26 @@ WITH input AS (
     RETURNING sha256, size_bytes, content_type, object_key
 ), new_urls AS (
     INSERT INTO cached_urls
-        (protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url, digests)
+        (protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url, digests,
+         upstream_modified)
     SELECT protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url,
-           digests::jsonb
+           digests::jsonb, to_timestamp(nullif(modified, 0))
     FROM fresh
     WHERE true = ALL (SELECT true FROM new_artifacts)
     ORDER BY protocol, project, file_id, filename
     ON CONFLICT DO NOTHING
     RETURNING *
 ), result AS (
-    SELECT f.at, n.sha256, n.generation, n.source_id, n.upstream_url, n.role, n.created_at, n.digests
+    SELECT f.at, n.sha256, n.generation, n.source_id, n.upstream_url, n.role, n.created_at, n.digests,
+           n.upstream_modified
     FROM new_urls n JOIN fresh f USING (protocol, project, file_id, filename)
     UNION ALL
-    SELECT at, sha256, generation, source_id, upstream_url, role, created_at, digests FROM standing
+    SELECT at, sha256, generation, source_id, upstream_url, role, created_at, digests, upstream_modified
+    FROM standing
 )
 SELECT r.at, r.sha256, r.generation, r.source_id, r.upstream_url, r.role, r.digests::text AS digests,
        extract(epoch FROM r.created_at)::float8 AS created_at,
+       coalesce(extract(epoch FROM r.upstream_modified), 0)::float8 AS modified,
        coalesce(o.size_bytes, n.size_bytes, i.size_bytes) AS size_bytes,
        coalesce(o.content_type, n.content_type, i.content_type) AS content_type,
        coalesce(o.object_key, n.object_key, i.object_key) AS object_key

@@ -19,11 +19,13 @@ MOST_NAMES = 100
 ARTIFACT = """
 SELECT a.sha256, a.size_bytes, a.content_type, a.name, a.version, a.requires_python, a.extras,
        a.extraction_state, a.extraction_reason, extract(epoch FROM a.created_at)::float8 AS first_seen_at,
-       u.protocol, u.project, u.file_id, u.filename, u.role, coalesce(s.name, '') AS source,
+       u.protocol, u.project, u.file_id, u.filename, u.role, coalesce(s.name, r.name, '') AS source,
+       u.upstream_url, coalesce(extract(epoch FROM u.upstream_modified), 0)::float8 AS modified,
        extract(epoch FROM u.created_at)::float8 AS named_at
 FROM artifacts a
 JOIN cached_urls u ON u.sha256 = a.sha256
 LEFT JOIN upstream_sources s ON s.id = u.source_id
+LEFT JOIN removed_sources r ON r.id = u.source_id
 WHERE a.sha256 = $1
 ORDER BY u.created_at, u.protocol, u.project, u.file_id, u.filename
 LIMIT $2
@@ -172,6 +174,8 @@ def _name(row: Row) -> ArtifactName:
         role=row["role"],
         path=_path(row["protocol"], row["project"], row["file_id"], row["filename"]),
         source=row["source"],
+        upstream_url=row["upstream_url"],
+        upstream_modified_at=row["modified"],
         first_seen_at=row["named_at"],
     )
 

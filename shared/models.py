@@ -157,8 +157,9 @@ class ArtifactFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     content_type: str
     object_key: str
     filename: str
-    created_at: float = 0.0  # unix seconds: becomes Last-Modified
+    created_at: float = 0.0  # unix seconds: when it was stored
     digests: dict[str, str] = {}  # algorithm → hex of the protocol's `kept_digests`, beside SHA256
+    modified: float = 0.0  # unix seconds: the upstream's Last-Modified; 0: it did not say
 
 
 class CachedUrl(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -178,6 +179,7 @@ class CachedUrl(msgspec.Struct, frozen=True, omit_defaults=True):
     role: Literal["file", "metadata"] = "file"
     created_at: float = 0.0
     digests: dict[str, str] = {}  # as in `ArtifactFacts`
+    modified: float = 0.0  # as in `ArtifactFacts`
 
 
 # --- dependencies ---------------------------------------------------------------------------------

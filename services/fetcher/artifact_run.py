@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.fetcher.digests import Digests
 from services.fetcher.direct import DirectFiles, PublishedCheck
 from services.fetcher.download import Download
 from services.fetcher.entries import Found
@@ -156,7 +157,7 @@ class ArtifactRun:
                 await self._refuse_blocked(found, sha256)
                 await self._pin(found)
                 await upload.store(sha256)
-            facts = await self._seal(found, sha256, spool.size, digests)
+            facts = await self._seal(found, sha256, spool.size, digests, download.modified)
             if facts.sha256 == sha256:
                 spool.seal()  # otherwise other bytes stand under this name: readers break off
             return facts
@@ -189,8 +190,14 @@ class ArtifactRun:
         )
         self._tools.access.blocks.check_digest(sha256)
 
-    async def from_parent(self, found: Found, parent: str, fetch: Fetch) -> ArtifactFacts:
-        """The metadata that upstream does not deliver, out of the file it describes, got by `fetch`."""
+    async def from_parent(
+        self, found: Found, parent: str, fetch: Fetch, *, index_stands: bool
+    ) -> ArtifactFacts:
+        """The metadata that upstream does not deliver, out of the file it describes, got by `fetch`.
+
+        `index_stands` False: neither does what upstream has match what its index says of it. Then the
+        file's own is sealed, and the page tells its digest from then on.
+        """
         tools, job = self._tools, self.job
 
         async def fetch_parent(filename: str) -> ArtifactFacts:
@@ -198,16 +205,26 @@ class ArtifactRun:
             return await fetch(wanted)
 
         try:
-            raw = await tools.fallback.read(self.protocol, found.entry, parent, fetch_parent, self._promised)
+            raw = await tools.fallback.read(
+                self.protocol, found.entry, parent, fetch_parent, self._promised, index_stands=index_stands
+            )
         except FileNotFound as error:  # advertised, so it must not be missing
             raise UpstreamUnavailable(error.message) from error
         sha256 = hashlib.sha256(raw).hexdigest()
         await tools.objects.put_bytes(artifact_key(sha256), raw)
         log.info("metadata_from_parent", filename=job.filename)
-        return await self._seal(found, sha256, len(raw), {})
+        facts = await self._seal(found, sha256, len(raw), {})
+        advertised = found.entry.hashes
+        if not index_stands and advertised and not Digests(advertised).match(raw):
+            log.warning("metadata_differs", protocol=job.protocol, filename=job.filename)
+            await tools.artifacts.record_event(
+                "metadata_differs", job.protocol, job.project, parent, {"advertised": advertised}
+            )
+            await self._ask_for_rendering(defer_seconds=0)
+        return facts
 
     async def _seal(
-        self, found: Found, sha256: str, size_bytes: int, digests: dict[str, str]
+        self, found: Found, sha256: str, size_bytes: int, digests: dict[str, str], modified: float = 0.0
     ) -> ArtifactFacts:
         """Row → cache → event → extraction."""
         tools, job = self._tools, self.job
@@ -227,6 +244,7 @@ class ArtifactRun:
                 upstream_url=public_url(found.entry.url),
                 role="metadata" if metadata else "file",
                 digests=digests,
+                modified=modified,
             ),
             self.resource.identity,
         )
@@ -263,15 +281,15 @@ class ArtifactRun:
                 await asyncio.sleep(WHOLE_DELAY_SECONDS)
         await self._ctx.publish("live", size_bytes=total, content_type=live.content_type)
 
-    async def _ask_for_rendering(self) -> None:
-        """The index told no digest; from now on it can."""
+    async def _ask_for_rendering(self, defer_seconds: float = RENDER_AFTER_SECONDS) -> None:
+        """The index told no digest, or a wrong one; from now on it can."""
         render = RenderIndex(
             protocol=self.job.protocol,
             identity=self.protocol.index_identity(self.job.project),
             request_id=self.job.request_id,
         )
         try:
-            await self._tools.queue.enqueue(render, defer_seconds=RENDER_AFTER_SECONDS)
+            await self._tools.queue.enqueue(render, defer_seconds=defer_seconds)
         except (QueueFull, QueueUnavailable) as error:
             log.info("rendering_not_queued", error=error.code)  # the next change upstream brings it
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 
 from shared.errors import DigestMismatch, UpstreamInvalid
@@ -13,16 +14,24 @@ _BY_STRENGTH = (
     "sha224", "sha3_224", "sha1", "md5",
 )  # fmt: skip
 
+# Programs and scripts: what unpacks itself is such a one with the archive behind it, and Windows' name for
+# programs is used for those of other systems too.
+_PROGRAMS = (
+    b"MZ", b"\x7fELF", b"#!", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe",
+    b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce",
+)  # fmt: skip
+_FIELDS = re.compile(rb"^(?:metadata-version|name)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+
 _MAGIC: dict[str, tuple[bytes, ...]] = {
-    ".whl": (b"PK\x03\x04", b"PK\x05\x06"),
-    ".zip": (b"PK\x03\x04", b"PK\x05\x06"),
-    ".egg": (b"PK\x03\x04", b"PK\x05\x06"),
-    ".jar": (b"PK\x03\x04", b"PK\x05\x06"),
+    ".whl": (b"PK\x03\x04", b"PK\x05\x06", *_PROGRAMS),
+    ".zip": (b"PK\x03\x04", b"PK\x05\x06", *_PROGRAMS),
+    ".egg": (b"PK\x03\x04", b"PK\x05\x06", *_PROGRAMS),
+    ".jar": (b"PK\x03\x04", b"PK\x05\x06", *_PROGRAMS),
     ".gz": (b"\x1f\x8b",),
     ".tgz": (b"\x1f\x8b",),
     ".bz2": (b"BZh",),
     ".xz": (b"\xfd7zXZ\x00",),
-    ".exe": (b"MZ",),
+    ".exe": (b"PK\x03\x04", *_PROGRAMS),
 }
 
 
@@ -61,6 +70,15 @@ class Digests:
         """Algorithm → hex of what has come so far."""
         return {name: self._running[name].hexdigest() for name in self._kept}
 
+    def match(self, content: bytes) -> bool:
+        """Whether this content, whole, is what was promised."""
+        self.update(content)
+        try:
+            self.verify("")
+        except DigestMismatch:
+            return False
+        return True
+
     def verify(self, filename: str) -> str:
         """The SHA256. Raises `DigestMismatch` if the index or the file's own address said otherwise."""
         sha256 = self._running["sha256"].hexdigest()
@@ -91,3 +109,10 @@ def check_magic(filename: str, start: bytes) -> None:
         return
     if start.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise UpstreamInvalid(f"{filename}: the upstream sent a web page")
+
+
+def check_metadata(filename: str, start: bytes) -> None:
+    """For core metadata without any hash: raises `UpstreamInvalid` for what has none of its fields (an
+    error message that came with status 200). The wheel has them too."""
+    if not _FIELDS.search(start):
+        raise UpstreamInvalid(f"{filename}: the upstream sent something that is no core metadata")

@@ -7,11 +7,12 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from services.fetcher.digests import Digests, check_magic
+from services.fetcher.digests import Digests, check_magic, check_metadata
 from services.fetcher.spool import Spool
 from services.fetcher.uncoding import Uncoded
 from services.fetcher.upstreams import Upstreams
 from shared.clients.http import UpstreamResponse
+from shared.clients.http_dates import unix_seconds
 from shared.clients.http_decoding import codings_of
 from shared.errors import (
     DigestMismatch,
@@ -30,6 +31,7 @@ log = get_logger()
 
 ROOM_STEP_BYTES = 16 * 1024 * 1024  # of a file whose length nobody told
 RESUMES = 5  # after the first try: as pip does
+METADATA_BYTES = 64 * 1024  # of the beginning of core metadata: its fields are there
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 
@@ -74,6 +76,7 @@ class Download:
         self._validator = ""  # a strong ETag, or a date: what If-Range needs
         self._coded = False  # compressed on the way: its length and ranges are of other bytes than the file's
         self._announced: int | None = None  # bytes, by the last response's head
+        self.modified = 0.0  # unix seconds: Last-Modified of the first response; 0: it did not say
         self._where = f"upstream {source.name}"
 
     async def run(self) -> str:
@@ -101,6 +104,8 @@ class Download:
                 "download_resumed", filename=self._entry.filename, offset=self._spool.size, tries=failures
             )
             await asyncio.sleep(random.uniform(0.5, 1.5) * 0.1 * failures)
+        if not self._digests.known and self._entry.filename.endswith(".metadata"):
+            check_metadata(self._entry.filename, self._spool.read(0, min(self._spool.size, METADATA_BYTES)))
         return self._digests.verify(self._entry.filename)
 
     @property
@@ -129,6 +134,7 @@ class Download:
             self._expect(None if self._coded else self._announced)
             if self._on_head is not None:
                 announce, self._on_head = self._on_head, None
+                self.modified = unix_seconds(response.headers.get("last-modified", ""))
                 announce(response.headers)
             position = 0 if repeated else offset
             async for chunk in chunks:
@@ -139,7 +145,7 @@ class Download:
                 self._take(chunk)
                 position = self._spool.size
             total = self._spool.total
-            if total is None and not response.delimited and not self._digests.known:
+            if total is None and not self._coded and not response.delimited and not self._digests.known:
                 # RFC 9112 §8: without a length a cut cannot be told from the end
                 raise UpstreamInvalid(f"{self._where} sent {self._entry.filename} without length or hash")
             if total is None:
@@ -151,7 +157,8 @@ class Download:
         status = response.status
         if status in (404, 410):
             raise gone_or_strayed(self._source, response) if self._entry.checksum_urls else GoneUpstream()
-        if codings_of(response.headers.get("content-encoding", "")) and not self._digests.known:
+        codings = codings_of(response.headers.get("content-encoding", ""))
+        if not self._digests.known and not {"gzip", "x-gzip"}.issuperset(codings):
             raise UpstreamInvalid(f"{self._where} encoded {self._entry.filename} although not asked to")
         total = response.content_length
         if status == 206:

@@ -44,8 +44,11 @@ class MetadataFallback:
         parent: str,
         fetch_parent: FetchParent,
         promised_sha256: str,
+        *,
+        index_stands: bool,
     ) -> bytes:
-        """The raw metadata, equal to what the index advertises.
+        """The raw metadata, equal to what the index advertises; where the index does not stand, because what
+        it leads to is not what it says either, the file's own.
 
         Raises `UpstreamInvalid` if the file holds none, `DigestMismatch` if it holds another, and
         whatever fetching the file raises.
@@ -66,7 +69,7 @@ class MetadataFallback:
                 temporary.unlink(missing_ok=True)
         if raw is None:
             raise UpstreamInvalid(f"{parent} holds no core metadata")
-        digests = Digests(entry.hashes, promised_sha256)
+        digests = Digests(entry.hashes if index_stands else {}, promised_sha256)
         digests.update(raw)
         digests.verify(entry.filename)
         return raw

@@ -54,6 +54,7 @@ class Sealer:
             filename=standing.filename,
             created_at=standing.created_at,
             digests=standing.digests,
+            modified=standing.modified,
         )
         await self.tell_cache(url.protocol, identity, facts)
         if url.role == "file":

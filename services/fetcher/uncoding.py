@@ -47,12 +47,16 @@ class Uncoded:
             if not self.decodes:
                 yield chunk
                 continue
-            while chunk and not inflater.eof:
+            while chunk:
+                if inflater.eof:  # RFC 1952 §2.2: members may follow one another; rubbish is overlooked
+                    if not chunk.startswith(_GZIP):
+                        break
+                    inflater = zlib.decompressobj(wbits=31)
                 try:
                     piece = inflater.decompress(chunk, _STEP)
                 except zlib.error:
                     raise UpstreamInvalid(f"{self._filename}: its content-coding is broken") from None
-                chunk = inflater.unconsumed_tail
+                chunk = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
                 if piece:
                     yield piece
         if self.decodes and not inflater.eof:

@@ -18,6 +18,7 @@ from services.gateway.access import OPEN_PATHS
 from services.gateway.adapters import artifact_identity
 from services.gateway.admission import answer_other, refused
 from services.gateway.composition import Gateway, open_gateway
+from services.gateway.cors import is_preflight, readable, send_preflight
 from services.gateway.forward import read_body
 from services.gateway.hot import HotFile, Key
 from services.gateway.live_source import TransferBroken
@@ -95,6 +96,12 @@ class Application:
         if not gateway.access.anonymous and await refused(gateway, scope, raw_path, headers, send):
             return
         method = scope["method"]
+        if b"origin" in headers and gateway.access.anonymous:
+            if is_preflight(method, headers):
+                await send_preflight(send)
+                return
+            if method in ("GET", "HEAD"):
+                send = readable(send)
         request_id = gateway.request_ids.of(headers.get(b"x-request-id"))
         key = (
             method,

@@ -33,7 +33,8 @@ def artifact_reply(
     if resource.sha256 and facts.sha256 != resource.sha256:
         raise DigestMismatch(f"{resource.filename} is stored with another digest than its address promises")
     etag = f'"{facts.sha256}"'
-    modified = formatdate(facts.created_at, usegmt=True).encode() if facts.created_at else b""
+    seconds = facts.modified or facts.created_at
+    modified = formatdate(seconds, usegmt=True).encode() if seconds else b""
     headers = common_headers(resource, etag)
     headers += _checksums(resource, facts)
     if modified:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import Literal
 
@@ -12,6 +13,8 @@ from shared.protocols.resource import Resource
 
 STALE_MAX_AGE_SECONDS = 5
 """How long a client may keep a page that is being refreshed: short, so that it sees the refresh."""
+
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
 
 Verdict = Literal["fresh", "negative", "expired", "failing", "unsure", "miss"]
 
@@ -92,11 +95,14 @@ def _validators(
 ) -> list[tuple[bytes, bytes]]:
     """What a 200 and its 304 have in common (RFC 9110 §15.4.5): ETag, Cache-Control, Vary."""
     life = STALE_MAX_AGE_SECONDS if word == "STALE" else remaining_life(head, now)
-    return [
+    headers = [
         (b"etag", info.etag.encode("latin-1")),
         (b"cache-control", b"max-age=%d" % life),
         (b"vary", resource.vary.encode("latin-1")),
     ]
+    if _HTTP_DATE.fullmatch(head.upstream_last_modified):  # tools tell ages of releases by it
+        headers.append((b"last-modified", head.upstream_last_modified.encode("latin-1")))
+    return headers
 
 
 def not_modified(

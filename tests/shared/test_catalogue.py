@@ -63,6 +63,27 @@ async def test_artifact__unknown_source__still_told(database: Database) -> None:
     assert await Catalogue(database).artifact("0" * 64) is None
 
 
+async def test_artifact__its_source_was_removed__name_address_and_date_are_still_told(
+    database: Database,
+) -> None:
+    row = await database.fetchrow(
+        "INSERT INTO upstream_sources (protocol, name, url) VALUES ('pypi', 'corp', 'https://corp.example.com/')"
+        " RETURNING id"
+    )
+    assert row is not None
+    url = "https://corp.example.com/files/demo-2.0-py3-none-any.whl"
+    sha256 = await keep(database, "demo", 2, source_id=row["id"], upstream_url=url, modified=1_700_000_000.0)
+    await database.execute("DELETE FROM upstream_sources WHERE id = $1", row["id"])
+    found = await Catalogue(database).artifact(sha256)
+    assert found is not None
+    (name,) = found.names
+    assert (name.source, name.upstream_url, name.upstream_modified_at) == ("corp", url, 1_700_000_000.0)
+    facts = await ArtifactRepository(database).get_cached_url_with_artifact(
+        "pypi", "demo", sha256, "demo-2.0-py3-none-any.whl"
+    )
+    assert facts is not None and facts.modified == 1_700_000_000.0
+
+
 async def test_files__without_metadata__their_version_is_that_of_their_name(database: Database) -> None:
     jar = {"protocol": "maven", "file_id": "2.15", "filename": "io-2.15.jar"}
     sha256 = await keep(database, "org.example:io", **jar)

@@ -79,19 +79,25 @@ class FetchArtifactJob:
             promised = row.sha256 if row is not None else ""  # the address holds its wheel's digest
         run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
         run.sealed_sha256 = row.sha256 if row is not None else ""
+        index_stands, failure = True, None
         try:
             return await run.download(found)
         except (GoneUpstream, DigestMismatch) as error:
             if parent is None:
                 return await self._again(run, found, error)
-        except (PassingError, LastingError):
+            index_stands = False
+        except (PassingError, LastingError) as error:
             if parent is None:
                 raise
+            failure = error
 
         async def fetch_parent(wanted: FetchArtifact) -> ArtifactFacts:
             return await self._fetch(ctx, wanted, relay=False)
 
-        return await run.from_parent(found, parent, fetch_parent)
+        try:
+            return await run.from_parent(found, parent, fetch_parent, index_stands=index_stands)
+        except DigestMismatch as mismatch:  # upstream's own may be right, once it comes
+            raise failure or mismatch from None
 
     async def _known(self, protocol: PackageProxyBase, resource: Resource) -> Found | None:
         if resource.direct:

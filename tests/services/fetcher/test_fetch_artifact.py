@@ -25,7 +25,7 @@ from shared.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from shared.jobs import ExtractDependencies
+from shared.jobs import ExtractDependencies, RenderIndex
 from shared.models import CachedUrl
 from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher, sha256
 from tests.support.builders import build_wheel, build_zip
@@ -33,6 +33,8 @@ from tests.support.upstream import Fault, Reply, Upstream
 
 FILE = f"/files/demo/{WHEEL}"
 CONTENT = b"PK\x03\x04" + random.Random(1).randbytes(700_000)
+TARBALL = "demo-1.0.tar.gz"
+PACKED = gzip.compress(CONTENT)
 
 
 @pytest.fixture
@@ -53,6 +55,18 @@ async def test_fetch_artifact__listed_file__object_row_facts_and_extraction(publ
     extract = ExtractDependencies("pypi", "demo", sha256(CONTENT), WHEEL, sha256(CONTENT))
     assert not await published.queue.enqueue(extract)
     assert published.upstream.count(FILE) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("Sun, 06 Nov 1994 08:49:37 GMT", 784111777.0), ("", 0.0), ("some day", 0.0)]
+)
+async def test_fetch_artifact__last_modified__is_kept_with_the_file(
+    published: Fetcher, told: str, seconds: float
+) -> None:
+    published.upstream.put(FILE, Reply(CONTENT, last_modified=told))
+    facts = await published.artifact(CONTENT)
+    row = await published.artifacts.get_cached_url_with_artifact("pypi", "demo", sha256(CONTENT), WHEEL)
+    assert row == facts and facts.modified == seconds
 
 
 async def test_fetch_artifact__done_event__carries_the_facts(published: Fetcher) -> None:
@@ -260,6 +274,33 @@ async def test_fetch_artifact__packed_on_the_way_and_spoilt__nothing_kept_and_th
     assert (await fetcher.artifact(plain, name)).sha256 == sha256(plain)
 
 
+CODED = {
+    "gzip on a wheel": (WHEEL, CONTENT, gzip.compress(CONTENT), "gzip"),
+    "in two members": (WHEEL, CONTENT, gzip.compress(CONTENT[:9]) + gzip.compress(CONTENT[9:]), "x-gzip"),
+    "gzip on a tarball": (TARBALL, PACKED, gzip.compress(PACKED), "gzip"),
+    "declared for a tarball as it is": (TARBALL, PACKED, PACKED, "gzip"),
+    "declared for a wheel as it is": (WHEEL, CONTENT, CONTENT, "x-gzip"),
+    "another name for nothing": (WHEEL, CONTENT, CONTENT, "aws-chunked"),
+    "unknown": (WHEEL, CONTENT, CONTENT, "utf-8"),
+}
+
+
+@pytest.mark.parametrize("hashes", [("sha256",), ()])
+@pytest.mark.parametrize("name", CODED)
+async def test_fetch_artifact__content_coding_not_asked_for__file_as_its_digest_says(
+    fetcher: Fetcher, name: str, hashes: tuple[str, ...]
+) -> None:
+    filename, content, sent, coding = CODED[name]
+    fetcher.upstream.add_project("demo", {filename: content}, hashes=hashes, sizes=bool(hashes))
+    await fetcher.index()
+    file_id = (await fetcher.page()).decode().split("files/demo/")[1].split("/")[0]
+    path = f"/files/demo/{filename}"
+    fetcher.upstream.put(path, Reply(sent, headers={"content-encoding": coding}))
+    fetcher.upstream.fault(path, Fault(cut_at=len(sent) // 2), times=1)  # and resumed
+    facts = await fetcher.artifact(file_id, filename)
+    assert await fetcher.objects.read(facts.object_key) == content
+
+
 async def test_fetch_artifact__endless__cut_at_the_announced_size(published: Fetcher) -> None:
     await published.index()
     published.upstream.fault(FILE, Fault(endless=True))
@@ -294,7 +335,7 @@ async def test_fetch_artifact__conflicting_hashes__the_strongest_decides(fetcher
 NO_HASH = {
     "login page": Fault(body=LOGIN, content_type="text/html"),
     "cut at EOF": Fault(no_length=True, cut_at=50),
-    "gzip coding": Fault(headers={"content-encoding": "gzip"}),
+    "error message": Fault(body=b'{"error": "try again"}', content_type="application/json"),
 }
 
 
@@ -354,6 +395,7 @@ def _wheel() -> tuple[bytes, bytes]:
 
 
 METADATA = WHEEL + ".metadata"
+LIE = b"Metadata-Version: 2.1\nName: liar\n"
 
 
 async def test_fetch_artifact__metadata__upstreams_own(fetcher: Fetcher) -> None:
@@ -377,14 +419,47 @@ async def test_fetch_artifact__metadata_withheld__out_of_the_wheel(fetcher: Fetc
     assert fetcher.upstream.count(FILE) == 1
 
 
-async def test_fetch_artifact__metadata_nowhere_right__refused_never_404(fetcher: Fetcher) -> None:
+@pytest.mark.parametrize("fault", [Fault(status=404), Fault(body=b"other bytes"), Fault(body=LOGIN), None])
+async def test_fetch_artifact__metadata_digest_wrong_in_the_index__the_wheels_own_and_the_page_tells_it(
+    fetcher: Fetcher, fault: Fault | None
+) -> None:
+    wheel, metadata = _wheel()
+    fetcher.upstream.add_project("demo", {WHEEL: wheel}, metadata={WHEEL: LIE})
+    if fault is None:  # the wheel's own digest, told as the metadata's
+        page = fetcher.upstream._replies["/simple/demo/"]
+        wrong = page.body.replace(sha256(LIE).encode(), sha256(wheel).encode())
+        fetcher.upstream.put("/simple/demo/", Reply(wrong, page.content_type))
+    else:
+        fetcher.upstream.fault(FILE + ".metadata", fault)
+    facts = await fetcher.artifact(sha256(wheel), METADATA)
+    assert await fetcher.objects.read(facts.object_key) == metadata
+    assert await fetcher.events("metadata_differs") == 1
+    await fetcher.ended(RenderIndex("pypi", "simple/demo"))
+    assert json.loads(await fetcher.page())["files"][0]["core-metadata"] == {"sha256": sha256(metadata)}
+
+
+async def test_fetch_artifact__metadata_of_a_passing_failure__only_as_the_index_says(
+    fetcher: Fetcher,
+) -> None:
     wheel, _ = _wheel()
-    fetcher.upstream.add_project(
-        "demo", {WHEEL: wheel}, metadata={WHEEL: b"Metadata-Version: 2.1\nName: liar\n"}
-    )
-    fetcher.upstream.fault(FILE + ".metadata", Fault(status=404))
-    with pytest.raises(DigestMismatch):
+    fetcher.upstream.add_project("demo", {WHEEL: wheel}, metadata={WHEEL: LIE})
+    fetcher.upstream.fault(FILE + ".metadata", Fault(status=500))
+    with pytest.raises(PassingError):
         await fetcher.artifact(sha256(wheel), METADATA)
+
+
+@pytest.mark.parametrize("body", [b'{"error": "no"}', b"not here", LOGIN, b"", b"\0" * 50])
+async def test_fetch_artifact__metadata_without_digest_that_is_none__out_of_the_wheel(
+    fetcher: Fetcher, body: bytes
+) -> None:
+    wheel, metadata = _wheel()
+    fetcher.upstream.add_project("demo", {WHEEL: wheel}, metadata={WHEEL: metadata})
+    page = fetcher.upstream._replies["/simple/demo/"]
+    untold = page.body.replace(f'{{"sha256": "{sha256(metadata)}"}}'.encode(), b"true")
+    fetcher.upstream.put("/simple/demo/", Reply(untold, page.content_type))
+    fetcher.upstream.fault(FILE + ".metadata", Fault(body=body))
+    facts = await fetcher.artifact(sha256(wheel), METADATA)
+    assert await fetcher.objects.read(facts.object_key) == metadata
 
 
 async def test_fetch_artifact__metadata_not_advertised__404(fetcher: Fetcher) -> None:

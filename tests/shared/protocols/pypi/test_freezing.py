@@ -93,7 +93,13 @@ def test_refresh__what_may_change__is_the_upstreams(key: str, old: Any, new: Any
     assert key not in shown(refreshed(second, page(entry())))
 
 
-@pytest.mark.parametrize("new", [{"sha256": N}, True, False, None])
+def test_refresh__metadata_hash_that_upstream_corrects__is_the_new_one() -> None:
+    first = read(page(entry(**{"core-metadata": {"sha256": M}})))
+    second = refreshed(first, page(entry(**{"core-metadata": {"sha256": N}})))
+    assert shown(second)["core-metadata"] == {"sha256": N}
+
+
+@pytest.mark.parametrize("new", [True, False, None])
 def test_refresh__metadata_hash_once_shown__stays(new: Any) -> None:
     first = read(page(entry(**{"core-metadata": {"sha256": M}})))
     keys = {} if new is None else {"core-metadata": new}
