@@ -79,14 +79,19 @@ class FetchArtifactJob:
             promised = row.sha256 if row is not None else ""  # the address holds its wheel's digest
         run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
         run.sealed_sha256 = row.sha256 if row is not None else ""
-        index_stands, failure = True, None
+        index_stands = True
+        failure: PassingError | None = None
         try:
             return await run.download(found)
         except (GoneUpstream, DigestMismatch) as error:
             if parent is None:
                 return await self._again(run, found, error)
             index_stands = False
-        except (PassingError, LastingError) as error:
+        except LastingError:
+            if parent is None:
+                raise
+            index_stands = False
+        except PassingError as error:
             if parent is None:
                 raise
             failure = error
