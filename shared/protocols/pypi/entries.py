@@ -35,12 +35,10 @@ def check_file(file: Any, links: Links, dropped: Dropped) -> bool:
     sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
     plain = isinstance(sha256, str) and _LOWER_SHA256.fullmatch(sha256) and len(hashes) == 1  # type: ignore[arg-type]
     if has_fragment or not plain:
-        told = {**fragment_hashes(fragment), **as_hashes(hashes)}
-        file["hashes"] = clean_hashes(told)
-        if not file["hashes"] and any(value and _algorithm(name) in _DIGITS for name, value in told.items()):
-            # Without its digest the file could be anything: to overlook this would be to trust it.
-            dropped.add("no readable digest", hashes)
+        found = read_hashes({**fragment_hashes(fragment), **as_hashes(hashes)}, dropped)
+        if found is None:
             return False
+        file["hashes"] = found
     _mend(file, dropped)
     return True
 
@@ -74,6 +72,16 @@ def as_hashes(value: Any) -> Mapping[Any, Any]:
     if isinstance(value, str):
         return fragment_hashes(value)
     return value if isinstance(value, dict) else {}
+
+
+def read_hashes(told: Mapping[Any, Any], dropped: Dropped) -> dict[str, str] | None:
+    """The digests of a file, {} where none was told. None where one was told and none can be read: without it
+    the file could be anything, and to overlook this would be to trust it."""
+    found = clean_hashes(told)
+    if not found and any(value and _algorithm(name) in _DIGITS for name, value in told.items()):
+        dropped.add("no readable digest", told)
+        return None
+    return found
 
 
 def clean_hashes(hashes: Mapping[Any, Any]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from shared.protocols.links import Dropped, Links
 from shared.protocols.pypi import html, names
 from shared.protocols.pypi.api_version import api_version
 from shared.protocols.pypi.document import DOCUMENT_FORMAT, Envelope, encode_document
-from shared.protocols.pypi.entries import as_hashes, check_address, check_file, clean_hashes
+from shared.protocols.pypi.entries import as_hashes, check_address, check_file, read_hashes
 from shared.protocols.pypi.identities import split_identity
 
 MAX_ENTRIES = 1_000_000
@@ -83,8 +83,27 @@ def _project_page(page: dict[str, Any], project: str, links: Links, dropped: Dro
     if versions is not None and not _is_list_of_text(versions):
         dropped.add("versions is not a list of strings", versions)
         del page["versions"]
+    _mend_status(page, dropped)
     page["files"] = [file for file in files if check_file(file, links, dropped)]
     return page
+
+
+def _mend_status(page: dict[str, Any], dropped: Dropped) -> None:
+    """PEP 792's object of two texts; uv refuses the page for another shape."""
+    if "project-status" not in page:
+        return
+    told = page["project-status"]
+    status = {"status": told} if isinstance(told, str) else told
+    if isinstance(status, dict):
+        page["project-status"] = {
+            key: value
+            for key, value in status.items()
+            if isinstance(value, str) or key not in ("status", "reason")
+        }
+    else:
+        del page["project-status"]
+    if page.get("project-status") != told:
+        dropped.add("project-status of a wrong kind", told)
 
 
 def _root_page(page: dict[str, Any], dropped: Dropped) -> dict[str, Any]:
@@ -128,8 +147,10 @@ def _legacy_files(files: Any, links: Links, dropped: Dropped) -> list[dict[str, 
     for file in files:
         if not isinstance(file, dict) or not check_address(file, links, dropped):
             continue
-        file["digests"] = clean_hashes(as_hashes(file.get("digests")))
-        kept.append(file)
+        digests = read_hashes(as_hashes(file.get("digests")), dropped)
+        if digests is not None:
+            file["digests"] = digests
+            kept.append(file)
     return kept
 
 

@@ -87,6 +87,23 @@ def test_json__api_version__in_whatever_form_no_client_minds(meta: str, shown: s
     assert rendered_json(read(body, content_type=JSON))["meta"]["api-version"] == shown
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"status": "archived", "reason": "old"}, {"status": "archived", "reason": "old"}),
+        ("quarantined", {"status": "quarantined"}),
+        ({"status": "archived", "reason": 3, "x": 1}, {"status": "archived", "x": 1}),
+        ({"status": None}, {}),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_json__project_status__in_a_shape_that_uv_reads(told: Any, shown: Any) -> None:
+    document = read(page(entry(), **{"project-status": told}))
+    assert rendered_json(document).get("project-status") == shown
+    assert len(document.page["files"]) == 1
+
+
 @pytest.mark.parametrize("hashes", [{"sha256": "abc"}, {"sha256": 3}, "md5=abc", {"md5": "z" * 32}])
 def test_json__digest_that_cannot_be_read__costs_the_entry_not_the_page(hashes: Any) -> None:
     document, dropped = read_with_drops(page(entry(hashes=hashes)))
