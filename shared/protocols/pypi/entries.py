@@ -32,15 +32,21 @@ def check_file(file: Any, links: Links, dropped: Dropped) -> bool:
     if not check_address(file, links, dropped):
         return False
     hashes = file.get("hashes")
-    sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
-    plain = isinstance(sha256, str) and _LOWER_SHA256.fullmatch(sha256) and len(hashes) == 1  # type: ignore[arg-type]
-    if has_fragment or not plain:
+    if has_fragment or not _is_plain(hashes):
         found = read_hashes({**fragment_hashes(fragment), **as_hashes(hashes)}, dropped)
         if found is None:
             return False
         file["hashes"] = found
     _mend(file, dropped)
     return True
+
+
+def _is_plain(hashes: Any) -> bool:
+    """Whether these are hashes as nearly every index tells them: SHA256 alone, in lower case."""
+    if not isinstance(hashes, dict) or len(hashes) != 1:
+        return False
+    sha256 = hashes.get("sha256")
+    return isinstance(sha256, str) and _LOWER_SHA256.fullmatch(sha256) is not None
 
 
 def check_address(file: dict[str, Any], links: Links, dropped: Dropped) -> bool:
@@ -144,8 +150,8 @@ def _yanked(value: Any) -> bool | str | None:
 
 def _metadata(value: Any) -> dict[str, str] | bool | None:
     """Digests of the core metadata, or that there is some (PEP 714)."""
-    if isinstance(value, bool):
-        return value
+    if isinstance(value, bool) or _is_plain(value):
+        return value  # type: ignore[no-any-return]
     if isinstance(value, str) and value.strip().lower() == "true":
         return True
     if isinstance(value, dict) or (isinstance(value, str) and "=" in value):
