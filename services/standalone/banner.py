@@ -25,10 +25,11 @@ def base_url(settings: Settings) -> str:
     """The address to show: the first public one if there is any, without a slash at its end."""
     if settings.public_url:
         return settings.public_url[0].rstrip("/")
-    return _own_url(settings, settings.port)
+    return own_url(settings, settings.port)
 
 
-def _own_url(settings: Settings, port: int) -> str:
+def own_url(settings: Settings, port: int) -> str:
+    """The gateway's own address on this machine, at that port."""
     host = reachable(settings.host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -60,7 +61,7 @@ def banner(
     lines += [f"            <mirrors><mirror>{mirror}</mirror></mirrors>"]
     lines.append("")
     if gateways > 1:
-        others = [_own_url(settings, settings.port + index) for index in range(1, gateways)]
+        others = [own_url(settings, settings.port + index) for index in range(1, gateways)]
         lines.append(f"  gateways  the same at {', '.join(others)}")
     if settings.offline:
         lines.append("  upstream  none is asked (ORCHARD_OFFLINE)")

@@ -12,7 +12,7 @@ import json
 import urllib.request
 from typing import Any
 
-from services.standalone.banner import base_url
+from services.standalone.banner import own_url
 from services.standalone.keys import Keys
 from services.standalone.output import complain
 from shared.settings import Settings
@@ -25,15 +25,14 @@ async def check_upstreams(settings: Settings, keys: Keys) -> None:
     """Complain of each enabled upstream that does not answer. Raises nothing."""
     if settings.offline:
         return
-    for line in await asyncio.to_thread(_failing, base_url(settings), keys.admin_token):
+    for line in await asyncio.to_thread(_failing, own_url(settings, settings.port), keys.admin_token):
         complain(line)
 
 
 def _failing(base: str, token: str) -> list[str]:
     lines = []
-    with contextlib.suppress(
-        OSError, ValueError, KeyError, TypeError
-    ):  # Orchard stops, or has other troubles to tell of
+    # What is raised: Orchard stops, or has other troubles to tell of.
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         found = _call("GET", f"{base}/api/v1/admin/upstreams", token)["items"]
         for each in [each for each in found if each["enabled"]][:MOST]:
             told = _call("POST", f"{base}/api/v1/admin/upstreams/{each['id']}/test", token)

@@ -48,6 +48,13 @@ async def test_gateway_answers_nonsense_or_nothing__no_word(
     assert not capsys.readouterr().err
 
 
+async def test_public_address__is_never_sent_the_token() -> None:
+    with Upstream() as gateway, Upstream() as public:
+        put(gateway, LIST, {"items": []})
+        await checked(gateway, ORCHARD_PUBLIC_URL=public.url)
+        assert gateway.count(LIST) == 1 and not public.requests
+
+
 async def test_offline__nobody_is_asked() -> None:
     with Upstream() as gateway:
         await checked(gateway, ORCHARD_OFFLINE="true")
