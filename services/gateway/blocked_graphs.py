@@ -93,8 +93,8 @@ class BlockedGraphs:
 def _why(body: bytes, blocks: Blocks) -> str:
     try:
         answer = _decode(body)
-    except msgspec.MsgspecError:
-        return ""
+    except msgspec.MsgspecError:  # what cannot be judged is not given out
+        return "this kept answer cannot be read, and there are blocks"
     documents = [_Node(each.project, each.file_id) for each in answer.documents]
     parts = [(answer.request.protocol, answer.nodes), (answer.request.protocol, documents)]
     for name, locked in answer.protocols.items():

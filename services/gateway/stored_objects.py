@@ -33,7 +33,7 @@ SEEN_SECONDS = 30.0
 """An object that was there is taken to be there for so long, before a client is sent to it."""
 
 SEEN_MOST = 10_000
-REDIRECT_SECONDS = 900  # how long a presigned URL may be used
+REDIRECT_SECONDS = 300  # how long a presigned URL may be used, also after a block; clocks may differ by less
 
 
 class _LocalFile:
