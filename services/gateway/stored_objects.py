@@ -215,7 +215,7 @@ class StoredObjects:
         path = self._store.local_path(key)
         if path is None:
             return None
-        mark, until = self._verifier.standing(key)
+        mark, until = self._verifier.standing(key, size_bytes)
         text, now = str(path), time.monotonic
         if mark is None:
             return None

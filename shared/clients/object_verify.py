@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import os
 import stat
 import time
@@ -65,7 +66,7 @@ class Verifier:
         self._threads = threads
         self._seconds = seconds
         self._known: OrderedDict[str, tuple[Hashable, float, bool]] = OrderedDict()
-        self._running: dict[str, asyncio.Task[bool]] = {}
+        self._running: dict[tuple[str, Hashable], asyncio.Task[bool]] = {}
 
     async def is_intact(self, key: str, size_bytes: int, *, anew: bool = False) -> bool:
         """Whether the object is there, whole and right. Hashes it if need be, or `anew` in any case.
@@ -102,8 +103,11 @@ class Verifier:
             return None
         return known[2]
 
-    def standing(self, key: str) -> tuple[Hashable | None, float]:
+    def standing(self, key: str, size_bytes: int) -> tuple[Hashable | None, float]:
         """The mark under which the bytes were found right, and until when (monotonic) that is believed."""
+        path = self._store.local_path(key) if not self._seconds else None
+        if path is not None:
+            return file_mark(path, size_bytes), math.inf
         known = self._known.get(key)
         return (known[0], known[1]) if known is not None and known[2] else (None, 0.0)
 
@@ -127,14 +131,14 @@ class Verifier:
         return await asyncio.shield(self._start(key, size_bytes, mark))
 
     def _start(self, key: str, size_bytes: int, mark: Hashable) -> asyncio.Task[bool]:
-        task = self._running.get(key)
+        task = self._running.get((key, mark))
         if task is None:
-            task = self._running[key] = asyncio.create_task(self._hash(key, size_bytes, mark))
-            task.add_done_callback(lambda done: self._ended(key, done))
+            task = self._running[key, mark] = asyncio.create_task(self._hash(key, size_bytes, mark))
+            task.add_done_callback(lambda done: self._ended(key, mark, done))
         return task
 
-    def _ended(self, key: str, done: asyncio.Task[bool]) -> None:
-        self._running.pop(key, None)
+    def _ended(self, key: str, mark: Hashable, done: asyncio.Task[bool]) -> None:
+        self._running.pop((key, mark), None)
         if not done.cancelled():
             done.exception()  # seen, even when everyone has left
 
