@@ -27,7 +27,12 @@ class TrustedProxies:
         `headers` (the same request's) are changed alike: `host` is the one that the client asked for, and
         of X-Forwarded-* only a believed scheme stays.
         """
-        if not any(name in headers for name in FORWARDED):
+        # Written out: a loop costs half a microsecond of every hit.
+        if (
+            b"x-forwarded-for" not in headers
+            and b"x-forwarded-proto" not in headers
+            and b"x-forwarded-host" not in headers
+        ):
             return scope
         client_for, proto, host = (headers.pop(name, b"").decode("latin-1") for name in FORWARDED)
         client = scope.get("client")
