@@ -6,7 +6,8 @@ nobody may say it, unless the operator wants it so (ORCHARD_AUDIT_UNANSWERED).
 
 from __future__ import annotations
 
-from shared.errors import LastingError, Offline, PassingError, RouteNotFound, UpstreamUnavailable
+from shared.answers import meaning
+from shared.errors import LastingError, Offline, OrchardError, PassingError, RouteNotFound, UpstreamInvalid
 from shared.protocols.ports import CacheWord, ForwardRequest, Ports, Reply
 from shared.protocols.resource import Resource
 
@@ -28,7 +29,7 @@ async def serve_forward(
     if not resource.forward_path:
         return _reply(200, "HIT", "application/json", resource.forward_fallback, head=head)
     fallback = resource.forward_fallback if ports.settings.audit_unanswered == "pass" else b""
-    error: LastingError | PassingError
+    error: OrchardError
     try:
         if ports.settings.offline or ports.forward is None:
             raise Offline("ORCHARD_OFFLINE is set and this is never cached")
@@ -37,7 +38,10 @@ async def serve_forward(
             return _reply(answer.status, "MISS", answer.content_type, answer.body, head=head)
         if answer.status in _NOT_OFFERED and not fallback:
             raise RouteNotFound("the upstream does not offer this")
-        error = UpstreamUnavailable(f"the upstream answered {answer.status}")
+        means = meaning(answer.status)
+        error = (UpstreamInvalid if isinstance(means, str) else means)(
+            f"the upstream answered {answer.status}"
+        )
     except (LastingError, PassingError) as failure:
         error = failure
     if not fallback:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from shared.errors import Offline, OrchardError, PassingError, RouteNotFound, UpstreamUnavailable
+from shared.errors import (
+    LastingError,
+    Offline,
+    OrchardError,
+    PassingError,
+    RouteNotFound,
+    UpstreamUnavailable,
+)
 from shared.protocols.forward_flow import serve_forward
 from shared.protocols.ports import ForwardAnswer, ForwardRequest, Reply
 from shared.protocols.resource import Resource
@@ -69,7 +76,9 @@ async def test_trouble__the_operator_wants_the_harmless_answer__that_one(
 async def test_trouble__nobody_answered__is_told(
     resource: Resource, answer: ForwardAnswer | OrchardError
 ) -> None:
-    told = RouteNotFound if answer == _answer(404) else PassingError
+    told: type[OrchardError] = PassingError
+    if answer in (_answer(404), _answer(401)):
+        told = RouteNotFound if answer == _answer(404) else LastingError
     with pytest.raises(told):
         await _serve(resource, answer)
 
