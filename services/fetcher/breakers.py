@@ -69,6 +69,7 @@ class Breakers:
         self._monotonic = monotonic
         self._good = KnownGood()
         self._failing: dict[Key, dict[str, tuple[float, bool]]] = {}  # address → when, told to wait
+        self._names: dict[Key, str] = {}  # of the sources whose kinds or hosts this process left alone
         self._seen: dict[Key, tuple[BreakerState, float]] = {}  # with the end of the pause
         self._probing: dict[Key, asyncio.Task[None]] = {}
         self._probes: set[asyncio.Task[None]] = set()  # those that the next may overtake, too
@@ -79,6 +80,14 @@ class Breakers:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    def show_open(self) -> None:
+        """Set the metric anew: what ended while this process asked nothing is not shown for ever."""
+        BREAKER_OPEN.clear()
+        since = self._monotonic() - REMEMBERED_SECONDS
+        for key, (_, until) in self._seen.items():
+            if key in self._names and until > since:
+                BREAKER_OPEN.labels(self._names[key], key[1]).set(1)
 
     async def check(self, asked: Asked, *, again: bool = False) -> None:
         """Returns if it may be asked now; raises the error that stands against it if not.
@@ -222,6 +231,7 @@ class Breakers:
         if self._seen.pop(key, None) is None:
             return False
         if not name.startswith(_ONE):
+            self._names.pop(key, None)
             with contextlib.suppress(KeyError):
                 BREAKER_OPEN.remove(source.name, name)
         return True
@@ -247,6 +257,7 @@ class Breakers:
                 log.warning(
                     "breaker_opened", source=source.name, name=name, reason=error.code, message=error.message
                 )
+            self._names[(source.id, name)] = source.name
             BREAKER_OPEN.labels(source.name, name).set(1)
         self._note(state)
         try:

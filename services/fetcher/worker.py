@@ -211,6 +211,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         ]
 
         def figures() -> Figures:
+            breakers.show_open()
             pools = http.stats()
             for name, pool in pools.pools.items():
                 metrics.UPSTREAM_CONNECTIONS.labels(name, "active").set(pool.active)

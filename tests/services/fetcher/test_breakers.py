@@ -25,6 +25,7 @@ from shared.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from shared.metrics import BREAKER_OPEN
 from shared.models import BreakerState, UpstreamSource
 
 OWN, OTHER = "http://own.example.com", "http://files.example.com"
@@ -357,3 +358,16 @@ async def test_wall_clock__plays_no_part(monkeypatch: pytest.MonkeyPatch) -> Non
         assert error is not None and error.retry_after_seconds == 30
         world.now += 30.0
         assert await world.is_asked(page("n"))
+
+
+async def test_metric__names_what_is_left_alone__and_forgets_what_nobody_asked_for_again() -> None:
+    BREAKER_OPEN.clear()
+    world = World(broken={OWN: unreachable()})
+    await world.get(page("a"))
+    world.fetcher.show_open()
+    assert [sample.labels for sample in BREAKER_OPEN.collect()[0].samples] == [
+        {"source": "pypi", "what": "host"}
+    ]
+    world.now += 61.0
+    world.fetcher.show_open()
+    assert not BREAKER_OPEN.collect()[0].samples
