@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from tests.gates.conftest import Blocking, Offering
 from tests.gates.shops import SHOPS, Offer
 from tests.support.gateway import raw_request, read_response
-from tests.support.orchard import Cluster
+from tests.support.orchard import Cluster, free_port, wait_until
+from tests.support.stores import ROOT
 from tests.support.upstream import Fault, Upstream
 
 Show = Callable[..., None]
@@ -126,3 +129,42 @@ def test_object_that_cannot_be_opened__is_our_own_503(
         target.unlink()
         target.write_bytes(kept)
     assert raw_request(port, wanted.path).complete
+
+
+def test_no_descriptor_left_for_more_clients__those_that_are_answered_are_answered_right(
+    orchard: Cluster, offer: Offering, show: Show
+) -> None:
+    """A hard limit of 1,024 and 990 connections that say nothing: what is accepted has its descriptors."""
+    wanted = offer("pypi", size_bytes=300_000)
+    environment = orchard.environment() | {"ORCHARD_PORT": str(free_port())}
+    log = orchard.folder / "few.log"
+    with log.open("wb") as output:
+        few = subprocess.Popen(
+            ["bash", "-c", f"ulimit -n 1024; exec {sys.executable} -m services.gateway"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    port = int(environment["ORCHARD_PORT"])
+    idle: list[socket.socket] = []
+
+    def answered() -> bool:
+        try:
+            return raw_request(port, wanted.path).complete
+        except OSError:
+            return False
+
+    try:
+        wait_until(answered, seconds=30, what="the file")
+        idle = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(990)]
+        answers = [raw_request(port, wanted.path, timeout=60) for _ in range(3)]
+        found = {(answer.status, answer.complete) for answer in answers}
+        show("pypi", "990 idle connections", "stored: whole, 1,024 descriptors", str(found))
+        assert found == {(200, True)}
+        assert "few_descriptors" in log.read_text()
+    finally:
+        for each in idle:
+            each.close()
+        few.terminate()
+        few.wait(15)
