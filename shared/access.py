@@ -15,7 +15,7 @@ from shared.clients.postgres import Database
 from shared.clients.redis import RedisClient
 from shared.clients.redis_script import Script
 from shared.errors import OrchardError
-from shared.models import FORMAT
+from shared.models import FORMAT, MOST_REVISION
 
 CHANNEL = "orchard_access"
 KEY = "orchard:access"
@@ -34,13 +34,24 @@ SELECT json_build_object(
 """
 
 _KEEP = Script("""
--- KEYS: the copy.  ARGV: revision, the copy.  A newer one stays.
-local known = tonumber(redis.call('HGET', KEYS[1], 'revision') or '-1')
-if tonumber(ARGV[1]) > known then
+-- KEYS: the copy.  ARGV: revision, the copy, the highest revision that can be.  A newer one stays.
+local known = tonumber(redis.call('HGET', KEYS[1], 'revision') or '-1') or -1
+if tonumber(ARGV[1]) > known or not (known <= tonumber(ARGV[3])) then -- garbage, or NaN
+  known = -1
   redis.call('HSET', KEYS[1], 'revision', ARGV[1], 'state', ARGV[2])
 end
 return known
 """)
+
+# Rows restored from a backup have an old number. Told on, as any change of the revision is.
+_LIFT = """
+WITH lifted AS (
+    INSERT INTO access_revision AS current (one, revision) VALUES (true, $1::bigint + 1)
+    ON CONFLICT (one) DO UPDATE SET revision = excluded.revision WHERE current.revision < $1
+    RETURNING 1
+)
+SELECT pg_notify('orchard_access', '') FROM lifted
+"""
 
 _TOUCH = """
 UPDATE access_tokens SET last_used_at = now()
@@ -87,6 +98,11 @@ class AccessRepository:
         row = await self._database.fetchrow("SELECT revision FROM access_revision")
         return 0 if row is None else int(row["revision"])
 
+    async def lift(self, known: int) -> bool:
+        """Raise the revision above `known`, which was read before, if it went back since. Whether it had.
+        Raises `DatabaseUnavailable`."""
+        return bool(await self._database.fetch(_LIFT, known))
+
     async def touch(self, ids: list[int]) -> None:
         """These tokens were used just now. Raises `DatabaseUnavailable`."""
         await self._database.execute(_TOUCH, ids)
@@ -100,12 +116,17 @@ async def read_copy(redis: RedisClient) -> AccessState | None:
         state = None if raw is None else _decode(raw)
     except (OrchardError, msgspec.MsgspecError):
         return None
-    return state if state is not None and state.format == FORMAT else None
+    if state is None or state.format != FORMAT or state.revision > MOST_REVISION:
+        return None
+    return state
 
 
-async def keep_copy(redis: RedisClient, state: AccessState) -> None:
-    """Write the copy unless a newer one is there. Raises the client's error."""
-    await _KEEP.run(redis, [KEY], [state.revision, msgspec.json.encode(state)])
+async def keep_copy(redis: RedisClient, state: AccessState) -> int:
+    """Write the copy unless a newer one is there; the revision of what stood there, -1 for none.
+
+    Raises the client's error.
+    """
+    return int(await _KEEP.run(redis, [KEY], [state.revision, msgspec.json.encode(state), MOST_REVISION]))
 
 
 def by_digest(state: AccessState) -> Mapping[bytes, KnownToken]:

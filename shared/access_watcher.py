@@ -76,7 +76,9 @@ class AccessWatcher:
 
     async def refresh(self) -> None:
         """Read the rows now: for who has just heard of something newer. Raises `DatabaseUnavailable`."""
-        self._take(await self._repository.load())
+        state = await self._repository.load()
+        known = state.revision if self.state is None else self.state.revision
+        self._take(await self._lifted(state, known))
 
     async def catch_up(self) -> None:
         """As `refresh`, if the rows have changed since: one small statement if not."""
@@ -119,9 +121,22 @@ class AccessWatcher:
                     log.warning("access_from_copy", revision=copy.revision)
                     self._take(copy)
             return
-        self._take(state)
+        known = -1 if self.state is None else self.state.revision
         with contextlib.suppress(OrchardError):  # at every read: the copy may have been lost
-            await keep_copy(self._redis, state)
+            known = max(known, await keep_copy(self._redis, state))
+        with contextlib.suppress(OrchardError):
+            state = await self._lifted(state, known)
+        self._take(state)
+
+    async def _lifted(self, state: AccessState, known: int) -> AccessState:
+        """What the rows say, numbered above all that was read before: they may have been restored."""
+        if known <= state.revision:
+            return state
+        if await self._repository.lift(known):
+            log.warning("access_revision_lifted", found=state.revision, known=known)
+        state = await self._repository.load()
+        await keep_copy(self._redis, state)
+        return state
 
     def _take(self, state: AccessState) -> None:
         known = self.state

@@ -6,6 +6,10 @@ empty: the repository runs the same statement again for those keys, and now find
 inserted in key order, or concurrent batches would deadlock.
 """
 
+from __future__ import annotations
+
+from shared.models import AHEAD_SECONDS
+
 LOOKUP = """
 SELECT a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename, c.digests::text AS digests,
        extract(epoch FROM c.created_at)::float8 AS created_at,
@@ -161,15 +165,26 @@ SELECT protocol, identity, source_id, generation, document_key,
 FROM index_documents WHERE protocol = $1 AND identity = $2
 """
 
+# A generation is the time of its claim. One that no clock has reached, beside a writer whose own is
+# possible, was given by a clock that was wrong: it must not keep everybody out until then.
+_POSSIBLE = f"((extract(epoch FROM now()) + {AHEAD_SECONDS}) * 1000000)"
+
+
+def _is_newer(column: str, own: str) -> str:
+    return f"({column} > {own} AND ({column} <= {_POSSIBLE} OR {own} > {_POSSIBLE}))"
+
+
 # The pin's no-op update makes it return the row that stands, in a race too; the document is written
 # only if that pin is to its source or one of the same owner ($11), and only over an older generation. A
 # project that an operator (or the migration) gave several sources gets no pin beside those.
-STORE_DOCUMENT = """
+_KEEPS_OUT = _is_newer("generation", "$5::bigint")
+
+STORE_DOCUMENT = f"""
 WITH pin AS (
     INSERT INTO project_pins AS p (protocol, project, source_id)
     SELECT $1::text, $3::text, $4::bigint
     WHERE $3 <> '' AND $10::bool AND NOT EXISTS (
-        SELECT FROM index_documents WHERE protocol = $1 AND identity = $2 AND generation > $5)
+        SELECT FROM index_documents WHERE protocol = $1 AND identity = $2 AND {_KEEPS_OUT})
       AND NOT EXISTS (SELECT FROM shared_pins WHERE protocol = $1 AND project = $3)
     ON CONFLICT (protocol, project) DO UPDATE SET source_id = p.source_id
     RETURNING source_id
@@ -184,14 +199,14 @@ ON CONFLICT (protocol, identity) DO UPDATE SET
     document_key = excluded.document_key, fetched_at = excluded.fetched_at,
     upstream_etag = excluded.upstream_etag, upstream_last_modified = excluded.upstream_last_modified,
     gone_at = NULL
-WHERE d.generation <= excluded.generation
+WHERE NOT {_is_newer("d.generation", "$5::bigint")}
 RETURNING true
-"""
+"""  # noqa: S608 - of constants
 
-MARK_GONE = """
+MARK_GONE = f"""
 UPDATE index_documents SET gone_at = coalesce(gone_at, now()), generation = $3
-WHERE protocol = $1 AND identity = $2 AND generation <= $3
-"""
+WHERE protocol = $1 AND identity = $2 AND NOT {_is_newer("generation", "$3::bigint")}
+"""  # noqa: S608 - of constants
 
 PINNED_SOURCES = """
 SELECT project, source_id FROM project_pins WHERE protocol = $1 AND project = ANY($2::text[])

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.models import FORMAT, ArtifactFacts, BreakerState, IndexHead
+from shared.models import FORMAT, MOST_REVISION, ArtifactFacts, BreakerState, IndexHead
 
 GENERATION_BYTES = 8  # big-endian, before each body
 F = TypeVar("F", IndexHead, ArtifactFacts, BreakerState)
@@ -38,7 +38,10 @@ def _readable(decoder: msgspec.msgpack.Decoder[F], raw: bytes) -> F | None:
 
 
 def decode_revision(raw: bytes) -> int | None:
-    return int(raw) if raw.isdigit() else None
+    if not raw.isdigit() or len(raw) > 15:
+        return None
+    revision = int(raw)
+    return revision if revision <= MOST_REVISION else None
 
 
 def split_body(raw: bytes) -> tuple[int, memoryview] | None:

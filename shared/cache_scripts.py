@@ -7,6 +7,7 @@ generation (microseconds since 1970) is below that until 2255.
 from __future__ import annotations
 
 from shared.clients.redis_script import Script
+from shared.models import AHEAD_SECONDS, MOST_REVISION
 
 # A stored head that cannot be read counts as absent: it will be replaced.
 _READ_STORED = """
@@ -20,15 +21,21 @@ local function stored_head(key)
   return head
 end
 local function fenced(stored, revision_key, generation, source_revision)
-  if stored and stored.generation > generation then return true end
+  if stored and stored.generation > generation then
+    -- A generation is the time of its claim. One that no clock has reached, beside a writer whose own is
+    -- possible, was given by a clock that was wrong: it must not keep everybody out until then.
+    local time = redis.call('TIME')
+    local possible = (time[1] + {ahead}) * 1000000
+    if stored.generation <= possible or generation > possible then return true end
+  end
   local known = tonumber(redis.call('GET', revision_key) or '0') or 0
-  return source_revision < known
+  return known <= {most} and source_revision < known
 end
 local function put(key, value, expire_at)
   if expire_at > 0 then redis.call('SET', key, value, 'PXAT', expire_at)
   else redis.call('SET', key, value) end
 end
-"""
+""".replace("{ahead}", str(AHEAD_SECONDS)).replace("{most}", str(MOST_REVISION))
 
 WRITE_INDEX = Script(
     _READ_STORED
@@ -82,10 +89,10 @@ return 1
 )
 
 RAISE_REVISION = Script("""
--- KEYS: revision.  ARGV: revision, seconds to keep.
+-- KEYS: revision.  ARGV: revision, seconds to keep, the highest that can be.  The one that holds now.
 local known = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
 local wanted = tonumber(ARGV[1])
-if wanted > known then
+if wanted > known or not (known <= tonumber(ARGV[3])) then -- garbage, or NaN
   redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
   return wanted
 end

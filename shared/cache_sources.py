@@ -11,7 +11,7 @@ from shared.cache_codec import decode_breaker, decode_revision, encode
 from shared.cache_keys import Category, breaker_key, breakers_key, pause_key, revision_key
 from shared.cache_scripts import RAISE_REVISION, READ_BREAKERS, WRITE_BREAKER
 from shared.cache_values import CacheValues
-from shared.models import BreakerState
+from shared.models import MOST_REVISION, BreakerState
 
 BREAKER_KEPT_SECONDS = 600  # after its pause: long enough for someone to probe
 
@@ -23,10 +23,12 @@ class SourceStates(CacheValues):
         """Revision of the protocol's sources; 0 = unknown."""
         return decode_revision((await self._redis.get_many([revision_key(protocol)]))[0] or b"0") or 0
 
-    async def raise_revision(self, protocol: str, revision: int) -> None:
-        """Make the revision at least this; pages of older ones become misses everywhere."""
+    async def raise_revision(self, protocol: str, revision: int) -> int:
+        """Make the revision at least this; pages of older ones become misses everywhere. The one that
+        holds now: a higher one was read from rows that are gone (`SourceRepository.lift`)."""
         keep = self.ttls[Category.UPSTREAM_SOURCES] or 3600
-        await RAISE_REVISION.run(self._redis, [revision_key(protocol)], [revision, keep])
+        arguments = [revision, keep, MOST_REVISION]
+        return int(await RAISE_REVISION.run(self._redis, [revision_key(protocol)], arguments))
 
     async def read_breakers(
         self, protocol: str, source_id: int, names: Sequence[str]

@@ -16,6 +16,13 @@ from shared.source_options import SourceOptions
 FORMAT = 1
 """Format number of every cached value and job. Raised when a field changes its meaning."""
 
+MOST_REVISION = 2**42
+"""Revisions of sources and access are at least the clock in milliseconds: this is the year 2109. A higher
+number was never given out."""
+
+AHEAD_SECONDS = 600
+"""No clock is ahead of the truth by more: a time further on was told by one that is wrong."""
+
 
 # --- upstream sources ---------------------------------------------------------------------------
 

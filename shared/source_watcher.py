@@ -28,8 +28,8 @@ _RETRY_SECONDS = 0.5
 class RevisionCache(Protocol):
     """The part of `CacheService` that the watcher needs."""
 
-    async def raise_revision(self, protocol: str, revision: int) -> object:
-        """Sets the protocol's revision unless a higher one is there."""
+    async def raise_revision(self, protocol: str, revision: int) -> int:
+        """Sets the protocol's revision unless a higher one is there; the one that holds now."""
         ...
 
 
@@ -110,9 +110,16 @@ class SourceWatcher:
 
     async def _read(self, protocol: str) -> None:
         found = await self._repository.load(protocol)
-        self._current[protocol] = found
         # At every read, not only on a change: the cache may have come back empty.
-        await self._cache.raise_revision(protocol, found.revision)
+        known = await self._cache.raise_revision(protocol, found.revision)
+        if known > found.revision:
+            # Another process read newer rows since, or the rows went back (restored from a backup): then
+            # they are newer than what was made before, and must be numbered so.
+            if await self._repository.lift(protocol, known):
+                _log.warning("source_revision_lifted", protocol=protocol, found=found.revision, known=known)
+            found = await self._repository.load(protocol)
+            await self._cache.raise_revision(protocol, found.revision)
+        self._current[protocol] = found
         if self._announced.get(protocol) != found.revision:
             await self._on_change(found)
             self._announced[protocol] = found.revision

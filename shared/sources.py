@@ -29,6 +29,16 @@ ORDER BY s.priority, s.id
 
 _SEED = "INSERT INTO source_revisions (protocol, revision) VALUES ($1, 1) ON CONFLICT DO NOTHING"
 
+# Rows restored from a backup have an old number. Told on, as any change of the revision is.
+_LIFT = """
+WITH lifted AS (
+    INSERT INTO source_revisions AS current (protocol, revision) VALUES ($1, $2::bigint + 1)
+    ON CONFLICT (protocol) DO UPDATE SET revision = excluded.revision WHERE current.revision < $2
+    RETURNING 1
+)
+SELECT pg_notify('orchard_sources', $1) FROM lifted
+"""
+
 # `guard` holds the revision's row: if another process changed a source since the plan was made,
 # nothing is written and the plan is made anew. What is equal is not touched: it raises no revision.
 _APPLY = """
@@ -112,6 +122,10 @@ class SourceRepository:
             "SELECT revision FROM source_revisions WHERE protocol = $1", protocol
         )
         return 0 if row is None else int(row["revision"])
+
+    async def lift(self, protocol: str, known: int) -> bool:
+        """Raise the revision above `known`, which was read before, if it went back since. Whether it had."""
+        return bool(await self._database.fetch(_LIFT, protocol, known))
 
     async def sync_from_settings(
         self, settings: Settings, protocols: Iterable[str], environ: Mapping[str, str]

@@ -34,6 +34,7 @@ class ChildSpec:
     ready: Callable[[int], Awaitable[bool]]  # given the pid
     stop_signal: signal.Signals = signal.SIGTERM
     ready_seconds: float = 60.0
+    recover: Callable[[str], str] = lambda said: ""  # see EmbeddedServer.recover
 
 
 class Child:
@@ -55,6 +56,9 @@ class Child:
         while not await self.spec.ready(process.pid):
             if process.poll() is not None:
                 self._clear(process)
+                if time.monotonic() - began < self.spec.ready_seconds and self._recovered():
+                    process = self._spawn()
+                    continue
                 raise StartFailed(self._explain(describe_exit(process.returncode)))
             if time.monotonic() - began > self.spec.ready_seconds:
                 raise StartFailed(self._explain(f"is not ready after {self.spec.ready_seconds:.0f} s"))
@@ -126,6 +130,7 @@ class Child:
                 backoff = FIRST_BACKOFF_SECONDS
             what = f"{self.spec.name} {describe_exit(process.returncode)}"
             say(f"{what}; starting it again in {backoff:.1f} s (log: {self.log})")
+            self._recovered()
             await asyncio.sleep(backoff)
             if self._stopping.is_set():
                 return
@@ -134,6 +139,17 @@ class Child:
                 process = self._spawn()
             except StartFailed as error:
                 say(str(error))
+
+    def _recovered(self) -> bool:
+        """Whether what ended the process was mended, so that it can be started again."""
+        try:
+            mended = self.spec.recover("\n".join(last_lines(self.log, start=self._log_start)))
+        except OSError as error:
+            mended = ""
+            say(f"{self.spec.name}: {error}")
+        if mended:
+            say(f"{self.spec.name}: {mended}")
+        return bool(mended)
 
     def _explain(self, what: str) -> str:
         lines = last_lines(self.log, start=self._log_start)

@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+from services.standalone.kept_files import make_folder, put_aside
 from shared.errors import ConfigurationError
 
 LOG_LIMIT_BYTES = 32 * 1024 * 1024  # of one file; its predecessor may stand beside it
@@ -30,13 +31,17 @@ class DataFolder:
         """Raises `ConfigurationError`: one line, if the folder cannot be written or is in use."""
         try:
             self.path = self.path.expanduser().resolve()
-            self.logs.mkdir(parents=True, exist_ok=True)
-            self.lock_fd = os.open(self.path / "orchard.lock", os.O_RDWR | os.O_CREAT, 0o644)
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = self.path / "orchard.lock"
+            if lock.is_dir():  # nobody can hold it
+                put_aside(lock, "is a folder")
+            make_folder(self.logs)
+            self.lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
             os.ftruncate(self.lock_fd, 0) if self._lock() else self._refuse()
             os.write(self.lock_fd, b"%d\n" % os.getpid())
         except OSError as error:
             raise ConfigurationError(
-                f"ORCHARD_DATA_DIR: cannot write to {self.path}: {error.strerror or error}"
+                f"ORCHARD_DATA_DIR: cannot write to {error.filename or self.path}: {error.strerror or error}"
             ) from error
 
     def close(self) -> None:
@@ -47,7 +52,10 @@ class DataFolder:
 
     def log(self, name: str) -> Path:
         """The log file of a process."""
-        return self.logs / f"{name}.log"
+        path = self.logs / f"{name}.log"
+        if path.is_dir():
+            put_aside(path, "is a folder")
+        return path
 
     def trim_logs(self) -> None:
         """Put aside as NAME.log.1 what stands in a log that has grown over its limit.

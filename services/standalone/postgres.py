@@ -12,23 +12,34 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from services.standalone.cluster import (
+    clear_pid_file,
+    has_password,
+    holds_cluster,
+    is_gone,
+    mend_cluster,
+    note_password,
+    reset_configuration,
+)
 from services.standalone.identity import Identity, choose_identity
+from services.standalone.kept_files import make_folder, remembered_secret, sync_folder, write_private
 from services.standalone.processes import Launch, run, wait_until
 from services.standalone.servers import (
     LOOPBACK,
     EmbeddedServer,
     StoreFailed,
     remembered_port,
-    remembered_secret,
-    write_private,
 )
 
 USER = "orchard"
 DATABASE = "orchard"
+HELD_SECONDS = 10.0
+HELD_PAUSE_SECONDS = 0.3
 RESERVED_CONNECTIONS = 13  # 3 for superusers (PostgreSQL's own reserve), the rest for people and tools
 
 
@@ -62,20 +73,38 @@ class EmbeddedPostgres(EmbeddedServer):
         return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/{database}"
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self.port = remembered_port(self.folder / "port")
         self.password = remembered_secret(self.folder / "password")
-        self._identity = choose_identity(self.folder, installed_binaries(), namespaces=self.namespaces)
-        if not (self.data / "PG_VERSION").exists():
+        self._identity = identity = choose_identity(
+            self.folder, installed_binaries(), namespaces=self.namespaces
+        )
+        if not holds_cluster(self.data):
             self._create_cluster()
         else:
-            self._identity.own(self.data)
+            identity.own(self.data)
             self._clear_stale_pid()
+            self._mend()
+        # Ours, not the cluster's: an empty or lost one would let nobody in.
+        write_private(self._rules, f"host all all {LOOPBACK}/32 scram-sha-256\n")
+        identity.own(self._rules)
+
+    @property
+    def _rules(self) -> Path:
+        return self.folder / "pg_hba.conf"
+
+    def recover(self, said: str) -> str:
+        """The processes of a server that was killed need a moment to see that it is gone."""
+        if not _is_held(said):
+            return ""
+        time.sleep(HELD_PAUSE_SECONDS)
+        return "waits until the processes of the last run have ended"
 
     def launch(self) -> Launch:
         options = {
             "listen_addresses": LOOPBACK,
             "port": self.port,
+            "hba_file": self._rules,
             # No socket file: its path would be limited to 107 bytes, and it would have to be guarded.
             "unix_socket_directories": "",
             "max_connections": self.max_connections,
@@ -112,6 +141,8 @@ class EmbeddedPostgres(EmbeddedServer):
     def _create_cluster(self) -> None:
         # Built beside its place and renamed: a kill in the middle leaves nothing half-made behind.
         fresh = self.folder / "data.new"
+        if fresh.is_file():
+            fresh.unlink()
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self.data, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -128,15 +159,42 @@ class EmbeddedPostgres(EmbeddedServer):
         self._run(initdb, "")
         secret.unlink()
         self._run(["postgres", "--single", "-D", str(fresh), "postgres"], f"CREATE DATABASE {DATABASE};\n")
+        note_password(fresh, self.password)
         fresh.rename(self.data)
+        sync_folder(self.folder)
 
-    def _run(self, command: list[str], text: str) -> None:
+    def _mend(self) -> None:
+        written = mend_cluster(self.data)
+        done = self._try(["postgres", "-C", "port", "-D", str(self.data)], "")
+        if done.returncode != 0 and "configuration" in done.stderr:
+            written += reset_configuration(self.data)
+        self._own(written)
+        if not has_password(self.data, self.password):
+            # The cluster is Orchard's own: a password that was lost is set anew, by whoever holds the files.
+            statement = f"ALTER ROLE {USER} LOGIN PASSWORD '{self.password}';\n"
+            self._run(["postgres", "--single", "-D", str(self.data), "postgres"], statement)
+            self._own([note_password(self.data, self.password)])
+
+    def _own(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            if self._identity is not None:
+                self._identity.own(path)
+
+    def _try(self, command: list[str], text: str) -> subprocess.CompletedProcess[str]:
         try:
-            done = run(replace(self._tool(command), text=text), timeout_seconds=120)
+            return run(replace(self._tool(command), text=text), timeout_seconds=120)
         except subprocess.TimeoutExpired as error:
             raise StoreFailed(f"{command[0]} did not end within 120 s") from error
-        if done.returncode != 0 or "FATAL" in done.stderr:
-            raise StoreFailed(f"{command[0]} failed: {' | '.join(done.stderr.strip().splitlines()[-3:])}")
+
+    def _run(self, command: list[str], text: str) -> None:
+        deadline = time.monotonic() + HELD_SECONDS
+        while True:
+            done = self._try(command, text)
+            if done.returncode == 0 and "FATAL" not in done.stderr and "ERROR" not in done.stderr:
+                return
+            if not _is_held(done.stderr) or time.monotonic() > deadline:
+                raise StoreFailed(f"{command[0]} failed: {' | '.join(done.stderr.strip().splitlines()[-3:])}")
+            time.sleep(HELD_PAUSE_SECONDS)
 
     def _clear_stale_pid(self) -> None:
         """Deal with the pid file of a server that was killed.
@@ -146,20 +204,24 @@ class EmbeddedPostgres(EmbeddedServer):
         holds the data folder's lock is its only owner.
         """
         path = self.data / "postmaster.pid"
-        try:
-            pid = int(path.read_text().split("\n", 1)[0])
-        except (OSError, ValueError):
+        pid = clear_pid_file(path)
+        if not pid:
             return
         command = _command_line(pid)
-        if command is None:  # nobody has that pid, or this system does not tell
+        if command is None and not is_gone(pid):  # this system does not tell
             return
-        if "postgres" in command and str(self.data) in command:
+        if command is not None and "postgres" in command and str(self.data) in command:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
-                if not wait_until(lambda: _command_line(pid) is None, timeout_seconds=5.0):
+                if not wait_until(lambda: is_gone(pid), timeout_seconds=5.0):
                     os.kill(pid, signal.SIGQUIT)
-                    wait_until(lambda: _command_line(pid) is None, timeout_seconds=5.0)
+                    wait_until(lambda: is_gone(pid), timeout_seconds=5.0)
         path.unlink(missing_ok=True)
+
+
+def _is_held(said: str) -> bool:
+    """PostgreSQL's words for a data folder that processes of an earlier server still use."""
+    return "still in use" in said or 'lock file "postmaster.pid" already exists' in said
 
 
 def _command_line(pid: int) -> str | None:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from services.standalone.kept_files import clear, make_folder, put_aside, remembered_secret, write_private
 from services.standalone.processes import Launch
 from services.standalone.servers import (
     LOOPBACK,
     EmbeddedServer,
     StoreFailed,
     remembered_port,
-    remembered_secret,
-    write_private,
 )
+
+_ABOUT_FILE = re.compile(r"append[- ](only|log)", re.IGNORECASE)
 
 Role = Literal["cache", "queue"]
 
@@ -43,7 +45,10 @@ class EmbeddedRedis(EmbeddedServer):
         self.name = f"redis-{role}"  # type: ignore[misc] # one class, two roles
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
+        clear(
+            self.folder / "dump.rdb"
+        )  # none is written; one that lies there would be read, or end the start
         self.port = remembered_port(self.folder / "port")
         self.password = remembered_secret(self.folder / "password")
         lines = [
@@ -70,6 +75,14 @@ class EmbeddedRedis(EmbeddedServer):
             return self.command("PING") == b"+PONG"
         except OSError:
             return False
+
+    def recover(self, said: str) -> str:
+        """What the queue wrote down may be lost (docs/operations.md): a damaged file never stops a start."""
+        written = self.folder / "appendonly.aof"
+        if not written.exists() or not _ABOUT_FILE.search(said):
+            return ""
+        put_aside(written, "is damaged")
+        return "jobs that waited are asked for again when somebody wants them"
 
     def settings(self) -> Mapping[str, str]:
         prefix = "ORCHARD_REDIS" if self.role == "cache" else "ORCHARD_QUEUE_REDIS"

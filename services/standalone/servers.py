@@ -7,17 +7,18 @@ any other child. `start()` and `stop()` are for tests and benchmarks that need j
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import signal
 import socket
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from services.standalone.kept_files import make_folder, remembered_number, write_private
 from services.standalone.processes import Launch, describe_exit, last_lines, size_of, spawn, stop, wait_until
 
 LOOPBACK = "127.0.0.1"
@@ -51,6 +52,13 @@ class EmbeddedServer(ABC):
     def ready(self, pid: int) -> bool:
         """Whether the process `pid` takes connections now. Does not block longer than 0.5 s."""
 
+    def recover(self, said: str) -> str:
+        """After a start that ended at once, having said `said`: mend or put aside what may be lost.
+
+        One line about what was done, and the start is tried again; "" where there is nothing to do.
+        """
+        return ""
+
     @abstractmethod
     def settings(self) -> Mapping[str, str]:
         """The ORCHARD_* variables by which a service finds this server."""
@@ -66,8 +74,18 @@ class EmbeddedServer(ABC):
 
     def start(self, *, timeout_seconds: float = 30.0) -> Self:
         """Prepare, start and wait until connections are taken. Raises `StoreFailed`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self.prepare()
+        deadline = time.monotonic() + timeout_seconds
+        while fault := self._start_once(deadline):
+            reason, said = fault
+            mended = self.recover(said) if time.monotonic() < deadline else ""
+            if not mended:
+                raise StoreFailed(f"{self.name} {reason}: {' | '.join(said.splitlines()[-3:])}")
+        return self
+
+    def _start_once(self, deadline: float) -> tuple[str, str] | None:
+        """None: it runs. Otherwise why not, and what it said."""
         log = self.folder / "server.log"
         written = size_of(log)
         process = spawn(self.launch(), log=log, death_signal=self.stop_signal)
@@ -76,12 +94,12 @@ class EmbeddedServer(ABC):
         def settled() -> bool:
             return process.poll() is not None or self.ready(process.pid)
 
-        answered = wait_until(settled, timeout_seconds=timeout_seconds)
+        answered = wait_until(settled, timeout_seconds=max(0.0, deadline - time.monotonic()))
         if answered and process.poll() is None:
-            return self
+            return None
         reason = "did not answer in time" if process.poll() is None else describe_exit(process.returncode)
         self.stop()
-        raise StoreFailed(f"{self.name} {reason}: {' | '.join(last_lines(log, 3, start=written))}")
+        return reason, "\n".join(last_lines(log, start=written))
 
     def stop(self, *, timeout_seconds: float = 5.0) -> None:
         """Stop it and wait for its end; a second call does nothing."""
@@ -104,35 +122,12 @@ class EmbeddedServer(ABC):
         self.stop()
 
 
-def remembered_secret(path: Path) -> str:
-    """The password in `path`, generated at first use; the file is readable by its owner only."""
-    with contextlib.suppress(FileNotFoundError):
-        kept = path.read_text().strip()
-        if kept:
-            return kept
-    generated = secrets.token_hex(24)
-    write_private(path, generated + "\n")
-    return generated
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace `path` at once with `text`, mode 0600 from its first byte."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    fresh.replace(path)
-
-
 def remembered_port(path: Path) -> int:
     """A free loopback port: the one used last time if it is still free, otherwise a new one."""
-    preferred = 0
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        preferred = int(path.read_text())
+    preferred = remembered_number(path, 65535)
     port = free_port(preferred)
     if port != preferred:
-        path.write_text(f"{port}\n")
+        write_private(path, f"{port}\n")
     return port
 
 

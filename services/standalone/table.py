@@ -88,7 +88,7 @@ def store_spec(server: EmbeddedServer) -> ChildSpec:
     async def ready(pid: int) -> bool:
         return server.ready(pid)
 
-    return ChildSpec(server.name, server.launch, ready, server.stop_signal)
+    return ChildSpec(server.name, server.launch, ready, server.stop_signal, recover=server.recover)
 
 
 def migrations_spec(modules: Modules, environment: Mapping[str, str]) -> ChildSpec:

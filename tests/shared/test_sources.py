@@ -256,10 +256,11 @@ class Revisions:
         self.raised: dict[str, int] = {}
         self.away = False
 
-    async def raise_revision(self, protocol: str, revision: int) -> None:
+    async def raise_revision(self, protocol: str, revision: int) -> int:
         if self.away:
             raise CacheUnavailable("away")
         self.raised[protocol] = max(revision, self.raised.get(protocol, 0))
+        return self.raised[protocol]
 
 
 class Watched:

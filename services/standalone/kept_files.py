@@ -1,0 +1,100 @@
+"""Small files of the data folder that Orchard can make again: ports, passwords, keys.
+
+Whatever stands in their place (nothing, a folder, garbage, an impossible value) never stops a start. It is
+put aside under NAME.damaged, the last one only, and said in one line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from services.standalone.output import complain
+
+_SECRET = re.compile(r"[0-9A-Za-z]{16,200}")  # fits a URL, redis.conf and a statement as it is
+_MOST_BYTES = 4096
+
+
+def read_kept(path: Path) -> str:
+    """The text of a small file, stripped; "" if there is none that can be read as such."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES).decode("ascii").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        return "\0"  # something is there, and nothing that was kept looks like this
+
+
+def remembered_secret(path: Path) -> str:
+    """The password in `path`, generated at first use or where it is damaged; readable by its owner only."""
+    kept = read_kept(path)
+    if _SECRET.fullmatch(kept):
+        return kept
+    if kept:
+        put_aside(path, "is no password that Orchard made")
+    generated = secrets.token_hex(24)
+    write_private(path, generated + "\n")
+    return generated
+
+
+def remembered_number(path: Path, most: int) -> int:
+    """The number in `path`; 0 if there is none from 1 to `most`."""
+    kept = read_kept(path)
+    if re.fullmatch(r"[0-9]{1,9}", kept) and int(kept) <= most:
+        return int(kept)
+    if kept:
+        put_aside(path, f"holds no number from 1 to {most}")
+    return 0
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` at once with `text`, mode 0600 from its first byte; it is on the disk afterwards."""
+    fresh = path.with_name(path.name + ".new")
+    clear(fresh)
+    if path.is_dir() and not path.is_symlink():
+        put_aside(path, "is a folder")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)  # or a power cut can leave the new name with nothing in it
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def put_aside(path: Path, why: str) -> None:
+    """Rename what may be lost to NAME.damaged and say so. Raises `OSError`."""
+    aside = path.with_name(path.name + ".damaged")
+    clear(aside)
+    path.rename(aside)
+    complain(f"{path} {why}: put aside as {aside.name}")
+
+
+def make_folder(path: Path) -> None:
+    """A folder at `path`; a file that stands in its place is put aside. Raises `OSError`."""
+    if path.exists() and not path.is_dir():
+        put_aside(path, "is not a folder")
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def clear(path: Path) -> None:
+    """Nothing stands at `path` afterwards. Raises `OSError`."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """A renaming in `folder` survives a power cut, where the file system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
