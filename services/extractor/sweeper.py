@@ -28,6 +28,7 @@ from shared.clients.objects import (
 )
 from shared.clients.postgres import Database
 from shared.clients.redis import RedisClient
+from shared.clients.redis_marks import take_mark
 from shared.errors import CacheUnavailable, OrchardError
 from shared.logs import get_logger
 from shared.metrics import STORED_BYTES
@@ -201,10 +202,7 @@ class SweepTimer:
 
     async def _is_our_turn(self) -> bool:
         try:
-            with self._redis.guard():
-                return bool(
-                    await self._redis.raw.set("orchard:sweeper", b"1", nx=True, px=int(self._interval * 900))
-                )
+            return await take_mark(self._redis, "orchard:sweeper", self._interval * 0.9)
         except OrchardError as error:
             log.info("sweep_failed", error=error.code)
             return False

@@ -14,6 +14,7 @@ from shared.cache import CacheService, IndexRead
 from shared.cache_keys import Category, cache_key
 from shared.clients.postgres_slots import deadline
 from shared.clients.redis import RedisClient
+from shared.clients.redis_marks import take_mark
 from shared.errors import CacheUnavailable, DatabaseUnavailable
 from shared.jobs import FetchArtifact
 from shared.logs import get_logger
@@ -66,8 +67,7 @@ class CachedIndex:
     async def allow_revalidation(self, protocol: str, identity: str, seconds: int) -> bool:
         key = cache_key(Category.UPSTREAM_SOURCES, protocol, f"revalidated:{identity}")
         try:
-            with self._redis.guard():
-                return bool(await self._redis.raw.set(key, b"1", nx=True, ex=seconds))
+            return await take_mark(self._redis, key, seconds)
         except CacheUnavailable:
             return False
 

@@ -46,5 +46,11 @@ class HeartbeatStore:
             if not members:
                 return []
             keys = [f"{KEY_PREFIX}:{member.decode()}" for member in members]
-            values = await self._client.raw.mget(keys)
-        return [value for value in values if value is not None]
+            async with self._client.raw.pipeline(transaction=False) as pipe:
+                pipe.mget(keys)
+                for key in keys:
+                    pipe.pttl(key)
+                values, *left = await pipe.execute()
+        # One that lasts longer than any can was written before Redis's clock went back.
+        longest = 1000 * EXPIRY_SECONDS + 1000
+        return [value for value, ms in zip(values, left, strict=True) if value is not None and ms <= longest]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from shared.clients.object_port import GrowingPut, ObjectStat, ObjectStore
 from shared.clients.redis import RedisClient
+from shared.clients.redis_marks import mark_stands, take_mark
 from shared.errors import QueueUnavailable, StoreUnavailable
 
 PUT_SECONDS = 900  # a put's mark; past it, an object that is there says by its age that it was put
@@ -104,9 +105,8 @@ class GuardedStore:
         deadline = time.monotonic() + SWEEP_SECONDS + 1
         while time.monotonic() < deadline:
             try:
-                with self._redis.guard():
-                    if not await self._redis.raw.exists(_sweep_mark(key)):
-                        return
+                if not await mark_stands(self._redis, _sweep_mark(key), SWEEP_SECONDS):
+                    return
             except QueueUnavailable:
                 pass  # the mark ends by itself
             await asyncio.sleep(_POLL_SECONDS)
@@ -119,11 +119,9 @@ async def sweeping(redis: RedisClient, key: str) -> AsyncIterator[bool]:
 
     Raises `QueueUnavailable`.
     """
+    mine = await take_mark(redis, _sweep_mark(key), SWEEP_SECONDS)
     with redis.guard():
-        async with redis.raw.pipeline(transaction=True) as pipe:
-            pipe.set(_sweep_mark(key), b"1", nx=True, ex=SWEEP_SECONDS)
-            pipe.exists(_put_mark(key))
-            mine, being_put = await pipe.execute()
+        being_put = await redis.raw.exists(_put_mark(key))  # after ours: see above
     try:
         yield bool(mine) and not being_put
     finally:

@@ -53,7 +53,7 @@ class JobQueue:
         """
         queue = queue_of(job)
         sibling = keys.sibling_of(job, queue)
-        defer_ms = max(0, int(defer_seconds * 1000))
+        defer_ms = max(0, min(int(defer_seconds * 1000), keys.LONGEST_DEFERRAL_MS))
         answer = await scripts.ENQUEUE(
             self._redis,
             [

@@ -28,6 +28,7 @@ a lease it lost."""
 JOB_EXPIRES_MS = 86_400_000  # arq's own: a job nobody takes for a day is forgotten
 TRIES_EXPIRE_MS = 88_400_000  # arq's own
 QUARANTINE_MS = 300_000  # a job that killed its workers is not tried again for so long
+LONGEST_DEFERRAL_MS = 60_000  # nothing is put back for longer, whoever asks for it
 MAX_TOKENS = 64  # wake-up tokens kept at most: more idle workers than that find jobs by their timer
 DEAD_KEPT = 1000  # entries of one dead-letter list
 MAX_ID_BYTES = 4096

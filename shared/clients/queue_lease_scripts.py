@@ -16,6 +16,7 @@ CLAIM = QueueScript(
     + COUNT
     + """
 local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
+local longest = math.max(2 * lease, 10000)
 local grace, delay = tonumber(ARGV[5]), tonumber(ARGV[6])
 local known, claimed, unknown, wait, skipped = nil, {}, {}, -1, 0
 local waited, longest_wait, again = 0, 0, 0
@@ -26,7 +27,8 @@ local function prepare()
   known = {}
   for i = 9, #ARGV do known[ARGV[i]] = true end
   local state = redis.call('HMGET', KEYS[3], 'epoch', 'last')
-  epoch, last = state[1], tonumber(state[2] or 0)
+  epoch, last = state[1], tonumber(state[2] or 0) or 0
+  if not (last < 2 ^ 52) then last = 0 end -- garbage: the number after it could not be told from it
   if not epoch then
     epoch = string.format('%.0f', micros)
     redis.call('HSET', KEYS[3], 'epoch', epoch)
@@ -57,6 +59,10 @@ local function take(id, score)
   end
   local claim = 'orchard:claim:' .. id
   local left = redis.call('PTTL', claim)
+  if left > longest then
+    redis.call('PEXPIRE', claim, lease) -- see SETTLE
+    left = lease
+  end
   if left > 0 then
     redis.call('ZADD', KEYS[1], now + left, id) -- it runs already, taken from the other queue
     return
@@ -67,10 +73,14 @@ local function take(id, score)
   redis.call('SET', claim,
     cmsgpack.pack({generation = generation, address = ARGV[3], token = token}), 'PX', lease)
   redis.call('ZADD', KEYS[1], now + lease, id)
-  local tries = redis.call('INCR', 'arq:retry:' .. id)
+  local tries = redis.pcall('INCR', 'arq:retry:' .. id)
+  if type(tries) ~= 'number' then -- no number stood there
+    redis.call('DEL', 'arq:retry:' .. id)
+    tries = redis.call('INCR', 'arq:retry:' .. id)
+  end
   if tries == 1 then redis.call('PEXPIRE', 'arq:retry:' .. id, ARGV[7]) end
   if tries > 1 then again = again + 1 end
-  local due = math.floor((now - score) * 1000)
+  local due = math.floor(math.min(now - score, 86400000) * 1000)
   waited, longest_wait = waited + due, math.max(longest_wait, due)
   claimed[#claimed + 1] = {id, payload, generation, token, tries, due}
 end
@@ -125,6 +135,36 @@ return answers
 """
 )
 
+# KEYS queue; ARGV lease ms, longest deferral ms, most jobs looked at
+# How many jobs were moved. Expiries and due times are absolute times of Redis's clock. If it goes back, they
+# are further away than any can be: they are brought within what they may be. The lease starts anew, so that
+# a worker that lives renews it and one that is dead does not.
+SETTLE = QueueScript(
+    LATCH
+    + NOW
+    + """
+local lease, deferral = tonumber(ARGV[1]), tonumber(ARGV[2])
+local longest = math.max(2 * lease, 10000)
+local after = '(' .. string.format('%.17g', now + longest)
+local far = redis.call('ZREVRANGEBYSCORE', KEYS[1], '+inf', after, 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+local moved = 0
+for i = 1, #far, 2 do
+  local claim, due = 'orchard:claim:' .. far[i], nil
+  if redis.call('EXISTS', claim) == 1 then
+    redis.call('PEXPIRE', claim, lease)
+    due = now + lease
+  elseif tonumber(far[i + 1]) > now + deferral + 1000 then
+    due = now + deferral
+  end
+  if due then
+    redis.call('ZADD', KEYS[1], due, far[i])
+    moved = moved + 1
+  end
+end
+return moved
+"""
+)
+
 # KEYS queue, job, claim, tries, generation
 # ARGV id, generation, address, token, tries, epoch, payload, lease ms, job expiry ms, tries' expiry ms
 # {1, epoch} the claim stands again under its old generation; {0, ''} it is lost.
@@ -151,7 +191,7 @@ if not epoch then
   epoch = string.format('%.0f', micros)
   redis.call('HSET', KEYS[5], 'epoch', epoch)
 end
-if tonumber(known[2] or 0) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[5], 'last', ARGV[2]) end
+if (tonumber(known[2] or 0) or 0) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[5], 'last', ARGV[2]) end
 redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[9])
 redis.call('SET', KEYS[4], ARGV[5], 'PX', ARGV[10])
 redis.call('SET', KEYS[3],
@@ -211,7 +251,7 @@ for i = 3, #ARGV, 2 do
   if owned('orchard:claim:' .. id, ARGV[i + 1]) == 1 then
     redis.call('DEL', 'orchard:claim:' .. id)
     redis.call('ZADD', KEYS[1], 'XX', now + delay, id)
-    redis.call('DECR', 'arq:retry:' .. id)
+    redis.pcall('DECR', 'arq:retry:' .. id)
     if delay == 0 then wake(KEYS[2], tonumber(ARGV[1])) end
     released = released + 1
   end

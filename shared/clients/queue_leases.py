@@ -26,6 +26,7 @@ from shared.models import FORMAT
 UNKNOWN_GRACE_MS = 1_500  # longer than a worker's timer: those that know the kind come first
 UNKNOWN_DELAY_MS = 5_000
 OUTCOME_SECONDS = 3.0
+SETTLE_MOST = 1000
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
 
@@ -128,11 +129,15 @@ class Leases:
     async def renew_forever(self) -> None:
         """Renew at a quarter of the lease, sooner after a failure. Never raises."""
         pause = self.seconds / 4
+        settle_at = time.monotonic() + self.seconds
         while True:
             await asyncio.sleep(pause)
             pause = self.seconds / 4
             try:
                 await self.renew()
+                if time.monotonic() >= settle_at:
+                    settle_at = time.monotonic() + self.seconds
+                    await self.settle()
             except (QueueUnavailable, QueueFull):
                 pause = min(pause, 0.2)
 
@@ -148,6 +153,13 @@ class Leases:
                 if state == 0 or (state == -1 and not await self._restore(run)):
                     self.lose(run)
         self._renewed_at = time.monotonic()
+
+    async def settle(self) -> None:
+        """Bring within their bounds what Redis's clock, going back, has put further away."""
+        arguments = [self._ms, keys.LONGEST_DEFERRAL_MS, SETTLE_MOST]
+        moved = await scripts.SETTLE(self._redis, [keys.queue_key(self.queue)], arguments)
+        if moved:
+            _log.warning("redis_clock_went_back", queue=self.queue, jobs=moved)
 
     async def _restore(self, run: JobContext) -> bool:
         """Set a vanished claim again under its generation, if nobody claimed the job since (the

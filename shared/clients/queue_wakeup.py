@@ -66,6 +66,7 @@ class TokenWaiter:
                 return await self._connection.read_response() is not None
         except (RedisError, OSError, TimeoutError) as error:
             await self.aclose()
+            self._redis.note_fault(error)
             raise QueueUnavailable(f"waiting for jobs failed: {type(error).__name__}") from error
         except asyncio.CancelledError:
             await self.aclose()  # an answer may still come: this connection is of no more use

@@ -23,10 +23,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from shared.clients.reasons import reason_of
 from shared.clients.redis_batch import Argument, MGetBatcher, Pipeline
 from shared.clients.redis_sentinel import RoleConnection, Sentinels, parse_sentinel
+from shared.clients.redis_types import MEND, mend_arguments
 from shared.errors import CacheUnavailable, ConfigurationError, OrchardError, QueueUnavailable
 from shared.logs import get_logger
 from shared.metrics import REDIS_AVAILABLE, REDIS_DURATION, REDIS_ERRORS
 from shared.settings import Settings
+
+log = get_logger()
 
 log = get_logger()
 
@@ -81,6 +84,7 @@ class RedisClient:
         self.batcher = MGetBatcher(self.new_connection, deadline_seconds=DEADLINE_SECONDS)
         self.pipeline = Pipeline(self.new_connection, deadline_seconds=DEADLINE_SECONDS)
         self._probe: asyncio.Task[None] | None = None
+        self._mending: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
@@ -158,6 +162,9 @@ class RedisClient:
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
+        if self._mending is not None:
+            self._mending.cancel()
+            await asyncio.gather(self._mending, return_exceptions=True)
         await self.batcher.aclose()
         await self.pipeline.aclose()
         with contextlib.suppress(RedisError, OSError):
@@ -213,10 +220,33 @@ class RedisClient:
             raise self.error(f"the {self.role} Redis does not answer") from error
         except (RedisError, OSError) as error:
             REDIS_ERRORS.labels(self.role, "failed").inc()
+            self.note_fault(error)
             log.debug("redis_failed", role=self.role, address=self._address, error=str(error))
             raise self.error(f"the {self.role} Redis failed: {reason_of(error)}") from error
         finally:
             self._observe(time.perf_counter() - started)
+
+    # --- keys of another type ---------------------------------------------------------------------
+
+    def note_fault(self, error: BaseException) -> None:
+        """A command met a key of another type: such keys are looked for and removed, in the background."""
+        if "WRONGTYPE" in str(error) and self._mending is None and not self._closed:
+            self._mending = asyncio.get_running_loop().create_task(self._mend())
+
+    async def _mend(self) -> None:
+        cursor, removed = b"0", 0
+        try:
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                while not self._closed:
+                    cursor, gone = await self.raw.execute_command(  # type: ignore[no-untyped-call]
+                        "EVAL", MEND, 0, *mend_arguments(cursor)
+                    )
+                    removed += gone
+                    if cursor == b"0":
+                        break
+            log.warning("redis_keys_of_another_type_removed", role=self.role, keys=removed)
+        finally:
+            self._mending = None
 
     # --- circuit --------------------------------------------------------------------------------
 
