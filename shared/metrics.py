@@ -237,6 +237,11 @@ OBJECTS_VERIFIED = Counter(
     ("result",),
     registry=REGISTRY,
 )
+CLOCK_SKEW = Gauge(
+    "orchard_clock_skew_seconds",
+    "How far this machine's wall clock is ahead of the cache Redis's, by which freshness is judged.",
+    registry=REGISTRY,
+)
 BUILD_INFO = Gauge("orchard_build_info", "Always 1.", ("service", "version", "python"), registry=REGISTRY)
 
 

@@ -17,6 +17,7 @@ from shared.clients.objects import FileObjectStore, ObjectStore, S3Config, S3Obj
 from shared.clients.postgres import Database
 from shared.clients.redis import RedisClient
 from shared.clients.threads import BoundedThreads
+from shared.clock import SharedClock
 from shared.errors import ConfigurationError, QueueUnavailable, StoreUnavailable
 from shared.logs import get_logger
 from shared.settings import Settings
@@ -124,6 +125,7 @@ async def open_redis_pair(
     Raises `QueueUnavailable` when it does not come up, `ConfigurationError` when it may evict jobs.
     """
     cache = await resources.open("cache redis", RedisClient.for_cache(settings))
+    await resources.open("shared clock", SharedClock(cache))
     queue = RedisClient.for_queue(settings)
     resources.add("queue redis", queue.aclose)
     deadline = time.monotonic() + wait_seconds

@@ -14,6 +14,7 @@ from datetime import datetime
 from services.extractor.prepared_documents import PreparedDocuments
 from services.extractor.resolution_progress import OWN_TROUBLE, Brought, Progress, failure_of
 from services.extractor.sandbox import Sandbox
+from shared import clock
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.blocks import Blocks
@@ -140,7 +141,7 @@ class _Round:
     async def _judge(self, document: Document, read: IndexRead) -> str:
         """The key of the document to use, or "" after noting an answer or a job."""
         job = FetchIndex(protocol=self._protocol.name, identity=self._identity(document))
-        head, now = read.head, time.time()
+        head, now = read.head, clock.now()
         asked_at = self._progress.asked.get(job.id)
         current = head is not None and (not read.revision or head.source_revision >= read.revision)
         settled = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ import msgspec
 from services.fetcher.download import GoneUpstream
 from services.fetcher.entries import Found
 from services.fetcher.upstreams import Upstreams
+from shared import clock
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
 from shared.clients.http_decoding import decode_body
@@ -103,7 +103,7 @@ class DirectFiles:
     async def _remember_absence(
         self, resource: Resource, generation: int, revision: int, reason: str
     ) -> None:
-        now = time.time()
+        now = clock.now()
         head = IndexHead(
             format=FORMAT,
             status=404,

@@ -7,12 +7,12 @@ index be fetched first; it is "not found" only if that index came and lacks it.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from services.fetcher.documents import Documents
+from shared import clock
 from shared.artifacts import ArtifactRepository
 from shared.clients.queue import EventListener, JobQueue
 from shared.errors import (
@@ -171,7 +171,7 @@ class Entries:
 
 
 def _just_fetched(head: IndexHead | None) -> bool:
-    return head is not None and not head.failing and time.time() - head.fetched_at < JUST_FETCHED_SECONDS
+    return head is not None and not head.failing and clock.now() - head.fetched_at < JUST_FETCHED_SECONDS
 
 
 class IndexWaiter:

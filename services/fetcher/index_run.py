@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from services.fetcher.documents import Documents, LastGood, Loaded, document_key
 from services.fetcher.pages import Page, Pages, sealed_by_key
 from services.fetcher.reading import carried_over, read_answer
 from services.fetcher.upstreams import IndexAnswer, Validators
+from shared import clock
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
@@ -109,7 +109,7 @@ class IndexRun:
                 head,
                 generation=self._generation,
                 source_revision=self._sources.revision,
-                fetched_at=time.time(),
+                fetched_at=clock.now(),
                 fresh_until=self._fresh_until(),
                 failing=False,
                 retry_at=0.0,
@@ -193,7 +193,7 @@ class IndexRun:
             source_id=source.id,
             generation=self._generation,
             document_key=key,
-            fetched_at=time.time(),
+            fetched_at=clock.now(),
             upstream_etag=etag,
             upstream_last_modified=modified,
         )
@@ -222,7 +222,7 @@ class IndexRun:
         # shown, however good: that would be the confusion which the binding is to end.
         if source_id not in self._shown:
             raise error
-        now = time.time()
+        now = clock.now()
         wait = max(MIN_RETRY_SECONDS, error.retry_after_seconds) * random.uniform(1.0, 1.3)
         head, row = self._good.head, self._good.row
         if row is not None and row.gone_at:
@@ -275,7 +275,7 @@ class IndexRun:
             document,
             previous.document if previous is not None else None,
             self._sealed,
-            time.time(),
+            clock.now(),
         )
 
     async def _make_page(self, loaded: Loaded, body: bytes = b"") -> Page:
@@ -322,7 +322,7 @@ class IndexRun:
             generation=self._generation,
             source_revision=self._sources.revision,
             source_id=source_id,
-            fetched_at=fetched_at or time.time(),
+            fetched_at=fetched_at or clock.now(),
             fresh_until=fetched_at or self._fresh_until(),
             document_key=key,
             upstream_etag=etag,
@@ -348,7 +348,7 @@ class IndexRun:
         return good.head
 
     async def _write_negative(self, seconds: float, reason: str = "") -> IndexHead:
-        now = time.time()
+        now = clock.now()
         head = IndexHead(
             format=FORMAT,
             status=404,
@@ -381,4 +381,4 @@ class IndexRun:
 
     def _fresh_until(self) -> float:
         ttl = self._tools.settings.cache_ttl_index
-        return time.time() + ttl * random.uniform(1 - TTL_JITTER, 1 + TTL_JITTER)
+        return clock.now() + ttl * random.uniform(1 - TTL_JITTER, 1 + TTL_JITTER)

@@ -7,7 +7,6 @@ source that fails goes on counting with what it said last; the page is then mark
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from services.fetcher.index_run import IndexRun, IndexTools
 from services.fetcher.reading import read_answer
 from services.fetcher.upstreams import IndexAnswer, Upstreams, Validators
+from shared import clock
 from shared.errors import LastingError, ObjectMissing, OrchardError, PassingError
 from shared.logs import get_logger
 from shared.models import IndexHead, StoredDocument, UpstreamSource
@@ -70,7 +70,7 @@ class MergedIndex:
             body,
             self._protocol.decode_document(body),
             told[0].source,
-            failing_since=time.time() if failures else 0.0,
+            failing_since=clock.now() if failures else 0.0,
             retry_after_seconds=max((error.retry_after_seconds for error in failures), default=0),
         )
 
@@ -113,7 +113,7 @@ class MergedIndex:
             source_id=answer.source.id,
             generation=self._generation,
             document_key=await tools.documents.store(read.body),
-            fetched_at=time.time(),
+            fetched_at=clock.now(),
             upstream_etag=response.headers.get("etag", ""),
             upstream_last_modified=response.headers.get("last-modified", ""),
         )

@@ -8,6 +8,7 @@ import time
 
 import msgspec
 
+from shared import clock
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService, IndexRead
@@ -29,7 +30,7 @@ class SystemClock:
     """Fulfils the port `Clock`."""
 
     def now(self) -> float:
-        return time.time()
+        return clock.now()
 
     def monotonic(self) -> float:
         return time.monotonic()

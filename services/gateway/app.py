@@ -34,7 +34,7 @@ from services.gateway.responses import (
 )
 from services.gateway.routes import build_litestar
 from services.gateway.warm_resolutions import PREFIX as ARTIFACTS
-from shared import metrics
+from shared import clock, metrics
 from shared.errors import InternalError, MalformedRequest, OrchardError, ShuttingDown
 from shared.logs import configure_logging, get_logger
 from shared.protocols.base import Redirect, Resource
@@ -110,7 +110,7 @@ class Application:
             headers.get(b"accept"),
             headers.get(b"accept-encoding"),
         )
-        now = time.time()
+        now = clock.now()
         page = gateway.hot.find(key, headers, now)
         if page is not None:
             await send(
@@ -258,7 +258,7 @@ class Application:
             entry = gateway.cache.peek_index(resource.protocol, resource.identity, variant)
             as_blocked = blocks.of(resource.protocol, resource.project).stamp
             if entry is not None and entry.head is not None and entry.head.blocks == as_blocked:
-                now, limit = time.time(), self.settings.stale_limit
+                now, limit = clock.now(), self.settings.stale_limit
                 reply = served_now(resource, conditions, variant, entry, now=now, stale_limit=limit)
                 if reply is not None:
                     if not conditions.head:

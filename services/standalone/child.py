@@ -19,6 +19,12 @@ FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
 STEADY_SECONDS = 30.0  # a child that ran this long starts with the shortest backoff again
 POLL_SECONDS = 0.05
+PROBE_SECONDS = 5.0  # between two looks whether a child still answers
+SILENT_PROBES = 6  # so many without an answer, and it is taken for frozen; twice as many while it starts
+
+
+async def _always() -> bool:
+    return True
 
 
 class StartFailed(Exception):
@@ -34,6 +40,7 @@ class ChildSpec:
     ready: Callable[[int], Awaitable[bool]]  # given the pid
     stop_signal: signal.Signals = signal.SIGTERM
     ready_seconds: float = 60.0
+    alive: Callable[[], Awaitable[bool]] = _always  # whether it answers at all, well or not
     recover: Callable[[str], str] = lambda said: ""  # see EmbeddedServer.recover
 
 
@@ -122,7 +129,7 @@ class Child:
         backoff = FIRST_BACKOFF_SECONDS
         while True:
             began = time.monotonic()
-            await ended(process)
+            await self._until_over(process)
             if self._stopping.is_set():
                 return
             self._clear(process)
@@ -139,6 +146,23 @@ class Child:
                 process = self._spawn()
             except StartFailed as error:
                 say(str(error))
+
+    async def _until_over(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for its end, and end it if it is frozen: it would never be started again otherwise."""
+        over = asyncio.create_task(ended(process))
+        silent = -SILENT_PROBES
+        try:
+            while not over.done():
+                await asyncio.wait({over}, timeout=PROBE_SECONDS)
+                if over.done() or self._stopping.is_set():
+                    continue
+                silent = 0 if await self.spec.alive() else silent + 1
+                if silent >= SILENT_PROBES and not self._stopping.is_set():
+                    say(f"{self.spec.name} has not answered for {silent * PROBE_SECONDS:.0f} s and is killed")
+                    signal_group(process.pid, signal.SIGKILL)
+                    silent = 0
+        finally:
+            over.cancel()
 
     def _recovered(self) -> bool:
         """Whether what ended the process was mended, so that it can be started again."""

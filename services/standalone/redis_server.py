@@ -76,6 +76,15 @@ class EmbeddedRedis(EmbeddedServer):
         except OSError:
             return False
 
+    def alive(self) -> bool:
+        try:
+            self.command("PING")
+        except TimeoutError:
+            return False
+        except OSError:  # it refuses: it starts, or has ended
+            return True
+        return True
+
     def recover(self, said: str) -> str:
         """What the queue wrote down may be lost (docs/operations.md): a damaged file never stops a start."""
         written = self.folder / "appendonly.aof"

@@ -52,6 +52,10 @@ class EmbeddedServer(ABC):
     def ready(self, pid: int) -> bool:
         """Whether the process `pid` takes connections now. Does not block longer than 0.5 s."""
 
+    def alive(self) -> bool:
+        """False if it runs and takes no notice of anybody. Does not block longer than 0.5 s."""
+        return True
+
     def recover(self, said: str) -> str:
         """After a start that ended at once, having said `said`: mend or put aside what may be lost.
 

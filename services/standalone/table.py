@@ -59,7 +59,9 @@ def gateway_specs(
         own = {**environment, "ORCHARD_PORT": str(port), **_drain(settings, GATEWAY_DRAIN_SECONDS)}
         own["ORCHARD_ADMIN_TOKEN"] = keys.admin_token
         service = _Service(modules.gateway, own, reachable(settings.host), port)
-        specs.append(ChildSpec(_numbered("gateway", index), service.launch, service.ready))
+        specs.append(
+            ChildSpec(_numbered("gateway", index), service.launch, service.ready, alive=service.alive)
+        )
     return specs
 
 
@@ -78,7 +80,9 @@ def worker_specs(
         for index in range(count):
             secret = {"ORCHARD_SECRET_KEY": keys.secret_key} if name == "fetcher" else {}
             service = _Worker(module, {**own, **secret}, reachable(settings.worker_host), 0)
-            specs.append(ChildSpec(_numbered(name, index), service.launch, service.ready))
+            specs.append(
+                ChildSpec(_numbered(name, index), service.launch, service.ready, alive=service.alive)
+            )
     return specs
 
 
@@ -88,7 +92,12 @@ def store_spec(server: EmbeddedServer) -> ChildSpec:
     async def ready(pid: int) -> bool:
         return server.ready(pid)
 
-    return ChildSpec(server.name, server.launch, ready, server.stop_signal, recover=server.recover)
+    async def alive() -> bool:
+        return await asyncio.to_thread(server.alive)
+
+    return ChildSpec(
+        server.name, server.launch, ready, server.stop_signal, alive=alive, recover=server.recover
+    )
 
 
 def migrations_spec(modules: Modules, environment: Mapping[str, str]) -> ChildSpec:
@@ -108,11 +117,17 @@ class _Service:
         self.host = host
         self.port = port
 
+    def spec(self, name: str) -> ChildSpec:
+        return ChildSpec(name, self.launch, self.ready, alive=self.alive)
+
     def launch(self) -> Launch:
         return Launch(_python(self.module), {**_importable(), **self.environment})
 
     async def ready(self, _: int) -> bool:
         return await answers_ok(self.host, self.port, "/health/ready")
+
+    async def alive(self) -> bool:
+        return await status_of(self.host, self.port, "/health/live") != b""
 
 
 class _Worker(_Service):
@@ -144,8 +159,13 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}.get(host, host)
 
 
-async def answers_ok(host: str, port: int, path: str, *, timeout_seconds: float = 2.0) -> bool:
+async def answers_ok(host: str, port: int, path: str) -> bool:
     """Whether GET `path` answers 200 on a connection of its own."""
+    return await status_of(host, port, path) == b"200"
+
+
+async def status_of(host: str, port: int, path: str, *, timeout_seconds: float = 2.0) -> bytes:
+    """What GET `path` answers on a connection of its own, such as b"200"; b"" for no answer in time."""
     try:
         async with asyncio.timeout(timeout_seconds):
             reader, writer = await asyncio.open_connection(host, port)
@@ -156,5 +176,5 @@ async def answers_ok(host: str, port: int, path: str, *, timeout_seconds: float 
             finally:
                 writer.close()
     except (OSError, TimeoutError):
-        return False
-    return status.split(b" ")[1:2] == [b"200"]
+        return b""
+    return b"".join(status.split(b" ")[1:2])

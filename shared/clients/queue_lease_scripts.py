@@ -16,7 +16,7 @@ CLAIM = QueueScript(
     + COUNT
     + """
 local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
-local longest = math.max(2 * lease, 10000)
+local utmost = math.max(2 * lease, 10000)
 local grace, delay = tonumber(ARGV[5]), tonumber(ARGV[6])
 local known, claimed, unknown, wait, skipped = nil, {}, {}, -1, 0
 local waited, longest_wait, again = 0, 0, 0
@@ -59,7 +59,7 @@ local function take(id, score)
   end
   local claim = 'orchard:claim:' .. id
   local left = redis.call('PTTL', claim)
-  if left > longest then
+  if left > utmost then
     redis.call('PEXPIRE', claim, lease) -- see SETTLE
     left = lease
   end
@@ -144,8 +144,8 @@ SETTLE = QueueScript(
     + NOW
     + """
 local lease, deferral = tonumber(ARGV[1]), tonumber(ARGV[2])
-local longest = math.max(2 * lease, 10000)
-local after = '(' .. string.format('%.17g', now + longest)
+local utmost = math.max(2 * lease, 10000)
+local after = '(' .. string.format('%.17g', now + utmost)
 local far = redis.call('ZREVRANGEBYSCORE', KEYS[1], '+inf', after, 'WITHSCORES', 'LIMIT', 0, ARGV[3])
 local moved = 0
 for i = 1, #far, 2 do

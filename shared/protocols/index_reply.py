@@ -16,6 +16,9 @@ STALE_MAX_AGE_SECONDS = 5
 
 _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
 
+SKEW_SECONDS = 5.0
+"""By so much the clocks of two processes may differ that share one (shared/clock.py)."""
+
 Verdict = Literal["fresh", "negative", "expired", "failing", "unsure", "miss"]
 
 
@@ -38,7 +41,8 @@ def judge(entry: IndexEntry, now: float, *, stale_limit: float) -> Verdict:
         return "miss"
     if head.source_revision < entry.revision:
         return "miss"  # made from sources that have changed since: they may be disabled now
-    fresh = now < head.fresh_until
+    # A page from the future was stamped by a clock that has gone back since: nobody knows its age.
+    fresh = head.fetched_at - SKEW_SECONDS <= now < head.fresh_until
     if head.status == 404:
         return "negative" if fresh else "miss"
     if head.status != 200:
@@ -87,7 +91,7 @@ def served_now(
 
 def remaining_life(head: IndexHead, now: float) -> int:
     """Seconds until it expires; 0 when it has."""
-    return max(0, int(head.fresh_until - now))
+    return max(0, int(min(head.fresh_until - now, head.fresh_until - head.fetched_at)))
 
 
 def _validators(
