@@ -171,7 +171,7 @@ class Entries:
 
 
 def _just_fetched(head: IndexHead | None) -> bool:
-    return head is not None and not head.failing and clock.now() - head.fetched_at < JUST_FETCHED_SECONDS
+    return head is not None and not head.failing and abs(clock.now() - head.fetched_at) < JUST_FETCHED_SECONDS
 
 
 class IndexWaiter:

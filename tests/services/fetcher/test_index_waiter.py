@@ -47,6 +47,6 @@ async def test_refresh__notification_lost__found_by_looking_whatever_the_clock_s
         while (await queue.read_state("index:pypi:simple/flask"))[1] is None:
             await asyncio.sleep(0.01)
         now = time.time
-        monkeypatch.setattr("services.fetcher.entries.time.time", lambda: now() + clock_is_off_by)
+        monkeypatch.setattr("services.fetcher.entries.clock.now", lambda: now() + clock_is_off_by)
         await IndexWaiter(queue, deaf).refresh("pypi", "simple/flask")
         assert runs == 2
