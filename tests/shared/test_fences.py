@@ -138,7 +138,7 @@ async def test_source_revision__read_late_by_one_process__is_not_lifted(
 async def test_access__rows_restored_while_a_process_runs__it_takes_them(
     database: Database, queue_redis_client: RedisClient, database_url: str
 ) -> None:
-    await database.execute("INSERT INTO blocks (protocol, name) VALUES ('pypi', 'new')")
+    await database.execute("INSERT INTO blocks (protocol, name, reason) VALUES ('pypi', 'new', 'x')")
     watcher = AccessWatcher(database, queue_redis_client)
     await watcher.open()
     try:
@@ -164,7 +164,7 @@ async def test_access__rows_restored_while_a_process_runs__it_takes_them(
 async def test_access__the_copy_holds_another_revision__a_later_start_has_the_rows(
     database: Database, queue_redis_client: RedisClient, value: object
 ) -> None:
-    await database.execute("INSERT INTO blocks (protocol, name) VALUES ('pypi', 'evil')")
+    await database.execute("INSERT INTO blocks (protocol, name, reason) VALUES ('pypi', 'evil', 'x')")
     assert callable(value)
     await queue_redis_client.raw.hset(  # type: ignore[misc]
         KEY, mapping={"revision": value().encode("latin-1"), "state": b"old"}
