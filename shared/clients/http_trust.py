@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import certifi
+import truststore
 
 from shared.errors import ConfigurationError
 from shared.logs import get_logger
@@ -46,18 +47,9 @@ def _context(setting: str, environ: Mapping[str, str]) -> ssl.SSLContext:
         for name, path in openssl or instead[:1]:
             _load(context, name, path)
         return context
-    context = _of_the_system()
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cafile=certifi.where())
     return context
-
-
-def _of_the_system() -> ssl.SSLContext:
-    try:
-        import truststore  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:  # an environment that was installed before it was needed: OpenSSL's own paths
-        return ssl.create_default_context()
-    made: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return made
 
 
 def _named(names: tuple[str, ...], environ: Mapping[str, str]) -> list[tuple[str, str]]:

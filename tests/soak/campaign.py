@@ -35,12 +35,12 @@ class Row:
 
     def line(self) -> str:
         shown = "  ".join(
-            f"{self.counts[kind]:>5}" for kind in ("right", "busy", "broken", "refused", *NEVER)
+            f"{self.counts[kind]:>5}" for kind in ("right", "busy", "told", "broken", "refused", *NEVER)
         )
         return f"{self.name:<44}{shown}  {self.back:5.1f}  {'; '.join(self.notes)}"
 
 
-HEADING = f"{'fault':<44}right   busy  broken  refused  wrong  hung   odd   lost   back"
+HEADING = f"{'fault':<44}right   busy   told  broken  refused  wrong  hung   odd   lost   back"
 
 
 class Campaign:
@@ -149,7 +149,7 @@ class Campaign:
         while left:
             outcomes = await self.load.ask_all(left)
             self._count(Row(when), outcomes)
-            left = [o.item for o in outcomes if o.kind in ("busy", "broken", "refused")]
+            left = [o.item for o in outcomes if o.kind in ("busy", "told", "broken", "refused")]
             if left and time.monotonic() > until:
                 bad = [f"{o.kind} {o.detail} {o.item.path}" for o in outcomes if o.kind != "right"]
                 self.violations.append(
@@ -192,6 +192,6 @@ class Campaign:
         row.counts.update(o.kind for o in outcomes)
         self.requests.update(o.kind for o in outcomes)
         for o in outcomes:
-            if o.kind in NEVER:
+            if o.kind in NEVER or (o.kind == "told" and not row.name.startswith("upstream")):
                 what = f"{o.item.protocol} {o.item.path} {o.detail} after {o.seconds:.1f} s"
                 self.violations.append(f"{row.name}: {o.kind}: {what}")

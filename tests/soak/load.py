@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from shared.errors import LastingError
 from tests.soak.catalogue import Catalogue, Item, problem_code
 
 SILENCE_SECONDS = 30.0  # without a byte: hung
 ALLOWED = frozenset({200, 206, 304, 404, 503})
-# Bytes that an upstream got wrong are no passing trouble of ours: told once, tried anew at the next request.
-WRONG_BYTES = frozenset({"digest_mismatch", "upstream_invalid"})
+# What an upstream refuses or gets wrong is told as such (docs/decisions/0024), and asked anew next time.
+LASTING = frozenset(each.code for each in LastingError.__subclasses__())
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one request went. `kind`: right, wrong, hung, refused, broken, busy, odd or lost."""
+    """How one request went. `kind`: right, wrong, hung, refused, broken, busy, told, odd or lost."""
 
     at: float  # time.monotonic() of its end
     seconds: float
@@ -128,8 +129,8 @@ def _verdict(
         if item.kind == "absent":
             return "right", ""
         return "lost", f"404 {code} {body[:80]!r}"
-    if code in WRONG_BYTES:
-        return "busy", code
+    if code in LASTING:
+        return "told", code
     if status not in ALLOWED or (status == 304 and "if-none-match" not in headers):
         return "odd", f"{status} {code} {body[:80]!r}"
     if item.kind == "absent" and status in (200, 206):
