@@ -7,9 +7,9 @@ are bound once and kept, so that counting a request costs two dictionary look-up
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -21,8 +21,6 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
@@ -325,17 +323,20 @@ def count_cache_lookup(category: str, result: str, count: int = 1) -> None:
     _lookup_child(category, result)(count)
 
 
+JobOutcome = Literal["done", "failed", "dead", "postponed", "retried"]
+JOB_OUTCOMES: frozenset[str] = frozenset(get_args(JobOutcome))
+
+
 @lru_cache(maxsize=128)
-def _job_child(task: str, outcome: str) -> Callable[..., None]:
+def _job_child(task: str, outcome: JobOutcome) -> Callable[..., None]:
     return JOB_DURATION.labels(task, outcome).observe
 
 
-def observe_job(task: str, outcome: str, seconds: float, wait_seconds: float | None = None) -> None:
-    """Count one ended job; `task` is the job's tag, `outcome` done, failed, dead, postponed (it waits
-    for something) or retried (given back, or its lease was lost)."""
+def observe_job(task: str, outcome: JobOutcome, seconds: float, wait_seconds: float) -> None:
+    """Count one run of a job, once: the worker's `run_job` alone calls this, never a handler. `task` is the
+    job's tag; postponed: it waits for something; retried: it was given back, or its lease was lost."""
     _job_child(task, outcome)(seconds)
-    if wait_seconds is not None:
-        JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))
+    JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))
 
 
 HOT_OBJECT_LOOKUPS = Counter(
@@ -374,24 +375,6 @@ def set_queue_depths(depths: Mapping[str, HasDepth]) -> None:
         QUEUE_JOBS.labels(queue, "deferred").set(depth.deferred)
         QUEUE_JOBS.labels(queue, "dead").set(depth.dead)
         QUEUE_OLDEST_JOB_AGE.labels(queue).set(depth.oldest_age_seconds)
-
-
-class _ReadOnScrape(Collector):
-    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterable[Metric]:
-        return self._read()
-
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
-
-def register_on_scrape(read: Callable[[], Iterable[Metric]]) -> Callable[[], None]:
-    """Have figures read when Prometheus asks instead of kept up to date. Returns the undoing."""
-    collector = _ReadOnScrape(read)
-    REGISTRY.register(collector)
-    return lambda: REGISTRY.unregister(collector)
 
 
 def render() -> tuple[bytes, str]:

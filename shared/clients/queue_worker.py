@@ -222,7 +222,8 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
         """Run one claimed job to its end, and finish it unless the lease was lost or we drain."""
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(job_id=run.job_id, generation=run.generation)
-        started, outcome, task = time.perf_counter(), "retried", "unknown"
+        started, task = time.perf_counter(), "unknown"
+        outcome: metrics.JobOutcome = "retried"
         try:
             if run.try_number > self.max_tries:
                 outcome = "dead"

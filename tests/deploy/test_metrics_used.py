@@ -125,6 +125,15 @@ def test_label_values__results_and_states_are_words_of_the_code() -> None:
             assert set(words.split("|")) <= known, where
 
 
+def test_label_values__outcomes_of_jobs_are_words_of_the_code() -> None:
+    found = set()
+    for where, expression in EXPRESSIONS:
+        for words in re.findall(r"orchard_job_duration_seconds\w*\{[^}]*outcome=~?\"([^\"]+)\"", expression):
+            assert set(words.split("|")) <= metrics.JOB_OUTCOMES, where
+            found |= set(words.split("|"))
+    assert found, "no panel and no rule names an outcome: this test looks at nothing"
+
+
 def test_recording_rules__names_carry_their_level_metric_and_operation() -> None:
     for name, expression in _recorded().items():
         level, metric, operation = name.split(":")

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared import metrics
@@ -77,21 +76,6 @@ def test_observe_request__unknown_words__count_as_other() -> None:
 def test_request_buckets__start_below_a_hit() -> None:
     assert metrics.REQUEST_BUCKETS[0] == 0.0005
     assert list(metrics.REQUEST_BUCKETS) == sorted(metrics.REQUEST_BUCKETS)
-
-
-def test_register_on_scrape__read_when_asked__until_undone() -> None:
-    reads = []
-
-    def read() -> list[GaugeMetricFamily]:
-        reads.append(1)
-        return [GaugeMetricFamily("orchard_test_figure", "For this test.", value=len(reads))]
-
-    undo = metrics.register_on_scrape(read)
-    assert not reads
-    assert b"orchard_test_figure 1.0" in metrics.render()[0]
-    assert b"orchard_test_figure 2.0" in metrics.render()[0]
-    undo()
-    assert b"orchard_test_figure" not in metrics.render()[0]
 
 
 def test_declared_metric__is_counted_somewhere() -> None:

@@ -20,7 +20,6 @@ from services.extractor.ensure_state import EnsureProgress, EnsureWork, WantedFi
 from services.extractor.job_outcomes import outcome_of
 from services.extractor.resolution_progress import OWN_TROUBLE
 from services.extractor.wakeups import Wakeups
-from shared import metrics
 from shared.cache import CacheService, Category
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Deferred, JobContext
@@ -85,24 +84,23 @@ class EnsureHandler:
     async def __call__(self, ctx: JobContext, job: Ensure) -> None:
         """Raises the errors of the resolutions, passing errors of the stores, and `Deferred` while
         something is resolved or fetched."""
-        started = time.perf_counter()
-        outcome = "failed"
         try:
             await self._run(ctx, job)
-            outcome = "done"
         except Deferred:
-            outcome = "deferred"
             raise
-        except OrchardError as error:
-            await self._remember_end(job, Ended(error=error.to_value()))
-            raise
-        finally:
-            if outcome != "deferred":
-                self._work.pop(job.key, None)
-                self._wakeups.forget(job.id)
-            if outcome == "failed":
+        except BaseException as error:
+            try:
+                if isinstance(error, OrchardError):
+                    await self._remember_end(job, Ended(error=error.to_value()))
+            finally:
+                self._let_go(job)
                 await self._forget(job)
-            metrics.observe_job("ensure", outcome, time.perf_counter() - started)
+            raise
+        self._let_go(job)
+
+    def _let_go(self, job: Ensure) -> None:
+        self._work.pop(job.key, None)
+        self._wakeups.forget(job.id)
 
     async def _run(self, ctx: JobContext, job: Ensure) -> None:
         saved = await self._ensures.progress(job.key)

@@ -17,7 +17,6 @@ import msgspec
 from services.extractor.resolution_documents import DocumentLoader
 from services.extractor.resolution_progress import Progress
 from services.extractor.wakeups import Wakeups
-from shared import metrics
 from shared.cache import CacheService, Category
 from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Deferred, JobContext
@@ -79,22 +78,20 @@ class ResolveHandler:
     async def __call__(self, ctx: JobContext, job: Resolve) -> None:
         """Raises `ResolutionConflict`, `ResolutionTooLarge`, `ProjectNotFound`, `ArtifactNotFound`,
         `NotResolvable`, passing errors of the stores, and `Deferred` while something is fetched."""
-        started = time.perf_counter()
-        outcome = "failed"
         try:
             await self._run(ctx, job)
-            outcome = "done"
         except Deferred:
-            outcome = "deferred"
             raise
-        finally:
-            if outcome != "deferred":
-                self._known.pop(job.key, None)
-                self._wanting.pop(job.key, None)
-                self._wakeups.forget(job.id)
-            if outcome == "failed":
-                await self._forget(job)
-            metrics.observe_job("resolve", outcome, time.perf_counter() - started)
+        except BaseException:
+            self._let_go(job)
+            await self._forget(job)
+            raise
+        self._let_go(job)
+
+    def _let_go(self, job: Resolve) -> None:
+        self._known.pop(job.key, None)
+        self._wanting.pop(job.key, None)
+        self._wakeups.forget(job.id)
 
     async def _run(self, ctx: JobContext, job: Resolve) -> None:
         saved = await self._resolutions.progress(job.key)
