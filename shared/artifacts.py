@@ -17,10 +17,10 @@ from shared.artifacts_rows import (
     dependency_columns,
     dependency_of,
     digest,
-    digests_of,
     event_detail,
     extraction_columns,
     facts_of,
+    sealed_file_of,
     standing_url,
     url_columns,
 )
@@ -110,18 +110,8 @@ class ArtifactRepository:
 
     async def sealed_files(self, protocol: str, project: str) -> list[SealedFile]:
         """All stored files of a project with the hash of their stored metadata. One query."""
-        rows = await self._database.fetch(sql.SEALED_FILES, protocol, project)
-        return [
-            SealedFile(
-                filename=row["filename"],
-                file_id=row["file_id"],
-                sha256=row["sha256"].hex(),
-                size_bytes=row["size_bytes"],
-                metadata_sha256=row["metadata_sha256"].hex() if row["metadata_sha256"] else "",
-                digests=digests_of(row),
-            )
-            for row in rows
-        ]
+        rows = await self._database.fetch(sql.SEALED_FILES, protocol, [project])
+        return [sealed_file_of(row) for row in rows]
 
     # --- dependencies -----------------------------------------------------------------------------
 

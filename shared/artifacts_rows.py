@@ -9,7 +9,7 @@ import msgspec
 
 from shared.clients.postgres import Row
 from shared.errors import InvalidData
-from shared.models import FORMAT, ArtifactFacts, CachedUrl, Dependency, Extraction
+from shared.models import FORMAT, ArtifactFacts, CachedUrl, Dependency, Extraction, SealedFile
 
 _decode_digests = msgspec.json.Decoder(dict[str, str]).decode
 _EXTRAS_SEPARATOR = "\x1f"  # an array of arrays cannot be passed: unnest would flatten it
@@ -72,6 +72,18 @@ def facts_of(row: Row) -> ArtifactFacts:
         created_at=row["created_at"],
         digests=digests_of(row),
         modified=row["modified"],
+    )
+
+
+def sealed_file_of(row: Row) -> SealedFile:
+    """A row of `SEALED_FILES`."""
+    return SealedFile(
+        filename=row["filename"],
+        file_id=row["file_id"],
+        sha256=row["sha256"].hex(),
+        size_bytes=row["size_bytes"],
+        metadata_sha256=row["metadata_sha256"].hex() if row["metadata_sha256"] else "",
+        digests=digests_of(row),
     )
 
 

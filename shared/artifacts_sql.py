@@ -148,14 +148,14 @@ ORDER BY d.position
 """
 
 SEALED_FILES = """
-SELECT c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256,
+SELECT c.project, c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256,
        c.digests::text AS digests
 FROM cached_urls c
 JOIN artifacts a ON a.sha256 = c.sha256
 LEFT JOIN cached_urls m ON m.protocol = c.protocol AND m.project = c.project AND m.file_id = c.file_id
      AND m.filename = c.filename || '.metadata' AND m.role = 'metadata'
-WHERE c.protocol = $1 AND c.project = $2 AND c.role = 'file'
-ORDER BY c.filename, c.file_id
+WHERE c.protocol = $1 AND c.project = ANY($2::text[]) AND c.role = 'file'
+ORDER BY c.project, c.filename, c.file_id
 """
 
 STORED_DOCUMENT = """

@@ -147,32 +147,19 @@ class Ensure(Job, frozen=True, tag="ensure"):
 
 
 class DeriveDependencies(Job, frozen=True, tag="derive_dependencies"):
-    """Work out an artifact's effective dependencies from it and the documents it refers to."""
+    """No longer made; known so that old ones can be dropped (services/extractor/jobs/retired.py)."""
 
     queue: ClassVar[str] = EXTRACT
     protocol: str
-    project: str
-    file_id: str
-    filename: str
     sha256: str
-    turn: int = 0  # raised each time it is queued again to wait for documents
-    request_id: str = ""
+    turn: int = 0
 
     @property
     def id(self) -> str:
         return f"derive:{self.protocol}:{self.sha256}:{self.turn}"
 
 
-AnyJob = (
-    FetchIndex
-    | RenderIndex
-    | FetchArtifact
-    | DescribeArtifact
-    | ExtractDependencies
-    | DeriveDependencies
-    | Resolve
-    | Ensure
-)
+AnyJob = FetchIndex | RenderIndex | FetchArtifact | DescribeArtifact | ExtractDependencies | Resolve | Ensure
 
 
 def queue_of(job: AnyJob) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -80,18 +79,6 @@ def configure_logging(service: str, settings: Settings) -> None:
 def get_logger(**fields: Any) -> FilteringBoundLogger:
     """A logger; `fields` stand in each of its lines. Safe at import time, before the set-up."""
     return cast(FilteringBoundLogger, structlog.get_logger(**fields))
-
-
-def bind_request(request_id: str, **fields: Any) -> None:
-    """Put the request id (and more) into all lines of the current task and the tasks it starts."""
-    structlog.contextvars.bind_contextvars(request_id=request_id, **fields)
-
-
-@contextmanager
-def request_bound(request_id: str, **fields: Any) -> Iterator[None]:
-    """The same for the length of a block: a worker's slot runs one job after another."""
-    with structlog.contextvars.bound_contextvars(request_id=request_id, **fields):
-        yield
 
 
 def stdlib_config(level: str = "info") -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from shared.artifacts_rows import sealed_file_of
+from shared.artifacts_sql import SEALED_FILES
 from shared.clients.postgres import Database
 from shared.models import SealedFile
 from shared.protocols.resolution import Document
@@ -36,15 +38,6 @@ ON CONFLICT (key) DO UPDATE SET state = excluded.state, updated_at = now()
 """
 
 END_PROGRESS = "DELETE FROM resolution_progress WHERE key = $1"
-
-SEALED = """
-SELECT c.project, c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256
-FROM cached_urls c
-JOIN artifacts a ON a.sha256 = c.sha256
-LEFT JOIN cached_urls m ON m.protocol = c.protocol AND m.project = c.project AND m.file_id = c.file_id
-     AND m.filename = c.filename || '.metadata' AND m.role = 'metadata'
-WHERE c.protocol = $1 AND c.project = ANY($2::text[]) AND c.role = 'file'
-"""
 
 STORED_METADATA = """
 SELECT i.at, m.object_key, c.sha256, a.extraction_state, a.extraction_reason, a.object_key AS file_key,
@@ -135,14 +128,8 @@ class ResolutionRepository:
     ) -> dict[str, dict[tuple[str, str], SealedFile]]:
         """Per project all stored files, keyed (file_id, filename)."""
         found: dict[str, dict[tuple[str, str], SealedFile]] = {project: {} for project in projects}
-        for row in await self._database.fetch(SEALED, protocol, list(projects)):
-            found[row["project"]][row["file_id"], row["filename"]] = SealedFile(
-                filename=row["filename"],
-                file_id=row["file_id"],
-                sha256=row["sha256"].hex(),
-                size_bytes=row["size_bytes"],
-                metadata_sha256=row["metadata_sha256"].hex() if row["metadata_sha256"] else "",
-            )
+        for row in await self._database.fetch(SEALED_FILES, protocol, list(projects)):
+            found[row["project"]][row["file_id"], row["filename"]] = sealed_file_of(row)
         return found
 
     async def stored_metadata(

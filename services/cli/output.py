@@ -36,11 +36,6 @@ class Output:
         if not self.quiet and not self.as_json:
             say(text)
 
-    def warn(self, text: str) -> None:
-        """A line that matters, on standard error, also where progress is not wanted."""
-        if not self.as_json:
-            say(f"orchard: {text}")
-
     def failure(self, error: CommandFailed) -> None:
         """What went wrong and what to do."""
         if self.as_json:

@@ -1,4 +1,4 @@
-"""What `PackageProxyBase.derive` and resolvers need of a stored file, read once and found again.
+"""What resolvers need of a stored file, read once and found again.
 
 The model lies in the cache beside the extraction; rows do not hold it. A cache that lost it, or holds
 one that another version wrote, costs one more reading in the sandbox.

@@ -196,7 +196,7 @@ class _Round:
         await asyncio.gather(*(self._one(*each) for each in zip(documents, names, rows, strict=True)))
 
     async def _one(self, document: Document, name: str, row: StoredMetadata) -> None:
-        if row.sha256 and self._protocol.derives(document.filename):
+        if row.sha256 and self._protocol.has_model(document.filename):
             try:
                 found = await self._owner._prepared.model(self._protocol, document, row)
             except ObjectMissing as error:

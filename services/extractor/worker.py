@@ -6,9 +6,8 @@ import asyncio
 
 from services.extractor.backfill import MetadataBackfill
 from services.extractor.evictor import Evictor, UsesKept
-from services.extractor.incomplete import IncompleteSweep
-from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
+from services.extractor.jobs.retired import drop
 from services.extractor.pending import PendingSweep
 from services.extractor.pressure import PressureEvictor
 from services.extractor.resolving import open_resolving
@@ -25,7 +24,6 @@ from shared.clients.object_metrics import MeasuredStore
 from shared.clients.object_verify import Verifier
 from shared.clients.queue import JobQueue
 from shared.clients.queue_worker import QueueWorker
-from shared.derivations import DerivationRepository
 from shared.disk import DiskFloor
 from shared.heartbeat import Figures, HeartbeatPublisher, Pool
 from shared.jobs import EXTRACT, DeriveDependencies, ExtractDependencies
@@ -87,14 +85,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
         )
         protocols = {protocol.name: protocol for protocol in PROTOCOLS}
-        derivation = DeriveDependenciesHandler(
-            artifacts=artifacts,
-            derivations=DerivationRepository(database),
-            cache=cache,
-            queue=queue,
-            sandbox=sandbox,
-            protocols=protocols,
-        )
         handler = ExtractDependenciesHandler(
             artifacts=artifacts,
             extractions=extractions,
@@ -103,14 +93,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             backfill=MetadataBackfill(
                 artifacts=artifacts, store=store, cache=cache, queue=queue, threads=threads
             ),
-            derivation=derivation,
             protocols=protocols,
         )
         worker = QueueWorker(
             redis=queue_redis,
             queue=EXTRACT,
             slots=settings.extract_slots,
-            handlers={ExtractDependencies: handler, DeriveDependencies: derivation},
+            handlers={ExtractDependencies: handler, DeriveDependencies: drop},
             address=lambda: http.address,
             lease_seconds=settings.lease_seconds,
         )
@@ -147,7 +136,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
         )
         await resources.open("pending sweep", PendingSweep(database, queue, limit=settings.queue_limit))
-        await resources.open("incomplete sweep", IncompleteSweep(database, queue, limit=settings.queue_limit))
         runs: list[Run] = [UsesKept(database, queue_redis)]
         if settings.sweep != "off":
             sweeper = Sweeper(

@@ -16,7 +16,8 @@ import msgspec
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
 from shared.clients.object_verify import read_whole
-from shared.clients.objects import DOCUMENTS, ObjectStore
+from shared.clients.objects import ObjectStore
+from shared.clients.objects import document_key as stored_key
 from shared.clients.threads import BoundedThreads
 from shared.errors import CacheUnavailable, ObjectMissing, UpstreamInvalid
 from shared.models import IndexHead, StoredDocument
@@ -134,4 +135,4 @@ class Documents:
 
 def document_key(body: bytes) -> str:
     """The object key of a canonical document."""
-    return f"{DOCUMENTS}/{hashlib.sha256(body).hexdigest()}"
+    return stored_key(hashlib.sha256(body).hexdigest())

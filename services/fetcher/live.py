@@ -51,7 +51,6 @@ class LiveDownloads:
         self._expected: dict[str, list[asyncio.Future[None]]] = {}
         self._ended: dict[str, float] = {}  # job id → monotonic time of its end, oldest first
         self.readers = 0
-        self.range_requests = 0  # upstream requests made for a reader's range, beside the download's own
 
     @property
     def routes(self) -> list[web.RouteDef]:
@@ -156,7 +155,6 @@ class LiveDownloads:
     async def _relay_range(
         self, request: web.Request, download: LiveDownload, start: int, end: int
     ) -> web.StreamResponse | None:
-        self.range_requests += 1
         headers = {"range": f"bytes={start}-{end - 1}"}
         response: web.StreamResponse | None = None
         try:

@@ -68,7 +68,6 @@ class Gateway:
     cache: CacheService
     ports: Ports
     misses: MissWaiter
-    relay: LiveRelay
     proxies: TrustedProxies
     access_log: AccessLog | None
     cache_redis: RedisClient
@@ -164,7 +163,6 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             cache=cache,
             ports=ports,
             misses=misses,
-            relay=relay,
             proxies=TrustedProxies(settings.trusted_proxies),
             access_log=access_log,
             cache_redis=cache_redis,

@@ -119,10 +119,6 @@ class Resolutions:
         except (Unauthorized, Forbidden):
             raise Forbidden("refresh=true computes a kept answer again: it needs an admin token") from None
 
-    async def warm(self, protocol: str, key: str) -> bytes | None:
-        """The kept answer by one read of memory or Redis. Raises `CacheUnavailable`."""
-        return (await self._l1.get_many([cache_key(Category.DEPENDENCY_RESOLUTION, protocol, key)]))[0]
-
     async def find(self, protocol: str, key: str) -> bytes | None:
         """The kept answer from the cache, else from the database, which fills the cache. Raises `Blocked`
         for one that names what is blocked."""

@@ -105,11 +105,6 @@ def document_key(sha256: str) -> str:
     return f"{DOCUMENTS}/{sha256}"
 
 
-def variant_key(sha256: str) -> str:
-    """The key of a finished index body with this digest."""
-    return f"{VARIANTS}/{sha256}"
-
-
 def split_key(key: str) -> tuple[str, str]:
     """Folder and digest of a key. Raises `InvalidData` for anything else: keys become paths."""
     match = _KEY.fullmatch(key)

@@ -15,7 +15,6 @@ from shared.clients.object_port import (
     artifact_key,
     document_key,
     split_key,
-    variant_key,
 )
 from shared.clients.s3_config import S3Config
 from shared.clients.s3_objects import S3ObjectStore
@@ -33,5 +32,4 @@ __all__ = [
     "artifact_key",
     "document_key",
     "split_key",
-    "variant_key",
 ]

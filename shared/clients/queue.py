@@ -22,8 +22,6 @@ from shared.jobs import INDEX, QUEUES, AnyJob, queue_of
 
 __all__ = ["DeadLetter", "EventListener", "JobQueue", "QueueDepth"]
 
-EventStream = EventListener
-
 _ENQUEUED = {1: "accepted", 0: "coalesced", -1: "refused"}
 
 _T = TypeVar("_T")

@@ -25,11 +25,6 @@ class StoreBreaker:
         self._silences = 0
         self._closed_until = 0.0  # nobody asks before
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the server is being left alone."""
-        return self._silences >= SILENCES
-
     def check(self) -> None:
         """Before each try. Raises `StoreUnavailable` while the server is left alone."""
         if self._silences < SILENCES:

@@ -18,7 +18,6 @@ from shared.errors import OrchardError
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols import flows
 from shared.protocols.conditions import Conditions
-from shared.protocols.derivation import Derived, DocumentName, Needed
 from shared.protocols.ports import ForwardRequest, Ports, Reply
 from shared.protocols.resolution import Resolver
 from shared.protocols.resource import Redirect, Resource
@@ -84,7 +83,6 @@ class PackageProxyBase(ABC):
     """One package protocol. Instances are stateless and shared."""
 
     name: ClassVar[str]  # "pypi": also the path prefix and the key segment
-    system_project: ClassVar[str]  # "_pypi": owner of this protocol's packages in the rows
     purl_type: ClassVar[str]
     kept_digests: ClassVar[tuple[str, ...]] = ()  # hashes kept of every file beside SHA256 (hashlib's names)
 
@@ -291,20 +289,12 @@ class PackageProxyBase(ABC):
         state `unextractable` with the reason. Bounded in bytes; the caller bounds time and memory.
         """
 
-    def derives(self, filename: str) -> bool:
-        """Whether more follows from this file together with others: `derive`."""
+    def has_model(self, filename: str) -> bool:
+        """Whether the resolver reads this file's `Extraction.model`."""
         return False
 
-    def derive(self, document: DocumentName, models: Mapping[DocumentName, bytes | None]) -> Derived | Needed:
-        """The effective dependencies of a document, or the documents that they still need.
-
-        `models` holds `Extraction.model` of what is known, None for what truly is not there. Pure and
-        bounded; called again with more until it is `Derived`.
-        """
-        return Derived()
-
     def reads_model(self, model: bytes) -> bool:
-        """Whether `derive` and the resolver can use an `Extraction.model`: another version of this code
+        """Whether the resolver can use an `Extraction.model`: another version of this code
         may have written it. If not, the file is read again."""
         return bool(model)
 

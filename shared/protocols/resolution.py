@@ -15,7 +15,7 @@ import msgspec
 
 from shared.errors import Blocked, InvalidParameter, OrchardError, ProjectNotFound
 from shared.models import Extraction, SealedFile
-from shared.protocols.derivation import DocumentName
+from shared.protocols.resource import DocumentName
 
 RESOLUTION_FORMAT = 1
 """Part of every key: raised when the same request shall be answered anew by better rules."""
@@ -179,8 +179,6 @@ class Resolution(msgspec.Struct, frozen=True):
 
 class Resolver(ABC):
     """A protocol's rules. Stateless and pure."""
-
-    default_environment: str
 
     @abstractmethod
     def request(

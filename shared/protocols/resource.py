@@ -23,7 +23,6 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     per_base_url: bool = False  # bodies hold absolute URLs: one variant per public base URL
     honours_no_cache: bool = True  # Maven's clients send no-cache always: False there
     vary: str = "Accept, Accept-Encoding"
-    negative_ttl_seconds: int = 60
     sidecar: str = ""  # artifact: the hash of the file that is asked for instead of the file ("sha1")
     direct: bool = False  # artifact: no index lists it, its address follows from its name (`direct_entry`)
     pointer: str = ""  # artifact: the index that tells which file is at this address now (`file_id` follows)
@@ -35,6 +34,14 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     def absence_identity(self) -> str:
         """Under which it is remembered, beside the indexes, that every source lacks a direct file."""
         return f"absent/{self.identity}"
+
+
+class DocumentName(msgspec.Struct, frozen=True, order=True):
+    """A file of the same protocol, as `PackageProxyBase.artifact_resource` takes it."""
+
+    project: str
+    file_id: str
+    filename: str
 
 
 class Redirect(msgspec.Struct, frozen=True):

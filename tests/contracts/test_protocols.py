@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import OrchardError, UpstreamInvalid
 from shared.models import SealedFile, UpstreamSource
-from shared.protocols import PROTOCOLS, protocol_named
+from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase, Redirect, Resource
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,6 @@ def test_every_folder__is_listed_has_a_sample_and_golden_files() -> None:
     for name in folders:
         assert (FOLDER / name / "README.md").exists()
         assert any((ROOT / "tests" / "shared" / "protocols" / name / "golden").iterdir())
-        assert protocol_named(name).system_project == f"_{name}"
 
 
 @each_protocol

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import itertools
@@ -12,9 +11,6 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
-from shared.clients.postgres import Database
-from shared.derivations import DerivationRepository
-from shared.protocols.derivation import Derived
 from tests.support.maven_builders import Dep, Repository, build_jar, build_pom
 from tests.support.orchard import Cluster, Service, wait_until
 from tests.support.upstream import Fault, Reply, Upstream
@@ -461,19 +457,7 @@ def _peak_rss_mib(service: Service, *, reset: bool = False) -> float:
 # --- dependencies -----------------------------------------------------------------------------------
 
 
-def _derived(orchard: Cluster, pom: bytes) -> Derived | None:
-    async def find() -> Derived | None:
-        database = Database(orchard.postgres.url("postgres"), max_size=1)
-        await database.open()
-        try:
-            return await DerivationRepository(database).find(hexdigest("sha256", pom))
-        finally:
-            await database.aclose()
-
-    return asyncio.run(find())
-
-
-def test_effective_dependencies__parents_and_boms_fetched_through_the_same_cache(
+def test_pom__brings_no_request_for_its_parents_and_boms_and_leaves_no_job(
     orchard: Cluster, upstream: Upstream, first: Repository, artifact: str
 ) -> None:
     bom = Dep("org.bom", artifact, "1", scope="import", extra="<type>pom</type>").xml()
@@ -483,26 +467,22 @@ def test_effective_dependencies__parents_and_boms_fetched_through_the_same_cache
     first.add("org.bom", artifact, "1", pom_extra=management.format(Dep("c", "c", "3").xml()))
     first.add("org.parent", artifact, "1", [Dep("b", "b", "2")], pom_extra=management.format(bom))
     path = first.add("org.demo", artifact, "1.0", [Dep("c", "c")], pom_extra=parent)
-    pom = orchard.get(f"/maven/{path.replace('.jar', '.pom')}").content
-    wait_until(lambda: _derived(orchard, pom) is not None, seconds=20, what="the effective dependencies")
-    derived = _derived(orchard, pom)
-    assert derived is not None and derived.problems == ()
-    assert [each.requirement for each in derived.dependencies] == ["c:c:3", "b:b:2"]
-    bom_path = f"/maven/org/bom/{artifact}/1/{artifact}-1.pom"
-    assert upstream.count(bom_path) == 1
-    assert orchard.get(bom_path).headers["x-cache"] == "HIT"
+    pom = f"/maven/{path.replace('.jar', '.pom')}"
+    content = orchard.get(pom).content
+    sha256 = hexdigest("sha256", content)
 
+    def extracted() -> bool:
+        return bool(orchard.get(f"/api/v1/artifacts/{sha256}").json()["extraction_state"] == "extracted")
 
-def test_effective_dependencies__parent_that_is_nowhere__the_rest_and_a_problem(
-    orchard: Cluster, first: Repository, artifact: str
-) -> None:
-    parent = "<parent><groupId>org.gone</groupId><artifactId>gone</artifactId><version>1</version></parent>"
-    path = first.add("org.demo", artifact, "1.0", [Dep("b", "b", "1")], pom_extra=parent)
-    pom = orchard.get(f"/maven/{path.replace('.jar', '.pom')}").content
-    wait_until(lambda: _derived(orchard, pom) is not None, seconds=20, what="the effective dependencies")
-    derived = _derived(orchard, pom)
-    assert derived is not None and derived.problems == ("missing: gone-1.pom",)
-    assert [each.requirement for each in derived.dependencies] == ["b:b:1"]
+    def idle() -> bool:
+        total = orchard.get("/api/v1/queues").json()["total"]
+        return total["ready"] + total["running"] + total["deferred"] == 0
+
+    wait_until(extracted, seconds=20, what="the extraction")
+    wait_until(idle, seconds=20, what="empty queues")
+    asked = {each.path for each in upstream.requests if artifact in each.path}
+    assert pom in asked
+    assert {each for each in asked if not each.startswith(f"/maven/org/demo/{artifact}/")} == set()
 
 
 # --- refusals ---------------------------------------------------------------------------------------

@@ -228,4 +228,5 @@ async def test_stored_metadata__in_order_in_one_statement(database: Database) ->
     ]
     sealed = await ResolutionRepository(database).sealed("pypi", ["full", "nowhere"])
     assert [file.metadata_sha256 for file in sealed["full"].values()] == ["ab" * 32]
+    assert list(sealed["full"].values()) == await ArtifactRepository(database).sealed_files("pypi", "full")
     assert sealed["nowhere"] == {}

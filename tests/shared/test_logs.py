@@ -21,7 +21,7 @@ def lines_of(program: str, **environ: str) -> list[dict[str, Any]]:
     setup = (
         "import logging\n"
         "from shared.logs import *\n"
-        "from shared.logs import bind_request, configure_logging, get_logger, request_bound\n"
+        "from shared.logs import configure_logging, get_logger\n"
         "from shared.settings import load_settings\n"
         f"configure_logging('tester', load_settings({environ!r}))\n"
         "log = get_logger()\n"
@@ -50,22 +50,6 @@ def test_line__below_level__not_written() -> None:
         ORCHARD_LOG_LEVEL="warning",
     )
     assert [line["event"] for line in found] == ["c"]
-
-
-def test_line__request_bound__follows_into_tasks_and_ends_with_its_block() -> None:
-    found = lines_of(
-        "import asyncio\n"
-        "async def inner(): log.info('inner')\n"
-        "async def main():\n"
-        "    with request_bound('r-1', job='j'):\n"
-        "        await asyncio.create_task(inner())\n"
-        "    log.info('after')\n"
-        "    bind_request('r-2')\n"
-        "    log.info('bound')\n"
-        "asyncio.run(main())"
-    )
-    assert [line.get("request_id") for line in found] == ["r-1", None, "r-2"]
-    assert found[0]["job"] == "j"
 
 
 def test_library_log__routed__same_format() -> None:

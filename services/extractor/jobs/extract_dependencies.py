@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from services.extractor.backfill import MetadataBackfill
-from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.sandbox import Outcome, Sandbox
 from shared import metrics
 from shared.artifacts import ArtifactRepository
@@ -48,7 +47,6 @@ class ExtractDependenciesHandler:
         cache: CacheService,
         sandbox: Sandbox,
         backfill: MetadataBackfill,
-        derivation: DeriveDependenciesHandler,
         protocols: Mapping[str, PackageProxyBase],
     ) -> None:
         self._artifacts = artifacts
@@ -56,7 +54,6 @@ class ExtractDependenciesHandler:
         self._cache = cache
         self._sandbox = sandbox
         self._backfill = backfill
-        self._derivation = derivation
         self._protocols = protocols
 
     async def __call__(self, ctx: JobContext, job: ExtractDependencies) -> None:
@@ -82,8 +79,6 @@ class ExtractDependenciesHandler:
         news = False
         if outcome.raw_metadata is not None and not metadata_stands:
             news = await self._backfill.seal(protocol, job, outcome.raw_metadata, ctx.generation)
-        if outcome.extraction.state == "extracted":
-            await self._derivation.start(job)  # before the final state: a cut in between loses nothing
         await self._store(job, outcome)
         if news:
             await self._backfill.tell_index(protocol, job)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shared.protocols.derivation import DocumentName
 from shared.protocols.maven import names
 from shared.protocols.maven.activation import Environment
 from shared.protocols.maven.coordinates import Artifact, is_path, make_artifact
@@ -22,6 +21,7 @@ from shared.protocols.maven.model import Coordinates, Pom, RawDependency
 from shared.protocols.maven.paths import metadata_identity
 from shared.protocols.maven.ranges import fits, generic_key
 from shared.protocols.resolution import Absent, Document, Known, Unavailable
+from shared.protocols.resource import DocumentName
 
 MAX_RELOCATIONS = 16
 MOVING = ("LATEST", "RELEASE")

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from shared.protocols.derivation import DocumentName
 from shared.protocols.maven.activation import Environment, properties_of
 from shared.protocols.maven.inheritance import Gap, Notes, Raw, below, document_name
 from shared.protocols.maven.model import Coordinates, Key, Pom, RawDependency
+from shared.protocols.resource import DocumentName
 
 MAX_PARENTS = 64
 MAX_IMPORTS_DEEP = 16

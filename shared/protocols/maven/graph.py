@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from shared.errors import ResolutionTooLarge
 from shared.models import SealedFile
-from shared.protocols.derivation import DocumentName
 from shared.protocols.graphs import depths, knots
 from shared.protocols.maven.collect import Failure, GraphNode
 from shared.protocols.maven.conflict_ids import all_nodes
@@ -26,6 +25,7 @@ from shared.protocols.resolution import (
     RootFile,
     Unresolved,
 )
+from shared.protocols.resource import DocumentName
 
 
 def passing_gaps(root: GraphNode, failures: Sequence[Failure]) -> list[Unresolved]:

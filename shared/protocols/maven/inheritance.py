@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from shared.protocols.derivation import DocumentName
 from shared.protocols.maven import names
 from shared.protocols.maven.activation import Environment, active_profiles
 from shared.protocols.maven.model import Coordinates, Pom, RawDependency
+from shared.protocols.resource import DocumentName
 
 
 class Gap(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Reading a POM: what it declares, into an extraction (POM reference 4.0.0).
 
-Declared only, as written: what parents, imported BOMs and properties make of it is in `pom.py`.
+Declared only, as written: what parents, imported BOMs and properties make of it is in `effective.py`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ from typing import Any, BinaryIO, ClassVar
 from shared.blocks import ProjectBlocks
 from shared.models import Extraction, FileEntry, SealedFile, UpstreamSource
 from shared.protocols.base import IndexDocument, PackageProxyBase, Rendering, Resource, UpstreamRequest
-from shared.protocols.derivation import Derived, DocumentName, Needed
-from shared.protocols.maven import blocking, index, metadata, names, paths, pom, upstream
+from shared.protocols.maven import blocking, index, metadata, names, paths, upstream
 from shared.protocols.maven.coordinates import base_version
 from shared.protocols.maven.model import decode_pom
 from shared.protocols.maven.resolve import MavenResolver
@@ -21,7 +20,6 @@ class MavenProxy(PackageProxyBase):
     """Maven: the repository layout, its metadata and its checksum files."""
 
     name: ClassVar[str] = "maven"
-    system_project: ClassVar[str] = "_maven"
     purl_type: ClassVar[str] = "maven"
     kept_digests: ClassVar[tuple[str, ...]] = ("md5", "sha1", "sha512")
 
@@ -107,16 +105,11 @@ class MavenProxy(PackageProxyBase):
     def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
         return metadata.extract(file, size_bytes), None
 
-    def derives(self, filename: str) -> bool:
+    def has_model(self, filename: str) -> bool:
         return metadata.is_extractable(filename)
 
     def reads_model(self, model: bytes) -> bool:
         return bool(model) and decode_pom(model) is not None
-
-    def derive(self, document: DocumentName, models: Mapping[DocumentName, bytes | None]) -> Derived | Needed:
-        return pom.derive(
-            document, {name: decode_pom(body) if body else None for name, body in models.items()}
-        )
 
     @property
     def resolver(self) -> MavenResolver:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from typing import ClassVar
 
 import msgspec
 
@@ -49,8 +48,6 @@ PLEXUS_UTILS = Artifact("org.codehaus.plexus", "plexus-utils", "1.1")
 
 class MavenResolver(Resolver):
     """Maven's rules."""
-
-    default_environment: ClassVar[str] = DEFAULT_ENVIRONMENT  # type: ignore[misc]
 
     def request(
         self,

@@ -35,7 +35,6 @@ class NpmProxy(PackageProxyBase):
     """npm: packuments in both forms, version documents, tarballs, and a registry's services."""
 
     name: ClassVar[str] = "npm"
-    system_project: ClassVar[str] = "_npm"
     purl_type: ClassVar[str] = "npm"
     kept_digests: ClassVar[tuple[str, ...]] = ("sha512", "sha1")  # those that packuments tell
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import ClassVar
 
 from shared.errors import (
     InvalidParameter,
@@ -53,8 +52,6 @@ _KINDS = {"runtime": "prod", "bundled": "prod", "optional": "optional", "peer": 
 
 class NpmResolver(Resolver):
     """npm's rules: version picking, and the tree of folders as npm's own resolver builds it."""
-
-    default_environment: ClassVar[str] = DEFAULT_ENVIRONMENT  # type: ignore[misc]
 
     def request(
         self,

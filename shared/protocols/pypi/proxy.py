@@ -38,7 +38,6 @@ class PyPIProxy(PackageProxyBase):
     """PyPI: PEP 503/691 simple pages, files, core metadata and the legacy JSON API."""
 
     name: ClassVar[str] = "pypi"
-    system_project: ClassVar[str] = "_pypi"
     purl_type: ClassVar[str] = "pypi"
 
     def classify(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import ClassVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -43,8 +42,6 @@ _MAX_REQUIREMENTS_OF_FILE = 10_000
 
 class PyPIResolver(Resolver):
     """PyPI's rules, as pip applies them (see solver.py and candidates.py)."""
-
-    default_environment: ClassVar[str] = DEFAULT_ENVIRONMENT  # type: ignore[misc]
 
     def request(
         self,

@@ -30,7 +30,6 @@ class ToyProxy(PackageProxyBase):
     """The smallest protocol that has indexes and files."""
 
     name: ClassVar[str] = "toy"
-    system_project: ClassVar[str] = "_toy"
     purl_type: ClassVar[str] = "generic"
 
     def classify(

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from services.extractor.backfill import MetadataBackfill
-from services.extractor.jobs.derive_dependencies import DeriveDependenciesHandler
 from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
 from services.extractor.sandbox import Sandbox
 from shared.artifacts import ArtifactRepository
@@ -23,7 +22,6 @@ from shared.clients.queue import JobQueue
 from shared.clients.queue_context import JobContext
 from shared.clients.redis import RedisClient
 from shared.clients.threads import BoundedThreads
-from shared.derivations import DerivationRepository
 from shared.events import Claim
 from shared.jobs import ExtractDependencies
 from shared.models import CachedUrl, Extraction
@@ -100,14 +98,6 @@ class House:
                 cache=self.cache,
                 queue=self.queue,
                 threads=self.threads,
-            ),
-            derivation=DeriveDependenciesHandler(
-                artifacts=artifacts,
-                derivations=DerivationRepository(self.database),
-                cache=self.cache,
-                queue=self.queue,
-                sandbox=self.sandbox,
-                protocols=by_name,
             ),
             protocols=by_name,
         )

@@ -11,7 +11,7 @@ import msgspec
 
 from services.extractor.sweeper import Sweeper, SweepTimer
 from shared.clients.object_guard import GuardedStore, sweeping
-from shared.clients.objects import artifact_key, document_key, variant_key
+from shared.clients.objects import VARIANTS, artifact_key, document_key
 from shared.models import FORMAT, IndexHead, StoredDocument, VariantInfo
 from tests.services.extractor.conftest import House
 
@@ -65,7 +65,7 @@ async def test_orphan__young__stays(house: House) -> None:
 
 async def test_named__by_an_artifact_a_document_or_a_page__stays(house: House) -> None:
     job = await house.keep("demo-1.0.whl", b"file")
-    document, variant = document_key(digest(b"document")), variant_key(digest(b"variant"))
+    document, variant = document_key(digest(b"document")), f"{VARIANTS}/{digest(b'variant')}"
     await house.store.put_bytes(document, b"document")
     await house.store.put_bytes(variant, b"variant")
     await house.artifacts.store_document(
@@ -92,7 +92,7 @@ async def test_named__by_an_artifact_a_document_or_a_page__stays(house: House) -
 
 
 async def test_unreadable_head__no_page_body_is_deleted(house: House) -> None:
-    variant = variant_key(digest(b"variant"))
+    variant = f"{VARIANTS}/{digest(b'variant')}"
     await house.store.put_bytes(variant, b"variant")
     age(house, variant)
     await house.cache_redis.raw.set("orchard:package_index:pypi:newer", b"\xc1 of a later version")

@@ -10,8 +10,8 @@ from shared.errors import (
     ProjectNotFound,
     ResolutionConflict,
 )
-from shared.protocols.derivation import DocumentName
 from shared.protocols.resolution import Document, Unavailable
+from shared.protocols.resource import DocumentName
 from tests.shared.protocols.maven.resolution_support import Maven, lines
 
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
+import msgspec
 import pytest
 
-from shared.protocols.derivation import Derived, DocumentName, Needed
-from shared.protocols.maven.proxy import MavenProxy
+from shared.models import Dependency
+from shared.protocols.maven.effective import Models
+from shared.protocols.maven.inheritance import Gap
+from shared.protocols.maven.metadata import dependency, extract
+from shared.protocols.maven.model import Pom, decode_pom
+from shared.protocols.resource import DocumentName
 from tests.support.maven_builders import Dep, build_pom
 
-MAVEN = MavenProxy()
+
+class Derived(msgspec.Struct):
+    """What the models make of a POM; `problems` says what could not be settled."""
+
+    dependencies: tuple[Dependency, ...]
+    problems: tuple[str, ...]
+    relocated_to: str
 
 
 def name(coordinates: str) -> DocumentName:
@@ -18,11 +30,20 @@ def name(coordinates: str) -> DocumentName:
     return DocumentName(f"{group}:{artifact}", version, f"{artifact}-{version}.pom")
 
 
+def _find(
+    known: dict[DocumentName, Pom | None], missing: set[DocumentName], wanted: DocumentName
+) -> Pom | Gap:
+    if wanted not in known:
+        missing.add(wanted)
+        return Gap("", pending=True)
+    return known[wanted] or Gap(f"missing: {wanted.filename}")
+
+
 class Library:
     """POMs by their coordinates, and the loop that gives the pure step what it asks for."""
 
     def __init__(self) -> None:
-        self.poms: dict[DocumentName, bytes] = {}
+        self.poms: dict[DocumentName, Pom] = {}
         self.turns = 0
 
     def add(
@@ -38,19 +59,28 @@ class Library:
             inner = "".join(each.xml() for each in managed)
             extra += f"<dependencyManagement><dependencies>{inner}</dependencies></dependencyManagement>"
         body = build_pom(group, artifact, version, deps, extra=extra)
-        extraction, _ = MAVEN.extract("x.pom", io.BytesIO(body), len(body))
+        extraction = extract(io.BytesIO(body), len(body))
         assert extraction.state == "extracted"
-        self.poms[name(coordinates)] = extraction.model
+        pom = decode_pom(extraction.model)
+        assert pom is not None
+        self.poms[name(coordinates)] = pom
 
     def derive(self, coordinates: str) -> Derived:
-        known: dict[DocumentName, bytes | None] = {}
+        known: dict[DocumentName, Pom | None] = {}
         for self.turns in range(1, 500):
-            found = MAVEN.derive(name(coordinates), known)
-            if isinstance(found, Derived):
-                return found
-            assert isinstance(found, Needed) and not set(found.documents) & set(known), "asked again"
-            known |= {each: self.poms.get(each) for each in found.documents}
-        raise AssertionError("it never ends")
+            missing: set[DocumentName] = set()
+            models = Models(partial(_find, known, missing))
+            model = models.effective(name(coordinates))
+            if not missing:
+                break
+            assert not missing & set(known), "asked again"
+            known |= {each: self.poms.get(each) for each in missing}
+        else:
+            raise AssertionError("it never ends")
+        rows = tuple(dependency(*each) for each in enumerate(model.dependencies))
+        problems = [model.gap.reason] if model.gap is not None else list(model.problems)
+        problems += [f"unresolved: {row.requirement}" for row in rows if row.marker or not row.specifier]
+        return Derived(rows, tuple(problems), str(model.relocation or ""))
 
     def lines(self, coordinates: str) -> list[str]:
         derived = self.derive(coordinates)
