@@ -184,7 +184,8 @@ class Download:
         if total is not None:
             if total > self._max_bytes:
                 raise TooLarge(f"{self._where}: {self._entry.filename} has {total} bytes")
-            if promised is not None and total != promised:
+            # A digest tells the bytes apart; a length that an index made up is no reason to refuse them.
+            if promised is not None and total != promised and not self._digests.known:
                 raise DigestMismatch(f"{self._entry.filename}: {total} bytes, the index says {promised}")
             if self._spool.total is not None and total != self._spool.total:
                 raise DigestMismatch(f"{self._entry.filename}: changed at the upstream while it was fetched")

@@ -11,6 +11,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -19,7 +20,8 @@ from services.fetcher import refusals
 from services.fetcher.upstreams import Upstreams
 from shared import via
 from shared.artifacts import ArtifactRepository
-from shared.clients.http_decoding import decode_body
+from shared.clients.http_decoding import codings_of, decode_body
+from shared.clients.http_response import FetchedBody
 from shared.clients.threads import BoundedThreads
 from shared.errors import OrchardError, TooLarge, UpstreamRefused, UpstreamUnavailable
 from shared.logs import get_logger
@@ -108,6 +110,7 @@ class ForwardRoute:
             refusal = refusals.error_of(source, answer.status, answer.headers, answer.body)
             if isinstance(refusal, UpstreamRefused) and answer.status not in NO_REFUSAL:
                 raise refusal
+            answer.body = await self._decoded(answer)
         except OrchardError as error:
             log.info("not_forwarded", path=path.partition("?")[0], error=error.code)
             return web.Response(status=503, body=_encode(error.to_value()), content_type="application/json")
@@ -117,6 +120,14 @@ class ForwardRoute:
                 "content-type": answer.headers.get("content-type", "application/json"),
                 "x-orchard-status": str(answer.status),
             },
+        )
+
+    async def _decoded(self, answer: FetchedBody) -> bytes:
+        """The body without the coding that the upstream gave it, although none was asked for."""
+        if not codings_of(answer.content_encoding):
+            return answer.body
+        return await self._threads.run(
+            partial(decode_body, answer.body, answer.content_encoding, max_bytes=MAX_UNPACKED_BYTES)
         )
 
     async def _without_others(

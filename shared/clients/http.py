@@ -39,6 +39,7 @@ from shared.errors import (
 from shared.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from shared.models import UpstreamSource
 from shared.settings import Settings
+from shared.source_policy import same_host
 from shared.source_urls import secured
 from shared.via import received, via_value
 
@@ -161,7 +162,7 @@ class HttpClientManager:
     ) -> AsyncIterator[UpstreamResponse]:
         """One request to `url` on behalf of `source`, redirects followed; any status is returned.
 
-        A request with `content` is sent once, wherever it would be redirected to.
+        A request with `content` goes on to the same host alone, and only where it stays as it is (307, 308).
 
         Raises `Offline` before anything is sent; `UpstreamBlocked` for an address that may not be
         contacted; `UpstreamTimeout`, `UpstreamUnavailable` or `UpstreamInvalid` for the upstream's
@@ -201,18 +202,15 @@ class HttpClientManager:
                     raise
                 UPSTREAM_DURATION.labels(source.name).observe(time.perf_counter() - sent_at)
                 UPSTREAM_REQUESTS.labels(source.name, f"{response.status_code // 100}xx").inc()
-                location = response.headers.get("location")
-                if response.status_code not in _REDIRECTS or not location or content is not None:
+                target = _target(response, url, source, where)
+                if not target or (content is not None and not _may_resend(response, url, target)):
                     held.push_async_callback(_close, response)
                     yield UpstreamResponse(
                         response, url, min_rate_bytes=self._min_rate_bytes, source=source.name
                     )
                     return
                 await _close(response)
-                try:
-                    url = secured(secured(urljoin(url, location), url), source.url)
-                except ValueError:
-                    raise UpstreamBlocked(f"{where} redirects to an address that is no URL") from None
+                url = target
             raise UpstreamInvalid(f"{where} redirects more than {MAX_REDIRECTS} times")
 
     async def fetch(
@@ -288,6 +286,26 @@ class HttpClientManager:
                 proxies=self._proxies.addresses,
             )
         return pool
+
+
+def _target(response: httpx.Response, url: str, source: UpstreamSource, where: str) -> str:
+    """Where a response redirects to; "" if it does not. Raises `UpstreamBlocked` for what is no address."""
+    location = response.headers.get("location")
+    if response.status_code not in _REDIRECTS or not location:
+        return ""
+    try:
+        return secured(secured(urljoin(url, location), url), source.url)
+    except ValueError:
+        raise UpstreamBlocked(f"{where} redirects to an address that is no URL") from None
+
+
+def _may_resend(response: httpx.Response, url: str, target: str) -> bool:
+    """Whether a body may go on to where a response redirects to (RFC 9110 §15.4.8, §15.4.9): what it holds
+    was meant for this host."""
+    try:
+        return response.status_code in (307, 308) and same_host(url, target)
+    except ValueError:
+        return False
 
 
 def _credentials(

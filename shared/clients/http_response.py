@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 
@@ -15,11 +16,18 @@ from shared.metrics import UPSTREAM_BYTES
 RATE_WINDOW_SECONDS = 30.0
 # Successes that mean something else than "here it is": not done yet, nothing, and a part.
 _OTHER_SUCCESSES = frozenset({202, 204, 205, 206})
+_CONTENT_RANGE = re.compile(r"bytes 0-([0-9]{1,19})/([0-9]{1,19})", re.IGNORECASE)  # from the start on
 
 
-def whole_status(status: int) -> int:
-    """200 for every success that comes with the whole body, such as a transforming proxy's 203
-    (RFC 9110 §15.3.4) and ones yet unknown (§15); any other status as it is."""
+def whole_status(status: int, content_range: str = "") -> int:
+    """200 for every success that comes with the whole body: a transforming proxy's 203 (RFC 9110 §15.3.4),
+    ones yet unknown (§15), and a part that is all there is; any other status as it is.
+
+    `content_range`: the header, where nobody asked for a part.
+    """
+    if status == 206:
+        found = _CONTENT_RANGE.fullmatch(content_range.strip())
+        return 200 if found and int(found[1]) + 1 == int(found[2]) else status
     return 200 if 200 <= status < 300 and status not in _OTHER_SUCCESSES else status
 
 
@@ -49,7 +57,8 @@ class UpstreamResponse:
     """The head of a response, and its body as it arrives (in the upstream's content-coding)."""
 
     def __init__(self, response: httpx.Response, url: str, *, min_rate_bytes: int, source: str) -> None:
-        self.status = whole_status(response.status_code)
+        part = response.headers.get("content-range", "") if "range" not in response.request.headers else ""
+        self.status = whole_status(response.status_code, part)
         self.headers: Mapping[str, str] = response.headers
         self.url = url
         self._response = response

@@ -16,6 +16,8 @@ _CLEAN_PATH = re.compile(r"/[A-Za-z0-9._~%+-][A-Za-z0-9._~%+!,=@/-]*")
 _CLEAN_RELATIVE = re.compile(r"((?:\.\./)*)([A-Za-z0-9_][A-Za-z0-9._~%+!,=@/-]*)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|///")
 _HTTP = re.compile(r"https?://[^/?#]", re.IGNORECASE)
+_BLANKS = "".join(map(chr, range(0x21)))
+_BREAKS = dict.fromkeys(map(ord, "\t\r\n"))
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
 _MAX_URL_CHARACTERS = 8192
@@ -49,10 +51,10 @@ class Links:
 
         An http address of the document's own host is raised to https where that came by https (`secured`).
         Other schemes (javascript:, data:, file:, ftp:), control characters, backslashes and URLs over 8 kB
-        give None. Spaces and non-ASCII characters are escaped, as browsers do. Userinfo is left out:
-        credentials belong to the source, never to a page.
+        give None. Blanks are what browsers make of them (`without_blanks`), and so are non-ASCII characters.
+        Userinfo is left out: credentials belong to the source, never to a page.
         """
-        found = self._absolute(href.partition("#")[0])
+        found = self._absolute(without_blanks(href.partition("#")[0]))
         return found and secured(found, self._base)
 
     def _absolute(self, href: str) -> str | None:
@@ -72,7 +74,6 @@ class Links:
         return self._resolve(href)
 
     def _resolve(self, href: str) -> str | None:
-        href = href.strip()
         if _SCHEME.match(href) and not _HTTP.match(href):
             return None  # "https:///x" and "https:x" mean different hosts to different parsers
         try:
@@ -87,6 +88,13 @@ class Links:
         query = quote(parts.query, safe="!$&'()*+,/:;=?@_~%-.")
         url = urlunsplit((parts.scheme, host, path, query, ""))
         return url if _CLEAN.fullmatch(url) else None
+
+
+def without_blanks(href: str) -> str:
+    """A link without the blanks around it and the line ends and tabs in it (WHATWG URL, basic parser, 1-3):
+    pages are written by hand and by templates, and every client reads them so."""
+    href = href.strip(_BLANKS)
+    return href if href.isprintable() else href.translate(_BREAKS)
 
 
 def with_suffix(url: str, suffix: str) -> str:

@@ -98,6 +98,10 @@ class Document:
         found = value_of(self.top.get("time"))
         return found if isinstance(found, dict) else {}
 
+    def is_deprecated(self, version: str) -> bool:
+        """Whether its publisher advises against a version, with whatever that is true in `deprecated`."""
+        return bool(value_of(fields_of(self.versions.get(version)).get("deprecated")))
+
     def filename(self, version: str) -> str:
         """The name under which a version's tarball is served."""
         return self.notes.filenames.get(version) or names.tarball_name(self.name, version)

@@ -50,10 +50,10 @@ def read_index(
 
 
 def _is_of(top: Fields, name: str) -> bool:
-    """Whether a document is of a package: it may not say so, and registries that ignore case answer with the
-    spelling that they have."""
+    """Whether a document is of a package: it may not say so (what is no text says nothing), and registries
+    that ignore case answer with the spelling that they have."""
     told = value_of(top.get("name"))
-    return told is None or (isinstance(told, str) and told.lower() == name.lower())
+    return not isinstance(told, str) or not told.strip() or told.lower() == name.lower()
 
 
 def _versions(top: Fields) -> Fields:

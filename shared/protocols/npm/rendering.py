@@ -49,7 +49,8 @@ def render(document: Document, base_url: str, sealed: Sealed) -> dict[str, Rende
 def _packument(document: Document, base_url: str, sealed: Sealed) -> dict[str, Rendering]:
     top = dict(document.top)
     time = _time(document)
-    tags = shown_tags(value_of(top.get("dist-tags")), document.notes.hidden, document.versions)
+    told = value_of(top.get("dist-tags"))
+    tags = shown_tags(told, document.notes.hidden, document.versions, document.is_deprecated)
     if time:
         top["time"] = Raw(_encode(time))
     if "dist-tags" in top:

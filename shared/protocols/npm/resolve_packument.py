@@ -158,7 +158,7 @@ def read_packument(body: bytes) -> Packument:
     releases = {release.version: release for _, release in found}
     return Packument(
         name=name,
-        tags=shown_tags(top.dist_tags, notes.hidden, releases),
+        tags=shown_tags(top.dist_tags, notes.hidden, releases, lambda version: releases[version].deprecated),
         releases=releases,
         filenames=notes.filenames,
         timed=bool(times),

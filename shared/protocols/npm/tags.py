@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from shared.protocols.npm.semver import Version, parse_version
 
 
-def shown_tags(told: Any, hidden: Collection[str], shown: Iterable[str]) -> dict[str, str]:
+def shown_tags(
+    told: Any, hidden: Collection[str], shown: Iterable[str], is_deprecated: Callable[[str], bool]
+) -> dict[str, str]:
     """`dist-tags` without those of hidden versions; `latest`, which an install without a version asks for,
     moves down.
 
     `told` is the upstream's value, of whatever type; `shown` are the versions that are shown. npm's rule for
     a `latest` that may not be taken is the newest version not above it (npm-pick-manifest, `before`): a major
-    that its publisher has not released to everybody must not come in its place. Where there is none, the tag
-    goes.
+    that its publisher has not released to everybody must not come in its place, and none that is deprecated
+    where another is there. Where there is none, the tag goes.
     """
     tags = told if isinstance(told, dict) else {}
     left = {
@@ -23,16 +25,21 @@ def shown_tags(told: Any, hidden: Collection[str], shown: Iterable[str]) -> dict
     }
     latest = tags.get("latest")
     if isinstance(latest, str) and "latest" not in left:
-        below = _newest_not_above(parse_version(latest), shown)
+        below = _newest_not_above(parse_version(latest), shown, is_deprecated)
         if below:
             left["latest"] = below
     return left
 
 
-def _newest_not_above(most: Version | None, shown: Iterable[str]) -> str:
+def _newest_not_above(
+    most: Version | None, shown: Iterable[str], is_deprecated: Callable[[str], bool]
+) -> str:
     parsed = [(each, version) for version in shown if (each := parse_version(version))]
     if most is not None:
         parsed = [pair for pair in parsed if pair[0].key <= most.key]
-    if most is None or not most.prerelease:
-        parsed = [pair for pair in parsed if not pair[0].prerelease] or parsed
-    return max(parsed, key=lambda pair: pair[0].key)[1] if parsed else ""
+    # Of prereleases a range takes those of its own version alone, and these only if it names one.
+    own = most.release if most is not None and most.prerelease else None
+    parsed = [pair for pair in parsed if not pair[0].prerelease or pair[0].release == own] or parsed
+    parsed.sort(key=lambda pair: pair[0].key, reverse=True)
+    newest = (version for _, version in parsed if not is_deprecated(version))
+    return next(newest, parsed[0][1] if parsed else "")

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from shared.errors import UpstreamInvalid
-from shared.protocols.links import Dropped, Links
+from shared.protocols.links import Dropped, Links, without_blanks
 from shared.protocols.pypi import names
 from shared.protocols.pypi.api_version import api_version
 from shared.protocols.pypi.entries import VERSION_CONTROL, fragment_hashes
@@ -173,7 +173,7 @@ def _base(tree: LexborHTMLParser, url: str) -> str:
 def _file(
     anchor: LexborNode, attributes: dict[str, str | None], href: str, links: Links, dropped: Dropped
 ) -> dict[str, Any] | None:
-    target, _, fragment = href.partition("#")
+    target, _, fragment = without_blanks(href).partition("#")
     if VERSION_CONTROL.match(href):
         dropped.add("a link into version control, which only clients can follow", href)
         return None

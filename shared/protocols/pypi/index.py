@@ -70,7 +70,7 @@ def _project_page(page: dict[str, Any], project: str, links: Links, dropped: Dro
     """A page of PEP 691's shape whose every file can be served; unknown keys as they were."""
     _check_meta(page, dropped)
     name = page.get("name")
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name.strip():
         page["name"] = project  # clients do not read it
     elif names.normalise(name.strip()) != project:
         raise UpstreamInvalid("the upstream's index is of another project")

@@ -301,6 +301,18 @@ async def test_fetch_artifact__content_coding_not_asked_for__file_as_its_digest_
     assert await fetcher.objects.read(facts.object_key) == content
 
 
+@pytest.mark.parametrize("told", [1, len(CONTENT) - 1, len(CONTENT) + 1])
+async def test_fetch_artifact__size_of_the_index_is_wrong_and_its_digest_right__taken(
+    fetcher: Fetcher, told: int
+) -> None:
+    page = fetcher.upstream.add_project("demo", {WHEEL: CONTENT})
+    document = json.loads(fetcher.upstream.reply(page).body)
+    document["files"][0]["size"] = told
+    fetcher.upstream.put(page, json.dumps(document).encode(), "application/vnd.pypi.simple.v1+json")
+    facts = await fetcher.artifact(sha256(CONTENT), WHEEL)
+    assert facts.size_bytes == len(CONTENT)
+
+
 async def test_fetch_artifact__endless__cut_at_the_announced_size(published: Fetcher) -> None:
     await published.index()
     published.upstream.fault(FILE, Fault(endless=True))

@@ -116,6 +116,15 @@ async def test_forward__nothing_bound__body_goes_as_it_is(fetcher: Fetcher, upst
     assert json.loads(gzip.decompress(seen.body)) == {"left-pad": ["1"]}
 
 
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip"])
+async def test_forward__answer_coded_although_not_asked_for__arrives_as_it_was_meant(
+    fetcher: Fetcher, upstream: Upstream, coding: str
+) -> None:
+    packed = gzip.compress(b'{"left-pad":[]}')
+    upstream.put(f"/{BULK}", Reply(packed, "application/json", headers={"content-encoding": coding}))
+    assert await _forward(fetcher, BULK, {"left-pad": ["1"]}) == (200, "200", b'{"left-pad":[]}')
+
+
 async def test_forward__search_for_a_bound_name__no_results_and_nobody_is_asked(
     fetcher: Fetcher, upstream: Upstream, private: Upstream
 ) -> None:

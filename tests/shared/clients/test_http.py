@@ -338,6 +338,52 @@ def test_status__success_with_the_whole_body__is_200(status: int, read_as: int) 
 
 
 @pytest.mark.parametrize(
+    ("told", "read_as"),
+    [
+        ("bytes 0-9/10", 200),
+        (" Bytes 0-9/10 ", 200),
+        ("bytes 0-8/10", 206),
+        ("bytes 1-9/10", 206),
+        ("bytes 0-9/*", 206),
+        ("bytes */10", 206),
+        ("", 206),
+    ],
+)
+def test_status__part_that_is_all_there_is__is_200(told: str, read_as: int) -> None:
+    assert http_response.whole_status(206, told) == read_as
+
+
+@pytest.mark.parametrize(
+    ("headers", "read_as"), [({}, 200), ({"range": "bytes=0-"}, 206), ({"Range": "bytes=0-9"}, 206)]
+)
+async def test_status__part_that_was_asked_for__stays_one(
+    manager: HttpClientManager, upstream: Upstream, headers: dict[str, str], read_as: int
+) -> None:
+    upstream.put("/file", Reply(b"0123456789", status=206, headers={"content-range": "bytes 0-9/10"}))
+    async with manager.stream(source_of(upstream), upstream.url + "/file", headers=headers) as got:
+        assert got.status == read_as
+
+
+@pytest.mark.parametrize(
+    ("status", "elsewhere", "arrives"),
+    [(307, False, True), (308, False, True), (301, False, False), (302, False, False), (307, True, False)],
+)
+async def test_body__redirected__goes_on_to_the_same_host_alone(
+    manager: HttpClientManager, upstream: Upstream, status: int, elsewhere: bool, arrives: bool
+) -> None:
+    with Upstream() as other:
+        for each in (upstream, other):
+            each.put("/new", b"done")
+        location = (other if elsewhere else upstream).url + "/new"
+        upstream.put("/old", Reply(b"", status=status, headers={"location": location}))
+        url = upstream.url + "/old"
+        async with manager.stream(source_of(upstream), url, method="POST", content=b"names") as got:
+            assert got.status == (200 if arrives else status)
+        assert [seen.body for seen in upstream.seen("/new", "POST")] == ([b"names"] if arrives else [])
+        assert not other.requests
+
+
+@pytest.mark.parametrize(
     "target",
     [
         "http://169.254.169.254/latest/meta-data/",

@@ -83,6 +83,8 @@ def test_html__attribute__is_read(attribute: str, key: str, value: object) -> No
             "demo-1.0.tar.gz",
             "https://index.example.com/simple/demo/demo-1.0.tar.gz",
         ),
+        ("", "\n  demo-1.0.tar.gz\n", "https://index.example.com/simple/demo/demo-1.0.tar.gz"),
+        ("", "/f/\n\tdemo-1.0.tar.gz", "https://index.example.com/f/demo-1.0.tar.gz"),
         ("", "/a%20b/demo-1.0%2Blocal.tar.gz", "https://index.example.com/a%20b/demo-1.0%2Blocal.tar.gz"),
     ],
 )

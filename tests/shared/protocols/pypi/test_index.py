@@ -163,6 +163,11 @@ def test_json__nested_just_below_the_parsers_limit__is_kept_or_refused_but_never
             continue
 
 
+@pytest.mark.parametrize("told", ["", "  ", None, 3])
+def test_json__name_that_says_nothing__is_the_project_asked_for(told: object) -> None:
+    assert rendered_json(read(page(name=told)))["name"] == "demo"
+
+
 def test_json__name_in_another_spelling__is_the_same_project() -> None:
     assert rendered_json(read(page(name="De.mo_X"), project="de-mo-x"))["name"] == "De.mo_X"
 
@@ -178,7 +183,6 @@ def test_json__name_in_another_spelling__is_the_same_project() -> None:
         "https:///x.whl",
         "http://[::1/x.whl",
         "http://h.example.com:port/x.whl",
-        "https://h.example.com/a\nb",
         "https://h.example.com\\@evil.example.com/x",
         "https://h.example.com/" + "a" * 9000,
         "mailto:a@b.example",
