@@ -25,6 +25,11 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 
+CLIENT_WAITS_SECONDS = {"npm": 55.0, "maven": 55.0}
+"""Protocols whose clients wait for more than 10 s. Silence ends the wait of pip and poetry after 15 s, of uv,
+yarn 1 and Gradle after 30 (these try again), of pnpm after 60, of npm after 5 min, of mvn after 30 min, which
+is the one that gives up at its first 503. Load balancers mostly cut after 60 s."""
+
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
 _SENTINEL = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -77,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http_max_connections: Positive = 100  # per upstream pool; a further request waits for a free one
     http_keepalive_connections: NotNegative = 20  # of those, so many idle ones stay open (decision 0001)
     http_connect_timeout: Seconds = 30.0  # seconds to open a connection
-    http_read_timeout: Seconds = 60.0  # seconds without a byte
+    http_read_timeout: Seconds = 60.0  # seconds without a byte; the first byte of a page: 30 at most
     http_worker_threads: Positive = 32  # threads for hashing, compressing, disk
     http_proxy: str = ""  # default: the usual variables
     ca_file: str = ""  # PEM; default: the usual variables, else the system's store
@@ -131,7 +136,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_ttl_negative: Positive = 60  # a true 404 is remembered for this long
     stale_limit: NotNegative = 0  # seconds a page may be served stale; 0 = no limit
     stale_wait: Seconds = 0.5  # an expired page waits this long for its refresh, then is served STALE
-    request_timeout: Seconds = 10.0  # a waiting request is answered within this (pip gives up at 15 s)
+    request_timeout: Seconds | None = (
+        None  # a client waits so long for what is missing; unset: 10, npm, Maven 55
+    )
+    pypi_request_timeout: Seconds | None = None  # of one protocol; unset: as ORCHARD_REQUEST_TIMEOUT
+    npm_request_timeout: Seconds | None = None  # as ORCHARD_PYPI_REQUEST_TIMEOUT
+    maven_request_timeout: Seconds | None = None  # as ORCHARD_PYPI_REQUEST_TIMEOUT
 
     # --- gateway --------------------------------------------------------------------------------------
     l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
@@ -162,6 +172,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:  # a log line or traceback must not show a password
         shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in _SECRETS)
         return f"Settings({', '.join(shown)})"
+
+    def request_seconds(self, protocol: str = "") -> float:
+        """How long a client of a protocol ("": of the API) is made to wait at most. Other than the
+        upstream's deadline (`http_read_timeout`): what is not ready by then goes on being fetched."""
+        own: float | None = getattr(self, f"{protocol}_request_timeout", None) if protocol else None
+        return own or self.request_timeout or CLIENT_WAITS_SECONDS.get(protocol, 10.0)
 
     @property
     def database_max_connections(self) -> int:

@@ -39,10 +39,10 @@ class GoneUpstream(Exception):
     """The upstream truly lacks the file (404 or 410), though its index named it."""
 
 
-def gone_or_strayed(source: UpstreamSource, response: UpstreamResponse) -> Exception:
-    """What a 404 means for a file whose address is made of its source's: that another place said so
-    after a redirect (a login page) says nothing of the source."""
-    if reading_of(source, response.status, response.url, page=False) == "absent":
+def gone_or_strayed(source: UpstreamSource, entry: FileEntry, response: UpstreamResponse) -> Exception:
+    """What a 404 means. For a file whose address is made of its source's, that another place said so after
+    a redirect (a login page) says nothing of the source."""
+    if not entry.checksum_urls or reading_of(source, response.status, response.url, page=False) == "absent":
         return GoneUpstream()
     return UpstreamStrayed(f"upstream {source.name} left it to another place to answer")
 
@@ -156,7 +156,7 @@ class Download:
         """Look at the status line and headers. True: the body starts at byte 0 although more is known."""
         status = response.status
         if status in (404, 410):
-            raise gone_or_strayed(self._source, response) if self._entry.checksum_urls else GoneUpstream()
+            raise gone_or_strayed(self._source, self._entry, response)
         codings = codings_of(response.headers.get("content-encoding", ""))
         if not self._digests.known and not {"gzip", "x-gzip"}.issuperset(codings):
             raise UpstreamInvalid(f"{self._where} encoded {self._entry.filename} although not asked to")

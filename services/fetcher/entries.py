@@ -34,7 +34,6 @@ from shared.source_watcher import SourceWatcher
 from shared.via import received
 
 JUST_FETCHED_SECONDS = 5.0  # an index this young is not asked for again because a file is missing
-WAIT_SECONDS = 12.0
 POLL_SECONDS = 0.25
 
 Refresh = Callable[[str, str], Awaitable[None]]
@@ -177,7 +176,9 @@ def _just_fetched(head: IndexHead | None) -> bool:
 class IndexWaiter:
     """Has an index fetched by its own queue and waits for it: for jobs of other queues."""
 
-    def __init__(self, queue: JobQueue, listener: EventListener) -> None:
+    def __init__(self, queue: JobQueue, listener: EventListener, *, seconds: float) -> None:
+        """`seconds`: as long as an index may take."""
+        self._seconds = seconds
         self._queue = queue
         self._listener = listener
 
@@ -196,13 +197,15 @@ class IndexWaiter:
             # Generations only rise, by Redis's clock: what is known now is of an earlier run.
             known = before.generation if before is not None else 0
             await self._queue.enqueue(job)
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 while not heard.done():
                     await asyncio.wait([heard], timeout=POLL_SECONDS)
                     if not heard.done():
                         await self._look(job, on_event, known)
         except TimeoutError:
-            raise DeadlineExceeded(f"the index {identity} was not ready in time") from None
+            raise DeadlineExceeded(
+                f"the index {identity} was not ready within {self._seconds:.3g} s"
+            ) from None
         finally:
             self._listener.unregister(job.id, on_event)
         event = heard.result()

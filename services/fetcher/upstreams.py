@@ -38,12 +38,21 @@ from shared.source_policy import reading_of
 
 TRIES = 3
 MAX_PASSED_ON_BYTES = 32 * 1024 * 1024
+PAGE_HEAD_SECONDS = 30.0  # silence of which holds one of few slots
 RETRY_WITHIN_SECONDS = 4.0  # of the first try's start: a waiting client is answered within ten
 
 
-def head_seconds(settings: Settings) -> float:
-    """How long an upstream may take to begin its answer: a bit less than a gateway's client waits."""
-    return max(1.0, settings.request_timeout - 1.0)
+def head_seconds(settings: Settings, source: UpstreamSource, *, page: bool) -> float:
+    """How long an upstream may take to begin its answer. Its own deadline, whoever waits for it: what
+    takes longer than a client waits is there for the next one. A page is given less than a file, which may
+    have to be built first."""
+    seconds = source.limits.read_timeout_seconds or settings.http_read_timeout
+    return min(seconds, PAGE_HEAD_SECONDS) if page else seconds
+
+
+def silent(source: UpstreamSource, seconds: float) -> UpstreamTimeout:
+    """The error for an upstream that did not answer within so many seconds."""
+    return UpstreamTimeout(f"upstream {source.name} did not answer within {seconds:.3g} s")
 
 
 class Validators(msgspec.Struct, frozen=True):
@@ -77,7 +86,10 @@ class Upstreams:
         self._http = http
         self._breakers = breakers
         self._settings = settings
-        self.head_seconds = head_seconds(settings)
+
+    def head_seconds(self, source: UpstreamSource, *, page: bool = False) -> float:
+        """See the function."""
+        return head_seconds(self._settings, source, page=page)
 
     @property
     def offline(self) -> bool:
@@ -106,7 +118,7 @@ class Upstreams:
                 response = await self._describe(source, asked.url, headers)
             else:
                 response = await self._fetch(
-                    source, asked.url, headers, self._settings.max_index_bytes, "index"
+                    source, asked.url, headers, self._settings.max_index_bytes, "index", page=not asked.file
                 )
             reading = reading_of(source, response.status, response.url, page=not asked.file)
             if reading == "absent":
@@ -140,8 +152,9 @@ class Upstreams:
 
     async def _describe(self, source: UpstreamSource, url: str, headers: Mapping[str, str]) -> FetchedBody:
         """The headers of a file as a document (`FileHeaders`); its bytes are left where they are."""
+        seconds = self.head_seconds(source)
         try:
-            async with asyncio.timeout(self.head_seconds):
+            async with asyncio.timeout(seconds):
                 for method in ("HEAD", "GET"):  # some refuse HEAD: then a GET, given up after its head
                     async with self.open_file(
                         source, url, method=method, headers=headers, lane="index", kind="index"
@@ -159,7 +172,7 @@ class Upstreams:
                         body = msgspec.json.encode(told)
                         return FetchedBody(response.status, kept, response.url, body)
         except TimeoutError:
-            raise UpstreamTimeout(f"upstream {source.name} did not answer in time") from None
+            raise silent(source, seconds) from None
         raise UpstreamInvalid(f"upstream {source.name} refuses HEAD and GET")
 
     async def fetch_small(self, source: UpstreamSource, url: str, *, max_bytes: int) -> FetchedBody:
@@ -180,9 +193,17 @@ class Upstreams:
         await self._breakers.check(asked, again=again)
 
     async def _fetch(
-        self, source: UpstreamSource, url: str, headers: Mapping[str, str], max_bytes: int, kind: Kind
+        self,
+        source: UpstreamSource,
+        url: str,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        kind: Kind,
+        *,
+        page: bool = False,
     ) -> FetchedBody:
         asked = Asked(source, url, kind)
+        seconds = self.head_seconds(source, page=page)
         await self._admit(asked)
         started = time.monotonic()
         for attempt in range(1, TRIES + 1):
@@ -192,8 +213,8 @@ class Upstreams:
                     url,
                     headers=headers,
                     max_bytes=max_bytes,
-                    head_seconds=self.head_seconds,
-                    deadline_seconds=max(self.head_seconds, self._settings.http_read_timeout),
+                    head_seconds=seconds,
+                    deadline_seconds=max(seconds, self._settings.http_read_timeout),
                 )
                 response.status = refusals.status_at(source, response.status)
                 error = refusals.error_of(source, response.status, response.headers, response.body)
@@ -242,9 +263,11 @@ class Upstreams:
         self, source: UpstreamSource, url: str, method: str, headers: Mapping[str, str], body: bytes
     ) -> FetchedBody:
         content = body if method == "POST" else None
+        # Nobody can come back for this answer: it is worth nothing once its client has gone.
+        seconds = max(1.0, self._settings.request_seconds(source.protocol) - 1.0)
         try:
             async with (
-                asyncio.timeout(self.head_seconds),
+                asyncio.timeout(seconds),
                 self._http.stream(
                     source, url, method=method, headers=headers, content=content, lane="index"
                 ) as response,
@@ -256,7 +279,7 @@ class Upstreams:
                         raise TooLarge(f"upstream {source.name} sent more than {MAX_PASSED_ON_BYTES} bytes")
                 return FetchedBody(response.status, response.headers, url, bytes(received))
         except TimeoutError:
-            raise UpstreamTimeout(f"upstream {source.name} did not answer in time") from None
+            raise silent(source, seconds) from None
 
     @contextlib.asynccontextmanager
     async def open_file(
@@ -305,15 +328,16 @@ def probe_with(http: HttpClientManager, settings: Settings) -> Probe:
 
     async def probe(source: UpstreamSource, url: str) -> OrchardError | None:
         error: OrchardError | None = None
+        seconds = head_seconds(settings, source, page=True)
         try:
-            async with asyncio.timeout(head_seconds(settings)):
+            async with asyncio.timeout(seconds):
                 for method in ("HEAD", "GET"):
                     async with http.stream(source, url, method=method, lane="index") as response:
                         error = error_of_status(response.status, response.headers, f"upstream {source.name}")
                     if error is None or error.told_to_wait:
                         break
         except TimeoutError:
-            error = UpstreamTimeout(f"upstream {source.name} did not answer in time")
+            error = silent(source, seconds)
         except OrchardError as failure:
             error = failure
         return error if isinstance(error, COUNTED) else None

@@ -71,6 +71,7 @@ from shared.worker_http import WorkerHttp
 log = get_logger()
 
 SERVICE = "fetcher"
+INDEX_SLACK_SECONDS = 5.0  # of an index job beyond its upstream's time: its turn, its rendering
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -185,7 +186,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         fetch_artifact = FetchArtifactJob(
             tools=artifact_tools,
             entries=entries,
-            refresh=IndexWaiter(queue, listener).refresh,
+            refresh=IndexWaiter(
+                queue, listener, seconds=settings.http_read_timeout + INDEX_SLACK_SECONDS
+            ).refresh,
             lookups=lookups,
         )
         index_handlers: dict[type[Job], Handler] = {

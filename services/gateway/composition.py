@@ -120,7 +120,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         facts = StoredFacts(
             cache,
             ArtifactRepository(database),
-            request_timeout=settings.request_timeout,
+            request_timeout=settings.request_seconds(),
             access=access_watcher,
         )
         fetchers = await resources.open("fetchers", FetcherPool())
@@ -148,7 +148,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             live=relay,
             clock=SystemClock(),
             settings=settings,
-            forward=ForwardRelay(fetchers, queue_redis, timeout_seconds=settings.request_timeout),
+            forward=ForwardRelay(fetchers, queue_redis, timeout_seconds=settings.request_seconds),
         )
         yield Gateway(
             settings=settings,

@@ -66,7 +66,7 @@ class Ensures:
         queue: JobQueue,
         repository: EnsureRepository,
     ) -> None:
-        self._wait_seconds = min(WAIT_SECONDS, settings.request_timeout)
+        self._wait_seconds = min(WAIT_SECONDS, settings.request_seconds())
         self._graphs = graphs
         self._cache = cache
         self._misses = misses

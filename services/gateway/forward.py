@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -39,7 +40,10 @@ async def read_body(receive: Receive, content_length: bytes | None) -> bytes:
 class ForwardRelay:
     """Fulfils the port `Forward`."""
 
-    def __init__(self, fetchers: FetcherPool, queue_redis: RedisClient, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, fetchers: FetcherPool, queue_redis: RedisClient, *, timeout_seconds: Callable[[str], float]
+    ) -> None:
+        """`timeout_seconds`: of a protocol."""
         self._fetchers = fetchers
         self._redis = queue_redis
         self._timeout_seconds = timeout_seconds
@@ -65,7 +69,7 @@ class ForwardRelay:
                 f"/forward/{protocol}",
                 headers={**headers, "x-orchard-token": fetcher.token},
                 body=request.body,
-                timeout_seconds=self._timeout_seconds,
+                timeout_seconds=self._timeout_seconds(protocol),
             )
             if answer is not None:
                 status, answered, body = answer

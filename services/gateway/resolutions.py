@@ -169,7 +169,7 @@ class Resolutions:
             request_id=request_id,
         )
         try:
-            event = await self._misses.wait(job, until=there, timeout=self._settings.request_timeout)
+            event = await self._misses.wait(job, until=there, timeout=self._settings.request_seconds())
         except DeadlineExceeded:
             return await self._progress(request, location)
         if event.kind == "failed":

@@ -251,7 +251,8 @@ class HttpClientManager:
                     pieces.append(piece)
                 return FetchedBody(response.status, response.headers, response.url, b"".join(pieces))
         except TimeoutError:
-            raise UpstreamTimeout(f"upstream {source.name} took longer than {deadline_seconds:g} s") from None
+            took = asyncio.get_running_loop().time() - started
+            raise UpstreamTimeout(f"upstream {source.name} took longer than {took:.3g} s") from None
 
     def _via(self) -> dict[str, str]:
         value = via_value(self._own_name(), received.get())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 import aiohttp
 import httpx
@@ -28,12 +29,14 @@ DEFAULT_RETRY_AFTER_SECONDS = 10  # for a 429 that does not say
 
 
 @contextlib.contextmanager
-def as_orchard_errors(where: str) -> Iterator[None]:
+def as_orchard_errors(where: str, waited: Callable[[], float] | None = None) -> Iterator[None]:
     """httpx's errors, time-outs and failed name look-ups as ours. `where` names the source.
 
     `about_host` is set where nothing of the host can be had. What this process itself lacks
     (descriptors, memory, threads) is a `PassingError` that says so, never an upstream's failure.
+    `waited`: for how many seconds nothing has come; by default since this was entered.
     """
+    started = time.monotonic()
     try:
         yield
     except (OSError, httpx.HTTPError, MemoryError, RuntimeError) as error:
@@ -45,17 +48,19 @@ def as_orchard_errors(where: str) -> Iterator[None]:
             raise PassingError(f"{where} was not asked: {lacking}") from None
         if isinstance(error, (MemoryError, RuntimeError)):
             raise
-        raise _translated(error, where) from None
+        seconds = waited() if waited is not None else time.monotonic() - started
+        raise _translated(error, where, seconds) from None
     except httpx.InvalidURL as error:
         raise UpstreamInvalid(f"{where}: {type(error).__name__}") from None
 
 
-def _translated(error: OSError | httpx.HTTPError, where: str) -> OrchardError:
+def _translated(error: OSError | httpx.HTTPError, where: str, seconds: float) -> OrchardError:
+    silent = f"{where} sent nothing for {seconds:.3g} s"
     match error:
         case httpx.ConnectTimeout():
-            return _about_host(UpstreamTimeout(f"{where} did not answer in time"))
+            return _about_host(UpstreamTimeout(f"{where} took no connection within {seconds:.3g} s"))
         case httpx.TimeoutException() | TimeoutError():
-            return UpstreamTimeout(f"{where} did not answer in time")
+            return UpstreamTimeout(silent)
         case httpx.RemoteProtocolError():
             return UpstreamInvalid(f"{where} does not speak proper HTTP ({error})")
         case httpx.ReadError():

@@ -83,14 +83,15 @@ class UpstreamResponse:
         Raises `UpstreamUnavailable` when it is cut, `UpstreamTimeout` when it falls silent or is
         slower than the minimum rate over 30 s.
         """
-        window_end = time.monotonic() + RATE_WINDOW_SECONDS
+        heard = time.monotonic()
+        window_end = heard + RATE_WINDOW_SECONDS
         received = 0
-        with as_orchard_errors(self._where):
+        with as_orchard_errors(self._where, waited=lambda: time.monotonic() - heard):
             async for chunk in self._response.aiter_raw():
                 received += len(chunk)
                 self._count_bytes(len(chunk))
                 yield chunk
-                now = time.monotonic()
+                heard = now = time.monotonic()
                 if now >= window_end:
                     if received < self._min_rate_bytes * RATE_WINDOW_SECONDS:
                         raise UpstreamTimeout(f"{self._where} sends too slowly")

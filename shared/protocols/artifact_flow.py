@@ -47,16 +47,17 @@ async def serve_artifact(resource: Resource, conditions: Conditions, ports: Port
     """The reply for a file.
 
     Raises `FileNotFound` when the project's index came and lacks it, `DigestMismatch` when what
-    is stored is not what the address promises, `DeadlineExceeded` after ORCHARD_REQUEST_TIMEOUT
+    is stored is not what the address promises, `DeadlineExceeded` after `Settings.request_seconds`
     whatever it was that took so long (a fetcher's connection, a database), and passing errors.
     """
     if resource.pointer:
         return await serve_moving(resource, conditions, ports, serve_artifact)
+    seconds = ports.settings.request_seconds(resource.protocol)
     try:
-        async with asyncio.timeout(ports.settings.request_timeout):
+        async with asyncio.timeout(seconds):
             return await _ArtifactRequest(resource, conditions, ports).answer()
     except TimeoutError:
-        raise DeadlineExceeded(f"{resource.filename} was not ready in time") from None
+        raise DeadlineExceeded(f"{resource.filename} was not ready within {seconds:.3g} s") from None
 
 
 async def serve_sealed(
@@ -116,7 +117,8 @@ class _ArtifactRequest:
         self.resource = resource
         self.conditions = conditions
         self.ports = ports
-        self.deadline = ports.clock.monotonic() + ports.settings.request_timeout
+        self.seconds = ports.settings.request_seconds(resource.protocol)
+        self.deadline = ports.clock.monotonic() + self.seconds
 
     async def answer(self) -> Reply:
         if self.resource.direct:
@@ -245,7 +247,7 @@ class _ArtifactRequest:
     def _remaining(self) -> float:
         left = self.deadline - self.ports.clock.monotonic()
         if left <= 0:
-            raise DeadlineExceeded(f"{self.resource.filename} was not ready in time")
+            raise DeadlineExceeded(f"{self.resource.filename} was not ready within {self.seconds:.3g} s")
         return left
 
 

@@ -28,18 +28,22 @@ from shared.protocols.resource import Resource
 REVALIDATE_AT_MOST_EVERY_SECONDS = 10
 """A client's `no-cache` reaches the upstream at most once per page in this time, fleet-wide."""
 
+REVALIDATION_WAIT_SECONDS = 5.0
+"""So long such a client waits for the upstream's answer; then it gets what is kept."""
+
 
 async def serve_index(resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
     """The reply for an index page.
 
     Raises `ProjectNotFound` when the upstream truly lacks it, and a passing error when it was
-    never seen and cannot be fetched now; `DeadlineExceeded` after ORCHARD_REQUEST_TIMEOUT.
+    never seen and cannot be fetched now; `DeadlineExceeded` after `Settings.request_seconds`.
     """
+    seconds = ports.settings.request_seconds(resource.protocol)
     try:
-        async with asyncio.timeout(ports.settings.request_timeout):
+        async with asyncio.timeout(seconds):
             return await _IndexRequest(resource, conditions, ports).answer()
     except TimeoutError:
-        raise DeadlineExceeded(f"index {resource.identity} was not ready in time") from None
+        raise DeadlineExceeded(f"index {resource.identity} was not ready within {seconds:.3g} s") from None
 
 
 class _IndexRequest:
@@ -50,7 +54,8 @@ class _IndexRequest:
         self.conditions = conditions
         self.ports = ports
         self.variant = variant_name(resource, conditions)
-        self.deadline = ports.clock.monotonic() + ports.settings.request_timeout
+        self.seconds = ports.settings.request_seconds(resource.protocol)
+        self.deadline = ports.clock.monotonic() + self.seconds
 
     # --- policy -----------------------------------------------------------------------------------
 
@@ -62,7 +67,8 @@ class _IndexRequest:
             return await self._miss()
         if asked_anew:
             # The client waits for the upstream, but not as long as for a page we do not have.
-            return await self._refresh(entry, self._remaining() / 2, background=False)
+            wait = min(self._remaining() / 2, REVALIDATION_WAIT_SECONDS)
+            return await self._refresh(entry, wait, background=False)
         if verdict == "fresh":
             return await self._serve(entry, "HIT")
         if verdict == "negative":
@@ -229,7 +235,9 @@ class _IndexRequest:
     def _remaining(self) -> float:
         left = self.deadline - self.ports.clock.monotonic()
         if left <= 0:
-            raise DeadlineExceeded(f"index {self.resource.identity} was not ready in time")
+            raise DeadlineExceeded(
+                f"index {self.resource.identity} was not ready within {self.seconds:.3g} s"
+            )
         return left
 
 

@@ -81,3 +81,24 @@ def test_secrets__in_no_message_and_no_repr() -> None:
 
 def test_every_field__has_a_default() -> None:
     assert all(field.default is not msgspec.NODEFAULT for field in msgspec.structs.fields(Settings))
+
+
+@pytest.mark.parametrize(
+    ("given", "pypi", "npm", "maven"),
+    [
+        ({}, 10, 55, 55),
+        ({"ORCHARD_REQUEST_TIMEOUT": "5"}, 5, 5, 5),
+        ({"ORCHARD_MAVEN_REQUEST_TIMEOUT": "300"}, 10, 55, 300),
+        ({"ORCHARD_REQUEST_TIMEOUT": "5", "ORCHARD_PYPI_REQUEST_TIMEOUT": "8"}, 8, 5, 5),
+    ],
+)
+def test_request_seconds__by_protocol__its_own_else_the_common_else_what_its_clients_bear(
+    given: dict[str, str], pypi: float, npm: float, maven: float
+) -> None:
+    settings = load_settings(given)
+    assert [settings.request_seconds(name) for name in ("pypi", "npm", "maven", "")] == [
+        pypi,
+        npm,
+        maven,
+        float(given.get("ORCHARD_REQUEST_TIMEOUT", 10)),
+    ]

@@ -10,10 +10,11 @@ from services.fetcher.direct import DirectFiles
 from services.fetcher.download import gone_or_strayed
 from services.fetcher.entries import Entries, Found
 from services.fetcher.jobs.fetch_index import FetchIndexJob
-from services.fetcher.upstreams import Upstreams
+from services.fetcher.kept_addresses import at_kept_address
+from services.fetcher.upstreams import Upstreams, silent
 from shared.artifacts import ArtifactRepository
 from shared.clients.queue_context import JobContext
-from shared.errors import FileNotFound, OrchardError, ProjectNotFound, UpstreamTimeout, UpstreamUnavailable
+from shared.errors import OrchardError, ProjectNotFound, UpstreamUnavailable
 from shared.jobs import DescribeArtifact
 from shared.models import IndexHead
 from shared.protocols import protocol_named
@@ -64,7 +65,9 @@ class DescribeArtifactJob:
             found = await self._entries.find(protocol, job.project, job.file_id, job.filename, refresh)
             size = found.entry.size_bytes
             if size is None:
-                size = await self._ask(found)
+                found, size = await at_kept_address(
+                    self._entries, refresh, protocol, resource, found, self._described
+                )
         await ctx.publish("done", size_bytes=size, content_type=found.entry.content_type)
 
     async def _index_of(self, protocol: str, identity: str, generation: int) -> IndexHead:
@@ -87,18 +90,18 @@ class DescribeArtifactJob:
     ) -> tuple[Found, int | None]:
         """The first source that does not truly lack a file that no index lists."""
 
-        async def ask(found: Found) -> tuple[Found, int | None]:
-            return found, await self._ask(found)
+        return await self._direct.first(protocol, resource, generation, self._described)
 
-        return await self._direct.first(protocol, resource, generation, ask)
+    async def _described(self, found: Found) -> tuple[Found, int | None]:
+        return found, await self._ask(found)
 
     async def _ask(self, found: Found) -> int:
         """HEAD; where that is refused, tells nothing or takes half the time, a GET for the first byte.
 
         Bounded as an index is: it has a slot and a connection of theirs. Raises `UpstreamTimeout`, and
-        `GoneUpstream` for a true 404 of a file that no index lists.
+        `GoneUpstream` for a true 404.
         """
-        seconds = self._upstreams.head_seconds
+        seconds = self._upstreams.head_seconds(found.source)
         try:
             async with asyncio.timeout(seconds):
                 # Some upstreams fail for HEAD alone: what GET says counts.
@@ -109,7 +112,7 @@ class DescribeArtifactJob:
                         return told
                 return await self._ask_first_byte(found)
         except TimeoutError:
-            raise UpstreamTimeout(f"upstream {found.source.name} did not answer in time") from None
+            raise silent(found.source, seconds) from None
 
     async def _ask_head(self, found: Found) -> int | None:
         async with self._upstreams.open_file(
@@ -124,11 +127,7 @@ class DescribeArtifactJob:
             if response.status == 200 and response.content_length is not None:
                 return response.content_length
             if response.status in (404, 410):
-                if found.entry.checksum_urls:
-                    raise gone_or_strayed(found.source, response)
-                raise FileNotFound(
-                    f"upstream {found.source.name} lists {found.entry.filename} but does not have it"
-                )
+                raise gone_or_strayed(found.source, found.entry, response)
             total = _TOTAL.fullmatch(response.headers.get("content-range", "").strip())
             if response.status == 206 and total is not None:
                 return int(total[1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from services.fetcher.artifact_run import ArtifactRun, ArtifactTools, tell_done
-from services.fetcher.download import GoneUpstream
 from services.fetcher.entries import Entries, Found, Refresh
+from services.fetcher.kept_addresses import at_kept_address
 from services.fetcher.metadata_fallback import parent_of
 from shared.artifacts import UrlName
 from shared.batches import BatchWriter
@@ -81,13 +81,18 @@ class FetchArtifactJob:
         run.sealed_sha256 = row.sha256 if row is not None else ""
         index_stands = True
         failure: PassingError | None = None
+
+        async def download(found: Found) -> ArtifactFacts:
+            try:
+                return await run.download(found)
+            except DigestMismatch as error:
+                if parent is None:
+                    await self._report_mismatch(run, found, error)
+                raise
+
         try:
-            return await run.download(found)
-        except (GoneUpstream, DigestMismatch) as error:
-            if parent is None:
-                return await self._again(run, found, error)
-            index_stands = False
-        except LastingError:
+            return await at_kept_address(self._entries, self._refresh, protocol, resource, found, download)
+        except (FileNotFound, LastingError):
             if parent is None:
                 raise
             index_stands = False
@@ -131,21 +136,3 @@ class FetchArtifactJob:
             kind = "digest_mismatch"
         log.warning(kind, project=job.project, filename=job.filename, error=str(error))
         await self._tools.artifacts.record_event(kind, job.protocol, job.project, job.filename, detail)
-
-    async def _again(self, run: ArtifactRun, found: Found, error: Exception) -> ArtifactFacts:
-        """The file is not what its index says: once more if the index has changed meanwhile."""
-        job = run.job
-        mismatch = isinstance(error, DigestMismatch)
-        if isinstance(error, DigestMismatch):
-            await self._report_mismatch(run, found, error)
-        newer = await self._entries.find_anew(
-            run.protocol, job.project, job.file_id, job.filename, self._refresh
-        )
-        if newer != found:
-            try:
-                return await run.download(newer)
-            except GoneUpstream:
-                mismatch = False
-        if mismatch:
-            raise error
-        raise FileNotFound(f"upstream {newer.source.name} lists {job.filename} but does not have it")

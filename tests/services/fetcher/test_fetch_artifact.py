@@ -510,11 +510,11 @@ async def test_describe_artifact__upstream_fails__503(fetcher: Fetcher) -> None:
         await fetcher.describe(CONTENT)
 
 
-async def test_describe_artifact__upstream_says_nothing__ended_within_the_request_timeout(
+async def test_describe_artifact__upstream_says_nothing__ended_within_the_read_timeout(
     upstream: Upstream, environ: dict[str, str]
 ) -> None:
     """It has a slot of the indexes: a hundred silent files must not keep pages waiting."""
-    impatient = {**environ, "ORCHARD_REQUEST_TIMEOUT": "2", "ORCHARD_HTTP_READ_TIMEOUT": "60"}
+    impatient = {**environ, "ORCHARD_HTTP_READ_TIMEOUT": "2"}
     async with running_fetcher(upstream, impatient) as fetcher:
         upstream.add_project("demo", {WHEEL: CONTENT}, sizes=False)
         await fetcher.index()
@@ -528,7 +528,7 @@ async def test_describe_artifact__upstream_says_nothing__ended_within_the_reques
 async def test_describe_artifact__head_alone_says_nothing__get_is_asked(
     upstream: Upstream, environ: dict[str, str]
 ) -> None:
-    impatient = {**environ, "ORCHARD_REQUEST_TIMEOUT": "2", "ORCHARD_HTTP_READ_TIMEOUT": "60"}
+    impatient = {**environ, "ORCHARD_HTTP_READ_TIMEOUT": "2"}
     async with running_fetcher(upstream, impatient) as fetcher:
         upstream.add_project("demo", {WHEEL: CONTENT}, sizes=False)
         await fetcher.index()

@@ -48,5 +48,5 @@ async def test_refresh__notification_lost__found_by_looking_whatever_the_clock_s
             await asyncio.sleep(0.01)
         now = time.time
         monkeypatch.setattr("services.fetcher.entries.clock.now", lambda: now() + clock_is_off_by)
-        await IndexWaiter(queue, deaf).refresh("pypi", "simple/flask")
+        await IndexWaiter(queue, deaf, seconds=12.0).refresh("pypi", "simple/flask")
         assert runs == 2
