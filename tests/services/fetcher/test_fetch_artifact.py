@@ -522,7 +522,7 @@ async def test_describe_artifact__upstream_says_nothing__ended_within_the_read_t
         started = time.monotonic()
         with pytest.raises(UpstreamTimeout):
             await fetcher.describe(CONTENT)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 20  # of a minute without it
 
 
 async def test_describe_artifact__head_alone_says_nothing__get_is_asked(
