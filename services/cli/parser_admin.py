@@ -9,6 +9,7 @@ from services.cli.parts import (
     PROTOCOLS,
     command,
     group,
+    number,
     options,
     page,
     priority,
@@ -21,7 +22,7 @@ from services.cli.parts import (
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_upstreams, _cache, _pins, _blocks, _tokens, _audit):
+    for each in (_upstreams, _cache, _pins, _blocks, _tokens, _audit, _events):
         each(commands)
 
 
@@ -166,3 +167,20 @@ def _tokens(commands: Any) -> None:
 def _audit(commands: Any) -> None:
     parser = command(commands, "audit", "list who changed what, the newest first (operator)", "audit:run")
     page(parser)
+
+
+def _events(commands: Any) -> None:
+    below = group(commands, "events", "what happened that an operator should know (operator)")
+    parser = command(below, "list", "list events, the one that was seen last first", "events:show")
+    parser.add_argument("--kind", metavar="KIND", default="", help="only this kind, such as upstream_mutated")
+    parser.add_argument("--protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), default="",
+                        help="only this protocol's")  # fmt: skip
+    parser.add_argument("--project", metavar="NAME", default="", help="only this project's")
+    parser.add_argument("--since", metavar="SECONDS", type=seconds, default=0.0,
+                        help="only those seen in the last so many seconds")  # fmt: skip
+    page(parser)
+    parser = command(
+        below, "accept", "take what an upstream made of a file that it had before", "events:accept",
+        more="Until then clients get the first bytes. Only upstream_mutated can be accepted.",
+    )  # fmt: skip
+    parser.add_argument("id", metavar="ID", type=number, help="as `orchard events list` shows it")

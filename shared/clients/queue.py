@@ -90,6 +90,11 @@ class JobQueue:
             event = None
         return claim, event
 
+    async def new_generation(self) -> int:
+        """Newer than every claim so far: what older jobs write under such a fence is refused. Raises
+        `QueueUnavailable`."""
+        return int(await scripts.NEW_GENERATION(self._redis, [keys.GENERATION_KEY], []))
+
     async def is_known(self, job_id: str) -> bool:
         """Whether a job of this id waits, is deferred or runs. Raises `QueueUnavailable`."""
         async with scripts.bounded(self._redis):

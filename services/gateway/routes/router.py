@@ -14,6 +14,7 @@ from services.gateway.routes import (
     api_admin_upstreams,
     api_catalogue,
     api_ensure,
+    api_events,
     api_resolution,
     ui,
 )
@@ -51,6 +52,7 @@ def build_litestar(application: Application) -> Litestar:
             *api_admin_upstreams.HANDLERS,
             *api_admin_access.HANDLERS,
             *api_ensure.HANDLERS,
+            *api_events.HANDLERS,
             *ui.HANDLERS,
         ],
         openapi_config=openapi_config(),
