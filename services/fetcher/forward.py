@@ -11,7 +11,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -20,7 +19,7 @@ from services.fetcher import refusals
 from services.fetcher.upstreams import Upstreams
 from shared import via
 from shared.artifacts import ArtifactRepository
-from shared.clients.http_decoding import codings_of, decode_body
+from shared.clients.http_decoding import decode_body
 from shared.clients.http_response import FetchedBody
 from shared.clients.threads import BoundedThreads
 from shared.errors import OrchardError, TooLarge, UpstreamRefused, UpstreamUnavailable
@@ -92,9 +91,8 @@ class ForwardRoute:
                 raise UpstreamUnavailable("no upstream source may be asked")
             # A source with include patterns is asked for nothing but those names.
             source = next((each for each in asked if not each.include), asked[0])
-            passed = await self._without_others(
-                protocol_named(name), found.sources, source, path, headers, body
-            )
+            protocol = protocol_named(name)
+            passed = await self._without_others(protocol, found.sources, source, path, headers, body)
             if passed is not None:
                 headers.pop("content-encoding", None)
                 body = passed.body
@@ -110,7 +108,7 @@ class ForwardRoute:
             refusal = refusals.error_of(source, answer.status, answer.headers, answer.body)
             if isinstance(refusal, UpstreamRefused) and answer.status not in NO_REFUSAL:
                 raise refusal
-            answer.body = await self._decoded(answer)
+            answer.body = await self._readable(protocol, path, answer)
         except OrchardError as error:
             log.info("not_forwarded", path=path.partition("?")[0], error=error.code)
             return web.Response(status=503, body=_encode(error.to_value()), content_type="application/json")
@@ -122,13 +120,11 @@ class ForwardRoute:
             },
         )
 
-    async def _decoded(self, answer: FetchedBody) -> bytes:
-        """The body without the coding that the upstream gave it, although none was asked for."""
-        if not codings_of(answer.content_encoding):
-            return answer.body
-        return await self._threads.run(
-            partial(decode_body, answer.body, answer.content_encoding, max_bytes=MAX_UNPACKED_BYTES)
-        )
+    async def _readable(self, protocol: PackageProxyBase, path: str, answer: FetchedBody) -> bytes:
+        """The body as clients read it. Raises `UpstreamInvalid` for a success that is none."""
+        if len(answer.body) > INLINE_BYTES:
+            return await self._threads.run(_readable, protocol, path, answer)
+        return _readable(protocol, path, answer)
 
     async def _without_others(
         self,
@@ -158,6 +154,14 @@ class ForwardRoute:
 def _told(protocol: PackageProxyBase, path: str, coding: str, body: bytes) -> tuple[bytes, frozenset[str]]:
     plain = decode_body(body, coding, max_bytes=MAX_UNPACKED_BYTES)
     return plain, protocol.told_names(path, plain)
+
+
+def _readable(protocol: PackageProxyBase, path: str, answer: FetchedBody) -> bytes:
+    """A coding that was not asked for is undone."""
+    body = decode_body(answer.body, answer.content_encoding, max_bytes=MAX_UNPACKED_BYTES)
+    if answer.status == 200:
+        protocol.check_passed(path, body)
+    return body
 
 
 async def _read(request: web.Request) -> bytes:

@@ -173,8 +173,15 @@ class PackageProxyBase(ABC):
         return frozenset()
 
     def without_names(self, path: str, body: bytes, withheld: Collection[str]) -> Passed:
-        """The same request without names that the asked source must not learn of."""
+        """The same request without names that the asked source must not learn of.
+
+        Raises `UpstreamRefused` where what is left would be answered, but not what was asked.
+        """
         raise NotImplementedError
+
+    def check_passed(self, path: str, body: bytes) -> None:  # noqa: B027  # most pass on nothing
+        """Raises `UpstreamInvalid` for a success whose body a client would take for "nothing found", and
+        that does not say so."""
 
     @abstractmethod
     def project_of(self, identity: str) -> str:

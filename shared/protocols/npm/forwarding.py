@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from shared.errors import MalformedRequest
+from shared.errors import MalformedRequest, UpstreamInvalid, UpstreamRefused
 from shared.protocols.base import Passed
+from shared.protocols.json_text import load_object
 from shared.protocols.npm import names
 
 MAX_DEPTH = 100  # of a tree of dependencies
@@ -38,14 +39,21 @@ def told_names(path: str, body: bytes) -> frozenset[str]:
 
 
 def without_names(path: str, body: bytes, withheld: Collection[str]) -> Passed:
-    """The request without these names. `Passed.instead` is the answer where nothing is left to ask."""
+    """The request without these names. `Passed.instead` is the answer where nothing is left to ask.
+
+    Raises `UpstreamRefused` for an audit of which nothing is left: "nothing found" would be said of packages
+    that nobody looked at.
+    """
     address = path.partition("?")[0]
     if address == _SEARCH:
         return Passed(instead=_NO_RESULTS)
     tree = _read(body)
     if address == _BULK:
-        return Passed(msgspec.json.encode({name: tree[name] for name in tree if name not in withheld}))
+        left = {name: tree[name] for name in tree if name not in withheld}
+        _check_left(left)
+        return Passed(msgspec.json.encode(left))
     root = _node(tree, lambda name: name in withheld)
+    _check_left(root.get("dependencies") or root.get("requires"))
     for key in ("install", "remove"):
         if isinstance(tree.get(key), list):
             root[key] = [each for each in tree[key] if _bare(each) not in withheld]
@@ -53,6 +61,27 @@ def without_names(path: str, body: bytes, withheld: Collection[str]) -> Passed:
     if isinstance(name, str) and name not in withheld:
         root["name"] = name
     return Passed(msgspec.json.encode(root))
+
+
+def check_passed(path: str, body: bytes) -> None:
+    """See `PackageProxyBase.check_passed`: npm reads advisories as lists by name, and takes anything else
+    (null, an error message) for none."""
+    address = path.partition("?")[0]
+    if address == _SEARCH:
+        return
+    try:
+        found = load_object(body)
+    except ValueError as error:
+        raise UpstreamInvalid("the upstream's answer is no audit") from error
+    if address == _BULK and not all(bytes(memoryview(raw)[:1]) == b"[" for raw in found.values()):
+        raise UpstreamInvalid("the upstream's answer is no audit")
+
+
+def _check_left(asked: Any) -> None:
+    if not asked:
+        raise UpstreamRefused(
+            "the packages belong to other upstreams than the one that audits: none was audited"
+        )
 
 
 def _read(body: bytes) -> dict[str, Any]:

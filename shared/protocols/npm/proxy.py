@@ -50,6 +50,7 @@ class NpmProxy(PackageProxyBase):
     per_base_url = staticmethod(names.has_addresses)
     told_names = staticmethod(forwarding.told_names)
     without_names = staticmethod(forwarding.without_names)
+    check_passed = staticmethod(forwarding.check_passed)
     is_project_name = staticmethod(names.is_name)
     canonical_version = staticmethod(blocking.canonical_version)
     version_asked = staticmethod(blocking.version_asked)

@@ -22,6 +22,7 @@ from tests.support.upstream import Fault, Reply, Upstream
 BULK = "-/npm/v1/security/advisories/bulk"
 QUICK = "-/npm/v1/security/audits/quick"
 SEARCH = "-/v1/search"
+ASKED = b'{"asked":[]}'
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def private() -> Iterator[Upstream]:
 @pytest_asyncio.fixture
 async def fetcher(upstream: Upstream, private: Upstream, environ: dict[str, str]) -> AsyncIterator[Fetcher]:
     for path in (BULK, QUICK, SEARCH):
-        upstream.put(f"/{path}", Reply(b'{"asked":true}', "application/json"))
+        upstream.put(f"/{path}", Reply(ASKED, "application/json"))
     both = f"{upstream.url},{private.url}"
     async with running_fetcher(upstream, {**environ, "ORCHARD_NPM_UPSTREAM": both}) as running:
         async with asyncio.timeout(5):
@@ -91,7 +92,7 @@ async def test_forward__bound_name_in_an_audit__does_not_reach_the_other_source(
     fetcher: Fetcher, upstream: Upstream, private: Upstream, path: str, body: Any, rest: Any, coding: str
 ) -> None:
     await _bind(fetcher, "@acme/*")
-    assert await _forward(fetcher, path, body, coding=coding) == (200, "200", b'{"asked":true}')
+    assert await _forward(fetcher, path, body, coding=coding) == (200, "200", ASKED)
     [seen] = upstream.seen(f"/{path}")
     assert json.loads(seen.body) == rest
     assert "content-encoding" not in seen.headers
@@ -125,6 +126,24 @@ async def test_forward__answer_coded_although_not_asked_for__arrives_as_it_was_m
     assert await _forward(fetcher, BULK, {"left-pad": ["1"]}) == (200, "200", b'{"left-pad":[]}')
 
 
+@pytest.mark.parametrize("body", [b"null", b"[]", b"<html></html>", b'{"error":"down"}'])
+async def test_forward__success_that_is_no_audit__is_told_as_such(
+    fetcher: Fetcher, upstream: Upstream, body: bytes
+) -> None:
+    upstream.put(f"/{BULK}", Reply(body, "application/json"))
+    status, _, told = await _forward(fetcher, BULK, {"left-pad": ["1"]})
+    assert (status, json.loads(told)["code"]) == (503, "upstream_invalid")
+
+
+async def test_forward__audit_of_bound_names_alone__is_refused_and_nobody_is_asked(
+    fetcher: Fetcher, upstream: Upstream, private: Upstream
+) -> None:
+    await _bind(fetcher, "@acme/*")
+    status, _, told = await _forward(fetcher, BULK, {"@acme/tool": ["1.0.0"]})
+    assert (status, json.loads(told)["code"]) == (503, "upstream_refused")
+    assert not upstream.requests and not private.requests
+
+
 async def test_forward__search_for_a_bound_name__no_results_and_nobody_is_asked(
     fetcher: Fetcher, upstream: Upstream, private: Upstream
 ) -> None:
@@ -133,7 +152,7 @@ async def test_forward__search_for_a_bound_name__no_results_and_nobody_is_asked(
         status, _, body = await _forward(fetcher, f"{SEARCH}?text={text}")
         assert (status, json.loads(body)) == (200, {"objects": [], "total": 0})
     assert not upstream.requests and not private.requests
-    assert (await _forward(fetcher, f"{SEARCH}?text=left-pad"))[2] == b'{"asked":true}'
+    assert (await _forward(fetcher, f"{SEARCH}?text=left-pad"))[2] == ASKED
 
 
 async def test_forward__audit_that_cannot_be_read__is_not_passed_on(

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.errors import MalformedRequest
+from shared.errors import MalformedRequest, UpstreamInvalid, UpstreamRefused
 from tests.shared.protocols.npm.support import NPM
 
+SEARCH = "-/v1/search?text=x"
 BULK = "-/npm/v1/security/advisories/bulk"
 QUICK = "-/npm/v1/security/audits/quick"
 TREE = {
@@ -66,6 +67,42 @@ def test_quick__names_at_any_depth_and_behind_aliases__are_found_and_go() -> Non
             }
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (BULK, {"@acme/tool": ["1.0.0"]}),
+        (QUICK, {"name": "app", "requires": {"@acme/tool": "1"}, "dependencies": {"@acme/tool": {}}}),
+        (QUICK, {"dependencies": {"@acme/tool": {"dependencies": {"left-pad": {}}}}}),
+    ],
+)
+def test_audit__of_which_nothing_is_left__is_refused_not_answered(path: str, body: Any) -> None:
+    with pytest.raises(UpstreamRefused):
+        left(path, body, "@acme/tool")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(BULK, b"{}"), (BULK, b'{"x":[]}'), (BULK, b' {"x" : [{"id":1}]}'), (QUICK, b"{}"), (SEARCH, b"<html>")],
+)
+def test_answer__that_is_one__passes(path: str, body: bytes) -> None:
+    NPM.check_passed(path, body)
+
+
+@pytest.mark.parametrize("path", [BULK, QUICK, "-/npm/v1/security/audits"])
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"0", b'""', b"<html></html>", b"{", b'{"x":\xff'])
+def test_answer__that_is_no_audit__is_invalid(path: str, body: bytes) -> None:
+    with pytest.raises(UpstreamInvalid):
+        NPM.check_passed(path, body)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"error":"down"}', b'{"x":null}', b'{"x":{}}', b'{"x":[],"message":"no"}']
+)
+def test_answer__in_bulk_with_other_than_lists__is_invalid(body: bytes) -> None:
+    with pytest.raises(UpstreamInvalid):
+        NPM.check_passed(BULK, body)
 
 
 @pytest.mark.parametrize("path", [BULK, QUICK, "-/npm/v1/security/audits"])
