@@ -13,7 +13,7 @@ from shared.models import SourceLimits, UpstreamSource
 from shared.sealing_box import VARIABLE, Credentials, SealingBox
 from shared.settings import Settings, variable
 from shared.source_options import SourceOptions, known_options
-from shared.source_urls import SourceAddress, names_private_host, split_credentials
+from shared.source_urls import SourceAddress, split_credentials
 
 CHANNEL = "orchard_sources"
 _ATTEMPTS = 20
@@ -148,8 +148,6 @@ class SourceRepository:
             if not texts:
                 text, origins[protocol] = default_upstream(protocol, environ, settings.port)
                 texts = (text,)
-                # What the machine's own client is set up to use is often inside: it was chosen here.
-                trusted = trusted or not origins[protocol].startswith("public registry")
             addresses = [split_credentials(text, name) for text in texts]
             self._check_key(protocol, addresses)
             wanted.append((protocol, addresses, trusted))
@@ -199,7 +197,7 @@ class SourceRepository:
                     self._sealed(address, standing.get(known_id))
                     for known_id, address in zip(ids, addresses, strict=True)
                 ],
-                [allow_private or names_private_host(address.url) for address in addresses],
+                [allow_private] * len(addresses),
                 _PRIORITY,
                 [_options_text(address.options) for address in addresses],
             ):

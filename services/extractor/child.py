@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -35,7 +36,7 @@ class Breach(Exception):
 
 
 class Child:
-    """One process and the socket that is its stdin and stdout.
+    """One process, the socket that is its stdin and stdout, and another by which it is handed open files.
 
     Not asyncio's subprocess: there a process that is killed while its pipes are being connected is
     waited for without end (Python 3.11).
@@ -46,8 +47,10 @@ class Child:
         process: subprocess.Popen[bytes],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        hand: socket.socket,
     ) -> None:
         self._process = process
+        self._hand = hand
         self._reader = reader
         self._writer = writer
         self.tasks = 0
@@ -56,7 +59,8 @@ class Child:
     async def start(cls, protocols: str, limits: Limits) -> Self:
         """Raises `OSError` when the system gives no process."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        hand, their_hand = socket.socketpair()
+        with theirs, their_hand:
             try:
                 # Returns in a few milliseconds: the child's imports are not waited for here.
                 process = subprocess.Popen(  # noqa: ASYNC220, S603 - the command is ours
@@ -68,7 +72,9 @@ class Child:
                         str(limits.memory_bytes),
                         str(limits.cpu_seconds),
                         str(limits.budget_bytes),
+                        str(their_hand.fileno()),
                     ],
+                    pass_fds=(their_hand.fileno(),),
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=subprocess.DEVNULL,
@@ -79,6 +85,7 @@ class Child:
                 )
             except OSError:
                 ours.close()
+                hand.close()
                 raise
         try:
             reader, writer = await asyncio.open_unix_connection(sock=ours)
@@ -86,8 +93,9 @@ class Child:
             process.kill()
             process.wait()
             ours.close()
+            hand.close()
             raise
-        return cls(process, reader, writer)
+        return cls(process, reader, writer, hand)
 
     @property
     def pid(self) -> int:
@@ -96,6 +104,18 @@ class Child:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    def hand_over(self, path: Path) -> None:
+        """Give the child this file, open for reading; it can open none itself.
+
+        Raises `OSError` where the file cannot be opened. A child that died is found out by the next `ask`.
+        """
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(ConnectionError):
+                socket.send_fds(self._hand, [b"f"], [descriptor])
+        finally:
+            os.close(descriptor)
 
     async def ask(self, message: bytes) -> FromChild:
         """Send a message and wait for the answer. Raises `Breach` when the child died."""
@@ -120,6 +140,7 @@ class Child:
         """End the process at once and collect it."""
         self._process.kill()
         await self._end(_DYING_SECONDS)
+        self._hand.close()
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()

@@ -18,13 +18,13 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024  # 10,000 dependencies and 2 MiB of metadata 
 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):
-    """Read this artifact. `path` "" means: ask for ranges."""
+    """Read this artifact. `handed`: its descriptor waits on the other socket; else ask for ranges."""
 
     protocol: str
     filename: str
     sha256: str
     size_bytes: int
-    path: str
+    handed: bool
 
 
 class RangeWanted(msgspec.Struct, frozen=True, tag="range_wanted"):
@@ -35,7 +35,11 @@ class RangeWanted(msgspec.Struct, frozen=True, tag="range_wanted"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The child has imported everything and limited itself."""
+    """The child has imported everything and limited itself, as far as its kernel can."""
+
+    landlock_abi: int = 0  # 0: whatever the service's user may read, it may read too
+    seccomp: bool = False
+    own_network: bool = False  # a namespace without any network
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
@@ -48,13 +52,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     exhausted: bool = False
 
 
-class Missing(msgspec.Struct, frozen=True, tag="missing"):
-    """The local file could not be opened or read: the store's trouble, not the artifact's."""
-
-    reason: str
-
-
-FromChild = Ready | RangeWanted | Done | Missing
+FromChild = Ready | RangeWanted | Done
 
 encode = msgspec.msgpack.Encoder().encode
 _from_child = msgspec.msgpack.Decoder(FromChild)

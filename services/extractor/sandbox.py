@@ -17,7 +17,6 @@ from services.extractor.frames import (
     LENGTH,
     MAX_FRAME_BYTES,
     Done,
-    Missing,
     RangeWanted,
     Ready,
     Task,
@@ -69,6 +68,7 @@ class Sandbox:
         self._warming: set[asyncio.Task[None]] = set()
         self._active = 0
         self._closed = False
+        self.confined: Ready | None = None  # once a child has started: what its kernel keeps from it
         self.children_started = 0
 
     @property
@@ -106,15 +106,20 @@ class Sandbox:
         # From a bucket a few ranges are read; to hash them would be to read all.
         if path is not None and self._verifier and not await self._verifier.is_intact(key, size_bytes):
             raise ObjectMissing(f"object {key} is missing or damaged")
-        task = Task(protocol, filename, sha256, size_bytes, str(path.resolve()) if path else "")
+        task = Task(protocol, filename, sha256, size_bytes, path is not None)
         async with self._places:
             self._active += 1
             child = None
             healthy = False
             try:
                 child = await self._take()
+                if path is not None:
+                    child.hand_over(path)
                 answer = await self._converse(child, task, key)
                 healthy = self._may_go_on(child, answer)
+            except OSError as error:  # opening the file, before the child was told anything
+                healthy = True
+                raise ObjectMissing(f"object {key} cannot be read: {error.strerror}") from error
             except Breach as breach:
                 if self._closed:
                     raise ShuttingDown("the extractor is stopping") from None
@@ -124,13 +129,11 @@ class Sandbox:
             finally:
                 self._active -= 1
                 await self._give_back(child, healthy=healthy)
-        if isinstance(answer, Missing):
-            raise ObjectMissing(f"object {key} cannot be read: {answer.reason}")
         return Outcome(answer.extraction, answer.raw_metadata, answer.bytes_read)
 
     # --- one conversation -------------------------------------------------------------------------
 
-    async def _converse(self, child: Child, task: Task, key: str) -> Done | Missing:
+    async def _converse(self, child: Child, task: Task, key: str) -> Done:
         left_seconds = self._limits.wall_seconds
         message = framed(task)
         while True:
@@ -141,17 +144,15 @@ class Sandbox:
             except TimeoutError:
                 raise Breach(f"time: not done after {self._limits.wall_seconds:g} s") from None
             left_seconds -= time.monotonic() - started
-            if isinstance(answer, Done | Missing):
+            if isinstance(answer, Done):
                 return answer
             if not isinstance(answer, RangeWanted) or answer.length > MAX_FRAME_BYTES:
                 raise Breach("crash: the child spoke out of turn")
             data = await self._store.read(key, answer.start, answer.length)
             message = LENGTH.pack(len(data)) + data
 
-    def _may_go_on(self, child: Child, answer: Done | Missing) -> bool:
+    def _may_go_on(self, child: Child, answer: Done) -> bool:
         child.tasks += 1
-        if isinstance(answer, Missing):
-            return True
         worn = child.tasks >= self._limits.tasks_per_child
         grown = answer.peak_rss_bytes > self._limits.keep_rss_bytes
         return not (worn or grown or answer.exhausted)
@@ -192,8 +193,10 @@ class Sandbox:
         self._all.add(child)
         try:
             async with asyncio.timeout(_START_SECONDS):
-                if not isinstance(await child.listen(), Ready):
+                ready = await child.listen()
+                if not isinstance(ready, Ready):
                     raise Breach("it spoke out of turn")
+                self._tell(ready)
         except BaseException as error:
             self._all.discard(child)
             await asyncio.shield(child.kill())
@@ -201,6 +204,15 @@ class Sandbox:
                 raise PassingError(f"a child process does not start: {error or 'too slow'}") from error
             raise
         return child
+
+    def _tell(self, ready: Ready) -> None:
+        """Once: what the kernel keeps from the children, and what it cannot."""
+        if self.confined is not None:
+            return
+        self.confined = ready
+        whole = ready.landlock_abi and ready.seccomp and ready.own_network
+        say = log.info if whole else log.warning
+        say("sandbox_confined" if whole else "sandbox_confined_in_part", **msgspec.structs.asdict(ready))
 
     def _warm(self) -> None:
         task = asyncio.create_task(self._start_idle(), name="sandbox-warm")

@@ -1,4 +1,5 @@
-"""The process that opens untrusted archives: limited in memory, CPU, files and network.
+"""The process that opens untrusted archives: limited in memory and CPU, and by what
+its kernel keeps from it: other files, other programs, the network (confinement.py).
 
 Run by sandbox.py as `python -m services.extractor.sandbox_child`; not for people. It is told what to
 read on stdin, answers on stdout, and dies with its parent.
@@ -12,6 +13,7 @@ import importlib
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +22,8 @@ from typing import BinaryIO, cast
 
 import msgspec
 
-from services.extractor.frames import Done, Missing, RangeWanted, Ready, Task, decode_task, framed, read_frame
+from services.extractor.confinement import import_folders, restrict_calls, restrict_files
+from services.extractor.frames import Done, RangeWanted, Ready, Task, decode_task, framed, read_frame
 from services.extractor.ranges import ByteBudgetExceeded, SeekableObject
 from shared.models import Extraction
 from shared.protocols.base import PackageProxyBase
@@ -30,13 +33,15 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 MAX_OPEN_FILES = 32
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str]) -> int:
     """Serve tasks until stdin ends. Arguments: where the protocols are ("module:attribute"), memory
-    in bytes, CPU seconds of each task, bytes that may be read of one artifact."""
+    in bytes, CPU seconds of each task, bytes that may be read of one artifact, and the descriptor of the
+    socket on which open files are handed over."""
     place, *numbers = arguments
-    memory_bytes, cpu_seconds, budget_bytes = map(int, numbers)
+    memory_bytes, cpu_seconds, budget_bytes, hand_fd = map(int, numbers)
     # A library that prints must not speak on our channel: stdout becomes stderr for everyone else.
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -44,33 +49,32 @@ def main(arguments: list[str]) -> int:
     module, attribute = place.split(":")
     known: tuple[PackageProxyBase, ...] = getattr(importlib.import_module(module), attribute)
     protocols = {protocol.name: protocol for protocol in known}
-    _isolate()
+    hand = socket.socket(fileno=hand_fd)
+    status = os.open("/proc/self/status", os.O_RDONLY) if Path("/proc/self/status").exists() else -1
+    ready = _isolate()
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    channel.write(framed(Ready()))
+    channel.write(framed(ready))
     while True:
         try:
             task = decode_task(read_frame(tasks))
         except EOFError:
             return 0
         _allow_cpu(cpu_seconds)
-        answer = _run(task, protocols[task.protocol], partial(_ask, channel, tasks), budget_bytes)
+        descriptor = _handed(hand) if task.handed else -1
+        answer = _run(task, protocols[task.protocol], descriptor, partial(_ask, channel, tasks), budget_bytes)
+        answer = msgspec.structs.replace(answer, peak_rss_bytes=_peak_rss_bytes(status))
         channel.write(framed(answer))
-        if isinstance(answer, Done) and answer.exhausted:
+        if answer.exhausted:
             return 0
 
 
 def _run(
     task: Task,
     protocol: PackageProxyBase,
+    descriptor: int,
     ask: Callable[[int, int], bytes],
     budget_bytes: int,
-) -> Done | Missing:
-    try:
-        descriptor = os.open(task.path, os.O_RDONLY | os.O_CLOEXEC) if task.path else -1
-    except PermissionError:  # without root's rights in here: the parent may still read it
-        descriptor = -1
-    except OSError as error:
-        return Missing(error.strerror or "cannot be opened")
+) -> Done:
     read_range = partial(_read_local, descriptor) if descriptor >= 0 else ask
     file = SeekableObject(read_range, task.size_bytes, budget_bytes=budget_bytes)
     raw_metadata: bytes | None = None
@@ -90,13 +94,22 @@ def _run(
         if descriptor >= 0:
             os.close(descriptor)
     extraction = msgspec.structs.replace(extraction, sha256=task.sha256)  # `extract` does not know it
-    return Done(extraction, raw_metadata, file.bytes_read, _peak_rss_bytes(), exhausted)
+    return Done(extraction, raw_metadata, file.bytes_read, 0, exhausted)
 
 
-def _peak_rss_bytes() -> int:
-    """Of this program: `ru_maxrss` begins with what the parent had when it forked."""
-    with contextlib.suppress(OSError, ValueError), Path("/proc/self/status").open("rb") as status:
-        for line in status:
+def _handed(hand: socket.socket) -> int:
+    """The descriptor that the parent sent before this task. Raises `EOFError` when the parent is gone."""
+    _, descriptors, _, _ = socket.recv_fds(hand, 1, 1)
+    if not descriptors:
+        raise EOFError
+    return descriptors[0]
+
+
+def _peak_rss_bytes(status: int) -> int:
+    """Of this program, from its open /proc/self/status: `ru_maxrss` begins with what the parent had when it
+    forked."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in os.pread(status, 8192, 0).splitlines():
             if line.startswith(b"VmHWM:"):
                 return int(line.split()[1]) * 1024
     return 0
@@ -122,7 +135,7 @@ def _allow_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
-def _isolate() -> None:
+def _isolate() -> Ready:
     # A stop is the parent's to handle: it drains, and a child that ended first would look like a crash.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -134,10 +147,12 @@ def _isolate() -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     # No network at all, where the kernel lets an ordinary process say so; elsewhere the container's
     # network policy says it.
-    libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+    own_network = libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # never writes a file; pipes are not files
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    landlock_abi = restrict_files(import_folders(_ROOT))
+    return Ready(landlock_abi, restrict_calls(), own_network)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
     try:
         settings = load_settings()
         check_exposure(settings)
+        os.umask(0o077)  # of every child too: what Orchard keeps is its user's alone
         folder = DataFolder(Path(settings.data_dir))
         folder.open()
         check_ports(settings, counts.gateways)

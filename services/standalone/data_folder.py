@@ -6,13 +6,20 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 
 from services.standalone.kept_files import make_folder, put_aside
+from services.standalone.output import complain
 from shared.errors import ConfigurationError
 
 LOG_LIMIT_BYTES = 32 * 1024 * 1024  # of one file; its predecessor may stand beside it
+KEPT = (
+    "admin-token", "hot", "logs", "objects", "orchard.lock", "postgres", "redis-cache", "redis-queue",
+    "secret-key", "spool",
+)  # fmt: skip
+"""What lies in a data folder. With it, all below it: a folder of mode 0700 lets nobody pass."""
 LOCK_WAIT_SECONDS = 6.0  # longer than the watchdog of a killed supervisor needs
 
 
@@ -36,7 +43,8 @@ class DataFolder:
             if lock.is_dir():  # nobody can hold it
                 put_aside(lock, "is a folder")
             make_folder(self.logs)
-            self.lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+            self._close_to_others()
+            self.lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
             os.ftruncate(self.lock_fd, 0) if self._lock() else self._refuse()
             os.write(self.lock_fd, b"%d\n" % os.getpid())
         except OSError as error:
@@ -49,6 +57,28 @@ class DataFolder:
         if self.lock_fd >= 0:
             os.close(self.lock_fd)
             self.lock_fd = -1
+
+    def _close_to_others(self) -> None:
+        """Private packages, logs and passwords are no other user's: mode 0700, of folders from before too.
+
+        A folder that everybody shares (sticky, as /tmp is) keeps its mode; only Orchard's parts of it change.
+        Somebody else's cannot be changed, which is said and no reason to stop.
+        """
+        shared = self.path.stat().st_mode & stat.S_ISVTX
+        opened = False
+        for path in [*([] if shared else [self.path]), *(self.path / name for name in KEPT)]:
+            try:
+                mode = stat.S_IMODE(path.stat().st_mode)
+                # Others may pass through to PostgreSQL where it runs as nobody (identity.py).
+                opened = opened or bool(mode & 0o066)
+                if mode & 0o077:
+                    path.chmod(mode & 0o700)
+            except FileNotFoundError:
+                continue
+            except PermissionError:
+                complain(f"ORCHARD_DATA_DIR: {path} belongs to another user: others may be able to read it")
+        if opened:
+            complain(f"ORCHARD_DATA_DIR: others could read {self.path}: closed to all but its owner (0700)")
 
     def log(self, name: str) -> Path:
         """The log file of a process."""

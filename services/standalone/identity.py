@@ -2,13 +2,14 @@
 
 A normal user runs it as itself. Root runs it in a user namespace where root's files belong to
 "nobody": nothing is copied, no mode is changed. Where namespaces are forbidden (many containers),
-it runs as the real nobody, which needs a data folder that nobody can reach.
+it runs as the real nobody, who is let through the data folder to PostgreSQL's part, and may list neither.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ def choose_identity(folder: Path, binaries: Path, *, namespaces: bool = True) ->
         within = Identity(binaries, prefix=NAMESPACE)
         if _works(within, folder):
             return within
+    let_through(folder)
     for copied in (False, True):
         # Copied where the virtual environment lies in a folder closed to nobody, such as /root.
         identity = Identity(copy_programs(binaries, folder) if copied else binaries, user=NOBODY)
@@ -64,6 +66,13 @@ def choose_identity(folder: Path, binaries: Path, *, namespaces: bool = True) ->
         f"ORCHARD_DATA_DIR: PostgreSQL cannot run as root, and the user nobody cannot enter {folder}; "
         "run Orchard as a normal user or choose a folder such as /var/lib/orchard"
     )
+
+
+def let_through(folder: Path) -> None:
+    """Others may pass `folder` and the data folder around it, by names they know; all else is closed."""
+    for each in (folder, folder.parent):
+        if each.stat().st_uid == os.geteuid():
+            each.chmod(stat.S_IMODE(each.stat().st_mode) | 0o011)
 
 
 def copy_programs(binaries: Path, folder: Path) -> Path:
@@ -81,6 +90,8 @@ def copy_programs(binaries: Path, folder: Path) -> Path:
         fresh = copy.with_name(package.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(binaries, fresh / binaries.name, symlinks=True)
+        for each in (copy.parent, fresh, fresh / binaries.name):
+            each.chmod(0o755)  # of nobody's programs, whatever the umask
         fresh.rename(copy)
     return copy / binaries.name
 

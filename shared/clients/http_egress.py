@@ -1,7 +1,8 @@
 """Where an upstream request may go: checked on the URL, and again on the address it resolves to.
 
 An upstream chooses where its files lie and where it redirects, so what it says is hostile input
-(SSRF). Only global addresses are contacted, unless the source's operator said otherwise.
+(SSRF). Only global addresses are contacted, unless the source's operator said otherwise; a cloud's metadata
+service never is (metadata_services.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from shared.clients.metadata_services import is_metadata, names_metadata
 from shared.errors import UpstreamBlocked
 from shared.models import UpstreamSource
 
@@ -61,6 +63,8 @@ class EgressPolicy(msgspec.Struct, frozen=True):
     def check_url(self, url: str) -> Origin:
         """The URL's origin. Raises `UpstreamBlocked` before any look-up or connect."""
         scheme, host, port = origin_of(url)
+        if names_metadata(host):
+            raise UpstreamBlocked(f"{host} is a cloud's metadata service")
         if self.own[0] == "https" and scheme == "http":
             raise UpstreamBlocked(f"the upstream left https for http at {host}")
         if self.allowed_hosts and host != self.own[1] and host not in self.allowed_hosts:
@@ -74,6 +78,8 @@ class EgressPolicy(msgspec.Struct, frozen=True):
 
     def check_address(self, host: str, address: str) -> None:
         """Raises `UpstreamBlocked` unless `host`, found at `address`, may be contacted."""
+        if is_metadata(address):
+            raise UpstreamBlocked(f"{host} is a cloud's metadata service")
         if is_global(address) or address in self.own_addresses:
             return
         if self.allow_private and is_private(address):

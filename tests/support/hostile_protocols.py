@@ -5,17 +5,39 @@ Imported by the sandbox's children; the file's name says what happens.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
 import socket
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from shared.models import Dependency, Extraction
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.pypi.proxy import PyPIProxy
+
+_TRIES: dict[str, Callable[[str], object]] = {
+    "read": lambda path: Path(path).read_bytes(),
+    "list": lambda path: os.listdir(path),
+    "write": lambda path: Path(path).write_bytes(b"x"),
+    "append": lambda path: os.open(path, os.O_WRONLY | os.O_APPEND),
+    "remove": lambda path: Path(path).unlink(),
+    "rename": lambda path: Path(path).rename(path + ".moved"),
+    "make": lambda path: Path(path).mkdir(),
+    "link": lambda path: os.link(path, path + ".link"),
+    "chmod": lambda path: Path(path).chmod(0o777),
+    "execute": lambda path: os.execv(path, [path, "-c", "exit 9"]),
+    "start": lambda path: subprocess.run([path, "-c", "exit 0"], check=True),
+    "fork": lambda _: os.fork() or os._exit(0),
+    "socket": lambda kind: socket.socket(getattr(socket, kind)),
+    "signal": lambda pid: os.kill(int(pid), signal.SIGCONT),
+    "limit": lambda pid: resource.prlimit(int(pid), resource.RLIMIT_NOFILE),
+}
 
 
 class HostileProtocol(PyPIProxy):
@@ -55,7 +77,7 @@ class HostileProtocol(PyPIProxy):
         raise AssertionError
 
     def crash(self, file: BinaryIO, size_bytes: int) -> Extraction:
-        os.kill(os.getpid(), signal.SIGSEGV)
+        ctypes.string_at(1)
         raise AssertionError
 
     def exits(self, file: BinaryIO, size_bytes: int) -> Extraction:
@@ -91,6 +113,18 @@ class HostileProtocol(PyPIProxy):
         port = int.from_bytes(file.read(2), "big")
         with socket.create_connection(("127.0.0.1", port), timeout=2):
             return Extraction(sha256="", state="extracted", name="connected")
+
+    def tries(self, file: BinaryIO, size_bytes: int) -> Extraction:
+        """Do as the file's text says, VERB ARGUMENT in each line; the name tells what was possible."""
+        done = []
+        for line in file.read().decode().splitlines():
+            verb, _, argument = line.partition(" ")
+            try:
+                _TRIES[verb](argument)
+                done.append(line)
+            except (OSError, subprocess.SubprocessError):
+                pass
+        return Extraction(sha256="", state="extracted", name=" | ".join(done))
 
     def environment(self, file: BinaryIO, size_bytes: int) -> Extraction:
         return Extraction(sha256="", state="extracted", name=",".join(sorted(os.environ)))

@@ -14,13 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from services.extractor import sandbox_child
-from services.extractor.frames import Done, Task
 from services.extractor.sandbox import Limits, Outcome, Sandbox
 from shared.clients.objects import FileObjectStore, artifact_key
 from shared.clients.threads import BoundedThreads
 from shared.errors import ObjectMissing, PassingError, ShuttingDown
-from tests.support.hostile_protocols import HostileProtocol
 
 PROTOCOLS = "tests.support.hostile_protocols:PROTOCOLS"
 MIB = 1024 * 1024
@@ -262,21 +259,6 @@ async def test_extract__remote_store__ranges_through_the_parent(
     await sandbox.aclose()
 
 
-def test_child__may_not_open_the_local_file__asks_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without root's rights, which a child of root gives up with its namespaces."""
-
-    def refuse(*_: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", refuse)
-    task = Task("hostile", "fine", SHA256, len(DATA), "/objects/of/another/user")
-    answer = sandbox_child._run(
-        task, HostileProtocol(), lambda start, length: DATA[start : start + length], MIB
-    )
-    assert isinstance(answer, Done)
-    assert answer.extraction.name == "read-100"
-
-
 async def test_extract__remote_store_is_slow__its_time_is_not_the_artifacts(
     tmp_path: Path, threads: BoundedThreads
 ) -> None:
@@ -338,8 +320,6 @@ async def test_parent_killed__children_die_with_it(tmp_path: Path) -> None:
     program = f"""
 import asyncio
 from pathlib import Path
-from services.extractor import sandbox_child
-from services.extractor.frames import Done, Task
 from services.extractor.sandbox import Sandbox
 from shared.clients.objects import FileObjectStore, artifact_key
 from shared.clients.threads import BoundedThreads

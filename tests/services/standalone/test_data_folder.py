@@ -68,3 +68,30 @@ def test_trim_logs__one_over_its_limit__is_put_aside_and_goes_on_in_place(
     assert large.read_text() == "next\n"
     assert large.with_name("gateway.log.1").read_text() == "x" * 200
     assert small.read_text() == "short\n"
+
+
+def test_open__folder_that_others_could_read__closed_and_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "data"
+    (path / "objects").mkdir(parents=True)
+    for each in (path, path / "objects"):
+        each.chmod(0o755)
+    for expected in (1, 0):
+        opened = DataFolder(path)
+        opened.open()
+        opened.close()
+        assert capsys.readouterr().err.count("others could read") == expected
+        modes = [each.stat().st_mode & 0o777 for each in (path, path / "objects", path / "orchard.lock")]
+        assert modes == [0o700, 0o700, 0o600]
+
+
+def test_open__folder_that_everybody_shares__keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "shared"
+    path.mkdir()
+    path.chmod(0o1777)
+    opened = DataFolder(path)
+    opened.open()
+    opened.close()
+    assert path.stat().st_mode & 0o7777 == 0o1777
+    assert (path / "logs").stat().st_mode & 0o777 == 0o700
