@@ -189,7 +189,13 @@ class NotAcceptable(OrchardError):
 class RequestTooLarge(OrchardError):
     code = "request_too_large"
     status = 413
-    hint = "The request's body is larger than anything that is passed on to an upstream."
+    hint = "The request's body is larger than anything that is asked at this address."
+
+
+class RequestTooSlow(OrchardError):
+    code = "request_too_slow"
+    status = 408
+    hint = "Send the body at once and without pauses; see ORCHARD_BODY_TIMEOUT."
 
 
 class UriTooLong(OrchardError):
@@ -317,6 +323,12 @@ class QueueUnavailable(PassingError):
 class QueueFull(PassingError):
     code = "queue_full"
     hint = "Too much work is waiting: add fetchers or raise ORCHARD_QUEUE_LIMIT."
+
+
+class Overloaded(PassingError):
+    code = "overloaded"
+    default_retry_after_seconds = 5
+    hint = "Other requests have to end first; docs/operations.md, Limits, says what bounds this."
 
 
 class TooManyListeners(PassingError):

@@ -49,6 +49,12 @@ HTTP_REQUESTS = Counter(
     registry=REGISTRY,
 )
 HTTP_IN_FLIGHT = Gauge("orchard_http_requests_in_flight", "Requests being answered now.", registry=REGISTRY)
+CONNECTIONS_ENDED = Counter(
+    "orchard_connections_ended_total",
+    "Clients' connections that were broken off: slow, or surplus of one address when connections ran short.",
+    ("why",),
+    registry=REGISTRY,
+)
 BYTES_SERVED = Counter(
     "orchard_bytes_served_total",
     "Body bytes sent to clients: from the cache, or live from a download in progress.",

@@ -148,6 +148,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_token: str = ""  # the operator's token, beside those in the database (docs/access.md)
     anonymous_read: bool | None = None  # true: reading needs no token; unset: only on a loopback address
     secret_key: tuple[str, ...] = ()  # 32 bytes in base64; seals sources' passwords; several: first seals
+    client_connections: Positive = 1024  # of one address that stand still, where connections run short
+    client_stall: Seconds = 30.0  # a response that is taken slower than the minimum rate over this is ended
+    client_min_rate_bytes: NotNegative = 1024  # per second; of a response, by its client
+    body_timeout: Seconds = 60.0  # a request's body has come whole within this, without pauses of 10 s
+    body_budget_bytes: Positive = 64 * 1024 * 1024  # memory for request bodies; half of it for one client
     access_log: bool = True  # one line per request on standard output
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
     drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections

@@ -14,7 +14,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from services.gateway.descriptors import connections_for
+from services.gateway.descriptors import MOST_CONNECTIONS, connections_for
 from shared.errors import ConfigurationError
 from shared.exposure import check_exposure
 from shared.logs import configure_logging, stdlib_config
@@ -23,7 +23,6 @@ from shared.settings import load_settings
 HEADER_READ_TIMEOUT_MS = 5_000  # a connection that says nothing is closed
 HEADER_BUFFER_BYTES = 64 * 1024
 BACKLOG = 2048
-MOST_CONNECTIONS = 2048  # at once; further ones wait to be accepted
 
 
 def main() -> int:

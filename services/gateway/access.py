@@ -85,6 +85,13 @@ class Access:
             self._remembered[authorization] = token
         return token
 
+    def name_of(self, authorization: bytes) -> str:
+        """Of a good token; "" for any other header."""
+        try:
+            return self.grant(authorization).name
+        except OrchardError:
+            return ""
+
     def check_read(self, authorization: bytes | None) -> None:
         """Raises `Unauthorized` or `AccessUnknown` unless the request may read."""
         if not self.anonymous:

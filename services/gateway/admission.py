@@ -6,8 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from services.gateway.access import OPEN_PATHS
+from services.gateway.bodies import MOST_BYTES, SMALL_BYTES, has_body, replayed
+from services.gateway.clients import client_of
 from services.gateway.requests import Headers, read_headers
-from services.gateway.responses import Receive, Send, send_error
+from services.gateway.responses import ClientGone, Receive, Send, send_error
 from shared import metrics
 from shared.errors import InternalError, OrchardError
 from shared.logs import get_logger
@@ -53,7 +55,8 @@ async def answer_other(
         await _answered(answer, scope, receive, send, "-")
         return
     started = time.perf_counter()
-    request_id = gateway.request_ids.of(read_headers(scope).get(b"x-request-id"))
+    headers = read_headers(scope)
+    request_id = gateway.request_ids.of(headers.get(b"x-request-id"))
     id_header = (b"x-request-id", request_id.encode())
     others = [each for each in scope["headers"] if each[0] != b"x-request-id"]
     scope = {**scope, "headers": [*others, id_header]}
@@ -68,10 +71,24 @@ async def answer_other(
             size += len(message.get("body", b""))
         await send(message)
 
+    code = ""
+    gateway.slow_clients.busy.add(scope["client"])
     try:
-        await _answered(answer, scope, receive, observed, request_id)
+        if scope["method"] in ("GET", "HEAD") or not has_body(headers):
+            await _answered(answer, scope, receive, observed, request_id)
+            return
+        client = client_of(gateway.access, scope, headers)
+        most = MOST_BYTES.get(raw_path, SMALL_BYTES)
+        async with gateway.bodies.read(receive, headers, client, most) as body:
+            await _answered(answer, scope, replayed(body, receive), observed, request_id)
+    except ClientGone:
+        code = "client_gone"
+    except OrchardError as error:
+        code = error.code
+        await send_error(observed, error, request_id)
     finally:
-        note(gateway, scope, raw_path, started, "api", status, size, request_id)
+        gateway.slow_clients.busy.discard(scope["client"])
+        note(gateway, scope, raw_path, started, "api", status, size, request_id, code)
 
 
 async def _answered(answer: Any, scope: Any, receive: Receive, send: Send, request_id: str) -> None:

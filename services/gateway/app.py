@@ -14,12 +14,15 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
+
 from services.gateway.access import OPEN_PATHS
 from services.gateway.adapters import artifact_identity
 from services.gateway.admission import answer_other, refused
+from services.gateway.bodies import FORWARDED_BYTES
+from services.gateway.clients import client_of
 from services.gateway.composition import Gateway, open_gateway
 from services.gateway.cors import is_preflight, readable, send_preflight
-from services.gateway.forward import read_body
 from services.gateway.hot import HotFile, Key
 from services.gateway.live_source import TransferBroken
 from services.gateway.requests import Target, read_headers
@@ -135,6 +138,7 @@ class Application:
                 )
             return
         self.in_flight += 1
+        gateway.slow_clients.busy.add(scope["client"])
         target: Target | None = None
         status, result, size, code = 500, "", 0, ""
         sent = Sent()
@@ -190,6 +194,7 @@ class Application:
                 )
         finally:
             self.in_flight -= 1
+            gateway.slow_clients.busy.discard(scope["client"])
             if self.draining and not self.in_flight:
                 self._idle.set()
             seconds = time.perf_counter() - started
@@ -246,9 +251,14 @@ class Application:
                 content_type=headers.get(b"content-type", b"").decode("latin-1"),
                 content_encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
                 via=conditions.via,
-                body=await read_body(receive, headers.get(b"content-length")) if key[0] == "POST" else b"",
             )
-            return await target.protocol.serve_forward(resource, request, gateway.ports, head=conditions.head)
+            serve, head = target.protocol.serve_forward, conditions.head
+            if request.method != "POST":
+                return await serve(resource, request, gateway.ports, head=head)
+            client = client_of(gateway.access, scope, headers)
+            async with gateway.bodies.read(receive, headers, client, FORWARDED_BYTES) as body:
+                request = msgspec.structs.replace(request, body=body)
+                return await serve(resource, request, gateway.ports, head=head)
         blocks = gateway.access_watcher.blocks
         if blocks.any:
             blocks.check(resource.protocol, resource.project, target.protocol.version_asked(resource))

@@ -13,6 +13,8 @@ from services.gateway.access_log import AccessLog, escape
 from services.gateway.adapters import CachedIndex, StoredFacts, SystemClock
 from services.gateway.base_urls import BaseUrls
 from services.gateway.blocked_graphs import BlockedGraphs
+from services.gateway.bodies import Bodies
+from services.gateway.descriptors import MOST_CONNECTIONS, connections_for
 from services.gateway.ensures import Ensures
 from services.gateway.fetcher_desk import FetcherDesk
 from services.gateway.fetchers import FetcherPool
@@ -28,6 +30,7 @@ from services.gateway.proxies import TrustedProxies
 from services.gateway.queue_board import QueueBoard
 from services.gateway.requests import RequestIds, RequestReader
 from services.gateway.resolutions import Resolutions
+from services.gateway.slow_clients import SlowClients
 from services.gateway.stored_objects import StoredObjects
 from services.gateway.uses import UseLog
 from services.gateway.warm_resolutions import WarmResolutions
@@ -69,6 +72,8 @@ class Gateway:
     ports: Ports
     misses: MissWaiter
     proxies: TrustedProxies
+    bodies: Bodies
+    slow_clients: SlowClients
     access_log: AccessLog | None
     cache_redis: RedisClient
     queue_redis: RedisClient
@@ -136,6 +141,16 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             hot=await _open_hot_objects(resources, settings, store, threads),
             uses=await resources.open("artifact uses", UseLog(queue_redis)),
         )
+        proxies = TrustedProxies(settings.trusted_proxies)
+        slow_clients = SlowClients(
+            port=settings.port,
+            capacity=connections_for(MOST_CONNECTIONS),
+            share=settings.client_connections,
+            stall_seconds=settings.client_stall,
+            min_rate_bytes=settings.client_min_rate_bytes,
+            proxies=proxies.seen,
+        )
+        await resources.open("slow clients", slow_clients)
         access_log = None
         if settings.access_log:
             access_log = AccessLog(console=settings.log_format == "console")
@@ -163,7 +178,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             cache=cache,
             ports=ports,
             misses=misses,
-            proxies=TrustedProxies(settings.trusted_proxies),
+            proxies=proxies,
+            bodies=Bodies(settings),
+            slow_clients=slow_clients,
             access_log=access_log,
             cache_redis=cache_redis,
             queue_redis=queue_redis,

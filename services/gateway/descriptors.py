@@ -9,6 +9,7 @@ from shared.logs import get_logger
 
 log = get_logger()
 
+MOST_CONNECTIONS = 2048  # at once; further ones wait to be accepted
 RESERVED = 256  # stores, logs, threads, objects that are being read
 PER_CONNECTION = 3  # the client's socket, the file that it is sent, a way to a fetcher or to S3
 LEAST_CONNECTIONS = 64

@@ -9,32 +9,12 @@ from collections.abc import Callable
 import msgspec
 
 from services.gateway.fetchers import FetcherPool
-from services.gateway.responses import ClientGone, Receive
 from shared.clients.redis import RedisClient
-from shared.errors import ErrorValue, OrchardError, RequestTooLarge, UpstreamUnavailable, from_value
+from shared.errors import ErrorValue, OrchardError, UpstreamUnavailable, from_value
 from shared.heartbeat import Heartbeat, read_health
 from shared.protocols.ports import ForwardAnswer, ForwardRequest
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
 HEARTBEATS_FOR_SECONDS = 2.0
-
-
-async def read_body(receive: Receive, content_length: bytes | None) -> bytes:
-    """The request's body. Raises `RequestTooLarge` past 8 MiB, `ClientGone` if it never ends."""
-    if content_length is not None and content_length.isdigit() and int(content_length) > MAX_BODY_BYTES:
-        raise RequestTooLarge(
-            f"the request has {int(content_length)} bytes, at most {MAX_BODY_BYTES} are taken"
-        )
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestTooLarge(f"the request has more than {MAX_BODY_BYTES} bytes")
-        if not message.get("more_body", False):
-            return bytes(body)
 
 
 class ForwardRelay:

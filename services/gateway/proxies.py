@@ -19,6 +19,7 @@ class TrustedProxies:
     """Believes some peers. `networks` are addresses or CIDR networks."""
 
     def __init__(self, networks: Sequence[str]) -> None:
+        self.seen: set[str] = set()  # trusted peers that spoke for others
         self._networks = [ip_network(each, strict=False) for each in networks]
 
     def applied(self, scope: Any, headers: Headers) -> Any:
@@ -38,6 +39,8 @@ class TrustedProxies:
         client = scope.get("client")
         if client is None or not self._trusts(client[0]):
             return scope
+        if client_for:
+            self.seen.add(client[0])
         scope = {**scope, "client": (self._origin(client[0], client_for), client[1])}
         proto = proto.partition(",")[0].strip().lower()
         if proto in ("http", "https"):

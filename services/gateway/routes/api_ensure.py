@@ -13,9 +13,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from services.gateway.resolutions import flag
 from services.gateway.routes.api_catalogue import gateway_of
 from shared.api_types import EnsureProgress
-from shared.ensure_file import MAX_BYTES, EnsureFile, read_json, read_toml
+from shared.ensure_file import EnsureFile, read_json, read_toml
 from shared.ensure_lock import Lock
-from shared.errors import EnsureInvalid, InvalidParameter, RequestTooLarge
+from shared.errors import EnsureInvalid, InvalidParameter
 from shared.exports import EXPORTS
 
 _HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
@@ -38,19 +38,6 @@ def _response(answer: bytes | EnsureProgress) -> Response[bytes]:
     }
     body = msgspec.json.encode(answer)
     return Response(body, status_code=202, media_type="application/json", headers=headers)
-
-
-async def _body(request: Request[Any, Any, Any]) -> bytes:
-    """Read here, so that no more than the limit is ever held."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > MAX_BYTES:
-        raise RequestTooLarge(f"an ensure file has at most {MAX_BYTES} bytes")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise RequestTooLarge(f"an ensure file has at most {MAX_BYTES} bytes")
-    return bytes(body)
 
 
 def _read(body: bytes, content_type: str) -> EnsureFile:
@@ -87,7 +74,7 @@ async def ensure(request: Request[Any, Any, Any], refresh: str = "") -> Response
     again = flag("refresh", refresh)
     if again:
         gateway.resolutions.check_token(request.headers.get("authorization", ""))
-    body, content_type = await _body(request), request.headers.get("content-type", "")
+    body, content_type = await request.body(), request.headers.get("content-type", "")
     if len(body) > _INLINE_BYTES:  # a fifth of a second for the largest
         file = await asyncio.to_thread(_read, body, content_type)
     else:
