@@ -27,6 +27,7 @@ from shared.administration_sql import (
     DROP_BLOCK,
     DROP_PIN,
     DROP_UPSTREAM,
+    FORGET_ABSENCES,
     LIST_ACCESS,
     LIST_AUDIT,
     LIST_BLOCKS,
@@ -126,6 +127,12 @@ class AdminRepository:
     async def pages_of(self, protocol: str, project: str) -> list[str]:
         """Identities of the project's indexes that were ever stored."""
         return [row["identity"] for row in await self._database.fetch(PAGES_OF, protocol, project)]
+
+    async def forget_absences(self, protocol: str, project: str) -> list[str]:
+        """Lets go of what upstreams were known to lack of a project or "com.acme:*"; what those were."""
+        group = project.removesuffix("*") if project.endswith(":*") else ""
+        rows = await self._database.fetch(FORGET_ABSENCES, protocol, project, group)
+        return [row["identity"] for row in rows]
 
     async def note(self, actor: Actor, action: str, subject: str, after: Any) -> None:
         """A line for what changes no row."""

@@ -147,6 +147,12 @@ PAGES_OF = """
 SELECT identity FROM index_documents WHERE protocol = $1 AND project = $2 AND position('#' IN identity) = 0
 """
 
+# $3: the beginning of a group's names.
+FORGET_ABSENCES = """
+DELETE FROM absences WHERE protocol = $1 AND (project = $2 OR $3 <> '' AND starts_with(project, $3))
+RETURNING identity
+"""
+
 NOTE = "INSERT INTO audit (who, request_id, action, target, after) VALUES ($1, $2, $3, $4, $5::jsonb)"
 
 LIST_BLOCKS = """

@@ -161,7 +161,8 @@ ORDER BY c.project, c.filename, c.file_id
 STORED_DOCUMENT = """
 SELECT protocol, identity, source_id, generation, document_key,
        extract(epoch FROM fetched_at)::float8 AS fetched_at, upstream_etag, upstream_last_modified,
-       coalesce(extract(epoch FROM gone_at), 0)::float8 AS gone_at
+       coalesce(extract(epoch FROM gone_at), 0)::float8 AS gone_at,
+       coalesce(extract(epoch FROM doubted_at), 0)::float8 AS doubted_at
 FROM index_documents WHERE protocol = $1 AND identity = $2
 """
 
@@ -170,14 +171,15 @@ FROM index_documents WHERE protocol = $1 AND identity = $2
 _POSSIBLE = f"((extract(epoch FROM now()) + {AHEAD_SECONDS}) * 1000000)"
 
 
-def _is_newer(column: str, own: str) -> str:
+def is_newer(column: str, own: str) -> str:
+    """SQL: whether the generation in `column` keeps out a writer of the generation `own`."""
     return f"({column} > {own} AND ({column} <= {_POSSIBLE} OR {own} > {_POSSIBLE}))"
 
 
 # The pin's no-op update makes it return the row that stands, in a race too; the document is written
 # only if that pin is to its source or one of the same owner ($11), and only over an older generation. A
 # project that an operator (or the migration) gave several sources gets no pin beside those.
-_KEEPS_OUT = _is_newer("generation", "$5::bigint")
+_KEEPS_OUT = is_newer("generation", "$5::bigint")
 
 STORE_DOCUMENT = f"""
 WITH pin AS (
@@ -188,6 +190,8 @@ WITH pin AS (
       AND NOT EXISTS (SELECT FROM shared_pins WHERE protocol = $1 AND project = $3)
     ON CONFLICT (protocol, project) DO UPDATE SET source_id = p.source_id
     RETURNING source_id
+), not_absent AS (
+    DELETE FROM absences WHERE protocol = $1 AND identity = $2
 )
 INSERT INTO index_documents AS d
     (protocol, identity, project, source_id, generation, document_key, fetched_at, upstream_etag,
@@ -198,14 +202,14 @@ ON CONFLICT (protocol, identity) DO UPDATE SET
     project = excluded.project, source_id = excluded.source_id, generation = excluded.generation,
     document_key = excluded.document_key, fetched_at = excluded.fetched_at,
     upstream_etag = excluded.upstream_etag, upstream_last_modified = excluded.upstream_last_modified,
-    gone_at = NULL
-WHERE NOT {_is_newer("d.generation", "$5::bigint")}
+    gone_at = NULL, doubted_at = NULL
+WHERE NOT {is_newer("d.generation", "$5::bigint")}
 RETURNING true
 """  # noqa: S608 - of constants
 
 MARK_GONE = f"""
-UPDATE index_documents SET gone_at = coalesce(gone_at, now()), generation = $3
-WHERE protocol = $1 AND identity = $2 AND NOT {_is_newer("generation", "$3::bigint")}
+UPDATE index_documents SET gone_at = coalesce(gone_at, now()), doubted_at = NULL, generation = $3
+WHERE protocol = $1 AND identity = $2 AND NOT {is_newer("generation", "$3::bigint")}
 """  # noqa: S608 - of constants
 
 PINNED_SOURCES = """

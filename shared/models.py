@@ -150,6 +150,7 @@ class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     upstream_etag: str = ""
     upstream_last_modified: str = ""
     gone_at: float = 0.0  # unix seconds since when its source truly answers 404; 0: it does not
+    doubted_at: float = 0.0  # since when it answers 404 and is not believed; 0: it does not
 
 
 # --- artifacts ------------------------------------------------------------------------------------

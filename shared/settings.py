@@ -134,6 +134,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_ttl_versions: Positive = 300  # version listings
     cache_ttl_upstream: Positive = 3600  # the list of upstream sources
     cache_ttl_negative: Positive = 60  # a true 404 is remembered for this long
+    absence_doubt: Seconds = 86_400.0  # so long a 404 of a source that has lost all is doubted
     stale_limit: NotNegative = 0  # seconds a page may be served stale; 0 = no limit
     stale_wait: Seconds = 0.5  # an expired page waits this long for its refresh, then is served STALE
     request_timeout: Seconds | None = (

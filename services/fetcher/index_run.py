@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from services.fetcher.absences import STALE_SECONDS, UNASKED, Absences, doubted
 from services.fetcher.documents import Documents, LastGood, Loaded, document_key
 from services.fetcher.pages import Page, Pages, sealed_by_key
 from services.fetcher.reading import carried_over, read_answer
@@ -52,6 +53,7 @@ class IndexTools:
     queue: JobQueue
     settings: Settings
     access: AccessWatcher
+    absences: Absences
 
 
 class IndexRun:
@@ -78,6 +80,7 @@ class IndexRun:
         self._project = project
         self._generation = generation
         self._sources = sources
+        self._asked = [source for owner in asked for source in owner]
         self._owners = [frozenset(source.id for source in owner) for owner in asked]
         self._shown = frozenset(id for owner in self._owners for id in owner)
         self._good = good
@@ -103,6 +106,7 @@ class IndexRun:
         """Renew the head alone where the bodies are there; else render again. None: document lost."""
         head, row = self._good.head, self._good.row
         assert row is not None
+        await self._tools.absences.trust(row)
         same = head is not None and head.status == 200 and head.document_key == row.document_key
         if head is not None and same and head.blocks == self._blocks.stamp:
             renewed = msgspec.structs.replace(
@@ -123,13 +127,27 @@ class IndexRun:
 
     async def not_found(self, reason: str = "") -> IndexHead:
         """Every source truly lacks it: a short negative entry, with the reason for a person. Rows and
-        documents are kept; the row tells of it, so that no later failure brings the page back."""
+        documents are kept; a row tells of it, so that it stays absent and no later failure brings the page
+        back. But a page that was there stays as STALE while its 404 is not believed."""
         row = self._good.row
         if row is not None and row.source_id in self._shown:
+            source = next(each for each in self._asked if each.id == row.source_id)
+            absences = self._tools.absences
+            if not row.gone_at and not await absences.believes(self._protocol, row, self._project, source):
+                return await self.fail(doubted(source))
             try:
                 await self._tools.artifacts.mark_gone(self._protocol.name, self._identity, self._generation)
             except OrchardError as error:  # the 404 is true all the same
                 log.warning("gone_not_recorded", identity=self._identity, error=error.code)
+        if self._asked:
+            await self._tools.absences.note(
+                self._protocol.name,
+                self._identity,
+                self._project,
+                self._asked,
+                reason=reason,
+                generation=self._generation,
+            )
         return await self._write_negative(self._tools.settings.cache_ttl_negative, reason)
 
     async def store(self, answer: IndexAnswer) -> IndexHead:
@@ -218,6 +236,8 @@ class IndexRun:
         If the source's last true word was 404, that stays: a short negative entry.
         """
         source_id = self._good.source_id
+        if isinstance(error, UNASKED) and (absent := await self._kept_absence()) is not None:
+            return absent
         # Of a source that is disabled, or that the name is not bound or pinned to any more, nothing is
         # shown, however good: that would be the confusion which the binding is to end.
         if source_id not in self._shown:
@@ -228,7 +248,7 @@ class IndexRun:
         if row is not None and row.gone_at:
             if len(self._shown) > 1:
                 raise error  # it may be another source that fails, and that one may have it
-            return await self._write_negative(wait)
+            return await self._write_negative(wait, failing=True)
         current = head is not None and head.source_revision == self._sources.revision
         if head is not None and head.status == 200 and current and head.blocks == self._blocks.stamp:
             failing = msgspec.structs.replace(
@@ -254,10 +274,13 @@ class IndexRun:
         """Offline: the last good document, or a 404 after it, is as fresh as anything can be."""
         error = Offline(f"ORCHARD_OFFLINE is set and {self._identity} was never cached")
         row = self._good.row
+        absent = await self._kept_absence()
+        if absent is not None:
+            return absent
         if row is None or row.source_id not in self._shown:
             raise error
         if row.gone_at:
-            return await self._write_negative(self._tools.settings.cache_ttl_negative)
+            return await self._write_negative(self._tools.settings.cache_ttl_negative, failing=True)
         loaded = await self._tools.documents.load(self._protocol, row.document_key)
         if loaded is None:
             raise error
@@ -347,7 +370,16 @@ class IndexRun:
             raise SupersededError(f"{self._identity} was changed meanwhile")
         return good.head
 
-    async def _write_negative(self, seconds: float, reason: str = "") -> IndexHead:
+    async def _kept_absence(self) -> IndexHead | None:
+        """The entry for what all who may be asked have said to lack, if that was their last word."""
+        row = self._good.row
+        if row is not None and not row.gone_at:
+            return None
+        reason = await self._tools.absences.kept(self._protocol.name, self._identity, self._shown)
+        return None if reason is None else await self._write_negative(STALE_SECONDS, reason, failing=True)
+
+    async def _write_negative(self, seconds: float, reason: str = "", *, failing: bool = False) -> IndexHead:
+        """`failing`: nobody could be asked just now; clients see it marked as STALE."""
         now = clock.now()
         head = IndexHead(
             format=FORMAT,
@@ -358,6 +390,7 @@ class IndexRun:
             fetched_at=now,
             fresh_until=now + seconds,
             reason=reason,
+            failing=failing,
         )
         await self._write_head(head)
         return head

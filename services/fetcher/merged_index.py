@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from services.fetcher.absences import doubted
 from services.fetcher.index_run import IndexRun, IndexTools
 from services.fetcher.reading import read_answer
 from services.fetcher.upstreams import IndexAnswer, Upstreams, Validators
@@ -84,11 +85,15 @@ class MergedIndex:
             if answer is not None and answer.not_modified:
                 body = await self._last_good(row)
                 if body is not None:
+                    if row is not None:
+                        await self._tools.absences.trust(row)
                     return Part(source, body)
                 answer = await self._upstreams.ask_index(self._protocol, self._identity, [source])
             if answer is not None:
                 return Part(source, await self._store(answer))
-            if row is not None:
+            if row is not None and not row.gone_at:
+                if not await self._tools.absences.believes(self._protocol, row, self._project, source):
+                    return Part(source, await self._last_good(row), doubted(source))
                 await self._tools.artifacts.mark_gone(
                     self._protocol.name, self._row_name(source), self._generation
                 )

@@ -34,7 +34,7 @@ from shared.errors import (
 from shared.models import UpstreamSource
 from shared.protocols.base import FileHeaders, PackageProxyBase
 from shared.settings import Settings
-from shared.source_policy import reading_of
+from shared.source_policy import reading_of, same_host
 
 TRIES = 3
 MAX_PASSED_ON_BYTES = 32 * 1024 * 1024
@@ -86,6 +86,7 @@ class Upstreams:
         self._http = http
         self._breakers = breakers
         self._settings = settings
+        self.had_something: dict[int, float] = {}  # source → monotonic seconds of its last 200 or 304
 
     def head_seconds(self, source: UpstreamSource, *, page: bool = False) -> float:
         """See the function."""
@@ -219,7 +220,7 @@ class Upstreams:
                 response.status = refusals.status_at(source, response.status)
                 error = refusals.error_of(source, response.status, response.headers, response.body)
                 if error is None:
-                    await self._breakers.succeeded(asked)
+                    await self._succeeded(asked, response.status, response.url)
                     return response
             except UpstreamUnavailable as failure:
                 error = failure
@@ -315,8 +316,27 @@ class Upstreams:
                 if method != "HEAD":  # many a source refuses that alone
                     await self._breakers.failed(asked, failure)
                 raise
-            await self._breakers.succeeded(asked)
+            await self._succeeded(asked, response.status, response.url)
             yield response
+
+    async def _succeeded(self, asked: Asked, status: int, url: str) -> None:
+        if status in (200, 206, 304) and same_host(asked.source.url, url):
+            self.had_something[asked.source.id] = time.monotonic()
+        await self._breakers.succeeded(asked)
+
+    async def has(self, source: UpstreamSource, url: str) -> bool:
+        """Whether the source itself answers 200 there, now. Its trouble is no."""
+        try:
+            async with asyncio.timeout(self.head_seconds(source, page=True)):
+                for method in ("HEAD", "GET"):
+                    async with self.open_file(
+                        source, url, method=method, lane="index", kind="index"
+                    ) as response:
+                        if method == "GET" or response.status not in (400, 405, 501):
+                            return response.status == 200 and same_host(source.url, response.url)
+        except (OrchardError, TimeoutError):
+            return False
+        return False
 
 
 def probe_with(http: HttpClientManager, settings: Settings) -> Probe:

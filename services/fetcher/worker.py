@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from services.fetcher.absences import Absences
 from services.fetcher.administration import AdministrationRoutes
 from services.fetcher.artifact_run import ArtifactTools
 from services.fetcher.breakers import Breakers
@@ -26,6 +27,7 @@ from services.fetcher.source_sync import SourceSync
 from services.fetcher.spool import clear_spool
 from services.fetcher.upstreams import Upstreams, probe_with
 from shared import metrics
+from shared.absences import AbsenceRepository
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository, UrlName
 from shared.batches import BatchWriter
@@ -139,6 +141,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
         )
         documents = Documents(cache=cache, artifacts=artifacts, objects=objects, threads=threads)
+        absences = Absences(
+            repository=AbsenceRepository(database),
+            artifacts=artifacts,
+            upstreams=upstreams,
+            sources=sources,
+            cache=cache,
+            settings=settings,
+        )
         tools = IndexTools(
             documents=documents,
             pages=Pages(objects=objects, threads=threads),
@@ -148,6 +158,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             queue=queue,
             settings=settings,
             access=access,
+            absences=absences,
         )
         entries = Entries(documents=documents, sources=sources, artifacts=artifacts, offline=settings.offline)
         direct = DirectFiles(
@@ -161,6 +172,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             direct=direct,
             fetch_index=fetch_index,
             artifacts=artifacts,
+            absences=absences,
         )
         artifact_tools = ArtifactTools(
             upstreams=upstreams,
@@ -190,6 +202,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 queue, listener, seconds=settings.http_read_timeout + INDEX_SLACK_SECONDS
             ).refresh,
             lookups=lookups,
+            absences=absences,
         )
         index_handlers: dict[type[Job], Handler] = {
             FetchIndex: fetch_index,

@@ -13,6 +13,7 @@ from shared.errors import (
     CacheUnavailable,
     DeadlineExceeded,
     DigestMismatch,
+    ErrorValue,
     FileNotFound,
     RangeNotSatisfiable,
     StoreUnavailable,
@@ -122,7 +123,7 @@ class _ArtifactRequest:
 
     async def answer(self) -> Reply:
         if self.resource.direct:
-            absent = await self._absent()
+            absent = await self._absent("NEGATIVE")
             if absent is not None:
                 return absent
         facts = await self.ports.facts.find(self.resource)
@@ -135,13 +136,23 @@ class _ArtifactRequest:
             return await self._describe()
         return await self._fetch(expected=facts.sha256 if facts is not None else self.resource.sha256)
 
-    async def _absent(self) -> Reply | None:
+    async def _failed(self, error: ErrorValue) -> Reply:
+        """Raises the error, but for an absence that was kept: that is a reply, marked as STALE."""
+        if error.code == FileNotFound.code:
+            absent = await self._absent("MISS", direct=True)
+            if absent is not None and absent.cache == "STALE":
+                return absent
+        raise from_value(error)
+
+    async def _absent(self, word: CacheWord, *, direct: bool = False) -> Reply | None:
         """The remembered answer that every source lacks the file, unless it is stored meanwhile."""
         resource = self.resource
         if await self.ports.facts.find(resource, cached=True) is not None:
             return None
         try:
-            entry = await self.ports.index.read_index(resource.protocol, resource.absence_identity, "")
+            entry = await self.ports.index.read_index(
+                resource.protocol, resource.absence_identity, "", direct=direct
+            )
         except CacheUnavailable:
             return None
         now = self.ports.clock.now()
@@ -149,7 +160,7 @@ class _ArtifactRequest:
             return None
         headers = [(b"cache-control", b"max-age=%d" % remaining_life(entry.head, now))]
         error = FileNotFound(entry.head.reason or f"no upstream has {resource.filename}")
-        return Reply(404, "NEGATIVE", headers, error=error)
+        return Reply(404, "STALE" if entry.head.failing else word, headers, error=error)
 
     async def _sealed(self, facts: ArtifactFacts, word: CacheWord) -> Reply | None:
         return await serve_sealed(self.resource, self.conditions, facts, self.ports.objects, word)
@@ -171,7 +182,7 @@ class _ArtifactRequest:
                 job, until=self._is_stored, timeout=self._remaining(), live=relayed
             )
             if event.kind == "failed" and event.error is not None:
-                raise from_value(event.error)
+                return await self._failed(event.error)
             reply = await self._relay(job, event, expected) if event.kind == "live" else None
             if reply is None:
                 reply = await self._stored(event, expected)
@@ -225,7 +236,9 @@ class _ArtifactRequest:
         )
         event = await self.ports.misses.wait(job, until=self._is_stored, timeout=self._remaining())
         if event.kind == "failed":
-            raise from_value(event.error) if event.error else FileNotFound(f"no {resource.filename}")
+            if event.error is None:
+                raise FileNotFound(f"no {resource.filename}")
+            return await self._failed(event.error)
         if event.size_bytes is None:
             facts = await self.ports.facts.find(resource)
             if facts is not None:

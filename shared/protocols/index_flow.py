@@ -211,6 +211,7 @@ class _IndexRequest:
         known = self.resource.project or self.resource.identity
         error = ProjectNotFound(head.reason or f"no upstream has {known}")
         headers = [(b"cache-control", b"max-age=%d" % life), (b"vary", self.resource.vary.encode())]
+        word = "STALE" if head.failing else word  # its sources' last word: they could not be asked now
         return Reply(404, word, headers, error=error)
 
     def _fetch_job(self, *, background: bool) -> FetchIndex:

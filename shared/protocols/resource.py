@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+ABSENT = "absent/"  # what the identities of absent files begin with
+
 
 class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a request names, canonical: equal requests give equal resources and so one cache key."""
@@ -33,7 +35,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def absence_identity(self) -> str:
         """Under which it is remembered, beside the indexes, that every source lacks a direct file."""
-        return f"absent/{self.identity}"
+        return f"{ABSENT}{self.identity}"
 
 
 class DocumentName(msgspec.Struct, frozen=True, order=True):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 
+from services.fetcher.absences import Absences
 from services.fetcher.direct import DirectFiles
 from services.fetcher.download import gone_or_strayed
 from services.fetcher.entries import Entries, Found
@@ -34,7 +35,9 @@ class DescribeArtifactJob:
         direct: DirectFiles,
         fetch_index: FetchIndexJob,
         artifacts: ArtifactRepository,
+        absences: Absences,
     ) -> None:
+        self._absences = absences
         self._upstreams = upstreams
         self._entries = entries
         self._direct = direct
@@ -59,15 +62,16 @@ class DescribeArtifactJob:
 
         protocol = protocol_named(job.protocol)
         resource = protocol.artifact_resource(job.project, job.file_id, job.filename)
-        if resource.direct:
-            found, size = await self._first(protocol, resource, ctx.generation)
-        else:
-            found = await self._entries.find(protocol, job.project, job.file_id, job.filename, refresh)
-            size = found.entry.size_bytes
-            if size is None:
-                found, size = await at_kept_address(
-                    self._entries, refresh, protocol, resource, found, self._described
-                )
+        async with self._absences.of_file(resource, ctx.generation):
+            if resource.direct:
+                found, size = await self._first(protocol, resource, ctx.generation)
+            else:
+                found = await self._entries.find(protocol, job.project, job.file_id, job.filename, refresh)
+                size = found.entry.size_bytes
+                if size is None:
+                    found, size = await at_kept_address(
+                        self._entries, refresh, protocol, resource, found, self._described
+                    )
         await ctx.publish("done", size_bytes=size, content_type=found.entry.content_type)
 
     async def _index_of(self, protocol: str, identity: str, generation: int) -> IndexHead:

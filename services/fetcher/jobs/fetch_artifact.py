@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.fetcher.absences import Absences
 from services.fetcher.artifact_run import ArtifactRun, ArtifactTools, tell_done
 from services.fetcher.entries import Entries, Found, Refresh
 from services.fetcher.kept_addresses import at_kept_address
@@ -37,7 +38,9 @@ class FetchArtifactJob:
         entries: Entries,
         refresh: Refresh,
         lookups: BatchWriter[UrlName, ArtifactFacts | None],
+        absences: Absences,
     ) -> None:
+        self._absences = absences
         self._tools = tools
         self._entries = entries
         self._refresh = refresh
@@ -45,7 +48,9 @@ class FetchArtifactJob:
 
     async def __call__(self, ctx: JobContext, job: FetchArtifact) -> None:
         """Raises `FileNotFound`, `DigestMismatch` or why the file cannot be had now."""
-        await self._fetch(ctx, job, relay=True)
+        resource = protocol_named(job.protocol).artifact_resource(job.project, job.file_id, job.filename)
+        async with self._absences.of_file(resource, ctx.generation):
+            await self._fetch(ctx, job, relay=True)
 
     async def _fetch(self, ctx: JobContext, job: FetchArtifact, *, relay: bool) -> ArtifactFacts:
         """The facts of the file, stored now if it was not before. `relay`: it is the job's own file."""

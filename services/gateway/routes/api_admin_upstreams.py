@@ -28,6 +28,7 @@ from shared.admin_types import (
 from shared.api_types import Page
 from shared.cache import Category
 from shared.errors import CacheUnavailable, Conflict, InvalidParameter
+from shared.protocols.resource import ABSENT
 from shared.source_urls import origin_text
 
 _TAGS = ["admin"]
@@ -241,6 +242,7 @@ async def invalidate(request: Request[Any, Any, Any], data: Invalidation) -> Inv
 
 async def _forget_pinned(request: Request[Any, Any, Any], protocol: str, project: str) -> None:
     if project.endswith(":*"):  # of a whole group
+        await repository_of(request).forget_absences(protocol, project)
         await gateway_of(request).cache.invalidate(Category.PACKAGE_INDEX, protocol)
     else:
         await _forget(request, protocol, project)
@@ -249,7 +251,9 @@ async def _forget_pinned(request: Request[Any, Any, Any], protocol: str, project
 async def _forget(request: Request[Any, Any, Any], protocol: str, project: str) -> int:
     identities = {checks.protocol_of(protocol).index_identity(project)}
     identities.update(await repository_of(request).pages_of(protocol, project))
+    identities.update(await repository_of(request).forget_absences(protocol, project))
     cache = gateway_of(request).cache
+    await cache.invalidate(Category.PACKAGE_INDEX, protocol, prefix=f"{ABSENT}{project}/")
     counts = [
         await cache.invalidate(Category.PACKAGE_INDEX, protocol, identity) for identity in sorted(identities)
     ]
