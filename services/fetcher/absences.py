@@ -228,6 +228,7 @@ class Absences:
             addresses = await self._repository.known_files(
                 protocol.name, source.id, project, source.url, WITNESSES
             )
+        addresses = addresses or [source.url]  # nothing else is known: its front page will do
         for url in addresses:
             if await self._upstreams.has(source, url):
                 return True

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.jvm import GROUP, Gradle, asked, forget_breakers, require
-from tests.support.maven_builders import Dep, Repository, build_jar
+from tests.support.maven_builders import Dep, Repository, build_jar, build_pom
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Fault, Upstream
 
@@ -79,3 +79,22 @@ def test_wrong_bytes_upstream__build_fails_and_the_next_succeeds(
     upstream.heal()
     forget_breakers(orchard)
     assert set(gradle.libs("broken:1.0")) == {"broken-1.0.jar", "leaf-2.0.jar"}
+
+
+def test_packaging_pom_without_a_jar__warmed__offline_with_an_empty_home_it_builds(
+    gradle: Gradle, repository: Repository, orchard: Cluster
+) -> None:
+    """Gradle looks for the jar of a packaging pom by HEAD: that it is absent must still be known."""
+    stem = f"{GROUP.replace('.', '/')}/bundle/1.0/bundle-1.0.pom"
+    repository.put(stem, build_pom(GROUP, "bundle", "1.0", [Dep(GROUP, "leaf", "2.0")], packaging="pom"))
+    warmed = gradle.libs("bundle:1.0")
+    assert set(warmed) == {"leaf-2.0.jar"}
+    assert asked(orchard, "bundle-1.0.jar", "HEAD") >= 1
+    with orchard.client(orchard.cache) as redis:
+        redis.flushall()
+    fetcher = orchard.fetcher
+    fetcher.stop()
+    orchard.services.remove(fetcher)
+    orchard.start("fetcher", ORCHARD_OFFLINE="true")
+    gradle.forget()
+    assert gradle.libs("bundle:1.0") == warmed

@@ -87,6 +87,7 @@ async def test_fetch_index__true_404__short_negative_entry(fetcher: Fetcher) -> 
 async def test_fetch_index__404_after_it_was_served__negative_but_the_document_is_kept(
     fetcher: Fetcher,
 ) -> None:
+    fetcher.upstream.put("/simple/", b"{}")  # the upstream is well: its 404s are believed
     fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
     await fetcher.index()
     fetcher.upstream.remove(PAGE)
@@ -106,6 +107,7 @@ async def _gone(fetcher: Fetcher) -> None:
 async def test_fetch_index__outage_after_a_true_404__the_old_page_does_not_come_back(
     fetcher: Fetcher,
 ) -> None:
+    fetcher.upstream.put("/simple/", b"{}")  # the upstream is well: its 404s are believed
     await _gone(fetcher)
     fetcher.upstream.fault(PAGE, Fault(status=500))
     for _ in range(2):
@@ -117,6 +119,7 @@ async def test_fetch_index__outage_after_a_true_404__the_old_page_does_not_come_
 async def test_fetch_index__back_after_a_true_404__served_again_and_stale_in_an_outage(
     fetcher: Fetcher,
 ) -> None:
+    fetcher.upstream.put("/simple/", b"{}")  # the upstream is well: its 404s are believed
     await _gone(fetcher)
     fetcher.upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})  # the very same page
     assert (await fetcher.index()).status == 200
@@ -129,6 +132,7 @@ async def test_fetch_index__back_after_a_true_404__served_again_and_stale_in_an_
 async def test_fetch_index__offline_after_a_true_404__the_old_page_does_not_come_back(
     upstream: Upstream, environ: dict[str, str]
 ) -> None:
+    upstream.put("/simple/", b"{}")  # the upstream is well: its 404s are believed
     async with running_fetcher(upstream, environ) as fetcher:
         await _gone(fetcher)
         await fetcher.cache_redis.raw.flushall()
@@ -137,6 +141,7 @@ async def test_fetch_index__offline_after_a_true_404__the_old_page_does_not_come
 
 
 async def test_render_index__after_a_true_404__the_old_page_does_not_come_back(fetcher: Fetcher) -> None:
+    fetcher.upstream.put("/simple/", b"{}")  # the upstream is well: its 404s are believed
     await _gone(fetcher)
     await fetcher.render()
     assert await fetcher.head() is None
