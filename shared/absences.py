@@ -1,7 +1,7 @@
 """`AbsenceRepository`: names of which every source that may be asked has truly said that it lacks them.
 
 Rows that outlive the cache, so that an outage or ORCHARD_OFFLINE turns no known 404 into something else
-(docs/decisions/0025). Bounded: strangers may ask for any number of names.
+(docs/decisions/0026). Bounded: strangers may ask for any number of names.
 """
 
 from __future__ import annotations

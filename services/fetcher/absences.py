@@ -1,4 +1,4 @@
-"""Absence is a fact, too: what is kept of 404s, for all protocols (docs/decisions/0025).
+"""Absence is a fact, too: what is kept of 404s, for all protocols (docs/decisions/0026).
 
 A name is absent when every source that may be asked for it has said so by its own word (404, 410). Such an
 absence is kept in a row beside the short entry in the cache, and answers when nobody can be asked. It holds

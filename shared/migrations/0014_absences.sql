@@ -1,5 +1,5 @@
 -- What every source that may be asked truly lacks (404 or 410): kept as long as files are, so that it stays
--- absent while nobody can be asked (docs/decisions/0025).
+-- absent while nobody can be asked (docs/decisions/0026).
 
 CREATE TABLE absences (
     protocol text NOT NULL CHECK (octet_length(protocol) BETWEEN 1 AND 32),
