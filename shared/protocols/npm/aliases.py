@@ -10,6 +10,8 @@ import re
 _ROOT_RELATIVE = re.compile(
     rb"/-/+npm/+v1/+(?:keys|(?:attestations|security)/.*)"
     rb"|/.*/(?:-|download)/+(?:(?:@|%40)[^/]*(?:/+|%2[fF]))?[^/]+\.tgz"
+    rb"|/(?:.*[/fF])?([^/%]+)/+([^/]+)/+\1-\2\.tgz"
+    rb"|/(?:.*/)?download/+(?:@|%40)[^/]+/+[^/]+/+[0-9][^/]*/+(?:[0-9a-f]{40}|[0-9a-f]{64})"
 )
 
 

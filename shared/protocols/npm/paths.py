@@ -20,6 +20,7 @@ from shared.protocols.raw_paths import read_segments
 from shared.protocols.resource import Resource
 
 _SCOPE_SLASH = re.compile(rb"(/)(?:@|%40)([A-Za-z0-9._~!'()*-]+)%2[fF]")
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SLASHES = re.compile(rb"//+")
 # A tag with a slash in it, after a name with or without a scope.
 _TAG_SLASH = re.compile(rb"(/(?:@[^/%]+/)?[^/@%]+)/([^/]*%2[fF][^/]*)")
@@ -85,8 +86,11 @@ def tarball_at(segments: list[str]) -> tuple[str, str] | None:
     """Name and file name of the tarball at the end of a path; None if there is none.
 
     `…/name/-/file`, `…/@scope/name/-/file` and, as some registries write them, `…/@scope/name/-/@scope/file`.
+    Stores of some have neither: `…/name/1.0.0/name-1.0.0.tgz`, `…/download/@scope/name/1.0.0/{digest}`.
     """
     *before, filename = segments
+    if len(before) > 1 and parse_version(before[-1]):
+        return _tarball_of(before, filename)
     if not names.is_tarball(filename):
         return None
     if len(before) > 3 and before[-1].startswith("@") and before[-4] == before[-1]:
@@ -99,6 +103,16 @@ def tarball_at(segments: list[str]) -> tuple[str, str] | None:
     if len(before) > 2 and before[-3].startswith("@"):
         name = f"{before[-3]}/{name}"
     return name, filename
+
+
+def _tarball_of(before: list[str], filename: str) -> tuple[str, str] | None:
+    *folders, name, version = before
+    usual = names.tarball_name(name, version)
+    scope = folders[-1] if folders and folders[-1].startswith("@") else ""
+    by_digest = scope and "download" in folders and _DIGEST.fullmatch(filename)
+    if not names.is_tarball(usual) or (filename != usual and not by_digest):
+        return None
+    return (f"{scope}/{name}" if scope else name), usual
 
 
 def artifact_resource(name: str, filename: str) -> Resource:

@@ -59,6 +59,8 @@ def test_name__that_none_can_have__400(path: bytes) -> None:
     "path",
     [
         b"/a/b/c", b"/a/%2fb%2f^", b"/a/-/", b"/a/-/b",
+        b"/a/1.0.0/b-1.0.0.tgz", b"/a/1.0.0/a-1.0.1.tgz", b"/@a/b/1.0.0/" + b"0a" * 20,
+        b"/download/a/1.0.0/0a",
         b"/a/-/b.zip", b"/a/-/.tgz", b"/a/^1.0.0", b"/a/__proto__",
         b"/-/all", b"/-/user/org.couchdb.user:x", b"/-/npm/v1/tokens", b"/a/-/a-1.0.0.tgz/x", b"/-/nope",
     ],
@@ -159,6 +161,13 @@ PREFIXES = (b"", b"/npm", b"/repository/npm-all", b"/artifactory/api/npm/virtual
         (b"/n/download/n-1.0.0.tgz", "n", "n-1.0.0.tgz"),
         (b"/@s/n/download/@s/n-1.0.0.tgz", "@s/n", "n-1.0.0.tgz"),
         (b"/-/-/--0.0.1.tgz", "-", "--0.0.1.tgz"),
+        (b"/packages/n/1.0.0/n-1.0.0.tgz", "n", "n-1.0.0.tgz"),
+        (b"/n/1.0.0-rc.1/n-1.0.0-rc.1.tgz", "n", "n-1.0.0-rc.1.tgz"),
+        (b"/packages/@s/n/1.0.0/n-1.0.0.tgz", "@s/n", "n-1.0.0.tgz"),
+        (b"/packages/%40s/n/1.0.0/n-1.0.0.tgz", "@s/n", "n-1.0.0.tgz"),
+        (b"/packages/@s%2fn/1.0.0/n-1.0.0.tgz", "@s/n", "n-1.0.0.tgz"),
+        (b"/download/@s/n/1.0.0/" + b"0a" * 20, "@s/n", "n-1.0.0.tgz"),
+        (b"/download/%40s/n/1.0.0/" + b"0a" * 32, "@s/n", "n-1.0.0.tgz"),
     ],
 )
 def test_tarball__the_tail_of_an_address_is_enough(
@@ -181,6 +190,9 @@ def test_tarball__the_tail_of_an_address_is_enough(
         (b"/@s/n", False),
         (b"/favicon.ico", False),
         (b"/x/n-1.0.0.tgz", False),
+        (b"/n/1.0.0/m-1.0.0.tgz", False),
+        (b"/n/1.0.0/n-2.0.0.tgz", False),
+        (b"/download/n/1.0.0/" + b"0a" * 20, False),
         (b"/-/ping", False),
         (b"/", False),
     ],
