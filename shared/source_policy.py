@@ -30,6 +30,7 @@ Owner = tuple[UpstreamSource, ...]
 
 Reading = Literal["here", "absent", "strayed"]
 
+_SCOPE = re.compile(r"@[^/]+/?")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -157,9 +158,14 @@ def _matches(source: UpstreamSource, patterns: Iterable[str], project: str) -> b
 
 @lru_cache(maxsize=4096)
 def _compiled(protocol: str, pattern: str) -> re.Pattern[str]:
-    # An operator writes `Acme_*` and means acme-*: a pattern that never matches a normalised name
-    # would silently let the name out (PEP 503 for the rule of pypi).
+    # An operator writes `Acme_*` and means acme-*, `@acme` or `com.acme` and means all that is in it: a
+    # pattern that never matches a name would silently let the name out (PEP 503 for the rule of pypi).
     pattern = pattern.strip()
     if protocol == "pypi":
-        pattern = re.sub(r"[-_.]+", "-", pattern).lower()
-    return re.compile(translate(pattern))
+        pattern = re.sub(r"[-_.]+", "-", pattern)
+    meant = [pattern]
+    if protocol == "npm" and _SCOPE.fullmatch(pattern):
+        meant.append(f"{pattern.rstrip('/')}/*")
+    if protocol == "maven" and ":" not in pattern:
+        meant.append(f"{pattern}:*")
+    return re.compile("|".join(map(translate, meant)), re.IGNORECASE)

@@ -89,6 +89,31 @@ def test_patterns__other_protocols__taken_as_written() -> None:
     assert names("com-acme:tools", sources=(group, changed(PUBLIC, protocol="maven"))) == ["public"]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "pattern", "bound", "free"),
+    [
+        ("npm", "@acme", "@acme/tools", "@acme-labs/tools"),
+        ("npm", "@acme/", "@acme/tools", "acme"),
+        ("npm", "@Acme/*", "@acme/tools", "@acmes/tools"),
+        ("npm", "@acme*", "@acme-labs/tools", "@other/tools"),
+        ("npm", "acme-*", "Acme-tools", "@acme/acme-tools"),
+        ("maven", "com.acme", "com.acme:tools", "com.acme.sub:tools"),
+        ("maven", "com.acme.*", "com.acme.sub:tools", "com.acmes:tools"),
+        ("maven", "com.acme*", "com.acme:tools", "org.acme:tools"),
+        ("maven", "Com.Acme:*", "com.acme:tools", "com.acme2:tools"),
+        ("maven", "com.acme:t*", "com.acme:tools", "com.acme:lib"),
+        ("maven", "*", "com.acme:tools", ""),
+    ],
+)
+def test_patterns__a_scope_or_group_however_it_is_written__binds_what_is_in_it(
+    protocol: str, pattern: str, bound: str, free: str
+) -> None:
+    sources = (changed(PRIVATE, protocol=protocol, include=(pattern,)), changed(PUBLIC, protocol=protocol))
+    assert names(bound, sources=sources) == ["private"]
+    if free:
+        assert names(free, sources=sources) == ["public"]
+
+
 def test_list_of_all_projects__no_patterns_no_pins() -> None:
     assert names("", pinned=1) == ["private", "public", "mirror"]
 
