@@ -88,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: str = ""  # PEM; default: the usual variables, else the system's store
     min_rate_bytes: NotNegative = 1024  # a download slower than this over 30 s is given up
     max_index_bytes: Positive = 200 * 1024 * 1024  # a larger index page is refused
+    index_budget_bytes: Positive = 128 * 1024 * 1024  # of indexes read at once, unpacked, per fetcher
     max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024  # a larger file is refused
 
     # --- object store --------------------------------------------------------------------------------

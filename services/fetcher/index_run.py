@@ -22,6 +22,7 @@ from services.fetcher.upstreams import IndexAnswer, Validators
 from shared import clock
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository
+from shared.byte_budget import ByteBudget, Share
 from shared.cache import CacheService
 from shared.clients.queue import JobQueue
 from shared.clients.threads import BoundedThreads
@@ -54,6 +55,7 @@ class IndexTools:
     settings: Settings
     access: AccessWatcher
     absences: Absences
+    budget: ByteBudget
 
 
 class IndexRun:
@@ -151,7 +153,11 @@ class IndexRun:
         return await self._write_negative(self._tools.settings.cache_ttl_negative, reason)
 
     async def store(self, answer: IndexAnswer) -> IndexHead:
-        """A new document: keep it, pin the project, finish the bodies."""
+        """A new document: keep it, pin the project, finish the bodies. Raises `Overloaded`."""
+        with self._tools.budget.share() as share:
+            return await self._store(answer, share)
+
+    async def _store(self, answer: IndexAnswer, share: Share) -> IndexHead:
         settings, source, response = self._tools.settings, answer.source, answer.response
         answered = await read_answer(
             self._protocol,
@@ -161,6 +167,7 @@ class IndexRun:
             self._tools.threads,
             settings.max_index_bytes,
             self._sealed,
+            share,
         )
         dropped = answered.dropped
         body, document = answered.body, answered.document

@@ -103,15 +103,17 @@ class MergedIndex:
 
     async def _store(self, answer: IndexAnswer) -> bytes:
         tools, response = self._tools, answer.response
-        read = await read_answer(
-            self._protocol,
-            self._identity,
-            answer.source,
-            response,
-            tools.threads,
-            tools.settings.max_index_bytes,
-            {},
-        )
+        with tools.budget.share() as share:
+            read = await read_answer(
+                self._protocol,
+                self._identity,
+                answer.source,
+                response,
+                tools.threads,
+                tools.settings.max_index_bytes,
+                {},
+                share,
+            )
         document = StoredDocument(
             protocol=self._protocol.name,
             identity=self._row_name(answer.source),

@@ -7,13 +7,16 @@ from typing import Any
 
 import msgspec
 
+from shared.byte_budget import Share
 from shared.clients.http import FetchedBody
-from shared.clients.http_decoding import decode_body
+from shared.clients.http_decoding import decode_body, decoded_size
 from shared.clients.threads import BoundedThreads
+from shared.errors import TooLarge
 from shared.models import SealedFile, UpstreamSource
 from shared.protocols.base import PackageProxyBase
 
 INLINE_BYTES = 16 * 1024  # on the wire: decompressed and parsed in less time than it is worth a thread
+LEAST_SHARE_BYTES = 64 * 1024
 
 
 Sealed = Mapping[tuple[str, str], SealedFile]
@@ -37,15 +40,35 @@ async def read_answer(
     threads: BoundedThreads,
     max_bytes: int,
     sealed: Sealed,
+    share: Share,
 ) -> Answer:
-    """What an upstream's answer says.
+    """What an upstream's answer says. `share`, of memory, reaches its unpacked size.
 
-    Raises `UpstreamInvalid` for what is no such index, `TooLarge` beyond `max_bytes` unpacked.
+    Raises `UpstreamInvalid` for what is no such index, `TooLarge` beyond `max_bytes` unpacked, `Overloaded`.
     """
-    arguments = (protocol, identity, source, response, max_bytes, sealed)
-    if len(response.body) <= INLINE_BYTES:
+    told = decoded_size(response.body, response.content_encoding)
+    bound = min(max_bytes, max(told, LEAST_SHARE_BYTES))
+    await share.reach(bound)
+    try:
+        body = await _decoded(response, threads, bound)
+    except TooLarge:
+        if bound == max_bytes:
+            raise
+        await share.reach(max_bytes)  # its own word of its size was not true
+        body = await _decoded(response, threads, max_bytes)
+    response.take_body()
+    arguments = (protocol, identity, source, response, body, sealed)
+    if len(body) <= INLINE_BYTES:
         return _read(*arguments)
+    del body
     return await threads.run(_read, *arguments)
+
+
+async def _decoded(response: FetchedBody, threads: BoundedThreads, max_bytes: int) -> bytes:
+    def decode() -> bytes:
+        return decode_body(response.body, response.content_encoding, max_bytes=max_bytes)
+
+    return decode() if len(response.body) <= INLINE_BYTES else await threads.run(decode)
 
 
 def _read(
@@ -53,10 +76,9 @@ def _read(
     identity: str,
     source: UpstreamSource,
     response: FetchedBody,
-    max_bytes: int,
+    body: bytes,
     sealed: Sealed,
 ) -> Answer:
-    body = decode_body(response.take_body(), response.content_encoding, max_bytes=max_bytes)
     read = protocol.read_index(
         identity, source, url=response.url, content_type=response.content_type, body=body
     )

@@ -31,6 +31,7 @@ from shared.absences import AbsenceRepository
 from shared.access_watcher import AccessWatcher
 from shared.artifacts import ArtifactRepository, UrlName
 from shared.batches import BatchWriter
+from shared.byte_budget import ByteBudget
 from shared.cache import CacheService
 from shared.clients.heartbeats import HeartbeatStore
 from shared.clients.http import HttpClientManager
@@ -71,6 +72,8 @@ from shared.version import VERSION
 from shared.worker_http import WorkerHttp
 
 log = get_logger()
+
+INDEX_WAIT_SECONDS = 30.0  # for memory, while others are read
 
 SERVICE = "fetcher"
 INDEX_SLACK_SECONDS = 5.0  # of an index job beyond its upstream's time: its turn, its rendering
@@ -159,6 +162,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             settings=settings,
             access=access,
             absences=absences,
+            budget=ByteBudget(settings.index_budget_bytes, "index pages", wait_seconds=INDEX_WAIT_SECONDS),
         )
         entries = Entries(documents=documents, sources=sources, artifacts=artifacts, offline=settings.offline)
         direct = DirectFiles(

@@ -85,6 +85,7 @@ class Gateway:
     resolutions: Resolutions
     warm_resolutions: WarmResolutions
     ensures: Ensures
+    parsers: BoundedThreads
     objects: StoredObjects
 
     @staticmethod
@@ -105,6 +106,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         database = await open_database(resources, settings, max_size=DATABASE_CONNECTIONS)
         access = await resources.open("access", Access(settings, AccessRepository(database)))
         threads = open_threads(resources, settings)
+        parsers = BoundedThreads(1, name="parse")  # of what clients send
+        resources.add("parsers", parsers.aclose)
         store = await open_object_store(settings, threads, check=False, resources=resources)
         l1 = await resources.open("l1", L1Cache(cache_redis, max_bytes=settings.l1_max_bytes))
         cache = CacheService.from_settings(cache_redis, settings, reader=l1)
@@ -209,6 +212,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 repository=EnsureRepository(database),
             ),
             objects=objects,
+            parsers=parsers,
         )
 
 

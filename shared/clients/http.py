@@ -21,6 +21,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import httpx
 import msgspec
 
+from shared.byte_budget import ByteBudget
 from shared.clients.http_addresses import AddressBook
 from shared.clients.http_egress import EgressPolicy, policy_of
 from shared.clients.http_errors import as_orchard_errors
@@ -43,6 +44,7 @@ from shared.source_policy import same_host
 from shared.source_urls import secured
 from shared.via import received, via_value
 
+UNCOUNTED_BYTES = 1 << 20  # of a body that is read whole: most are smaller
 MAX_REDIRECTS = 20  # as npm and browsers; pip follows 30, uv 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -80,6 +82,7 @@ class HttpClientManager:
         ca_file: str = "",
         own_name: Callable[[], str] = str,
         offline: bool = False,
+        budget_bytes: int = 128 * 1024 * 1024,
     ) -> None:
         """`max_connections` bounds each pool. `proxy` and `ca_file` default to the usual variables
         (HTTP_PROXY, HTTPS_PROXY, NO_PROXY; http_trust.py). `own_name` tells the name for Via."""
@@ -92,6 +95,7 @@ class HttpClientManager:
         self._ca_file = ca_file
         self._offline = offline
         self._own_name = own_name
+        self._bodies = ByteBudget(budget_bytes, "answers of upstreams", wait_seconds=read_timeout_seconds)
         self._pools: dict[str, Pool] = {}
         self._addresses = AddressBook()
         self._tls: ssl.SSLContext | None = None
@@ -110,6 +114,7 @@ class HttpClientManager:
             ca_file=settings.ca_file,
             own_name=own_name,
             offline=settings.offline,
+            budget_bytes=settings.index_budget_bytes,
         )
 
     async def open(self) -> None:
@@ -235,9 +240,11 @@ class HttpClientManager:
         started = asyncio.get_running_loop().time()
         try:
             async with (
+                contextlib.AsyncExitStack() as held,
                 asyncio.timeout(head_seconds or deadline_seconds) as deadline,
                 self.stream(source, url, headers=asked, lane=lane) as response,
             ):
+                share = held.enter_context(self._bodies.share())
                 deadline.reschedule(started + deadline_seconds)
                 length = response.content_length
                 if length is not None and length > max_bytes:
@@ -248,6 +255,8 @@ class HttpClientManager:
                     received += len(piece)
                     if received > max_bytes:
                         raise TooLarge(f"upstream {source.name} sent more than {max_bytes} bytes")
+                    if received > UNCOUNTED_BYTES:
+                        await share.reach(received)
                     pieces.append(piece)
                 return FetchedBody(response.status, response.headers, response.url, b"".join(pieces))
         except TimeoutError:

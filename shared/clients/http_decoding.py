@@ -8,6 +8,11 @@ from shared.errors import TooLarge, UpstreamInvalid
 
 MAX_CODINGS = 2
 
+MOST_TIMES = 200
+"""So many times its size a compressed body may unpack to, once it is past `FREE_BYTES`. Indexes, which repeat
+themselves, reach 50; what is made to fill memory reaches 1,032 (RFC 1951)."""
+FREE_BYTES = 8 * 1024 * 1024
+
 _STEP = 1024 * 1024
 _GZIP = frozenset({"gzip", "x-gzip"})
 _DEFLATE = frozenset({"deflate"})
@@ -39,6 +44,13 @@ def decode_body(body: bytes, coding: str, *, max_bytes: int) -> bytes:
     return body
 
 
+def decoded_size(body: bytes, coding: str) -> int:
+    """What a body says that it unpacks to (RFC 1952 §2.3.1, ISIZE), in bytes; it may lie."""
+    if body.startswith(_GZIP_MAGIC) and not _GZIP.isdisjoint(codings_of(coding)):
+        return max(len(body), int.from_bytes(body[-4:], "little"))
+    return len(body)
+
+
 def codings_of(header: str) -> list[str]:
     """The codings that a Content-Encoding header names and that change the body, in lower case."""
     names = (name.strip().strip('"').lower() for name in header.split(","))
@@ -63,6 +75,8 @@ def _inflate(body: bytes, wbits: int, max_bytes: int) -> bytes:
                 total += len(piece)
                 if total > max_bytes:
                     raise TooLarge(f"the upstream's body unpacks to more than {max_bytes} bytes")
+                if total > max(FREE_BYTES, MOST_TIMES * (len(body) - len(rest))):
+                    raise TooLarge(f"the upstream's body unpacks to more than {MOST_TIMES} times its size")
                 pieces.append(piece)
             if not inflater.eof:
                 pieces.append(inflater.flush())

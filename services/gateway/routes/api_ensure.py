@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -15,7 +14,7 @@ from services.gateway.routes.api_catalogue import gateway_of
 from shared.api_types import EnsureProgress
 from shared.ensure_file import EnsureFile, read_json, read_toml
 from shared.ensure_lock import Lock
-from shared.errors import EnsureInvalid, InvalidParameter
+from shared.errors import EnsureInvalid, InvalidParameter, Overloaded
 from shared.exports import EXPORTS
 
 _HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
@@ -24,6 +23,7 @@ _ANSWERS = {
     202: ResponseSpec(EnsureProgress, description="In the making: ask `location` again"),
 }
 _KEY = re.compile(r"[0-9a-f]{64}")
+_MOST_WAITING = 16
 _INLINE_BYTES = 8 * 1024  # read on the loop: most files are smaller
 
 
@@ -76,7 +76,10 @@ async def ensure(request: Request[Any, Any, Any], refresh: str = "") -> Response
         gateway.resolutions.check_token(request.headers.get("authorization", ""))
     body, content_type = await request.body(), request.headers.get("content-type", "")
     if len(body) > _INLINE_BYTES:  # a fifth of a second for the largest
-        file = await asyncio.to_thread(_read, body, content_type)
+        parsers = gateway.parsers
+        if parsers.waiting >= _MOST_WAITING:
+            raise Overloaded(f"{_MOST_WAITING} ensure files wait to be read")
+        file = await parsers.run(_read, body, content_type)
     else:
         file = _read(body, content_type)
     request_id = request.headers.get("x-request-id", "")[:64]
