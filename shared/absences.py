@@ -47,16 +47,19 @@ WHERE a.protocol = old.protocol AND a.identity = old.identity
 
 _FIND = "SELECT reason FROM absences WHERE protocol = $1 AND identity = $2 AND sources = $3::bigint[]"
 
-# What else a source is known to have: the newest pages, then files below it. $4: the source's address.
+# What a source is known to have: the newest, which may all have gone with their owner, and any others.
 _PAGES = """
-SELECT split_part(identity, '#', 1) AS identity FROM index_documents
-WHERE protocol = $1 AND source_id = $2 AND project <> $3 AND gone_at IS NULL
-ORDER BY fetched_at DESC LIMIT $4
+WITH known AS (
+    SELECT split_part(identity, '#', 1) AS identity, fetched_at FROM index_documents
+    WHERE protocol = $1 AND source_id = $2 AND gone_at IS NULL
+)
+(SELECT identity FROM known ORDER BY fetched_at DESC LIMIT 2)
+UNION (SELECT identity FROM known ORDER BY random() LIMIT 3)
 """
 _FILES = """
 SELECT upstream_url FROM cached_urls
-WHERE protocol = $1 AND source_id = $2 AND project <> $3 AND starts_with(upstream_url, $4)
-LIMIT $5
+WHERE protocol = $1 AND source_id = $2 AND starts_with(upstream_url, $3)
+LIMIT 3
 """
 
 _DOUBT = """
@@ -97,17 +100,14 @@ class AbsenceRepository:
         row = await self._database.fetchrow(_FIND, protocol, identity, sorted(sources))
         return None if row is None else str(row["reason"])
 
-    async def known_pages(self, protocol: str, source_id: int, project: str, limit: int) -> list[str]:
-        """Identities of indexes of other projects that the source had when it was last asked."""
-        rows = await self._database.fetch(_PAGES, protocol, source_id, project, limit)
+    async def known_pages(self, protocol: str, source_id: int) -> list[str]:
+        """Identities of a few indexes that the source had when it was last asked."""
+        rows = await self._database.fetch(_PAGES, protocol, source_id)
         return [row["identity"] for row in rows]
 
-    async def known_files(
-        self, protocol: str, source_id: int, project: str, root: str, limit: int
-    ) -> list[str]:
-        """Addresses below `root` of stored files of other projects."""
-        rows = await self._database.fetch(_FILES, protocol, source_id, project, root, limit)
-        return [row["upstream_url"] for row in rows]
+    async def known_files(self, protocol: str, source_id: int, root: str) -> list[str]:
+        """Addresses below `root` of a few stored files."""
+        return [row["upstream_url"] for row in await self._database.fetch(_FILES, protocol, source_id, root)]
 
     async def doubt(self, protocol: str, identity: str) -> float:
         """For how many seconds a page that was there has been 404 without anything to confirm it."""

@@ -57,10 +57,9 @@ UNASKED = (
 """Errors after which nobody knows what a source would have said: what it said last stands."""
 
 STALE_SECONDS = 5.0  # so long a kept absence answers before the sources are asked again
-WITNESSES = 3  # things that a source is known to have, asked for one after the other
 WELL_SECONDS = 30.0  # a source that had something so lately is well, as far as names go that it never had
 DOUBTED_AGAIN_SECONDS = 15
-VOUCHED_SECONDS = 5.0  # a look at a source's witnesses serves all who come within
+VAIN_SECONDS = 5.0
 
 
 class Absences:
@@ -82,7 +81,7 @@ class Absences:
         self._sources = sources
         self._cache = cache
         self._settings = settings
-        self._looks: dict[tuple[int, str], tuple[float, asyncio.Task[bool]]] = {}
+        self._looks: dict[int, tuple[float, asyncio.Task[bool]]] = {}  # by source
 
     # --- names that were never there ----------------------------------------------------------------
 
@@ -98,7 +97,7 @@ class Absences:
         """All of `asked`, who are those that may be asked, lack it. Trouble is none of the caller's."""
         try:
             for source in asked:
-                if not await self._is_well(protocol_named(protocol), source, project):
+                if not await self._is_well(protocol_named(protocol), source):
                     log.info("absence_not_kept", protocol=protocol, identity=identity, source=source.name)
                     return
             await self._repository.note(
@@ -178,12 +177,10 @@ class Absences:
 
     # --- pages that were there ------------------------------------------------------------------------
 
-    async def believes(
-        self, protocol: PackageProxyBase, row: StoredDocument, project: str, source: UpstreamSource | None
-    ) -> bool:
+    async def believes(self, protocol: PackageProxyBase, row: StoredDocument, source: UpstreamSource) -> bool:
         """Whether a 404 for a page that was there is to be believed: the source has something else at this
         moment, or has said so for ORCHARD_ABSENCE_DOUBT."""
-        if source is None or await self._has_something(protocol, source, project):
+        if await self._has_something(protocol, source):
             return True
         seconds = await self._repository.doubt(row.protocol, row.identity)
         believed = seconds >= self._settings.absence_doubt
@@ -203,36 +200,37 @@ class Absences:
 
     # --- witnesses --------------------------------------------------------------------------------------
 
-    async def _is_well(self, protocol: PackageProxyBase, source: UpstreamSource, project: str) -> bool:
+    async def _is_well(self, protocol: PackageProxyBase, source: UpstreamSource) -> bool:
         if time.monotonic() - self._upstreams.had_something.get(source.id, -WELL_SECONDS) < WELL_SECONDS:
             return True
-        return await self._has_something(protocol, source, project)
+        return await self._has_something(protocol, source)
 
-    async def _has_something(self, protocol: PackageProxyBase, source: UpstreamSource, project: str) -> bool:
-        """Whether it answers 200 for something else that it is known to have. Those who want to know at
-        once share one look."""
-        key = (source.id, project)
-        for old, (at, _) in list(self._looks.items()):
-            if time.monotonic() - at > VOUCHED_SECONDS:
-                del self._looks[old]
-        if key not in self._looks:
-            look = asyncio.create_task(self._look(protocol, source, project))
+    async def _has_something(self, protocol: PackageProxyBase, source: UpstreamSource) -> bool:
+        """Whether it answers 200, now, for something that it is known to have. Those who want to know at
+        once share one look; a vain one serves for some seconds, for a whole page full of names."""
+        at, look = self._looks.get(source.id, (0.0, None))
+        if look is None or (look.done() and not _still_vain(look, at)):
+            look = asyncio.create_task(self._look(protocol, source))
             look.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._looks[key] = (time.monotonic(), look)
-        return await asyncio.shield(self._looks[key][1])
+            self._looks[source.id] = (time.monotonic(), look)
+        return await asyncio.shield(look)
 
-    async def _look(self, protocol: PackageProxyBase, source: UpstreamSource, project: str) -> bool:
-        pages = await self._repository.known_pages(protocol.name, source.id, project, WITNESSES)
+    async def _look(self, protocol: PackageProxyBase, source: UpstreamSource) -> bool:
+        pages = await self._repository.known_pages(protocol.name, source.id)
         addresses = [protocol.upstream_request(identity, source.url).url for identity in pages]
-        if not addresses:
-            addresses = await self._repository.known_files(
-                protocol.name, source.id, project, source.url, WITNESSES
-            )
-        addresses = addresses or [source.url]  # nothing else is known: its front page will do
+        if len(addresses) < 2:  # the one may be what is asked about
+            addresses += await self._repository.known_files(protocol.name, source.id, source.url)
+        if len(addresses) < 2:
+            addresses.append(source.url)  # nothing else is known: its front page will do
         for url in addresses:
             if await self._upstreams.has(source, url):
                 return True
         return False
+
+
+def _still_vain(look: asyncio.Task[bool], began: float) -> bool:
+    failed = look.cancelled() or look.exception() is not None
+    return not failed and not look.result() and time.monotonic() - began < VAIN_SECONDS
 
 
 def doubted(source: UpstreamSource) -> UpstreamUnavailable:

@@ -131,6 +131,14 @@ class Entries:
             raise UpstreamUnavailable(f"the index of {project} cannot be refreshed to look for {filename}")
         raise FileNotFound(f"the index of {project} does not list {filename}")
 
+    async def is_failing(self, protocol: PackageProxyBase, project: str, filename: str) -> bool:
+        """Whether what is known of a file is only what an index said before its source failed."""
+        heads = [
+            await self._documents.head(protocol.name, identity)
+            for identity in protocol.entry_identities(project, filename)
+        ]
+        return any(head is not None and head.failing for head in heads)
+
     async def _to_fetch(self, protocol: PackageProxyBase, project: str, filename: str) -> Sequence[str]:
         identities = protocol.entry_identities(project, filename)
         for identity in identities[:-1]:

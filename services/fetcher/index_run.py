@@ -135,7 +135,7 @@ class IndexRun:
         if row is not None and row.source_id in self._shown:
             source = next(each for each in self._asked if each.id == row.source_id)
             absences = self._tools.absences
-            if not row.gone_at and not await absences.believes(self._protocol, row, self._project, source):
+            if not row.gone_at and not await absences.believes(self._protocol, row, source):
                 return await self.fail(doubted(source))
             try:
                 await self._tools.artifacts.mark_gone(self._protocol.name, self._identity, self._generation)

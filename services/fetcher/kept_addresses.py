@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from services.fetcher.download import GoneUpstream
 from services.fetcher.entries import Entries, Found, Refresh
-from shared.errors import FileNotFound, LastingError, Offline, OrchardError
+from shared.errors import FileNotFound, LastingError, Offline, OrchardError, UpstreamUnavailable
 from shared.logs import get_logger
 from shared.protocols.base import PackageProxyBase, Resource
 
@@ -34,7 +34,7 @@ async def at_kept_address(
     """What `attempt` makes of the file at its kept address, or at the one that its page tells now.
 
     Raises `FileNotFound` when the page came and the file is not where it says, or not on it any more; what
-    `attempt` raises; and why the page cannot be had.
+    `attempt` raises; and why the page cannot be had, if only by now.
     """
     try:
         return await attempt(found)
@@ -53,4 +53,8 @@ async def at_kept_address(
             first = None
     if first is not None:
         raise first
+    if await entries.is_failing(protocol, resource.project, resource.filename):
+        raise UpstreamUnavailable(
+            f"upstream {newer.source.name} lacks {resource.filename}, and its page cannot be asked for now"
+        )
     raise FileNotFound(f"upstream {newer.source.name} lists {resource.filename} but does not have it")

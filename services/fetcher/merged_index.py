@@ -92,7 +92,7 @@ class MergedIndex:
             if answer is not None:
                 return Part(source, await self._store(answer))
             if row is not None and not row.gone_at:
-                if not await self._tools.absences.believes(self._protocol, row, self._project, source):
+                if not await self._tools.absences.believes(self._protocol, row, source):
                     return Part(source, await self._last_good(row), doubted(source))
                 await self._tools.artifacts.mark_gone(
                     self._protocol.name, self._row_name(source), self._generation

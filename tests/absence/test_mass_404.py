@@ -65,6 +65,20 @@ def test_page_that_was_there__all_is_404__stale_until_the_upstream_is_well(
     )
 
 
+@pytest.mark.parametrize("kind", ["pypi_file", "npm_file"])
+def test_file_that_its_page_lists__all_is_404__is_trouble_and_not_absent(
+    orchard: Cluster, upstream: Upstream, kind: str
+) -> None:
+    page = DOCUMENTS[kind](upstream)
+    index = f"/pypi/simple/{page.name}/" if kind == "pypi_file" else f"/npm/{page.name}"
+    assert orchard.get(index).status_code == 200
+    upstream.fault("*", Fault(status=404))
+    wait_until(lambda: orchard.get(index).headers["x-cache"] == "STALE", seconds=20, what="a page in doubt")
+    assert orchard.get(page.orchard).status_code == 503
+    upstream.heal()
+    wait_until(lambda: orchard.get(page.orchard).status_code == 200, seconds=40, what="the file")
+
+
 @pytest.mark.parametrize("kind", PAGES)
 def test_page_that_was_there__another_is_still_there__its_404_is_believed_at_once(
     orchard: Cluster, upstream: Upstream, kind: str
