@@ -16,8 +16,11 @@ from shared.protocols.pypi import names
 
 _HEX = re.compile(r"[0-9A-Fa-f]{1,512}")
 _LOWER_SHA256 = re.compile(r"[0-9a-f]{64}")
-# The digests that PEP 503's links and hashlib know, by their hex digits.
-_DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+# The digests of hashlib that have one length, by their hex digits (PEP 503, PEP 691).
+_DIGITS = {
+    "md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128, "sha3_224": 56,
+    "sha3_256": 64, "sha3_384": 96, "sha3_512": 128, "blake2b": 128, "blake2s": 64,
+}  # fmt: skip
 _IN_FRAGMENT = re.compile(rf"(?:^|[&;])({'|'.join(_DIGITS)})=([^&;]*)", re.IGNORECASE)
 _UPLOAD_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
 VERSION_CONTROL = re.compile(r"(?:git|hg|svn|bzr)\+[a-z]+:", re.IGNORECASE)
@@ -104,8 +107,9 @@ def clean_hashes(hashes: Mapping[Any, Any]) -> dict[str, str]:
 
 def _algorithm(name: Any) -> str:
     """The usual name of a known algorithm ("SHA-256" is "sha256"), any other as it is."""
-    plain = str(name).strip().lower().replace("-", "")
-    return plain if plain in _DIGITS else str(name)
+    plain = str(name).strip().lower()
+    spellings = (plain.replace("-", ""), plain.replace("-", "_"))
+    return next((each for each in spellings if each in _DIGITS), str(name))
 
 
 def _mend(file: dict[str, Any], dropped: Dropped) -> None:

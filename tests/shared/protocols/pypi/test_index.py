@@ -294,7 +294,9 @@ def test_json__value_of_a_wrong_type__is_removed_so_that_clients_read_the_page(k
         (None, {}),
         ({"md5": "d" * 32}, {"md5": "d" * 32}),
         ({"sha256": "zz" * 32, "md5": "d" * 32}, {"md5": "d" * 32}),
-        ({"sha256": "a" * 64, "blake2b": "0f"}, {"sha256": "a" * 64, "blake2b": "0f"}),
+        ({"sha256": "a" * 64, "blake2b": "0f"}, {"sha256": "a" * 64}),
+        ({"sha256": "a" * 64, "blake2b": "b" * 64}, {"sha256": "a" * 64}),  # of 256 bits: another function
+        ({"sha256": "a" * 64, "blake2b_256": "0f"}, {"sha256": "a" * 64, "blake2b_256": "0f"}),
         ({"x": '"><script>'}, {}),
     ],
 )
