@@ -331,6 +331,15 @@ class Overloaded(PassingError):
     hint = "Other requests have to end first; docs/operations.md, Limits, says what bounds this."
 
 
+class BudgetSpent(PassingError):
+    code = "client_budget"
+    default_retry_after_seconds = 30
+    hint = (
+        "Use a token for each machine, or have ORCHARD_CLIENT_MISSES, _COLD_BYTES or _STARTS raised; "
+        "what is stored here is not counted."
+    )
+
+
 class TooManyListeners(PassingError):
     code = "too_many_listeners"
     default_retry_after_seconds = 10

@@ -153,6 +153,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_connections: Positive = 1024  # of one address that stand still, where connections run short
     client_stall: Seconds = 30.0  # a response that is taken slower than the minimum rate over this is ended
     client_min_rate_bytes: NotNegative = 1024  # per second; of a response, by its client
+    client_misses: NotNegative = 20_000  # pages and files not here, per client in 5 min; 0 = no limit
+    client_cold_bytes: NotNegative = 64 * 1024**3  # of files not here, per client in 5 min; 0 = no limit
+    client_starts: NotNegative = 1_000  # resolutions and ensures begun, per client in 5 min; 0 = no limit
     body_timeout: Seconds = 60.0  # a request's body has come whole within this, without pauses of 10 s
     body_budget_bytes: Positive = 64 * 1024 * 1024  # memory for request bodies; half of it for one client
     access_log: bool = True  # one line per request on standard output

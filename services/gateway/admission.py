@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.gateway.access import OPEN_PATHS
 from services.gateway.bodies import MOST_BYTES, SMALL_BYTES, has_body, replayed
+from services.gateway.budgets import asking
 from services.gateway.clients import client_of
 from services.gateway.requests import Headers, read_headers
 from services.gateway.responses import ClientGone, Receive, Send, send_error
@@ -73,6 +74,7 @@ async def answer_other(
 
     code = ""
     gateway.slow_clients.busy.add(scope["client"])
+    asking.set((scope, headers))
     try:
         if scope["method"] in ("GET", "HEAD") or not has_body(headers):
             await _answered(answer, scope, receive, observed, request_id)

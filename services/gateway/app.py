@@ -21,6 +21,7 @@ from services.gateway.access import OPEN_PATHS
 from services.gateway.adapters import artifact_identity
 from services.gateway.admission import answer_other, refused
 from services.gateway.bodies import FORWARDED_BYTES
+from services.gateway.budgets import asking
 from services.gateway.clients import client_of
 from services.gateway.composition import Gateway, open_gateway
 from services.gateway.cors import is_preflight, readable, send_preflight
@@ -142,6 +143,7 @@ class Application:
             return
         self.in_flight += 1
         gateway.slow_clients.busy.add(scope["client"])
+        asking.set((scope, headers))
         target: Target | None = None
         status, result, size, code = 500, "", 0, ""
         sent = Sent()

@@ -14,6 +14,7 @@ from services.gateway.adapters import CachedIndex, StoredFacts, SystemClock
 from services.gateway.base_urls import BaseUrls
 from services.gateway.blocked_graphs import BlockedGraphs
 from services.gateway.bodies import Bodies
+from services.gateway.budgets import Budgets
 from services.gateway.descriptors import MOST_CONNECTIONS, connections_for
 from services.gateway.ensures import Ensures
 from services.gateway.fetcher_desk import FetcherDesk
@@ -124,7 +125,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         graphs = BlockedGraphs(access_watcher)
         queue = JobQueue(queue_redis)
         listener = await resources.open("events", queue.subscribe())
-        misses = MissWaiter(queue, listener, queue_limit=settings.queue_limit)
+        misses = MissWaiter(
+            queue, listener, queue_limit=settings.queue_limit, budgets=Budgets(settings, access)
+        )
         facts = StoredFacts(
             cache,
             ArtifactRepository(database),

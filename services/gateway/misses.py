@@ -37,6 +37,14 @@ class Queue(Protocol):
     async def is_known(self, job_id: str) -> bool: ...
 
 
+class Budgets(Protocol):
+    """What is used of the clients' budgets."""
+
+    def start(self, job: AnyJob) -> None: ...
+
+    def came(self, size_bytes: int | None) -> None: ...
+
+
 class Listener(Protocol):
     """What is used of `EventListener`."""
 
@@ -77,9 +85,17 @@ class MissWaiter:
     """Fulfils the port `Misses` over the queue and the shared subscription."""
 
     def __init__(
-        self, queue: Queue, listener: Listener, *, queue_limit: int = 0, max_waiting: int = MAX_WAITING
+        self,
+        queue: Queue,
+        listener: Listener,
+        *,
+        queue_limit: int = 0,
+        max_waiting: int = MAX_WAITING,
+        budgets: Budgets | None = None,
     ) -> None:
-        """`queue_limit`: jobs ready in one queue before new ones are refused; 0 = no limit."""
+        """`queue_limit`: jobs ready in one queue before new ones are refused; 0 = no limit. `budgets`: of
+        clients, for what they start."""
+        self._budgets = budgets
         self._queue = queue
         self._listener = listener
         self._queue_limit = queue_limit
@@ -125,12 +141,17 @@ class MissWaiter:
                 if await until():
                     outcome = "found"
                     return Event(job.id, "done", 0)
+                starts = watch.driver is None and self._budgets is not None
+                if starts and self._budgets is not None:
+                    self._budgets.start(job)
                 await self._ensure_driven(watch, job)
                 if live and watch.live is not None and not waiter.done():
                     outcome = "live"
                     return watch.live
                 event = await waiter
                 outcome = event.kind
+                if starts and live and self._budgets is not None:
+                    self._budgets.came(event.size_bytes)
                 return event
         except TimeoutError:
             outcome = "deadline"
