@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from services.fetcher.digests import Digests
+from shared.clients.folders import make_expendable
 from shared.clients.objects import ObjectStore
 from shared.clients.threads import BoundedThreads
 from shared.errors import UpstreamInvalid
@@ -75,7 +76,7 @@ class MetadataFallback:
         return raw
 
     async def _copy(self, facts: ArtifactFacts, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_expendable(path.parent)
         with path.open("wb") as file:
             async for chunk in self._objects.open_stream(facts.object_key):
                 file.write(chunk)

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Literal
 
+from shared.clients.folders import make_expendable
 from shared.clients.threads import BoundedThreads
 from shared.errors import StoreUnavailable
 
@@ -79,7 +80,7 @@ class Spool:
         return os.pread(self._descriptor, min(length, max(0, self.size - start)), start)
 
     def _move_to_file(self, memory: bytearray) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_expendable(self.path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = self._descriptor = os.open(self.path, flags, 0o600)
         with contextlib.suppress(OSError):  # tells `clear_spool` of other fetchers that somebody is writing

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from shared.clients.folders import make_expendable
+
 FILE_MODE = 0o644
 PART = ".part"
 LEFTOVER_SECONDS = 600.0  # a copy that nobody has written to for so long is a dead process's
@@ -95,7 +97,7 @@ class HotFolder:
 
         The bytes that are there. One listing: no copy is read.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_expendable(self.root)
         probe = self.root / f"{uuid.uuid4().hex}{PART}"
         probe.write_bytes(b"orchard")
         probe.unlink()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from services.gateway.hot_objects import HotObjects
 from services.gateway.uses import UseLog
-from shared.clients.file_reads import stat_to_send
+from shared.clients.file_reads import is_no_file, stat_to_send
 from shared.clients.object_verify import Verifier, mark_of
 from shared.clients.objects import ObjectStore, S3ObjectStore, split_key
 from shared.clients.threads import BoundedThreads
@@ -258,9 +258,12 @@ class StoredObjects:
                     self._verify_beside(key, size_bytes, mark)
                 return _Stream(await anext(rest), rest, length)
             return self._hashed(await anext(rest), rest, key, mark, length)
-        except (ObjectMissing, FileNotFoundError, StopAsyncIteration):
+        except (ObjectMissing, StopAsyncIteration):
             return None
-        except OSError as error:  # no descriptor left, no right, a disk or a mount that fails
+        except OSError as error:
+            if is_no_file(error):
+                return None
+            # No descriptor left, a disk or a mount that fails.
             raise StoreUnavailable(f"an object cannot be opened: {os.strerror(error.errno or 0)}") from error
 
     def _hashed(

@@ -11,7 +11,7 @@ from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
-from services.standalone.kept_files import put_aside, read_kept
+from services.standalone.kept_files import put_aside, put_aside_unless_file, read_kept
 from services.standalone.servers import StoreFailed
 
 _MARK = "orchard-password"  # hash of the password that this very cluster was given
@@ -43,8 +43,8 @@ def holds_cluster(data: Path) -> bool:
 def mend_cluster(data: Path) -> list[Path]:
     """Mend version marks and missing folders; what was written, for its owner to be set."""
     made = []
-    if (data / "postmaster.opts").is_dir():
-        put_aside(data / "postmaster.opts", "is a folder")
+    for name in ("postmaster.opts", *_CONFIGURATION, "pg_hba.conf", "pg_ident.conf"):
+        put_aside_unless_file(data / name)
     for folder in (data / name for name in _FOLDERS):
         if not folder.is_dir():
             if folder.exists():
@@ -60,7 +60,7 @@ def mend_cluster(data: Path) -> list[Path]:
     known = told.most_common(1)[0][0] if told else ""
     for path, text in versions.items():
         if text != known:
-            if path.exists():
+            if os.path.lexists(path):
                 put_aside(path, "is damaged")
             path.write_text(f"{known}\n")
             path.chmod(0o600)
@@ -87,8 +87,7 @@ def has_password(data: Path, password: str) -> bool:
 def note_password(data: Path, password: str) -> Path:
     """Remember it, in the cluster itself so that both are copied and restored together."""
     path = data / _MARK
-    if path.is_dir():
-        put_aside(path, "is a folder")
+    put_aside_unless_file(path)
     path.write_text(_hash(password) + "\n")
     path.chmod(0o600)
     return path
@@ -96,8 +95,7 @@ def note_password(data: Path, password: str) -> Path:
 
 def clear_pid_file(path: Path) -> int:
     """The pid in a `postmaster.pid`; 0 if there is none, and then the file is gone too."""
-    if path.is_dir():
-        put_aside(path, "is a folder")
+    put_aside_unless_file(path)
     try:
         pid = int(path.read_bytes().split(b"\n", 1)[0])
     except FileNotFoundError:

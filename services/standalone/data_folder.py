@@ -10,7 +10,7 @@ import stat
 import time
 from pathlib import Path
 
-from services.standalone.kept_files import make_folder, put_aside
+from services.standalone.kept_files import make_folder, put_aside_unless_file
 from services.standalone.output import complain
 from shared.errors import ConfigurationError
 
@@ -40,8 +40,7 @@ class DataFolder:
             self.path = self.path.expanduser().resolve()
             self.path.mkdir(parents=True, exist_ok=True)
             lock = self.path / "orchard.lock"
-            if lock.is_dir():  # nobody can hold it
-                put_aside(lock, "is a folder")
+            put_aside_unless_file(lock)  # nobody can hold what is none
             make_folder(self.logs)
             self._close_to_others()
             self.lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -73,18 +72,18 @@ class DataFolder:
                 opened = opened or bool(mode & 0o066)
                 if mode & 0o077:
                     path.chmod(mode & 0o700)
-            except FileNotFoundError:
-                continue
             except PermissionError:
                 complain(f"ORCHARD_DATA_DIR: {path} belongs to another user: others may be able to read it")
+            except OSError:  # nothing is there, or a link to nowhere: whoever needs it sees to it
+                continue
         if opened:
             complain(f"ORCHARD_DATA_DIR: others could read {self.path}: closed to all but its owner (0700)")
 
     def log(self, name: str) -> Path:
         """The log file of a process."""
         path = self.logs / f"{name}.log"
-        if path.is_dir():
-            put_aside(path, "is a folder")
+        if not path.is_char_device():  # a log may be sent to /dev/null
+            put_aside_unless_file(path)
         return path
 
     def trim_logs(self) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from pathlib import Path
 
 from services.standalone.output import complain
@@ -22,7 +23,10 @@ _MOST_BYTES = 4096
 def read_kept(path: Path) -> str:
     """The text of a small file, stripped; "" if there is none that can be read as such."""
     try:
-        with path.open("rb") as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # of a pipe nobody waits for the other end
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return "\0"
             return file.read(_MOST_BYTES).decode("ascii").strip()
     except FileNotFoundError:
         return ""
@@ -56,8 +60,7 @@ def write_private(path: Path, text: str) -> None:
     """Replace `path` at once with `text`, mode 0600 from its first byte; it is on the disk afterwards."""
     fresh = path.with_name(path.name + ".new")
     clear(fresh)
-    if path.is_dir() and not path.is_symlink():
-        put_aside(path, "is a folder")
+    put_aside_unless_file(path)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
@@ -75,9 +78,16 @@ def put_aside(path: Path, why: str) -> None:
     complain(f"{path} {why}: put aside as {aside.name}")
 
 
-def make_folder(path: Path) -> None:
-    """A folder at `path`; a file that stands in its place is put aside. Raises `OSError`."""
-    if path.exists() and not path.is_dir():
+def put_aside_unless_file(path: Path) -> None:
+    """Nothing but a file, or nothing, stands at `path` afterwards. Raises `OSError`."""
+    if not path.is_file() and os.path.lexists(path):
+        put_aside(path, "is a folder" if path.is_dir() else "is no file")
+
+
+def make_folder(path: Path, *, precious: bool = False) -> None:
+    """A folder at `path`; what else stands in its place is put aside. Raises `OSError`: also for a link to
+    nowhere, where what it led to is precious (its disk may not be mounted)."""
+    if not path.is_dir() and (path.exists() or (not precious and path.is_symlink())):
         put_aside(path, "is not a folder")
     path.mkdir(parents=True, exist_ok=True)
 

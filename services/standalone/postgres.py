@@ -73,8 +73,8 @@ class EmbeddedPostgres(EmbeddedServer):
         return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/{database}"
 
     def prepare(self) -> None:
-        make_folder(self.folder)
-        self.port = remembered_port(self.folder / "port")
+        make_folder(self.folder, precious=True)
+        self.port = remembered_port(self.folder / "port", self.reserved)
         self.password = remembered_secret(self.folder / "password")
         self._identity = identity = choose_identity(
             self.folder, installed_binaries(), namespaces=self.namespaces

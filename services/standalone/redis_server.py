@@ -14,7 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from services.standalone.kept_files import clear, make_folder, put_aside, remembered_secret, write_private
+from services.standalone.kept_files import (
+    clear,
+    make_folder,
+    put_aside,
+    put_aside_unless_file,
+    remembered_secret,
+    write_private,
+)
 from services.standalone.processes import Launch
 from services.standalone.servers import (
     LOOPBACK,
@@ -23,6 +30,7 @@ from services.standalone.servers import (
     remembered_port,
 )
 
+_JOURNAL = "appendonly.aof"
 _ABOUT_FILE = re.compile(r"append[- ](only|log)", re.IGNORECASE)
 
 Role = Literal["cache", "queue"]
@@ -49,7 +57,8 @@ class EmbeddedRedis(EmbeddedServer):
         clear(
             self.folder / "dump.rdb"
         )  # none is written; one that lies there would be read, or end the start
-        self.port = remembered_port(self.folder / "port")
+        put_aside_unless_file(self.folder / _JOURNAL)
+        self.port = remembered_port(self.folder / "port", self.reserved)
         self.password = remembered_secret(self.folder / "password")
         lines = [
             f"bind {LOOPBACK}",
@@ -87,7 +96,7 @@ class EmbeddedRedis(EmbeddedServer):
 
     def recover(self, said: str) -> str:
         """What the queue wrote down may be lost (docs/operations.md): a damaged file never stops a start."""
-        written = self.folder / "appendonly.aof"
+        written = self.folder / _JOURNAL
         if not written.exists() or not _ABOUT_FILE.search(said):
             return ""
         put_aside(written, "is damaged")

@@ -13,12 +13,12 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from services.standalone.kept_files import make_folder, remembered_number, write_private
+from services.standalone.kept_files import remembered_number, write_private
 from services.standalone.processes import Launch, describe_exit, last_lines, size_of, spawn, stop, wait_until
 
 LOOPBACK = "127.0.0.1"
@@ -37,6 +37,7 @@ class EmbeddedServer(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.port = 0
+        self.reserved: Container[int] = ()  # ports that are somebody else's, though nobody listens there yet
         self.password = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -78,7 +79,6 @@ class EmbeddedServer(ABC):
 
     def start(self, *, timeout_seconds: float = 30.0) -> Self:
         """Prepare, start and wait until connections are taken. Raises `StoreFailed`."""
-        make_folder(self.folder)
         self.prepare()
         deadline = time.monotonic() + timeout_seconds
         while fault := self._start_once(deadline):
@@ -126,17 +126,17 @@ class EmbeddedServer(ABC):
         self.stop()
 
 
-def remembered_port(path: Path) -> int:
+def remembered_port(path: Path, reserved: Container[int] = ()) -> int:
     """A free loopback port: the one used last time if it is still free, otherwise a new one."""
     preferred = remembered_number(path, 65535)
-    port = free_port(preferred)
+    port = free_port(preferred, reserved)
     if port != preferred:
         write_private(path, f"{port}\n")
     return port
 
 
-def free_port(preferred: int = 0) -> int:
-    """`preferred` if nobody listens there, otherwise a free port on loopback.
+def free_port(preferred: int = 0, reserved: Container[int] = ()) -> int:
+    """`preferred` if nobody listens there, otherwise a free port on loopback; none of `reserved`.
 
     Taken from below the range that systems use for outgoing connections, so that none of those can
     take it between this look and the server's start.
@@ -144,6 +144,8 @@ def free_port(preferred: int = 0) -> int:
     candidates = [preferred] if preferred else []
     candidates += [20_000 + secrets.randbelow(12_000) for _ in range(20)]
     for candidate in (*candidates, 0):
+        if candidate in reserved:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             # As servers do: a port in TIME_WAIT is free, one that somebody listens on is not.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -106,15 +106,19 @@ class Supervisor:
 
     async def _start(self) -> None:
         servers = self._servers()
+        # Nobody listens yet, so ports look free that two of them would take.
+        reserved = {self._settings.port + number for number in range(self._counts.gateways)}
         for server in servers:
+            server.reserved = reserved
             server.prepare()
+            reserved.add(server.port)
             self._environment |= server.settings()
         await self._start_tier("stores", [store_spec(server) for server in servers])
         environment = self._environment
         migrations = migrations_spec(self._modules, environment)
         await Child(migrations, self._folder.log("migrations"), self._guard).finish()
         _progress("migrations", "the database is up to date")
-        workers = worker_specs(self._modules, self._counts, self._settings, environment, self._keys)
+        workers = worker_specs(self._modules, self._counts, self._settings, environment, self._keys, reserved)
         await self._start_tier("workers", workers)
         gateways = gateway_specs(self._modules, self._counts, self._settings, environment, self._keys)
         await self._start_tier("gateways", gateways)

@@ -66,10 +66,15 @@ def gateway_specs(
 
 
 def worker_specs(
-    modules: Modules, counts: Counts, settings: Settings, environment: Mapping[str, str], keys: Keys
+    modules: Modules,
+    counts: Counts,
+    settings: Settings,
+    environment: Mapping[str, str],
+    keys: Keys,
+    reserved: set[int],
 ) -> list[ChildSpec]:
-    """Fetchers, then extractors. Each start takes a free port for the worker's own HTTP. Only fetchers get
-    the key that opens sources' credentials."""
+    """Fetchers, then extractors. Each start takes a free port for the worker's own HTTP, none of `reserved`,
+    where it is noted. Only fetchers get the key that opens sources' credentials."""
     specs = []
     wanted = (
         ("fetcher", modules.fetcher, counts.fetchers),
@@ -80,6 +85,7 @@ def worker_specs(
         for index in range(count):
             secret = {"ORCHARD_SECRET_KEY": keys.secret_key} if name == "fetcher" else {}
             service = _Worker(module, {**own, **secret}, reachable(settings.worker_host), 0)
+            service.reserved = reserved
             specs.append(
                 ChildSpec(_numbered(name, index), service.launch, service.ready, alive=service.alive)
             )
@@ -131,8 +137,12 @@ class _Service:
 
 
 class _Worker(_Service):
+    reserved: set[int]
+
     def launch(self) -> Launch:
-        self.port = free_port()
+        self.reserved.discard(self.port)
+        self.port = free_port(reserved=self.reserved)
+        self.reserved.add(self.port)
         launch = super().launch()
         return Launch(launch.command, {**launch.environment, "ORCHARD_WORKER_PORT": str(self.port)})
 

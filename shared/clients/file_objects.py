@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from shared.clients.file_reads import open_file, pread_cached, read_cached, read_file
+from shared.clients.file_reads import is_no_file, open_file, pread_cached, read_cached, read_file
 from shared.clients.object_port import FOLDERS, STREAM_CHUNK_BYTES, GrowingPut, ObjectStat, split_key
 from shared.clients.threads import BoundedThreads
 from shared.errors import ObjectMissing, StoreUnavailable
@@ -145,9 +145,9 @@ class FileObjectStore:
         """What is no file, or may not be read, is as good as missing: it is fetched again."""
         try:
             return await self._threads.run(function, *args, **kwargs)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-            raise ObjectMissing(f"object {key} is missing") from error
         except OSError as error:
+            if is_no_file(error):
+                raise ObjectMissing(f"object {key} is missing") from error
             name = errno.errorcode.get(error.errno or 0, "unknown")
             raise StoreUnavailable(f"the object store failed at {key}: {name}") from error
 
@@ -224,8 +224,11 @@ class FileObjectStore:
     def _put_aside(self, path: Path) -> None:
         folder = self._root / ASIDE
         self._make_folder(folder)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             path.rename(folder / f"{path.parent.parent.name}-{path.name}-{uuid.uuid4().hex[:8]}")
+        except OSError as error:
+            if not is_no_file(error):
+                raise
 
     def _temporary(self) -> Path:
         self._make_folder(self._incoming)
@@ -240,18 +243,33 @@ class FileObjectStore:
             missing.append(current)
             current = current.parent
         for path in reversed(missing):
+            self._clear_way(path)
             path.mkdir(mode=FOLDER_MODE, exist_ok=True)
             path.chmod(FOLDER_MODE)  # whatever the umask says: gateways may run as another user
             _sync_folder(path.parent)
         self._made.add(folder)
+
+    def _clear_way(self, path: Path) -> None:
+        """Nothing but a folder stands at `path` afterwards, or a whole kind's link: an unmounted disk."""
+        if self._root not in path.parents or path.is_dir() or not os.path.lexists(path):
+            return
+        if path.name in (self._incoming.name, ASIDE):
+            path.unlink(missing_ok=True)
+        elif path.parent != self._root or not path.is_symlink():
+            self._make_folder(self._root / ASIDE)
+            aside = self._root / ASIDE / f"{path.parent.name}-{path.name}-{uuid.uuid4().hex[:8]}"
+            aside.touch()  # over a file no folder can be renamed that another process has made meanwhile
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.rename(aside)
 
     def _make_folders(self) -> None:
         for kind in FOLDERS:
             top = self._root / kind
             self._make_folder(top)
             wanted = {f"{number:02x}" for number in range(256)}
-            missing = wanted - {path.name for path in top.iterdir()}
+            missing = wanted - {path.name for path in top.iterdir() if path.is_dir()}
             for name in missing:
+                self._clear_way(top / name)
                 (top / name).mkdir(mode=FOLDER_MODE, exist_ok=True)
                 (top / name).chmod(FOLDER_MODE)
             if missing:
@@ -285,8 +303,10 @@ def _holds(path: Path, data: bytes) -> bool:
         if path.stat().st_size != len(data):
             return False
         return path.read_bytes() == data
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        return False
+    except OSError as error:
+        if is_no_file(error):
+            return False
+        raise
 
 
 def _remove(path: Path) -> None:
@@ -310,8 +330,10 @@ def _walk(root: Path, folder: str) -> Iterator[ObjectStat]:
     for path in root.glob(f"{folder}/??/*" if folder else "[a-z]*/??/*"):
         try:
             found = path.stat()
-        except FileNotFoundError:
-            continue
+        except OSError as error:
+            if is_no_file(error):
+                continue
+            raise
         if stat.S_ISREG(found.st_mode):
             yield ObjectStat(f"{path.parts[-3]}/{path.name}", found.st_size, found.st_mtime)
 

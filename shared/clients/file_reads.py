@@ -10,7 +10,20 @@ from pathlib import Path
 # Read on the loop when the kernel has it in memory: copying 2 MiB takes about as long as handing
 # the read to a thread and back (0.2 ms).
 INLINE_READ_BYTES = 2 * 1024 * 1024
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe in a file's place must not stop the loop
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+
+_NO_FILE = {
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM,
+    errno.ELOOP, errno.ENAMETOOLONG,  # links that lead nowhere
+    errno.ENXIO,  # a socket
+}  # fmt: skip
+
+
+def is_no_file(error: OSError) -> bool:
+    """Whether no file that can be read lies at a path: it is as good as missing. All else (EIO, ESTALE,
+    EMFILE) tells nothing about the file."""
+    return error.errno in _NO_FILE
 
 
 def open_file(path: Path) -> FileIO:
@@ -23,7 +36,7 @@ def stat_to_send(path: str | Path) -> os.stat_result:
 
     Raises `OSError` for what it could not open, or not begin to read: it would answer by itself.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, _OPEN)
     try:
         try:
             os.preadv(descriptor, [bytearray(1)], 0, _NOWAIT)
@@ -52,7 +65,7 @@ def read_file(path: Path, start: int, length: int | None) -> bytes:
 def read_cached(path: Path, start: int, length: int | None) -> bytes | None:
     """The bytes if few and in the page cache; None sends the caller to a thread."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, _OPEN)
     except OSError:
         return None
     try:

@@ -20,9 +20,10 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from pathlib import Path
 
+from shared.clients.file_reads import is_no_file
 from shared.clients.object_port import ObjectStore, split_key
 from shared.clients.threads import BoundedThreads
-from shared.errors import ObjectMissing
+from shared.errors import ObjectMissing, StoreUnavailable
 from shared.logs import get_logger
 from shared.metrics import OBJECTS_VERIFIED
 
@@ -39,11 +40,16 @@ def mark_of(found: os.stat_result) -> Hashable:
 
 
 def file_mark(path: str | Path, size_bytes: int) -> Hashable | None:
-    """The mark of a file that may be whole; None: there is none of this size. One look, no reading."""
+    """The mark of a file that may be whole; None: there is none of this size. One look, no reading.
+
+    Raises `StoreUnavailable`.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116 - on the hot path
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return None
+    except OSError as error:
+        if is_no_file(error):
+            return None
+        raise StoreUnavailable(f"an object cannot be looked at: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
         return None
     return mark_of(found)

@@ -47,7 +47,17 @@ def other_words(path: Path) -> None:
     path.write_bytes(b"letmein\n")
 
 
-DAMAGES = [emptied, lost, garbage, folder, huge_number, other_words]
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+DAMAGES = [pipe, link_to_itself, emptied, lost, garbage, folder, huge_number, other_words]
 
 
 async def kept_number(server: EmbeddedPostgres) -> object:
@@ -91,7 +101,9 @@ async def test_postgres__a_file_that_can_be_made_again_is_damaged__starts_with_i
         assert await kept_number(server) == 7
 
 
-@pytest.mark.parametrize("damage", [emptied, garbage, folder], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "damage", [emptied, garbage, folder, pipe, link_to_itself], ids=lambda each: each.__name__
+)
 async def test_postgres__a_damaged_pid_file__starts(cluster: Path, tmp_path: Path, damage: Damage) -> None:
     copy = tmp_path / "postgres"
     shutil.copytree(cluster, copy, symlinks=True)
@@ -150,7 +162,7 @@ def overwritten_inside(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [cut, zeros_at_the_end, overwritten_inside, emptied, lost, garbage, folder],
+    [cut, zeros_at_the_end, overwritten_inside, emptied, lost, garbage, folder, pipe, link_to_itself],
     ids=lambda each: each.__name__,
 )
 @pytest.mark.parametrize("name", ["appendonly.aof", "port", "password", "redis.conf"])
@@ -219,7 +231,7 @@ def test_standalone__every_small_file_is_damaged_between_stop_and_start__starts(
         orchard.wait_until_ready()
         orchard.process.send_signal(signal.SIGTERM)
         assert orchard.wait_until_over() == 0
-    for damage in (emptied, garbage, folder):
+    for damage in (emptied, garbage, folder, pipe, link_to_itself):
         for name in DATA_FILES:
             path = data / name
             if path.is_dir():
@@ -233,6 +245,21 @@ def test_standalone__every_small_file_is_damaged_between_stop_and_start__starts(
             orchard.wait_until_ready()
             assert "Traceback" not in orchard.text
             orchard.process.send_signal(signal.SIGKILL)  # the second start comes right after
+
+
+@pytest.mark.parametrize(("name", "other"), [("redis-queue", "redis-cache"), ("redis-cache", "gateway")])
+def test_standalone__two_remembered_ports_are_one__starts(tmp_path: Path, name: str, other: str) -> None:
+    data = tmp_path / "data"
+    with Standalone(data) as orchard:
+        orchard.wait_until_ready()
+        orchard.process.send_signal(signal.SIGTERM)
+        assert orchard.wait_until_over() == 0
+    again = Standalone(data)
+    port = str(again.port) if other == "gateway" else (data / other / "port").read_text()
+    (data / name / "port").write_text(port)
+    with again as orchard:
+        orchard.wait_until_ready()
+    assert (data / name / "port").read_text().strip() != port.strip()
 
 
 def test_standalone__the_data_folder_is_a_file__is_one_line(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from services.standalone import postgres
 from services.standalone.identity import NOBODY, choose_identity, copy_programs
 from services.standalone.postgres import EmbeddedPostgres, installed_binaries, needed_connections
 from services.standalone.redis_server import EmbeddedRedis
-from services.standalone.servers import StoreFailed
+from services.standalone.servers import StoreFailed, free_port
 from tests.support.stores import RedisAddress, address_of, own_redis
 
 
@@ -188,3 +188,9 @@ async def test_cache_redis__written_and_asked_for_again__was_emptied(
     client = redis.asyncio.from_url(cache_redis.url)
     assert await client.dbsize() == 0
     await client.aclose()
+
+
+def test_free_port__reserved_for_somebody_who_does_not_listen_yet__is_another() -> None:
+    port = free_port()
+    assert free_port(port) == port
+    assert free_port(port, {port}) != port

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -238,3 +239,44 @@ asyncio.run(main())
     assert len(keys) >= 8
     for key in keys:
         assert key == artifact_key(hashlib.sha256(await store.read(key)).hexdigest())
+
+
+@pytest.mark.parametrize("name", ["artifacts", "artifacts/{}", "documents", ".incoming", ".damaged"])
+@pytest.mark.parametrize("other", ["file", "pipe", "link"])
+async def test_put__something_else_in_a_folders_place__is_put_aside(
+    store: FileObjectStore, tmp_path: Path, name: str, other: str
+) -> None:
+    if other == "link" and name in ("artifacts", "documents"):
+        pytest.skip("a link of a whole kind stays: its disk may not be mounted")
+    await store.check()
+    path = tmp_path / "objects" / name.format(KEY.rpartition("/")[2][:2])
+    shutil.rmtree(path, ignore_errors=True)
+    if other == "link":
+        path.symlink_to(path.name)
+    else:
+        os.mkfifo(path) if other == "pipe" else path.write_bytes(b"x")
+    await store.check()
+    assert path.is_dir() or name == ".damaged"
+    await store.put_bytes(KEY, DATA)
+    await store.set_aside(KEY)
+    await store.put_bytes(KEY, DATA)
+    assert await store.read(KEY) == DATA
+
+
+async def test_check__a_whole_kind_is_a_link_to_nowhere__stays_and_is_told(
+    store: FileObjectStore, tmp_path: Path
+) -> None:
+    (tmp_path / "objects").mkdir()
+    link = tmp_path / "objects" / "artifacts"
+    link.symlink_to("not-mounted")
+    with pytest.raises(StoreUnavailable):
+        await store.check()
+    assert link.is_symlink()
+
+
+async def test_list__beside_links_to_nowhere__has_the_objects(store: FileObjectStore) -> None:
+    await store.put_bytes(KEY, DATA)
+    path = store.local_path(KEY)
+    assert path is not None
+    path.with_name("f" * 64).symlink_to("f" * 64)
+    assert [found.key async for found in store.list("artifacts/")] == [KEY]
