@@ -72,6 +72,12 @@ class ProxyLoop(OrchardError):
     hint = "An upstream leads back to this Orchard: check ORCHARD_*_UPSTREAM, here and on the way."
 
 
+class UnknownHost(OrchardError):
+    code = "unknown_host"
+    status = 421
+    hint = "Call this Orchard by localhost or its address, or add the name to ORCHARD_ALLOWED_HOSTS."
+
+
 class Forbidden(OrchardError):
     code = "forbidden"
     status = 403

@@ -52,6 +52,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     draining: bool = False
     disk: Disk | None = None  # of its data folder
     token: str = ""  # opens this worker's routes for gateways; never shown by /health
+    nonce: str = ""  # that token is worked out from it (shared/worker_tokens.py)
 
 
 class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,6 +77,7 @@ class HeartbeatPublisher:
         version: str,
         address: str,
         token: str = "",
+        nonce: str = "",
         read_figures: Callable[[], Figures],
     ) -> None:
         self._store = store
@@ -83,6 +85,7 @@ class HeartbeatPublisher:
         self._version = version
         self._address = address
         self._token = token
+        self._nonce = nonce
         self._read_figures = read_figures
         self.instance = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._started_at = time.time()
@@ -107,6 +110,7 @@ class HeartbeatPublisher:
             sent_at=time.time(),
             rss_bytes=resident_bytes(),
             token=self._token,
+            nonce=self._nonce,
             **msgspec.structs.asdict(figures),
         )
         try:

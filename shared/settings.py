@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Port = 8080  # the gateway's port
     data_dir: str = "./data"  # standalone: databases, objects, logs
     public_url: tuple[str, ...] = ()  # addresses clients use, comma-separated; unset: the request's Host
+    allowed_hosts: tuple[str, ...] = ()  # names clients may call it by; unset: on loopback its own; *: all
     trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")  # peers whose X-Forwarded-* is believed
     worker_host: str = "127.0.0.1"  # where a worker's own HTTP (live bytes, health, metrics) listens
     worker_port: Annotated[int, Meta(ge=0, le=65535)] = 0  # 0 = a free port

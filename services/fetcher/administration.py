@@ -1,7 +1,7 @@
 """What the admin API has a fetcher do: seal credentials, and ask an upstream how it is.
 
 Only fetchers have the key and the way out. Only gateways may ask: they know the token from this
-process's heartbeat. Credentials come in and only sealed ones go back.
+process's heartbeat (shared/worker_tokens.py). Credentials come in and only sealed ones go back.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """POST /forward/{protocol}: one request of a client, passed on to the protocol's first source.
 
-For what is never cached (searches, audits). Only gateways may ask: they know the token from this
-process's heartbeat. The source's own credentials are used; nothing of the client's goes upstream but
-the body, its type and its coding. Names that belong to another source are taken out of it first.
+For what is never cached (searches, audits). Only gateways may ask: they know the token from this process's
+heartbeat (shared/worker_tokens.py), and for nothing but what a protocol passes on. The source's own
+credentials are used; nothing of the client's goes upstream but the body, its type and its coding. Names
+that belong to another source are taken out of it first.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -25,7 +25,7 @@ from shared.clients.threads import BoundedThreads
 from shared.errors import OrchardError, TooLarge, UpstreamRefused, UpstreamUnavailable
 from shared.logs import get_logger
 from shared.models import UpstreamSource
-from shared.protocols import protocol_named
+from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase, Passed
 from shared.protocols.forward_flow import NO_REFUSAL
 from shared.source_policy import candidates
@@ -51,12 +51,14 @@ class ForwardRoute:
         sources: SourceWatcher,
         artifacts: ArtifactRepository,
         threads: BoundedThreads,
+        *,
+        token: str,
     ) -> None:
         self._upstreams = upstreams
         self._sources = sources
         self._artifacts = artifacts
         self._threads = threads
-        self.token = secrets.token_hex(16)
+        self._token = token
 
     @property
     def routes(self) -> list[web.RouteDef]:
@@ -67,11 +69,13 @@ class ForwardRoute:
         """200 with the upstream's body and its status in `x-orchard-status`; 503 with an `ErrorValue` when it
         gave none, or refused."""
         given = request.headers.get("x-orchard-token", "")
-        if not hmac.compare_digest(given.encode(), self.token.encode()):
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
             return web.Response(status=403)
         method = request.headers.get("x-orchard-method", "")
         path = request.headers.get("x-orchard-path", "")
-        if method not in ("GET", "POST") or not _PATH.fullmatch(path) or ".." in path:
+        name = request.match_info["protocol"]
+        protocol = next((each for each in PROTOCOLS if each.name == name), None)
+        if protocol is None or not _PATH.fullmatch(path) or not protocol.passes_on(method, path):
             return web.Response(status=400)
         headers = {"accept": request.headers.get("accept", "*/*")}
         for name in ("content-type", "content-encoding"):
@@ -84,14 +88,12 @@ class ForwardRoute:
         via.received.set(",".join(via.names_in(before)))
         try:
             body = await _read(request)
-            name = request.match_info["protocol"]
             found = self._sources.current(name)
             asked = candidates(found.sources, "") if found is not None else []
             if found is None or not asked:
                 raise UpstreamUnavailable("no upstream source may be asked")
             # A source with include patterns is asked for nothing but those names.
             source = next((each for each in asked if not each.include), asked[0])
-            protocol = protocol_named(name)
             passed = await self._without_others(protocol, found.sources, source, path, headers, body)
             if passed is not None:
                 headers.pop("content-encoding", None)

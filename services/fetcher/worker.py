@@ -70,6 +70,7 @@ from shared.source_watcher import SourceWatcher
 from shared.sources import SourceRepository
 from shared.version import VERSION
 from shared.worker_http import WorkerHttp
+from shared.worker_tokens import WorkerToken
 
 log = get_logger()
 
@@ -125,9 +126,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         resources.add("breakers", breakers.aclose)
         upstreams = Upstreams(http, breakers, settings)
         live = LiveDownloads(upstreams)
-        forward = ForwardRoute(upstreams, sources, artifacts, threads)
+        opened_by = WorkerToken(settings.queue_redis_password)
+        forward = ForwardRoute(upstreams, sources, artifacts, threads, token=opened_by.token)
         administration = AdministrationRoutes(
-            http, SourceRepository(database, box), box, breakers, token=forward.token
+            http, SourceRepository(database, box), box, breakers, token=opened_by.token
         )
 
         async def ready() -> str:
@@ -253,7 +255,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 service=SERVICE,
                 version=VERSION,
                 address=worker_http.address,
-                token=forward.token,
+                token=opened_by.published,
+                nonce=opened_by.nonce,
                 read_figures=figures,
             ),
         )

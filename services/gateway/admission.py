@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from services.gateway.access import OPEN_PATHS
@@ -30,9 +32,17 @@ async def refused(gateway: Gateway, scope: Any, raw_path: bytes, headers: Header
 
     Ask only where `Access.anonymous` is false.
     """
+    check = partial(gateway.access.check_read, headers.get(b"authorization"))
+    return await turned_away(gateway, scope, raw_path, headers, send, check)
+
+
+async def turned_away(
+    gateway: Gateway, scope: Any, raw_path: bytes, headers: Headers, send: Send, check: Callable[[], None]
+) -> bool:
+    """Whether `check` raised an `OrchardError`, and the request was answered with it."""
     started = time.perf_counter()
     try:
-        gateway.access.check_read(headers.get(b"authorization"))
+        check()
     except OrchardError as error:
         protocol = gateway.reader.protocol_at(raw_path)
         request_id = gateway.request_ids.of(headers.get(b"x-request-id"))

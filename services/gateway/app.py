@@ -13,13 +13,14 @@ import signal
 import sys
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from services.gateway.access import OPEN_PATHS
 from services.gateway.adapters import artifact_identity
-from services.gateway.admission import answer_other, refused
+from services.gateway.admission import answer_other, refused, turned_away
 from services.gateway.bodies import FORWARDED_BYTES
 from services.gateway.budgets import asking
 from services.gateway.clients import client_of
@@ -27,6 +28,7 @@ from services.gateway.composition import Gateway, open_gateway
 from services.gateway.cors import is_preflight, readable, send_preflight
 from services.gateway.hot import HotFile, Key
 from services.gateway.live_source import TransferBroken
+from services.gateway.neighbours import READING, check_page_of
 from services.gateway.requests import Target, read_headers
 from services.gateway.responses import (
     ClientGone,
@@ -90,9 +92,19 @@ class Application:
             await send_error(send, ShuttingDown("this gateway is not open"), "-")
             return
         headers = read_headers(scope)
+        hosts = gateway.hosts
+        if hosts.limited and headers.get(b"host") not in hosts.known:
+            host = headers.get(b"host", b"")
+            if await turned_away(gateway, scope, raw_path, headers, send, partial(hosts.check, host)):
+                return
         if gateway.gate.by_path:
             gateway.gate.by_path.pop(scope["client"], None)
         scope = gateway.proxies.applied(scope, headers)
+        if scope["method"] not in READING:
+            public = self.settings.public_url
+            check = partial(check_page_of, headers, public)
+            if await turned_away(gateway, scope, raw_path, headers, send, check):
+                return
         if not gateway.reader.is_protocol_path(raw_path):
             is_open = gateway.access.anonymous or raw_path in OPEN_PATHS
             if not is_open and await refused(gateway, scope, raw_path, headers, send):

@@ -27,6 +27,7 @@ from services.gateway.hot_objects import HotObjects
 from services.gateway.l1 import L1Cache
 from services.gateway.live import LiveRelay
 from services.gateway.misses import MissWaiter
+from services.gateway.neighbours import KnownHosts
 from services.gateway.proxies import TrustedProxies
 from services.gateway.queue_board import QueueBoard
 from services.gateway.requests import RequestIds, RequestReader
@@ -75,6 +76,7 @@ class Gateway:
     proxies: TrustedProxies
     bodies: Bodies
     slow_clients: SlowClients
+    hosts: KnownHosts
     access_log: AccessLog | None
     cache_redis: RedisClient
     queue_redis: RedisClient
@@ -169,14 +171,19 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             live=relay,
             clock=SystemClock(),
             settings=settings,
-            forward=ForwardRelay(fetchers, queue_redis, timeout_seconds=settings.request_seconds),
+            forward=ForwardRelay(
+                fetchers,
+                queue_redis,
+                secret=settings.queue_redis_password,
+                timeout_seconds=settings.request_seconds,
+            ),
         )
         yield Gateway(
             settings=settings,
             access=access,
             access_watcher=access_watcher,
             gate=gate,
-            desk=FetcherDesk(fetchers, queue_redis),
+            desk=FetcherDesk(fetchers, queue_redis, secret=settings.queue_redis_password),
             reader=RequestReader(
                 PROTOCOLS, base_urls=BaseUrls(settings.public_url), own_name=lambda: access_watcher.own_name
             ),
@@ -187,6 +194,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             proxies=proxies,
             bodies=Bodies(settings),
             slow_clients=slow_clients,
+            hosts=KnownHosts(settings),
             access_log=access_log,
             cache_redis=cache_redis,
             queue_redis=queue_redis,

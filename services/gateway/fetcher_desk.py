@@ -11,6 +11,7 @@ from shared.admin_types import UpstreamTest
 from shared.clients.redis import RedisClient
 from shared.errors import EntryNotFound, SourceUnusable, UpstreamUnavailable
 from shared.heartbeat import read_health
+from shared.worker_tokens import token_for
 
 TIMEOUT_SECONDS = 9.5
 
@@ -18,9 +19,11 @@ TIMEOUT_SECONDS = 9.5
 class FetcherDesk:
     """Asks any living fetcher. Both methods raise `UpstreamUnavailable` when none runs."""
 
-    def __init__(self, fetchers: FetcherPool, queue_redis: RedisClient) -> None:
+    def __init__(self, fetchers: FetcherPool, queue_redis: RedisClient, *, secret: str) -> None:
+        """`secret` is the queue Redis's password (shared/worker_tokens.py)."""
         self._fetchers = fetchers
         self._redis = queue_redis
+        self._secret = secret
 
     async def seal(self, url: str, username: str, password: str, token: str) -> str:
         """Credentials as they may stand in a row; "" for none. Raises `SourceUnusable` without a key."""
@@ -44,13 +47,17 @@ class FetcherDesk:
 
     async def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:
         known = await read_health(self._redis)
-        fetchers = [each for each in known if each.service == "fetcher" and each.token and not each.draining]
+        fetchers = [
+            each
+            for each in known
+            if each.service == "fetcher" and not each.draining and token_for(each, self._secret)
+        ]
         random.shuffle(fetchers)
         for fetcher in fetchers[:2]:
             answer = await self._fetchers.post(
                 fetcher.address,
                 path,
-                headers={"x-orchard-token": fetcher.token},
+                headers={"x-orchard-token": token_for(fetcher, self._secret)},
                 body=body,
                 timeout_seconds=TIMEOUT_SECONDS,
             )

@@ -13,6 +13,7 @@ from shared.clients.redis import RedisClient
 from shared.errors import ErrorValue, OrchardError, UpstreamUnavailable, from_value
 from shared.heartbeat import Heartbeat, read_health
 from shared.protocols.ports import ForwardAnswer, ForwardRequest
+from shared.worker_tokens import token_for
 
 HEARTBEATS_FOR_SECONDS = 2.0
 
@@ -21,11 +22,17 @@ class ForwardRelay:
     """Fulfils the port `Forward`."""
 
     def __init__(
-        self, fetchers: FetcherPool, queue_redis: RedisClient, *, timeout_seconds: Callable[[str], float]
+        self,
+        fetchers: FetcherPool,
+        queue_redis: RedisClient,
+        *,
+        secret: str,
+        timeout_seconds: Callable[[str], float],
     ) -> None:
-        """`timeout_seconds`: of a protocol."""
+        """`secret`: the queue Redis's password (worker_tokens.py). `timeout_seconds`: of a protocol."""
         self._fetchers = fetchers
         self._redis = queue_redis
+        self._secret = secret
         self._timeout_seconds = timeout_seconds
         self._known: list[Heartbeat] = []
         self._read_at = 0.0
@@ -47,7 +54,7 @@ class ForwardRelay:
             answer = await self._fetchers.post(
                 fetcher.address,
                 f"/forward/{protocol}",
-                headers={**headers, "x-orchard-token": fetcher.token},
+                headers={**headers, "x-orchard-token": token_for(fetcher, self._secret)},
                 body=request.body,
                 timeout_seconds=self._timeout_seconds(protocol),
             )
@@ -64,7 +71,9 @@ class ForwardRelay:
             self._known = await read_health(self._redis)
             self._read_at = time.monotonic()
         return [
-            each for each in self._known if each.service == "fetcher" and each.token and not each.draining
+            each
+            for each in self._known
+            if each.service == "fetcher" and not each.draining and token_for(each, self._secret)
         ]
 
 

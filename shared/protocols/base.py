@@ -165,6 +165,11 @@ class PackageProxyBase(ABC):
 
     # --- upstream (fetcher) -------------------------------------------------------------------
 
+    def passes_on(self, method: str, path: str) -> bool:
+        """Whether a request of this kind is passed on: what the protocol's grammar makes a
+        `Resource.forward_path` of, and nothing else."""
+        return False
+
     def told_names(self, path: str, body: bytes) -> frozenset[str]:
         """All that may be a project's name in a request that is passed on (`Resource.forward_path`).
 

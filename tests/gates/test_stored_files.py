@@ -85,7 +85,7 @@ def test_block_made_during_a_transfer__breaks_it_off(
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.connect(("127.0.0.1", port))
         client.settimeout(20)
-        client.sendall(f"GET {wanted.path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+        client.sendall(f"GET {wanted.path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
         begun = client.recv(1000, socket.MSG_PEEK)
         assert begun.startswith((b"HTTP/1.1 200", b"HTTP/1.1 206"))
         block(**block_of(wanted, what))

@@ -19,7 +19,7 @@ INVENTED = 40
 
 @pytest.fixture(scope="module")
 def orchard_settings() -> dict[str, str]:
-    return {"ORCHARD_CACHE_TTL_INDEX": "3600"}
+    return {"ORCHARD_CACHE_TTL_INDEX": "3600", "ORCHARD_ALLOWED_HOSTS": "*"}
 
 
 def tarballs(answer: httpx.Response) -> set[str]:

@@ -519,7 +519,7 @@ def _raw_status(orchard: Cluster, path: str) -> int:
     import socket
 
     with socket.create_connection(("127.0.0.1", orchard.gateway.port), timeout=10) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return int(connection.recv(4096).split()[1])
 
 

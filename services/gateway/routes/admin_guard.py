@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
+from services.gateway.neighbours import check_page
 from services.gateway.routes.api_catalogue import gateway_of
 from shared.administration import Actor, AdminRepository
-from shared.errors import Forbidden, ShuttingDown
+from shared.errors import ShuttingDown
 
-_FOREIGN = ("cross-site", "same-site")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -29,26 +27,11 @@ def admin_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandl
     gateway = connection.app.state.application.gateway
     if gateway is None:
         raise ShuttingDown("this gateway is not open")
-    own = (connection.headers.get("host", ""), *map(_host_of, gateway.settings.public_url))
-    if connection.headers.get("sec-fetch-site") in _FOREIGN or _is_foreign(
-        connection.headers.get("origin"), own
-    ):
-        raise Forbidden("the page of another site cannot administer this Orchard")
+    of = connection.headers.get
+    check_page(of("host", ""), of("origin"), of("sec-fetch-site"), gateway.settings.public_url)
     given = connection.headers.get("authorization")
     token = gateway.access.administrator(None if given is None else given.encode("latin-1", "replace"))
     connection.state.actor = token.name
-
-
-def _is_foreign(origin: str | None, own: Iterable[str]) -> bool:
-    """Whether a request comes from a page of another host and port than any of `own`; "null" is another."""
-    return origin is not None and _host_of(origin) not in {host.lower() for host in own}
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.lower() or "-"
-    except ValueError:
-        return "-"
 
 
 def actor_of(request: Request[Any, Any, Any]) -> Actor:

@@ -25,6 +25,7 @@ from shared.protocols.npm import (
     names,
     paths,
     rendering,
+    services,
     upstream,
 )
 from shared.protocols.npm.document import Document, decode_document
@@ -48,6 +49,7 @@ class NpmProxy(PackageProxyBase):
     wants_previous = staticmethod(freezing.wants_previous)
     carry_over = staticmethod(freezing.carry_over)
     per_base_url = staticmethod(names.has_addresses)
+    passes_on = staticmethod(services.passes_on)
     told_names = staticmethod(forwarding.told_names)
     without_names = staticmethod(forwarding.without_names)
     check_passed = staticmethod(forwarding.check_passed)

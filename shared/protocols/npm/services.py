@@ -41,10 +41,22 @@ def service(rest: Sequence[str], query: bytes) -> Resource:
         case ["whoami"]:  # whoever Orchard is upstream, is not who the client is
             return _forward("whoami", "", b'{"username":"anonymous"}')
         case ["v1", "search"]:
-            if len(query) > MAX_QUERY_BYTES or _QUERY.fullmatch(query) is None:
+            if not _is_query(query):
                 raise MalformedRequest("the query is too long or has a character that no query has")
             return _forward("search", f"-/v1/search?{query.decode()}", b"")
     raise RouteNotFound("nothing is served at this address")
+
+
+def passes_on(method: str, path: str) -> bool:
+    """Whether `posted` or `service` makes this upstream path."""
+    if method == "POST":
+        return b"/" + path.encode() in POSTED
+    head, _, query = path.partition("?")
+    return (method, head) == ("GET", "-/v1/search") and _is_query(query.encode())
+
+
+def _is_query(query: bytes) -> bool:
+    return len(query) <= MAX_QUERY_BYTES and _QUERY.fullmatch(query) is not None
 
 
 def _forward(identity: str, path: str, fallback: bytes) -> Resource:

@@ -16,6 +16,7 @@ from services.fetcher import breakers
 from shared.heartbeat import read_health
 from shared.jobs import FetchIndex
 from shared.models import BreakerState
+from shared.worker_tokens import token_for
 from tests.services.fetcher.conftest import Fetcher, running_fetcher
 from tests.support.upstream import Fault, Reply, Upstream
 
@@ -53,19 +54,25 @@ async def _bind(fetcher: Fetcher, pattern: str, source: str = "npm-2") -> None:
             await asyncio.sleep(0.02)
 
 
+def _secret(fetcher: Fetcher) -> str:
+    return fetcher.settings.queue_redis_password
+
+
 async def _forward(
     fetcher: Fetcher, path: str, body: Any = None, *, coding: str = ""
 ) -> tuple[int, str, bytes]:
     """Status of the fetcher, of the upstream, and the body."""
     async with asyncio.timeout(5):
         while True:
-            beats = [each for each in await read_health(fetcher.queue._redis) if each.token]
+            beats = [
+                each for each in await read_health(fetcher.queue._redis) if token_for(each, _secret(fetcher))
+            ]
             if beats:
                 break
             await asyncio.sleep(0.02)
     data = b"" if body is None else json.dumps(body).encode()
     headers = {
-        "x-orchard-token": beats[0].token,
+        "x-orchard-token": token_for(beats[0], _secret(fetcher)),
         "x-orchard-method": "GET" if body is None else "POST",
         "x-orchard-path": path,
     }
@@ -221,3 +228,37 @@ async def test_forward__upstream_says_for_how_long_to_stay_away__audits_wait_and
         await _forward(fetcher, BULK, {"x": ["1"]})
     assert upstream.count(f"/{BULK}") == 1
     assert await _breaker(fetcher) is None
+
+
+async def test_heartbeat__as_redis_keeps_it__opens_nothing(fetcher: Fetcher) -> None:
+    assert _secret(fetcher), "the test's queue has a password"
+    await _forward(fetcher, SEARCH + "?text=x")
+    (beat,) = await read_health(fetcher.queue._redis)
+    assert not beat.token
+    for guess in (beat.nonce, token_for(beat, "another password"), ""):
+        async with aiohttp.ClientSession() as session:
+            headers = {
+                "x-orchard-token": guess,
+                "x-orchard-method": "GET",
+                "x-orchard-path": SEARCH + "?text=x",
+            }
+            for path in ("/forward/npm", "/admin/seal"):
+                async with session.post(f"http://{beat.address}{path}", headers=headers) as answer:
+                    assert answer.status == 403
+
+
+@pytest.mark.parametrize("protocol", ["npm", "pypi", "maven", "none"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+@pytest.mark.parametrize("path", ["secret-admin-endpoint", "-/v1/search/../x", "-/whoami"])
+async def test_forward__what_no_grammar_makes__refused_before_any_upstream(
+    fetcher: Fetcher, upstream: Upstream, protocol: str, method: str, path: str
+) -> None:
+    await _forward(fetcher, SEARCH + "?text=x")
+    (beat,) = await read_health(fetcher.queue._redis)
+    token = token_for(beat, _secret(fetcher))
+    headers = {"x-orchard-token": token, "x-orchard-method": method, "x-orchard-path": path}
+    before = len(upstream.requests)
+    url = f"http://{beat.address}/forward/{protocol}"
+    async with aiohttp.ClientSession() as session, session.post(url, headers=headers) as answer:
+        assert answer.status == 400
+    assert len(upstream.requests) == before

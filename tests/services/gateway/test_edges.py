@@ -199,7 +199,7 @@ async def test_client_gone__frees_the_waiter_and_leaves_the_job(
     gateway: GatewayProcess, stores: Stores
 ) -> None:
     connection = socket.create_connection(("127.0.0.1", gateway.port))
-    connection.sendall(b"GET /pypi/simple/slow/ HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.sendall(b"GET /pypi/simple/slow/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await asyncio.sleep(0.4)
     connection.close()
     await asyncio.sleep(0.4)

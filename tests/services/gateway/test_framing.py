@@ -11,7 +11,7 @@ import socket
 from tests.services.gateway.conftest import Stores
 from tests.support.gateway import GatewayProcess
 
-SMUGGLED = b"GET /pypi/simple/smuggled/ HTTP/1.1\r\nHost: x\r\n\r\n"
+SMUGGLED = b"GET /pypi/simple/smuggled/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
 REQUESTS = {
     # RFC 9112 §6.1: both at once; a server that takes the length sees a second request.

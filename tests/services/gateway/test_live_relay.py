@@ -232,7 +232,7 @@ async def test_clients_gone_in_the_middle__nothing_is_left_open(
 
     async def leave() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await reader.readexactly(200_000)
         writer.transport.abort()
 

@@ -97,8 +97,10 @@ async def test_postgres__root_without_namespaces__runs_as_nobody(open_folder: Pa
 def test_identity__nobody_cannot_enter_the_folder__says_so_in_one_line(open_folder: Path) -> None:
     closed = open_folder / "closed"
     closed.mkdir(mode=0o700)
+    inside = closed / "data" / "postgres"
+    inside.mkdir(parents=True)  # Orchard opens its own folder and PostgreSQL's in it, and none around them
     with pytest.raises(StoreFailed, match=r"^ORCHARD_DATA_DIR: .*nobody cannot enter") as raised:
-        choose_identity(closed, installed_binaries(), namespaces=False)
+        choose_identity(inside, installed_binaries(), namespaces=False)
     assert "\n" not in str(raised.value)
 
 
