@@ -84,6 +84,12 @@ class Forbidden(OrchardError):
     hint = "This needs a token with the right role."
 
 
+class TooManyGuesses(OrchardError):
+    code = "too_many_guesses"
+    status = 429
+    hint = "Wrong tokens came from this address; wait as told, and correct the one that is sent."
+
+
 class Unauthorized(OrchardError):
     code = "unauthorized"
     status = 401

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from shared.errors import ConfigurationError
+from shared.logs import get_logger
 from shared.settings import Settings
 from shared.source_urls import is_loopback
+
+log = get_logger()
+
+SHORTEST = 16
+FEWEST = 6
 
 
 def reads_anonymously(settings: Settings) -> bool:
@@ -15,6 +21,8 @@ def reads_anonymously(settings: Settings) -> bool:
 def check_exposure(settings: Settings) -> None:
     """Raises `ConfigurationError` for an address that others reach while nobody said who may read.
 
+    Also for an ORCHARD_ADMIN_TOKEN there that can be guessed; on loopback that is logged.
+
     The database is not asked whether it holds tokens: a gateway starts without it.
     """
     if settings.anonymous_read is None and not settings.admin_token and not is_loopback(settings.host):
@@ -22,3 +30,16 @@ def check_exposure(settings: Settings) -> None:
             f"ORCHARD_ANONYMOUS_READ: others reach {settings.host}; set it to true to let everyone read, "
             "or to false (or set ORCHARD_ADMIN_TOKEN) to ask for tokens"
         )
+    if settings.admin_token and not is_strong(settings.admin_token):
+        fault = (
+            f"ORCHARD_ADMIN_TOKEN: can be guessed; use {SHORTEST} characters or more, {FEWEST} of them "
+            "different: openssl rand -hex 32"
+        )
+        if not is_loopback(settings.host):
+            raise ConfigurationError(fault)
+        log.warning("admin_token_weak", message=fault)
+
+
+def is_strong(token: str) -> bool:
+    """Whether a token that a person chose is long enough and no repetition."""
+    return len(token) >= SHORTEST and len(set(token)) >= FEWEST

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from math import ceil
 
+from services.gateway.guesses import Guesses
 from shared.access import AccessRepository, AccessState, KnownToken, by_digest
-from shared.errors import AccessUnknown, Forbidden, OrchardError, Unauthorized
+from shared.errors import AccessUnknown, Forbidden, OrchardError, TooManyGuesses, Unauthorized
 from shared.exposure import reads_anonymously
 from shared.logs import get_logger
 from shared.settings import Settings
-from shared.tokens import digest_of, presented
+from shared.tokens import PREFIX, digest_of, presented
 
 log = get_logger()
 
@@ -41,6 +43,7 @@ class Access:
         self._known = False
         self._remembered: dict[bytes, KnownToken] = {}
         self._used: set[int] = set()
+        self._guesses = Guesses()
         self._repository = repository
         self._task: asyncio.Task[None] | None = None
 
@@ -61,23 +64,31 @@ class Access:
         self._known = True
         self._remembered.clear()
 
-    def grant(self, authorization: bytes | None) -> KnownToken:
-        """The token of a request. Raises `Unauthorized` without a good one, `AccessUnknown`."""
+    def grant(self, authorization: bytes | None, client: str = "") -> KnownToken:
+        """The token of a request from the address `client`.
+
+        Raises `Unauthorized` without a good one, `AccessUnknown`, `TooManyGuesses`.
+        """
         if authorization is None:
             raise Unauthorized("this needs a token")
         token = self._remembered.get(authorization)
         if token is None:
-            token = self._find(authorization)
+            token = self._find(authorization, client)
         if token.id:
             self._used.add(token.id)
         return token
 
-    def _find(self, authorization: bytes) -> KnownToken:
+    def _find(self, authorization: bytes, client: str) -> KnownToken:
         given = presented(authorization)
+        # What Orchard made nobody guesses, so such tokens are looked for whoever else guesses from there.
+        if given is not None and not given.startswith(PREFIX.encode()):
+            self._check_guesses(client)
         token = self._tokens.get(digest_of(given)) if given is not None else None
         if token is None:
             if given is not None and not self._known:
                 raise AccessUnknown("this token cannot be checked yet")
+            self._guesses.note(client)
+            self._check_guesses(client)
             raise Unauthorized("this is no token that is known here")
         if len(authorization) <= LONGEST_REMEMBERED:
             if len(self._remembered) >= REMEMBERED:
@@ -92,14 +103,19 @@ class Access:
         except OrchardError:
             return ""
 
-    def check_read(self, authorization: bytes | None) -> None:
-        """Raises `Unauthorized` or `AccessUnknown` unless the request may read."""
-        if not self.anonymous:
-            self.grant(authorization)
+    def _check_guesses(self, client: str) -> None:
+        wait = self._guesses.wait_seconds(client)
+        if wait:
+            raise TooManyGuesses("too many wrong tokens from this address", retry_after_seconds=ceil(wait))
 
-    def administrator(self, authorization: bytes | None) -> KnownToken:
+    def check_read(self, authorization: bytes | None, client: str = "") -> None:
+        """Raises as `grant` unless the request may read."""
+        if not self.anonymous:
+            self.grant(authorization, client)
+
+    def administrator(self, authorization: bytes | None, client: str = "") -> KnownToken:
         """The admin token of a request. Raises `Forbidden` for one that may only read, and as `grant`."""
-        token = self.grant(authorization)
+        token = self.grant(authorization, client)
         if token.scope != "admin":
             raise Forbidden(f"the token {token.name} may read only")
         return token

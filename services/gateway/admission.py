@@ -32,7 +32,9 @@ async def refused(gateway: Gateway, scope: Any, raw_path: bytes, headers: Header
 
     Ask only where `Access.anonymous` is false.
     """
-    check = partial(gateway.access.check_read, headers.get(b"authorization"))
+    client = scope.get("client")
+    who = client[0] if client else ""
+    check = partial(gateway.access.check_read, headers.get(b"authorization"), who)
     return await turned_away(gateway, scope, raw_path, headers, send, check)
 
 

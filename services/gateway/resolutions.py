@@ -112,10 +112,10 @@ class Resolutions:
         self._misses = misses
         self._repository = repository
 
-    def check_token(self, authorization: str) -> None:
-        """Raises `Forbidden` unless this header holds an admin token, `AccessUnknown`."""
+    def check_token(self, authorization: str, client: str) -> None:
+        """Raises `Forbidden` unless this header holds an admin token, `AccessUnknown`, `TooManyGuesses`."""
         try:
-            self._access.administrator(authorization.encode("latin-1", "replace"))
+            self._access.administrator(authorization.encode("latin-1", "replace"), client)
         except (Unauthorized, Forbidden):
             raise Forbidden("refresh=true computes a kept answer again: it needs an admin token") from None
 

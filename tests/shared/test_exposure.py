@@ -28,10 +28,10 @@ def test_other_address__nothing_said__refused_in_one_line(host: str) -> None:
 @pytest.mark.parametrize("host", OUTSIDE)
 def test_other_address__a_token_or_the_variable__starts(host: str) -> None:
     for settings, is_open in (
-        (Settings(host=host, admin_token="t"), False),
+        (Settings(host=host, admin_token="0123456789abcdef"), False),
         (Settings(host=host, anonymous_read=False), False),
         (Settings(host=host, anonymous_read=True), True),
-        (Settings(host=host, anonymous_read=True, admin_token="t"), True),
+        (Settings(host=host, anonymous_read=True, admin_token="0123456789abcdef"), True),
     ):
         check_exposure(settings)
         assert reads_anonymously(settings) is is_open
@@ -39,3 +39,17 @@ def test_other_address__a_token_or_the_variable__starts(host: str) -> None:
 
 def test_loopback__false_said__reads_need_a_token() -> None:
     assert not reads_anonymously(Settings(anonymous_read=False))
+
+
+WEAK = ("a", "short-one", "a" * 64, "abababababababababab")
+
+
+@pytest.mark.parametrize("token", WEAK)
+def test_admin_token__can_be_guessed__refused_where_others_reach_it_told_on_loopback(
+    token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"^ORCHARD_ADMIN_TOKEN: .*openssl rand -hex 32$") as caught:
+        check_exposure(Settings(host="0.0.0.0", admin_token=token))
+    assert token not in str(caught.value) or token == "a"
+    check_exposure(Settings(admin_token=token))
+    assert "admin_token_weak" in capsys.readouterr().out

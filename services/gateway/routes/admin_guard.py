@@ -30,7 +30,10 @@ def admin_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandl
     of = connection.headers.get
     check_page(of("host", ""), of("origin"), of("sec-fetch-site"), gateway.settings.public_url)
     given = connection.headers.get("authorization")
-    token = gateway.access.administrator(None if given is None else given.encode("latin-1", "replace"))
+    token = gateway.access.administrator(
+        None if given is None else given.encode("latin-1", "replace"),
+        connection.client.host if connection.client else "",
+    )
     connection.state.actor = token.name
 
 

@@ -25,6 +25,11 @@ Limit = Annotated[int, Parameter(description="Items on a page, 1 to 500")]
 Cursor = Annotated[str, Parameter(description="`next` of the page before")]
 
 
+def client_of(request: Request[Any, Any, Any]) -> str:
+    """The client's address, as trusted proxies tell it; "" where none is known."""
+    return request.client.host if request.client else ""
+
+
 def gateway_of(request: Request[Any, Any, Any]) -> Gateway:
     """The open gateway. Raises `ShuttingDown`."""
     gateway: Gateway | None = request.app.state.application.gateway

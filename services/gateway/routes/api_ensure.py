@@ -10,7 +10,7 @@ from litestar import Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 
 from services.gateway.resolutions import flag
-from services.gateway.routes.api_catalogue import gateway_of
+from services.gateway.routes.api_catalogue import client_of, gateway_of
 from shared.api_types import EnsureProgress
 from shared.ensure_file import EnsureFile, read_json, read_toml
 from shared.ensure_lock import Lock
@@ -73,7 +73,7 @@ async def ensure(request: Request[Any, Any, Any], refresh: str = "") -> Response
     gateway = gateway_of(request)
     again = flag("refresh", refresh)
     if again:
-        gateway.resolutions.check_token(request.headers.get("authorization", ""))
+        gateway.resolutions.check_token(request.headers.get("authorization", ""), client_of(request))
     body, content_type = await request.body(), request.headers.get("content-type", "")
     if len(body) > _INLINE_BYTES:  # a fifth of a second for the largest
         parsers = gateway.parsers

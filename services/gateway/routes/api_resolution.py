@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get, post
 
 from services.gateway.resolutions import flag, resolution_request
-from services.gateway.routes.api_catalogue import check_sha256, gateway_of
+from services.gateway.routes.api_catalogue import check_sha256, client_of, gateway_of
 from shared.api_types import ResolutionProgress, ResolveRequest
 from shared.catalogue import Catalogue
 from shared.errors import ArtifactNotFound, InvalidParameter
@@ -55,7 +55,7 @@ async def artifact_resolution(
     options = dict(request.query_params)
     again = flag("refresh", refresh)
     if again:
-        gateway.resolutions.check_token(request.headers.get("authorization", ""))
+        gateway.resolutions.check_token(request.headers.get("authorization", ""), client_of(request))
     if protocol:
         resolution_request(protocol, options, artifact=digest)  # a bad parameter is told before a 404
     found = await Catalogue(gateway.database).artifact(digest)
@@ -87,7 +87,7 @@ async def resolve(request: Request[Any, Any, Any], data: ResolveRequest) -> Resp
     if not data.requirements:
         raise InvalidParameter("requirements: at least one is needed")
     if data.refresh:
-        gateway.resolutions.check_token(request.headers.get("authorization", ""))
+        gateway.resolutions.check_token(request.headers.get("authorization", ""), client_of(request))
     options = {
         "include_optional": "true" if data.include_optional else "",
         "environment": data.environment,

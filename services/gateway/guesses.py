@@ -1,0 +1,51 @@
+"""Wrong tokens are counted by where they come from: who guesses is told to wait.
+
+What cannot be guessed is looked for all the same (access.py), so a guesser locks out few of its
+neighbours. An IPv6 client has a whole /64 (RFC 4291, 2.5.4), so that counts as one address.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+
+MOST_WRONG = 10  # in a window, from one address; then the next window is waited for
+WINDOW_SECONDS = 60.0
+MOST_ADDRESSES = 10_000  # remembered; then all are forgotten
+
+
+class Guesses:
+    """Of one gateway process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wrong: dict[str, tuple[float, int]] = {}  # address → when its window began, wrong ones in it
+
+    def wait_seconds(self, address: str) -> float:
+        """So long no other token of this address is looked at; 0: it is."""
+        began, wrong = self._wrong.get(_counted(address), (0.0, 0))
+        left = began + WINDOW_SECONDS - self._clock()
+        return left if wrong >= MOST_WRONG and left > 0 else 0.0
+
+    def note(self, address: str) -> None:
+        """This address sent a wrong token; "" (nobody's) is not counted."""
+        if not address:
+            return
+        address, now = _counted(address), self._clock()
+        began, wrong = self._wrong.get(address, (now, 0))
+        if now - began >= WINDOW_SECONDS:
+            began, wrong = now, 0
+        if len(self._wrong) >= MOST_ADDRESSES and address not in self._wrong:
+            self._wrong.clear()
+        self._wrong[address] = (began, wrong + 1)
+
+
+def _counted(address: str) -> str:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is None:
+        return str(IPv6Address(int(ip) >> 64 << 64))
+    return str(ip)
