@@ -32,7 +32,7 @@ REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 JOB_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 PROTOCOLS = frozenset({"pypi", "npm", "maven"})
-RESULTS = frozenset({"HIT", "LIVE", "MISS", "STALE", "NEGATIVE", "REVALIDATED"})  # as in X-Cache
+RESULTS = frozenset({"HIT", "LIVE", "MISS", "STALE", "NEGATIVE", "REVALIDATED", "NONE"})  # as in X-Cache
 OTHER = "other"
 
 HTTP_REQUEST_DURATION = Histogram(
@@ -345,6 +345,18 @@ def observe_job(task: str, outcome: JobOutcome, seconds: float, wait_seconds: fl
     JOB_WAIT.labels(task).observe(max(0.0, wait_seconds))
 
 
+L1_LOOKUPS = Counter(
+    "orchard_l1_lookups_total",
+    "Values of the cache Redis looked for in a gateway's memory; finished pages are no look-ups.",
+    ("result",),
+    registry=REGISTRY,
+)
+L1_EVICTIONS = Counter(
+    "orchard_l1_evictions_total",
+    "Values that left a gateway's memory for want of room (ORCHARD_L1_MAX_BYTES).",
+    registry=REGISTRY,
+)
+L1_BYTES = Gauge("orchard_l1_bytes", "Bytes of values in a gateway's memory.", registry=REGISTRY)
 HOT_OBJECT_LOOKUPS = Counter(
     "orchard_hot_object_lookups_total",
     "Files looked for among a gateway's local copies of what lies in S3.",

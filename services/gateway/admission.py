@@ -12,7 +12,7 @@ from services.gateway.bodies import MOST_BYTES, SMALL_BYTES, has_body, replayed
 from services.gateway.budgets import asking
 from services.gateway.clients import client_of
 from services.gateway.requests import Headers, read_headers
-from services.gateway.responses import ClientGone, Receive, Send, send_error
+from services.gateway.responses import UNCACHED, ClientGone, Receive, Send, send_error
 from shared import metrics
 from shared.errors import InternalError, OrchardError
 from shared.logs import get_logger
@@ -49,9 +49,10 @@ async def turned_away(
         protocol = gateway.reader.protocol_at(raw_path)
         request_id = gateway.request_ids.of(headers.get(b"x-request-id"))
         head = scope["method"] == "HEAD"
-        size = await send_error(send, error, request_id, head=head, protocol=protocol)
+        cache = UNCACHED if gateway.reader.is_protocol_path(raw_path) else ""
+        size = await send_error(send, error, request_id, head=head, protocol=protocol, cache=cache)
         name = protocol.name if protocol is not None else "other"
-        note(gateway, scope, raw_path, started, name, error.status, size, request_id, error.code)
+        note(gateway, scope, raw_path, started, name, error.status, size, request_id, error.code, cache)
         return True
     return False
 
@@ -133,17 +134,19 @@ def note(
     size_bytes: int,
     request_id: str,
     code: str = "",
+    cache: str = "",
 ) -> None:
-    """Count one answered request and write its line. `name`: the protocol, or what stands for one."""
+    """Count one answered request and write its line. `name`: the protocol, or what stands for one;
+    `cache`: what X-Cache said."""
     seconds = time.perf_counter() - started
-    metrics.observe_request(name, "", status, seconds)
+    metrics.observe_request(name, cache, status, seconds)
     if gateway.access_log is not None:
         client = scope.get("client")
         gateway.access_log.write(
             scope["method"] if scope["method"].isalpha() else "-",
             gateway.escape(raw_path),
             status,
-            "",
+            cache,
             size_bytes,
             seconds,
             request_id,

@@ -31,6 +31,7 @@ from services.gateway.live_source import TransferBroken
 from services.gateway.neighbours import READING, check_page_of
 from services.gateway.requests import Target, read_headers
 from services.gateway.responses import (
+    UNCACHED,
     ClientGone,
     Receive,
     Send,
@@ -76,9 +77,8 @@ class Application:
             except Exception:  # no answer comes from the server below
                 log.exception("request_failed", path=scope["path"][:256])
                 with contextlib.suppress(Exception):
-                    await send_error(
-                        send, InternalError("an internal error"), "-", head=scope["method"] == "HEAD"
-                    )
+                    error = InternalError("an internal error")
+                    await send_error(send, error, "-", head=scope["method"] == "HEAD", cache=UNCACHED)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -89,7 +89,7 @@ class Application:
         gateway = self.gateway
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode("latin-1", "replace")
         if gateway is None:
-            await send_error(send, ShuttingDown("this gateway is not open"), "-")
+            await send_error(send, ShuttingDown("this gateway is not open"), "-", cache=UNCACHED)
             return
         headers = read_headers(scope)
         hosts = gateway.hosts
@@ -183,7 +183,9 @@ class Application:
                 # Nobody listens, or the request's own body is broken, which looks the same from here;
                 # unanswered, granian would make it a 500.
                 with contextlib.suppress(Exception):
-                    await send_error(send, MalformedRequest("the request broke off"), request_id)
+                    await send_error(
+                        send, MalformedRequest("the request broke off"), request_id, cache=UNCACHED
+                    )
             status, code = 499, "client_gone"
         except asyncio.CancelledError:
             status, code = 499, "client_gone"
@@ -199,7 +201,7 @@ class Application:
                     log.exception("request_failed", request_id=request_id)
                 asked = target.resource if target is not None else None
                 kind = asked.kind if isinstance(asked, Resource) else ""
-                status, result = failure.status_of(kind), "MISS" if target is not None else ""
+                status, result = failure.status_of(kind), "MISS" if target is not None else UNCACHED
                 size = await send_error(
                     send,
                     failure,
@@ -256,7 +258,7 @@ class Application:
             location = resource.location.encode("latin-1")
             return Reply(
                 resource.status,
-                "HIT",
+                UNCACHED,
                 [(b"location", location), (b"cache-control", b"max-age=3600"), (b"content-length", b"0")],
             )
         conditions = gateway.reader.conditions(target, scope, key[0], headers, request_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.gateway.responses import Send
+from services.gateway.responses import UNCACHED, Send
 
 _ALLOWED = (b"access-control-allow-origin", b"*")
 _PREFLIGHT = [
@@ -19,6 +19,7 @@ _PREFLIGHT = [
     (b"access-control-max-age", b"86400"),
     (b"vary", b"Origin"),
     (b"content-length", b"0"),
+    (b"x-cache", UNCACHED.encode()),
 ]
 _READ = [_ALLOWED, (b"access-control-expose-headers", b"*")]
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
+from shared import metrics
 from shared.cache_keys import PREFIX, SEALED, Category
 from shared.clients.redis import RedisClient
 from shared.clients.redis_tracking import InvalidationStream
@@ -54,10 +55,10 @@ class L1Cache:
     def __init__(self, redis: RedisClient, *, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.used_bytes = 0
-        self.hits = 0  # keys answered from memory by `read`; peeks are counted by CacheService
+        self.hits = 0  # keys answered from memory
         self.misses = 0
         self.evictions = 0
-        self.invalidations = 0
+        self._told = (0, 0, 0)
         self._redis = redis
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._pending: dict[str, object] = {}  # key → ticket of the fill that may store it
@@ -89,6 +90,15 @@ class L1Cache:
         """Redis's id of the tracking connection, 0 before the first."""
         return self._stream.client_id
 
+    def count(self) -> None:
+        """Bring the metrics up to date: at a scrape, so that a read costs an addition and no more."""
+        told, now = self._told, (self.hits, self.misses, self.evictions)
+        metrics.L1_LOOKUPS.labels("hit").inc(now[0] - told[0])
+        metrics.L1_LOOKUPS.labels("miss").inc(now[1] - told[1])
+        metrics.L1_EVICTIONS.inc(now[2] - told[2])
+        metrics.L1_BYTES.set(self.used_bytes)
+        self._told = now
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -116,7 +126,10 @@ class L1Cache:
     def peek_decoded(self, key: str, decode: Callable[[bytes], T]) -> T | None:
         """`decode(value)` if it is here; decoded once, then remembered beside the value."""
         entry = self._held(key)
-        return None if entry is None else _decoded(entry, decode)
+        if entry is None:
+            return None
+        self.hits += 1
+        return _decoded(entry, decode)
 
     def decoded(self, key: str, raw: bytes, decode: Callable[[bytes], T]) -> T | None:
         """`decode(raw)`, remembered if `raw` is the value held here."""
@@ -206,7 +219,6 @@ class L1Cache:
         for key in keys:
             self._pending.pop(key, None)
             self._remove(key)
-        self.invalidations += len(keys)
 
     def _drop_all(self) -> None:
         self._pending.clear()

@@ -19,7 +19,7 @@ from services.gateway.sockets import Peer
 from shared import metrics
 from shared.errors import OrchardError
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.ports import Body, Reply
+from shared.protocols.ports import Body, CacheWord, Reply
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -91,6 +91,10 @@ def error_headers(error: OrchardError, body: bytes) -> list[tuple[bytes, bytes]]
     if error.status == 401:  # RFC 9110 §11.6.1; pip, uv, mvn and poetry send credentials only when asked
         headers.append((b"www-authenticate", b'Basic realm="Orchard", charset="UTF-8"'))
     return headers
+
+
+UNCACHED: CacheWord = "NONE"
+"""X-Cache of what neither the cache nor an upstream was asked for: redirects, and refusals at the door."""
 
 
 async def send_error(

@@ -15,8 +15,8 @@ from shared.protocols.conditions import ByteRange
 from shared.protocols.resource import Resource
 from shared.settings import Settings
 
-CacheWord = Literal["HIT", "LIVE", "MISS", "STALE", "NEGATIVE", "REVALIDATED"]
-"""What X-Cache and the metrics call the way a reply was found."""
+CacheWord = Literal["HIT", "LIVE", "MISS", "STALE", "NEGATIVE", "REVALIDATED", "NONE"]
+"""What X-Cache and the metrics call the way a reply was found; NONE: nobody was asked for it."""
 
 
 class IndexEntry(Protocol):

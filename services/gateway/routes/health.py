@@ -66,6 +66,7 @@ async def metrics_page(request: Request[Any, Any, Any]) -> Response[bytes]:
     application = request.app.state.application
     metrics.HTTP_IN_FLIGHT.set(application.in_flight)
     if application.gateway is not None:
+        application.gateway.l1.count()
         with contextlib.suppress(QueueUnavailable):  # the queue's figures stay as they were
             metrics.set_queue_depths(await application.gateway.queue.depths())
     body, content_type = metrics.render()

@@ -154,7 +154,6 @@ async def test_change__by_another_process__is_seen(
     await other._redis.raw.execute_command(*command)  # type: ignore[no-untyped-call]
 
     await until(lambda: not l1.holds(KEY))
-    assert l1.invalidations >= 1
 
 
 async def test_expiry__in_redis__is_seen(l1: L1Cache, redis: RedisClient) -> None:
