@@ -7,6 +7,7 @@ from typing import Any
 from services.cli.arguments import Parser
 from services.cli.parts import (
     PROTOCOLS,
+    QUEUES,
     command,
     group,
     number,
@@ -22,7 +23,7 @@ from services.cli.parts import (
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_upstreams, _cache, _pins, _blocks, _tokens, _audit, _events):
+    for each in (_upstreams, _cache, _pins, _blocks, _tokens, _audit, _events, _queue):
         each(commands)
 
 
@@ -184,3 +185,14 @@ def _events(commands: Any) -> None:
         more="Until then clients get the first bytes. Only upstream_mutated can be accepted.",
     )  # fmt: skip
     parser.add_argument("id", metavar="ID", type=number, help="as `orchard events list` shows it")
+
+
+def _queue(commands: Any) -> None:
+    below = group(commands, "queue", "jobs that were given up (operator)")
+    parser = command(below, "dead", "list jobs that were given up, try one again or drop it", "queue:dead")
+    parser.add_argument("queue", metavar="QUEUE", choices=(*QUEUES, ""), nargs="?", default="",
+                        help="only this queue's: " + ", ".join(QUEUES))  # fmt: skip
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--retry", metavar="ID", default="", help="put this one into its queue again")
+    either.add_argument("--drop", metavar="ID", default="", help="forget this one")
+    page(parser)

@@ -8,6 +8,7 @@ from typing import Any
 from services.cli.arguments import Parser
 
 PROTOCOLS = ("pypi", "npm", "maven")
+QUEUES = ("index", "artifact", "refresh", "extract", "resolve")
 EXPORTS = (
     "requirements.txt",
     "package.json",

@@ -14,13 +14,13 @@ from shared import metrics
 from shared.clients import queue_format as keys
 from shared.clients import queue_scripts as scripts
 from shared.clients.queue_events import EventListener
-from shared.clients.queue_format import DeadLetter, QueueDepth
+from shared.clients.queue_format import QueueDepth
 from shared.clients.redis import RedisClient
 from shared.errors import QueueFull
 from shared.events import CHANNEL, Claim, Event
 from shared.jobs import INDEX, QUEUES, AnyJob, queue_of
 
-__all__ = ["DeadLetter", "EventListener", "JobQueue", "QueueDepth"]
+__all__ = ["EventListener", "JobQueue", "QueueDepth"]
 
 _ENQUEUED = {1: "accepted", 0: "coalesced", -1: "refused"}
 
@@ -116,12 +116,6 @@ class JobQueue:
             queue: QueueDepth(ready, running, max(0, deferred), dead, max(0, age) / 1000)
             for queue, (ready, running, deferred, dead, age) in zip(queues, answers, strict=True)
         }
-
-    async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
-        """The jobs of a queue that were given up, newest first. Raises `QueueUnavailable`."""
-        async with scripts.bounded(self._redis):
-            entries = await self._redis.raw.lrange(keys.dead_key(queue), 0, limit - 1)  # type: ignore[misc]
-        return [msgspec.json.decode(entry, type=DeadLetter) for entry in entries]
 
     def subscribe(self) -> EventListener:
         """A listener on the events of this Redis; the caller opens and closes it. One per process."""

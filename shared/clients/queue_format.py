@@ -31,6 +31,7 @@ QUARANTINE_MS = 300_000  # a job that killed its workers is not tried again for 
 LONGEST_DEFERRAL_MS = 60_000  # nothing is put back for longer, whoever asks for it
 MAX_TOKENS = 64  # wake-up tokens kept at most: more idle workers than that find jobs by their timer
 DEAD_KEPT = 1000  # entries of one dead-letter list
+DEAD_PAYLOAD_BYTES = 64 * 1024  # a larger job is not kept with its letter
 MAX_ID_BYTES = 4096
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -54,6 +55,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     reason: str
     tries: int
     at: float  # unix seconds
+    payload: bytes = b""  # the job as it lay in the queue; b"" where it was not kept
 
 
 def queue_key(queue: str) -> str:

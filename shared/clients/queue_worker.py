@@ -284,7 +284,8 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
         """Record the job as a dead letter and tell its waiters."""
         self.jobs_failed += 1
         _log.error("a job is given up", queue=self.queue, reason=reason)
-        letter = DeadLetter(run.job_id, reason, run.try_number, time.time())
+        kept = run.payload if len(run.payload) <= keys.DEAD_PAYLOAD_BYTES else b""
+        letter = DeadLetter(run.job_id, reason, run.try_number, time.time(), kept)
         value = InternalError(f"the job was given up: {reason}").to_value()
         await self._leases.finish(run, _failed(run, value), msgspec.json.encode(letter))
 

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from shared.clients import queue_format
 from shared.clients.queue import JobQueue
+from shared.clients.queue_dead import DeadLetters
 from shared.clients.queue_worker import JobContext
 from shared.clients.redis import RedisClient
 from shared.errors import QueueUnavailable
@@ -166,7 +167,7 @@ async def test_job_that_kills_its_workers__is_dead_lettered_after_three_and_then
         await eventually(lambda: worker.jobs_failed == 1 and worker.active == 0)
         depth = (await queue.depths())["index"]
         assert (depth.ready, depth.running, depth.deferred, depth.dead) == (0, 0, 0, 1)
-        letter = (await queue.dead_letters("index"))[0]
+        letter = (await DeadLetters(client).list("index"))[0].letter
         assert (letter.job_id, letter.tries) == (job().id, 4)
         assert "3 times" in letter.reason
         _, event = await queue.read_state(job().id)
@@ -278,7 +279,7 @@ async def test_redis_frozen__every_call_of_a_producer_fails_in_about_a_second(tm
                 lambda: queue.read_state("j"),
                 lambda: queue.publish(Event("j", "done", 1)),
                 lambda: queue.depths(),
-                lambda: queue.dead_letters("index"),
+                lambda: DeadLetters(client).list("index"),
             ):
                 before = time.monotonic()
                 with pytest.raises(QueueUnavailable):

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from shared import metrics
 from shared.clients import queue_format
 from shared.clients.queue import JobQueue
+from shared.clients.queue_dead import DeadLetters
 from shared.clients.queue_worker import Deferred, JobContext
 from shared.clients.redis import RedisClient
 from shared.errors import UpstreamTimeout, from_value
@@ -377,7 +378,7 @@ async def test_worker__known_kind_that_cannot_be_read__is_dead_lettered(
     async with running(worker):
         await eventually(lambda: worker.jobs_failed == 1 and worker.active == 0)
 
-    letters = await queue.dead_letters("index")
+    letters = [each.letter for each in await DeadLetters(client).list("index")]
     assert [letter.job_id for letter in letters] == ["j"]
     assert "cannot be read" in letters[0].reason
 
