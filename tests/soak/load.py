@@ -18,6 +18,7 @@ SILENCE_SECONDS = 30.0  # without a byte: hung
 ALLOWED = frozenset({200, 206, 304, 404, 503})
 # What an upstream refuses or gets wrong is told as such (docs/decisions/0024), and asked anew next time.
 LASTING = frozenset(each.code for each in LastingError.__subclasses__())
+LASTING_STATUSES = frozenset({LastingError.status, LastingError.file_status})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _verdict(
         if item.kind == "absent":
             return "right", ""
         return "lost", f"404 {code} {body[:80]!r}"
-    if code in LASTING:
+    if code in LASTING or (method == "HEAD" and status in LASTING_STATUSES):  # a HEAD tells no code
         return "told", code
     if status not in ALLOWED or (status == 304 and "if-none-match" not in headers):
         return "odd", f"{status} {code} {body[:80]!r}"
