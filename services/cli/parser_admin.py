@@ -171,8 +171,8 @@ def _audit(commands: Any) -> None:
 
 
 def _events(commands: Any) -> None:
-    below = group(commands, "events", "what happened that an operator should know (operator)")
-    parser = command(below, "list", "list events, the one that was seen last first", "events:show")
+    parser = command(commands, "events", "list what operators should know, the last seen first (operator)",
+                     "events:show")  # fmt: skip
     parser.add_argument("--kind", metavar="KIND", default="", help="only this kind, such as upstream_mutated")
     parser.add_argument("--protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), default="",
                         help="only this protocol's")  # fmt: skip
@@ -180,11 +180,12 @@ def _events(commands: Any) -> None:
     parser.add_argument("--since", metavar="SECONDS", type=seconds, default=0.0,
                         help="only those seen in the last so many seconds")  # fmt: skip
     page(parser)
+    below = parser.add_subparsers(metavar="COMMAND", title="commands")
     parser = command(
         below, "accept", "take what an upstream made of a file that it had before", "events:accept",
         more="Until then clients get the first bytes. Only upstream_mutated can be accepted.",
     )  # fmt: skip
-    parser.add_argument("id", metavar="ID", type=number, help="as `orchard events list` shows it")
+    parser.add_argument("id", metavar="ID", type=number, help="as `orchard events` shows it")
 
 
 def _queue(commands: Any) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.services.cli.conftest import Command
 from tests.support import npm_builders
 from tests.support.builders import build_wheel
 from tests.support.maven_builders import Repository, build_jar
@@ -246,3 +249,20 @@ def test_events__operators_alone__filtered_and_in_pages(
 def test_accept__what_cannot_be_accepted_is_said(orchard: Cluster) -> None:
     missing = admin(orchard, "POST", "/api/v1/admin/events/123456789/accept")
     assert (missing.status_code, problem(missing)["code"]) == (404, "entry_not_found")
+
+
+def test_command__lists_filters_and_accepts_once(
+    orchard: Cluster, upstream: Upstream, project: Names, tmp_path: Path
+) -> None:
+    package = PyPI(orchard, upstream, project())
+    _, new, event = changed(package)
+    operator = Command(tmp_path, ORCHARD_URL=orchard.url(""), ORCHARD_ADMIN_TOKEN=TOKEN)
+    table = operator("events", "--kind", "upstream_mutated", "--project", package.name, "--since", "3600")
+    assert table.returncode == 0, table.stderr
+    assert f"{event['id']}*" in table.stdout and package.filename in table.stdout
+    assert json.loads(operator("events", "--project", package.name, "--json").stdout)["items"] == [event]
+    assert "no events" in operator("events", "--protocol", "maven", "--project", package.name).stdout
+    assert operator("events", "accept", str(event["id"])).returncode == 0
+    assert package.content() == new
+    again = operator("events", "accept", str(event["id"]))
+    assert (again.returncode, "no longer so" in again.stderr) == (1, True)
