@@ -41,6 +41,7 @@ settings (environment; all of them: docs/settings.md)
 
 def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = None) -> int:
     """Run until a signal. Returns the exit code: 0 stopped as asked, 1 cannot start, 2 bad setting."""
+    _open_standard_streams()
     options = _parse(arguments)
     counts = Counts(options.gateways, options.fetchers, options.extractors)
     folder: DataFolder | None = None
@@ -75,6 +76,13 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
     finally:
         if folder is not None:
             folder.close()
+
+
+def _open_standard_streams() -> None:
+    """Descriptors 0 to 2 are taken: a lock that got the one of a closed stream would be lost in children."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

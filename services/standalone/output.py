@@ -16,6 +16,8 @@ def complain(text: str) -> None:
 
 
 def _write(stream: object, text: str) -> None:
+    if stream is None:  # it was closed before Python started
+        return
     try:
         stream.write(text + "\n")  # type: ignore[attr-defined]
         stream.flush()  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from services.standalone.servers import free_port
@@ -37,11 +37,12 @@ class Standalone:
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         module: str = FAKES,
+        through: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.port = free_port()
         self.mark = uuid.uuid4().hex
-        self._arguments = [sys.executable, "-m", module, *arguments]
+        self._arguments = [*through, sys.executable, "-m", module, *arguments]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("ORCHARD_")}
         self._environment = {
             **inherited,

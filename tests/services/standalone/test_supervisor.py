@@ -183,3 +183,15 @@ def test_existing_servers_given__nothing_of_that_kind_is_started(
 
 def _other_watchdog(orchard: Standalone, first: int) -> bool:
     return any("watchdog.py" in command_line(pid) for pid in orchard.pids() - {first})
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_start__streams_are_closed__starts_and_holds_its_lock(tmp_path: Path, closed: str) -> None:
+    shell = ("/bin/sh", "-c", f'exec "$@" {closed}', "sh")
+    with Standalone(tmp_path / "data", through=shell) as orchard:
+        log = tmp_path / "data" / "logs" / "gateway.log"
+        wait_for(lambda: log.exists() or orchard.process.poll() is not None, "the gateway")
+        assert orchard.process.poll() is None
+        with Standalone(tmp_path / "data") as second:
+            assert second.wait_until_over() == 2
+            assert "in use by another Orchard" in second.text
