@@ -88,7 +88,7 @@ class ForwardRoute:
         via.received.set(",".join(via.names_in(before)))
         try:
             body = await _read(request)
-            found = self._sources.current(name)
+            found = self._sources.current(protocol.name)
             asked = candidates(found.sources, "") if found is not None else []
             if found is None or not asked:
                 raise UpstreamUnavailable("no upstream source may be asked")
