@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Sequence
 from fnmatch import translate
 from functools import lru_cache
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from shared.models import UpstreamSource
 
@@ -104,15 +104,16 @@ def why_absent(sources: Iterable[UpstreamSource], project: str, pinned: Collecti
     )
 
 
-def reading_of(source: UpstreamSource, status: int, url: str, *, page: bool) -> Reading:
-    """What an answer says. `url` is where it came from, after redirects; `page`: it is an index, which
-    says what there is, and not a file, which may lie anywhere.
+def reading_of(source: UpstreamSource, status: int, asked: str, url: str, *, page: bool) -> Reading:
+    """What an answer says. `asked` is the address that was asked, `url` where the answer came from, after
+    redirects; `page`: it is an index, which says what there is, and not a file, which may lie anywhere.
 
     "absent" only by the source's own word: 404, 410 or one of its `absent_statuses`, from an address
-    within the source. "strayed": another place answered, so the source has said nothing.
+    within the source that still names what was asked for. "strayed": another place answered (a missing
+    login page, say), so the source has said nothing.
     """
     if status in (404, 410) or status in source.options.absent_statuses:
-        return "absent" if is_within(source.url, url) else "strayed"
+        return "absent" if is_within(source.url, url) and _names_the_same(asked, url) else "strayed"
     if page and not source.options.pages_elsewhere and not same_host(source.url, url):
         return "strayed"
     return "here"
@@ -122,7 +123,21 @@ def is_within(root: str, url: str) -> bool:
     """Whether an address is at the host of a source and below its path."""
     path = urlsplit(root).path.rstrip("/")
     asked = urlsplit(url).path
+    if ".." in _segments(url):  # encoded dots: servers go up all the same
+        return False
     return same_host(root, url) and (asked.rstrip("/") == path or asked.startswith(path + "/"))
+
+
+def _names_the_same(asked: str, url: str) -> bool:
+    """Whether an address has the last part of the one that was asked for, in whatever spelling."""
+    wanted = _segments(asked)[-1:]
+    return asked == url or not wanted or wanted[0] in _segments(url)
+
+
+def _segments(url: str) -> list[str]:
+    """The parts of an address's path, decoded and in one spelling (PEP 503's, but for dots alone)."""
+    parts = [part for part in unquote(urlsplit(url).path).split("/") if part]
+    return [part if set(part) == {"."} else re.sub(r"[-_.]+", "-", part).lower() for part in parts]
 
 
 def same_host(one: str, other: str) -> bool:

@@ -42,7 +42,8 @@ class GoneUpstream(Exception):
 def gone_or_strayed(source: UpstreamSource, entry: FileEntry, response: UpstreamResponse) -> Exception:
     """What a 404 means. For a file whose address is made of its source's, that another place said so after
     a redirect (a login page) says nothing of the source."""
-    if not entry.checksum_urls or reading_of(source, response.status, response.url, page=False) == "absent":
+    reading = reading_of(source, response.status, entry.url, response.url, page=False)
+    if not entry.checksum_urls or reading == "absent":
         return GoneUpstream()
     return UpstreamStrayed(f"upstream {source.name} left it to another place to answer")
 

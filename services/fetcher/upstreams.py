@@ -121,7 +121,7 @@ class Upstreams:
                 response = await self._fetch(
                     source, asked.url, headers, self._settings.max_index_bytes, "index", page=not asked.file
                 )
-            reading = reading_of(source, response.status, response.url, page=not asked.file)
+            reading = reading_of(source, response.status, asked.url, response.url, page=not asked.file)
             if reading == "absent":
                 continue
             if reading == "strayed":

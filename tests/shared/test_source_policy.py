@@ -183,7 +183,7 @@ SOURCE = UpstreamSource(7, "pypi", "first", HERE)
     [
         (404, HERE + "flask/", True, "absent"),
         (410, HERE + "flask/", False, "absent"),
-        (404, HERE.replace("https", "HTTPS").replace("registry", "Registry") + "x/", True, "absent"),
+        (404, HERE.replace("https", "HTTPS").replace("registry", "Registry") + "flask/", True, "absent"),
         (404, "https://registry.example.com/login", True, "strayed"),
         (404, "https://registry.example.com/simple-other/flask/", True, "strayed"),
         (404, "https://login.example.com/simple/flask/", True, "strayed"),
@@ -198,16 +198,44 @@ SOURCE = UpstreamSource(7, "pypi", "first", HERE)
     ],
 )
 def test_reading__only_the_sources_own_word_counts(status: int, url: str, page: bool, reading: str) -> None:
-    assert reading_of(SOURCE, status, url, page=page) == reading
+    assert reading_of(SOURCE, status, HERE + "flask/", url, page=page) == reading
 
 
 def test_reading__https_of_an_http_source__is_the_same_host() -> None:
     plain = changed(SOURCE, url="http://registry.example.com/simple/")
-    assert reading_of(plain, 404, HERE + "flask/", page=True) == "absent"
+    assert reading_of(plain, 404, HERE + "flask/", HERE + "flask/", page=True) == "absent"
 
 
 def test_reading__as_the_operator_says() -> None:
     told = changed(SOURCE, options=SourceOptions(absent_statuses=(403,), pages_elsewhere=True))
-    assert reading_of(told, 403, HERE + "flask/", page=True) == "absent"
-    assert reading_of(told, 200, "https://other.example.com/simple/flask/", page=True) == "here"
-    assert reading_of(told, 404, "https://other.example.com/simple/flask/", page=True) == "strayed"
+    assert reading_of(told, 403, HERE + "flask/", HERE + "flask/", page=True) == "absent"
+    assert (
+        reading_of(told, 200, HERE + "flask/", "https://other.example.com/simple/flask/", page=True) == "here"
+    )
+    assert (
+        reading_of(told, 404, HERE + "flask/", "https://other.example.com/simple/flask/", page=True)
+        == "strayed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "url", "reading"),
+    [
+        ("@acme%2Ftools", "@acme/tools", "absent"),
+        ("@acme%2Ftools", "api/npm/@acme%2ftools/", "absent"),
+        ("Acme_Tools/", "acme-tools/", "absent"),
+        ("acme.tools", "ACME-tools?page=1#top", "absent"),
+        ("acme-tools", "login", "strayed"),
+        ("acme-tools", "login?next=/acme-tools", "strayed"),
+        ("acme-tools", "", "strayed"),
+        ("acme-tools", "%2e%2e/acme-tools", "strayed"),
+        ("acme-tools", "x/%2E./acme-tools", "strayed"),
+        ("acme-tools", "404.html", "strayed"),
+    ],
+)
+def test_reading__absent_after_a_redirect__only_where_the_same_is_still_asked_for(
+    asked: str, url: str, reading: str
+) -> None:
+    root = "https://registry.example.com/"
+    source = changed(SOURCE, url=root)
+    assert reading_of(source, 404, root + asked, root + url, page=True) == reading
