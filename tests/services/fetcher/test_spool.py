@@ -62,12 +62,22 @@ async def test_append__grows_beyond_memory__readers_go_on_in_the_file(
 async def test_append__no_file_can_be_made__store_unavailable(
     threads: BoundedThreads, tmp_path: Path
 ) -> None:
-    (tmp_path / "spool").write_bytes(b"not a folder")
-    spool = Spool(tmp_path / "spool" / "1-1", threads)
+    (tmp_path / "data").write_bytes(b"not a folder")
+    spool = Spool(tmp_path / "data" / "spool" / "1-1", threads)
     spool.append(bytes(MEMORY_BYTES))
     with pytest.raises(StoreUnavailable):
         spool.append(b"x")
     assert spool.size == MEMORY_BYTES
+    spool.release()
+
+
+async def test_append__a_file_in_its_folders_place__is_removed(
+    threads: BoundedThreads, tmp_path: Path
+) -> None:
+    (tmp_path / "spool").write_bytes(b"not a folder")
+    spool = Spool(tmp_path / "spool" / "1-1", threads)
+    spool.append(bytes(MEMORY_BYTES + 1))
+    assert spool.size == MEMORY_BYTES + 1
     spool.release()
 
 
