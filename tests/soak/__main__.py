@@ -2,7 +2,7 @@
 
     python -m tests.soak [--minutes 20] [--seed N] [--clients 16] [--only TEXT]
 
-Exit code 0: every invariant held. Never a wrong byte in a complete answer, never a silence of 30 s, never a
+Exit code 0: every invariant held. Never a wrong byte in a complete answer, a silence longer than promised, a
 status but 200, 206, 304, true 404s and 503 (and what an upstream's own refusal is told as); nothing left over
 at rest, memory flat, everything ever served there again offline.
 """

@@ -9,7 +9,7 @@ import signal
 import aiohttp
 
 from tests.soak.catalogue import Catalogue
-from tests.soak.load import SILENCE_SECONDS
+from tests.soak.load import LONGEST_SILENCE
 from tests.soak.system import System
 from tests.support.upstream import Upstream
 
@@ -31,7 +31,7 @@ async def kill_points(system: System, upstream: Upstream, points: int, chance: r
             at = int(len(item.content) * nth / max(1, points - 1))
             first, broken = await _download(system, item.path, at)
             if broken:
-                until = asyncio.get_running_loop().time() + SILENCE_SECONDS
+                until = asyncio.get_running_loop().time() + LONGEST_SILENCE
                 second, again = b"", True
                 while again and asyncio.get_running_loop().time() < until:
                     second, again = await _download(system, item.path, -1)
@@ -49,7 +49,7 @@ async def kill_points(system: System, upstream: Upstream, points: int, chance: r
 async def _download(system: System, path: str, kill_at: int) -> tuple[bytes, bool]:
     """The bytes that came, and whether the transfer was broken off or refused."""
     received, killed = bytearray(), kill_at < 0
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=LONGEST_SILENCE)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,

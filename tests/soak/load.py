@@ -12,9 +12,13 @@ from dataclasses import dataclass
 import aiohttp
 
 from shared.errors import LastingError
+from shared.protocols import PROTOCOLS
+from shared.settings import Settings
 from tests.soak.catalogue import Catalogue, Item, problem_code
 
-SILENCE_SECONDS = 30.0  # without a byte: hung
+# Without a byte for longer than a client of the protocol is made to wait: hung.
+SILENCE_SECONDS = {each.name: Settings().request_seconds(each.name) + 10 for each in PROTOCOLS}
+LONGEST_SILENCE = max(SILENCE_SECONDS.values())
 ALLOWED = frozenset({200, 206, 304, 404, 503})
 # What an upstream refuses or gets wrong is told as such (docs/decisions/0024), and asked anew next time.
 LASTING = frozenset(each.code for each in LastingError.__subclasses__())
@@ -99,7 +103,9 @@ class Load:
     ) -> tuple[str, str]:
         head_came = False
         try:
-            async with session.request(method, self.base + item.path, headers=headers) as answer:
+            timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_SECONDS[item.protocol])
+            address = self.base + item.path
+            async with session.request(method, address, headers=headers, timeout=timeout) as answer:
                 head_came = True
                 body = await answer.read()
                 return _verdict(item, method, headers, answer, body)
@@ -112,10 +118,7 @@ class Load:
 
 
 def _session() -> aiohttp.ClientSession:
-    timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_read=SILENCE_SECONDS)
-    return aiohttp.ClientSession(
-        timeout=timeout, auto_decompress=True, connector=aiohttp.TCPConnector(limit=0)
-    )
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
 
 def _verdict(
