@@ -51,8 +51,8 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     database_pool: Pool | None = None
     draining: bool = False
     disk: Disk | None = None  # of its data folder
-    token: str = ""  # opens this worker's routes for gateways; never shown by /health
-    nonce: str = ""  # that token is worked out from it (shared/worker_tokens.py)
+    token: str = ""  # opens a worker's routes (shared/worker_tokens.py); never shown by /health
+    nonce: str = ""  # what opens all of them is worked out from it; then `token` opens /forward alone
 
 
 class Figures(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -66,7 +66,7 @@ class AdministrationRoutes:
 
     def _may(self, request: web.Request) -> bool:
         given = request.headers.get("x-orchard-token", "")
-        return hmac.compare_digest(given.encode(), self._token.encode())
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
 
     async def seal(self, request: web.Request) -> web.Response:
         """200 with the sealed text; 503 without a key; 403 for strangers."""

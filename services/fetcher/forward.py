@@ -43,7 +43,7 @@ _VALUE = re.compile(r"[\x20-\x7e]{0,256}")
 
 
 class ForwardRoute:
-    """The route, and the token that opens it."""
+    """The route, and the tokens that open it."""
 
     def __init__(
         self,
@@ -52,13 +52,14 @@ class ForwardRoute:
         artifacts: ArtifactRepository,
         threads: BoundedThreads,
         *,
-        token: str,
+        tokens: Sequence[str],
     ) -> None:
+        """`tokens`: any of them opens it."""
         self._upstreams = upstreams
         self._sources = sources
         self._artifacts = artifacts
         self._threads = threads
-        self._token = token
+        self._tokens = [each.encode() for each in tokens]
 
     @property
     def routes(self) -> list[web.RouteDef]:
@@ -68,8 +69,8 @@ class ForwardRoute:
     async def handle(self, request: web.Request) -> web.Response:
         """200 with the upstream's body and its status in `x-orchard-status`; 503 with an `ErrorValue` when it
         gave none, or refused."""
-        given = request.headers.get("x-orchard-token", "")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+        given = request.headers.get("x-orchard-token", "").encode("utf-8", "replace")
+        if not any(hmac.compare_digest(given, each) for each in self._tokens):
             return web.Response(status=403)
         method = request.headers.get("x-orchard-method", "")
         path = request.headers.get("x-orchard-path", "")

@@ -127,7 +127,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         upstreams = Upstreams(http, breakers, settings)
         live = LiveDownloads(upstreams)
         opened_by = WorkerToken(settings.queue_redis_password)
-        forward = ForwardRoute(upstreams, sources, artifacts, threads, token=opened_by.token)
+        by_gateways = (opened_by.token, opened_by.published)
+        forward = ForwardRoute(upstreams, sources, artifacts, threads, tokens=by_gateways)
         administration = AdministrationRoutes(
             http, SourceRepository(database, box), box, breakers, token=opened_by.token
         )

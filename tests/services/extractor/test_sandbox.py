@@ -338,7 +338,9 @@ asyncio.run(main())
         sys.executable, "-c", program, cwd=root, stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout is not None
-    pid = int(await parent.stdout.readline())
+    while not (line := await parent.stdout.readline()).strip().isdigit():
+        assert line, "the parent ended"  # before it: what it logs of its confinement
+    pid = int(line)
     assert is_alive(pid)
     parent.kill()
     await parent.wait()

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from services.fetcher import breakers
-from shared.heartbeat import read_health
+from shared.heartbeat import Heartbeat, read_health
 from shared.jobs import FetchIndex
 from shared.models import BreakerState
 from shared.worker_tokens import token_for
@@ -230,21 +230,48 @@ async def test_forward__upstream_says_for_how_long_to_stay_away__audits_wait_and
     assert await _breaker(fetcher) is None
 
 
-async def test_heartbeat__as_redis_keeps_it__opens_nothing(fetcher: Fetcher) -> None:
+async def _posted(beat: Heartbeat, path: str, token: str, method: str, asked: str, body: bytes = b"") -> int:
+    headers = {"x-orchard-token": token, "x-orchard-method": method, "x-orchard-path": asked}
+    url = f"http://{beat.address}{path}"
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
+        return answer.status
+
+
+_CLOSED = ["/admin/seal", "/admin/test/npm/1", "/admin/test/pypi/1"]
+
+
+async def test_heartbeat__as_redis_keeps_it__opens_nothing_but_the_forms_of_one_version_back(
+    fetcher: Fetcher, upstream: Upstream
+) -> None:
     assert _secret(fetcher), "the test's queue has a password"
     await _forward(fetcher, SEARCH + "?text=x")
     (beat,) = await read_health(fetcher.queue._redis)
-    assert not beat.token
     for guess in (beat.nonce, token_for(beat, "another password"), ""):
-        async with aiohttp.ClientSession() as session:
-            headers = {
-                "x-orchard-token": guess,
-                "x-orchard-method": "GET",
-                "x-orchard-path": SEARCH + "?text=x",
-            }
-            for path in ("/forward/npm", "/admin/seal"):
-                async with session.post(f"http://{beat.address}{path}", headers=headers) as answer:
-                    assert answer.status == 403
+        for path in ("/forward/npm", *_CLOSED):
+            assert await _posted(beat, path, guess, "GET", SEARCH + "?text=x") == 403, path
+    for path in _CLOSED:
+        assert await _posted(beat, path, beat.token, "GET", SEARCH + "?text=x") == 403, path
+    async with aiohttp.ClientSession() as session:
+        live = f"http://{beat.address}/live/npm:x"
+        async with session.get(live, headers={"x-orchard-token": beat.token}) as answer:
+            assert answer.status in (403, 404)
+    before = len(upstream.requests)
+    for protocol in ("npm", "pypi", "maven", "none"):
+        for method in ("GET", "POST", "PUT"):
+            for asked in ("secret", "-/v1/search/../x", "-/whoami", "left-pad"):
+                assert await _posted(beat, f"/forward/{protocol}", beat.token, method, asked) == 400, asked
+    assert len(upstream.requests) == before
+    assert await _posted(beat, "/forward/npm", beat.token, "GET", SEARCH + "?text=y") == 200
+    assert await _posted(beat, "/forward/npm", beat.token, "POST", BULK, b'{"left-pad":["1"]}') == 200
+    assert token_for(beat, _secret(fetcher)) != beat.token
+
+
+async def test_token_for__gateway_without_the_password__has_no_token_that_opens_less(
+    fetcher: Fetcher,
+) -> None:
+    await _forward(fetcher, SEARCH + "?text=x")
+    (beat,) = await read_health(fetcher.queue._redis)
+    assert token_for(beat, "") == ""
 
 
 @pytest.mark.parametrize("protocol", ["npm", "pypi", "maven", "none"])
