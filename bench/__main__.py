@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import clients, cold, maven, npm, pools, resolution, s3, scaling, warm
+from bench import clients, cold, maven, npm, pools, resolution, s3, scaling, strangers, warm
 from bench.harness import corpus, peers
 from bench.harness.table import Figure, print_figures
 
@@ -25,6 +25,7 @@ SUITES: dict[str, Callable[[Path, Path], list[Figure]]] = {
     "maven": maven.run,
     "resolution": resolution.run,
     "scaling": scaling.run,
+    "strangers": strangers.run,
 }
 
 
