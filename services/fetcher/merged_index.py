@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from services.fetcher.absences import doubted
-from services.fetcher.index_run import IndexRun, IndexTools
+from services.fetcher.index_run import IndexRun
+from services.fetcher.index_writing import IndexTools
 from services.fetcher.reading import read_answer
 from services.fetcher.upstreams import IndexAnswer, Upstreams, Validators
 from shared import clock

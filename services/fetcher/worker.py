@@ -13,7 +13,7 @@ from services.fetcher.direct import DirectFiles
 from services.fetcher.documents import Documents
 from services.fetcher.entries import Entries, IndexWaiter
 from services.fetcher.forward import ForwardRoute
-from services.fetcher.index_run import IndexTools
+from services.fetcher.index_writing import IndexTools
 from services.fetcher.jobs.describe_artifact import DescribeArtifactJob
 from services.fetcher.jobs.fetch_artifact import FetchArtifactJob
 from services.fetcher.jobs.fetch_index import FetchIndexJob

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from services.fetcher.index_run import IndexRun, IndexTools
+from services.fetcher.index_run import IndexRun
+from services.fetcher.index_writing import IndexTools
 from services.fetcher.merged_index import MergedIndex
 from services.fetcher.shadows import Shadows
 from services.fetcher.upstreams import Upstreams

@@ -12,7 +12,7 @@ import hashlib
 import msgspec
 
 from services.fetcher.documents import LastGood, Loaded
-from services.fetcher.index_run import IndexTools
+from services.fetcher.index_writing import IndexTools
 from services.fetcher.pages import sealed_by_key
 from shared.blocks import ProjectBlocks
 from shared.clients.queue_context import JobContext
