@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +62,20 @@ async def read_answer(
     if len(body) <= INLINE_BYTES:
         return _read(*arguments)
     del body
-    return await threads.run(_read, *arguments)
+    try:
+        return await threads.run(_read, *arguments)
+    except Exception as error:
+        del arguments
+        _empty_frames(error)
+        raise
+
+
+def _empty_frames(error: BaseException | None) -> None:
+    """Let go of what the frames of an error hold: it may live on in a cycle, and the body with it, for as
+    long as it takes until the collector comes."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 async def _decoded(response: FetchedBody, threads: BoundedThreads, max_bytes: int) -> bytes:
