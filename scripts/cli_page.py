@@ -27,9 +27,9 @@ folder, needs nothing but Python's standard library, and speaks to a running Orc
 | `ORCHARD_ADMIN_TOKEN` | the operator's token |
 
 Without a token for it, the command takes the one that a local Orchard wrote into its data folder
-(`admin-token`), and sends that to its own gateways only. Tokens are never arguments, are never printed
-except by `orchard tokens create`, and do not follow redirects. Proxy variables count for other hosts;
-`SSL_CERT_FILE` names the certificates of an authority of your own.
+(`admin-token`), and sends that only to a gateway that proves to know it. Tokens are never arguments, are
+never printed except by `orchard tokens create`, and do not follow redirects. Proxy variables count for other
+hosts; `SSL_CERT_FILE` names the certificates of an authority of your own.
 
 Results go to standard output, everything else to standard error: `--json` prints the API's answer and
 nothing beside it, and a failure as one line `{"error": {…}}` on standard error. Every command takes:

@@ -16,12 +16,18 @@ from base64 import b64decode
 PREFIX = "orchard_"  # so that scanners of repositories and logs can know one
 MAX_HEADER_BYTES = 4096
 
+_MADE = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 
 
 def new_token() -> str:
     """A token of 256 random bits, in characters that need no quoting in URLs, netrc or XML."""
     return PREFIX + secrets.token_urlsafe(32)
+
+
+def is_made(token: str) -> bool:
+    """Whether it has the form of those that Orchard makes, which nobody guesses."""
+    return _MADE.fullmatch(token) is not None
 
 
 def digest_of(token: bytes) -> bytes:

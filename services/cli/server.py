@@ -33,6 +33,7 @@ from services.cli.errors import (
     WrongUse,
 )
 from services.cli.target import TOKEN_FILE, Target
+from shared.identity import PATH, is_proof, new_nonce
 from shared.version import VERSION
 
 TIMEOUT_SECONDS = 60.0  # a gateway answers within ORCHARD_REQUEST_TIMEOUT, or with a 202
@@ -69,6 +70,7 @@ class Server:
 
     def __init__(self, target: Target) -> None:
         self.target = target
+        self._doubted = False  # whether it owes the proof that the data folder's token may be sent
         self._opener = OpenerDirector()
         for handler in (
             HTTPHandler(),
@@ -90,6 +92,8 @@ class Server:
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Answer:
         """The answer, whatever its status. Raises `ServerUnreachable`."""
+        if self.target.file_token:
+            self.target = self._proven(self.target)
         asked = {name: value for name, value in (query or {}).items() if value != ""}
         url = self.target.base + path + (f"?{urlencode(asked)}" if asked else "")
         headers = {"Accept": "application/json", "User-Agent": f"orchard/{VERSION}"}
@@ -98,6 +102,11 @@ class Server:
         token = self.target.admin_token if admin else self.target.read_token
         if token:
             headers["Authorization"] = f"Bearer {token}"
+        return self._send(url, method, headers, body, timeout_seconds)
+
+    def _send(
+        self, url: str, method: str, headers: dict[str, str], body: bytes | None, timeout_seconds: float
+    ) -> Answer:
         request = Request(url, data=body, headers=headers, method=method)  # noqa: S310 - http(s) only
         try:
             with self._opener.open(request, timeout=timeout_seconds) as response:
@@ -105,6 +114,22 @@ class Server:
                 return Answer(response.status, got, response.read())
         except (URLError, HTTPException, OSError, ValueError) as error:
             raise self._unreachable(error) from None
+
+    def _proven(self, target: Target) -> Target:
+        """The target with the data folder's token if it proves to know it, else without (identity.py)."""
+        nonce = new_nonce()
+        url = f"{target.proven_at}{PATH}?nonce={nonce}"
+        answer = self._send(url, "GET", {"User-Agent": f"orchard/{VERSION}"}, None, TIMEOUT_SECONDS)
+        port = urlsplit(target.proven_at).port or 80
+        try:
+            given = json.loads(answer.body)["proof"]
+        except (ValueError, LookupError, TypeError):
+            given = ""
+        token = target.file_token
+        if not is_proof(given, token, port, nonce):
+            self._doubted = True
+            return target._replace(file_token="")
+        return target._replace(base=target.proven_at, read_token=token, admin_token=token, file_token="")
 
     def call(
         self,
@@ -159,6 +184,12 @@ class Server:
         raise kind(detail or code, hint, code=code, status=answer.status)
 
     def _token_hint(self, admin: bool) -> str:
+        if self._doubted:
+            return (
+                "What listens there did not prove to be the Orchard of this data folder, so the folder's "
+                "token was not sent. Set ORCHARD_DATA_DIR, ORCHARD_HOST and ORCHARD_PORT as they are for "
+                "that Orchard, and restart it if it is of an older version."
+            )
         name = "ORCHARD_ADMIN_TOKEN" if admin else "ORCHARD_TOKEN"
         given = self.target.admin_token if admin else self.target.read_token
         what = "the operator's token" if admin else "a read token"

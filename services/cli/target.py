@@ -1,7 +1,8 @@
 """Which Orchard the command speaks to and with which token, from options and environment.
 
 A token is read from the environment or from the file that a local Orchard writes, never from the
-command line: arguments are seen by every user of the machine.
+command line: arguments are seen by every user of the machine. The file's goes to nobody who did not prove
+to know it (server.py): any user may listen on a port of loopback while Orchard does not.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Target(NamedTuple):
     chosen_by: str  # the option or variable that names it, "" for the default
     read_token: str = ""
     admin_token: str = ""
+    file_token: str = ""  # the data folder's: for who proves to be its Orchard, and for nobody else
+    proven_at: str = ""  # where to ask that one: `base`, with the host that the Orchard listens on
 
     def __repr__(self) -> str:
         return f"Target({self.base})"  # without its secrets
@@ -40,14 +43,15 @@ def choose_target(url: str, environ: Mapping[str, str]) -> Target:
     chosen_by = "--url" if url else "ORCHARD_URL" if environ.get("ORCHARD_URL") else ""
     base = (url or environ.get("ORCHARD_URL", "") or _local(environ)).strip().rstrip("/")
     _check(base, chosen_by or "ORCHARD_HOST, ORCHARD_PORT")
-    # The file's token belongs to this machine's Orchard: it is never sent to anyone else who listens.
-    from_file = _token_of_file(environ) if _is_own(base, environ) else ""
     given, admin = environ.get("ORCHARD_TOKEN", "").strip(), environ.get("ORCHARD_ADMIN_TOKEN", "").strip()
+    at = "" if given or admin else _own_address(base, environ)
     return Target(
         base,
         chosen_by,
-        read_token=given or admin or from_file,
-        admin_token=admin or given or from_file,
+        read_token=given or admin,
+        admin_token=admin or given,
+        file_token=_token_of_file(environ) if at else "",
+        proven_at=at,
     )
 
 
@@ -67,14 +71,22 @@ def _local(environ: Mapping[str, str]) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _is_own(base: str, environ: Mapping[str, str]) -> bool:
-    """Whether this is a gateway of the Orchard that `orchard up` starts: on ORCHARD_PORT or above it."""
+def _own_address(base: str, environ: Mapping[str, str]) -> str:
+    """`base`, if a gateway of the Orchard that `orchard up` starts may be there: on ORCHARD_PORT or above it.
+
+    With the host of ORCHARD_HOST: behind another name of loopback somebody else may listen on the same port.
+    "" where none of ours is.
+    """
     try:
         there, own = urlsplit(base), urlsplit(_local(environ))
         same_host = there.hostname == own.hostname or {there.hostname, own.hostname} <= set(LOOPBACK)
-        return same_host and 0 <= (there.port or 80) - (own.port or 80) < MOST_GATEWAYS
+        port = there.port or 80
+        if there.scheme != "http" or not same_host or not 0 <= port - (own.port or 80) < MOST_GATEWAYS:
+            return ""
+        host = own.hostname or ""
+        return f"http://[{host}]:{port}{there.path}" if ":" in host else f"http://{host}:{port}{there.path}"
     except ValueError:  # ORCHARD_HOST or ORCHARD_PORT is none: then nothing is ours
-        return False
+        return ""
 
 
 def _check(base: str, name: str) -> None:

@@ -9,8 +9,9 @@ import msgspec
 from litestar import Request, Response, get
 
 from shared import metrics
-from shared.errors import QueueUnavailable
+from shared.errors import InvalidParameter, QueueUnavailable
 from shared.health import check_health
+from shared.identity import PATH, is_nonce, proof
 from shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ async def ready(request: Request[Any, Any, Any]) -> Response[str]:
     is_ready = application.gateway is not None and not application.draining
     text = "ok\n" if is_ready else "draining\n"
     return Response(text, status_code=200 if is_ready else 503, media_type="text/plain", headers=NO_STORE)
+
+
+@get(PATH, summary="A proof that this is the Orchard of a data folder")
+async def identity(request: Request[Any, Any, Any], nonce: str = "") -> Response[bytes]:
+    """`proof` is "" where the operator's token is none that Orchard made (shared/identity.py)."""
+    if not is_nonce(nonce):
+        raise InvalidParameter("nonce: expected 32 hexadecimal digits in lower case")
+    settings = request.app.state.application.settings
+    body = msgspec.json.encode({"proof": proof(settings.admin_token, settings.port, nonce)})
+    return Response(body, media_type="application/json", headers=NO_STORE)
 
 
 @get("/metrics", summary="Prometheus metrics")

@@ -19,7 +19,7 @@ from services.gateway.routes import (
     api_resolution,
     ui,
 )
-from services.gateway.routes.health import health, live, metrics_page, ready
+from services.gateway.routes.health import health, identity, live, metrics_page, ready
 from services.gateway.routes.openapi_page import openapi_config
 from services.gateway.routes.page import page
 from shared.errors import (
@@ -47,6 +47,7 @@ def build_litestar(application: Application) -> Litestar:
             health,
             live,
             ready,
+            identity,
             metrics_page,
             *api_catalogue.HANDLERS,
             *api_resolution.HANDLERS,

@@ -212,17 +212,18 @@ def test_target__option_then_variable_then_this_machine(
     assert choose_target(option, environ).base == base
 
 
-def test_target__token_file__is_used_for_this_machine_only_and_never_shown(tmp_path: Path) -> None:
+def test_target__token_file__is_kept_for_this_machine_only_and_never_shown(tmp_path: Path) -> None:
     (tmp_path / "admin-token").write_text("hunter2\n")
     folder = {"ORCHARD_DATA_DIR": str(tmp_path)}
     local = choose_target("", folder)
-    assert (local.read_token, local.admin_token) == ("hunter2", "hunter2")
+    assert (local.read_token, local.admin_token, local.file_token) == ("", "", "hunter2")
     assert "hunter2" not in repr(local)
-    assert choose_target("http://localhost:8081", folder).admin_token == "hunter2"  # its second gateway
+    second = choose_target("http://localhost:8081", folder)
+    assert (second.file_token, second.proven_at) == ("hunter2", "http://127.0.0.1:8081")
     for other in ("http://o.example.com:8080", "http://127.0.0.1:9000", "http://127.0.0.1:8079"):
-        assert choose_target(other, folder).admin_token == ""
+        assert choose_target(other, folder).file_token == ""
     both = choose_target("", {**folder, "ORCHARD_TOKEN": "r", "ORCHARD_ADMIN_TOKEN": "a"})
-    assert (both.read_token, both.admin_token) == ("r", "a")
+    assert (both.read_token, both.admin_token, both.file_token) == ("r", "a", "")
 
 
 def test_up__environment__relative_folder_is_meant_from_here_and_the_token_stays(
