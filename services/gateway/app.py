@@ -41,6 +41,7 @@ from services.gateway.responses import (
     unless_gone,
 )
 from services.gateway.routes import build_litestar
+from services.gateway.stopping import closing, end_when_orphaned
 from services.gateway.warm_resolutions import PREFIX as ARTIFACTS
 from shared import clock, metrics
 from shared.errors import InternalError, MalformedRequest, OrchardError, ShuttingDown
@@ -97,8 +98,9 @@ class Application:
             host = headers.get(b"host", b"")
             if await turned_away(gateway, scope, raw_path, headers, send, partial(hosts.check, host)):
                 return
+        peer = scope["client"]  # of the connection, whomever a proxy speaks for
         if gateway.gate.by_path:
-            gateway.gate.by_path.pop(scope["client"], None)
+            gateway.gate.by_path.pop(peer, None)
         scope = gateway.proxies.applied(scope, headers)
         if scope["method"] not in READING:
             public = self.settings.public_url
@@ -141,7 +143,7 @@ class Application:
             )
             if page.path:
                 assert isinstance(page, HotFile)
-                gateway.gate.sends(scope["client"], page.of)
+                gateway.gate.sends(peer, page.of)
                 await send({"type": "http.response.pathsend", "path": page.path})
             else:
                 await send({"type": "http.response.body", "body": page.body})
@@ -154,7 +156,7 @@ class Application:
                 )
             return
         self.in_flight += 1
-        gateway.slow_clients.busy.add(scope["client"])
+        gateway.slow_clients.busy.add(peer)
         asking.set((scope, headers))
         target: Target | None = None
         status, result, size, code = 500, "", 0, ""
@@ -175,7 +177,7 @@ class Application:
                 protocol=target.protocol,
                 sent=sent,
                 passage=passage,
-                peer=scope["client"],
+                peer=peer,
             )
             status = sent.status
         except ClientGone:
@@ -213,7 +215,7 @@ class Application:
                 )
         finally:
             self.in_flight -= 1
-            gateway.slow_clients.busy.discard(scope["client"])
+            gateway.slow_clients.busy.discard(peer)
             if self.draining and not self.in_flight:
                 self._idle.set()
             seconds = time.perf_counter() - started
@@ -336,7 +338,7 @@ class Application:
         # Granian hears SIGINT and SIGTERM alike and then waits for every open response before it tells us:
         # too late for one that never ends by itself. So SIGTERM comes here first.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminated)
-        orphaned = asyncio.create_task(_end_when_orphaned(os.getppid(), self.settings.drain_timeout))
+        orphaned = asyncio.create_task(end_when_orphaned(os.getppid(), self.settings.drain_timeout))
         await receive()
         await self._drain()
         orphaned.cancel()
@@ -373,28 +375,6 @@ def told_as(error: Exception) -> OrchardError:
     if isinstance(error, OrchardError):
         return error
     return error.cause if isinstance(error, TransferBroken) else InternalError("an internal error")
-
-
-async def _end_when_orphaned(parent: int, patience: float) -> None:
-    """A worker whose server was killed would hold the port for ever: it ends itself."""
-    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells of a parent's death
-        await asyncio.sleep(1.0)
-    log.warning("gateway_orphaned")
-    os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.sleep(patience)
-    os._exit(1)
-
-
-def closing(send: Send) -> Send:
-    """`send`, with each response saying that it is the connection's last (RFC 9110, 7.6.1): a client that
-    keeps connections then opens its next one elsewhere instead of losing a request here."""
-
-    async def send_last(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"connection", b"close")]
-        await send(message)
-
-    return send_last
 
 
 def _client(scope: Any) -> str:

@@ -62,7 +62,7 @@ def test_stored__every_way_is_refused_after_a_block(
 
 @pytest.mark.parametrize("protocol", SHOPS)
 @pytest.mark.parametrize("what", BLOCKS)
-@pytest.mark.parametrize("way", ["stored", "stored, hot", "stored, range", "live"])
+@pytest.mark.parametrize("way", ["stored", "stored, hot", "stored, hot, by a proxy", "stored, range", "live"])
 def test_block_made_during_a_transfer__breaks_it_off(
     orchard: Cluster,
     upstream: Upstream,
@@ -78,9 +78,10 @@ def test_block_made_during_a_transfer__breaks_it_off(
     if way == "live":
         upstream.fault(wanted.upstream_path, Fault(bytes_per_second=2_000_000))
     else:
-        for _ in range(3 if way == "stored, hot" else 1):
+        for _ in range(3 if "hot" in way else 1):
             assert raw_request(port, wanted.path).complete
         headers = "Range: bytes=1-\r\n" if way == "stored, range" else ""
+        headers = "X-Forwarded-For: 192.0.2.7\r\n" if "proxy" in way else headers
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.connect(("127.0.0.1", port))
