@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.access import Access
+from services.gateway.addresses import network_of
 from services.gateway.requests import Headers
-
-_NETWORK_GROUPS = 4  # of an IPv6 address: one customer has a /64
 
 
 def client_of(access: Access, scope: Any, headers: Headers) -> str:
@@ -22,15 +21,3 @@ def client_of(access: Access, scope: Any, headers: Headers) -> str:
             return f"token {name}"
     client = scope.get("client")
     return network_of(client[0]) if client else ""
-
-
-def network_of(address: str) -> str:
-    """An IPv4 address as it is; the /64 of an IPv6 address, however it is written."""
-    if ":" not in address or address.startswith("::ffff:"):
-        return address.removeprefix("::ffff:")
-    head, _, tail = address.partition("::")
-    groups = head.split(":") if head else []
-    if "::" in address:
-        ends = tail.split(":") if tail else []
-        groups += ["0"] * (8 - len(groups) - len(ends)) + ends
-    return ":".join(groups[:_NETWORK_GROUPS]) + "::/64"

@@ -1,14 +1,15 @@
 """Wrong tokens are counted by where they come from: who guesses is told to wait.
 
 What cannot be guessed is looked for all the same (access.py), so a guesser locks out few of its
-neighbours. An IPv6 client has a whole /64 (RFC 4291, 2.5.4), so that counts as one address.
+neighbours.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+
+from services.gateway.addresses import network_of
 
 MOST_WRONG = 10  # in a window, from one address; then the next window is waited for
 WINDOW_SECONDS = 60.0
@@ -24,7 +25,7 @@ class Guesses:
 
     def wait_seconds(self, address: str) -> float:
         """So long no other token of this address is looked at; 0: it is."""
-        began, wrong = self._wrong.get(_counted(address), (0.0, 0))
+        began, wrong = self._wrong.get(network_of(address), (0.0, 0))
         left = began + WINDOW_SECONDS - self._clock()
         return left if wrong >= MOST_WRONG and left > 0 else 0.0
 
@@ -32,20 +33,10 @@ class Guesses:
         """This address sent a wrong token; "" (nobody's) is not counted."""
         if not address:
             return
-        address, now = _counted(address), self._clock()
+        address, now = network_of(address), self._clock()
         began, wrong = self._wrong.get(address, (now, 0))
         if now - began >= WINDOW_SECONDS:
             began, wrong = now, 0
         if len(self._wrong) >= MOST_ADDRESSES and address not in self._wrong:
             self._wrong.clear()
         self._wrong[address] = (began, wrong + 1)
-
-
-def _counted(address: str) -> str:
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is None:
-        return str(IPv6Address(int(ip) >> 64 << 64))
-    return str(ip)

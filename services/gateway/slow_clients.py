@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable
 
+from services.gateway.addresses import network_of
 from services.gateway.sockets import Flow, Peer, bound_unsent, ends_of, flows, reset_connection
 from shared import metrics
 from shared.logs import get_logger
@@ -131,7 +132,7 @@ class SlowClients:
             if ends is None or ends[1] != self._port or ends[0][0] in self._proxies:
                 continue
             if seen.waits or ends[0] not in self.busy:
-                still[ends[0][0]].append((seen.moved_at, descriptor))
+                still[network_of(ends[0][0])].append((seen.moved_at, descriptor))
         return sum(
             self._end([descriptor for _, descriptor in sorted(each)[: len(each) - self._share]], "surplus")
             for each in still.values()
