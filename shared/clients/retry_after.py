@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+
+from shared.clients.http_dates import date_seconds
 
 MAX_RETRY_AFTER_SECONDS = 600
 """What is asked for beyond this is cut: a mistake upstream must not close anything for hours, and one
@@ -25,11 +25,8 @@ def retry_after_seconds(headers: Mapping[str, str], now: float | None = None) ->
     text = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(text):
         return math.ceil(min(float(text), MAX_RETRY_AFTER_SECONDS))
-    try:
-        when = parsedate_to_datetime(text)
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=datetime.UTC)
-        left = when.timestamp() - (time.time() if now is None else now)
-    except (ValueError, TypeError, IndexError, OverflowError):  # what the standard library raises on some
+    when = date_seconds(text)
+    if when is None:
         return 0
+    left = when - (time.time() if now is None else now)
     return math.ceil(max(0.0, min(left, float(MAX_RETRY_AFTER_SECONDS))))

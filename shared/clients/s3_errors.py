@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from email.utils import parsedate_to_datetime
 
+from shared.clients.http_dates import date_seconds
 from shared.errors import ObjectMissing, StoreUnavailable
 
 FULL_RETRY_SECONDS = 10
@@ -57,10 +57,8 @@ def is_worth_a_retry(status: int) -> bool:
 
 def skew_of(date: str) -> float | None:
     """How many seconds a server's clock is ahead of ours, by the Date of its answer; None if it says none."""
-    try:
-        return parsedate_to_datetime(date).timestamp() - time.time()
-    except ValueError:
-        return None
+    seconds = date_seconds(date)
+    return None if seconds is None else seconds - time.time()
 
 
 def as_error(what: str, status: int, code: str, skew_seconds: float | None = None) -> StoreUnavailable:

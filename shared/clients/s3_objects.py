@@ -11,10 +11,10 @@ import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from shared.clients.allocator import keep_freed_memory
+from shared.clients.http_dates import date_seconds
 from shared.clients.object_port import STREAM_CHUNK_BYTES, GrowingPut, ObjectStat, split_key
 from shared.clients.s3_admin import S3Admin
 from shared.clients.s3_bodies import BODY_ERRORS, S3Body
@@ -132,10 +132,8 @@ class S3ObjectStore:
             found = await self._http.call("HEAD", key)
         except ObjectMissing:
             return None
-        modified = found.headers.get("Last-Modified", "")
-        try:
-            at = parsedate_to_datetime(modified).timestamp()
-        except ValueError:
+        at = date_seconds(found.headers.get("Last-Modified", ""))
+        if at is None:
             at = time.time()  # as young as can be: nothing is swept for want of a date
         return ObjectStat(key, int(found.headers.get("Content-Length", "0")), at)
 
