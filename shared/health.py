@@ -128,7 +128,8 @@ def compose(
     """The report from what was read. `down`: nothing new can be found, neither facts nor jobs."""
     workers: dict[str, list[Heartbeat]] = {}
     for heartbeat in heartbeats:
-        shown = msgspec.structs.replace(heartbeat, token="")
+        # Anybody may ask: what gateways need to reach a worker is none of their business.
+        shown = msgspec.structs.replace(heartbeat, address="", token="", nonce="")
         workers.setdefault(heartbeat.service, []).append(shown)
     problems = [
         f"{name}: {store.detail or store.status}"

@@ -62,13 +62,13 @@ def _translated(error: OSError | httpx.HTTPError, where: str, seconds: float) ->
         case httpx.TimeoutException() | TimeoutError():
             return UpstreamTimeout(silent)
         case httpx.RemoteProtocolError():
-            return UpstreamInvalid(f"{where} does not speak proper HTTP ({error})")
+            return UpstreamInvalid(f"{where} does not speak proper HTTP ({reason_of(error)})")
         case httpx.ReadError():
             return UpstreamUnavailable(f"{where}: {reason_of(error)}")
         case httpx.ConnectError():
             return _about_host(UpstreamUnavailable(f"{where} could not be reached ({reason_of(error)})"))
         case httpx.ProxyError():
-            return _about_host(UpstreamUnavailable(f"{where}: {error}"))
+            return _about_host(UpstreamUnavailable(f"{where}: {reason_of(error)}"))
         case httpx.HTTPError():
             return UpstreamInvalid(f"{where}: {type(error).__name__}")
         case _:

@@ -755,10 +755,10 @@ def test_publishing__refused(orchard: Cluster, method: str) -> None:
     assert answer.status_code == 405
 
 
-def test_health__shows_no_worker_token(orchard: Cluster) -> None:
-    workers = orchard.get("/health").json()["workers"]
-    assert workers["fetcher"]
-    assert all("token" not in each for each in workers["fetcher"])
+def test_health__shows_no_workers_token_nor_address(orchard: Cluster) -> None:
+    wait_until(lambda: orchard.get("/health").json()["workers"].get("fetcher"), what="a heartbeat")
+    for each in orchard.get("/health").json()["workers"]["fetcher"]:
+        assert not any(each.get(name) for name in ("token", "nonce", "address"))
 
 
 def test_forward_route__without_token__refused(orchard: Cluster) -> None:
