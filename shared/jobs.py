@@ -74,6 +74,7 @@ class FetchArtifact(Job, frozen=True, tag="fetch_artifact"):
     filename: str
     request_id: str = ""
     via: str = ""  # installations that the request came through (shared/via.py)
+    abandonable: bool = False  # only clients who read the bytes meanwhile want it: pointless without them
 
     @property
     def id(self) -> str:

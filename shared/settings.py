@@ -88,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http_proxy: str = ""  # default: the usual variables
     ca_file: str = ""  # PEM; default: the usual variables, else the system's store
     min_rate_bytes: NotNegative = 1024  # a download slower than this over 30 s is given up
+    abandoned_seconds: Seconds = 60.0  # a download whose clients have all left goes on for so long
+    abandoned_bytes: NotNegative = 64 * 1024 * 1024  # … and for so many bytes, whichever ends first
     max_index_bytes: Positive = 200 * 1024 * 1024  # a larger index page is refused
     index_budget_bytes: Positive = 128 * 1024 * 1024  # of indexes read at once, unpacked, per fetcher
     max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024  # a larger file is refused

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.fetcher.abandoned import Audience, Bounds, while_wanted
 from services.fetcher.digests import Digests
 from services.fetcher.direct import DirectFiles, PublishedCheck
 from services.fetcher.download import Download
@@ -75,6 +76,7 @@ class ArtifactTools:
     access: AccessWatcher
     floor: DiskFloor
     max_bytes: int
+    abandoned: Bounds
 
 
 async def tell_done(ctx: JobContext, facts: ArtifactFacts) -> None:
@@ -120,7 +122,8 @@ class ArtifactRun:
         self._announcing: asyncio.Task[None] | None = None
 
     async def download(self, found: Found) -> ArtifactFacts:
-        """Download and seal. Raises what `Download.run` raises, `StoreUnavailable`, `DatabaseUnavailable`."""
+        """Download and seal. Raises what `Download.run` raises, `Abandoned`, `StoreUnavailable`,
+        `DatabaseUnavailable`."""
         tools, job = self._tools, self.job
         tools.floor.check()  # before the upstream is asked in vain
         name = f"{self._ctx.generation}-{next(_numbers)}"
@@ -133,6 +136,7 @@ class ArtifactRun:
             spool=spool,
             source=found.source,
             entry=found.entry,
+            audience=Audience(spool),
         )
         published = PublishedCheck(tools.direct, tools.artifacts, found)
         published.start()
@@ -151,7 +155,12 @@ class ArtifactRun:
                     on_head=self._announcer(live, published),
                     kept_digests=self.protocol.kept_digests,
                 )
-                sha256 = await download.run()
+                if self._relay and job.abandonable:
+                    sha256 = await while_wanted(
+                        download.run(), live.audience, tools.abandoned, self._is_needed
+                    )
+                else:
+                    sha256 = await download.run()
                 digests = download.kept_digests
                 await published.verify(self.resource, {**digests, "sha256": sha256})
                 await self._refuse_blocked(found, sha256)
@@ -167,6 +176,9 @@ class ArtifactRun:
             published.cancel()
             tools.live.end(live)
             spool.release()
+
+    async def _is_needed(self) -> bool:
+        return not await self._tools.queue.is_abandonable(self.job)
 
     async def _pin(self, found: Found) -> None:
         """The first file of a project pins it. Raises `SupersededError` if another source's file did so

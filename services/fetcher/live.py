@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from services.fetcher.abandoned import Audience
 from services.fetcher.spool import Spool, SpoolBroken
 from services.fetcher.upstreams import Upstreams
 from shared.errors import OrchardError
@@ -40,6 +41,7 @@ class LiveDownload:
     spool: Spool
     source: UpstreamSource
     entry: FileEntry
+    audience: Audience
 
 
 class LiveDownloads:
@@ -60,6 +62,7 @@ class LiveDownloads:
     def begin(self, download: LiveDownload) -> None:
         """Readers may come; an earlier download of the same job is replaced."""
         self._downloads[download.job_id] = download
+        download.audience.admit()
         self._ended.pop(download.job_id, None)
         for waiter in self._expected.pop(download.job_id, []):
             if not waiter.done():
@@ -89,11 +92,12 @@ class LiveDownloads:
             return web.Response(status=403)
         self.readers += 1
         try:
-            if "range" in request.headers:
-                response = await self._send_range(request, download)
-                if response is not None:
-                    return response
-            return await self._send_all(request, download, int(start_text))
+            with download.audience.reading():
+                if "range" in request.headers:
+                    response = await self._send_range(request, download)
+                    if response is not None:
+                        return response
+                return await self._send_all(request, download, int(start_text))
         finally:
             self.readers -= 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from services.fetcher.abandoned import Bounds
 from services.fetcher.absences import Absences
 from services.fetcher.administration import AdministrationRoutes
 from services.fetcher.artifact_run import ArtifactTools
@@ -201,6 +202,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             access=access,
             floor=floor,
             max_bytes=settings.max_artifact_bytes,
+            abandoned=Bounds(settings.abandoned_bytes, settings.abandoned_seconds),
         )
         fetch_artifact = FetchArtifactJob(
             tools=artifact_tools,

@@ -186,6 +186,9 @@ class MissWaiter:
             # Someone waits for real now: the same id is moved out of the refresh queue.
             watch.job, watch.background = job, False
             await self._queue.enqueue(job, limit=self._queue_limit)
+        elif isinstance(job, FetchArtifact) and _is_abandonable(watch.job) and not job.abandonable:
+            watch.job = job  # someone waits for the whole now
+            await self._queue.enqueue(job, limit=self._queue_limit)
 
     async def _drive(self, watch: _Watch) -> None:
         """Enqueue, then look after what no notification told."""
@@ -249,6 +252,10 @@ class MissWaiter:
         self._retire(watch)
         if watch.driver is not None and watch.driver is not asyncio.current_task():
             watch.driver.cancel()
+
+
+def _is_abandonable(job: AnyJob) -> bool:
+    return isinstance(job, FetchArtifact) and job.abandonable
 
 
 def _is_live(claim: Claim | None, outcome: Event | None) -> bool:

@@ -162,7 +162,7 @@ class RequestReader:
             range=get(b"range", b""),
             request_id=request_id,
             via=",".join(_via(headers)) if b"via" in headers else "",
-            needs_length=scope["http_version"] == "1.0",
+            needs_length=scope["http_version"] in ("1", "1.0"),  # granian says "1"
         )
 
 

@@ -16,9 +16,9 @@ from shared.clients import queue_scripts as scripts
 from shared.clients.queue_events import EventListener
 from shared.clients.queue_format import QueueDepth
 from shared.clients.redis import RedisClient
-from shared.errors import QueueFull
+from shared.errors import InvalidData, QueueFull
 from shared.events import CHANNEL, Claim, Event
-from shared.jobs import INDEX, QUEUES, AnyJob, queue_of
+from shared.jobs import INDEX, QUEUES, AnyJob, FetchArtifact, queue_of
 
 __all__ = ["EventListener", "JobQueue", "QueueDepth"]
 
@@ -72,6 +72,9 @@ class JobQueue:
             ],
         )
         metrics.JOBS_ENQUEUED.labels(keys.tag_of(type(job)), _ENQUEUED[answer]).inc()
+        if answer == 0 and isinstance(job, FetchArtifact) and not job.abandonable:
+            async with scripts.bounded(self._redis):  # whoever runs it must not stop before its end
+                await self._redis.raw.set(keys.job_key(job.id), keys.encode_job(job), xx=True, keepttl=True)
         if answer == -1:
             raise QueueFull(f"{limit} jobs or more wait in the queue {queue!r}")
         return bool(answer == 1)
@@ -99,6 +102,18 @@ class JobQueue:
         """Whether a job of this id waits, is deferred or runs. Raises `QueueUnavailable`."""
         async with scripts.bounded(self._redis):
             return bool(await self._redis.raw.exists(keys.job_key(job_id)))
+
+    async def is_abandonable(self, job: FetchArtifact) -> bool:
+        """Whether nobody has enqueued it who needs it to its end. Raises `QueueUnavailable`."""
+        async with scripts.bounded(self._redis):
+            payload = await self._redis.raw.get(keys.job_key(job.id))
+        if payload is None:
+            return job.abandonable
+        try:
+            queued = keys.decode_job(payload, {keys.tag_of(FetchArtifact): FetchArtifact})
+        except InvalidData:
+            return False
+        return isinstance(queued, FetchArtifact) and queued.abandonable
 
     async def publish(self, event: Event, *, keep_seconds: float = 3.0) -> bool:
         """Tell all waiters, and keep the event for `keep_seconds` for those who were not listening.

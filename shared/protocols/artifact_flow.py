@@ -167,6 +167,7 @@ class _ArtifactRequest:
 
     async def _fetch(self, *, expected: str) -> Reply:
         resource = self.resource
+        relayed = not (self.conditions.needs_length or self.conditions.head or self.resource.sidecar)
         job = FetchArtifact(
             via=self.conditions.via,
             protocol=resource.protocol,
@@ -174,8 +175,8 @@ class _ArtifactRequest:
             file_id=resource.file_id,
             filename=resource.filename,
             request_id=self.conditions.request_id,
+            abandonable=relayed,
         )
-        relayed = not (self.conditions.needs_length or self.conditions.head or self.resource.sidecar)
         # Twice: a live download may end between its event and our connecting to it.
         for _ in range(2):
             event = await self.ports.misses.wait(

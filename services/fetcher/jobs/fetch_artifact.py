@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.fetcher.abandoned import Abandoned
 from services.fetcher.absences import Absences
 from services.fetcher.artifact_run import ArtifactRun, ArtifactTools, tell_done
 from services.fetcher.entries import Entries, Found, Refresh
@@ -49,8 +50,11 @@ class FetchArtifactJob:
     async def __call__(self, ctx: JobContext, job: FetchArtifact) -> None:
         """Raises `FileNotFound`, `DigestMismatch` or why the file cannot be had now."""
         resource = protocol_named(job.protocol).artifact_resource(job.project, job.file_id, job.filename)
-        async with self._absences.of_file(resource, ctx.generation):
-            await self._fetch(ctx, job, relay=True)
+        try:
+            async with self._absences.of_file(resource, ctx.generation):
+                await self._fetch(ctx, job, relay=True)
+        except Abandoned:  # nobody is there to be told; whoever comes now finds no job, and starts one
+            log.info("download_abandoned", project=job.project, filename=job.filename)
 
     async def _fetch(self, ctx: JobContext, job: FetchArtifact, *, relay: bool) -> ArtifactFacts:
         """The facts of the file, stored now if it was not before. `relay`: it is the job's own file."""

@@ -9,10 +9,10 @@ from functools import partial
 
 from shared.clients.queue_context import JobContext
 from shared.errors import UpstreamUnavailable
-from shared.jobs import FetchIndex, RenderIndex
+from shared.jobs import FetchArtifact, FetchIndex, RenderIndex
 from tests.services.gateway.conftest import Stores
 from tests.services.gateway.fake_fetcher import FakeFetcher
-from tests.support.gateway import GatewayProcess, RawResponse
+from tests.support.gateway import GatewayProcess, RawResponse, raw_request
 
 JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -180,3 +180,32 @@ async def test_index__queue_emptied_while_waiting__is_enqueued_again(
         fetcher.index_handler = fetch
         reply = await waiting
     assert (reply.status, reply.body) == (200, b"page")
+
+
+async def test_artifact__one_joins_who_waits_for_the_whole__the_job_is_not_abandonable_any_more(
+    gateway: GatewayProcess, stores: Stores
+) -> None:
+    digest = "ab" * 32
+    begun, joined = asyncio.Event(), asyncio.Event()
+    seen: list[bool] = []
+
+    async def fetch(_: FakeFetcher, ctx: JobContext, job: FetchArtifact) -> None:
+        seen.append(await stores.queue.is_abandonable(job))
+        begun.set()
+        async with asyncio.timeout(8):
+            while await stores.queue.is_abandonable(job):
+                await asyncio.sleep(0.02)
+        joined.set()
+        raise UpstreamUnavailable("the upstream is away")
+
+    async with FakeFetcher(stores) as fetcher:
+        fetcher.artifact_handler = fetch
+        path = f"/pypi/files/flask/{digest}/flask-1.0-py3-none-any.whl"
+        relayed = asyncio.create_task(get(gateway, path))
+        await begun.wait()
+        loop = asyncio.get_running_loop()
+        whole = loop.run_in_executor(_threads, partial(raw_request, gateway.port, path, version="1.0"))
+        async with asyncio.timeout(8):
+            await joined.wait()
+        assert seen == [True]
+        assert [(await relayed).status, (await whole).status] == [503, 503]
