@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 
 from shared.answers import RULES, Meaning
-from shared.errors import CATALOGUE, OrchardError
+from shared.error_catalogue import CATALOGUE
+from shared.errors import OrchardError
 
 HEAD = """\
 # Errors

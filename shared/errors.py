@@ -5,52 +5,14 @@ retry may help, and a hint for the person reading it. docs/errors.md is generate
 
 Rule (ARCHITECTURE.md): every passing failure is 503 with Retry-After, the one status that pip (old
 and new), npm and Maven all retry. What no retry cures is a status that no client retries (`LastingError`).
-An upstream's failure is never a 404. What an upstream's answers mean: shared/answers.py.
+An upstream's failure is never a 404. What an upstream's answers mean: shared/answers.py. By their codes:
+shared/error_catalogue.py.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import msgspec
-
-
-class ErrorValue(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as it travels between processes: jobs return values, never pickled exceptions."""
-
-    code: str
-    message: str
-    retry_after_seconds: int = 0
-
-
-class OrchardError(Exception):
-    """Base of all errors that reach a client or a log. `message` never holds a secret."""
-
-    code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
-    file_status: ClassVar[int] = 0  # where it is another for a file than for a page
-    retryable: ClassVar[bool] = False
-    hint: ClassVar[str] = "This is a defect in Orchard: please report it with the request id."
-    default_retry_after_seconds: ClassVar[int] = 0
-
-    # What only the process that raised it is told (services/fetcher/breakers.py):
-    told_to_wait = False  # `retry_after_seconds` is the upstream's own word, or what is left of it
-    about_host = False  # the host cannot be reached at all: nothing of it can be had
-
-    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.retry_after_seconds = (
-            self.default_retry_after_seconds if retry_after_seconds is None else retry_after_seconds
-        )
-
-    def status_of(self, kind: str) -> int:
-        """The status for a kind of resource ("index", "artifact", …)."""
-        return self.file_status or self.status if kind == "artifact" else self.status
-
-    def to_value(self) -> ErrorValue:
-        """The same error as a value for jobs and events."""
-        return ErrorValue(self.code, self.message, self.retry_after_seconds)
+from shared.error_base import ErrorValue as ErrorValue
+from shared.error_base import OrchardError as OrchardError
 
 
 class InternalError(OrchardError):
@@ -417,27 +379,3 @@ class ConfigurationError(OrchardError):
 
     code = "configuration_error"
     hint = "See the README's table of settings."
-
-
-def _all_errors(base: type[OrchardError]) -> list[type[OrchardError]]:
-    found: list[type[OrchardError]] = []
-    for sub in base.__subclasses__():
-        found.append(sub)
-        found.extend(_all_errors(sub))
-    return found
-
-
-CATALOGUE: dict[str, type[OrchardError]] = {cls.code: cls for cls in _all_errors(OrchardError)}
-
-
-def is_final(code: str) -> bool:
-    """Whether an error of this code says for good that the thing is not to be had: it does not exist, is
-    blocked, or was asked for wrongly. An upstream's trouble never does, lasting or not."""
-    known = CATALOGUE.get(code)
-    return known is not None and 400 <= known.status < 500 and not issubclass(known, LastingError)
-
-
-def from_value(value: ErrorValue) -> OrchardError:
-    """The exception for an error that arrived as a value; unknown codes become `InternalError`."""
-    cls = CATALOGUE.get(value.code, InternalError)
-    return cls(value.message, retry_after_seconds=value.retry_after_seconds)

@@ -25,7 +25,8 @@ from shared.clients.queue import JobQueue
 from shared.clients.queue_context import Deferred
 from shared.clients.redis import RedisClient
 from shared.ensures import EnsureRepository
-from shared.errors import ResolutionTooLarge, UpstreamRateLimited, is_final
+from shared.error_catalogue import is_final
+from shared.errors import ResolutionTooLarge, UpstreamRateLimited
 from shared.events import Event
 from shared.jobs import Ensure, FetchArtifact, FetchIndex
 from shared.models import ArtifactFacts

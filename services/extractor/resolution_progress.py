@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import is_final
+from shared.error_catalogue import is_final
 from shared.events import Event
 from shared.jobs import AnyJob
 from shared.protocols.resolution import Absent, Document, Unavailable

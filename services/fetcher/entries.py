@@ -15,6 +15,7 @@ from services.fetcher.documents import Documents
 from shared import clock
 from shared.artifacts import ArtifactRepository
 from shared.clients.queue import EventListener, JobQueue
+from shared.error_catalogue import from_value
 from shared.errors import (
     DeadlineExceeded,
     FileNotFound,
@@ -23,7 +24,6 @@ from shared.errors import (
     ProjectNotFound,
     UpstreamInvalid,
     UpstreamUnavailable,
-    from_value,
 )
 from shared.events import Event
 from shared.jobs import FetchIndex

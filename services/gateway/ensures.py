@@ -14,13 +14,13 @@ from shared.clients.queue import JobQueue
 from shared.ensure_file import EnsureFile
 from shared.ensure_lock import Lock, decode_lock
 from shared.ensures import CACHED_AS, Ended, EnsureRepository, decode_ended, ended_identifier
+from shared.error_catalogue import from_value
 from shared.errors import (
     CacheUnavailable,
     DeadlineExceeded,
     EnsureIncomplete,
     EnsureNotFound,
     UpstreamUnavailable,
-    from_value,
 )
 from shared.exports import EXPORTS
 from shared.jobs import Ensure

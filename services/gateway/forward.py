@@ -10,7 +10,8 @@ import msgspec
 
 from services.gateway.fetchers import FetcherPool
 from shared.clients.redis import RedisClient
-from shared.errors import ErrorValue, OrchardError, UpstreamUnavailable, from_value
+from shared.error_catalogue import from_value
+from shared.errors import ErrorValue, OrchardError, UpstreamUnavailable
 from shared.heartbeat import Heartbeat, read_health
 from shared.protocols.ports import ForwardAnswer, ForwardRequest
 from shared.worker_tokens import token_for

@@ -17,7 +17,8 @@ import msgspec
 from services.gateway.fetchers import FetcherPool
 from services.gateway.gate import Gate
 from services.gateway.misses import Listener, Queue
-from shared.errors import OrchardError, UpstreamUnavailable, from_value
+from shared.error_catalogue import from_value
+from shared.errors import OrchardError, UpstreamUnavailable
 from shared.events import Event
 from shared.jobs import FetchArtifact
 from shared.logs import get_logger

@@ -14,6 +14,7 @@ from shared.api_types import ResolutionProgress
 from shared.cache import CacheService, Category
 from shared.cache_keys import cache_key
 from shared.clients.redis import RedisClient
+from shared.error_catalogue import from_value
 from shared.errors import (
     CacheUnavailable,
     DeadlineExceeded,
@@ -23,7 +24,6 @@ from shared.errors import (
     ResolutionNotFound,
     Unauthorized,
     UpstreamUnavailable,
-    from_value,
 )
 from shared.jobs import Resolve
 from shared.logs import get_logger

@@ -9,6 +9,7 @@ import asyncio
 
 import msgspec
 
+from shared.error_catalogue import from_value
 from shared.errors import (
     CacheUnavailable,
     DeadlineExceeded,
@@ -17,7 +18,6 @@ from shared.errors import (
     FileNotFound,
     RangeNotSatisfiable,
     StoreUnavailable,
-    from_value,
 )
 from shared.events import Event
 from shared.jobs import DescribeArtifact, FetchArtifact

@@ -8,14 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from shared.errors import (
-    CacheUnavailable,
-    DeadlineExceeded,
-    OrchardError,
-    ProjectNotFound,
-    StoreUnavailable,
-    from_value,
-)
+from shared.error_catalogue import from_value
+from shared.errors import CacheUnavailable, DeadlineExceeded, OrchardError, ProjectNotFound, StoreUnavailable
 from shared.events import Event
 from shared.jobs import FetchIndex, RenderIndex
 from shared.models import IndexHead

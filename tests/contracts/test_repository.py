@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from packageurl.contrib import purl2url
 
-from shared.errors import CATALOGUE, OrchardError
+from shared.error_catalogue import CATALOGUE
+from shared.errors import OrchardError
 from shared.protocols.base import PackageProxyBase
 from shared.settings import Settings, variable
 

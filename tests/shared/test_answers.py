@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.answers import RULES, meaning
-from shared.errors import CATALOGUE, LastingError, PassingError, is_final
+from shared.error_catalogue import CATALOGUE, is_final
+from shared.errors import LastingError, PassingError
 
 
 def test_table__every_status_has_a_meaning_and_only_404_and_410_are_absent() -> None:

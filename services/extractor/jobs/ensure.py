@@ -26,13 +26,13 @@ from shared.clients.queue_context import Deferred, JobContext
 from shared.ensure_file import EnsureFile, read_json
 from shared.ensure_lock import Lock, encode_lock
 from shared.ensures import CACHED_AS, Ended, EnsureRepository, encode_ended, ended_identifier
+from shared.error_catalogue import from_value
 from shared.errors import (
     CacheUnavailable,
     DeadlineExceeded,
     OrchardError,
     ResolutionTooLarge,
     UpstreamUnavailable,
-    from_value,
 )
 from shared.events import Event
 from shared.jobs import Ensure, Resolve

@@ -20,7 +20,7 @@ from shared.clients.objects import FileObjectStore
 from shared.clients.postgres import Database
 from shared.clients.queue import EventListener, JobQueue
 from shared.clients.redis import RedisClient
-from shared.errors import from_value
+from shared.error_catalogue import from_value
 from shared.events import Event
 from shared.jobs import AnyJob, DescribeArtifact, FetchArtifact, FetchIndex, RenderIndex
 from shared.models import ArtifactFacts, IndexHead

@@ -18,7 +18,8 @@ from shared.clients.queue import JobQueue
 from shared.clients.queue_dead import DeadLetters
 from shared.clients.queue_worker import Deferred, JobContext
 from shared.clients.redis import RedisClient
-from shared.errors import UpstreamTimeout, from_value
+from shared.error_catalogue import from_value
+from shared.errors import UpstreamTimeout
 from shared.events import Claim
 from shared.jobs import FetchIndex
 from tests.shared.clients.queue_support import eventually, job, new_worker, queue_client, running
