@@ -1,9 +1,16 @@
-"""Addresses of clients, as limits count them."""
+"""Addresses of clients: in log lines, and as limits count them."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+
+def address_of(scope: Any) -> str:
+    """The client's, as a trusted proxy or the connection tells; "" where there is none."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from services.gateway.access import OPEN_PATHS
+from services.gateway.addresses import address_of
 from services.gateway.bodies import MOST_BYTES, SMALL_BYTES, has_body, replayed
 from services.gateway.budgets import asking
 from services.gateway.clients import client_of
@@ -32,9 +33,7 @@ async def refused(gateway: Gateway, scope: Any, raw_path: bytes, headers: Header
 
     Ask only where `Access.anonymous` is false.
     """
-    client = scope.get("client")
-    who = client[0] if client else ""
-    check = partial(gateway.access.check_read, headers.get(b"authorization"), who)
+    check = partial(gateway.access.check_read, headers.get(b"authorization"), address_of(scope))
     return await turned_away(gateway, scope, raw_path, headers, send, check)
 
 
@@ -141,7 +140,6 @@ def note(
     seconds = time.perf_counter() - started
     metrics.observe_request(name, cache, status, seconds)
     if gateway.access_log is not None:
-        client = scope.get("client")
         gateway.access_log.write(
             scope["method"] if scope["method"].isalpha() else "-",
             gateway.escape(raw_path),
@@ -150,6 +148,6 @@ def note(
             size_bytes,
             seconds,
             request_id,
-            client[0] if client else "",
+            address_of(scope),
             code,
         )

@@ -20,6 +20,7 @@ import msgspec
 
 from services.gateway.access import OPEN_PATHS
 from services.gateway.adapters import artifact_identity
+from services.gateway.addresses import address_of
 from services.gateway.admission import answer_other, refused, turned_away
 from services.gateway.bodies import FORWARDED_BYTES
 from services.gateway.budgets import asking
@@ -152,7 +153,7 @@ class Application:
             metrics.count_bytes_served(page.size, live=False)
             if gateway.access_log is not None:
                 gateway.access_log.write(
-                    method, page.logged_path, 200, "HIT", page.size, seconds, request_id, _client(scope)
+                    method, page.logged_path, 200, "HIT", page.size, seconds, request_id, address_of(scope)
                 )
             return
         self.in_flight += 1
@@ -224,7 +225,7 @@ class Application:
             if gateway.access_log is not None:
                 gateway.access_log.write(
                     method, target.logged_path if target is not None else gateway.escape(raw_path),
-                    status, result, size or sent.size, seconds, request_id, _client(scope), code,
+                    status, result, size or sent.size, seconds, request_id, address_of(scope), code,
                 )  # fmt: skip
 
     async def _kept(self, gateway: Gateway, scope: Any, raw_path: bytes, send: Send) -> bool:
@@ -241,7 +242,7 @@ class Application:
         metrics.observe_request("api", "HIT", 200, seconds)
         if gateway.access_log is not None:
             gateway.access_log.write(
-                "GET", gateway.escape(raw_path), 200, "HIT", len(body), seconds, request_id, _client(scope)
+                "GET", gateway.escape(raw_path), 200, "HIT", len(body), seconds, request_id, address_of(scope)
             )
         return True
 
@@ -375,11 +376,6 @@ def told_as(error: Exception) -> OrchardError:
     if isinstance(error, OrchardError):
         return error
     return error.cause if isinstance(error, TransferBroken) else InternalError("an internal error")
-
-
-def _client(scope: Any) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""
 
 
 def create_app() -> Application:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.access import Access
-from services.gateway.addresses import network_of
+from services.gateway.addresses import address_of, network_of
 from services.gateway.requests import Headers
 
 
@@ -19,5 +19,4 @@ def client_of(access: Access, scope: Any, headers: Headers) -> str:
         name = access.name_of(authorization)
         if name:
             return f"token {name}"
-    client = scope.get("client")
-    return network_of(client[0]) if client else ""
+    return network_of(address_of(scope))
