@@ -51,6 +51,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     database_pool: Pool | None = None
     draining: bool = False
     disk: Disk | None = None  # of its data folder
+    sandbox_lacks: tuple[str, ...] = ()  # what the kernel does not keep from parsers (docs/operations.md)
     token: str = ""  # opens a worker's routes (shared/worker_tokens.py); never shown by /health
     nonce: str = ""  # what opens all of them is worked out from it; then `token` opens /forward alone
 
@@ -64,6 +65,7 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
     database_pool: Pool | None = None
     draining: bool = False
     disk: Disk | None = None
+    sandbox_lacks: tuple[str, ...] = ()
 
 
 class HeartbeatPublisher:

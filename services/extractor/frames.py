@@ -41,6 +41,12 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     seccomp: bool = False
     own_network: bool = False  # a namespace without any network
 
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What does not hold the child; () where all does."""
+        held = {"landlock": self.landlock_abi, "seccomp": self.seccomp, "own network": self.own_network}
+        return tuple(name for name, holds in held.items() if not holds)
+
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """What was read. The child goes on unless it says `exhausted`."""

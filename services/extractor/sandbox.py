@@ -76,6 +76,11 @@ class Sandbox:
         """Busy children of all, for health."""
         return Pool(self._active, self._max)
 
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What the kernel does not keep from children, for health; () before the first one started."""
+        return self.confined.lacks if self.confined is not None else ()
+
     def __repr__(self) -> str:
         return f"Sandbox(active={self._active}, max={self._max}, started={self.children_started})"
 
@@ -210,9 +215,10 @@ class Sandbox:
         if self.confined is not None:
             return
         self.confined = ready
-        whole = ready.landlock_abi and ready.seccomp and ready.own_network
-        say = log.info if whole else log.warning
-        say("sandbox_confined" if whole else "sandbox_confined_in_part", **msgspec.structs.asdict(ready))
+        event, say = "sandbox_confined", log.info
+        if ready.lacks:
+            event, say = "sandbox_confined_in_part", log.warning
+        say(event, **msgspec.structs.asdict(ready))
 
     def _warm(self) -> None:
         task = asyncio.create_task(self._start_idle(), name="sandbox-warm")

@@ -123,6 +123,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 jobs=Pool(sum(each.active for each in workers), sum(each.slots for each in workers)),
                 database_pool=Pool(database.active, database.max),
                 draining=draining,
+                sandbox_lacks=sandbox.lacks,
             )
 
         heartbeat = await resources.open(

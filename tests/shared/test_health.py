@@ -192,3 +192,12 @@ async def test_check_health__redis_gone__still_answers() -> None:
     assert report.queues == {}
     await cache.aclose()
     await queue_redis.aclose()
+
+
+def test_compose__worker_as_anybody_sees_it__what_its_sandbox_lacks_and_no_way_to_it() -> None:
+    lacks = ("landlock",)
+    worker = heartbeat("extractor", sandbox_lacks=lacks, token="t", nonce="n")
+    report = compose(version="1", database=OK, redis_cache=OK, redis_queue=OK, heartbeats=[worker], depths={})
+    (shown,) = report.workers["extractor"]
+    assert shown.sandbox_lacks == lacks
+    assert (shown.address, shown.token, shown.nonce) == ("", "", "")

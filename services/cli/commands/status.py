@@ -77,6 +77,7 @@ def _text(server: Server, report: dict[str, Any], queues: Any, upstreams: Any) -
         connections, threads = _pool(report.get("http_pool")), _pool(report.get("thread_pool"))
         parts.append(f"upstream connections in use: {connections}, threads: {threads}")
     parts += _disks(report)
+    parts += _sandboxes(report)
     parts += _queues(report, queues)
     rows = _upstream_rows(upstreams)
     if rows:
@@ -95,6 +96,16 @@ def _disks(report: dict[str, Any]) -> list[str]:
         f"disk: {free:,} MB free of {total:,} MB; files are refused below {floor:,} MB"
         for free, total, floor in sorted(disks)
     ]
+
+
+def _sandboxes(report: dict[str, Any]) -> list[str]:
+    """What does not confine those that open archives."""
+    lacking = {
+        str(name)
+        for worker in report.get("workers", {}).get("extractor", [])
+        for name in worker.get("sandbox_lacks", [])
+    }
+    return [f"sandbox: without {', '.join(sorted(lacking))} (docs/operations.md)"] if lacking else []
 
 
 def _queues(report: dict[str, Any], figures: Any) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.commands.status import _sandboxes
 from tests.services.cli.conftest import LAUNCH, Command
 from tests.services.cli.tree import PURLS, publish_tree
 from tests.support.builders import build_wheel
@@ -69,6 +70,12 @@ def test_status__ok__stores_workers_and_queues(run: Command, orchard: Cluster) -
         assert word in done.stdout
     value = run.json("status")
     assert value["health"]["status"] == "ok"
+
+
+def test_status__sandbox_in_part__says_what_it_is_without() -> None:
+    workers = {"extractor": [{"sandbox_lacks": ["seccomp", "landlock"]}, {"sandbox_lacks": []}, {}]}
+    assert _sandboxes({"workers": workers}) == ["sandbox: without landlock, seccomp (docs/operations.md)"]
+    assert _sandboxes({"workers": {"extractor": [{}]}}) == _sandboxes({}) == []
 
 
 # --- ensure ---------------------------------------------------------------------------------------

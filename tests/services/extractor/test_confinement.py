@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.extractor.confinement import filter_of, import_folders
+from services.extractor.frames import Ready
 from services.extractor.sandbox import Sandbox
 from shared.clients.objects import FileObjectStore, artifact_key
 from shared.clients.threads import BoundedThreads
@@ -67,3 +68,16 @@ def test_filter__each_architecture__whole_instructions_that_end_in_a_refusal(mac
     code = filter_of(machine)
     assert len(code) % 8 == 0
     assert code[-8:] == bytes.fromhex("0600000001000500")
+
+
+@pytest.mark.parametrize(
+    ("ready", "lacks"),
+    [
+        (Ready(7, True, True), ()),
+        (Ready(0, True, True), ("landlock",)),
+        (Ready(1, False, False), ("seccomp", "own network")),
+        (Ready(), ("landlock", "seccomp", "own network")),
+    ],
+)
+def test_ready__kernel_that_keeps_less__says_what(ready: Ready, lacks: tuple[str, ...]) -> None:
+    assert ready.lacks == lacks
