@@ -118,7 +118,8 @@ def test_label_values__results_and_states_are_words_of_the_code() -> None:
     for where, expression in EXPRESSIONS:
         for label, words in re.findall(r"\b(result|state)=~?\"([A-Za-z|]+)\"", expression):
             known = (
-                metrics.RESULTS | {"hit", "miss", "stale", "l1", "error", "ok", "missing", "failed"}
+                metrics.RESULTS
+                | {"hit", "miss", "stale", "l1", "error", "ok", "missing", "failed", "damaged"}
                 if label == "result"
                 else {"ready", "running", "deferred", "dead"}
             )
