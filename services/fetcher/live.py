@@ -13,7 +13,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from services.fetcher.abandoned import Audience
 from services.fetcher.spool import Spool, SpoolBroken
@@ -98,6 +98,9 @@ class LiveDownloads:
                     if response is not None:
                         return response
                 return await self._send_all(request, download, int(start_text))
+        except ClientConnectionResetError:  # the reader has gone, which is its right: nothing to log
+            _abort(request)
+            return web.Response(status=499)
         finally:
             self.readers -= 1
 

@@ -6,12 +6,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
+from services.fetcher.live import LiveDownloads
 from shared.errors import DigestMismatch
 from shared.events import Event
 from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
@@ -104,6 +107,22 @@ async def _raw(event: Event, url: str) -> bytes:
         pass
     writer.close()
     return received
+
+
+async def test_live__reader_goes_before_the_answer__no_error_is_logged(
+    slow: Fetcher, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = await slow.live(slow.artifact_job(CONTENT))
+    send_all = LiveDownloads._send_all
+
+    async def send_late(live: LiveDownloads, request: web.Request, *more: Any) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()  # as a reset does that came in this turn of the loop: nobody is told yet
+        return await send_all(live, request, *more)
+
+    monkeypatch.setattr(LiveDownloads, "_send_all", send_late)
+    assert await _raw(event, slow.live_url(event)) == b""
+    assert "Error handling request" not in caplog.text
 
 
 async def test_live__sealed__ends_with_the_final_chunk(slow: Fetcher) -> None:
