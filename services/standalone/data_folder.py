@@ -42,6 +42,10 @@ class DataFolder:
             lock = self.path / "orchard.lock"
             put_aside_unless_file(lock)  # nobody can hold what is none
             make_folder(self.logs)
+            with contextlib.suppress(
+                FileExistsError
+            ):  # before the store, which opens what it makes to other users
+                (self.path / "objects").mkdir(mode=0o700)
             self._close_to_others()
             self.lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
             os.ftruncate(self.lock_fd, 0) if self._lock() else self._refuse()

@@ -86,6 +86,13 @@ def test_open__folder_that_others_could_read__closed_and_said_once(
         assert modes == [0o700, 0o700, 0o600]
 
 
+def test_open__new_folder__its_objects_are_made_closed_to_others(tmp_path: Path) -> None:
+    opened = DataFolder(tmp_path / "data")
+    opened.open()
+    opened.close()
+    assert (opened.path / "objects").stat().st_mode & 0o777 == 0o700
+
+
 def test_open__folder_that_everybody_shares__keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "shared"
     path.mkdir()
