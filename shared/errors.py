@@ -25,7 +25,9 @@ class InternalError(OrchardError):
 class MalformedRequest(OrchardError):
     code = "malformed_request"
     status = 400
-    hint = "Check the URL: dot segments, encoded slashes, control characters and bad UTF-8 are refused."
+    hint = (
+        "Check the URL, and Host: dot segments, encoded slashes, control characters, bad UTF-8 are refused."
+    )
 
 
 class ProxyLoop(OrchardError):
@@ -67,7 +69,7 @@ class Blocked(OrchardError):
 class EntryNotFound(OrchardError):
     code = "entry_not_found"
     status = 404
-    hint = "There is no such entry; the list at the same address, without the id, shows what there is."
+    hint = "`orchard upstreams list` shows what there is; so for pins, blocks, tokens; and `orchard events`."
 
 
 class Conflict(OrchardError):
@@ -85,7 +87,7 @@ class ProjectNotFound(OrchardError):
 class FileNotFound(OrchardError):
     code = "file_not_found"
     status = 404
-    hint = "The project's index came from the upstream and does not list this file."
+    hint = "Check the version and the file's name: who may have this file was asked, and has none."
 
 
 class ArtifactNotFound(OrchardError):

@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return
-        names = [str(each) for each in action.choices]
+        names = [str(each) for each in action.choices if each != ""]
         kind = "command" if isinstance(action, argparse._SubParsersAction) else str(action.metavar or "value")
         close = suggestion(str(value), names)
         rest = f"did you mean {close!r}?" if close else f"there are {', '.join(names)}"

@@ -62,10 +62,11 @@ def _upstreams(commands: Any) -> None:
     source(parser)
     _credentials(parser)
     parser.add_argument("--none", action="store_true", help="ask it without any from now on")
-    parser = command(below, "options", "replace how an upstream's answers are read", "upstreams:options",
-                     more="Without any KEY=VALUE every option has its default again.")  # fmt: skip
+    parser = command(below, "options", "show or replace how its answers are read", "upstreams:options",
+                     more="What is named replaces all that was set. Without any they are shown.")  # fmt: skip
     source(parser)
     options(parser)
+    parser.add_argument("--none", action="store_true", help="every option has its default again")
     parser = command(below, "remove", "remove an upstream; what it served stays", "upstreams:remove")
     source(parser)
 

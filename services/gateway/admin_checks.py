@@ -40,6 +40,16 @@ def project_of(protocol: str, name: str, field: str = "name") -> str:
     return protocol_of(protocol).canonical_name(text)
 
 
+def pinned_name(protocol: str, project: str) -> str:
+    """Of a project that can be, or a Maven group ("com.acme:*"), canonical. Raises `InvalidParameter`."""
+    name = project_of(protocol, project, "project")
+    sample = f"{name[:-1]}x" if name.endswith(":*") else name
+    if not protocol_of(protocol).is_project_name(sample):  # kept, it would pin nothing, and nobody would know
+        example = "; of Maven group:artifact or group:*" if protocol == "maven" else ""
+        raise InvalidParameter(f"project: expected a name that a {protocol} package can have{example}")
+    return name
+
+
 def source_name(text: str) -> str:
     """Raises `InvalidParameter` for what cannot be a source's name."""
     if not _NAME.fullmatch(text):

@@ -78,7 +78,7 @@ def test(options: argparse.Namespace, output: Output) -> Exit:
     said = server.call("POST", path, query=query, offers=OFFERS, admin=True)
     seconds = said.get("seconds")
     timing = f" in {seconds:.2f} s" if isinstance(seconds, int | float) else ""
-    state = "answers" if said.get("ok") else "does not answer as it should"
+    state = "answers" if said.get("ok") else "failed the test"
     status = f", status {said['status']}" if said.get("status") else ""
     detail = f": {said['detail']}" if said.get("detail") else ""
     output.result(said, f"{_name(found)} {state}{timing}{status}{detail}")
@@ -112,10 +112,15 @@ def credentials(options: argparse.Namespace, output: Output) -> None:
 
 
 def options(options: argparse.Namespace, output: Output) -> None:
-    """All of them are replaced together."""
-    value = {"options": read_options(options.options)}
-    said = " ".join(options.options) or "the defaults"
-    _change(options, output, value, f"is read with {said}")
+    """All of them are replaced together; without any they are shown."""
+    if options.none and options.options:
+        raise WrongUse("upstreams options: name some, or say --none", "`orchard upstreams options --help`")
+    if not options.options and not options.none:
+        found = find(connect(options), options.source)
+        output.result(found, f"{_name(found)} is read with {write_options(found.get('options') or {})}")
+        return
+    value = read_options(options.options)
+    _change(options, output, {"options": value}, f"is read with {write_options(value)}")
 
 
 def read_options(texts: list[str]) -> dict[str, Any]:
@@ -130,8 +135,24 @@ def read_options(texts: list[str]) -> dict[str, Any]:
         elif key in ("checksums", "merge"):
             found[key] = value
         else:
-            raise WrongUse(f"{text[:80]!r} is no option", "`orchard upstreams options --help` lists them.")
+            raise WrongUse(
+                f"{text[:80]!r} is no option, or no value of it",
+                "`orchard upstreams options --help` lists them.",
+            )
     return found
+
+
+def write_options(found: dict[str, Any]) -> str:
+    """What `read_options` reads."""
+    texts = []
+    for key, value in found.items():
+        if key == "absent_statuses":
+            texts.append("absent=" + ",".join(str(each) for each in value))
+        elif key == "pages_elsewhere":
+            texts.append("pages=" + ("elsewhere" if value else "here"))
+        else:
+            texts.append(f"{key}={value}")
+    return " ".join(texts) or "the defaults"
 
 
 def remove(options: argparse.Namespace, output: Output) -> None:

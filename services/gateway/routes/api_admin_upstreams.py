@@ -193,7 +193,7 @@ async def pins(
 )
 async def set_pin(request: Request[Any, Any, Any], protocol: str, project: str, data: NewPin) -> NewPin:
     """To one source or several, over an earlier pin, and to no other. A Maven group: com.acme:*."""
-    name = checks.project_of(protocol, project, "project")
+    name = checks.pinned_name(protocol, project)
     if not 1 <= len(data.sources) <= checks.MOST_PATTERNS:
         raise InvalidParameter("sources: the names of one upstream or several")
     await repository_of(request).set_pin(actor_of(request), protocol, name, data.sources)

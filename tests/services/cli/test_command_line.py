@@ -77,6 +77,7 @@ def test_launcher__of_the_makefile__runs_from_anywhere(tmp_path: Path) -> None:
         (["client-config", "cobol"], "there are pip, uv"),
         (["ensure", "--exprt", "x"], "did you mean --export"),
         (["ensure", "--export", "bom.json"], "did you mean bom.cdx.json"),
+        (["queue", "dead", "cobol"], "extract, resolve\n"),
         (["status", "now"], "one argument too many: 'now'"),
         (["status", "--url"], "--url"),
         (["ensure", "--timeout", "soon"], "expected seconds"),

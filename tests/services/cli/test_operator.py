@@ -130,7 +130,11 @@ def test_upstreams_options__replaced_together_and_shown(operator: Command, upstr
         "pages",
     ):
         assert operator("upstreams", "options", "store", wrong).returncode != 0, wrong
-    assert operator.json("upstreams", "options", "store")["options"] == {}
+    shown = operator("upstreams", "options", "store")  # asking changes nothing
+    assert (shown.returncode, shown.stdout) == (0, "maven/store is read with pages=elsewhere\n")
+    assert operator("upstreams", "options", "store", "--none", "merge=corp").returncode == 2
+    assert operator.json("upstreams", "options", "store", "--none")["options"] == {}
+    assert "is read with the defaults" in operator("upstreams", "options", "store").stdout
 
 
 def test_upstreams__misspelt_name__did_you_mean(operator: Command) -> None:
@@ -186,6 +190,14 @@ def test_pins_and_invalidation(operator: Command) -> None:
         assert project in operator("pins", "list", protocol).stdout
         unknown = operator("pins", "set", protocol, project, "nobody")
         assert (unknown.returncode, "nobody" in unknown.stderr) == (1, True)
+    for protocol, project in (
+        ("maven", "com.corp.*"),
+        ("maven", "junit"),
+        ("npm", "corp:*"),
+        ("pypi", "corp-*"),
+    ):
+        refused = operator("pins", "set", protocol, project, protocol)
+        assert (refused.returncode, "package can have" in refused.stderr) == (2, True), project
     assert "com.corp:lib" not in operator("pins", "list", "maven").stdout  # its group's pin took its place
     assert operator("pins", "remove", "npm", "@corp/app").returncode == 0
     assert operator("pins", "remove", "maven", "com.corp:*").returncode == 0
