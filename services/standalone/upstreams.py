@@ -9,6 +9,7 @@ from shared.defaults import client_certificates, default_upstream
 from shared.errors import ConfigurationError
 from shared.protocols import PROTOCOLS
 from shared.settings import Settings, variable
+from shared.source_urls import split_credentials
 
 # Where a fetcher looks for them (shared/clients/http_trust.py).
 _CERTIFICATES = {"pypi": "PIP_CERT", "npm": "NPM_CONFIG_CAFILE"}
@@ -18,7 +19,7 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
     """What the banner shows, and the variables that hand the same choice to every service.
 
     The choice is made once, here: services started later must not find another one. Raises
-    `ConfigurationError` if none is set and none is known.
+    `ConfigurationError` if none is set and none is known, or one that is set cannot be.
     """
     shown: list[Upstream] = []
     variables: dict[str, str] = {}
@@ -29,6 +30,8 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
         name = variable(field)
         given: tuple[str, ...] = getattr(settings, field)
         if given:
+            for address in given:  # a slip is told before anything is started
+                split_credentials(address, name)
             shown.append(Upstream(protocol, given, name))
             continue
         try:

@@ -188,3 +188,12 @@ def test_certificates__go_with_the_index_of_the_same_client(environ: dict[str, s
     environ |= {"ORCHARD_PYPI_UPSTREAM": "https://pypi.example.com/simple"}
     _, variables = choose_upstreams(load_settings(environ), environ)
     assert "PIP_CERT" not in variables
+
+
+@pytest.mark.parametrize("wrong", ["http://", "http://127.0.0.1:9/#absent=some", "http://127.0.0.1:9/?a=b"])
+def test_upstreams__one_that_is_set_and_cannot_be__told_before_anything_starts(
+    environ: dict[str, str], wrong: str
+) -> None:
+    environ |= {"ORCHARD_NPM_UPSTREAM": f"http://127.0.0.1:8/,{wrong}"}
+    with pytest.raises(ConfigurationError, match=r"^ORCHARD_NPM_UPSTREAM: "):
+        choose_upstreams(load_settings(environ), environ)
