@@ -200,7 +200,11 @@ def test_maven_version__gone_from_metadata_and_refused_with_its_checksums(
     paths = [repository.add("org.example", artifact, version) for version in ("1.9", "1.10")]
     page = "/maven/" + repository.add_metadata("org.example", artifact, ["1.9", "1.10"])
     old, new = (f"/maven/{path}" for path in paths)
-    warm(orchard, page, old, new, f"{new}.sha1")
+    folder = f"org/example/{artifact}/1.10"
+    others = [
+        "/maven/" + repository.put(f"{folder}/{name}", b"<x/>") for name in ("ivy-1.10.xml", "y-1.9.klib")
+    ]
+    warm(orchard, page, old, new, f"{new}.sha1", others[0])
     lift = block(orchard, protocol="maven", name=f"org.example:{artifact}", version="1.10")
 
     def without(answer: httpx.Response) -> bool:
@@ -210,7 +214,7 @@ def test_maven_version__gone_from_metadata_and_refused_with_its_checksums(
         return b"1.10" not in answer.content and texts["release"] == "1.9"
 
     everywhere(orchard, page, without, "the metadata without it")
-    for path in (new, f"{new}.sha1", new.replace(".jar", ".pom")):
+    for path in (new, f"{new}.sha1", new.replace(".jar", ".pom"), *others, f"{others[0]}.sha1"):
         everywhere(orchard, path, is_blocked, f"the refusal of {path}")
     body = get(orchard.gateway, page).content
     assert get(orchard.gateway, f"{page}.sha1").text == hashlib.sha1(body).hexdigest()

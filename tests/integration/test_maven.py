@@ -120,6 +120,33 @@ def test_head_and_range__as_for_every_file(orchard: Cluster, first: Repository, 
     assert part.status_code == 206 and part.content == body[10:20]
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "{}_2.12_1.0/1.2.0/{}-1.2.0.pom",  # sbt before 1.9
+        "{}_2.12_1.0/1.2.0/{}-1.2.0.jar",
+        "{}/1.0/ivy-1.0.xml",
+        "{}/1.0/other-lib-1.0.klib",  # a `url` of a Gradle module
+        "{}/-7d2306cde8-1/{}--7d2306cde8-1.pom",  # built from a branch
+        "{}/v1.0/{}-v1.0.jar",
+    ],
+)
+def test_file_of_another_name_or_strange_version__an_ordinary_artifact(
+    orchard: Cluster, upstream: Upstream, first: Repository, artifact: str, place: str
+) -> None:
+    body = build_jar(place) if place.endswith("jar") else build_pom("org.demo", artifact, "1.0")
+    path = first.put(f"org/demo/{place.format(artifact, artifact)}", body)
+    for checksum in ("", ".asc"):
+        assert orchard.get(f"/maven/{path.replace('org/demo', 'org/none')}{checksum}").status_code == 404
+    assert orchard.get(f"/maven/{path}").content == body
+    assert orchard.get(f"/maven/{path}").headers["x-cache"] == "HIT"
+    assert orchard.get(f"/maven/{path}.sha1").text == hexdigest("sha1", body)
+    assert upstream.count(f"/maven/{path}") == 1
+    wrong = first.put(path.replace("/demo/", "/wrong/"), body, checksums=())
+    first.upstream.put(f"/maven/{wrong}.sha1", b"0" * 40)
+    assert _broken_off(orchard, f"/maven/{wrong}")
+
+
 # --- absence ----------------------------------------------------------------------------------------
 
 
@@ -397,6 +424,35 @@ def test_snapshot__unique_immutable_non_unique_revalidated(
     assert orchard.get(f"/maven/{unique}").content == build_jar("unique")
 
 
+@pytest.mark.parametrize(
+    "name", ["lib.klib", "ivy-1.0-SNAPSHOT.xml", "other-1.0.pom", "{}--7d2306cde8-1.pom"]
+)
+def test_snapshot__file_of_another_name__revalidated(
+    orchard: Cluster, first: Repository, artifact: str, name: str
+) -> None:
+    path = f"org/demo/{artifact}/-SNAPSHOT/{name.format(artifact)}"
+    for build in ("1", "2"):
+        body = build_pom("org.demo", artifact, build, extra="<name/>" * int(build))
+        first.put(path, body)
+        wait_until(lambda body=body: orchard.get(f"/maven/{path}").content == body, what="the build")
+    listed = first.put(f"org/demo/{artifact}/-SNAPSHOT/maven-metadata.xml", b"<metadata/>")
+    assert orchard.get(f"/maven/{listed}").content == b"<metadata/>"
+
+
+def test_catalogue_of_archetypes__of_the_first_that_has_it_and_revalidated(
+    orchard: Cluster, first: Repository, second: Repository
+) -> None:
+    path = "/maven/archetype-catalog.xml"
+    assert orchard.get(path).status_code == 404
+    second.put("archetype-catalog.xml", b"<archetype-catalog>2</archetype-catalog>")
+    wait_until(lambda: b">2<" in orchard.get(path).content, what="the second's")
+    first.put("archetype-catalog.xml", b"<archetype-catalog>1</archetype-catalog>")
+    wait_until(lambda: b">1<" in orchard.get(path).content, what="the first's")
+    answer = orchard.get(path)
+    assert answer.headers["content-type"].startswith("application/xml")
+    assert orchard.get(f"{path}.sha1").text == hexdigest("sha1", answer.content)
+
+
 def test_non_unique_snapshot__head_refused_upstream__still_served_and_revalidated(
     orchard: Cluster, upstream: Upstream, artifact: str
 ) -> None:
@@ -496,8 +552,8 @@ def test_pom__brings_no_request_for_its_parents_and_boms_and_leaves_no_job(
         ("a%2fb/1.0/b-1.0.jar", 400),
         ("a//b/1.0/b-1.0.jar", 400),
         ("a/b/1.0/b-1.0%00.jar", 400),
-        ("a/b/1.0/c-1.0.jar", 400),
-        ("a/b/1.0/b-1.1.jar", 400),
+        ("a/r/v1.0/x~y/r-x~y.jar", 404),
+        ("a/b/1.0-%C3%A9/b-1.0-%C3%A9.jar", 400),
         ("a/b/1.0/", 404),
         ("a/b/1.0", 404),
         ("a/b/", 404),

@@ -74,6 +74,19 @@ def test_higher_version_of_a_stranger__neither_listed_nor_served_nor_spoken_for_
     assert pin["sources"] == ["maven"]
 
 
+@pytest.mark.parametrize("name", ["ivy-9.xml", "other-1.jar", "{}-1.0.pom", "x.klib"])
+def test_file_of_another_name__from_the_owner_of_its_folders_project_alone(
+    orchard: Cluster, upstream: Upstream, second: Upstream, artifact: str, name: str
+) -> None:
+    Repository(upstream).add_metadata("com.corp", f"{artifact}_2.12", ["1.0"])
+    place = f"com/corp/{artifact}_2.12/9/{name.format(artifact)}"
+    path = "/maven/" + Repository(second).put(place, build_pom("com.corp", artifact, "9"))
+    assert orchard.get(path).status_code == 404
+    own = build_pom("com.corp", artifact, "9", extra="<name/>")
+    Repository(upstream).put(place, own)
+    wait_until(lambda: orchard.get(path).content == own, what="the owner's file")
+
+
 def test_jar_only_in_the_second__404_says_whose_it_is__both_may_be_asked_once_the_operator_says_so(
     orchard: Cluster, upstream: Upstream, second: Upstream, artifact: str
 ) -> None:

@@ -1,22 +1,29 @@
 """Names in a Maven repository: what group, artifact, version and file names may be.
 
 Maven's own model allows [A-Za-z0-9_.-] in ids; versions and file names are a little wider in the wild
-("1.0+build", "2.0~rc"). A folder of a group holds no dot: "org.x" and "org/x" would be one project.
+("1.0+build", "2.0~rc"; "-SNAPSHOT" where a service builds what a branch holds). A folder of a group holds no
+dot: "org.x" and "org/x" would be one project.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 METADATA = "maven-metadata.xml"
+CATALOG = "archetype-catalog.xml"
 CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
 SNAPSHOT = "-SNAPSHOT"
 MAX_CHARACTERS = 200  # of one segment
 
 _GROUP_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _ARTIFACT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~!$@=-]*")
+_VERSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+~!$@=-]*")
 _UNIQUE = re.compile(r"[0-9]{8}\.[0-9]{6}-[0-9]{1,9}")
+# What nearly every version looks like, and hardly any artifact: "1.0", "v1.0", "-7d2306cde8-1", a commit,
+# a snapshot.
+_TELLING = re.compile(r"v?[0-9].*|-.+|[0-9a-f]{7,40}|.+-SNAPSHOT")
+_EXTENSION = re.compile(r".*\.[A-Za-z][A-Za-z0-9_+-]*")
 
 
 def is_group_segment(text: str) -> bool:
@@ -36,8 +43,13 @@ def is_project(text: str) -> bool:
 
 
 def is_version(text: str) -> bool:
-    """Whether this can be a version, or the name of a file."""
+    """Whether this can be a version."""
     return len(text) <= MAX_CHARACTERS and _VERSION.fullmatch(text) is not None
+
+
+def is_filename(text: str) -> bool:
+    """Whether this can be the name of a file."""
+    return is_version(text) and not text.startswith("-")
 
 
 def split_checksum(filename: str) -> tuple[str, str]:
@@ -67,9 +79,26 @@ def belongs(artifact: str, version: str, filename: str) -> bool:
     return tail != rest and tail[:1] in ("-", ".") and len(tail) > 1
 
 
+def is_guest(folders: list[str], filename: str) -> bool:
+    """Whether a file of another name can lie in these folders, the last of them a version's.
+
+    sbt before 1.9 leaves "_2.12_1.0" out of its files' names, Ivy keeps ivy-1.0.xml there, Gradle's modules
+    name files by any `url`. A folder that could as well be an artifact's, and a name that could be a
+    version's folder ("1.0"), are none. Nor is what "1/2" as a version or "x/1/y" as a classifier would make
+    of another artifact's address: it would get past that one's pins and blocks.
+    """
+    if not _TELLING.fullmatch(folders[-1]) or not _EXTENSION.fullmatch(filename):
+        return False
+    return not any(
+        _TELLING.fullmatch(version) and lower.startswith(f"{artifact}-{version}")
+        for at, (artifact, version) in enumerate(pairwise(folders), 2)
+        for lower in folders[at:]
+    )
+
+
 def is_mutable(version: str, filename: str) -> bool:
-    """Whether a file of this folder may change: a snapshot without a timestamp in its name."""
-    return version.endswith(SNAPSHOT) and SNAPSHOT in filename
+    """Whether a file of this folder may change: that of a snapshot without a timestamp in its name."""
+    return version.endswith(SNAPSHOT) and (SNAPSHOT in filename or not _UNIQUE.search(filename))
 
 
 def is_document(filename: str) -> bool:

@@ -1,13 +1,14 @@
 """The grammar below /maven, the repository layout: from an undecoded path to the resource it names.
 
 "{group as folders}/{artifact}/{version}/{artifact}-{version}[-{classifier}].{extension}", beside it
-checksums; maven-metadata.xml in the folders of groups, artifacts and snapshot versions. Everything
-else is refused here, before any key, job or request upstream.
+checksums and files of other names (`names.is_guest`); maven-metadata.xml in the folders of groups, artifacts
+and snapshot versions; archetype-catalog.xml at the root. Everything else is refused here, before any key, job
+or request upstream.
 """
 
 from __future__ import annotations
 
-from shared.errors import MalformedRequest, RouteNotFound
+from shared.errors import RouteNotFound
 from shared.protocols.base import Resource
 from shared.protocols.maven import names
 from shared.protocols.raw_paths import read_segments
@@ -19,6 +20,8 @@ def classify(method: str, raw_path: bytes) -> Resource:
     """The resource that a request names; see `PackageProxyBase.classify`."""
     *folders, name = read_segments(method, raw_path)
     filename, checksum = names.split_checksum(name)
+    if not folders and filename == names.CATALOG:
+        return _index(f"{FILE_KIND}/{filename}", checksum or "file")
     if not name or not folders or names.split_checksum(filename)[1]:
         raise RouteNotFound("nothing is served at this address: no folders, no checksums of checksums")
     if filename == names.METADATA:
@@ -30,12 +33,10 @@ def classify(method: str, raw_path: bytes) -> Resource:
     *group, artifact, version = folders
     if not (all(map(names.is_group_segment, group)) and names.is_artifact(artifact)):
         raise RouteNotFound("this cannot be the folder of an artifact")
-    if not (names.is_version(version) and names.is_version(filename)):
+    if not (names.is_version(version) and names.is_filename(filename)):
         raise RouteNotFound("this cannot be a version and a file's name")
-    if not names.belongs(artifact, version, filename):
-        if version[0].isdigit():
-            raise MalformedRequest("a file's name starts with its artifact and version")
-        raise RouteNotFound("this is not the folder of a version")
+    if not names.belongs(artifact, version, filename) and not names.is_guest(folders, filename):
+        raise RouteNotFound("this is not a file in the folder of a version")
     path = f"{'/'.join(folders)}/{filename}"
     mutable = names.is_mutable(version, filename)
     if mutable and names.is_document(filename):

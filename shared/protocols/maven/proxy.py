@@ -83,7 +83,8 @@ class MavenProxy(PackageProxyBase):
         if identity.startswith("metadata/"):
             own = identity == self.index_identity(self.project_of(identity))
             return own and index.lists_versions(document)
-        return not identity.startswith("pointer/")  # a snapshot's POM, which is a file
+        # A snapshot's POM is a file; a catalogue of archetypes is no project's.
+        return not identity.startswith("pointer/") and self.project_of(identity) != ""
 
     def pin_names(self, project: str) -> tuple[str, ...]:
         return (project, f"{project.partition(':')[0]}:*")

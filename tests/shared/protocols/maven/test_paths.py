@@ -30,6 +30,27 @@ def classify(path: bytes, method: str = "GET") -> Resource:
         (b"/a/b/c/1/c-1.jar.sha512", "a.b:c", "1", "c-1.jar", "sha512"),
         (b"/a/x_2.13/1%2B2/x_2.13-1+2.jar", "a:x_2.13", "1+2", "x_2.13-1+2.jar", ""),
         (b"/a/c/1-SNAPSHOT/c-1-20240101.120000-7.jar", "a:c", "1-SNAPSHOT", "c-1-20240101.120000-7.jar", ""),
+        # Services that build what a branch or a commit holds.
+        (b"/a/r/-7d2306cde8-1/r--7d2306cde8-1.pom", "a:r", "-7d2306cde8-1", "r--7d2306cde8-1.pom", ""),
+        (b"/a/r/v1.0/r-v1.0.jar", "a:r", "v1.0", "r-v1.0.jar", ""),
+        (b"/a/r/x~y/r-x~y.jar", "a:r", "x~y", "r-x~y.jar", ""),
+        # Files that are not named as their artifact and version: sbt before 1.9, Ivy, Gradle's modules.
+        (b"/a/s_2.12_1.0/1.2.0/s-1.2.0.pom", "a:s_2.12_1.0", "1.2.0", "s-1.2.0.pom", ""),
+        (
+            b"/a/s_2.12_1.0/1.2.0/s-1.2.0-sources.jar.md5",
+            "a:s_2.12_1.0",
+            "1.2.0",
+            "s-1.2.0-sources.jar",
+            "md5",
+        ),
+        (b"/a/s_2.12_1.0/v1/s-v1.jar", "a:s_2.12_1.0", "v1", "s-v1.jar", ""),
+        (b"/a/c/1/ivy-1.xml", "a:c", "1", "ivy-1.xml", ""),
+        (b"/a/c/1/ivy-1.xml.sha1", "a:c", "1", "ivy-1.xml", "sha1"),
+        (b"/a/c/1/other-lib-1.klib", "a:c", "1", "other-lib-1.klib", ""),
+        (b"/a/c/1/c.klib", "a:c", "1", "c.klib", ""),
+        (b"/a/c/1/c-2.jar", "a:c", "1", "c-2.jar", ""),
+        (b"/a/c/7d2306cde8/ivy.xml", "a:c", "7d2306cde8", "ivy.xml", ""),
+        (b"/a/c/1-SNAPSHOT/o-1-20240101.120000-7.pom", "a:c", "1-SNAPSHOT", "o-1-20240101.120000-7.pom", ""),
     ],
 )
 def test_path__names_a_file__by_group_artifact_and_version_folder(
@@ -51,6 +72,11 @@ def test_path__names_a_file__by_group_artifact_and_version_folder(
         (b"/a/b/c/maven-metadata.xml.sha1", "metadata/a/b/c", "sha1", "a.b:c"),
         (b"/a/c/1-SNAPSHOT/maven-metadata.xml", "metadata/a/c/1-SNAPSHOT", "xml", "a:c"),
         (b"/a/maven-metadata.xml", "metadata/a", "xml", ""),
+        (b"/a/r/-SNAPSHOT/maven-metadata.xml", "metadata/a/r/-SNAPSHOT", "xml", "a:r"),
+        (b"/a/r/-SNAPSHOT/r--SNAPSHOT.pom", "snapshot/a/r/-SNAPSHOT/r--SNAPSHOT.pom", "file", "a:r"),
+        (b"/a/c/1-SNAPSHOT/s-1.pom", "snapshot/a/c/1-SNAPSHOT/s-1.pom", "file", "a:c"),
+        (b"/archetype-catalog.xml", "snapshot/archetype-catalog.xml", "file", ""),
+        (b"/archetype-catalog.xml.sha1", "snapshot/archetype-catalog.xml", "sha1", ""),
         (b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT.pom", "snapshot/a/c/1-SNAPSHOT/c-1-SNAPSHOT.pom", "file", "a:c"),
         (
             b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.module.md5",
@@ -93,16 +119,9 @@ def test_path__names_a_file_that_may_change_and_be_large__an_artifact_behind_a_p
         b"/a/c/1/c-1\\x.jar",
         b"/a/c/1/c-1;x.jar",
         b"/a/c/1/c-1.j%ffr",
-        b"/a/c/1/d-1.jar",
-        b"/a/c/1/c-2.jar",
-        b"/a/c/1/c-10.jar",
-        b"/a/c/1/c-1",
-        b"/a/c/1/c-1.",
-        b"/a/c/1-SNAPSHOT/c-2-SNAPSHOT.jar",
-        b"/a/c/1-SNAPSHOT/c-1-20240101.jar",
     ],
 )
-def test_path__hostile_or_of_another_version__400(path: bytes) -> None:
+def test_path__hostile__400(path: bytes) -> None:
     with pytest.raises(MalformedRequest):
         classify(path)
 
@@ -123,11 +142,66 @@ def test_path__hostile_or_of_another_version__400(path: bytes) -> None:
         b"/a.b/c/1/c-1.jar",
         b"/.index/c/1/c-1.jar",
         b"/a/c/1/c-1.jar%3Fx",
+        b"/a/b/archetype-catalog.xml",
+        b"/a/c/1/c-1",
+        b"/a/c/1/c-1.",
+        b"/a/c/1/-1.jar",
+        b"/a/3d/1.0",
+        b"/a/b/c/d.jar",  # c can be an artifact as well as a version
+        b"/a/r/v1.0/x~y/r-x~y.jar",  # a version of two folders
+        b"/a/r/v1.0/x~y/r-v1.0/x~y.pom",
+        b"/a/-/1/c-1.jar",
+        b"/-a/c/1/c-1.jar",
+        b"/a/r/-1/maven-metadata.xml",
     ],
 )
 def test_path__no_file_and_no_metadata__404(path: bytes) -> None:
     with pytest.raises(RouteNotFound):
         classify(path)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "s-1.2.0.pom",
+        "ivy-1.2.0.xml",
+        "other-1.jar",
+        "x.klib",
+        "s_2.12-1.2.0.jar",
+        "s_2.12-9.9.jar",
+        "s-1.2.0.pom.asc",
+    ],
+)
+def test_file_of_any_name__is_of_the_project_and_version_whose_folder_it_lies_in(file: str) -> None:
+    resource = classify(f"/com/corp/s_2.12/1.2.0/{file}".encode())
+    assert (resource.project, MAVEN.version_asked(resource)) == ("com.corp:s_2.12", "1.2.0")
+    assert MAVEN.artifact_path("com.corp:s_2.12", "1.2.0", file) == f"/com/corp/s_2.12/1.2.0/{file}"
+    mutable = classify(f"/com/corp/s_2.12/1.2.0-SNAPSHOT/{file}".encode())
+    assert (mutable.project, MAVEN.version_asked(mutable)) == ("com.corp:s_2.12", "1.2.0-SNAPSHOT")
+    assert MAVEN.project_of(mutable.pointer or mutable.identity) == "com.corp:s_2.12"
+    assert mutable.kind == "index" or mutable.pointer  # without a build in its name it may change
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "3d/1/2/3d-1/2.pom",  # version 1/2
+        "3d/v1/2/3/3d-v1/2/3.jar",
+        "lib/1/lib-1-x/1/y.jar",  # classifier x/1/y
+        "lib/1/lib-1.x/1/y.jar",  # type x/1/y.jar
+        "lib/1-SNAPSHOT/2/lib-1-SNAPSHOT/2.pom",
+    ],
+)
+def test_slashes_in_a_version_classifier_or_type__no_other_project(tail: str) -> None:
+    with pytest.raises(RouteNotFound):
+        classify(f"/com/corp/{tail}".encode())
+
+
+def test_catalogue_of_archetypes__pins_nothing_and_is_of_no_project() -> None:
+    identity = "snapshot/archetype-catalog.xml"
+    assert not MAVEN.lists_files(identity, b"<archetype-catalog/>")
+    assert MAVEN.upstream_request(identity, "http://x/m/").url == "http://x/m/archetype-catalog.xml"
+    assert MAVEN.version_asked(classify(b"/archetype-catalog.xml")) == ""
 
 
 def test_path__too_long_or_not_a_read__refused() -> None:
