@@ -56,6 +56,8 @@ LIFTED = {
     "`upstream_strayed`": "the same, or `orchard upstreams options NAME pages=elsewhere`",
     "`upstream_untrusted`": "`ORCHARD_CA_FILE`",
     "`upstream_blocked`": "the source's allowed hosts (docs/operations.md, egress)",
+    "`digest_mismatch` with a checksum published beside a Maven file": "`orchard upstreams options NAME "
+    "checksums=warn` (or `ignore`; or `#checksums=warn` at its address)",
     "`too_large`": "`ORCHARD_MAX_ARTIFACT_BYTES`, `ORCHARD_MAX_INDEX_BYTES`",
     "`source_unusable`": "`ORCHARD_SECRET_KEY`, or new credentials",
     "`blocked`": "`orchard blocks remove`",

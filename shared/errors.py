@@ -245,7 +245,10 @@ class UpstreamBlocked(LastingError):
 
 class DigestMismatch(LastingError):
     code = "digest_mismatch"
-    hint = "The upstream's bytes do not match its index; nothing was kept."
+    hint = (
+        "The upstream's bytes do not match what is said of them; nothing was kept. For a checksum published "
+        "beside a Maven file, `orchard upstreams options NAME checksums=warn` takes them."
+    )
 
 
 class TooLarge(LastingError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,7 +152,8 @@ class ArtifactRun:
                     promised_sha256=self._promised,
                     max_bytes=tools.max_bytes,
                     check_room=tools.floor.check,
-                    on_head=self._announcer(live, published),
+                    on_head=published.head_came,
+                    on_trusted=lambda: self._let_in(live),
                     kept_digests=self.protocol.kept_digests,
                 )
                 if self._relay and job.abandonable:
@@ -162,7 +163,7 @@ class ArtifactRun:
                 else:
                     sha256 = await download.run()
                 digests = download.kept_digests
-                await published.verify(self.resource, {**digests, "sha256": sha256})
+                await published.verify(self.resource, {**digests, "sha256": sha256}, download.suspicion)
                 await self._refuse_blocked(found, sha256)
                 await self._pin(found)
                 await upload.store(sha256)
@@ -271,19 +272,11 @@ class ArtifactRun:
         log.info("artifact_stored", filename=job.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)
         return facts
 
-    def _announcer(
-        self, live: LiveDownload, published: PublishedCheck
-    ) -> Callable[[Mapping[str, str]], None]:
-        """What to do when the upstream's head has come: let readers in, and tell them."""
-
-        def on_head(headers: Mapping[str, str]) -> None:
-            published.head_came(headers)
-            if not self._relay:
-                return
+    def _let_in(self, live: LiveDownload) -> None:
+        """Let readers in while the bytes come, and tell them."""
+        if self._relay:
             self._tools.live.begin(live)
             self._announcing = asyncio.create_task(self._announce(live))
-
-        return on_head
 
     async def _announce(self, live: LiveDownload) -> None:
         total = live.spool.total

@@ -20,6 +20,7 @@ _PROGRAMS = (
     b"MZ", b"\x7fELF", b"#!", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe",
     b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce",
 )  # fmt: skip
+_PAGES = (".html", ".htm", ".xhtml")
 _FIELDS = re.compile(rb"^(?:metadata-version|name)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 _MAGIC: dict[str, tuple[bytes, ...]] = {
@@ -96,6 +97,11 @@ def magics_of(filename: str) -> tuple[bytes, ...]:
     return next((magics for ending, magics in _MAGIC.items() if filename.lower().endswith(ending)), ())
 
 
+def is_web_page(filename: str) -> bool:
+    """Whether a file is a web page by its own name."""
+    return filename.lower().endswith(_PAGES)
+
+
 def check_magic(filename: str, start: bytes) -> None:
     """For a file without any hash: its first bytes must be those of its kind.
 
@@ -106,6 +112,8 @@ def check_magic(filename: str, start: bytes) -> None:
         if not start.startswith(magics):
             kind = filename.rpartition(".")[2]
             raise UpstreamInvalid(f"{filename}: the upstream sent something that is no .{kind} file")
+        return
+    if is_web_page(filename):
         return
     if start.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise UpstreamInvalid(f"{filename}: the upstream sent a web page")

@@ -20,11 +20,20 @@ from shared import clock
 from shared.artifacts import ArtifactRepository
 from shared.cache import CacheService
 from shared.clients.http_decoding import decode_body
-from shared.errors import CacheUnavailable, DigestMismatch, FileNotFound, Offline, UpstreamUnavailable
+from shared.errors import (
+    CacheUnavailable,
+    DigestMismatch,
+    FileNotFound,
+    LastingError,
+    Offline,
+    UpstreamInvalid,
+    UpstreamUnavailable,
+)
 from shared.logs import get_logger
 from shared.models import FORMAT, IndexHead, UpstreamSource
 from shared.protocols.base import PackageProxyBase, Resource
 from shared.settings import Settings
+from shared.source_options import Checksums
 from shared.source_policy import owners, why_absent, why_none
 from shared.source_watcher import SourceWatcher
 
@@ -156,7 +165,7 @@ def told_digests(headers: Mapping[str, str]) -> dict[str, str]:
 
 class PublishedCheck:
     """Compares a download with what its source publishes beside it: headers, or else a checksum file,
-    which is looked up while the bytes come."""
+    which is looked up while the bytes come. What a difference means, the source's `checksums` says."""
 
     def __init__(self, files: DirectFiles, artifacts: ArtifactRepository, found: Found) -> None:
         self._files = files
@@ -168,8 +177,12 @@ class PublishedCheck:
     def start(self) -> None:
         """Begin to look the checksum file up, where there may be one and this source is not known to tell
         of it in headers. At once: a build asks for one POM after the other."""
-        if self._found.source.id not in self._files.telling:
+        if self._found.source.id not in self._files.telling and self._policy != "ignore":
             self._look_up()
+
+    @property
+    def _policy(self) -> Checksums:
+        return self._found.source.options.checksums
 
     def head_came(self, headers: Mapping[str, str]) -> None:
         """The download's own response has begun."""
@@ -181,7 +194,7 @@ class PublishedCheck:
             self.cancel()
         else:
             self._files.telling.discard(self._found.source.id)
-            self._look_up()
+            self.start()
 
     def _look_up(self) -> None:
         if self._found.entry.checksum_urls and self._task is None:
@@ -194,19 +207,52 @@ class PublishedCheck:
         if self._task is not None:
             self._task.cancel()
 
-    async def verify(self, resource: Resource, digests: Mapping[str, str]) -> None:
-        """Raises `DigestMismatch`, or why the source did not answer; a file without any is noted."""
-        published: Mapping[str, str] = self._told
-        if not self._told:
-            if self._task is None:
-                return
-            looked_up = await self._task
-            published = dict([looked_up]) if looked_up is not None else {}
+    async def verify(
+        self, resource: Resource, digests: Mapping[str, str], suspicion: UpstreamInvalid | None = None
+    ) -> None:
+        """Raises `DigestMismatch`, or why the source did not answer; a file without any is noted.
+
+        A `suspicion` of the content is raised unless something published matches: a guess never beats that,
+        whatever a difference means at this source.
+        """
+        if not self._found.entry.checksum_urls or (self._policy == "ignore" and suspicion is None):
+            return
+        published = await self._published(suspicion)
+        differing = [each for each, digest in published.items() if digests.get(each) != digest]
+        if suspicion is not None and (differing or not published):
+            raise suspicion
         if not published:
             log.info("file_without_checksum", project=resource.project, filename=resource.filename)
             await self._artifacts.record_event(
                 "file_without_checksum", resource.protocol, resource.project, resource.filename, {}
             )
-        for algorithm, digest in published.items():
-            if digests.get(algorithm) != digest:
-                raise DigestMismatch(f"{resource.filename}: the upstream's bytes have another {algorithm}")
+        if differing:
+            algorithm = differing[0]
+            await self._differs(resource, algorithm, published[algorithm], digests.get(algorithm, ""))
+
+    async def _published(self, suspicion: UpstreamInvalid | None) -> Mapping[str, str]:
+        """Algorithm → hex. Raises why the source did not answer: a refusal says less than a suspicion."""
+        if self._told:
+            return self._told
+        self._look_up()
+        assert self._task is not None
+        try:
+            looked_up = await self._task
+        except LastingError:
+            if suspicion is not None:
+                raise suspicion from None
+            raise
+        return dict([looked_up]) if looked_up is not None else {}
+
+    async def _differs(self, resource: Resource, algorithm: str, published: str, found: str) -> None:
+        source = self._found.source
+        if self._policy == "fail":
+            raise DigestMismatch(
+                f"{resource.filename}: the upstream's bytes have another {algorithm} than published beside "
+                f"them; `orchard upstreams options {source.protocol}/{source.name} checksums=warn` takes them"
+            )
+        detail = {"source": source.name, "algorithm": algorithm, "published": published, "found": found}
+        log.warning("checksum_differs", project=resource.project, filename=resource.filename, **detail)
+        await self._artifacts.record_event(
+            "checksum_differs", resource.protocol, resource.project, resource.filename, detail
+        )

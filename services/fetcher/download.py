@@ -49,7 +49,11 @@ def gone_or_strayed(source: UpstreamSource, entry: FileEntry, response: Upstream
 
 
 class Download:
-    """One file on its way. `on_head` is called once, with the headers of the first response."""
+    """One file on its way.
+
+    `on_head` is called once, with the headers of the first response; `on_trusted` once, when readers may have
+    the bytes as they come: never for a `suspicion`.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Download:
         promised_sha256: str = "",
         max_bytes: int,
         on_head: Callable[[Mapping[str, str]], None],
+        on_trusted: Callable[[], None] = lambda: None,
         kept_digests: Sequence[str] = (),
         check_room: Callable[[int], None] = lambda wanted: None,
     ) -> None:
@@ -73,6 +78,10 @@ class Download:
         self._check_room = check_room
         self._room_seen = 0  # bytes of the spool when it was last asked
         self._on_head: Callable[[Mapping[str, str]], None] | None = on_head
+        self._on_trusted: Callable[[], None] | None = on_trusted
+        self.suspicion: UpstreamInvalid | None = None
+        """What the first bytes look like instead of the file. To be raised, unless a checksum that its source
+        publishes beside it vouches for them."""
         self._digests = Digests(entry.hashes, promised_sha256, kept_digests)
         self._validator = ""  # a strong ETag, or a date: what If-Range needs
         self._coded = False  # compressed on the way: its length and ranges are of other bytes than the file's
@@ -137,6 +146,8 @@ class Download:
                 announce, self._on_head = self._on_head, None
                 self.modified = unix_seconds(response.headers.get("last-modified", ""))
                 announce(response.headers)
+                if self._digests.known:
+                    self._trust()
             position = 0 if repeated else offset
             async for chunk in chunks:
                 if position < offset:
@@ -207,9 +218,26 @@ class Download:
         if self._spool.total is not None and size > self._spool.total:
             raise DigestMismatch(f"{self._entry.filename}: more bytes came than were announced")
         if not self._spool.size and not self._digests.known:
-            check_magic(self._entry.filename, chunk)
+            self._judge(chunk)
         if self._spool.total is None and size - self._room_seen > ROOM_STEP_BYTES:
             self._room_seen = size
             self._check_room(len(chunk))
         self._digests.update(chunk)
         self._spool.append(chunk)
+
+    def _judge(self, start: bytes) -> None:
+        """Look at the first bytes of a file without any hash. Raises `UpstreamInvalid` where nothing else
+        can say more of them."""
+        try:
+            check_magic(self._entry.filename, start)
+        except UpstreamInvalid as suspicion:
+            if not self._entry.checksum_urls:
+                raise
+            self.suspicion = suspicion
+        else:
+            self._trust()
+
+    def _trust(self) -> None:
+        if self._on_trusted is not None:
+            trusted, self._on_trusted = self._on_trusted, None
+            trusted()
