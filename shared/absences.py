@@ -29,6 +29,7 @@ INSERT INTO absences (protocol, identity, project, sources, reason, known)
 SELECT $1, $2, $3, $4::bigint[], $5,
     EXISTS (SELECT FROM packages WHERE protocol = $1 AND name = $3)
     OR EXISTS (SELECT FROM project_pins WHERE protocol = $1 AND project = $3)
+    OR EXISTS (SELECT FROM shared_pins WHERE protocol = $1 AND project = $3)
 WHERE NOT EXISTS (
     SELECT FROM index_documents
     WHERE protocol = $1 AND identity = $2 AND {is_newer("generation", "$6::bigint")})
