@@ -22,7 +22,8 @@ from shared.errors import OrchardError, UpstreamUnavailable
 from shared.events import Event
 from shared.jobs import FetchArtifact
 from shared.logs import get_logger
-from shared.models import FORMAT, ArtifactFacts
+from shared.models import ArtifactFacts
+from shared.protocols.artifact_flow import facts_of
 from shared.protocols.conditions import ByteRange
 
 log = get_logger()
@@ -32,8 +33,6 @@ LOST_SECONDS = 9.5  # without any fetcher that sends, for so long: broken off
 SILENT_SECONDS = 60.0  # connected to a fetcher that waits for a silent upstream: it gives up itself
 RETRY_SECONDS = 0.1
 ASK_SECONDS = 0.5  # cache, database and queue are asked no oftener whether the file is there
-
-_decode_facts = msgspec.msgpack.Decoder(ArtifactFacts).decode
 
 
 class TransferBroken(Exception):
@@ -246,13 +245,9 @@ class LiveSource:
             error = from_value(ended.error) if ended is not None and ended.error is not None else None
             code = error.code if error is not None else "unknown"
             raise TransferBroken(f"the download failed: {code}", error)
-        if ended.value:
-            try:
-                facts = _decode_facts(ended.value)
-                if facts.format == FORMAT:
-                    return facts
-            except msgspec.MsgspecError:
-                pass
+        facts = facts_of(ended)
+        if facts is not None:
+            return facts
         try:
             found = await self._relay.facts.of_job(self._job)
         except OrchardError as error:

@@ -217,7 +217,7 @@ class _ArtifactRequest:
         return Reply(body.status, "LIVE", headers, body=body, sha256=expected)
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:
-        facts = _facts_of(event) or await self.ports.facts.find(self.resource)
+        facts = facts_of(event) or await self.ports.facts.find(self.resource)
         if facts is None:
             return None
         if expected and facts.sha256 != expected:
@@ -265,7 +265,7 @@ class _ArtifactRequest:
         return left
 
 
-def _facts_of(event: Event) -> ArtifactFacts | None:
+def facts_of(event: Event) -> ArtifactFacts | None:
     """The facts that a `done` event carries; None when it has none of a format that we know."""
     if not event.value:
         return None
