@@ -80,9 +80,12 @@ def test_file_of_another_name__from_the_owner_of_its_folders_project_alone(
 ) -> None:
     Repository(upstream).add_metadata("com.corp", f"{artifact}_2.12", ["1.0"])
     place = f"com/corp/{artifact}_2.12/9/{name.format(artifact)}"
-    path = "/maven/" + Repository(second).put(place, build_pom("com.corp", artifact, "9"))
+    jar = name.endswith("jar")
+    strange, own = (
+        build_jar(each) if jar else build_pom("com.corp", artifact, each) for each in ("strange", "own")
+    )
+    path = "/maven/" + Repository(second).put(place, strange)
     assert orchard.get(path).status_code == 404
-    own = build_pom("com.corp", artifact, "9", extra="<name/>")
     Repository(upstream).put(place, own)
     wait_until(lambda: orchard.get(path).content == own, what="the owner's file")
 
