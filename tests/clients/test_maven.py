@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from shared.defaults import default_upstream
-from tests.clients.jvm import GROUP, MAVENS, Maven, asked, forget_breakers, require
-from tests.support.maven_builders import Dep, Repository, build_jar
+from tests.clients.jvm import GOAL, GROUP, MAVENS, Maven, asked, forget_breakers, require
+from tests.support.maven_builders import Dep, Repository, build_jar, build_pom
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Fault, Upstream
 
@@ -179,3 +179,26 @@ def test_resolve__pom_truly_absent__a_warning_as_from_the_registry(
 def test_resolve__missing_jar__fails_naming_it(maven: Maven) -> None:
     done = maven.resolve("9.9")
     assert done.returncode != 0 and "lib:jar:9.9" in done.stdout
+
+
+def test_resolve__programs_and_reports_beside_the_jar__as_from_the_registry(
+    maven: Maven, repository: Repository
+) -> None:
+    wanted = {
+        ("exe", "linux-x86_64"): b"\x7fELF\x02\x01\x01" + bytes(600_000),
+        ("html", "report"): b"<!DOCTYPE html><html>covered</html>",
+        ("txt", "page"): b"<html>a page that is named otherwise</html>",
+    }
+    stem = f"{GROUP.replace('.', '/')}/tool/1.0/tool-1.0"
+    repository.put(f"{stem}.pom", build_pom(GROUP, "tool", "1.0", packaging="pom"))
+    deps = []
+    for (ending, classifier), body in wanted.items():
+        repository.put(f"{stem}-{classifier}.{ending}", body)
+        extra = f"<type>{ending}</type><classifier>{classifier}</classifier>"
+        deps.append(Dep(GROUP, "tool", "1.0", extra=extra))
+    (maven.folder / "pom.xml").write_bytes(build_pom("demo", "app", "1", deps, packaging="pom"))
+    done = maven.run("mvn", "-C", GOAL)
+    assert done.returncode == 0, done.stdout[-3000:]
+    folder = maven.local.joinpath(*GROUP.split("."), "tool", "1.0")
+    for (ending, classifier), body in wanted.items():
+        assert (folder / f"tool-1.0-{classifier}.{ending}").read_bytes() == body

@@ -7,6 +7,7 @@ import contextlib
 import re
 
 from services.fetcher.absences import Absences
+from services.fetcher.digests import check_magic, is_web_page
 from services.fetcher.direct import DirectFiles
 from services.fetcher.download import gone_or_strayed
 from services.fetcher.entries import Entries, Found
@@ -14,6 +15,7 @@ from services.fetcher.jobs.fetch_index import FetchIndexJob
 from services.fetcher.kept_addresses import at_kept_address
 from services.fetcher.upstreams import Upstreams, silent
 from shared.artifacts import ArtifactRepository
+from shared.clients.http import UpstreamResponse
 from shared.clients.queue_context import JobContext
 from shared.errors import OrchardError, ProjectNotFound, UpstreamUnavailable
 from shared.jobs import DescribeArtifact
@@ -21,6 +23,7 @@ from shared.models import IndexHead
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase, Resource
 
+FIRST_BYTES = 64  # enough to tell a web page from the file
 _TOTAL = re.compile(r"bytes \d{1,18}-\d{1,18}/(\d{1,18})")
 
 
@@ -100,7 +103,8 @@ class DescribeArtifactJob:
         return found, await self._ask(found)
 
     async def _ask(self, found: Found) -> int:
-        """HEAD; where that is refused, tells nothing or takes half the time, a GET for the first byte.
+        """HEAD; where that is refused, tells nothing, speaks of a web page or takes half the time, a GET for
+        the first bytes.
 
         Bounded as an index is: it has a slot and a connection of theirs. Raises `UpstreamTimeout`, and
         `GoneUpstream` for a true 404.
@@ -114,7 +118,7 @@ class DescribeArtifactJob:
                         told = await self._ask_head(found)
                     if told is not None:
                         return told
-                return await self._ask_first_byte(found)
+                return await self._ask_first_bytes(found)
         except TimeoutError:
             raise silent(found.source, seconds) from None
 
@@ -122,12 +126,16 @@ class DescribeArtifactJob:
         async with self._upstreams.open_file(
             found.source, found.entry.url, method="HEAD", lane="index"
         ) as head:
-            return head.content_length if head.status == 200 else None
+            return head.content_length if head.status == 200 and not _is_page(found, head) else None
 
-    async def _ask_first_byte(self, found: Found) -> int:
+    async def _ask_first_bytes(self, found: Found) -> int:
         async with self._upstreams.open_file(
-            found.source, found.entry.url, headers={"range": "bytes=0-0"}, lane="index"
+            found.source, found.entry.url, headers={"range": f"bytes=0-{FIRST_BYTES - 1}"}, lane="index"
         ) as response:
+            if response.status in (200, 206) and _is_page(found, response):
+                async for chunk in response.chunks():  # some servers call everything a page: the bytes count
+                    check_magic(found.entry.filename, chunk)
+                    break
             if response.status == 200 and response.content_length is not None:
                 return response.content_length
             if response.status in (404, 410):
@@ -136,3 +144,9 @@ class DescribeArtifactJob:
             if response.status == 206 and total is not None:
                 return int(total[1])
         raise UpstreamUnavailable(f"upstream {found.source.name} does not tell the size of the file")
+
+
+def _is_page(found: Found, response: UpstreamResponse) -> bool:
+    """Whether a web page is told of where none was asked for: a login page, whose size is not the file's."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml") and not is_web_page(found.entry.filename)
