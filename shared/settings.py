@@ -152,6 +152,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
     admin_token: str = ""  # the operator's token, beside those in the database (docs/access.md)
     anonymous_read: bool | None = None  # true: reading needs no token; unset: only on a loopback address
+    wrong_tokens: NotNegative = 10  # from one address in a minute; then it waits; 0 = no bound
     secret_key: tuple[str, ...] = ()  # 32 bytes in base64; seals sources' passwords; several: first seals
     client_connections: Positive = 1024  # of one address that stand still, where connections run short
     client_stall: Seconds = 30.0  # a response that is taken slower than the minimum rate over this is ended

@@ -45,7 +45,8 @@ class Access:
         self._known = False
         self._remembered: dict[bytes, KnownToken] = {}
         self._used: set[int] = set()
-        self._guesses = Guesses()
+        self._guesses = Guesses(settings.wrong_tokens)
+        self._proven: set[bytes] = set()  # digests of tokens that were good here, over all changes
         self._repository = repository
         self._task: asyncio.Task[None] | None = None
 
@@ -82,16 +83,21 @@ class Access:
 
     def _find(self, authorization: bytes, client: str) -> KnownToken:
         given = presented(authorization)
-        # What Orchard made nobody guesses, so such tokens are looked for whoever else guesses from there.
-        if given is not None and not given.startswith(PREFIX.encode()):
+        digest = digest_of(given) if given is not None else b""
+        # What Orchard made nobody guesses, and who uses a good token already must not suffer from a
+        # neighbour who guesses: these are looked for all the same.
+        if given is not None and not given.startswith(PREFIX.encode()) and digest not in self._proven:
             self._check_guesses(client)
-        token = self._tokens.get(digest_of(given)) if given is not None else None
+        token = self._tokens.get(digest)
         if token is None:
             if given is not None and not self._known:
                 raise AccessUnknown("this token cannot be checked yet")
             self._guesses.note(client)
             self._check_guesses(client)
             raise Unauthorized("this is no token that is known here")
+        if len(self._proven) >= REMEMBERED:
+            self._proven.clear()
+        self._proven.add(digest)
         if len(authorization) <= LONGEST_REMEMBERED:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from services.gateway.addresses import network_of
 
-MOST_WRONG = 10  # in a window, from one address; then the next window is waited for
 WINDOW_SECONDS = 60.0
 MOST_ADDRESSES = 10_000  # remembered; then all are forgotten
 
@@ -19,7 +18,9 @@ MOST_ADDRESSES = 10_000  # remembered; then all are forgotten
 class Guesses:
     """Of one gateway process."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`most` wrong ones in a window, from one address; then its end is waited for. 0: no bound."""
+        self._most = most
         self._clock = clock
         self._wrong: dict[str, tuple[float, int]] = {}  # address → when its window began, wrong ones in it
 
@@ -27,7 +28,7 @@ class Guesses:
         """So long no other token of this address is looked at; 0: it is."""
         began, wrong = self._wrong.get(network_of(address), (0.0, 0))
         left = began + WINDOW_SECONDS - self._clock()
-        return left if wrong >= MOST_WRONG and left > 0 else 0.0
+        return left if 0 < self._most <= wrong and left > 0 else 0.0
 
     def note(self, address: str) -> None:
         """This address sent a wrong token; "" (nobody's) is not counted."""

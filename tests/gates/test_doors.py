@@ -18,7 +18,7 @@ Show = Callable[..., None]
 @pytest.fixture(scope="module")
 def closed(orchard: Cluster) -> int:
     """The port of a gateway that nobody reads from without a token."""
-    return orchard.start("gateway", ORCHARD_ANONYMOUS_READ="false").port
+    return orchard.start("gateway", ORCHARD_ANONYMOUS_READ="false", ORCHARD_WRONG_TOKENS="0").port
 
 
 @pytest.mark.parametrize("protocol", SHOPS)

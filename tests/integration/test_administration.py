@@ -35,6 +35,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
         upstream,
         gateways=2,
         ORCHARD_ANONYMOUS_READ="false",
+        ORCHARD_WRONG_TOKENS="0",
         ORCHARD_ADMIN_TOKEN=ADMIN,
         ORCHARD_CACHE_TTL_NEGATIVE="1",
     ) as running:

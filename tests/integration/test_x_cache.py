@@ -24,7 +24,7 @@ def orchard_settings(upstream: Upstream) -> dict[str, str]:
     upstream.add_project("bad", {"bad-1.0-py3-none-any.whl": build_wheel("bad", "1.0")})
     npm_builders.publish(upstream, "demo", {"1.0.0": {}})
     Repository(upstream).add("org.demo", "lib", "1.0")
-    return {"ORCHARD_ADMIN_TOKEN": TOKEN, "ORCHARD_ANONYMOUS_READ": "false"}
+    return {"ORCHARD_ADMIN_TOKEN": TOKEN, "ORCHARD_ANONYMOUS_READ": "false", "ORCHARD_WRONG_TOKENS": "0"}
 
 
 def ask(orchard: Cluster, method: str, path: str, *, token: str = TOKEN, body: bytes = b"") -> httpx.Response:
