@@ -1,8 +1,8 @@
 # Orchard. `make` alone lists what there is.
 
 # The first of these that has ready-made binaries of everything that is pinned.
-PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
-  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
   && echo $$python && exit; done; echo python3)
 ARGS ?=
 # Each starts stores of its own; tests of one file stay together. 0 runs them one after another.
@@ -22,7 +22,7 @@ INSTALL := -m pip install --disable-pip-version-check --no-input --require-hashe
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts k8s-check bench soak demo pins client-tools minio clean
+.PHONY: help run test lint types contracts k8s-check mutants bench soak demo pins client-tools minio clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,9 @@ contracts: $(DEV_STAMP) ## Check that imports run down only
 
 k8s-check: $(DEPLOY_CHECK)/.installed ## Render, validate and check the Kubernetes manifests
 	@$(DEPLOY_CHECK)/venv/bin/python -m scripts.k8s_check $(ARGS)
+
+mutants: $(DEV_STAMP) ## Break the code on purpose, in a copy, in each kept way: some test must notice (ARGS='--only access')
+	@$(BIN)/python -m scripts.mutants $(ARGS)
 
 bench: $(DEV_STAMP) client-tools ## Measure Orchard beside nginx, devpi and proxpi
 	$(BIN)/python -m bench $(ARGS)
@@ -72,9 +75,6 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Orchard needs Python 3.11 or newer, and '$(PYTHON)' is not." \
 	       "Name another one: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
-	  echo "Note: for $$($(PYTHON) --version) the embedded Redis is compiled (needs gcc and make);" \
-	       "for Python 3.11 and 3.12 it comes ready-made." >&2
 	@$(PYTHON) -c 'import ensurepip, venv' || { \
 	  echo "'$(PYTHON)' cannot make virtual environments:" \
 	       "install its venv module (Debian, Ubuntu: the package python3-venv)." >&2; exit 1; }

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import uvloop
 
-from services.gateway.l1 import L1Cache
+from services.gateway.hits.l1 import L1Cache
 from services.standalone.redis_server import EmbeddedRedis
-from shared.cache import CacheService
-from shared.cache_keys import head_key, variant_key
-from shared.clients.redis import RedisClient
+from shared.cache.keys import head_key, variant_key
+from shared.cache.service import CacheService
 from shared.models import FORMAT, IndexHead, VariantInfo
+from shared.redis.client import RedisClient
 from shared.settings import Settings
 
 PAGES = 1000
@@ -110,7 +110,7 @@ async def measure(server: EmbeddedRedis, seconds: float) -> None:
             f"one body, plain pooled GET, {concurrent} concurrent", seconds, concurrent,
             lambda page: redis.raw.get(bodies[page]),
         )  # fmt: skip
-    head = (await remote.read_index("pypi", names[0], "")).head
+    head = (await remote.read_index("pypi", names[0])).head
     assert head is not None
     await drive(
         "write_index, one 22 kB body",

@@ -6,7 +6,7 @@ import asyncio
 import statistics
 from pathlib import Path
 
-from bench.harness import corpus, peers
+from bench.harness import corpus, peers, processes
 from bench.harness.download import Download, download, file_address
 from bench.harness.orchard import Orchard, orchard
 from bench.harness.table import Figure, print_figures
@@ -63,7 +63,10 @@ async def _stampede(access_log: Path, ours: Orchard) -> list[Figure]:
     """64 clients of one 12 MB wheel over two gateways."""
     name = "w12m-1.0-py3-none-any.whl"
     addresses = [await file_address(ours.url("/pypi/simple/w12m/", gateway), name) for gateway in (0, 1)]
+    pids = {service: ours.pids(service) for service in ("gateway", "fetcher")}
+    before = {service: processes.cpu_seconds(found) for service, found in pids.items()}
     results = await _together([addresses[number % 2] for number in range(64)])
+    used = {service: processes.cpu_seconds(found) - before[service] for service, found in pids.items()}
     complete = [r for r in results if isinstance(r, Download) and r.status == 200 and len({r.sha256}) == 1]
     first = max((r.first_byte_seconds for r in complete), default=float("nan"))
     last = max((r.total_seconds for r in complete), default=float("nan"))
@@ -78,6 +81,7 @@ async def _stampede(access_log: Path, ours: Orchard) -> list[Figure]:
             len(complete) == 64 and len(digests) == 1,
         ),
         Figure("… slowest first byte", f"{first:.3f} s", "≤ 0.5 s", first <= 0.5, f"last done {last:.2f} s"),
+        Figure("… CPU of gateways and fetchers", f"{used['gateway']:.2f} s, {used['fetcher']:.2f} s"),
     ]
 
 

@@ -19,37 +19,31 @@ import uvloop
 
 from bench.harness.table import Figure, print_figures
 from services.standalone.postgres import EmbeddedPostgres
-from shared.artifacts import ArtifactRepository
-from shared.batches import BatchWriter
-from shared.clients.postgres import Database
-from shared.migrations.files import read_migrations
-from shared.migrations.runner import migrate
-from shared.models import CachedUrl, Dependency, Extraction
+from shared.artifacts.repository import ArtifactRepository
+from shared.migrations.runner import migrate, read_migrations
+from shared.models import CachedUrl, Dependency, Extraction, FileName, StoredFile
+from shared.postgres.batches import BatchWriter
+from shared.postgres.database import Database
 
 
 def url(number: int, series: str) -> CachedUrl:
     sha256 = hashlib.sha256(f"{series} {number}".encode()).hexdigest()
     name = f"{series}-{number % 200}"
+    filename = f"{name}-{number}-py3-none-any.whl"
     return CachedUrl(
-        protocol="pypi",
-        project=name,
-        file_id=sha256,
-        filename=f"{name}-{number}-py3-none-any.whl",
-        sha256=sha256,
-        size_bytes=1000,
-        content_type="application/zip",
-        object_key=f"artifacts/{sha256}",
+        FileName("pypi", name, sha256, filename),
+        StoredFile(sha256, 1000, "application/zip", f"artifacts/{sha256}", filename),
         generation=1,
         source_id=1,
         upstream_url=f"https://files.example.com/{number}",
     )
 
 
-def extraction(stored: CachedUrl, count: int) -> Extraction:
+def extraction(stored: StoredFile, count: int) -> Extraction:
     return Extraction(
         stored.sha256,
         "extracted",
-        name=stored.project,
+        name=stored.filename.partition("-")[0],
         version="1.0",
         dependencies=tuple(
             Dependency(position, f"dep-{position}>=1.0; python_version > '3.8'", f"dep-{position}", ">=1.0",
@@ -125,7 +119,7 @@ async def measure(address: str) -> list[Figure]:
 
     def look(number: int) -> Awaitable[object]:
         one = known[number % len(known)]
-        return repository.get_cached_url_with_artifact(one.protocol, one.project, one.file_id, one.filename)
+        return repository.get_cached_url_with_artifact(one.file)
 
     p50, p99 = await times(1000, look)
     show("lookup of a cached URL, p50", p50, "ms", at_most=1.0)
@@ -150,8 +144,10 @@ async def measure(address: str) -> list[Figure]:
     show("extractions with 10 dependencies, 200 callers",
          await rate(4000, lambda n: extractions.add(extraction(stored[n], 10)), 200), "/s")  # fmt: skip
     await extractions.aclose()
-    p50, p99 = await times(200, lambda n: repository.sealed_files("pypi", f"full-{n}"))
-    show("sealed files of a project of 20, p50", p50, "ms")
+    p50, p99 = await times(
+        200, lambda n: repository.index_state("pypi", f"simple/full-{n}", f"full-{n}", [f"full-{n}"])
+    )
+    show("what is known of an index of 20 files, p50", p50, "ms")
     await database.aclose()
     return figures
 

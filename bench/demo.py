@@ -1,9 +1,9 @@
 """`make demo`: real packages from this machine's real index, through Orchard, then without the index.
 
-For pip, uv, npm and mvn, each with an Orchard of its own: install directly, install cold through Orchard,
-install warm, then stop Orchard, let every page expire, start it again with ORCHARD_OFFLINE=true and
-install once more. Client caches are empty each time. Prints a table and exits 1 if an install
-failed, if the offline round connected anywhere, or if it gave other files than the cold one.
+For pip, uv, npm, mvn, gradle and cargo, each with an Orchard of its own: install directly, install cold
+through Orchard, install warm, then stop Orchard, let every page expire, start it again with
+ORCHARD_OFFLINE=true and install once more. Client caches are empty each time. Prints a table and exits 1
+if an install failed, if the offline round connected anywhere, or if it gave other files than the cold one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import demo_gradle, demo_maven
+from bench import demo_cargo, demo_gradle, demo_maven
 from bench.harness import processes
 from bench.harness.orchard import environment
 from bench.harness.table import print_rows
@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument(
         "--only",
         default="",
-        choices=("pypi", "npm", "maven"),
+        choices=("pypi", "npm", "maven", "cargo"),
         help="one ecosystem alone, by its protocol's name",
     )
     options = parser.parse_args()
@@ -96,8 +96,9 @@ def main() -> int:
         "maven": Ecosystem(
             "maven/", demo_maven.PROJECT, {"mvn": demo_maven.package, "gradle": demo_gradle.assemble}
         ),
+        "cargo": Ecosystem("cargo/", demo_cargo.PROJECT, {"cargo": demo_cargo.fetch}),
     }
-    for name, command in (("npm", "npm"), ("maven", "mvn"), ("maven", "gradle")):
+    for name, command in (("npm", "npm"), ("maven", "mvn"), ("maven", "gradle"), ("cargo", "cargo")):
         if shutil.which(command) is None:
             print(f"{command} is not installed: its part is left out")
             del ecosystems[name].tools[command]
@@ -296,7 +297,7 @@ def _count(target: Path) -> int:
     manifests = (path.parent for path in (target / "node_modules").rglob("package.json"))
     npm = sum(each.parent.name == "node_modules" or each.parent.name.startswith("@") for each in manifests)
     maven = sum(1 for _ in target.rglob("*.pom"))
-    return npm + maven + sum(1 for _ in target.glob("*.dist-info"))
+    return npm + maven + sum(1 for each in ("*.dist-info", "*.crate") for _ in target.glob(each))
 
 
 def _npm(packages: Sequence[str], index: str, target: Path) -> None:

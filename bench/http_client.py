@@ -18,7 +18,7 @@ from typing import cast
 
 import uvloop
 
-from shared.clients.http import HttpClientManager
+from services.fetcher.http.manager import HttpClientManager
 from shared.models import UpstreamSource
 
 BAR = 1_000

@@ -20,10 +20,11 @@ from typing import Any
 import uvloop
 
 from services.standalone.redis_server import EmbeddedRedis
-from shared.clients.queue import JobQueue
-from shared.clients.queue_worker import JobContext, QueueWorker
-from shared.clients.redis import RedisClient
-from shared.jobs import FetchIndex
+from shared.queue.context import JobContext
+from shared.queue.jobs import FetchIndex
+from shared.queue.producer import JobQueue
+from shared.queue.worker import QueueWorker
+from shared.redis.client import RedisClient
 
 START_BAR_MS = 5.0
 IDLE_BAR_COMMANDS = 5.0

@@ -23,7 +23,7 @@ import msgspec
 
 from bench import resolution_oracle_maven, resolution_oracle_npm, resolution_oracle_random
 from bench.harness.orchard import Orchard, orchard
-from shared.defaults import default_upstream
+from shared.default_upstreams import default_upstream
 
 ROOTS = (
     "flask", "requests", "httpx[http2]>=0.27", "django", "fastapi", "uvicorn[standard]", "pandas",

@@ -1,6 +1,6 @@
 """`python -m bench.resolution_oracle --protocol maven --random SEED`: made-up repositories, resolved by both.
 
-Real roots rarely show what happens in knots, with rival ranges or relocations. A repository of entangled
+Real roots rarely show what happens in cycles, with rival ranges or relocations. A repository of entangled
 POMs is served beside the machine's own one; a reactor of small projects is listed by mvn in one run, and
 each project's dependencies are resolved by Orchard.
 """
@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 from bench import resolution_oracle_maven as oracle
 from bench.harness.orchard import orchard
-from shared.defaults import default_upstream
+from shared.default_upstreams import default_upstream
 
 GROUP = "orchard.random"
 ARTIFACTS = tuple(f"a{number}" for number in range(14))
@@ -36,13 +36,13 @@ class Random:
     def __init__(self, seed: int, folder: Path) -> None:
         self._random = random.Random(seed)
         self._folder = folder / GROUP.replace(".", "/")
-        self._wishes = self._random.choice((2, 3))
+        self._most = self._random.choice((2, 3))
         for number in range(2):
             self._pom(f"parent{number}", "1", self._some(1), self._managed(4), packaging="pom")
             self._pom(f"bom{number}", "1", "", self._managed(5), packaging="pom")
         for at, artifact in enumerate(ARTIFACTS):
             for version in VERSIONS:
-                # Most look ahead, some make knots.
+                # Most look ahead, some make cycles.
                 among = ARTIFACTS[at + 1 :] if self._random.random() < 0.8 else ARTIFACTS
                 self._artifact(artifact, version, among or ARTIFACTS)
             versions = "".join(map("<version>{}</version>".format, VERSIONS))
@@ -67,26 +67,37 @@ class Random:
             above = f"<groupId>{GROUP}</groupId><artifactId>parent{self._random.randrange(2)}</artifactId>"
             extra = f"<parent>{above}<version>1</version></parent>"
         managed = self._managed(3) if self._random.random() < 0.3 else ""
-        self._pom(artifact, version, self._some(self._wishes, among), managed, extra=extra)
+        self._pom(artifact, version, self._some(self._most, among), managed, extra=extra)
         for ending in ("", "-linux", "-tests"):
             (self._folder / artifact / version / f"{artifact}-{version}{ending}.jar").write_bytes(b"PK\5\6")
 
     def _pom(
-        self, name: str, version: str, wishes: str, managed: str, *, extra: str = "", packaging: str = "jar"
+        self,
+        name: str,
+        version: str,
+        dependencies: str,
+        managed: str,
+        *,
+        extra: str = "",
+        packaging: str = "jar",
     ) -> None:
         folder = self._folder / name / version
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}-{version}.pom").write_text(pom(name, version, wishes, managed, extra, packaging))
+        (folder / f"{name}-{version}.pom").write_text(
+            pom(name, version, dependencies, managed, extra, packaging)
+        )
 
     def _some(self, most: int, among: tuple[str, ...] = ARTIFACTS) -> str:
-        return "".join(self._wish(self._version(), among) for _ in range(self._random.randint(0, most)))
+        return "".join(self._dependency(self._version(), among) for _ in range(self._random.randint(0, most)))
 
     def _managed(self, most: int) -> str:
-        wishes = [self._wish(self._version(), ARTIFACTS) for _ in range(self._random.randint(0, most))]
+        dependencies = [
+            self._dependency(self._version(), ARTIFACTS) for _ in range(self._random.randint(0, most))
+        ]
         if self._random.random() < 0.3:
             number = self._random.randrange(2)
-            wishes.append(dependency(f"bom{number}", "1", type="pom", scope="import"))
-        return "".join(wishes)
+            dependencies.append(dependency(f"bom{number}", "1", type="pom", scope="import"))
+        return "".join(dependencies)
 
     def _version(self) -> str:
         chance = self._random.random()
@@ -94,7 +105,7 @@ class Random:
             return self._random.choice(VERSIONS)
         return self._random.choice(("[1,3]", "[2,)", "(1,3.1)", "[1,3)", "(,2]", "[1,2],[3,)", "[2]", "[3]"))
 
-    def _wish(self, version: str, among: tuple[str, ...]) -> str:
+    def _dependency(self, version: str, among: tuple[str, ...]) -> str:
         fields = {
             "scope": self._random.choice(("", "", "", "compile", "runtime", "runtime", "provided", "test"))
         }
@@ -118,14 +129,16 @@ def dependency(artifact: str, version: str, *, extra: str = "", **fields: str) -
     return f"<dependency>{inner}{extra}</dependency>"
 
 
-def pom(name: str, version: str, wishes: str, managed: str, extra: str = "", packaging: str = "jar") -> str:
+def pom(
+    name: str, version: str, dependencies: str, managed: str, extra: str = "", packaging: str = "jar"
+) -> str:
     """One POM."""
     if managed:
         extra += f"<dependencyManagement><dependencies>{managed}</dependencies></dependencyManagement>"
     return (
         f"<project><modelVersion>4.0.0</modelVersion><groupId>{GROUP}</groupId><artifactId>{name}</artifactId>"
         f"<version>{version}</version><packaging>{packaging}</packaging>{extra}"
-        f"<dependencies>{wishes}</dependencies></project>"
+        f"<dependencies>{dependencies}</dependencies></project>"
     )
 
 
@@ -153,8 +166,8 @@ def listed_by_mvn(repository: str, projects: list[list[str]], home: Path) -> lis
     names = [f"project{at}" for at in range(len(projects))]
     for name, roots in zip(names, projects, strict=True):
         (reactor / name).mkdir(parents=True)
-        wishes = "".join(dependency(*root.split(":")[1:]) for root in roots)
-        (reactor / name / "pom.xml").write_text(pom(name, "1", wishes, ""))
+        dependencies = "".join(dependency(*root.split(":")[1:]) for root in roots)
+        (reactor / name / "pom.xml").write_text(pom(name, "1", dependencies, ""))
     modules = "".join(map("<module>{}</module>".format, names))
     (reactor / "pom.xml").write_text(pom("all", "1", "", "", f"<modules>{modules}</modules>", "pom"))
     command = ["mvn", "-B", "-q", "-fae", *oracle.client_options(repository, home), "-DoutputFile=list.txt"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import time
 import urllib.parse
 import urllib.request
@@ -27,9 +26,9 @@ from bench.harness.orchard import Orchard, orchard
 from bench.harness.s3_servers import ACCESS_KEY, BUCKET, SECRET_KEY
 from bench.harness.table import Figure, print_figures, print_rows
 from bench.warm import _file_url
-from shared.clients.object_port import artifact_key
-from shared.clients.s3_config import S3Config
-from shared.clients.s3_http import S3Http
+from shared.objects.port import artifact_key
+from shared.objects.s3.config import S3Config
+from shared.objects.s3.http import S3Http
 
 REPEATS = 3
 SECONDS = 3.0
@@ -130,19 +129,11 @@ def _get(url: str) -> bytes:
 
 def _counted(url: str, pids: Sequence[int], cost: Cost) -> Measurement:
     """One run of wrk, with the CPU time that the server's processes took for it."""
-    before, began = _cpu_seconds(pids), time.monotonic()
+    before, began = processes.cpu_seconds(pids), time.monotonic()
     result = load.wrk(url, connections=CONNECTIONS, seconds=SECONDS, headers={"Accept-Encoding": "identity"})
-    cost.seconds += _cpu_seconds(pids) - before
+    cost.seconds += processes.cpu_seconds(pids) - before
     cost.bytes += result.bytes_per_second * min(time.monotonic() - began, SECONDS)
     return result
-
-
-def _cpu_seconds(pids: Sequence[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime, stime (proc(5))
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _figures(
@@ -153,8 +144,7 @@ def _figures(
     for ours, what in ((HOT, row), (STREAMED, f"{row}, streamed")):
         ratio = results[ours].bytes_per_second / results[PASS].bytes_per_second
         cpu = costs[ours].per_gb / costs[PASS].per_gb
-        judged = barred and ours is HOT
-        met = (ratio >= 0.8, cpu <= 1.5) if judged else (None, None)
+        met = (ratio >= 0.8 if barred and ours is HOT else None, cpu <= 1.5 if barred else None)
         figures += [
             Figure(what, f"{ratio:.2f} × nginx", "≥ 0.8 × nginx", met[0]),
             Figure(f"{what}, CPU per GB", f"{cpu:.2f} × nginx", "≤ 1.5 × nginx", met[1]),

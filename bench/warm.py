@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from bench import hot
 from bench.harness import corpus, load, peers
 from bench.harness.load import Measurement
 from bench.harness.orchard import Orchard, orchard
@@ -28,7 +29,8 @@ def run(work: Path, root: Path) -> list[Figure]:
         peers.devpi(work / "devpi", f"{upstream.base}/simple/") as devpi,
         orchard(work / "orchard", upstream=f"{upstream.base}/simple/") as ours,
     ):
-        return _measure(work, nginx, proxpi, devpi, ours)
+        figures = _measure(work, nginx, proxpi, devpi, ours)
+    return figures + hot.run(work / "hot", root)
 
 
 def _measure(

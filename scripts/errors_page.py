@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import sys
 
-from shared.answers import RULES, Meaning
-from shared.error_catalogue import CATALOGUE
 from shared.errors import OrchardError
+from shared.errors.catalogue import CATALOGUE
+from shared.sources.answers import RULES, Meaning
 
 HEAD = """\
 # Errors
@@ -56,10 +56,11 @@ LIFTED = {
     "`upstream_strayed`": "the same, or `orchard upstreams options NAME pages=elsewhere`",
     "`upstream_untrusted`": "`ORCHARD_CA_FILE`",
     "`upstream_blocked`": "the source's allowed hosts (docs/operations.md, egress)",
-    "`digest_mismatch` with a checksum published beside a Maven file": "`orchard upstreams options NAME "
+    "`digest_mismatch` with a checksum published beside a file": "`orchard upstreams options NAME "
     "checksums=warn` (or `ignore`; or `#checksums=warn` at its address)",
     "`too_large`": "`ORCHARD_MAX_ARTIFACT_BYTES`, `ORCHARD_MAX_INDEX_BYTES`",
     "`source_unusable`": "`ORCHARD_SECRET_KEY`, or new credentials",
+    "`no_source`": "`orchard upstreams resume NAME`, `orchard pins remove`",
     "`blocked`": "`orchard blocks remove`",
     "`offline`": "`ORCHARD_OFFLINE`",
 }
@@ -74,7 +75,7 @@ A second status is that for a file.
 """
 
 
-def _told(means: Meaning, kind: str) -> str:
+def _shown_as(means: Meaning, kind: str) -> str:
     if isinstance(means, str):
         return {"absent": "404", "found": "200"}.get(means, "–")
     return f"{means('').status_of(kind)}"
@@ -92,7 +93,7 @@ def main() -> None:
         means = rule.means if isinstance(rule.means, str) else f"`{rule.means.code}`"
         if rule.last - rule.first > 2:
             statuses += " else"
-        page, file = _told(rule.means, "index"), _told(rule.means, "artifact")
+        page, file = _shown_as(rule.means, "index"), _shown_as(rule.means, "artifact")
         answers.append(f"| {statuses} | {means} | {page} | {file} | {rule.because} |")
     rows = [
         f"| `{code}` | {_status(error)} | {'yes' if error.retryable else 'no'} | {error.hint} |"

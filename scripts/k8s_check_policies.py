@@ -18,10 +18,13 @@ from scripts.k8s_check_security import (
     restricted,
     secrets_are_secret,
 )
-from shared.settings import Settings, variable
+from shared.protocols import PROTOCOLS
+from shared.settings import Settings, timeout_variable, upstream_variable, variable
 
-KNOWN = {variable(field.name) for field in msgspec.structs.fields(Settings)}
-GATEWAY_CONNECTIONS = 8  # services/gateway/composition.py opens no more
+KNOWN = {variable(field.name) for field in msgspec.structs.fields(Settings)} | {
+    of(protocol.name) for protocol in PROTOCOLS for of in (upstream_variable, timeout_variable)
+}
+GATEWAY_CONNECTIONS = 8  # services/gateway/compose.py opens no more
 LISTENING = {"orchard-fetcher": 2}  # beside the pool, for sources and access; others have one, for access
 SPARE_CONNECTIONS = 20  # migrations, monitoring, replication, a person
 CLOSING_SECONDS = 10  # after the drain: connections, threads, batches

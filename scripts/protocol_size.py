@@ -1,8 +1,7 @@
 """Counts each protocol's own logic, to hold "a protocol is cheap" to a number.
 
 A line counts when it holds code: no blank lines, comments, docstrings or imports, and no line that has
-brackets and commas alone. Printed per module: grammar and rewriting (addresses in, documents out), readers of
-the upstream's documents and of packages, and what is apart from both.
+brackets and commas alone. Printed per protocol and module; a folder in it (a resolver) counts as one.
 """
 
 from __future__ import annotations
@@ -14,17 +13,9 @@ import sys
 import tokenize
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PROTOCOLS = ROOT / "shared" / "protocols"
-# What is in neither list is apart: resolution, locks, bodies that are passed on.
-GRAMMAR_AND_REWRITING = {
-    "npm": ("names", "paths", "services", "negotiation", "upstream", "rendering", "proxy"),
-    "maven": ("names", "paths", "upstream", "index", "proxy"),
-}
-READERS = {
-    "npm": ("document", "dist", "index", "freezing", "metadata"),
-    "maven": ("xml", "versions", "model", "metadata"),
-}
+from shared.protocols import PROTOCOLS
+
+FOLDER = Path(__file__).resolve().parent.parent / "shared" / "protocols"
 _PUNCTUATION = re.compile(r"[\s()\[\]{},:]*")
 _NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 
@@ -50,17 +41,13 @@ def code_lines(source: str) -> int:
 
 def main() -> int:
     """Print the counts."""
-    for protocol, counted in GRAMMAR_AND_REWRITING.items():
-        sizes = {
-            path.stem: code_lines(path.read_text())
-            for path in sorted((PROTOCOLS / protocol).glob("*.py"))
-            if path.stem != "__init__"
-        }
-        own = {name: sizes.pop(name) for name in counted}
-        readers = {name: sizes.pop(name) for name in READERS[protocol]}
-        for title, part in (("grammar and rewriting", own), ("readers", readers), ("apart", sizes)):
-            each = ", ".join(f"{name} {size}" for name, size in part.items())
-            sys.stdout.write(f"{protocol}: {title}: {sum(part.values())} ({each})\n")
+    for protocol in PROTOCOLS:
+        sizes: dict[str, int] = {}
+        for path in sorted((FOLDER / protocol.name).rglob("*.py")):
+            part = path.relative_to(FOLDER / protocol.name).parts[0].removesuffix(".py")
+            sizes[part] = sizes.get(part, 0) + code_lines(path.read_text())
+        each = ", ".join(f"{part} {size}" for part, size in sizes.items() if size)
+        sys.stdout.write(f"{protocol.name}: {sum(sizes.values())} ({each})\n")
     return 0
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from shared.settings import Settings, variable
+from shared.protocols import PROTOCOLS
+from shared.settings import Settings, timeout_variable, upstream_variable, variable
 
 SOURCE = Path(__file__).resolve().parent.parent / "shared" / "settings.py"
+BY_PROTOCOL = {"upstreams": upstream_variable, "request_timeouts": timeout_variable}
 HEAD = """\
 # Settings
 
@@ -27,15 +30,28 @@ def main() -> None:
     defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
     out = [HEAD]
     for line in SOURCE.read_text().splitlines():
+        if line.startswith("    # --- not variables"):
+            break
         section = re.fullmatch(r"    # --- (.+?) -+", line)
         if section:
             out.append(f"\n## {_title(section.group(1).strip())}\n\n| variable | default | |\n|---|---|---|")
             continue
         field = re.fullmatch(r"    (\w+): .+? = .+?(?:  # (.+))?", line)
         if field and field.group(1) in defaults:
-            name, comment = field.group(1), field.group(2) or ""
-            out.append(f"| `{variable(name)}` | {_shown(defaults[name])} | {comment.replace('|', '/')} |")
+            name, comment = field.group(1), (field.group(2) or "").replace("|", "/")
+            if name in BY_PROTOCOL:
+                out += _by_protocol(BY_PROTOCOL[name], comment)
+            else:
+                out.append(f"| `{variable(name)}` | {_shown(defaults[name])} | {comment} |")
     sys.stdout.write("\n".join(out) + "\n")
+
+
+def _by_protocol(make: Callable[[str], str], comment: str) -> Iterator[str]:
+    """A row for each protocol, the first with the comment."""
+    for number, protocol in enumerate(PROTOCOLS):
+        default = f"{protocol.setup.client_seconds:g} s"
+        text = comment.replace("{default}", default) if not number or "{default}" in comment else ""
+        yield f"| `{make(protocol.name)}` | | {text or f'as {make(PROTOCOLS[0].name)}'} |"
 
 
 def _title(text: str) -> str:

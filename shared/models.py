@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.source_options import SourceOptions
+from shared.sources.options import SourceOptions
 
 FORMAT = 1
 """Format number of every cached value and job. Raised when a field changes its meaning."""
@@ -21,7 +21,25 @@ MOST_REVISION = 2**42
 number was never given out."""
 
 AHEAD_SECONDS = 600
-"""No clock is ahead of the truth by more: a time further on was told by one that is wrong."""
+"""No clock is ahead of the truth by more: a time further ahead comes from a wrong clock."""
+
+
+class FileName(msgspec.Struct, frozen=True, order=True):
+    """What names a file: in rows, jobs and caches, and in what a client asks for.
+
+    Its version is what its protocol reads out of these (`Grammar.version_asked`): with a part that is known
+    here and not there one file would have two names.
+    """
+
+    protocol: str
+    project: str  # normalised
+    file_id: str  # SHA256 hex, or the stable id (docs/decisions/0003)
+    filename: str
+
+    @property
+    def identity(self) -> str:
+        """Names it within its protocol: the cache identifier of its facts, a part of its jobs' ids."""
+        return f"{self.project}/{self.file_id}/{self.filename}"
 
 
 # --- upstream sources ---------------------------------------------------------------------------
@@ -45,7 +63,8 @@ class UpstreamSource(msgspec.Struct, frozen=True, omit_defaults=True):
     enabled: bool = True
     username: str = ""
     password: str = ""
-    token: str = ""  # sent as Bearer, where the upstream wants that
+    token: str = ""  # sent as its protocol says (`Upstream.authorization`)
+    credential_hosts: tuple[str, ...] = ()  # that get the credentials, besides its own
     fault: str = ""  # why the credentials cannot be opened: the source is not asked then
     include: tuple[str, ...] = ()  # fnmatch patterns on normalised names; a match binds the name here
     exclude: tuple[str, ...] = ()  # names never asked here
@@ -53,17 +72,17 @@ class UpstreamSource(msgspec.Struct, frozen=True, omit_defaults=True):
     allow_private: bool = False  # may resolve to loopback or private addresses
     limits: SourceLimits = SourceLimits()
     options: SourceOptions = SourceOptions()
+    document: object = None  # what it says of itself, as its protocol reads that; filled in by the fetcher
 
     def __repr__(self) -> str:  # a log line or traceback must not show the password
         return f"UpstreamSource(id={self.id}, protocol={self.protocol!r}, name={self.name!r})"
 
 
 class BreakerState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why something of a source is not asked just now; shared by all processes through the cache.
-
-    While its pause runs nobody asks. After it one process asks something that is known to be good, and
-    either ends this or begins the next pause. No state at all means that all is well. The end of the
-    pause is an expiry in Redis (`SourceStates`), never an hour of the day: clocks differ and step.
+    """An open breaker of a source; shared by all processes through the cache. While its pause runs no
+    request is sent. After it one process probes an address that answered before, and either closes the
+    breaker or begins the next pause. No state means closed. The end of the pause is an expiry in Redis
+    (`SourceStates`), never an hour of the day: clocks differ and step.
     """
 
     format: int
@@ -72,7 +91,7 @@ class BreakerState(msgspec.Struct, frozen=True, omit_defaults=True):
     until: float  # unix seconds, for services one version back alone; `left_seconds` counts
     reason: str = ""  # an error code: "upstream_rate_limited", "upstream_timeout", …
     retry_after_seconds: int = 0  # as the upstream said; 0 when it said nothing
-    name: str = "index"  # what is left alone: see services/fetcher/breakers.py
+    name: str = "index"  # what is left alone: see services/fetcher/sources/breakers.py
     message: str = ""  # the error's own words
     pauses: int = 0  # begun so far, one after the other
     left_seconds: float = 0.0  # of the pause, when this was read; 0: over
@@ -105,13 +124,19 @@ class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
     fresh_until: float  # unix seconds
     document_key: str = ""  # object key of the last good document
     upstream_etag: str = ""
-    upstream_last_modified: str = ""
     variants: dict[str, VariantInfo] = {}
     failing: bool = False  # the last refresh failed; served as STALE until one succeeds
     retry_at: float = 0.0  # while failing: do not enqueue a refresh before this (unix seconds)
     bodies_generation: int = 0  # generation that wrote the bodies; a 304 raises only `generation`
-    blocks: str = ""  # stamp of the blocks that the bodies were made under (shared/blocks.py)
+    blocks: str = ""  # stamp of the blocks that the bodies were made under (shared/access/blocks.py)
     reason: str = ""  # of a 404: why, for a person, where more than "nobody has it" is to be said
+    stale_seconds: int = -1  # how long it may be served stale, 0 = no limit; -1: as ORCHARD_STALE_LIMIT says
+    modified: str = ""  # Last-Modified of the bodies, as the source told; "": it does not stand for them
+    edition: int = 0  # of the document that the bodies were made of (`Documents.edition_of`)
+
+    def is_made_of(self, revision: int) -> bool:
+        """Whether no source has changed since: one may be disabled now. 0: the revision is unknown."""
+        return self.source_revision >= revision
 
 
 class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -125,10 +150,11 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     metadata_hashes: dict[str, str] | None = None  # None: upstream offers no core metadata
     content_type: str = "application/octet-stream"
     checksum_urls: dict[str, str] = {}  # algorithm → address of its checksum file, the preferred first
+    holder: FileEntry | None = None  # of metadata: the file that it can be read out of; then `url` may be ""
 
 
 class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What Orchard holds of one file of a project: merged into the page when it is rendered."""
+    """One stored file of a project: merged into the page when it is rendered."""
 
     filename: str
     file_id: str
@@ -153,41 +179,67 @@ class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     doubted_at: float = 0.0  # since when it answers 404 and is not believed; 0: it does not
 
 
+class IndexState(msgspec.Struct, frozen=True):
+    """What the rows say of an index and of its project."""
+
+    document: StoredDocument | None
+    pinned: frozenset[int]  # the only sources that may be asked; empty: any
+    sealed: list[SealedFile]
+
+
 # --- artifacts ------------------------------------------------------------------------------------
 
+Role = Literal["file", "metadata", "provisional"]
+"""Of a stored file: a package's, or metadata of one (`….metadata`), as the stored file holds it, or as it was
+read before that was stored (docs/decisions/0033)."""
 
-class ArtifactFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All a gateway needs to serve a sealed artifact; cached for ever."""
 
-    format: int
+class SourceHeaders(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Headers of an upstream's response with a file that are sent again with the file."""
+
+    modified: float = 0.0  # unix seconds: Last-Modified; 0: it did not say
+    headers: dict[str, str] = {}  # those that its protocol keeps (`kept_headers`), by lower-case name
+
+
+NO_SOURCE_HEADERS = SourceHeaders()
+
+
+class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="format", tag=FORMAT):
+    """What is stored under a file's name, and all that is needed to serve it: made of rows, cached for ever,
+    carried by the event that ends its fetch."""
+
     sha256: str
     size_bytes: int
     content_type: str
     object_key: str
     filename: str
-    created_at: float = 0.0  # unix seconds: when it was stored
+    created_at: float = 0.0  # unix seconds: when its row was made; 0: it has none yet
     digests: dict[str, str] = {}  # algorithm → hex of the protocol's `kept_digests`, beside SHA256
-    modified: float = 0.0  # unix seconds: the upstream's Last-Modified; 0: it did not say
+    modified: float = 0.0  # as in `SourceHeaders`
+    headers: dict[str, str] = {}  # as in `SourceHeaders`
+    provisional: bool = False  # metadata that was read before its file was stored: it may turn out wrong
 
 
-class CachedUrl(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row of `cached_urls` joined with its artifact, as written by the fetcher."""
+_decode_stored = msgspec.msgpack.Decoder(StoredFile).decode
 
-    protocol: str
-    project: str
-    file_id: str
-    filename: str
-    sha256: str
-    size_bytes: int
-    content_type: str
-    object_key: str
+
+def decode_stored(raw: bytes) -> StoredFile | None:
+    """Out of the cache or an event; None for nothing, and for what this version cannot read."""
+    try:
+        return _decode_stored(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class CachedUrl(msgspec.Struct, frozen=True):
+    """A row to be made in `cached_urls`: a name, what is stored under it, and where that came from."""
+
+    file: FileName
+    stored: StoredFile
     generation: int
     source_id: int = 0
     upstream_url: str = ""  # without credentials and query
-    role: Literal["file", "metadata"] = "file"
-    created_at: float = 0.0
-    digests: dict[str, str] = {}  # as in `ArtifactFacts`
-    modified: float = 0.0  # as in `ArtifactFacts`
+    role: Role = "file"
 
 
 # --- dependencies ---------------------------------------------------------------------------------
@@ -209,8 +261,18 @@ class Dependency(msgspec.Struct, frozen=True, omit_defaults=True):
 ExtractionState = Literal["pending", "extracted", "unknown", "unextractable"]
 
 
+class StandingFile(msgspec.Struct, frozen=True):
+    """What the rows say of a file that is to be read, and of its metadata."""
+
+    stored: StoredFile
+    state: ExtractionState
+    has_metadata: bool  # a row stands for its metadata document
+    provisional_sha256: str  # of what was read before the file was stored; "": nothing was, or it is pinned
+    document_key: str  # of the last good document of the index that lists it; "": there is none
+
+
 class Extraction(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was read out of one artifact. Only `extracted` is cached for ever."""
+    """The result of extracting one artifact. Only `extracted` is cached for ever."""
 
     sha256: str
     state: ExtractionState
@@ -220,4 +282,4 @@ class Extraction(msgspec.Struct, frozen=True, omit_defaults=True):
     requires_python: str = ""
     dependencies: tuple[Dependency, ...] = ()
     extras: tuple[str, ...] = ()
-    model: bytes = b""  # what `PackageProxyBase.derive` needs of it; opaque
+    model: bytes = b""  # what the resolver needs of it; opaque

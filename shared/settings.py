@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any
 
@@ -25,10 +25,7 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 
-CLIENT_WAITS_SECONDS = {"npm": 55.0, "maven": 55.0}
-"""Protocols whose clients wait for more than 10 s. Silence ends the wait of pip and poetry after 15 s, of uv,
-yarn 1 and Gradle after 30 (these try again), of pnpm after 60, of npm after 5 min, of mvn after 30 min, which
-is the one that gives up at its first 503. Load balancers mostly cut after 60 s."""
+CLIENT_SECONDS = 10.0  # how long a client is made to wait of whose protocol nothing is known
 
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
 _SENTINEL = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -38,6 +35,7 @@ _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-
 _SECRETS = frozenset(
     {
         "admin_token",
+        "edge_token",
         "secret_key",
         "token",
         "redis_password",
@@ -45,9 +43,7 @@ _SECRETS = frozenset(
         "redis_sentinel_password",
         "queue_redis_sentinel_password",
         "database_url",
-        "pypi_upstream",
-        "npm_upstream",
-        "maven_upstream",
+        "upstreams",
         "http_proxy",
         "s3_access_key",
         "s3_secret_key",
@@ -71,17 +67,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worker_advertise: str = ""  # host[:port] that gateways use to reach this worker; "" = as bound
 
     # --- upstreams ------------------------------------------------------------------------------
-    pypi_upstream: tuple[str, ...] = ()  # comma-separated, in priority order; unset: see README, Upstreams
-    npm_upstream: tuple[str, ...] = ()  # as ORCHARD_PYPI_UPSTREAM
-    maven_upstream: tuple[str, ...] = ()  # as ORCHARD_PYPI_UPSTREAM
+    upstreams: dict[str, tuple[str, ...]] = {}  # comma-separated, by priority; unset: see README, Upstreams
     offline: bool = False  # ask no upstream at all
-    audit_unanswered: str = "fail"  # npm audit where no upstream audits: fail, or pass (nothing is found)
+    audit_unanswered: str = "fail"  # an audit where no upstream audits: fail, or pass (nothing is found)
     upstream_allow_private: bool = False  # env-made sources may resolve to private addresses
     # (a source whose URL itself names a loopback or private host is always allowed to reach that host)
 
     # --- upstream HTTP (fetcher) ----------------------------------------------------------------
     http_max_connections: Positive = 100  # per upstream pool; a further request waits for a free one
-    http_keepalive_connections: NotNegative = 20  # of those, so many idle ones stay open (decision 0001)
+    http_keepalive_connections: NotNegative = 100  # of those, so many idle ones stay open (decision 0034)
+    http1_hosts: tuple[str, ...] = ()  # upstream hosts asked by HTTP/1.1 alone, comma-separated; *: all
     http_connect_timeout: Seconds = 30.0  # seconds to open a connection
     http_read_timeout: Seconds = 60.0  # seconds without a byte; the first byte of a page: 30 at most
     http_worker_threads: Positive = 32  # threads for hashing, compressing, disk
@@ -91,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     abandoned_seconds: Seconds = 60.0  # a download whose clients have all left goes on for so long
     abandoned_bytes: NotNegative = 64 * 1024 * 1024  # … and for so many bytes, whichever ends first
     max_index_bytes: Positive = 200 * 1024 * 1024  # a larger index page is refused
-    index_budget_bytes: Positive = 128 * 1024 * 1024  # of indexes read at once, unpacked, per fetcher
+    index_budget_bytes: Positive = 128 * 1024 * 1024  # memory of indexes read at once, per fetcher
     max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024  # a larger file is refused
 
     # --- object store --------------------------------------------------------------------------------
@@ -136,17 +131,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_pool_pre_ping: bool = False  # SELECT 1 before each use
     cache_ttl_index: Positive = 300  # an index page is fresh for this long (±10 %)
     cache_ttl_versions: Positive = 300  # version listings
-    cache_ttl_upstream: Positive = 3600  # the list of upstream sources
+    cache_ttl_upstream: Positive = 3600  # the revision of a protocol's sources, in Redis; renewed each minute
     cache_ttl_negative: Positive = 60  # a true 404 is remembered for this long
     absence_doubt: Seconds = 86_400.0  # so long a 404 of a source that has lost all is doubted
     stale_limit: NotNegative = 0  # seconds a page may be served stale; 0 = no limit
-    stale_wait: Seconds = 0.5  # an expired page waits this long for its refresh, then is served STALE
-    request_timeout: Seconds | None = (
-        None  # a client waits so long for what is missing; unset: 10, npm, Maven 55
-    )
-    pypi_request_timeout: Seconds | None = None  # of one protocol; unset: as ORCHARD_REQUEST_TIMEOUT
-    npm_request_timeout: Seconds | None = None  # as ORCHARD_PYPI_REQUEST_TIMEOUT
-    maven_request_timeout: Seconds | None = None  # as ORCHARD_PYPI_REQUEST_TIMEOUT
+    stale_wait: Seconds = 0.5  # an expired or lost page waits so long for its source, then is STALE
+    request_timeout: Seconds | None = None  # a client waits so long for what is missing; unset: by protocol
+    request_timeouts: dict[str, float] = {}  # unset: as ORCHARD_REQUEST_TIMEOUT; both unset: {default}
 
     # --- gateway --------------------------------------------------------------------------------------
     l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
@@ -162,6 +153,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_starts: NotNegative = 1_000  # resolutions and ensures begun, per client in 5 min; 0 = no limit
     body_timeout: Seconds = 60.0  # a request's body has come whole within this, without pauses of 10 s
     body_budget_bytes: Positive = 64 * 1024 * 1024  # memory for request bodies; half of it for one client
+    edge: bool = False  # answers tell caches in front what they may keep (deploy/edge)
+    edge_purge: tuple[str, ...] = ()  # addresses of caches that are purged, http://host:port, commas between
+    edge_token: str = ""  # what purges are sent with, 16 characters or more; never shown
     access_log: bool = True  # one line per request on standard output
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
     drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections
@@ -183,6 +177,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""  # the Orchard that `orchard` speaks to; "" = this machine's (docs/cli.md)
     token: str = ""  # what `orchard` and its client configurations read with; never shown
 
+    # --- not variables -----------------------------------------------------------------------------------
+    client_seconds: dict[str, float] = {}  # how long a protocol's clients wait, as their protocol says
+    ignored: tuple[str, ...] = ()  # variables of protocols that only another version may speak
+
     def __repr__(self) -> str:  # a log line or traceback must not show a password
         shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in _SECRETS)
         return f"Settings({', '.join(shown)})"
@@ -190,8 +188,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def request_seconds(self, protocol: str = "") -> float:
         """How long a client of a protocol ("": of the API) is made to wait at most. Other than the
         upstream's deadline (`http_read_timeout`): what is not ready by then goes on being fetched."""
-        own: float | None = getattr(self, f"{protocol}_request_timeout", None) if protocol else None
-        return own or self.request_timeout or CLIENT_WAITS_SECONDS.get(protocol, 10.0)
+        own = self.request_timeouts.get(protocol) or self.request_timeout
+        return own or self.client_seconds.get(protocol, CLIENT_SECONDS)
 
     @property
     def database_max_connections(self) -> int:
@@ -199,9 +197,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.database_pool_size + self.database_max_overflow
 
 
-_LISTS = {field.name for field in msgspec.structs.fields(Settings) if field.type == tuple[str, ...]}
-_NAMES = {field.name: field for field in msgspec.structs.fields(Settings)}
+_NAMES = {
+    field.name: field
+    for field in msgspec.structs.fields(Settings)
+    if field.name not in ("upstreams", "request_timeouts", "client_seconds", "ignored")
+}
+_LISTS = {name for name, field in _NAMES.items() if field.type == tuple[str, ...]}
 _MAY_BE_UNSET = {name for name, field in _NAMES.items() if field.default is None}
+_OF_PROTOCOL = re.compile(r"([a-z][a-z0-9]*)_(upstream|request_timeout)")
 
 
 def variable(field: str) -> str:
@@ -209,25 +212,51 @@ def variable(field: str) -> str:
     return PREFIX + field.upper()
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+def upstream_variable(protocol: str) -> str:
+    """The variable of a protocol's upstreams: ORCHARD_PYPI_UPSTREAM."""
+    return variable(f"{protocol}_upstream")
+
+
+def timeout_variable(protocol: str) -> str:
+    """The variable of how long a protocol's clients are made to wait."""
+    return variable(f"{protocol}_request_timeout")
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, protocols: Mapping[str, float] | None = None
+) -> Settings:
     """Read and check all variables.
 
+    `protocols` are those that are spoken, with the seconds that their clients wait (`spoken` in
+    shared/protocols/__init__.py): others have no variables. None: any name may be a protocol's. A variable
+    of a name that is like none of them is `ignored`: the environment may be a newer version's, too.
     Raises `ConfigurationError` whose message has one line per fault, each naming its variable;
     values of variables that may hold secrets are not shown.
     """
     environ = os.environ if environ is None else environ
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"upstreams": {}, "request_timeouts": {}}
+    values["client_seconds"] = dict(protocols or {})
     faults: list[str] = []
     for key, raw in sorted(environ.items()):
         if not key.startswith(PREFIX):
             continue
-        field = key[len(PREFIX) :].lower()
-        if field not in _NAMES or key != variable(field):
-            faults.append(f"{key}: unknown setting{_did_you_mean(field)}")
+        field, text = key[len(PREFIX) :].lower(), raw.strip()
+        own = None if field in _NAMES else _OF_PROTOCOL.fullmatch(field)
+        if own is not None and protocols is not None and own[1] not in protocols:
+            if key == variable(field) and not _is_like(own[1], protocols):
+                values["ignored"] = (*values.get("ignored", ()), key)
+                continue
+            own = None
+        if key != variable(field) or (own is None and field not in _NAMES):
+            faults.append(f"{key}: unknown setting{_did_you_mean(field, protocols or ())}")
             continue
-        text = raw.strip()
         try:
-            values[field] = _convert(field, text)
+            if own is None:
+                values[field] = _convert(field, text)
+            elif own[2] == "upstream":
+                values["upstreams"][own[1]] = _addresses(text)
+            elif text:
+                values["request_timeouts"][own[1]] = msgspec.convert(text, type=Seconds, strict=False)
         except msgspec.ValidationError as error:
             shown = "" if field in _SECRETS else f" (got {text!r})"
             faults.append(f"{key}: {_plain(error)}{shown}")
@@ -237,9 +266,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(**values)
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _convert(field: str, text: str) -> Any:
     if field in _LISTS:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return _addresses(text)
     lowered = text.lower()
     if field in _MAY_BE_UNSET and not text:
         return None
@@ -274,6 +307,7 @@ def _check_together(values: Mapping[str, Any]) -> list[str]:
     if values.get("log_format", "json") not in ("json", "console"):
         faults.append("ORCHARD_LOG_FORMAT: expected json or console")
     faults.extend(_check_store(values))
+    faults.extend(_check_edge(values))
     for network in values.get("trusted_proxies", ()):
         try:
             ip_network(network, strict=False)
@@ -283,11 +317,27 @@ def _check_together(values: Mapping[str, Any]) -> list[str]:
     for field in ("redis_sentinels", "queue_redis_sentinels"):
         if not all(_SENTINEL.fullmatch(each) for each in values.get(field, ())):
             faults.append(f"{variable(field)}: expected host[:port] and commas between several")
-    for field in ("pypi_upstream", "npm_upstream", "maven_upstream", "public_url"):
-        for url in values.get(field, ()):
-            if not url.startswith(("http://", "https://")):
-                faults.append(f"{variable(field)}: each address must start with http:// or https://")
-                break
+    addresses = {upstream_variable(name): urls for name, urls in values["upstreams"].items()}
+    addresses[variable("public_url")] = values.get("public_url", ())
+    faults += [
+        f"{name}: each address must start with http:// or https://"
+        for name, urls in addresses.items()
+        if not all(url.startswith(("http://", "https://")) for url in urls)
+    ]
+    return faults
+
+
+def _check_edge(values: Mapping[str, Any]) -> list[str]:
+    addresses = values.get("edge_purge", ())
+    if not addresses:
+        return []
+    faults = []
+    if not values.get("edge"):
+        faults.append("ORCHARD_EDGE_PURGE: needs ORCHARD_EDGE=true")
+    if not all(_ENDPOINT.fullmatch(each) for each in addresses):
+        faults.append("ORCHARD_EDGE_PURGE: expected http(s)://host[:port] and commas between several")
+    if len(values.get("edge_token", "")) < 16:
+        faults.append("ORCHARD_EDGE_TOKEN: needed with ORCHARD_EDGE_PURGE, 16 characters or more")
     return faults
 
 
@@ -315,8 +365,23 @@ def _check_store(values: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def _did_you_mean(field: str) -> str:
+def _is_like(name: str, known: Iterable[str]) -> bool:
     import difflib
 
-    close = difflib.get_close_matches(field, _NAMES, n=1)
-    return f"; did you mean {variable(close[0])}?" if close else ""
+    return bool(difflib.get_close_matches(name, list(known), n=1))
+
+
+def _did_you_mean(field: str, protocols: Iterable[str]) -> str:
+    import difflib
+
+    own = _OF_PROTOCOL.fullmatch(field)
+    if own is not None:  # the kind is right, and so says nothing of which protocol is meant
+        names = difflib.get_close_matches(own[1], list(protocols), n=1) or list(protocols)
+        meant = [variable(name + field[len(own[1]) :]) for name in names]
+    else:
+        kinds = ("upstream", "request_timeout")
+        known = [*_NAMES, *(f"{name}_{kind}" for name in protocols for kind in kinds)]
+        meant = [variable(each) for each in difflib.get_close_matches(field, known, n=1)]
+    if len(meant) > 1:
+        return f"; there are {', '.join(meant)}"
+    return f"; did you mean {meant[0]}?" if meant else ""

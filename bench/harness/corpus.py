@@ -40,10 +40,10 @@ def build(root: Path) -> None:
         publish(
             root, name, [_wheel(root, name, "1.0", 20 * KIB, requires=[r for r in requires if r != name])]
         )
-    publish(root, "small", _made_up("small", 60))
-    publish(root, "large", _made_up("large", 3550))
+    publish(root, "small", made_up("small", 60))
+    publish(root, "large", made_up("large", 3550))
     for number in range(DISTINCT_PAGES):
-        publish(root, f"k{number:04d}", _made_up(f"k{number:04d}", 60))
+        publish(root, f"k{number:04d}", made_up(f"k{number:04d}", 60))
     _publish_root(root)
     done.touch()
 
@@ -103,7 +103,7 @@ def _wheel(
     }
 
 
-def _made_up(name: str, count: int) -> list[dict[str, object]]:
+def made_up(name: str, count: int) -> list[dict[str, object]]:
     """Entries of files that nobody downloads: for pages of a wanted size."""
     entries: list[dict[str, object]] = []
     for number in range(count):

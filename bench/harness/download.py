@@ -25,7 +25,12 @@ class Download(msgspec.Struct, frozen=True):
 
 
 async def download(
-    url: str, *, accept: str = "*/*", keep: bytearray | None = None, pause: float = 0.0
+    url: str,
+    *,
+    accept: str = "*/*",
+    coding: str = "identity",
+    keep: bytearray | None = None,
+    pause: float = 0.0,
 ) -> Download:
     """GET one address on a connection of its own; `pause` seconds after each read make a slow client."""
     parts = urlsplit(url)
@@ -33,7 +38,7 @@ async def download(
     started = time.perf_counter()
     writer.write(
         f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: {accept}\r\n"
-        "Accept-Encoding: identity\r\nConnection: close\r\n\r\n".encode()
+        f"Accept-Encoding: {coding}\r\nConnection: close\r\n\r\n".encode()
     )
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.harness.orchard import orchard
-from shared.defaults import default_upstream
+from shared.default_upstreams import default_upstream
 
 
 @contextlib.contextmanager

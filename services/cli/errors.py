@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from typing import Any
 
 
 class Exit(IntEnum):
@@ -13,7 +15,7 @@ class Exit(IntEnum):
     USAGE = 2  # wrong arguments, a bad setting, or an ensure file that cannot be understood
     UNREACHABLE = 3  # no Orchard answers at ORCHARD_URL
     FORBIDDEN = 4  # a token is missing or not sufficient
-    CONFLICT = 5  # no set of versions satisfies all wishes
+    CONFLICT = 5  # no set of versions satisfies all requirements
     UNFINISHED = 6  # something is missing for a passing cause, or time ran out: try again
     UNSUPPORTED = 7  # this server does not offer what was asked for
     INTERRUPTED = 130  # Ctrl-C
@@ -51,6 +53,41 @@ class Conflict(CommandFailed):
 
 class Unfinished(CommandFailed):
     exit_code = Exit.UNFINISHED
+
+
+_MOST_NAMED = 10
+
+
+def subject(each: Mapping[str, Any]) -> str:
+    """What was not found, by its name: a requirement names it in some protocols ("demo>=1") and in others not
+    ("*")."""
+    name, requirement = str(each.get("name", "")), str(each.get("requirement", ""))
+    if name.lower() in requirement.lower():
+        return requirement or name
+    return f"{name} ({requirement})" if requirement else name
+
+
+def unfinished(what: str, missing: Iterable[Mapping[str, Any]], *, then: str = "") -> Unfinished:
+    """`what` lacks these, as the API lists them. `then`: what follows from it. No retry cures that an Orchard
+    is offline, nor what is not marked as passing."""
+    lacks = {subject(each): each for each in missing}
+    lines = [f"\n  - {name}: {each.get('reason', '')}" for name, each in list(lacks.items())[:_MOST_NAMED]]
+    if len(lacks) > _MOST_NAMED:
+        lines.append(f"\n  … and {len(lacks) - _MOST_NAMED} more")
+    named = ":" + "".join(lines) if lines else ""
+    if any(str(each.get("reason", "")).startswith("offline:") for each in lacks.values()):
+        message = f"{what} lacks something that was never cached, and this Orchard is offline{named}"
+        hint = "Have it cached while upstreams are asked, then run this again."
+    elif any(str(each.get("reason", "")).startswith("no_source:") for each in lacks.values()):
+        message, hint = (
+            f"{what} lacks something that no source may be asked for{named}",
+            "No retry brings it.",
+        )
+    elif not lacks or any(each.get("passing") for each in lacks.values()):
+        message, hint = f"{what} lacks something for a passing cause{named}", "Run the same command again."
+    else:
+        message, hint = f"{what} lacks something{named}", "No retry brings it: see the reasons."
+    return Unfinished(message, f"{then} {hint}".strip())
 
 
 class NotOffered(CommandFailed):

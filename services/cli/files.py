@@ -10,18 +10,6 @@ from pathlib import Path
 from services.cli.errors import CommandFailed, WrongUse
 
 
-def read_text(path: Path) -> str:
-    """A file's text, "" for none. Raises `CommandFailed` if it cannot be read."""
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError:
-        raise CommandFailed(f"{path} is not UTF-8 text") from None
-    except OSError as error:
-        raise CommandFailed(f"{path} cannot be read: {error.strerror}") from None
-
-
 def read_input(name: str, what: str, limit_bytes: int) -> bytes:
     """A file that the user named, "-" for standard input. Raises `WrongUse` if it cannot be read."""
     try:

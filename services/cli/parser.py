@@ -10,11 +10,11 @@ import argparse
 from typing import Any
 
 from services.cli import parser_admin
-from services.cli.arguments import Parser
-from services.cli.parts import EXPORTS, PROTOCOLS, command, common, exports, number, seconds
+from services.cli.parts import EXPORTS, Parser, command, common, exports, number, seconds
+from services.cli.table import CLIENTS, PROTOCOLS
 from shared.version import VERSION
 
-TOOLS = ("pip", "uv", "poetry", "npm", "pnpm", "yarn", "yarn-1", "yarn-4", "mvn", "gradle")
+TOOLS = tuple(CLIENTS)
 
 _ABOUT = "Look after an Orchard: a caching proxy for package registries."
 _EPILOG = """\
@@ -124,7 +124,7 @@ examples
     )
     parser.add_argument(
         "--protocol", metavar="PROTOCOL", choices=PROTOCOLS, default="",
-        help="whose rules (pypi; of a stored file: its own)",
+        help=f"whose rules ({PROTOCOLS[0]}; of a stored file: its own)",
     )  # fmt: skip
     parser.add_argument(
         "--environment", metavar="ENV", default="", help="such as cp311-manylinux_2_36_x86_64"

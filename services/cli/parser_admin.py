@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.cli.arguments import Parser
 from services.cli.parts import (
-    PROTOCOLS,
+    PROTOCOL_NAMES,
     QUEUES,
+    Parser,
     command,
     group,
     number,
@@ -19,6 +19,13 @@ from services.cli.parts import (
     secrets,
     source,
 )
+from services.cli.table import PROTOCOLS
+from shared.artifacts.event_kinds import EVENT_KINDS
+
+STAYS = """\
+Files that are stored stay, and locks and clients that know their addresses get them. Its pages are not
+shown: a project that no other source may be asked for answers `no_source` (424; a file that is not
+stored 403), never 404."""
 
 
 def add_to(commands: Any) -> None:
@@ -51,10 +58,10 @@ def _upstreams(commands: Any) -> None:
         "--project", metavar="NAME", default="", help="ask for this project, not for the root"
     )
     for name, text, run in (
-        ("pause", "ask an upstream no more; what it served stays", "upstreams:pause"),
-        ("resume", "ask a paused upstream again", "upstreams:resume"),
+        ("pause", "ask an upstream no more, and show its pages no more", "upstreams:pause"),
+        ("resume", "ask a paused upstream again, and show its pages again", "upstreams:resume"),
     ):
-        source(command(below, name, text, run))
+        source(command(below, name, text, run, more=STAYS if name == "pause" else ""))
     parser = command(below, "priority", "change when an upstream is asked", "upstreams:priority")
     source(parser)
     parser.add_argument("priority", metavar="N", type=priority, help="lower is asked first")
@@ -67,13 +74,16 @@ def _upstreams(commands: Any) -> None:
     source(parser)
     options(parser)
     parser.add_argument("--none", action="store_true", help="every option has its default again")
-    parser = command(below, "remove", "remove an upstream; what it served stays", "upstreams:remove")
+    parser = command(below, "remove", "remove an upstream, and show its pages no more", "upstreams:remove",
+                     more=STAYS + "\nIts projects stay pinned to it: `orchard pins` lets go.")  # fmt: skip
     source(parser)
 
 
 def _credentials(parser: Parser) -> None:
     parser.add_argument("--username", metavar="USER", default="", help="user name for it")
     secrets(parser, "password", "token")
+    parser.add_argument("--also-at", metavar="HOST", action="append", default=[],
+                        help="send them to this host, too, where its files are; may be repeated")  # fmt: skip
 
 
 def _cache(commands: Any) -> None:
@@ -87,7 +97,8 @@ def _cache(commands: Any) -> None:
     page(parser)
     parser = command(
         below, "invalidate", "have pages asked for again when next wanted (operator)", "cache:invalidate",
-        more="Files, hashes and dependencies are immutable and stay.",
+        more="Files, hashes and dependencies are immutable and stay. While a source takes longer than\n"
+        "ORCHARD_STALE_WAIT, or fails, the page is served as it was (X-Cache: STALE).",
     )  # fmt: skip
     protocol(parser)
     parser.add_argument("project", metavar="PROJECT", nargs="?", default="", help="the page of this project")
@@ -120,7 +131,11 @@ examples
     parser = command(below, "set", "have a project looked for in these upstreams alone", "pins:change",
                      more=more)  # fmt: skip
     protocol(parser)
-    parser.add_argument("project", metavar="PROJECT", help="its name; for a Maven group com.corp:*")
+    parser.add_argument(
+        "project",
+        metavar="PROJECT",
+        help="its name, or a group of them where the protocol has groups (com.corp:*)",
+    )
     parser.add_argument("sources", metavar="UPSTREAM", nargs="+",
                         help="an upstream's name; what several have of it is merged")  # fmt: skip
     parser = command(below, "remove", "let a project be looked for in every upstream again", "pins:remove")
@@ -140,7 +155,7 @@ examples
     parser = command(below, "add", "block a package, one version of it, or one file", "blocks:add",
                       more=more)  # fmt: skip
     parser.add_argument("protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), nargs="?", default="",
-                        help="pypi, npm or maven")  # fmt: skip
+                        help=PROTOCOL_NAMES)  # fmt: skip
     parser.add_argument("name", metavar="PACKAGE", nargs="?", default="", help="its name")
     parser.add_argument(
         "version", metavar="VERSION", nargs="?", default="", help="one version; all without it"
@@ -174,10 +189,12 @@ def _audit(commands: Any) -> None:
 def _events(commands: Any) -> None:
     parser = command(commands, "events", "list what operators should know, the last seen first (operator)",
                      "events:show")  # fmt: skip
-    parser.add_argument("--kind", metavar="KIND", default="", help="only this kind, such as upstream_mutated")
+    parser.add_argument("--kind", metavar="KIND", choices=(*EVENT_KINDS, ""), default="",
+                        help="only this kind: " + ", ".join(EVENT_KINDS))  # fmt: skip
     parser.add_argument("--protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), default="",
                         help="only this protocol's")  # fmt: skip
-    parser.add_argument("--project", metavar="NAME", default="", help="only this project's")
+    parser.add_argument("--project", metavar="NAME", default="",
+                        help="only this project's, in any spelling")  # fmt: skip
     parser.add_argument("--since", metavar="SECONDS", type=seconds, default=0.0,
                         help="only those seen in the last so many seconds")  # fmt: skip
     page(parser)
@@ -195,6 +212,6 @@ def _queue(commands: Any) -> None:
     parser.add_argument("queue", metavar="QUEUE", choices=(*QUEUES, ""), nargs="?", default="",
                         help="only this queue's: " + ", ".join(QUEUES))  # fmt: skip
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--retry", metavar="ID", default="", help="put this one into its queue again")
-    either.add_argument("--drop", metavar="ID", default="", help="forget this one")
+    either.add_argument("--retry", metavar="ID", help="put this one into its queue again")
+    either.add_argument("--drop", metavar="ID", help="forget this one")
     page(parser)

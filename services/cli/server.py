@@ -1,12 +1,14 @@
-"""HTTP as the command needs it: one request, one answer, and every failure said with a hint.
+"""HTTP as the command needs it: one request, one answer, lists page by page, every failure with a hint.
 
-The standard library's client without redirects (a token must not follow one to another host) and,
-for this machine's own address, without proxies.
+The standard library's client without redirects (a token must not follow one to another host) and, for this
+machine's own address, without proxies.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -32,8 +34,9 @@ from services.cli.errors import (
     Unfinished,
     WrongUse,
 )
-from services.cli.target import TOKEN_FILE, Target
-from shared.identity import PATH, is_proof, new_nonce
+from services.cli.output import Output
+from services.cli.target import TOKEN_FILE, Target, choose_target
+from shared.access.identity import PATH, is_proof, new_nonce
 from shared.version import VERSION
 
 TIMEOUT_SECONDS = 60.0  # a gateway answers within ORCHARD_REQUEST_TIMEOUT, or with a 202
@@ -231,3 +234,41 @@ def problem_of(answer: Answer) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) and "code" in found else {}
+
+
+def connect(options: argparse.Namespace) -> Server:
+    """The server that --url or the environment names. Raises `WrongUse` for what is no address."""
+    return Server(choose_target(options.url, os.environ))
+
+
+LARGEST_PAGE = 500  # the API's own bound
+
+
+def read_pages(
+    server: Server,
+    path: str,
+    *,
+    limit: int,
+    offers: str,
+    query: Mapping[str, str] | None = None,
+    admin: bool = False,
+) -> dict[str, Any]:
+    """`{"items": […], "next": …}` with at most `limit` items; `next` is "" when that is all.
+
+    Raises what an error means.
+    """
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        asked = {**(query or {}), "limit": str(min(limit - len(found), LARGEST_PAGE)), "cursor": cursor}
+        answer = server.call("GET", path, query=asked, offers=offers, admin=admin)
+        found += answer.get("items", [])
+        cursor = str(answer.get("next", ""))
+        if not cursor or len(found) >= limit:
+            return {"items": found, "next": cursor}
+
+
+def note_more(answer: Mapping[str, Any], output: Output) -> None:
+    """Say that a list goes on, if it does."""
+    if answer["next"]:
+        output.note(f"these are the first {len(answer['items'])}; --limit shows more")

@@ -98,7 +98,7 @@ def _check(base: str, name: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise WrongUse(
             f"{name}: expected an address such as http://127.0.0.1:8080, not {_short(base)!r}",
-            "It is the address that clients use, without /pypi/, /npm/ or /maven/.",
+            "It is the address that clients use, without a protocol's own path behind it.",
         )
     if parts.username or parts.password:
         raise WrongUse(f"{name}: must not hold a user or password", "Put the token into ORCHARD_TOKEN.")

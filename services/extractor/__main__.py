@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from services.extractor.worker import SERVICE, run
-from shared.worker_main import worker_main
+from services.extractor.compose import SERVICE, run
+from shared.worker.process import worker_main
 
 DESCRIPTION = (
     "Reads dependencies and metadata out of stored artifacts, in sandboxed children, without egress."

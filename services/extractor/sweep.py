@@ -11,12 +11,14 @@ import sys
 
 import msgspec
 
-from services.extractor.evictor import EvictionReport, Evictor
-from services.extractor.sweeper import Sweeper, SweepReport
+from services.extractor.housekeeping.evictor import EvictionReport, Evictor
+from services.extractor.housekeeping.sweeper import Sweeper, SweepReport
 from shared.errors import ConfigurationError, OrchardError
-from shared.logs import configure_logging
-from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
+from shared.process.resources import Resources
+from shared.protocols import spoken
 from shared.settings import Settings, load_settings
+from shared.stores import open_stores
+from shared.telemetry.logs import configure_logging
 
 
 async def sweep(settings: Settings, *, delete: bool, evict: bool = False) -> SweepReport | EvictionReport:
@@ -26,22 +28,11 @@ async def sweep(settings: Settings, *, delete: bool, evict: bool = False) -> Swe
     if evict and settings.offline:
         raise ConfigurationError("ORCHARD_OFFLINE: what is evicted now could not be fetched again")
     async with Resources() as resources:
-        threads = open_threads(resources, settings)
-        store = await open_object_store(settings, threads, resources=resources)
-        cache_redis, queue_redis = await open_redis_pair(resources, settings)
-        database = await open_database(resources, settings, max_size=2)
+        stores = await open_stores(resources, settings, max_connections=2)
         if evict:
-            return await Evictor(
-                store=store,
-                database=database,
-                queue_redis=queue_redis,
-                days=settings.evict_days,
-                max_bytes=settings.evict_bytes,
-                dry_run=not delete,
-            ).run()
-        return await Sweeper(
-            store=store, database=database, cache_redis=cache_redis, queue_redis=queue_redis, delete=delete
-        ).run()
+            days, max_bytes = settings.evict_days, settings.evict_bytes
+            return await Evictor(stores, days=days, max_bytes=max_bytes, dry_run=not delete).run()
+        return await Sweeper(stores, delete=delete).run()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     doing.add_argument("--dry-run", action="store_true", help="only print it (the default)")
     options = parser.parse_args(arguments)
     try:
-        settings = load_settings()
+        settings = load_settings(protocols=spoken())
         configure_logging("sweep", settings)
         report = asyncio.run(sweep(settings, delete=options.delete, evict=options.evict))
     except OrchardError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from services.fetcher.worker import SERVICE, run
-from shared.clients.allocator import give_large_blocks_back
-from shared.worker_main import worker_main
+from services.fetcher.compose import SERVICE, run
+from shared.process.allocator import give_large_blocks_back
+from shared.worker.process import worker_main
 
 DESCRIPTION = "Asks the upstreams: fetches, verifies and stores what gateways miss, and relays it meanwhile."
 

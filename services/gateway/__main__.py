@@ -14,11 +14,12 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from services.gateway.descriptors import MOST_CONNECTIONS, connections_for
+from services.gateway.http.sockets import MOST_CONNECTIONS, connections_for
+from shared.access.exposure import check_exposure
 from shared.errors import ConfigurationError
-from shared.exposure import check_exposure
-from shared.logs import configure_logging, stdlib_config
+from shared.protocols import spoken
 from shared.settings import load_settings
+from shared.telemetry.logs import configure_logging, stdlib_config
 
 HEADER_READ_TIMEOUT_MS = 5_000  # a connection that says nothing is closed
 HEADER_BUFFER_BYTES = 64 * 1024
@@ -33,7 +34,7 @@ def main() -> int:
         epilog="All settings are ORCHARD_* environment variables: see docs/settings.md.",
     ).parse_args()
     try:
-        settings = load_settings()
+        settings = load_settings(protocols=spoken())
         if not settings.database_url:
             raise ConfigurationError("ORCHARD_DATABASE_URL: needed by a service that runs alone")
         check_exposure(settings)

@@ -18,20 +18,17 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.access import OPEN_PATHS
-from services.gateway.adapters import artifact_identity
-from services.gateway.addresses import address_of
-from services.gateway.admission import answer_other, refused, turned_away
-from services.gateway.bodies import FORWARDED_BYTES
-from services.gateway.budgets import asking
-from services.gateway.clients import client_of
-from services.gateway.composition import Gateway, open_gateway
-from services.gateway.cors import is_preflight, readable, send_preflight
-from services.gateway.hot import HotFile, Key
-from services.gateway.live_source import TransferBroken
-from services.gateway.neighbours import READING, check_page_of
-from services.gateway.requests import Target, read_headers
-from services.gateway.responses import (
+from services.gateway.api.resolution import PREFIX as ARTIFACTS
+from services.gateway.api.router import build_litestar
+from services.gateway.compose import Gateway, open_gateway
+from services.gateway.door.access import OPEN_PATHS, client_of
+from services.gateway.door.admission import answer_other, refused, turned_away
+from services.gateway.door.budgets import asking
+from services.gateway.door.neighbours import READING, check_page_of
+from services.gateway.http.bodies import FORWARDED_BYTES
+from services.gateway.http.cors import is_preflight, readable, send_preflight
+from services.gateway.http.requests import Key, Target, key_of, read_headers
+from services.gateway.http.responses import (
     UNCACHED,
     ClientGone,
     Receive,
@@ -41,16 +38,21 @@ from services.gateway.responses import (
     send_reply,
     unless_gone,
 )
-from services.gateway.routes import build_litestar
-from services.gateway.stopping import closing, end_when_orphaned
-from services.gateway.warm_resolutions import PREFIX as ARTIFACTS
-from shared import clock, metrics
-from shared.errors import InternalError, MalformedRequest, OrchardError, ShuttingDown
-from shared.logs import configure_logging, get_logger
-from shared.protocols.base import Redirect, Resource
-from shared.protocols.flows import serve_sealed, served_now, variant_name
-from shared.protocols.ports import ForwardRequest, Reply
+from services.gateway.http.sockets import Peer
+from services.gateway.http.stopping import closing, end_when_orphaned
+from services.gateway.misses.live_source import TransferBroken
+from services.gateway.serving.artifact_flow import serve_artifact
+from services.gateway.serving.forward_flow import serve_forward
+from services.gateway.serving.index_flow import serve_index
+from services.gateway.serving.own_flow import own_reply
+from services.gateway.serving.ports import ForwardRequest, Reply
+from shared.errors import Blocked, InternalError, MalformedRequest, OrchardError, ShuttingDown
+from shared.protocols import PROTOCOLS, spoken
+from shared.protocols.resource import Redirect, Resource
+from shared.redis import clock
 from shared.settings import Settings, load_settings
+from shared.telemetry import metrics
+from shared.telemetry.logs import configure_logging, get_logger
 from shared.version import VERSION
 
 log = get_logger()
@@ -93,68 +95,73 @@ class Application:
         if gateway is None:
             await send_error(send, ShuttingDown("this gateway is not open"), "-", cache=UNCACHED)
             return
+        if gateway.edge_words is not None:
+            send = gateway.edge_words.put_into(send)
         headers = read_headers(scope)
         hosts = gateway.hosts
         if hosts.limited and headers.get(b"host") not in hosts.known:
             host = headers.get(b"host", b"")
             if await turned_away(gateway, scope, raw_path, headers, send, partial(hosts.check, host)):
                 return
-        peer = scope["client"]  # of the connection, whomever a proxy speaks for
+        peer = scope["client"]  # the connection's, even where a proxy speaks for a client
         if gateway.gate.by_path:
             gateway.gate.by_path.pop(peer, None)
         scope = gateway.proxies.applied(scope, headers)
-        if scope["method"] not in READING:
-            public = self.settings.public_url
-            check = partial(check_page_of, headers, public)
-            if await turned_away(gateway, scope, raw_path, headers, send, check):
-                return
-        if not gateway.reader.is_protocol_path(raw_path):
-            is_open = gateway.access.anonymous or raw_path in OPEN_PATHS
-            if not is_open and await refused(gateway, scope, raw_path, headers, send):
-                return
-            if not (raw_path.startswith(ARTIFACTS) and await self._kept(gateway, scope, raw_path, send)):
-                await answer_other(gateway, self.litestar, scope, raw_path, receive, send)
-            return
-        if not gateway.access.anonymous and await refused(gateway, scope, raw_path, headers, send):
-            return
         method = scope["method"]
-        if b"origin" in headers and gateway.access.anonymous:
+        anonymous = gateway.access.anonymous
+        key = key_of(method, raw_path, scope["query_string"], headers)
+        now = clock.now()
+        hot = gateway.hot.find(key, headers, now)
+        if hot is None:
+            if method not in READING:
+                public = self.settings.public_url
+                check = partial(check_page_of, headers, public)
+                if await turned_away(gateway, scope, raw_path, headers, send, check):
+                    return
+            if not gateway.reader.is_protocol_path(raw_path):
+                is_open = anonymous or raw_path in OPEN_PATHS
+                if not is_open and await refused(gateway, scope, raw_path, headers, send):
+                    return
+                if not (raw_path.startswith(ARTIFACTS) and await self._kept(gateway, scope, raw_path, send)):
+                    await answer_other(gateway, self.litestar, scope, raw_path, receive, send)
+                return
+        authorization = headers.get(b"authorization")
+        if authorization is not None and b" " not in authorization:
+            headers[b"authorization"] = gateway.reader.with_scheme(raw_path, authorization)
+        if not anonymous and await refused(gateway, scope, raw_path, headers, send):
+            return
+        if b"origin" in headers and anonymous:
             if is_preflight(method, headers):
                 await send_preflight(send)
                 return
             if method in ("GET", "HEAD"):
                 send = readable(send)
         request_id = gateway.request_ids.of(headers.get(b"x-request-id"))
-        key = (
-            method,
-            raw_path,
-            scope["query_string"],
-            headers.get(b"accept"),
-            headers.get(b"accept-encoding"),
-        )
-        now = clock.now()
-        page = gateway.hot.find(key, headers, now)
-        if page is not None:
+        if hot is not None:
             await send(
                 {
                     "type": "http.response.start",
-                    "status": 200,
-                    "headers": [*page.headers_at(int(now)), (b"x-request-id", request_id.encode())],
+                    "status": hot.status,
+                    "headers": [*hot.headers_at(now), (b"x-request-id", request_id.encode())],
                 }
             )
-            if page.path:
-                assert isinstance(page, HotFile)
-                gateway.gate.sends(peer, page.of)
-                await send({"type": "http.response.pathsend", "path": page.path})
+            about = hot.about
+            if hot.path:
+                gateway.gate.sends(peer, about.of)
+                await send({"type": "http.response.pathsend", "path": hot.path})
             else:
-                await send({"type": "http.response.body", "body": page.body})
-            seconds = time.perf_counter() - started
-            metrics.observe_request(page.protocol, "HIT", 200, seconds, page.size)
-            metrics.count_bytes_served(page.size, live=False)
-            if gateway.access_log is not None:
-                gateway.access_log.write(
-                    method, page.logged_path, 200, "HIT", page.size, seconds, request_id, address_of(scope)
-                )
+                await send({"type": "http.response.body", "body": hot.body})
+            metrics.count_bytes_served(hot.size, live=False)
+            gateway.record.answered(
+                scope,
+                about.logged_path,
+                request_id,
+                started,
+                about.protocol,
+                "HIT",
+                hot.status,
+                hot.size,
+            )
             return
         self.in_flight += 1
         gateway.slow_clients.busy.add(peer)
@@ -164,7 +171,7 @@ class Application:
         sent = Sent()
         try:
             target = gateway.reader.read(key, headers)
-            reply = await self._reply(gateway, target, scope, key, headers, request_id, receive)
+            reply = await self._reply(gateway, target, scope, key, headers, request_id, receive, peer)
             passage = await gateway.gate.let_out(target.protocol, target.resource, reply)
             result = reply.cache
             if reply.error is not None:
@@ -194,7 +201,7 @@ class Application:
             status, code = 499, "client_gone"
             raise
         except Exception as error:
-            failure = told_as(error)
+            failure = as_orchard_error(error)
             status, code = sent.status, failure.code
             if status:  # after the head had gone out: broken off
                 code = failure.code if failure is error else type(error).__name__
@@ -204,7 +211,8 @@ class Application:
                     log.exception("request_failed", request_id=request_id)
                 asked = target.resource if target is not None else None
                 kind = asked.kind if isinstance(asked, Resource) else ""
-                status, result = failure.status_of(kind), "MISS" if target is not None else UNCACHED
+                unasked = target is None or isinstance(failure, Blocked)
+                status, result = failure.status_of(kind), UNCACHED if unasked else "MISS"
                 size = await send_error(
                     send,
                     failure,
@@ -216,20 +224,16 @@ class Application:
                 )
         finally:
             self.in_flight -= 1
-            gateway.slow_clients.busy.discard(peer)
+            gateway.slow_clients.answered(peer, status)
             if self.draining and not self.in_flight:
                 self._idle.set()
-            seconds = time.perf_counter() - started
-            name = target.protocol.name if target is not None else "other"
-            metrics.observe_request(name, result, status, seconds, size or sent.size)
-            if gateway.access_log is not None:
-                gateway.access_log.write(
-                    method, target.logged_path if target is not None else gateway.escape(raw_path),
-                    status, result, size or sent.size, seconds, request_id, address_of(scope), code,
-                )  # fmt: skip
+            name, path = ("other", raw_path) if target is None else (target.protocol.name, target.logged_path)
+            gateway.record.answered(
+                scope, path, request_id, started, name, result, status, size or sent.size, code
+            )
 
     async def _kept(self, gateway: Gateway, scope: Any, raw_path: bytes, send: Send) -> bool:
-        """Answer with a kept resolution; False when the general way must."""
+        """Answer with a stored resolution; False if the request must go through the router."""
         started = time.perf_counter()
         body = await gateway.warm_resolutions.find(scope, raw_path)
         if body is None:
@@ -238,12 +242,7 @@ class Application:
         headers = gateway.warm_resolutions.headers(body, request_id)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        seconds = time.perf_counter() - started
-        metrics.observe_request("api", "HIT", 200, seconds)
-        if gateway.access_log is not None:
-            gateway.access_log.write(
-                "GET", gateway.escape(raw_path), 200, "HIT", len(body), seconds, request_id, address_of(scope)
-            )
+        gateway.record.answered(scope, raw_path, request_id, started, "api", "HIT", 200, len(body))
         return True
 
     async def _reply(
@@ -255,6 +254,7 @@ class Application:
         headers: dict[bytes, bytes],
         request_id: str,
         receive: Receive,
+        peer: Peer,
     ) -> Reply:
         resource = target.resource
         if isinstance(resource, Redirect):
@@ -265,6 +265,8 @@ class Application:
                 [(b"location", location), (b"cache-control", b"max-age=3600"), (b"content-length", b"0")],
             )
         conditions = gateway.reader.conditions(target, scope, key[0], headers, request_id)
+        if resource.kind == "own":
+            return own_reply(target.protocol.grammar, resource, conditions)
         if resource.kind == "forward":
             request = ForwardRequest(
                 method=key[0] if key[0] == "POST" else "GET",
@@ -274,49 +276,22 @@ class Application:
                 content_encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
                 via=conditions.via,
             )
-            serve, head = target.protocol.serve_forward, conditions.head
+            serve, head = serve_forward, conditions.head
             if request.method != "POST":
                 return await serve(resource, request, gateway.ports, head=head)
             client = client_of(gateway.access, scope, headers)
             async with gateway.bodies.read(receive, headers, client, FORWARDED_BYTES) as body:
                 request = msgspec.structs.replace(request, body=body)
                 return await serve(resource, request, gateway.ports, head=head)
-        blocks = gateway.access_watcher.blocks
-        if blocks.any:
-            blocks.check(resource.protocol, resource.project, target.protocol.version_asked(resource))
-            blocks.check_digest(resource.file_id)
+        gateway.gate.check(target.protocol, resource)
         if resource.kind == "index":
-            variant = target.variant or variant_name(resource, conditions)
-            entry = gateway.cache.peek_index(resource.protocol, resource.identity, variant)
-            as_blocked = blocks.of(resource.protocol, resource.project).stamp
-            if entry is not None and entry.head is not None and entry.head.blocks == as_blocked:
-                now, limit = clock.now(), self.settings.stale_limit
-                reply = served_now(resource, conditions, variant, entry, now=now, stale_limit=limit)
-                if reply is not None:
-                    if not conditions.head:
-                        by = resource.per_base_url
-                        host = headers.get(b"host", b"") if by else None
-                        scheme = headers.get(b"x-forwarded-proto") if by else None
-                        gateway.hot.keep(
-                            key, resource, variant, entry, reply, target.logged_path, host=host, scheme=scheme
-                        )
-                    return reply
-            work = target.protocol.serve_index(resource, conditions, gateway.ports)
+            reply = await gateway.memory.page(key, target, resource, conditions, headers)
+            flow = serve_index
         else:
-            identity = artifact_identity(resource)
-            facts = gateway.cache.peek_facts(resource.protocol, identity)
-            if facts is not None:
-                blocks.check_digest(facts.sha256)
-                reply = await serve_sealed(resource, conditions, facts, gateway.ports.objects)
-                if reply is not None:
-                    # A block that came meanwhile has emptied the hot pages: this must not come back to them.
-                    if not conditions.head and gateway.access_watcher.blocks is blocks:
-                        there = gateway.objects.watch(facts.object_key, facts.size_bytes)
-                        of = gateway.gate.pass_of(target.protocol, resource, reply)
-                        gateway.hot.keep_file(key, resource, identity, reply, target.logged_path, there, of)
-                    return reply
-            work = target.protocol.serve_artifact(resource, conditions, gateway.ports)
-        reply = await unless_gone(receive, work)
+            reply = await gateway.memory.file(key, target, resource, conditions)
+            flow = serve_artifact
+        if reply is None:
+            reply = await unless_gone(receive, peer, flow(resource, conditions, gateway.ports))
         assert isinstance(reply, Reply)
         return reply
 
@@ -353,7 +328,7 @@ class Application:
             self._stopping = asyncio.create_task(self._stop())
 
     async def _stop(self) -> None:
-        """Be not ready and close connections after their response; then have granian stop."""
+        """Report not ready and close connections after their response; then make granian stop."""
         self.draining = True
         if self.gateway is not None:
             self.gateway.board.close()
@@ -371,8 +346,8 @@ class Application:
                 log.warning("drain_timed_out", in_flight=self.in_flight)
 
 
-def told_as(error: Exception) -> OrchardError:
-    """What a client is told of a failure before the first byte of its answer."""
+def as_orchard_error(error: Exception) -> OrchardError:
+    """The error that a client gets for a failure before the first byte of its answer."""
     if isinstance(error, OrchardError):
         return error
     return error.cause if isinstance(error, TransferBroken) else InternalError("an internal error")
@@ -380,9 +355,10 @@ def told_as(error: Exception) -> OrchardError:
 
 def create_app() -> Application:
     """The application of this process, from its environment."""
-    settings = load_settings()
+    settings = load_settings(protocols=spoken())
     # A thread that reads what clients sent gives the interpreter back after this, or hits wait 5 ms each.
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics.set_build_info("gateway", VERSION)
+    metrics.declare_protocols(each.name for each in PROTOCOLS)
     configure_logging("gateway", settings)
     return Application(settings)

@@ -10,28 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.standalone.data_folder import DataFolder
-from services.standalone.disk_room import make_room
-from services.standalone.keys import remembered_keys
+from services.standalone.kept_files import remembered_keys
 from services.standalone.output import complain, say
-from services.standalone.preflight import check_ports
+from services.standalone.preflight import check_ports, make_room
 from services.standalone.supervisor import Supervisor
 from services.standalone.table import Counts, Modules
 from services.standalone.upstreams import choose_upstreams
+from shared.access.exposure import check_exposure
 from shared.errors import ConfigurationError
-from shared.exposure import check_exposure
-from shared.settings import load_settings
+from shared.protocols import PROTOCOLS, spoken
+from shared.settings import load_settings, upstream_variable
 
 EXIT_CONFIGURATION = 2
 EXIT_INTERRUPTED = 130  # as shells name it
 
 _DESCRIPTION = "Run a whole Orchard on this machine: embedded stores, workers and gateway."
-_EPILOG = """\
+_EPILOG = f"""\
 settings (environment; all of them: docs/settings.md)
   ORCHARD_PORT            where clients reach it (8080)
   ORCHARD_HOST            the address it listens on (127.0.0.1)
   ORCHARD_ANONYMOUS_READ  true or false: needed where ORCHARD_HOST is an address that others reach
   ORCHARD_DATA_DIR        everything it keeps (./data)
-  ORCHARD_PYPI_UPSTREAM, ORCHARD_NPM_UPSTREAM, ORCHARD_MAVEN_UPSTREAM
+  {", ".join(upstream_variable(each.name) for each in PROTOCOLS)}
                           registries to fetch from, comma-separated, in priority order
   ORCHARD_OFFLINE         true: serve only what is cached
   ORCHARD_DATABASE_URL, ORCHARD_REDIS_HOST, ORCHARD_QUEUE_REDIS_HOST
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
     counts = Counts(options.gateways, options.fetchers, options.extractors)
     folder: DataFolder | None = None
     try:
-        settings = load_settings()
+        settings = load_settings(protocols=spoken())
         check_exposure(settings)
         os.umask(0o077)  # of every child too: what Orchard keeps is its user's alone
         folder = DataFolder(Path(settings.data_dir))

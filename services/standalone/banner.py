@@ -1,15 +1,20 @@
-"""What a person reads once Orchard runs: the address, the lines to paste, where things are."""
+"""The text printed once Orchard runs: address, set-up lines, where data and logs are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from services.standalone.table import reachable
-from shared.exposure import reads_anonymously
+from shared.access.exposure import reads_anonymously
+from shared.protocols import PROTOCOLS
+from shared.protocols.roles.setup import Address
 from shared.settings import Settings
+
+NAME_WIDTH = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +49,16 @@ def banner(
 ) -> str:
     """The whole text; no line holds a secret."""
     base = base_url(settings)
-    index = f"{base}/pypi/simple/"
-    host = urlsplit(base).hostname or ""
-    plain_and_remote = base.startswith("http://") and host not in ("127.0.0.1", "::1", "localhost")
     lines = ["", f"Orchard is ready: {base}/", ""]
-    lines += [f"  pip       export PIP_INDEX_URL={index}"]
-    if plain_and_remote:  # pip passes over an index without TLS unless it is told to trust the host
-        lines += [f"            export PIP_TRUSTED_HOST={host}"]
-    lines += [f"  uv        export UV_DEFAULT_INDEX={index}"]
-    lines += [f"  npm       npm config set registry {base}/npm/   (pnpm and yarn 1 alike)"]
-    lines += [f"  yarn 4    yarn config set npmRegistryServer {base}/npm/"]
-    if base.startswith("http://"):  # yarn 4 asks over plain http only where it is told to
-        lines += [f"            yarn config set unsafeHttpWhitelist --json '[\"{host}\"]'"]
-    mirror = f"<id>orchard</id><mirrorOf>*</mirrorOf><url>{base}/maven/</url>"
-    lines += ["  mvn       in ~/.m2/settings.xml, inside <settings>:"]
-    lines += [f"            <mirrors><mirror>{mirror}</mirror></mirrors>"]
-    lines.append("")
+    for protocol in PROTOCOLS:
+        for hint in protocol.setup.hints(Address(base)):
+            pasted = [hint.where, *hint.lines] if hint.where else [*hint.lines]
+            if len(hint.client) > NAME_WIDTH:  # several clients that are alike
+                lines.append(f"  {hint.client}")
+            first = hint.client if len(hint.client) <= NAME_WIDTH else ""
+            named = zip_longest([first], pasted, fillvalue="")
+            lines += [f"  {name:<{NAME_WIDTH}} {line}" for name, line in named]
+    lines += ["  or        orchard client-config TOOL --write", ""]
     if gateways > 1:
         others = [own_url(settings, settings.port + index) for index in range(1, gateways)]
         lines.append(f"  gateways  the same at {', '.join(others)}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from services.standalone.guard import Guard
 from services.standalone.output import say
 from services.standalone.processes import Launch, describe_exit, last_lines, signal_group, size_of, spawn
+from shared.process.periodic import Backoff
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -40,7 +41,7 @@ class ChildSpec:
     ready: Callable[[int], Awaitable[bool]]  # given the pid
     stop_signal: signal.Signals = signal.SIGTERM
     ready_seconds: float = 60.0
-    alive: Callable[[], Awaitable[bool]] = _always  # whether it answers at all, well or not
+    alive: Callable[[], Awaitable[bool]] = _always  # whether it answers at all, with success or not
     recover: Callable[[str], str] = lambda said: ""  # see EmbeddedServer.recover
 
 
@@ -126,7 +127,7 @@ class Child:
         self._guard.ended(process.pid)
 
     async def _keep(self, process: subprocess.Popen[bytes]) -> None:
-        backoff = FIRST_BACKOFF_SECONDS
+        backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         while True:
             began = time.monotonic()
             await self._until_over(process)
@@ -134,14 +135,14 @@ class Child:
                 return
             self._clear(process)
             if time.monotonic() - began > STEADY_SECONDS:
-                backoff = FIRST_BACKOFF_SECONDS
+                backoff.reset()
+            pause = backoff.pause()
             what = f"{self.spec.name} {describe_exit(process.returncode)}"
-            say(f"{what}; starting it again in {backoff:.1f} s (log: {self.log})")
+            say(f"{what}; starting it again in {pause:.1f} s (log: {self.log})")
             self._recovered()
-            await asyncio.sleep(backoff)
+            await asyncio.sleep(pause)
             if self._stopping.is_set():
                 return
-            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             try:
                 process = self._spawn()
             except StartFailed as error:
@@ -165,7 +166,7 @@ class Child:
             over.cancel()
 
     def _recovered(self) -> bool:
-        """Whether what ended the process was mended, so that it can be started again."""
+        """Whether the cause of the process's end was repaired, so that it can be started again."""
         try:
             mended = self.spec.recover("\n".join(last_lines(self.log, start=self._log_start)))
         except OSError as error:

@@ -1,7 +1,7 @@
-"""A PostgreSQL data folder that Orchard owns: what in it can be made again is mended before a start.
+"""A PostgreSQL data folder that Orchard owns: what in it can be recreated is repaired before a start.
 
-The rows are precious: nothing here removes them, and what cannot be mended is one line. Settings, access
-rules, the password, version marks, empty folders and pid files are not.
+Rows are never removed, and what cannot be repaired is reported in one line. Settings, access rules, the
+password, version files, empty folders and pid files are recreated.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def holds_cluster(data: Path) -> bool:
 
 
 def mend_cluster(data: Path) -> list[Path]:
-    """Mend version marks and missing folders; what was written, for its owner to be set."""
+    """Repair version files and missing folders; returns what was written, for its owner to be set."""
     made = []
     for name in ("postmaster.opts", *_CONFIGURATION, "pg_hba.conf", "pg_ident.conf"):
         put_aside_unless_file(data / name)
@@ -56,8 +56,8 @@ def mend_cluster(data: Path) -> list[Path]:
     base = data / "base"
     folders = [data, *(each for each in base.iterdir() if each.name.isdigit())] if base.is_dir() else [data]
     versions = {each / "PG_VERSION": read_kept(each / "PG_VERSION") for each in folders}
-    told = Counter(text for text in versions.values() if text.isdigit())
-    known = told.most_common(1)[0][0] if told else ""
+    common = Counter(text for text in versions.values() if text.isdigit())
+    known = common.most_common(1)[0][0] if common else ""
     for path, text in versions.items():
         if text != known:
             if os.path.lexists(path):
@@ -69,7 +69,7 @@ def mend_cluster(data: Path) -> list[Path]:
 
 
 def reset_configuration(data: Path) -> list[Path]:
-    """Settings as if nobody had changed any; what was written."""
+    """Write the default settings; returns what was written."""
     made = []
     for path in (data / name for name in _CONFIGURATION):
         if path.exists():
@@ -85,7 +85,7 @@ def has_password(data: Path, password: str) -> bool:
 
 
 def note_password(data: Path, password: str) -> Path:
-    """Remember it, in the cluster itself so that both are copied and restored together."""
+    """Store its hash in the cluster itself, so that both are copied and restored together."""
     path = data / _MARK
     put_aside_unless_file(path)
     path.write_text(_hash(password) + "\n")

@@ -1,4 +1,4 @@
-"""The supervisor's side of the watchdog: it is told of every process, and kept alive itself."""
+"""The supervisor's side of the watchdog, which learns of every process and is restarted if it dies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Guard:
             self._note(b"+%d\n" % group)
 
     def started(self, pid: int) -> None:
-        """A child has been started (it has already told the watchdog)."""
+        """A child has been started (it has announced itself to the watchdog)."""
         self._groups.add(pid)
 
     def ended(self, pid: int) -> None:
@@ -57,7 +57,7 @@ class Guard:
                 self.open()
 
     def close(self) -> None:
-        """Dismiss the watchdog; all children must have ended."""
+        """End the watchdog; all children must have ended."""
         self._note(b"quit\n")
         self._close_pipe()
         if self._process is not None:

@@ -1,4 +1,4 @@
-"""Under which identity PostgreSQL runs, which refuses to be root.
+"""The user identity of PostgreSQL, which refuses to run as root.
 
 A normal user runs it as itself. Root runs it in a user namespace where root's files belong to
 "nobody": nothing is copied, no mode is changed. Where namespaces are forbidden (many containers),

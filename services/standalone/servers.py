@@ -54,13 +54,12 @@ class EmbeddedServer(ABC):
         """Whether the process `pid` takes connections now. Does not block longer than 0.5 s."""
 
     def alive(self) -> bool:
-        """False if it runs and takes no notice of anybody. Does not block longer than 0.5 s."""
+        """False if it runs and does not respond. Does not block longer than 0.5 s."""
         return True
 
     def recover(self, said: str) -> str:
-        """After a start that ended at once, having said `said`: mend or put aside what may be lost.
-
-        One line about what was done, and the start is tried again; "" where there is nothing to do.
+        """After a start that ended at once with the output `said`: repair or put aside what may be lost.
+        Returns one line about what was done, and the start is tried again; "" if nothing was.
         """
         return ""
 

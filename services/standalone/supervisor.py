@@ -1,7 +1,7 @@
 """Runs a whole Orchard on one machine: stores, migrations, workers, gateways, in that order.
 
-Stopping goes the other way within `STOP_SECONDS`. Nothing outlives the supervisor: not an orderly
-stop, not a start that fails half-way, not a SIGKILL (guard.py, processes.spawn).
+Stopping goes the other way within `STOP_SECONDS`. No process outlives the supervisor after an orderly stop,
+a start that fails half-way, or a SIGKILL (guard.py, processes.spawn).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from services.standalone.banner import Upstream, banner
 from services.standalone.child import Child, ChildSpec, StartFailed
 from services.standalone.data_folder import DataFolder
 from services.standalone.guard import Guard
-from services.standalone.keys import Keys
+from services.standalone.kept_files import Keys
 from services.standalone.output import complain, say
 from services.standalone.postgres import EmbeddedPostgres, needed_connections
 from services.standalone.redis_server import EmbeddedRedis
@@ -28,7 +28,7 @@ from services.standalone.table import (
     store_spec,
     worker_specs,
 )
-from services.standalone.upstream_check import check_upstreams
+from services.standalone.upstreams import check_upstreams
 from shared.settings import Settings
 
 # When each group must be gone, counted from the first signal. Killing comes after, so that all is

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.standalone.child import ChildSpec
-from services.standalone.keys import Keys
+from services.standalone.kept_files import Keys
 from services.standalone.processes import Launch
 from services.standalone.servers import LOOPBACK, EmbeddedServer, free_port
 from shared.settings import Settings

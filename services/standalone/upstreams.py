@@ -1,18 +1,26 @@
-"""Which upstream a standalone Orchard uses when none is set, for the banner and for its services."""
+"""The default upstreams of a standalone Orchard, and a test of all upstreams after the start.
+
+Each is asked once after the start, through Orchard itself: a lasting fault (a certificate that is not
+believed, a name that does not exist) is better reported here than by the first install. Nothing waits for it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+import urllib.request
 from collections.abc import Mapping
+from typing import Any
 
-from services.standalone.banner import Upstream
-from shared.defaults import client_certificates, default_upstream
+from services.standalone.banner import Upstream, own_url
+from services.standalone.kept_files import Keys
+from services.standalone.output import complain
+from shared.default_upstreams import client_certificates, default_upstream
 from shared.errors import ConfigurationError
 from shared.protocols import PROTOCOLS
-from shared.settings import Settings, variable
-from shared.source_urls import split_credentials
-
-# Where a fetcher looks for them (shared/clients/http_trust.py).
-_CERTIFICATES = {"pypi": "PIP_CERT", "npm": "NPM_CONFIG_CAFILE"}
+from shared.settings import Settings, upstream_variable
+from shared.sources.urls import split_credentials
 
 
 def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[list[Upstream], dict[str, str]]:
@@ -23,14 +31,11 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
     """
     shown: list[Upstream] = []
     variables: dict[str, str] = {}
-    for protocol in (each.name for each in PROTOCOLS):
-        field = f"{protocol}_upstream"
-        if field not in settings.__struct_fields__:
-            continue  # its sources are rows only
-        name = variable(field)
-        given: tuple[str, ...] = getattr(settings, field)
+    for each in PROTOCOLS:
+        protocol, name = each.name, upstream_variable(each.name)
+        given = settings.upstreams.get(protocol, ())
         if given:
-            for address in given:  # a slip is told before anything is started
+            for address in given:  # a mistake is reported before anything is started
                 split_credentials(address, name)
             shown.append(Upstream(protocol, given, name))
             continue
@@ -42,9 +47,40 @@ def choose_upstreams(settings: Settings, environ: Mapping[str, str]) -> tuple[li
             raise
         shown.append(Upstream(protocol, (url,), origin))
         variables[name] = url
-        certificates = _CERTIFICATES.get(protocol, "")
-        if certificates and not environ.get(certificates):  # its index is believed by what it believes
+        certificates = each.setup.certificates_variable
+        if certificates and not environ.get(certificates):  # its index goes with its authorities
             found = client_certificates(protocol, environ)
             if found:
                 variables[certificates] = found
     return shown, variables
+
+
+SECONDS = 15.0
+MOST = 20  # upstreams
+
+
+async def check_upstreams(settings: Settings, keys: Keys) -> None:
+    """Complain of each enabled upstream that does not answer. Raises nothing."""
+    if settings.offline:
+        return
+    for line in await asyncio.to_thread(_failing, own_url(settings, settings.port), keys.admin_token):
+        complain(line)
+
+
+def _failing(base: str, token: str) -> list[str]:
+    lines = []
+    # What is raised: Orchard stops, or has other troubles to tell of.
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = _call("GET", f"{base}/api/v1/admin/upstreams", token)["items"]
+        for each in [each for each in found if each["enabled"]][:MOST]:
+            result = _call("POST", f"{base}/api/v1/admin/upstreams/{each['id']}/test", token)
+            if not result["ok"]:
+                lines.append(f"  ! upstream {each['protocol']}/{each['name']}: {result['detail']}")
+    return lines
+
+
+def _call(method: str, url: str, token: str) -> Any:
+    asked = urllib.request.Request(url, method=method, headers={"authorization": f"Bearer {token}"})  # noqa: S310
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(asked, timeout=SECONDS) as answer:
+        return json.load(answer)

@@ -19,7 +19,7 @@ GRACE_SECONDS = 3.0
 
 
 def read_groups(lines: Iterable[bytes]) -> set[int]:
-    """Follow the supervisor's notes to their end; the groups that are left without it."""
+    """Read the supervisor's lines to their end; returns the groups that are left."""
     groups: set[int] = set()
     for line in lines:
         note = line.strip()

@@ -51,7 +51,7 @@ CREATE TRIGGER access_tokens_changed AFTER INSERT OR DELETE OR UPDATE OF name, s
 CREATE TRIGGER blocks_changed AFTER INSERT OR DELETE OR UPDATE ON blocks
     FOR EACH STATEMENT EXECUTE FUNCTION raise_access_revision();
 
--- Credentials of sources, sealed (shared/sealing_box.py). `username` and `password` stay for rows that
+-- Credentials of sources, sealed (shared/sources/box.py). `username` and `password` stay for rows that
 -- an operator writes by hand: they are sealed when a fetcher next starts.
 ALTER TABLE upstream_sources ADD COLUMN sealed text NOT NULL DEFAULT '' CHECK (octet_length(sealed) <= 16384);
 COMMENT ON COLUMN upstream_sources.sealed IS 'User name and password under ORCHARD_SECRET_KEY, bound to the URL''s origin.';

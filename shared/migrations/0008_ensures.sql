@@ -6,7 +6,7 @@ CREATE TABLE ensures (
     kept_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ensures IS 'Complete locks only; the first one stands until an operator refreshes it.';
-COMMENT ON COLUMN ensures.key IS 'SHA256 over the canonical ensure file (shared/ensure_file.py).';
+COMMENT ON COLUMN ensures.key IS 'SHA256 over the canonical ensure file (shared/resolving/ensure_file.py).';
 COMMENT ON COLUMN ensures.body IS 'JSON, byte for byte as it is served.';
 
 CREATE TABLE ensure_progress (

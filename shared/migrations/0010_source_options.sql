@@ -1,4 +1,4 @@
--- What an operator says of a source beyond its address (shared/source_options.py).
+-- What an operator says of a source beyond its address (shared/sources/options.py).
 
 ALTER TABLE upstream_sources ADD COLUMN options jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object');
 COMMENT ON COLUMN upstream_sources.options IS 'SourceOptions; an absent key has its default.';

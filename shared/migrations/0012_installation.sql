@@ -1,4 +1,4 @@
--- The random name of this installation: in Via, by which a request that comes back is known (shared/via.py).
+-- The random name of this installation: in Via, by which a request that comes back is known (shared/http/via.py).
 -- A database that was copied for another installation wants another: UPDATE installation SET id = DEFAULT.
 
 CREATE TABLE installation (

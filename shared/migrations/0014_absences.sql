@@ -11,7 +11,7 @@ CREATE TABLE absences (
     seen_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (protocol, identity)
 );
-COMMENT ON TABLE absences IS 'Bounded: the longest unconfirmed go first (shared/absences.py).';
+COMMENT ON TABLE absences IS 'Bounded: the longest unconfirmed go first (services/fetcher/sources/absences.py).';
 COMMENT ON COLUMN absences.identity IS 'Of an index, or absent/… of a file.';
 COMMENT ON COLUMN absences.sources IS 'Who said so, ascending: all that might be asked then. It holds while those are all.';
 COMMENT ON COLUMN absences.known IS 'Whether anything of the project is stored, or it is pinned.';

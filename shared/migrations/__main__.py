@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from shared.errors import ConfigurationError, DatabaseUnavailable, OrchardError
-from shared.migrations.files import read_migrations
-from shared.migrations.runner import DriftError, MigrationFailed, migrate
+from shared.migrations.runner import DriftError, MigrationFailed, migrate, read_migrations
+from shared.protocols import spoken
 from shared.settings import load_settings
 
 OK, FAILED, BAD_USAGE, DRIFT, NO_SERVER = 0, 1, 2, 3, 4
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        url = load_settings(os.environ).database_url
+        url = load_settings(os.environ, protocols=spoken()).database_url
         if not url:
             raise ConfigurationError("ORCHARD_DATABASE_URL: not set; nothing to migrate")
         count = asyncio.run(migrate(url, read_migrations(), wait_seconds=options.wait, say=_say))

@@ -1,14 +1,49 @@
-"""Applies migrations: one runner at a time, each file in its own transaction, drift refused."""
+"""Applies the numbered SQL files: one runner at a time, each file in its own transaction, drift refused.
+
+Applied files are never edited, only followed: their checksums are kept.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from shared.clients.postgres_connection import Session, session
+import msgspec
+
 from shared.errors import DatabaseUnavailable, OrchardError
-from shared.migrations.files import Migration
+from shared.postgres.connection import Session, session
+
+_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+FOLDER = Path(__file__).parent
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One file. `checksum` is the SHA256 hex of its bytes."""
+
+    version: int
+    name: str
+    sql: str
+    checksum: str
+
+
+def read_migrations(folder: Path = FOLDER) -> list[Migration]:
+    """All files in order. Raises `ValueError` for a misnamed file, a gap or a number used twice."""
+    found = []
+    for path in sorted(folder.glob("*.sql")):
+        match = _NAME.match(path.name)
+        if match is None:
+            raise ValueError(f"{path.name}: a migration is named NNNN_words.sql")
+        data = path.read_bytes()
+        found.append(Migration(int(match[1]), path.stem, data.decode(), hashlib.sha256(data).hexdigest()))
+    for expected, migration in enumerate(found, start=1):
+        if migration.version != expected:
+            raise ValueError(f"{migration.name}: expected number {expected:04d}")
+    return found
+
 
 LOCK_KEY = 0x0_0C4A_4D19  # any constant that no other program uses; one per database
 Say = Callable[[str], None]
@@ -66,7 +101,7 @@ def pending_migrations(migrations: Sequence[Migration], applied: dict[int, str])
 
 async def _wait_for_server(url: str, wait_seconds: float, say: Say) -> None:
     until = time.monotonic() + wait_seconds
-    told = False
+    announced = False
     while True:
         try:
             async with session(url) as database:
@@ -75,9 +110,9 @@ async def _wait_for_server(url: str, wait_seconds: float, say: Say) -> None:
         except DatabaseUnavailable:
             if time.monotonic() >= until:
                 raise
-            if not told:
+            if not announced:
                 say(f"waiting up to {wait_seconds:g} s for PostgreSQL")
-                told = True
+                announced = True
             await asyncio.sleep(0.2)
 
 

@@ -1,18 +1,34 @@
-"""The protocols that this Orchard speaks: one explicit tuple. A new protocol is one line here."""
+"""The protocols that this Orchard speaks: one explicit tuple. A new one is an import and an entry here."""
 
 from __future__ import annotations
 
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.maven.proxy import MavenProxy
-from shared.protocols.npm.proxy import NpmProxy
-from shared.protocols.pypi.proxy import PyPIProxy
+from shared.protocols.cargo import CargoProxy
+from shared.protocols.maven import MavenProxy
+from shared.protocols.npm import NpmProxy
+from shared.protocols.pypi import PyPIProxy
 
-PROTOCOLS: tuple[PackageProxyBase, ...] = (PyPIProxy(), NpmProxy(), MavenProxy())
+PROTOCOLS: tuple[PackageProxyBase, ...] = (PyPIProxy(), NpmProxy(), MavenProxy(), CargoProxy())
+_BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}
+
+
+def find_protocol(name: str) -> PackageProxyBase | None:
+    """The protocol of this name, None for one that is not spoken (any more)."""
+    return _BY_NAME.get(name)
 
 
 def protocol_named(name: str) -> PackageProxyBase:
     """The protocol of this name ("pypi"); raises KeyError for one that is not spoken."""
-    for protocol in PROTOCOLS:
-        if protocol.name == name:
-            return protocol
-    raise KeyError(name)
+    return _BY_NAME[name]
+
+
+def named_alike(protocol: str, name: str) -> str:
+    """What all names of a protocol have in common that its clients take for the same one; see
+    `Names.named_alike`."""
+    found = _BY_NAME.get(protocol)
+    return name if found is None else found.names.named_alike(name)
+
+
+def spoken() -> dict[str, float]:
+    """The names of all protocols, as `load_settings` takes them: with the seconds that their clients wait."""
+    return {protocol.name: protocol.setup.client_seconds for protocol in PROTOCOLS}

@@ -1,4 +1,4 @@
-"""What every protocol tells of a finished graph: distances from the request, and knots."""
+"""What every protocol computes from a finished graph: distances from the request, and cycles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def depths(targets: Mapping[str, Iterable[str]]) -> dict[str, int]:
     return found
 
 
-def knots(targets: Mapping[str, Iterable[str]], kept: set[str]) -> list[list[str]]:
+def find_cycles(targets: Mapping[str, Iterable[str]], kept: set[str]) -> list[list[str]]:
     """The strongly connected sets of more than one name, or of one that leads to itself
     (Tarjan's algorithm, without recursion: chains may be long)."""
     number: dict[str, int] = {}
@@ -43,12 +43,12 @@ def knots(targets: Mapping[str, Iterable[str]], kept: set[str]) -> list[list[str
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[name])
                 if low[name] == number[name]:
-                    knot: list[str] = []
-                    while not knot or knot[-1] != name:
-                        knot.append(stack.pop())
-                        on_stack.discard(knot[-1])
-                    if len(knot) > 1 or name in targets.get(name, ()):
-                        found.append(sorted(knot))
+                    cycle: list[str] = []
+                    while not cycle or cycle[-1] != name:
+                        cycle.append(stack.pop())
+                        on_stack.discard(cycle[-1])
+                    if len(cycle) > 1 or name in targets.get(name, ()):
+                        found.append(sorted(cycle))
             elif target not in number:
                 number[target] = low[target] = len(number)
                 stack.append(target)

@@ -1,7 +1,7 @@
-"""What it means to resolve dependencies, in terms that all protocols share: request, step, result.
+"""Dependency resolution in terms that all protocols share: request, step, result.
 
 A protocol resolves in steps and does no I/O: given the documents known so far it gives the result or
-names the documents that it lacks. Whoever drives it (the extractor) brings them and steps again.
+names the documents that it lacks. The driver (an extractor) loads them and steps again.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ class ResolutionRequest(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """Under which the result is kept: 64 hex digits."""
+        """The key of the result: 64 hex digits."""
         fields = (RESOLUTION_FORMAT, *msgspec.structs.astuple(self))
         return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
 
 
 def check_bounds(max_depth: int, requirements: tuple[str, ...]) -> None:
-    """What holds for a request in every protocol. Raises `InvalidParameter` naming the parameter."""
+    """Checks the bounds of a request, alike in every protocol. Raises `InvalidParameter` naming the
+    parameter."""
     if not 1 <= max_depth <= MAX_DEPTH:
         raise InvalidParameter(f"max_depth: from 1 to {MAX_DEPTH}, not {max_depth}")
     if len(requirements) > MAX_REQUIREMENTS:
@@ -90,20 +91,19 @@ class Absent(msgspec.Struct, frozen=True):
 
 
 class Unavailable(msgspec.Struct, frozen=True):
-    """The document could not be had just now: what rests on it makes the answer incomplete."""
+    """The document cannot be fetched now: an answer that depends on it is incomplete."""
 
     reason: str
 
 
 def missing_root(label: str, absent: Absent) -> OrchardError:
-    """Why a root cannot be had, to be raised: `Blocked`, or `ProjectNotFound` with `label` in front."""
+    """The error for a missing root, to be raised: `Blocked`, or `ProjectNotFound` with `label` in front."""
     return Blocked(absent.reason) if absent.blocked else ProjectNotFound(f"{label}: {absent.reason}")
 
 
-class Known:
-    """The documents brought so far, as `prepare_index` and `prepare_metadata` made them.
-
-    `memo` is the protocol's own: what it has worked out of these documents, by its own keys.
+class KnownDocuments:
+    """The documents loaded so far, as `prepare_index` and `prepare_metadata` returned them. `memo` is the
+    protocol's own cache of what it has computed from them.
     """
 
     def __init__(self) -> None:
@@ -111,8 +111,8 @@ class Known:
         self.memo: dict[Any, Any] = {}
 
 
-class Needs(msgspec.Struct, frozen=True):
-    """The step could not finish: bring these and step again. At least one, in a stable order."""
+class NeededDocuments(msgspec.Struct, frozen=True):
+    """The step could not finish: load these documents and step again. At least one, in a stable order."""
 
     documents: tuple[Document, ...]
 
@@ -162,7 +162,7 @@ class Unresolved(msgspec.Struct, frozen=True):
 class Resolution(msgspec.Struct, frozen=True):
     """A resolved graph. Deterministic: the same documents give the same bytes.
 
-    `complete` is false only for passing causes; what can never be told is listed as unresolved.
+    `complete` is false only for passing causes; what can never be known is listed as unresolved.
     """
 
     request: ResolutionRequest
@@ -171,7 +171,7 @@ class Resolution(msgspec.Struct, frozen=True):
     nodes: tuple[Node, ...]  # by depth, then name
     edges: tuple[Edge, ...]
     unresolved: tuple[Unresolved, ...] = ()
-    cycles: tuple[tuple[str, ...], ...] = ()  # the purls of each knot that depends on itself
+    cycles: tuple[tuple[str, ...], ...] = ()  # the purls of each cycle
     stale: tuple[str, ...] = ()  # projects whose index could not be refreshed and is older than it may be
     truncated: bool = False  # nodes beyond max_depth were left out
     documents: tuple[DocumentName, ...] = ()  # files that the graph was made of and clients read too (POMs)
@@ -202,7 +202,7 @@ class Resolver(ABC):
 
     @abstractmethod
     def with_sealed(self, index: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> Any:
-        """The same as it is served: with what is stored of the project, keyed (file_id, filename)."""
+        """The document as it is served: merged with the project's stored files, keyed (file_id, filename)."""
 
     @abstractmethod
     def prepare_metadata(self, document: Document, raw: bytes | Extraction) -> Any:
@@ -213,10 +213,10 @@ class Resolver(ABC):
         self,
         request: ResolutionRequest,
         root: RootFile | None,
-        known: Known,
+        known: KnownDocuments,
         *,
         give_up: Callable[[], bool] = lambda: False,
-    ) -> Resolution | Needs:
+    ) -> Resolution | NeededDocuments:
         """One step. `root` is given for an artifact's request.
 
         Raises `ResolutionConflict` (who wants what), `ProjectNotFound` for a root that no source

@@ -1,10 +1,13 @@
-"""What a request names, after a protocol's grammar has read it."""
+"""`Resource`: what a request names, parsed by a protocol's grammar."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import msgspec
+
+from shared.http.conditions import CODINGS
+from shared.models import FileName
 
 ABSENT = "absent/"  # what the identities of absent files begin with
 
@@ -13,7 +16,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a request names, canonical: equal requests give equal resources and so one cache key."""
 
     protocol: str
-    kind: Literal["index", "artifact", "forward"]
+    kind: Literal["index", "artifact", "forward", "own"]  # own: Orchard's alone, of no source
     identity: str  # cache identifier: "simple/flask", "simple/", "json/flask", "flask/<id>/<file>"
     project: str = ""  # normalised; "" for a list of all projects
     version: str = ""
@@ -30,16 +33,21 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     pointer: str = ""  # artifact: the index that tells which file is at this address now (`file_id` follows)
     forward_path: str = ""  # forward: the upstream's path for a request that is passed on, never cached
     forward_fallback: bytes = b""  # forward: the JSON to answer here, or where nobody else does
-    content_codings: tuple[str, ...] = ("gzip", "identity")
+    content_codings: tuple[str, ...] = CODINGS
+
+    @property
+    def file(self) -> FileName:
+        """Of an artifact."""
+        return FileName(self.protocol, self.project, self.file_id, self.filename)
 
     @property
     def absence_identity(self) -> str:
-        """Under which it is remembered, beside the indexes, that every source lacks a direct file."""
+        """The identity of the absence of a direct file, beside those of indexes."""
         return f"{ABSENT}{self.identity}"
 
 
 class DocumentName(msgspec.Struct, frozen=True, order=True):
-    """A file of the same protocol, as `PackageProxyBase.artifact_resource` takes it."""
+    """A file of the same protocol, as `Grammar.artifact_resource` takes it."""
 
     project: str
     file_id: str

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import npm_builders
 from tests.support.builders import wheel_file
+from tests.support.cargo_builders import Registry, index_path
 from tests.support.maven_builders import Repository
 from tests.support.orchard import free_port
 from tests.support.upstream import Upstream
@@ -66,9 +67,30 @@ def maven_file(upstream: Upstream) -> Document:
     return Document(f"/maven/{path}", f"/maven/{path}", f"org.demo:{name}")
 
 
+def cargo_page(upstream: Upstream) -> Document:
+    name, registry = f"thing-{next(_numbers)}", Registry(upstream)
+    registry.add(name, "1.0.0")
+    return Document(registry.index(name), f"/cargo/{index_path(name)}", name)
+
+
+def cargo_file(upstream: Upstream) -> Document:
+    name, registry = f"thing-{next(_numbers)}", Registry(upstream)
+    registry.add(name, "1.0.0")
+    return Document(registry.file(name, "1.0.0"), f"/cargo/dl/{name}/1.0.0/download", name)
+
+
 DOCUMENTS = {
     publish.__name__: publish
-    for publish in (pypi_page, pypi_file, npm_page, npm_file, maven_page, maven_file)
+    for publish in (
+        pypi_page,
+        pypi_file,
+        npm_page,
+        npm_file,
+        maven_page,
+        maven_file,
+        cargo_page,
+        cargo_file,
+    )
 }
 
 

@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from shared.cache_codec import decode_head, encode
-from shared.cache_keys import head_key
+from shared.cache.keys import head_key
+from shared.cache.values import decode_head, encode
 from shared.protocols import protocol_named
 from tests.support import npm_builders
 from tests.support.builders import wheel_file
@@ -129,7 +129,7 @@ def _age(orchard: Cluster, signed: Signed) -> None:
     """The kept page came a minute ago: its head says so from now on."""
     protocol = protocol_named("npm" if signed.page.startswith("/npm") else "pypi")
     redis = orchard.client(orchard.cache)
-    key = head_key(protocol.name, protocol.index_identity(signed.page.strip("/").rpartition("/")[2]))
+    key = head_key(protocol.name, protocol.grammar.index_identity(signed.page.strip("/").rpartition("/")[2]))
     head = decode_head(redis.get(key))
     assert head is not None
     redis.set(key, encode(msgspec.structs.replace(head, fetched_at=head.fetched_at - 60)), keepttl=True)

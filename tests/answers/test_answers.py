@@ -15,9 +15,11 @@ import pytest
 
 from tests.answers.upstreams_say import ANSWERS, Answer
 from tests.support.builders import build_wheel
+from tests.support.cargo_builders import Registry, index_path
 from tests.support.maven_builders import Repository
 from tests.support.npm_builders import PREFIX, packument_path, publish, tarball_path, version_path
 from tests.support.orchard import Cluster
+from tests.support.orchard import problem as problem_in
 from tests.support.upstream import Fault, Reply, Upstream
 
 _numbers = itertools.count(1)
@@ -68,6 +70,18 @@ def _maven_file(orchard: Cluster, upstream: Upstream, name: str) -> Thing:
     return Thing(f"/maven/{path}", f"/maven/{path}", f"{name}-1.0.jar")
 
 
+def _cargo_page(orchard: Cluster, upstream: Upstream, name: str) -> Thing:
+    registry = Registry(upstream)
+    registry.add(name, "1.0.0")
+    return Thing(registry.index(name), f"/cargo/{index_path(name)}", name)
+
+
+def _cargo_file(orchard: Cluster, upstream: Upstream, name: str) -> Thing:
+    registry = Registry(upstream)
+    registry.add(name, "1.0.0")
+    return Thing(registry.file(name, "1.0.0"), f"/cargo/dl/{name}/1.0.0/download", f"{name}-1.0.0.crate")
+
+
 def _npm_search(orchard: Cluster, upstream: Upstream, name: str) -> Thing:
     upstream.put(f"{PREFIX}/-/v1/search", Reply(b'{"objects":[],"total":0}', "application/json", etag=""))
     return Thing(f"{PREFIX}/-/v1/search", f"/npm/-/v1/search?text={name}", "the upstream")
@@ -82,6 +96,8 @@ THINGS: dict[str, Callable[[Cluster, Upstream, str], Thing]] = {
     "npm search": _npm_search,
     "maven page": _maven_page,
     "maven file": _maven_file,
+    "cargo page": _cargo_page,
+    "cargo file": _cargo_file,
 }
 # What some kinds read otherwise, and why.
 OTHERWISE: dict[tuple[str, str], int] = {
@@ -90,6 +106,7 @@ OTHERWISE: dict[tuple[str, str], int] = {
     ("npm search", "200 nothing"): 200,
     ("npm search", "400"): 400,
     ("npm search", "501"): 404,  # not offered
+    ("cargo page", "451"): 404,  # the registry index says so of crates that it does not have
 }
 
 
@@ -100,14 +117,14 @@ def _faults(kind: str, told: str, answer: Answer, response: httpx.Response, noun
     wrong = [f"{status}, not {wanted}"] if status != wanted else []
     if status == 200 or (kind, told) in OTHERWISE:
         return wrong
-    problem = response.json()
+    problem = problem_in(response)
     if problem["status"] != status:
         wrong.append("the document tells another status")
     if ("retry-after" in headers) != (status == 503):
         wrong.append("Retry-After" if status != 503 else "no Retry-After")
     if status not in (404,) and headers["cache-control"] != "no-store":
         wrong.append("it may be kept")
-    words = problem["error"] if kind.startswith("npm") else problem["detail"]
+    words = problem.get("error") or problem["detail"]  # npm's clients read the first
     if answer.words not in words or "[0m" in words:
         wrong.append(f"lacks the upstream's words: {words}")
     if status == 404 and noun not in words:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from bench.harness.processes import descendants
 from tests.support.builders import build_wheel
 from tests.support.orchard import JSON, Cluster, cluster, wait_until
 from tests.support.s3_proxy import running_s3_proxy
@@ -47,11 +48,15 @@ def _stopped(server: object) -> Iterator[None]:
 
 @contextmanager
 def _frozen(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
+    """The server with all its processes: PostgreSQL's first one alone serves no connection that is open."""
+    pids = [pid, *descendants(pid)]
+    for each in pids:
+        os.kill(each, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        for each in pids:
+            os.kill(each, signal.SIGCONT)
 
 
 def _asked(orchard: Cluster, cold: str) -> Iterator[tuple[str, httpx.Response]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.defaults import default_upstream
+from shared.default_upstreams import default_upstream
 from tests.clients import node
 from tests.clients.conftest import Tools, installed, publish_tree
 from tests.clients.jvm import GOAL, maven_command
@@ -138,7 +138,9 @@ def test_pip__virtual_environment(anonymous: Configured, tools: Tools, tmp_path:
 
 
 @pytest.mark.parametrize("scope", ["user", "uv.toml", "pyproject.toml"])
-def test_uv(configured: Configured, tools: Tools, scope: str) -> None:
+def test_uv__user_file_or_the_project_s__locks_through_it(
+    configured: Configured, tools: Tools, scope: str
+) -> None:
     (configured.project / "pyproject.toml").write_text(ABOUT)
     if scope == "uv.toml":
         (configured.project / "uv.toml").write_text("# mine\n")
@@ -148,7 +150,7 @@ def test_uv(configured: Configured, tools: Tools, scope: str) -> None:
     assert 'name = "orchard-leaf"' in (configured.project / "uv.lock").read_text()
 
 
-def test_poetry(configured: Configured, tools: Tools) -> None:
+def test_poetry__locks_from_the_source_that_it_was_given(configured: Configured, tools: Tools) -> None:
     (configured.project / "pyproject.toml").write_text(ABOUT + "\n[tool.poetry]\npackage-mode = false\n")
     configured.write("poetry")
     configured.run([*tools.command("poetry"), "lock"])
@@ -181,7 +183,9 @@ def test_yarn__both_kinds_by_one_command(configured: Configured) -> None:
 
 
 @pytest.mark.parametrize("tool", ["mvn", "mvn-4"])
-def test_mvn(configured: Configured, tool: str) -> None:
+def test_mvn__mirror_in_settings_that_are_there__keeps_them_and_installs(
+    configured: Configured, tool: str
+) -> None:
     if shutil.which("mvn") is None:
         pytest.skip("mvn is not installed: its configuration is not tried out")
     settings = configured.tools.folder / "home" / ".m2" / "settings.xml"

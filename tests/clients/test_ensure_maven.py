@@ -16,7 +16,7 @@ from xml.etree.ElementTree import fromstring
 import httpx
 import pytest
 
-from shared.defaults import default_upstream
+from shared.default_upstreams import default_upstream
 from tests.support.maven_builders import Dep, Repository, build_pom
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Upstream

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.defaults import default_upstream
+from shared.default_upstreams import default_upstream
 from tests.clients import node
 from tests.clients.conftest import EXPECTED, Tools, installed
 from tests.clients.jvm import GROUP, MAVENS, Maven

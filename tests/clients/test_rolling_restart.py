@@ -7,6 +7,7 @@ gateways, with what a load balancer does: a request that nobody answered is aske
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import subprocess
 import tarfile
@@ -24,13 +25,14 @@ from tests.clients.node import environment as node_environment
 from tests.clients.node import installed as node_installed
 from tests.clients.node import project as node_project
 from tests.support.builders import build_wheel
+from tests.support.cargo_builders import Registry, index_path
 from tests.support.npm_builders import publish
 from tests.support.orchard import Cluster, Service, cluster, wait_until
 from tests.support.proxy import needs_nginx, nginx
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
-PREVIOUS = "51dccd4"  # the code from which this one is rolled out: the end of the round before
+PREVIOUS = "de64a10"  # the code from which this one is rolled out: the end of the round before
 PROJECTS = 150  # cold ones for the whole time
 SIZE = 300_000
 RATE = 3_000_000  # bytes a second of each upstream body: downloads last long enough to be restarted under
@@ -205,6 +207,73 @@ def test_rolling_update__from_the_code_before__no_request_fails(tmp_path: Path, 
         assert load.failures == [], _shown(orchard, load)
         print(f"done without a failure: {load.done}")
         assert "a job of an unknown kind" not in orchard.logs(), "jobs of the code before are understood"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_beside_the_code_before__each_makes_for_the_other_what_both_give_out(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    """A page, a file and a resolution: asked of a gateway of one version, made by workers of the other."""
+    with cluster(tmp_path / "orchard", upstream, tree=_previous_tree(tmp_path / "previous")) as orchard:
+        before = orchard.gateway
+        orchard.tree = ROOT
+        now = orchard.start("gateway")
+        _same_of_both(now, before, "rolled-1")
+        for worker in [*orchard.all_of("fetcher"), *orchard.all_of("extractor")]:
+            _restart(orchard, worker)
+        _same_of_both(before, now, "rolled-2")
+        assert "a job of an unknown kind" not in orchard.logs()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_workers_of_the_code_before_beside_this__what_they_do_not_speak_is_left_to_those_that_do(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    """Cold index files and crates, and a graph, of a protocol that came since."""
+    registry = Registry(upstream)
+    for number in range(30):
+        registry.add(f"crate-{number}", "1.0.0", ["leaf-crate 1"])
+    registry.add("leaf-crate", "1.0.0")
+    with cluster(tmp_path / "orchard", upstream) as orchard:
+        orchard.tree = _previous_tree(tmp_path / "previous")
+        for name in ("fetcher", "fetcher", "extractor"):
+            orchard.start(name)
+        with httpx.Client(base_url=orchard.gateway.base, timeout=30, trust_env=False) as client:
+            for number in range(30):
+                page = client.get(f"/cargo/{index_path(f'crate-{number}')}")
+                file = client.get(f"/cargo/dl/crate-{number}/1.0.0/download")
+                assert (page.status_code, file.status_code) == (200, 200), page.text + orchard.logs()[-3000:]
+            wanted = {"protocol": "cargo", "requirements": ["crate-1@1"]}
+            wait_until(
+                lambda: client.post("/api/v1/resolve", json=wanted).status_code != 202,
+                seconds=30,
+                what="a graph",
+            )
+            graph = client.post("/api/v1/resolve", json=wanted)
+        assert graph.status_code == 200, graph.text
+        assert [node["name"] for node in graph.json()["nodes"]] == ["crate-1", "leaf-crate"]
+
+
+def _same_of_both(asked: Service, other: Service, project: str) -> None:
+    made = _answers(asked, project)
+    assert _answers(other, project) == made
+    assert [node["name"] for node in json.loads(made[2])["nodes"]] == [project, "rolled-leaf"]
+
+
+def _answers(gateway: Service, project: str) -> list[bytes]:
+    with httpx.Client(base_url=gateway.base, timeout=30, trust_env=False) as client:
+        page = client.get(f"/pypi/simple/{project}/", headers={"Accept": JSON})
+        file = client.get(page.url.join(page.json()["files"][0]["url"]))
+        wanted = {"requirements": [project]}
+        wait_until(
+            lambda: client.post("/api/v1/resolve", json=wanted).status_code != 202, seconds=30, what="a graph"
+        )
+        graph = client.post("/api/v1/resolve", json=wanted)
+        answers = [page, file, graph]
+    assert [each.status_code for each in answers] == [200, 200, 200], graph.text
+    return [each.content for each in answers]
 
 
 def _previous_tree(folder: Path) -> Path:

@@ -41,10 +41,10 @@ class Cell:
         if self.state == "pinned second" or (self.state.endswith("never seen") and self.state in AWAY):
             return seconds
         if self.state in AWAY:
-            return {"404"}
+            return {"error"}
         if self.answer == "200":
             return {"first"}
-        if self.answer == "empty page":
+        if self.answer == "empty page" and self.shape.may_be_empty:
             return {"empty"}
         if self.state == "pinned first":
             if self.answer in ABSENT:
@@ -62,7 +62,7 @@ class Cell:
         if self.state == "pinned second" or (self.state.endswith("never seen") and self.state in AWAY):
             return seconds
         if self.state in AWAY:
-            return {"404", "error"}
+            return {"error"}
         if self.answer == "200":
             return firsts
         if self.shape.name == "maven" and self.answer == "elsewhere, a page":
@@ -74,7 +74,7 @@ class Cell:
             return {"404", "error"} | (firsts if self.offer == "same" else set())
         if self.answer in ABSENT:
             return seconds
-        if self.answer == "empty page":
+        if self.answer == "empty page" and self.shape.may_be_empty:
             return {"404"}
         return {"error"}
 

@@ -1,4 +1,4 @@
-"""The three protocols as the table needs them: how to publish, what to ask for, and whose word came back."""
+"""The protocols as the table needs them: how to publish, what to ask for, and whose word came back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.support.builders import build_wheel
+from tests.support.cargo_builders import Registry, build_crate, index_path
 from tests.support.maven_builders import Repository, build_jar, build_metadata
 from tests.support.npm_builders import (
     build_packument,
@@ -38,6 +39,7 @@ class Shape:
     name: str
     accept = "*/*"
     prefix: str  # of the source's address
+    may_be_empty = True  # whether a page that lists no files is a page
 
     def publish(self, server: Upstream, project: str, version: str, salt: int) -> Published:
         """A project with one version; another `salt` makes other bytes."""
@@ -139,4 +141,28 @@ class Maven(Shape):
         return f"{GROUP.replace('.', '/')}/{project}/{version}/{project}-{version}.jar"
 
 
-SHAPES: tuple[Shape, ...] = (Pypi(), Npm(), Maven())
+class Cargo(Shape):
+    name, prefix = "cargo", "/cargo/"
+    may_be_empty = False
+
+    def publish(self, server: Upstream, project: str, version: str, salt: int) -> Published:
+        crate = build_crate(project, version, manifest=f"# {salt}\n")
+        registry = Registry(server)
+        registry.put_lines(project, [])
+        registry.add(project, version, content=crate)
+        return Published({version: crate}, hashlib.sha256(crate).hexdigest())
+
+    def empty(self, server: Upstream, project: str) -> None:
+        Registry(server).put_lines(project, [])
+
+    def page(self, project: str) -> str:
+        return f"/cargo/{index_path(project)}"
+
+    def file(self, project: str, version: str, content: bytes) -> str:
+        return f"/cargo/dl/{project}/{version}/download"
+
+    def upstream_paths(self, project: str) -> list[str]:
+        return [f"/cargo/{index_path(project)}"]
+
+
+SHAPES: tuple[Shape, ...] = (Pypi(), Npm(), Maven(), Cargo())

@@ -13,7 +13,8 @@ import pytest
 from shared.errors import OrchardError, UpstreamInvalid
 from shared.models import SealedFile, UpstreamSource
 from shared.protocols import PROTOCOLS
-from shared.protocols.base import PackageProxyBase, Redirect, Resource
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.resource import Redirect, Resource
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "shared" / "protocols"
@@ -54,6 +55,14 @@ SAMPLES: Mapping[str, Sample] = {
         content_type="text/xml",
         golden="versions.xml",
         golden_project="",
+    ),
+    "cargo": Sample(
+        index_path=b"/de/mo/demo",
+        file_path=b"/dl/demo/1.0.0/download",
+        upstream_url="https://index.example.com/ex/am/example-crate",
+        content_type="text/plain",
+        golden="example-crate.index",
+        golden_project="example-crate",
     ),
 }
 
@@ -108,14 +117,14 @@ def _source(protocol: PackageProxyBase) -> UpstreamSource:
 def _classify(protocol: PackageProxyBase, path: bytes, method: str = "GET") -> Resource | Redirect | None:
     """What the grammar says; None when it refused by an error of the catalogue."""
     try:
-        return protocol.classify(method, path, b"", {b"accept": b"*/*"})
+        return protocol.grammar.classify(method, path, b"", {b"accept": b"*/*"})
     except OrchardError as error:
         assert 400 <= error.status < 500
         return None
 
 
 def test_every_folder__is_listed_has_a_sample_and_golden_files() -> None:
-    folders = {each.name for each in FOLDER.iterdir() if (each / "proxy.py").exists()}
+    folders = {each.name for each in FOLDER.iterdir() if (each / "paths.py").exists()}
     assert folders == {protocol.name for protocol in PROTOCOLS} == set(SAMPLES)
     for name in folders:
         assert (FOLDER / name / "README.md").exists()
@@ -151,13 +160,35 @@ def test_identities__round_trip(protocol: PackageProxyBase) -> None:
     file = _classify(protocol, sample.file_path)
     assert isinstance(page, Resource) and page.kind == "index"
     assert isinstance(file, Resource) and file.kind == "artifact"
-    assert protocol.project_of(page.identity) == page.project
-    again = protocol.artifact_resource(file.project, file.file_id, file.filename)
+    assert protocol.grammar.project_of(page.identity) == page.project
+    again = protocol.grammar.artifact_resource(file.file)
     assert again.identity == file.identity
-    assert protocol.artifact_path(file.project, file.file_id, file.filename).encode() == sample.file_path
-    assert protocol.upstream_request(page.identity, _source(protocol).url).url.startswith(
+    assert protocol.grammar.artifact_path(file.file).encode() == sample.file_path
+    assert protocol.upstream.upstream_request(page.identity, _source(protocol)).url.startswith(
         "https://packages.example.com/"
     )
+
+
+@each_protocol
+def test_names_of_pins__beside_its_own_are_of_groups_that_it_is_in(protocol: PackageProxyBase) -> None:
+    file = _classify(protocol, SAMPLES[protocol.name].file_path)
+    assert isinstance(file, Resource)
+    own, *groups = protocol.names.pin_names(file.project)
+    assert own == file.project and not protocol.names.group_prefix(own)
+    for group in groups:
+        prefix = protocol.names.group_prefix(group)
+        assert prefix and file.project.startswith(prefix)
+    assert not any(protocol.names.group_prefix(bad) for bad in ("", "*", ":*", "..:*", "com.acme", "a:*:*"))
+
+
+@each_protocol
+def test_core_metadata__is_found_from_its_file_and_back(protocol: PackageProxyBase) -> None:
+    file = _classify(protocol, SAMPLES[protocol.name].file_path)
+    assert isinstance(file, Resource)
+    name = protocol.archive.metadata_filename(file.filename)
+    assert protocol.archive.parent_of(file.filename) is None
+    if name is not None:  # rows are joined by that
+        assert name.startswith(file.filename) and protocol.archive.parent_of(name) == file.filename
 
 
 @each_protocol
@@ -175,7 +206,7 @@ def test_read_index__garbage__upstream_invalid_and_nothing_else(protocol: Packag
     for body in GARBAGE:
         for content_type in (sample.content_type, "text/html", ""):
             with pytest.raises(UpstreamInvalid):
-                protocol.read_index(
+                protocol.documents.read_index(
                     page.identity,
                     _source(protocol),
                     url=sample.upstream_url,
@@ -190,26 +221,29 @@ def _golden_document(protocol: PackageProxyBase) -> tuple[str, Any]:
     body = (ROOT / "tests" / "shared" / "protocols" / protocol.name / "golden" / sample.golden).read_bytes()
     page = _classify(protocol, sample.index_path)
     assert isinstance(page, Resource)
-    identity = protocol.index_identity(sample.golden_project) if sample.golden_project else page.identity
-    document = protocol.read_index(
+    identity = (
+        protocol.grammar.index_identity(sample.golden_project) if sample.golden_project else page.identity
+    )
+    document = protocol.documents.read_index(
         identity,
         _source(protocol),
         url=sample.upstream_url,
         content_type=sample.content_type,
         body=body,
     )
-    return identity, protocol.decode_document(document.body)
+    return identity, protocol.documents.decode_document(document.body)
 
 
 @each_protocol
 def test_rewrite_index__deterministic_and_without_the_upstream_s_host(protocol: PackageProxyBase) -> None:
     identity, document = _golden_document(protocol)
     sealed: dict[tuple[str, str], SealedFile] = {}
-    base_url = "http://orchard.example.org/x" if protocol.per_base_url(identity) else ""
-    first = protocol.rewrite_index(identity, document, sealed=sealed, base_url=base_url)
-    second = protocol.rewrite_index(identity, document, sealed=sealed, base_url=base_url)
-    assert first and first == second
-    for rendering in first.values():
+    base_url = "http://orchard.example.org/x" if protocol.pages.per_base_url(identity) else ""
+    first = protocol.pages.rewrite_index(identity, document, sealed=sealed, base_url=base_url)
+    second = protocol.pages.rewrite_index(identity, document, sealed=sealed, base_url=base_url)
+    assert first and first.keys() == second.keys()
+    for name, rendering in first.items():
+        assert rendering.body == second[name].body
         assert rendering.body and rendering.content_type
         assert b"/-/" not in rendering.body or b"orchard.example.org" in rendering.body
 
@@ -226,8 +260,29 @@ def test_extract__not_what_its_name_says__a_state_and_no_exception(
         "project-1.0.tar.gz",
         "project-1.0.0.tgz",
         "project-1.0.pom",
+        "project-1.0.0.crate",
         "x",
     ):
-        extraction, _ = protocol.extract(filename, io.BytesIO(content), len(content))
+        extraction, _ = protocol.archive.extract(filename, io.BytesIO(content), len(content))
         assert extraction.state in ("unknown", "unextractable")
         assert extraction.reason
+
+
+RESERVED = {"api", "ui", "v", "health", "metrics", "live", "forward"}
+
+
+def test_mounts__one_segment_each_none_twice_none_of_our_own() -> None:
+    mounts = [protocol.mount for protocol in PROTOCOLS]
+    assert len(set(mounts)) == len(mounts)
+    for mount in mounts:
+        assert mount.startswith("/") and mount.endswith("/") and mount.count("/") == 2
+        assert mount.strip("/") not in RESERVED
+
+
+@each_protocol
+@pytest.mark.parametrize("base_url", ["", "https://orchard.example.org/x"])
+def test_challenge__a_scheme_and_parameters(protocol: PackageProxyBase, base_url: str) -> None:
+    challenge = protocol.grammar.challenge(base_url)
+    scheme, _, parameters = challenge.partition(" ")
+    assert scheme.isalpha() and "=" in parameters
+    assert challenge.isascii() and challenge.isprintable()

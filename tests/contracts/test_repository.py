@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
+import ast
+import io
+import os
 import re
 import subprocess
 import sys
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from packageurl.contrib import purl2url
 
-from shared.error_catalogue import CATALOGUE
 from shared.errors import OrchardError
-from shared.protocols.base import PackageProxyBase
-from shared.settings import Settings, variable
+from shared.errors.catalogue import CATALOGUE
+from shared.protocols import PROTOCOLS
+from shared.protocols.roles.documents import Documents
+from shared.protocols.roles.pages import Pages
+from shared.redis.types import FAMILIES
+from shared.settings import Settings, timeout_variable, upstream_variable, variable
 
 ROOT = Path(__file__).parents[2]
+
+_NAMED = re.compile(
+    r"[\w.*-]+(?:/[\w.*-]+)*\.(?:py|md|lua|sql|sh|toml|ya?ml|conf)\b|(?:services|shared|tests|docs|bench|scripts|deploy)(?:/[\w-]+)+"
+)
+_OTHERS = {
+    "pyproject.toml",
+    "pnpm-workspace.yaml",
+    "stores-egress.yaml",
+    "pip.conf",
+    "uv.toml",
+    "kustomization.yaml",
+    "Cargo.toml",
+    ".cargo/config.toml",
+}
+"""File names in documents that are clients' and users' own, or an overlay's."""
+
+
+def _documents() -> list[Path]:
+    history = {ROOT / "CHANGELOG.md", ROOT / "docs" / "moves.md"}
+    return [path for path in _tracked() if path.suffix == ".md" and path not in history]
+
+
+def _anchors(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
 def _tracked() -> list[Path]:
@@ -92,10 +125,17 @@ def test_errors_page__has_every_code() -> None:
 
 def test_readme__names_every_setting() -> None:
     text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "settings.md").read_text()
-    missing = [
-        variable(field.name) for field in msgspec.structs.fields(Settings) if variable(field.name) not in text
-    ]
-    assert missing == []
+    names = [variable(field.name) for field in msgspec.structs.fields(Settings)]
+    for made in (
+        "upstreams",
+        "request_timeouts",
+        "client_seconds",
+        "ignored",
+    ):  # of all protocols, or of none
+        names.remove(variable(made))
+    for protocol in PROTOCOLS:
+        names += [upstream_variable(protocol.name), timeout_variable(protocol.name)]
+    assert [name for name in names if name not in text] == []
 
 
 def test_imports_run_down_only() -> None:
@@ -105,15 +145,21 @@ def test_imports_run_down_only() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_a_name_is_imported_from_where_it_is_defined() -> None:
+    """mypy refuses to take a name from a module that only imports it, unless it says that it passes it on."""
+    again = re.compile(r"^__all__|import .*\b(\w+) as \1\b", re.MULTILINE)
+    code = [path for path in _tracked() if path.suffix == ".py" and ROOT / "tests" not in path.parents]
+    passing_on = {str(path.relative_to(ROOT)) for path in code if again.search(path.read_text())}
+    assert passing_on == {"shared/errors/__init__.py"}
+
+
 def test_hit__copies_finished_bodies__nothing_on_its_way_reads_or_renders_a_document() -> None:
     methods = ("rewrite_index", "decode_document", "carry_over", "wants_previous", "merge_documents")
     for method in methods:
-        assert hasattr(PackageProxyBase, method)
-    paths = [*(ROOT / "services" / "gateway").rglob("*.py")]
-    paths += [
-        *(ROOT / "shared" / "protocols").glob("*_flow.py"),
-        ROOT / "shared" / "protocols" / "index_reply.py",
-    ]
+        assert hasattr(Pages, method) or hasattr(Documents, method)
+    gateway = ROOT / "services" / "gateway"
+    admin = gateway / "api" / "admin"  # an operator's request is no hit
+    paths = [path for path in gateway.rglob("*.py") if admin not in path.parents]
     assert len(paths) > 20
     found = [
         f"{path.name}: {method}"
@@ -122,6 +168,92 @@ def test_hit__copies_finished_bodies__nothing_on_its_way_reads_or_renders_a_docu
         if re.search(rf"\b{method}\(", path.read_text())
     ]
     assert found == []
+
+
+def test_documents__every_path_that_they_name_exists() -> None:
+    tracked = {str(path.relative_to(ROOT)) for path in _tracked()}
+    there = tracked | {str(folder) for path in tracked for folder in Path(path).parents}
+    tails = {path[at.end() :] for path in tracked for at in re.finditer("^|/", path)}
+    gone = []
+    for page in _documents():
+        spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
+        for named in (name for span in spans for name in _NAMED.findall(span)):
+            beside = os.path.normpath(page.parent.relative_to(ROOT) / named)
+            if "*" not in named and not {named, beside} & there and named not in tails | _OTHERS:
+                gone.append(f"{page.relative_to(ROOT)}: {named}")
+    assert gone == []
+
+
+def _prose(source: str) -> Iterator[tuple[int, str]]:
+    """Lines and texts of the comments and docstrings of a module."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.lineno, str(node.value.value)
+
+
+def test_code__every_module_that_comments_and_docstrings_name_exists() -> None:
+    tracked = {str(path.relative_to(ROOT)) for path in _tracked()}
+    tails = {path[at.end() :] for path in tracked for at in re.finditer("^|/", path)}
+    gone = []
+    for path in _tracked():
+        if path.suffix != ".py" or not {"shared", "services", "scripts"} & set(
+            path.relative_to(ROOT).parts[:1]
+        ):
+            continue
+        for line, text in _prose(path.read_text()):
+            for named in re.findall(r"[\w./-]*\w\.(?:py|lua|md|sql)\b", text):
+                if named not in tails | _OTHERS:
+                    gone.append(f"{path.relative_to(ROOT)}:{line}: {named}")
+    assert gone == []
+
+
+def test_glossary__has_ten_words_at_most() -> None:
+    glossary = (ROOT / "ARCHITECTURE.md").read_text().split("\n## Glossary\n")[1].split("\n## ")[0]
+    assert 0 < len(re.findall(r"^\| (?!word |-)", glossary, re.MULTILINE)) <= 10
+
+
+def test_state_of_the_architecture__names_every_table_and_every_family_of_keys() -> None:
+    state = (ROOT / "ARCHITECTURE.md").read_text().split("\n## State\n")[1].split("\n## ")[0]
+    sql = "\n".join(path.read_text() for path in sorted((ROOT / "shared" / "migrations").glob("*.sql")))
+    tables = set(re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", sql)) - set(
+        re.findall(r"DROP TABLE (\w+)", sql)
+    )
+    assert len(tables) > 20
+    assert sorted(table for table in tables if f"`{table}`" not in state) == []
+    words = {
+        word.replace("%", "")
+        for pattern, _ in FAMILIES
+        for word in re.findall(r"[a-z_]+(?:%-[a-z]+)?", pattern)
+    }
+    assert sorted(word for word in words if word not in state) == []
+
+
+def test_code__refers_to_sections_of_the_architecture_that_exist() -> None:
+    titles = "\n".join(re.findall(r"^#+ (.+)$", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE))
+    wrong = []
+    for path in _tracked():
+        if path.suffix not in (".py", ".lua", ".sql") or path == Path(__file__):
+            continue
+        for section in re.findall(r"ARCHITECTURE\.md\b(?:\s+\"([^\"]+)\")?", path.read_text()):
+            if not section or section not in titles:
+                wrong.append(f"{path.relative_to(ROOT)}: {section or 'no section'}")
+    assert wrong == []
+
+
+def test_documents__every_link_leads_somewhere() -> None:
+    dead = []
+    for page in _documents():
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            if "://" in link:
+                continue
+            if not target.exists() or (anchor and anchor not in _anchors(target)):
+                dead.append(f"{page.relative_to(ROOT)}: {link}")
+    assert dead == []
 
 
 def test_lock_of_uv_is_ignored() -> None:

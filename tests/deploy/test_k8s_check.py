@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from scripts.k8s_check_policies import GATEWAY_CONNECTIONS, POLICIES
-from services.gateway.composition import DATABASE_CONNECTIONS
+from services.gateway.compose import DATABASE_CONNECTIONS
 from shared.protocols import PROTOCOLS
 from tests.deploy.tools import BIN, k8s_check, needs_schemas, needs_tools, run
 from tests.support.stores import ROOT

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.support.builders import build_wheel
+from tests.support.cargo_builders import Registry, index_path
 from tests.support.maven_builders import Repository
 from tests.support.npm_builders import publish, tarball_path
 from tests.support.orchard import Cluster
@@ -25,6 +26,10 @@ class Offer:
     upstream_path: str
     data: bytes
     beside: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        return "1.0.0" if self.protocol in ("npm", "cargo") else "1.0"
 
     @property
     def sha256(self) -> str:
@@ -55,8 +60,17 @@ def maven(orchard: Cluster, upstream: Upstream, name: str, size_bytes: int = SIZ
     return Offer("maven", f"org.example:{name}", f"/maven/{path}", f"/maven/{path}", reply.body, beside)
 
 
+def cargo(orchard: Cluster, upstream: Upstream, name: str, size_bytes: int = SIZE_BYTES) -> Offer:
+    registry = Registry(upstream)
+    data = registry.add(name, "1.0.0", size_bytes=size_bytes)
+    beside = (f"/cargo/{index_path(name)}",)
+    return Offer(
+        "cargo", name, f"/cargo/dl/{name}/1.0.0/download", registry.file(name, "1.0.0"), data, beside
+    )
+
+
 Shop = Callable[..., Offer]
-SHOPS: dict[str, Shop] = {"pypi": pypi, "npm": npm, "maven": maven}
+SHOPS: dict[str, Shop] = {"pypi": pypi, "npm": npm, "maven": maven, "cargo": cargo}
 
 
 def spoil(upstream: Upstream, offer: Offer) -> bytes:

@@ -24,7 +24,7 @@ def block_of(offer: Offer, what: str) -> dict[str, str]:
     if what == "sha256":
         return {"sha256": offer.sha256}
     named = {"protocol": offer.protocol, "name": offer.name}
-    return named | ({"version": "1.0.0" if offer.protocol == "npm" else "1.0"} if what == "version" else {})
+    return named | ({"version": offer.version} if what == "version" else {})
 
 
 STORED_WAYS: dict[str, tuple[str, dict[str, str]]] = {

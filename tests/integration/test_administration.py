@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.builders import build_wheel
+from tests.support.cargo_builders import Registry
 from tests.support.gateway import raw_request
 from tests.support.orchard import JSON, Cluster, Service, cluster, problem, wait_until
 from tests.support.upstream import Fault, Upstream
@@ -198,7 +199,7 @@ def test_upstream__made_tested_paused_removed__in_force_everywhere(
     assert admin(orchard, "POST", f"{path}/test?project=no-such-thing")["ok"] is False
     assert admin(orchard, "POST", "upstreams", wanted, status=409)["code"] == "conflict"
     admin(orchard, "PATCH", path, {"enabled": False})
-    everywhere(orchard, lambda each: ask(each, page, ADMIN).status_code == 404, "the pause")
+    everywhere(orchard, lambda each: ask(each, page, ADMIN).status_code == 424, "the pause")
     admin(orchard, "PATCH", path, {"enabled": True, "token": "bearer-of-tests"})
     everywhere(orchard, lambda each: ask(each, page, ADMIN).status_code == 200, "the end of the pause")
     wait_until(
@@ -206,7 +207,7 @@ def test_upstream__made_tested_paused_removed__in_force_everywhere(
         what="the new credentials",
     )
     assert admin(orchard, "DELETE", path) == {"removed": f"pypi/for-{name}"}
-    everywhere(orchard, lambda each: ask(each, page, ADMIN).status_code == 404, "the removal")
+    everywhere(orchard, lambda each: ask(each, page, ADMIN).status_code == 424, "the removal")
     entries = [
         e for e in admin(orchard, "GET", "audit?limit=500")["items"] if e["subject"] == f"pypi/for-{name}"
     ]
@@ -274,6 +275,39 @@ def test_url_of_another_host__needs_the_credentials_again(
     admin(orchard, "DELETE", path)
 
 
+def test_credentials_for_files_at_another_host__only_where_the_operator_gives_them(
+    orchard: Cluster, second: Upstream, project: Names
+) -> None:
+    name = project()
+    with Upstream() as files:
+        registry = Registry(second, prefix=f"/{name}", dl=f"{files.url}/crates")
+        for version in ("1.0.0", "2.0.0"):
+            content = registry.add(f"{name}-x", version)
+            files.put(Registry.file(f"{name}-x", version), content)
+        made = admin(
+            orchard, "POST", "upstreams",
+            {"protocol": "cargo", "name": name, "url": f"{second.url}/{name}/", "token": SECRET,
+             "patterns": [f"{name}-*"]},
+        )  # fmt: skip
+        path = f"upstreams/{made['id']}"
+        first = Registry.file(f"{name}-x", "1.0.0")
+        files.fault(first, Fault(status=401), times=1)
+        refused = ask(orchard.gateway, f"/cargo/dl/{name}-x/1.0.0/download", ADMIN)
+        assert refused.status_code == 403 and f"{name} --also-at HOST" in problem(refused)["detail"]
+        host = files.url.removeprefix("http://")
+        alone = admin(orchard, "PATCH", path, {"credential_hosts": [host]}, status=400)
+        assert alone["detail"].startswith("credential_hosts: ")
+        admin(orchard, "PATCH", path, {"token": SECRET, "credential_hosts": [host]})
+
+        def is_served() -> bool:
+            return ask(orchard.gateway, f"/cargo/dl/{name}-x/2.0.0/download", ADMIN).content == content
+
+        wait_until(is_served, seconds=15, what="the crate")
+        sent = [request.headers.get("authorization") for request in files.requests]
+        assert sent[0] is None and sent[-1] == SECRET
+        admin(orchard, "DELETE", path)
+
+
 def test_upstream_of_the_environment__paused_here_changed_there(orchard: Cluster) -> None:
     known = next(
         e for e in admin(orchard, "GET", "upstreams?protocol=maven")["items"] if e["origin"] == "env"
@@ -288,7 +322,7 @@ def test_upstream_of_the_environment__paused_here_changed_there(orchard: Cluster
 
 
 INVALID = [
-    ("upstreams", {"protocol": "cargo", "name": "x", "url": "https://a.example.com/"}, "protocol"),
+    ("upstreams", {"protocol": "none", "name": "x", "url": "https://a.example.com/"}, "protocol"),
     ("upstreams", {"protocol": "pypi", "name": "no good", "url": "https://a.example.com/"}, "name"),
     ("upstreams", {"protocol": "pypi", "name": "x", "url": "ftp://a.example.com/"}, "url"),
     ("upstreams", {"protocol": "pypi", "name": "x", "url": "https://u:p@a.example.com/"}, "url"),

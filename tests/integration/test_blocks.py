@@ -257,6 +257,17 @@ def test_graph__does_not_choose_what_is_blocked_and_a_kept_one_is_withheld(
     assert again.content == first.content  # it was kept all the time
 
 
+def test_graph__made_of_indexes_alone__does_not_choose_what_is_blocked(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    publish(upstream, name, {"1.0.0": {}, "2.0.0": {}})
+    lift = block(orchard, protocol="npm", name=name, version="2.0.0")
+    found = resolve(orchard, f"{name}@>=1", protocol="npm")
+    assert [each["version"] for each in found.json()["nodes"]] == ["1.0.0"], found.text
+    lift()
+
+
 def test_graph__of_a_root_that_is_blocked__is_refused_with_the_reason(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.via import names_in
+from shared.http.via import names_in
 from tests.support.orchard import JSON, Cluster, cluster, wait_until
 from tests.support.upstream import Upstream
 

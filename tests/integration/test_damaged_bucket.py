@@ -9,8 +9,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from shared.clients.objects import S3ObjectStore, artifact_key
-from shared.clients.threads import BoundedThreads
+from shared.objects.port import artifact_key
+from shared.objects.s3.store import S3ObjectStore
+from shared.process.threads import BoundedThreads
 from tests.support.builders import build_wheel
 from tests.support.orchard import Cluster, wait_until
 from tests.support.seaweedfs import SeaweedFS, new_prefix

@@ -10,9 +10,9 @@ import httpx
 import msgspec
 import pytest
 
-from shared.clients import queue_format as keys
-from shared.clients.queue_format import DeadLetter
-from shared.jobs import FetchIndex
+from shared.queue import keys
+from shared.queue.jobs import FetchIndex
+from shared.queue.keys import DeadLetter
 from tests.services.cli.conftest import Command
 from tests.support.builders import build_wheel
 from tests.support.orchard import Cluster, problem, wait_until
@@ -66,7 +66,9 @@ def test_dead_jobs__listed_shown_tried_again_and_dropped__audited(
     assert operator("queue", "dead", "--drop", dropped["id"]).returncode == 0
     assert listed(orchard) == []
     assert operator("queue", "dead", "--drop", dropped["id"]).returncode == 1
-    assert operator("queue", "dead", "--drop", "nonsense").returncode == 2
+    for name in ("nonsense", "", " "):
+        assert operator("queue", "dead", "--drop", name).returncode == 2, name
+        assert operator("queue", "dead", "--retry", name).returncode == 2, name
     audit = admin(orchard, "GET", "audit").json()["items"]
     assert [(each["action"], each["subject"]) for each in audit[:2]] == [
         ("queue.drop", f"index/{dropped['job_id']}"),

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import npm_builders
 from tests.support.builders import build_sdist, build_wheel, core_metadata
+from tests.support.cargo_builders import Registry, dependency
 from tests.support.maven_builders import Dep, Repository, build_pom
 from tests.support.orchard import Cluster, problem, wait_until
 from tests.support.upstream import Fault, Upstream
@@ -307,6 +308,25 @@ def test_export_of_a_table_that_the_file_lacks__404(
     lock = lock_of(orchard, toml(top))
     absent = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/dependency-management.xml")
     assert (absent.status_code, problem(absent)["code"]) == (404, "ensure_not_found")
+
+
+def test_crate_of_another_registry__incomplete_and_named__nothing_is_exported(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name, elsewhere = project(), "sparse+https://index.example.com/"
+    registry = Registry(upstream)
+    registry.add(name, "1.0.0")
+    (line,) = registry.lines(name)
+    registry.put_lines(name, [line | {"deps": [dependency("other 1") | {"registry": elsewhere}]}])
+    text = f'[cargo]\nrequirements = ["{name}@1"]\n'
+    lock = lock_of(orchard, text)
+    assert lock["complete"] is False
+    (lacking,) = lock["missing"]
+    assert (lacking["name"], lacking.get("passing", False)) == ("other", False)
+    assert elsewhere in lacking["reason"] and name in lacking["wanted_by"]
+    for export in ("Cargo.toml", "Cargo.lock"):
+        answer = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/{export}")
+        assert answer.status_code != 200 and "another registry" in answer.text
 
 
 def test_jar_that_is_nowhere__incomplete_and_no_retry_will_help(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable
@@ -10,13 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from shared.cache.service import CacheService
+from shared.models import FileName, StoredFile
+from shared.redis.client import RedisClient
+from shared.settings import Settings
 from tests.services.cli.conftest import Command
 from tests.support import npm_builders
 from tests.support.builders import build_wheel
 from tests.support.maven_builders import Repository, build_jar
 from tests.support.orchard import Cluster, problem, wait_until
+from tests.support.stores import address_of
 from tests.support.upstream import Fault, Upstream
 
 Names = Callable[[], str]
@@ -107,6 +114,31 @@ class Npm(PyPI):
         return npm_builders.packument_path(self.name)
 
 
+def facts_in_cache(orchard: Cluster, package: PyPI) -> tuple[FileName, StoredFile]:
+    """The facts of the package's file, as the cache has them."""
+    with orchard.client(orchard.cache) as redis:
+        (key,) = redis.keys(
+            f"orchard:artifact_metadata:{package.protocol}:{package.name}/*/{package.filename}"
+        )
+        facts = msgspec.msgpack.decode(redis.get(key), type=StoredFile)
+    file_id = key.decode().split("/")[-2]
+    return FileName(package.protocol, package.name, file_id, package.filename), facts
+
+
+def write_late(orchard: Cluster, file: FileName, facts: StoredFile) -> bool:
+    """Write facts to the cache as a service does; False: refused."""
+
+    async def write() -> bool:
+        where = address_of(orchard.cache)
+        client = RedisClient(host=where.host, port=where.port, password=where.password, role="cache")
+        try:
+            return await CacheService.from_settings(client, Settings()).write_facts(file, facts)
+        finally:
+            await client.aclose()
+
+    return asyncio.run(write())
+
+
 KINDS = [pytest.param(PyPI, id="pypi"), pytest.param(Npm, id="npm")]
 
 
@@ -131,11 +163,15 @@ def test_accept__the_first_until_then_the_upstreams_after__once_and_audited(
 ) -> None:
     package = kind(orchard, upstream, project())
     old, new, event = changed(package)
+    kept = facts_in_cache(orchard, package)
     assert event["acceptable"] and event["detail"]["sealed_sha256"] == sha256(old)
     assert package.shown() == package.told(old) and package.content() == old
     accepted = accept(orchard, event)
     assert accepted.status_code == 200, accepted.text
     assert accepted.json()["acceptable"] is False
+    assert accepted.json()["accepted_by"] and accepted.json()["accepted_at"] >= event["last_at"]
+    assert (event["accepted_by"], event["accepted_at"]) == ("", 0)
+    assert not write_late(orchard, *kept), "whoever has read the old row brings nothing back"
     assert package.shown() == package.told(new)
     assert package.content() == new
     assert package.shown() == package.told(new), "sealed now"
@@ -241,8 +277,15 @@ def test_events__operators_alone__filtered_and_in_pages(
     last = events(orchard, project=packages[2].name)[0]
     assert [each["id"] for each in events(orchard, since=last["last_at"], protocol="pypi")] == [ids[2]]
     assert events(orchard, protocol="npm", project=packages[0].name) == []
-    assert events(orchard, kind="no-such-kind") == []
-    for wrong in ({"since": -1}, {"since": "x"}, {"protocol": "cpan"}, {"limit": 0}, {"cursor": "x"}):
+    for spelling in (packages[1].name.upper(), packages[1].name.replace("-", "_")):
+        for asked in ({}, {"protocol": "pypi"}):
+            assert [each["id"] for each in events(orchard, project=spelling, **asked)] == [ids[1]], spelling
+    wrong_ones = (
+        {"kind": "no-such-kind"}, {"project": "a b"}, {"since": -1}, {"since": "x"}, {"protocol": "cpan"},
+        {"limit": 0}, {"cursor": "x"},
+    )  # fmt: skip
+    assert events(orchard, project="org.nobody:nothing") == events(orchard, project="@nobody/nothing") == []
+    for wrong in wrong_ones:
         assert admin(orchard, "GET", "/api/v1/events", params=wrong).status_code == 400, wrong
 
 
@@ -262,7 +305,10 @@ def test_command__lists_filters_and_accepts_once(
     assert f"{event['id']}*" in table.stdout and package.filename in table.stdout
     assert json.loads(operator("events", "--project", package.name, "--json").stdout)["items"] == [event]
     assert "no events" in operator("events", "--protocol", "maven", "--project", package.name).stdout
+    unknown = operator("events", "--kind", "no-such-kind")
+    assert (unknown.returncode, "digest_mismatch" in unknown.stderr) == (2, True)
     assert operator("events", "accept", str(event["id"])).returncode == 0
+    assert "accepted by " in operator("events", "--project", package.name).stdout
     assert package.content() == new
     again = operator("events", "accept", str(event["id"]))
     assert (again.returncode, "no longer so" in again.stderr) == (1, True)

@@ -216,19 +216,43 @@ def test_md5_only_upstream__served_and_pinned_by_sha256_under_the_same_url(
     assert orchard.file_path(name, filename) == path
 
 
-def test_back_fill__wheel_without_core_metadata__advertised_and_byte_exact(
+def test_metadata__upstream_has_none__served_before_the_wheel_and_pinned_by_it(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:
     name = project()
     filename, _ = _publish(upstream, name)
     path = orchard.file_path(name, filename)
-    assert "core-metadata" not in orchard.page(name)["files"][0]
+    assert orchard.page(name)["files"][0]["core-metadata"] is True
+    before = orchard.get(path + ".metadata")
+    assert before.status_code == 200 and f"Name: {name}".encode() in before.content
+    assert before.headers["cache-control"] == "max-age=300"
+    wheel = list(upstream.seen(f"/files/{name}/{filename}"))
+    assert all(each.headers.get("range", "").startswith("bytes=-") for each in wheel) and len(wheel) == 1
+    orchard.get(path)
+
+    def pinned() -> bool:
+        return orchard.page(name)["files"][0]["core-metadata"] is not True
+
+    wait_until(pinned, seconds=15, what="its digest on the page")
+    digest = hashlib.sha256(before.content).hexdigest()
+    assert orchard.page(name)["files"][0]["core-metadata"] == {"sha256": digest}
+    after = orchard.get(path + ".metadata")
+    assert after.content == before.content and after.headers["cache-control"] == "max-age=86400"
+
+
+def test_back_fill__wheel_without_core_metadata__its_digest_is_told_and_byte_exact(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename, _ = _publish(upstream, name)
+    path = orchard.file_path(name, filename)
+    assert orchard.page(name)["files"][0]["core-metadata"] is True
     orchard.get(path)
 
     def advertised() -> bool:
-        return bool(orchard.page(name)["files"][0].get("core-metadata"))
+        return orchard.page(name)["files"][0]["core-metadata"] is not True
 
-    wait_until(advertised, seconds=15, what="core-metadata on the page")
+    wait_until(advertised, seconds=15, what="the digest of its metadata on the page")
     promised = orchard.page(name)["files"][0]["core-metadata"]["sha256"]
     metadata = orchard.get(path + ".metadata")
     assert metadata.status_code == 200

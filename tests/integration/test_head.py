@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import npm_builders
 from tests.support.builders import build_wheel
+from tests.support.cargo_builders import Registry
 from tests.support.maven_builders import Repository
 from tests.support.orchard import Cluster
 from tests.support.upstream import Reply, Upstream
@@ -57,8 +58,14 @@ def _maven(orchard: Cluster, upstream: Upstream) -> Cold:
     return Cold(f"/maven/{path}", f"/maven/{path}", upstream.reply(f"/maven/{path}").body)
 
 
+def _cargo(orchard: Cluster, upstream: Upstream) -> Cold:
+    name, registry = f"head{next(_numbers)}", Registry(upstream)
+    body = registry.add(name, "1.0.0")
+    return Cold(f"/cargo/dl/{name}/1.0.0/download", registry.file(name, "1.0.0"), body)
+
+
 FILES: dict[str, Callable[[Cluster, Upstream], Cold]] = {
-    "pypi": _pypi, "pypi hashed": _pypi_hashed, "npm": _npm, "maven": _maven,
+    "pypi": _pypi, "pypi hashed": _pypi_hashed, "npm": _npm, "maven": _maven, "cargo": _cargo,
 }  # fmt: skip
 
 

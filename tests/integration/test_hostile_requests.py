@@ -94,3 +94,15 @@ def test_own_via__refused_with_one_line(orchard: Cluster, upstream: Upstream) ->
     answer = orchard.get("/pypi/simple/loop-me/", headers={"Via": via})
     assert answer.status_code == 508
     assert answer.json()["code"] == "proxy_loop"
+    assert "ORCHARD_PYPI_UPSTREAM" in answer.json()["hint"]
+
+
+def test_own_via_below_another_protocol__the_hint_names_that_one(
+    orchard: Cluster, upstream: Upstream
+) -> None:
+    upstream.add_project("loop-me-too", {"loop_me_too-1.0.tar.gz": b"x" * 100})
+    orchard.page("loop-me-too")
+    via = upstream.seen("/simple/loop-me-too/")[0].headers["via"]
+    answer = orchard.get("/npm/loop-me-too", headers={"Via": via})
+    assert answer.status_code == 508
+    assert "ORCHARD_NPM_UPSTREAM" in answer.json()["hint"]

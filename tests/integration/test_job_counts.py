@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.metrics import JOB_OUTCOMES
+from shared.telemetry.metrics import JOB_OUTCOMES
 from tests.support.builders import build_wheel, core_metadata
 from tests.support.orchard import Cluster, Service, wait_until
 from tests.support.upstream import Upstream

@@ -539,6 +539,7 @@ def test_pom__brings_no_request_for_its_parents_and_boms_and_leaves_no_job(
     asked = {each.path for each in upstream.requests if artifact in each.path}
     assert pom in asked
     assert {each for each in asked if not each.startswith(f"/maven/org/demo/{artifact}/")} == set()
+    assert not any(each.endswith(".jar") for each in asked), "a POM comes before its jar, and without it"
 
 
 # --- refusals ---------------------------------------------------------------------------------------

@@ -56,6 +56,15 @@ def get(orchard: Cluster, path: str) -> httpx.Response | None:
         return None
 
 
+@pytest.mark.parametrize("ending", ["metadata", "whl", "egg"])
+def test_file_named_as_another_protocol_names_its_own__is_any_file(
+    orchard: Cluster, upstream: Upstream, artifact: str, ending: str
+) -> None:
+    path = f"org/demo/{artifact}/1.0/{artifact}-1.0.{ending}"
+    upstream.put(f"/fail/{path}", b"any bytes")
+    assert orchard.get(f"/maven/{path}").content == b"any bytes"
+
+
 @pytest.mark.parametrize("size_bytes", [2_000, 600_000])
 @pytest.mark.parametrize("told_in", ["sha1", "md5", "header"])
 @pytest.mark.parametrize("policy", POLICIES)

@@ -110,7 +110,7 @@ def test_jar_only_in_the_second__404_says_whose_it_is__both_may_be_asked_once_th
     assert pin["sources"] == ["maven", "maven-2"]
 
 
-def test_owner_paused__503_names_the_command__the_other_once_it_is_let_go(
+def test_owner_paused__403_names_the_command__the_other_once_it_is_let_go(
     orchard: Cluster, upstream: Upstream, second: Upstream, artifact: str
 ) -> None:
     jar = Repository(second).add("com.corp", artifact, "1.0")
@@ -119,7 +119,7 @@ def test_owner_paused__503_names_the_command__the_other_once_it_is_let_go(
     first = _source(orchard, 0)
     _admin(orchard, "PATCH", f"upstreams/{first['id']}", {"enabled": False})
     try:
-        wait_until(lambda: orchard.get(f"/maven/{jar}").status_code == 503, what="the pause")
+        wait_until(lambda: orchard.get(f"/maven/{jar}").status_code == 403, what="the pause")
         assert (
             f"`orchard pins remove maven com.corp:{artifact}`"
             in problem(orchard.get(f"/maven/{jar}"))["detail"]

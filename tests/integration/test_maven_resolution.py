@@ -227,22 +227,22 @@ def test_pom_away_for_a_while__incomplete_not_kept_then_whole(
 
 
 def test_hostile_poms__named_and_the_workers_stay(orchard: Cluster, first: Repository, new: Names) -> None:
-    """Broken XML, a doctype, a POM that is its own parent, a knot of imports: an answer all the same."""
-    top, broken, bomb, own, knot = (new() for _ in range(5))
+    """Broken XML, a doctype, a POM that is its own parent, a cycle of imports: an answer all the same."""
+    top, broken, bomb, own, cycle = (new() for _ in range(5))
     pids = [service.process.pid for service in orchard.all_of("extractor")]
-    first.add("org.demo", top, "1.0", [Dep("org.demo", each, "1.0") for each in (broken, bomb, own, knot)])
+    first.add("org.demo", top, "1.0", [Dep("org.demo", each, "1.0") for each in (broken, bomb, own, cycle)])
     first.put(pom_path("org.demo", broken, "1.0").removeprefix("/maven/"), b"<project><dep")
     entity = b'<!DOCTYPE p [<!ENTITY a "aa">]><project><artifactId>&a;</artifactId></project>'
     first.put(pom_path("org.demo", bomb, "1.0").removeprefix("/maven/"), entity)
     itself = "<parent><groupId>org.demo</groupId><artifactId>{}</artifactId><version>1.0</version></parent>"
     first.add("org.demo", own, "1.0", pom_extra=itself.format(own))
-    again = Dep("org.demo", knot, "1.0", scope="import", extra="<type>pom</type>")
-    first.add("org.demo", knot, "1.0", [Dep("org.demo", top, "1.0")], pom_extra=management([again]))
+    again = Dep("org.demo", cycle, "1.0", scope="import", extra="<type>pom</type>")
+    first.add("org.demo", cycle, "1.0", [Dep("org.demo", top, "1.0")], pom_extra=management([again]))
     answer = post(orchard, f"org.demo:{top}:1.0")
     assert answer.status_code == 200, answer.text
     graph = answer.json()
-    assert set(versions(graph)) == {top, broken, bomb, own, knot}
+    assert set(versions(graph)) == {top, broken, bomb, own, cycle}
     named = {each["name"].partition(":")[2] for each in graph["unresolved"]}
-    assert named == {broken, bomb, own, knot}
+    assert named == {broken, bomb, own, cycle}
     assert graph["complete"] and graph["cycles"] == [], "Maven reads nothing of a POM that imports itself"
     assert [service.process.pid for service in orchard.all_of("extractor")] == pids

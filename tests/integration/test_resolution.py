@@ -214,7 +214,7 @@ def test_artifact__resolved_with_itself_as_root__warm_answer_is_the_same(
     assert warm.content == cold.content
 
 
-def test_files_without_offered_metadata__fetched_and_read(
+def test_files_without_offered_metadata__wheels_read_by_ranges_and_sdists_fetched(
     orchard: Cluster, upstream: Upstream, project: Names
 ) -> None:
     top, plain, source, old = (project() for _ in range(4))
@@ -228,6 +228,8 @@ def test_files_without_offered_metadata__fetched_and_read(
     assert [(each["name"], each["passing"]) for each in graph["unresolved"]] == [(old, False)]
     assert "2.2" in graph["unresolved"][0]["reason"]
     assert graph["complete"] is True
+    wheel = upstream.seen(f"/files/{plain}/{plain.replace('-', '_')}-1.0-py3-none-any.whl")
+    assert [each.headers.get("range", "")[:7] for each in wheel] == ["bytes=-"]
 
 
 def test_conflict__422_with_the_chain(orchard: Cluster, upstream: Upstream, project: Names) -> None:

@@ -134,7 +134,7 @@ def test_disabled_source__its_pages_are_gone_within_a_second(
     assert _status(orchard, name) == 200
     _execute(orchard, "UPDATE upstream_sources SET enabled = false WHERE url LIKE $1", f"{second.url}%")
     try:
-        wait_until(lambda: _status(orchard, name) == 404, seconds=1.5, what="the disabled source's page gone")
+        wait_until(lambda: _status(orchard, name) == 424, seconds=1.5, what="the disabled source's page gone")
     finally:
         _execute(orchard, "UPDATE upstream_sources SET enabled = true")
 

@@ -174,5 +174,8 @@ def test_offline__everything_seen_is_served__nothing_is_asked(
         never_seen = running.get("/pypi/simple/never-seen-here/", headers={"Accept": JSON})
         assert never_seen.status_code == 424
         assert never_seen.json()["code"] == "offline"
+        assert "ORCHARD_OFFLINE is set and never-seen-here was never cached" in never_seen.text
         assert (len(upstream.requests), upstream.connections) == (before, connections)
         assert running.metric(fetcher, "orchard_upstream_connects_total") == 0
+        assert running.get("/health").json()["offline"] is True
+        assert "<strong>Offline:</strong>" in running.get("/").text

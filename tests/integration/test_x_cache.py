@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import httpx
 import pytest
 
-from shared.metrics import RESULTS
+from shared.telemetry.metrics import RESULTS
 from tests.support import npm_builders
 from tests.support.builders import build_wheel
+from tests.support.cargo_builders import Registry
 from tests.support.maven_builders import Repository
 from tests.support.orchard import Cluster
 from tests.support.upstream import Upstream
 
 TOKEN = "an-operators-token"
 WHEEL = "demo-1.0-py3-none-any.whl"
+FILE = f"/pypi/files/demo/{{}}/{WHEEL}"
 JAR = "/maven/org/demo/lib/1.0/lib-1.0.jar"
 
 
@@ -24,6 +28,7 @@ def orchard_settings(upstream: Upstream) -> dict[str, str]:
     upstream.add_project("bad", {"bad-1.0-py3-none-any.whl": build_wheel("bad", "1.0")})
     npm_builders.publish(upstream, "demo", {"1.0.0": {}})
     Repository(upstream).add("org.demo", "lib", "1.0")
+    Registry(upstream).add("demo", "1.0.0")
     return {"ORCHARD_ADMIN_TOKEN": TOKEN, "ORCHARD_ANONYMOUS_READ": "false", "ORCHARD_WRONG_TOKENS": "0"}
 
 
@@ -34,14 +39,18 @@ def ask(orchard: Cluster, method: str, path: str, *, token: str = TOKEN, body: b
     )
 
 
-FOUND = ["/pypi/simple/demo/", "/npm/demo", "/npm/demo/-/demo-1.0.0.tgz", JAR, JAR + ".sha1"]
+FOUND = [
+    "/pypi/simple/demo/", "/npm/demo", "/npm/demo/-/demo-1.0.0.tgz", JAR, JAR + ".sha1",
+    "/cargo/config.json", "/cargo/de/mo/demo", "/cargo/dl/demo/1.0.0/download",
+]  # fmt: skip
 LACKING = [
     "/pypi/simple/nowhere/", "/npm/nowhere", "/maven/org/demo/lib/9/lib-9.jar",
-    "/maven/org/nowhere/maven-metadata.xml",
+    "/maven/org/nowhere/maven-metadata.xml", "/cargo/no/wh/nowhere", "/cargo/dl/demo/9.0.0/download",
 ]  # fmt: skip
 REFUSED = [
     "/pypi/nothing", "/pypi/", "/npm/a%00b", "/npm/demo/-/other-1.0.0.tgz", "/maven/a/%2e%2e/b",
     "/maven/a//b/1/b-1.jar", "/v/view/pypi/simple/demo/", "/pypi/files/a/b/c/d",
+    "/cargo/", "/cargo/de/mo/other", "/cargo/De/mo/Demo", "/cargo/dl/demo/one/download",
 ]  # fmt: skip
 MOVED = ["/pypi/simple/Demo/", "/pypi/simple/demo"]
 
@@ -74,7 +83,16 @@ def test_package_path__method_that_nobody_answers__none(orchard: Cluster, mount:
     assert (answer.status_code, answer.headers.get("x-cache")) == (405, "NONE")
 
 
-def test_blocked__403_says_it_too(orchard: Cluster) -> None:
+@pytest.mark.parametrize("mount", ["/pypi", "/maven", "/cargo"])
+def test_mount_point__opened_by_a_person__leads_to_the_home_page(orchard: Cluster, mount: str) -> None:
+    for path in (mount, f"{mount}/"):
+        answer = ask(orchard, "GET", path)
+        assert (answer.status_code, answer.headers["x-cache"]) == (302, "NONE")
+        assert httpx.URL(orchard.url(path)).join(answer.headers["location"]) == orchard.url("/")
+    assert ask(orchard, "GET", "/npm").json() == {}  # `npm ping` asks there
+
+
+def test_blocked__403_and_nobody_was_asked(orchard: Cluster) -> None:
     made = httpx.post(
         orchard.url("/api/v1/admin/blocks"),
         json={"protocol": "pypi", "name": "bad", "reason": "test"},
@@ -83,12 +101,19 @@ def test_blocked__403_says_it_too(orchard: Cluster) -> None:
     )
     assert made.is_success, made.text
     answer = ask(orchard, "GET", "/pypi/simple/bad/")
-    assert (answer.status_code, answer.headers.get("x-cache") in RESULTS) == (403, True)
+    assert (answer.status_code, answer.headers.get("x-cache")) == (403, "NONE")
 
 
 def test_own_paths__have_none(orchard: Cluster) -> None:
     for path in ("/", "/health/live", "/metrics", "/api/v1/queues"):
         assert "x-cache" not in ask(orchard, "GET", path).headers, path
+
+
+def test_resolution_of_an_artifact__says_so_where_it_comes_from_memory(orchard: Cluster) -> None:
+    file = FILE.format(hashlib.sha256(build_wheel("demo", "1.0")).hexdigest())
+    digest = hashlib.sha256(ask(orchard, "GET", file).content).hexdigest()
+    said = [ask(orchard, "GET", f"/api/v1/artifacts/{digest}/resolution") for _ in range(2)]
+    assert [(each.status_code, each.headers.get("x-cache")) for each in said] == [(200, None), (200, "HIT")]
 
 
 def test_metrics__memory_of_the_gateway_is_counted(orchard: Cluster) -> None:

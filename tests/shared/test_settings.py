@@ -6,13 +6,14 @@ import msgspec
 import pytest
 
 from shared.errors import ConfigurationError
+from shared.protocols import spoken
 from shared.settings import Settings, load_settings, variable
 
 
 def test_defaults__nothing_set__the_plan_s_values() -> None:
     settings = load_settings({})
     assert settings.port == 8080
-    assert (settings.http_max_connections, settings.http_keepalive_connections) == (100, 20)
+    assert (settings.http_max_connections, settings.http_keepalive_connections) == (100, 100)
     assert (settings.http_connect_timeout, settings.http_read_timeout) == (30.0, 60.0)
     assert settings.http_worker_threads == 32
     assert (settings.cache_ttl_index, settings.cache_ttl_versions, settings.cache_ttl_upstream) == (
@@ -65,7 +66,7 @@ def test_lists__split_at_commas_and_trimmed() -> None:
     found = load_settings(
         {"ORCHARD_PYPI_UPSTREAM": "https://a.example.com/simple/ , https://b.example.com/simple/"}
     )
-    assert found.pypi_upstream == ("https://a.example.com/simple/", "https://b.example.com/simple/")
+    assert found.upstreams["pypi"] == ("https://a.example.com/simple/", "https://b.example.com/simple/")
 
 
 def test_secrets__in_no_message_and_no_repr() -> None:
@@ -80,7 +81,7 @@ def test_secrets__in_no_message_and_no_repr() -> None:
 
 
 def test_every_field__has_a_default() -> None:
-    assert all(field.default is not msgspec.NODEFAULT for field in msgspec.structs.fields(Settings))
+    assert not any(field.required for field in msgspec.structs.fields(Settings))
 
 
 @pytest.mark.parametrize(
@@ -95,10 +96,51 @@ def test_every_field__has_a_default() -> None:
 def test_request_seconds__by_protocol__its_own_else_the_common_else_what_its_clients_bear(
     given: dict[str, str], pypi: float, npm: float, maven: float
 ) -> None:
-    settings = load_settings(given)
+    settings = load_settings(given, protocols=spoken())
     assert [settings.request_seconds(name) for name in ("pypi", "npm", "maven", "")] == [
         pypi,
         npm,
         maven,
         float(given.get("ORCHARD_REQUEST_TIMEOUT", 10)),
     ]
+
+
+@pytest.mark.parametrize("kind", ["UPSTREAM", "REQUEST_TIMEOUT"])
+def test_variable_of_a_protocol__not_spoken__refused_with_the_one_that_is_meant(kind: str) -> None:
+    value = "https://a.example.com/" if kind == "UPSTREAM" else "5"
+    told = rf"ORCHARD_PYPY_{kind}: unknown setting; did you mean ORCHARD_PYPI_{kind}\?"
+    with pytest.raises(ConfigurationError, match=told):
+        load_settings({f"ORCHARD_PYPY_{kind}": value}, protocols=spoken())
+
+
+@pytest.mark.parametrize("name", ["ORCHARD_NUGET_UPSTREAM", "ORCHARD_OCI_REQUEST_TIMEOUT"])
+def test_variable_of_a_protocol__that_a_newer_version_speaks__ignored_and_told(name: str) -> None:
+    settings = load_settings({name: "anything"}, protocols=spoken())
+    assert settings.ignored == (name,) and settings.upstreams == {}
+
+
+def test_variable_of_a_protocol__spoken_since_today__is_read() -> None:
+    given = {"ORCHARD_TOY_UPSTREAM": "https://a.example.com/", "ORCHARD_TOY_REQUEST_TIMEOUT": "7"}
+    settings = load_settings(given, protocols={**spoken(), "toy": 20.0})
+    assert settings.upstreams == {"toy": ("https://a.example.com/",)}
+    assert settings.request_seconds("toy") == 7
+    assert load_settings({}, protocols={"toy": 20.0}).request_seconds("toy") == 20
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon"])
+def test_timeout_of_a_protocol__no_seconds__refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="ORCHARD_NPM_REQUEST_TIMEOUT: "):
+        load_settings({"ORCHARD_NPM_REQUEST_TIMEOUT": text}, protocols=spoken())
+
+
+def test_edge_purge__without_words_or_a_token_or_with_a_path__refused() -> None:
+    edge = {"ORCHARD_EDGE": "true", "ORCHARD_EDGE_TOKEN": "a-token-of-sixteen"}
+    purge = "ORCHARD_EDGE_PURGE"
+    assert load_settings({**edge, purge: "http://edge:6081,http://[::1]:80/"}).edge
+    for bad, named in (
+        ({purge: "http://edge:6081", "ORCHARD_EDGE_TOKEN": edge["ORCHARD_EDGE_TOKEN"]}, purge),
+        ({purge: "http://edge:6081", "ORCHARD_EDGE": "true"}, "ORCHARD_EDGE_TOKEN"),
+        ({**edge, purge: "http://edge:6081/path?token=x"}, purge),
+    ):
+        with pytest.raises(ConfigurationError, match=named):
+            load_settings(bad)

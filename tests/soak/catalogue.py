@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.support.builders import page_json, wheel_file
+from tests.support.cargo_builders import Registry, index_path
 from tests.support.maven_builders import Repository
 from tests.support.npm_builders import publish
 from tests.support.upstream import Reply, Upstream
@@ -42,13 +43,16 @@ class Catalogue:
     def __init__(self, upstream: Upstream, seed: int) -> None:
         self._upstream = upstream
         self._repository = Repository(upstream)
+        self._registry = Registry(upstream)
         self._random = random.Random(seed)
         self._number = 0
         self.items: list[Item] = []
 
     def grow(self, packages: int) -> None:
         """So many more packages of each protocol."""
-        makers: tuple[Callable[[int, int], list[Item]], ...] = (self._pypi, self._npm, self._maven)
+        makers: tuple[Callable[[int, int], list[Item]], ...] = (
+            self._pypi, self._npm, self._maven, self._cargo
+        )  # fmt: skip
         for _ in range(packages):
             self._number += 1
             for make in makers:
@@ -117,6 +121,20 @@ class Catalogue:
         found.append(Item("maven", "page", f"/maven/{listing}", f"/maven/{listing}", lists=("1.0", "2.0")))
         found.append(Item("maven", "absent", f"/maven/org/example/{artifact}/3.0/{artifact}-3.0.jar"))
         return found
+
+    def _cargo(self, number: int, size: int) -> list[Item]:
+        name = f"soak-{number}"
+        crates = {v: self._registry.add(name, v, size_bytes=size) for v in ("1.0.0", "2.0.0")}
+        page, files = f"/cargo/{index_path(name)}", f"/cargo/dl/{name}"
+        return [
+            Item("cargo", "page", page, page, lists=tuple(crates)),
+            *(
+                Item("cargo", "file", f"{files}/{v}/download", self._registry.file(name, v), content)
+                for v, content in crates.items()
+            ),
+            Item("cargo", "absent", f"/cargo/so/ak/soak-nothing-{number}"),
+            Item("cargo", "absent", f"{files}/3.0.0/download"),
+        ]
 
 
 def problem_code(body: bytes) -> str:

@@ -13,11 +13,10 @@ import aiohttp
 
 from shared.errors import LastingError
 from shared.protocols import PROTOCOLS
-from shared.settings import Settings
 from tests.soak.catalogue import Catalogue, Item, problem_code
 
 # Without a byte for longer than a client of the protocol is made to wait: hung.
-SILENCE_SECONDS = {each.name: Settings().request_seconds(each.name) + 10 for each in PROTOCOLS}
+SILENCE_SECONDS = {each.name: each.setup.client_seconds + 10 for each in PROTOCOLS}
 LONGEST_SILENCE = max(SILENCE_SECONDS.values())
 ALLOWED = frozenset({200, 206, 304, 404, 503})
 # What an upstream refuses or gets wrong is told as such (docs/decisions/0024), and asked anew next time.

@@ -42,6 +42,7 @@ class System:
             "ORCHARD_PYPI_UPSTREAM": f"{upstream.url}/simple/",
             "ORCHARD_NPM_UPSTREAM": f"{upstream.url}/npm/",
             "ORCHARD_MAVEN_UPSTREAM": f"{upstream.url}/maven/",
+            "ORCHARD_CARGO_UPSTREAM": f"{upstream.url}/cargo/",
             "ORCHARD_CACHE_TTL_INDEX": str(ttl),
             "ORCHARD_CACHE_TTL_NEGATIVE": "5",
         }
@@ -106,7 +107,7 @@ class System:
         if part.startswith("redis-"):
             with contextlib.suppress(OSError):
                 title = f":{(self.data / part / 'port').read_text().strip()}".encode()
-                return [pid for pid, words in _processes() if b"redis-server" in words and title in words]
+                return [pid for pid, words in _processes() if b"valkey-server" in words and title in words]
             return []
         mine, module = f"ORCHARD_DATA_DIR={self.data}\0".encode(), f"services.{part}".encode()
         return [pid for pid, words in _processes() if module in words and mine in _read(pid, "environ")]

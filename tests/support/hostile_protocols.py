@@ -14,12 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from shared.models import Dependency, Extraction
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.pypi.proxy import PyPIProxy
+from shared.protocols.pypi import PyPIProxy
+from shared.protocols.roles.archive import Archive
 
 _TRIES: dict[str, Callable[[str], object]] = {
     "read": lambda path: Path(path).read_bytes(),
@@ -40,9 +42,7 @@ _TRIES: dict[str, Callable[[str], object]] = {
 }
 
 
-class HostileProtocol(PyPIProxy):
-    name: ClassVar[str] = "hostile"
-
+class HostileArchive(Archive):
     def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
         return getattr(self, filename.replace("-", "_"))(file, size_bytes), b"raw"
 
@@ -139,13 +139,25 @@ class HostileProtocol(PyPIProxy):
         return True
 
 
-class HostilePyPI(HostileProtocol):
-    """The same in the place of the real one."""
-
-    name: ClassVar[str] = "pypi"
-
+class HostilePyPIArchive(HostileArchive):
     def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
         return super().extract(filename.partition(".")[0], file, size_bytes)
+
+
+class HostileProtocol(PyPIProxy):
+    name: ClassVar[str] = "hostile"
+
+    @cached_property
+    def archive(self) -> Archive:
+        return HostileArchive()
+
+
+class HostilePyPI(PyPIProxy):
+    """The same in the place of the real one."""
+
+    @cached_property
+    def archive(self) -> Archive:
+        return HostilePyPIArchive()
 
 
 PROTOCOLS: tuple[PackageProxyBase, ...] = (HostileProtocol(), HostilePyPI())

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.clients.s3_config import S3Config
+from shared.objects.s3.config import S3Config
 from tests.support.orchard import free_port
 from tests.support.stores import ROOT
 

@@ -123,6 +123,7 @@ class Cluster:
             "ORCHARD_PYPI_UPSTREAM": f"{self.upstream.url}/simple/",
             "ORCHARD_NPM_UPSTREAM": f"{self.upstream.url}/npm/",
             "ORCHARD_MAVEN_UPSTREAM": f"{self.upstream.url}/maven/",
+            "ORCHARD_CARGO_UPSTREAM": f"{self.upstream.url}/cargo/",
         }
         return env | self.settings
 
@@ -130,8 +131,7 @@ class Cluster:
         """Start one more service process; extra settings as ORCHARD_* names."""
         env = self.environment() | settings
         if self.tree != ROOT:  # other code refuses settings that it does not know
-            text = (self.tree / "shared" / "settings.py").read_text()
-            env = {key: env[key] for key in env if key[:8] != "ORCHARD_" or f" {key[8:].lower()}: " in text}
+            env = {key: env[key] for key in env if key[:8] != "ORCHARD_" or self._knows(key[8:].lower())}
         env["ORCHARD_PORT" if name == "gateway" else "ORCHARD_WORKER_PORT"] = str(port or free_port())
         service = Service(name, env, self.folder / f"{name}-{len(self.services)}.log", self.tree)
         self.services.append(service)
@@ -139,10 +139,20 @@ class Cluster:
             service.wait_ready()
         return service
 
+    def _knows(self, field: str) -> bool:
+        """Whether the other tree has a setting, in its own name or as one of a protocol's."""
+        text = (self.tree / "shared" / "settings.py").read_text()
+        name, _, kind = field.partition("_")
+        spoken = kind and (self.tree / "shared" / "protocols" / name).is_dir()
+        return f" {field}: " in text or bool(spoken and f" {kind}s: " in text)
+
     def migrate(self) -> None:
         """Bring the database to the newest schema, as an operator does."""
+        # This tree's migrations need the database alone, and may not know what another tree's settings are.
+        known = self.environment()
+        env = {key: known[key] for key in known if key[:8] != "ORCHARD_" or key == "ORCHARD_DATABASE_URL"}
         done = subprocess.run(
-            [sys.executable, "-m", "shared.migrations"], cwd=ROOT, env=self.environment(), capture_output=True
+            [sys.executable, "-m", "shared.migrations"], cwd=ROOT, env=env, capture_output=True
         )
         assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
@@ -248,5 +258,6 @@ def wait_until(condition: Any, *, seconds: float = 10.0, what: str = "the condit
 
 
 def problem(answer: httpx.Response) -> dict[str, Any]:
-    """The problem document of an error answer."""
-    return dict(json.loads(answer.text))
+    """The document of an error answer; of cargo's form, with `detail` where all others have it."""
+    told = dict(json.loads(answer.text))
+    return {"detail": told["errors"][0]["detail"], **told} if "errors" in told else told

@@ -6,13 +6,20 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from services.gateway.serving.ports import Body, Ports
 from shared.errors import DeadlineExceeded
-from shared.events import Event
-from shared.jobs import AnyJob, FetchArtifact
-from shared.models import FORMAT, ArtifactFacts, IndexHead, VariantInfo
-from shared.protocols.conditions import ByteRange
-from shared.protocols.ports import Body, Ports
+from shared.http.conditions import ByteRange
+from shared.models import (
+    FORMAT,
+    NO_SOURCE_HEADERS,
+    FileName,
+    IndexHead,
+    SourceHeaders,
+    StoredFile,
+    VariantInfo,
+)
 from shared.protocols.resource import Resource
+from shared.queue.jobs import AnyJob, Event, FetchArtifact
 from shared.settings import Settings
 
 
@@ -22,6 +29,7 @@ class MemoryEntry:
     body: bytes | memoryview | None = None
     revision: int = 0
     verified: bool = True
+    variant: str = ""
 
 
 @dataclass
@@ -36,11 +44,13 @@ class MemoryIndex:
     revalidated: set[str] = field(default_factory=set)
 
     async def read_index(
-        self, protocol: str, identity: str, variant: str, *, direct: bool = False
+        self, protocol: str, identity: str, *variants: str, direct: bool = False
     ) -> MemoryEntry:
-        return MemoryEntry(
-            self.heads.get(identity), self.bodies.get((identity, variant)), self.revision, self.verified
-        )
+        head = self.heads.get(identity)
+        named = head.variants if head is not None else {}
+        variant = next((name for name in variants if name in named), variants[0] if variants else "")
+        body = self.bodies.get((identity, variant))
+        return MemoryEntry(head, body, self.revision, self.verified, variant)
 
     async def allow_revalidation(self, protocol: str, identity: str, seconds: int) -> bool:
         if identity in self.revalidated:
@@ -94,10 +104,14 @@ class MemoryIndex:
 
 @dataclass
 class MemoryFacts:
-    facts: dict[tuple[str, str, str], ArtifactFacts] = field(default_factory=dict)
+    facts: dict[FileName, StoredFile] = field(default_factory=dict)
+    rows: dict[FileName, StoredFile] = field(default_factory=dict)  # that no cache knows
 
-    async def find(self, resource: Resource, *, cached: bool = False) -> ArtifactFacts | None:
-        return self.facts.get((resource.project, resource.file_id, resource.filename))
+    async def cached(self, file: FileName) -> StoredFile | None:
+        return self.facts.get(file)
+
+    async def stored(self, file: FileName) -> StoredFile | None:
+        return self.rows.get(file) or await self.cached(file)
 
 
 Run = Callable[[AnyJob], Awaitable[Event]]
@@ -136,6 +150,7 @@ class MemoryBody:
     size_bytes: int | None = None
     content_range: str = ""
     content_type: str = ""
+    source_headers: SourceHeaders = NO_SOURCE_HEADERS
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self.data), 7):
@@ -209,12 +224,12 @@ class MemoryWorld:
             settings=settings or Settings(),
         )
 
-    def store(self, resource: Resource, data: bytes) -> ArtifactFacts:
+    def store(self, resource: Resource, data: bytes) -> StoredFile:
         """A sealed file with its object."""
         digest = hashlib.sha256(data).hexdigest()
-        facts = ArtifactFacts(
-            FORMAT, digest, len(data), "application/zip", f"artifacts/{digest}", resource.filename, 1.7e9
+        facts = StoredFile(
+            digest, len(data), "application/zip", f"artifacts/{digest}", resource.filename, 1.7e9
         )
-        self.facts.facts[(resource.project, resource.file_id, resource.filename)] = facts
+        self.facts.facts[resource.file] = facts
         self.objects.objects[facts.object_key] = data
         return facts

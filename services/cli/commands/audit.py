@@ -6,9 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from services.cli.connect import connect
 from services.cli.output import Output, moment, table
-from services.cli.paging import note_more, read_pages
+from services.cli.server import connect, note_more, read_pages
 
 
 def run(options: argparse.Namespace, output: Output) -> None:

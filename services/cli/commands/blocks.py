@@ -7,13 +7,13 @@ import re
 from typing import Any
 
 from services.cli.commands.upstreams import items
-from services.cli.connect import connect
 from services.cli.errors import WrongUse
 from services.cli.output import Output, moment, table
+from services.cli.server import connect
+from shared.digests import is_sha256
 
 PATH = "/api/v1/admin/blocks"
 OFFERS = "blocking"
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def show(options: argparse.Namespace, output: Output) -> None:
@@ -32,7 +32,7 @@ def add(options: argparse.Namespace, output: Output) -> None:
     if options.sha256:
         if options.protocol:
             raise WrongUse("--sha256 stands alone: it names one file, whatever it is called")
-        if not _SHA256.fullmatch(options.sha256):
+        if not is_sha256(options.sha256.lower()):
             raise WrongUse("--sha256: expected 64 hexadecimal digits")
         value["sha256"] = options.sha256.lower()
     elif options.protocol and options.name:

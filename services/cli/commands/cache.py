@@ -1,4 +1,4 @@
-"""`orchard cache`: what is kept, asking again for pages, and having packages ready."""
+"""`orchard cache`: list what is stored, invalidate pages, and fetch packages ahead."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from services.cli.commands import ensure
-from services.cli.connect import connect
-from services.cli.errors import CommandFailed, Exit, Unfinished, WrongUse
+from services.cli.errors import CommandFailed, Exit, WrongUse, unfinished
 from services.cli.output import Output, moment, size, table
-from services.cli.paging import note_more, read_pages
+from services.cli.server import connect, note_more, read_pages
+from services.cli.table import REQUIREMENTS_IN
 
 
 def show(options: argparse.Namespace, output: Output) -> None:
@@ -59,7 +59,7 @@ def invalidate(options: argparse.Namespace, output: Output) -> None:
 
 def warm(options: argparse.Namespace, output: Output) -> Exit:
     """The same as ensuring a file of these requirements."""
-    text = json.dumps({options.protocol: wishes(options.protocol, options.requirements)}).encode()
+    text = json.dumps({options.protocol: requirements_table(options.protocol, options.requirements)}).encode()
     body = ensure.ensure(
         connect(options),
         text,
@@ -71,22 +71,21 @@ def warm(options: argparse.Namespace, output: Output) -> Exit:
     lock = json.loads(body)
     output.result(lock, ensure.summary(lock, []))
     if not lock.get("complete", True):
-        raise Unfinished("something is missing for a passing cause", "Run the same command again.")
+        raise unfinished("the cache", lock.get("missing", ()))
     return Exit.DONE
 
 
-def wishes(protocol: str, requirements: list[str]) -> dict[str, Any]:
+def requirements_table(protocol: str, requirements: list[str]) -> dict[str, Any]:
     """A protocol's table of an ensure file."""
-    if protocol == "pypi":
-        return {"requirements": requirements}
-    if protocol == "maven":
-        return {"dependencies": requirements}
+    field, by_name = REQUIREMENTS_IN[protocol]
+    if not by_name:
+        return {field: requirements}
     found: dict[str, str] = {}
     for each in requirements:
         # The first character may be a scope's "@".
         name, _, wanted = (each[1:] if each.startswith("@") else each).partition("@")
         name = f"@{name}" if each.startswith("@") else name
         if name in found:
-            raise CommandFailed(f"{name} is named twice", "npm takes one range for each name.")
+            raise CommandFailed(f"{name} is named twice", f"{protocol} takes one range for each name.")
         found[name] = wanted or "latest"
-    return {"dependencies": found}
+    return {field: found}

@@ -7,16 +7,24 @@ import os
 from pathlib import Path
 from typing import Any
 
-from services.cli.clients import CLIENTS
-from services.cli.clients.base import ClientSetup, Setup
-from services.cli.clients.writing import Change, apply, undo
-from services.cli.errors import WrongUse
+from services.cli.clients import CLIENTS, Change, apply, undo
+from services.cli.errors import CommandFailed, WrongUse
 from services.cli.output import Output
 from services.cli.target import choose_target
+from shared.clientfiles.setup import CannotEdit, ClientSetup, NotPossible, Setup
 
 
 def run(options: argparse.Namespace, output: Output) -> None:
     """Shows, writes or undoes. Asks no server: the address alone matters."""
+    try:
+        _run(options, output)
+    except NotPossible as error:
+        raise WrongUse(error.message, error.hint) from None
+    except CannotEdit as error:
+        raise CommandFailed(error.message, error.hint) from None
+
+
+def _run(options: argparse.Namespace, output: Output) -> None:
     if options.write and options.undo:
         raise WrongUse("--write and --undo exclude each other")
     if options.dry_run and not (options.write or options.undo):

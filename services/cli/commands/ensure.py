@@ -7,13 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from services.cli.connect import connect
-from services.cli.errors import CommandFailed, Exit, Unfinished, WrongUse
+from services.cli.errors import CommandFailed, Exit, WrongUse, unfinished
 from services.cli.files import read_input, write_whole
 from services.cli.output import Output, counted, size
-from services.cli.progress import Progress
-from services.cli.server import Server
-from services.cli.waiting import run_to_end
+from services.cli.server import Server, connect
+from services.cli.waiting import Progress, run_to_end
 
 LOCK_NAME = "orchard.lock.json"
 MAX_BYTES = 1024 * 1024
@@ -21,7 +19,8 @@ OFFERS = "ensure files"
 
 
 def run(options: argparse.Namespace, output: Output) -> Exit:
-    """Writes the lock (with --json: prints it) and the exports asked for."""
+    """Writes the lock (with --json: prints it) and the exports asked for; of an incomplete lock nothing, so
+    that a good one stays."""
     text = read_input(options.file, "An ensure file", MAX_BYTES)
     lock_path = _lock_path(options)
     server = connect(options)
@@ -35,22 +34,22 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
             error.message = f"{options.file}: {error.message}"
         raise
     lock = _lock_of(body)
-    if options.check:
+    if options.check and lock.get("complete", True):
         _compare(lock_path or _default_lock(options), body)
-    exports = {} if options.check else _exports(server, str(lock.get("key", "")), options)
+    complete = lock.get("complete", True)
     written = []
-    if lock_path is not None and not options.check:
-        write_whole(lock_path, body)
-        written.append(lock_path)
-    for path, data in exports.items():
-        write_whole(path, data)
-        written.append(path)
+    if complete and not options.check:
+        exports = _exports(server, str(lock.get("key", "")), options)
+        files = ({lock_path: body} if lock_path is not None else {}) | exports
+        for path, data in files.items():
+            write_whole(path, data)
+            written.append(path)
     if options.json:
         output.write(body if body.endswith(b"\n") else body + b"\n")
     else:
         output.result(None, summary(lock, written))
-    if not lock.get("complete", True):
-        raise Unfinished("the lock lacks something for a passing cause", "Run the same command again.")
+    if not complete:
+        raise unfinished("the lock", lock.get("missing", ()), then="No file was written.")
     return Exit.DONE
 
 
@@ -163,12 +162,20 @@ def _exports(server: Server, key: str, options: argparse.Namespace) -> dict[Path
     return found
 
 
+def _is_lacking(package: dict[str, Any]) -> bool:
+    """Whether its file should be in the cache, and the lock does not know it there."""
+    return bool(package.get("filename")) and not package.get("sha256") and not package.get("inert")
+
+
 def summary(lock: dict[str, Any], written: list[Path]) -> str:
     """How many packages and bytes of each protocol are in the cache, and what was written."""
     lines = []
     for name, protocol in lock["protocols"].items():
         packages = protocol.get("packages", [])
         total = sum(each.get("size_bytes") or 0 for each in packages)
-        lines.append(f"{name}: {counted(len(packages), 'package')} in the cache, {size(total)}")
+        unknown = sum(1 for each in packages if _is_lacking(each))
+        found = f"{len(packages) - unknown} of " if unknown else ""
+        known = "known to be in" if unknown else "in"
+        lines.append(f"{name}: {found}{counted(len(packages), 'package')} {known} the cache, {size(total)}")
     lines += [f"written: {path}" for path in written]
     return "\n".join(lines)

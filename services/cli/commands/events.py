@@ -7,9 +7,8 @@ import json
 import time
 from typing import Any
 
-from services.cli.connect import connect
 from services.cli.output import Output, moment, table
-from services.cli.paging import note_more, read_pages
+from services.cli.server import connect, note_more, read_pages
 
 PATH = "/api/v1/events"
 OFFERS = "a list of events"
@@ -30,7 +29,7 @@ def show(options: argparse.Namespace, output: Output) -> None:
             str(each.get("protocol", "")),
             str(each.get("project", "")),
             str(each.get("filename", "")),
-            _detail(each.get("detail")),
+            _detail(each),
         )
         for each in answer["items"]
     ]
@@ -52,10 +51,12 @@ def accept(options: argparse.Namespace, output: Output) -> None:
     )
 
 
-def _detail(detail: Any) -> str:
-    if not isinstance(detail, dict):
-        return ""
-    return ", ".join(
+def _detail(event: dict[str, Any]) -> str:
+    detail = event.get("detail")
+    parts = [
         f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in detail.items()
-    )
+        for name, value in (detail.items() if isinstance(detail, dict) else ())
+    ]
+    if event.get("accepted_by"):
+        parts.insert(0, f"accepted by {event['accepted_by']} at {moment(event.get('accepted_at'))}")
+    return ", ".join(parts)

@@ -1,13 +1,12 @@
-"""`orchard pins`: which upstream each project is bound to, how to change it, and how to let go."""
+"""`orchard pins`: list, set and remove the upstream that a project is bound to."""
 
 from __future__ import annotations
 
 import argparse
 from urllib.parse import quote
 
-from services.cli.connect import connect
 from services.cli.output import Output, table
-from services.cli.paging import note_more, read_pages
+from services.cli.server import connect, note_more, read_pages
 
 PATH = "/api/v1/admin/pins"
 OFFERS = "the administration of pins"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from services.cli.commands.upstreams import items, state
-from services.cli.connect import connect
+from services.cli.commands.upstreams import items, name_of, state
 from services.cli.errors import CommandFailed, Exit, NotOffered, NotPermitted
 from services.cli.output import Output, table
-from services.cli.server import Server
+from services.cli.server import Server, connect
 
 _EXITS = {"ok": Exit.DONE, "degraded": Exit.UNFINISHED, "down": Exit.FAILED}
 
@@ -31,9 +30,12 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
         value["upstreams"] = upstreams
     output.result(value, _text(server, report, queues, upstreams))
     code = _EXITS.get(str(report["status"]), Exit.FAILED)
-    if code is Exit.DONE and any(each.get("enabled") and each.get("failing") for each in items(upstreams)):
-        return Exit.UNFINISHED
-    return code
+    return Exit.UNFINISHED if code is Exit.DONE and _failing(upstreams) else code
+
+
+def _failing(upstreams: Any) -> list[str]:
+    """The names of the upstreams that are left alone for now."""
+    return [name_of(each) for each in items(upstreams) if each.get("enabled") and each.get("failing")]
 
 
 def _optional(server: Server, path: str, *, admin: bool = False) -> Any:
@@ -50,7 +52,8 @@ def _optional(server: Server, path: str, *, admin: bool = False) -> Any:
 
 def _text(server: Server, report: dict[str, Any], queues: Any, upstreams: Any) -> str:
     version = report.get("version")
-    parts = [f"Orchard{f' {version}' if version else ''} at {server.target.base}/: {report['status']}"]
+    states = _states(report, upstreams)
+    parts = [f"Orchard{f' {version}' if version else ''} at {server.target.base}/: {states}"]
     parts += [f"  ! {problem}" for problem in report.get("problems", [])]
     stores = [
         (title, _state(report[name]), _ping(report[name]), _pool(report[name].get("pool")))
@@ -83,6 +86,15 @@ def _text(server: Server, report: dict[str, Any], queues: Any, upstreams: Any) -
     if rows:
         parts += ["", table(rows, ("protocol", "upstream", "state", "address"))]
     return "\n".join(parts)
+
+
+def _states(report: dict[str, Any], upstreams: Any) -> str:
+    states = [str(report["status"])]
+    if failing := _failing(upstreams):
+        states.append(f"upstreams failing: {', '.join(failing)}")
+    if report.get("offline"):
+        states.append("offline, no upstream is asked")
+    return "; ".join(states)
 
 
 def _disks(report: dict[str, Any]) -> list[str]:

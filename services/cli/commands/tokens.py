@@ -6,9 +6,9 @@ import argparse
 from urllib.parse import quote
 
 from services.cli.commands.upstreams import items
-from services.cli.connect import connect
 from services.cli.errors import CommandFailed
 from services.cli.output import Output, moment, table
+from services.cli.server import connect
 
 PATH = "/api/v1/admin/tokens"
 OFFERS = "the administration of tokens"

@@ -1,16 +1,42 @@
-"""`orchard upstreams`: the registries that are fetched from, over the admin API."""
+"""`orchard upstreams`: the registries that are fetched from, over the admin API.
+
+Their secrets come from a variable or standard input, never from the command line.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
-from services.cli.connect import connect
 from services.cli.errors import CommandFailed, Exit, WrongUse
 from services.cli.output import Output, table
-from services.cli.secrets import read_secret
-from services.cli.server import Server
+from services.cli.server import Server, connect
+
+
+def read_secret(variable: str, option: str) -> str:
+    """The secret that `--option VARIABLE` names, "" if none was named. Raises `WrongUse`."""
+    if not variable:
+        return ""
+    if variable == "-":
+        if sys.stdin.isatty():
+            import getpass
+
+            secret = getpass.getpass(f"{option.removeprefix('--').removesuffix('-from')}: ")
+        else:
+            secret = sys.stdin.readline().rstrip("\r\n")
+    else:
+        secret = os.environ.get(variable, "")
+    if not secret:
+        where = "standard input" if variable == "-" else f"the variable {variable[:60]}"
+        # Who writes the secret itself in the name's place must not find it in a log.
+        if variable != "-" and not variable.isidentifier():
+            where = "what was named"
+        raise WrongUse(f"{option}: {where} holds nothing", f"{option} takes the NAME of a variable, or '-'.")
+    return secret
+
 
 PATH = "/api/v1/admin/upstreams"
 OFFERS = "the administration of upstreams"
@@ -57,6 +83,7 @@ def add(options: argparse.Namespace, output: Output) -> None:
         "username": options.username,
         "password": read_secret(options.password_from, "--password-from"),
         "token": read_secret(options.token_from, "--token-from"),
+        "credential_hosts": options.also_at,
         "priority": options.priority,
         "allow_private": options.allow_private,
         "patterns": options.pattern,
@@ -81,7 +108,7 @@ def test(options: argparse.Namespace, output: Output) -> Exit:
     state = "answers" if said.get("ok") else "failed the test"
     status = f", status {said['status']}" if said.get("status") else ""
     detail = f": {said['detail']}" if said.get("detail") else ""
-    output.result(said, f"{_name(found)} {state}{timing}{status}{detail}")
+    output.result(said, f"{name_of(found)} {state}{timing}{status}{detail}")
     return Exit.DONE if said.get("ok") else Exit.FAILED
 
 
@@ -98,17 +125,19 @@ def priority(options: argparse.Namespace, output: Output) -> None:
 
 
 def credentials(options: argparse.Namespace, output: Output) -> None:
-    """All three are replaced together, so that nothing of the old ones is left."""
-    given = {
+    """All of them are replaced together, so that nothing of the old ones is left."""
+    given: dict[str, Any] = {
         "username": options.username,
         "password": read_secret(options.password_from, "--password-from"),
         "token": read_secret(options.token_from, "--token-from"),
     }
-    if options.none == any(given.values()):
+    if options.none == any(given.values()) or (options.none and options.also_at):
         raise WrongUse(
             "upstreams credentials: name some, or say --none", "`orchard upstreams credentials --help`"
         )
-    _change(options, output, given, "is asked without credentials" if options.none else "has new credentials")
+    words = "is asked without credentials" if options.none else "has new credentials"
+    hosts = {"credential_hosts": options.also_at} if options.also_at else {}
+    _change(options, output, given | hosts, words)
 
 
 def options(options: argparse.Namespace, output: Output) -> None:
@@ -117,7 +146,7 @@ def options(options: argparse.Namespace, output: Output) -> None:
         raise WrongUse("upstreams options: name some, or say --none", "`orchard upstreams options --help`")
     if not options.options and not options.none:
         found = find(connect(options), options.source)
-        output.result(found, f"{_name(found)} is read with {write_options(found.get('options') or {})}")
+        output.result(found, f"{name_of(found)} is read with {write_options(found.get('options') or {})}")
         return
     value = read_options(options.options)
     _change(options, output, {"options": value}, f"is read with {write_options(value)}")
@@ -156,11 +185,11 @@ def write_options(found: dict[str, Any]) -> str:
 
 
 def remove(options: argparse.Namespace, output: Output) -> None:
-    """Removes an upstream. What it served stays in the cache."""
+    """Removes an upstream. Its stored files stay."""
     server = connect(options)
     found = find(server, options.source)
     answer = server.call("DELETE", f"{PATH}/{found['id']}", offers=OFFERS, admin=True)
-    output.result(answer if answer is not None else {"removed": found["id"]}, f"removed {_name(found)}")
+    output.result(answer if answer is not None else {"removed": found["id"]}, f"removed {name_of(found)}")
 
 
 def items(answer: Any) -> list[dict[str, Any]]:
@@ -181,18 +210,18 @@ def state(upstream: dict[str, Any]) -> str:
 def find(server: Server, wanted: str) -> dict[str, Any]:
     """The one upstream of this name, PROTOCOL/NAME or id. Raises `CommandFailed`: none, or several."""
     known = items(server.call("GET", PATH, offers=OFFERS, admin=True))
-    found = [each for each in known if wanted in (_name(each), str(each.get("id")))]
+    found = [each for each in known if wanted in (name_of(each), str(each.get("id")))]
     found = found or [each for each in known if wanted == each.get("name")]
     if len(found) == 1:
         return found[0]
     if found:
         raise CommandFailed(
             f"several upstreams have the name {wanted!r}",
-            f"Name one of them: {', '.join(_name(each) for each in found)}.",
+            f"Name one of them: {', '.join(name_of(each) for each in found)}.",
         )
-    from services.cli.arguments import suggestion
+    from services.cli.parts import suggestion
 
-    names = [_name(each) for each in known] + [str(each.get("name")) for each in known]
+    names = [name_of(each) for each in known] + [str(each.get("name")) for each in known]
     close = suggestion(wanted, names)
     raise CommandFailed(
         f"there is no upstream {wanted[:80]!r}",
@@ -204,8 +233,9 @@ def _change(options: argparse.Namespace, output: Output, value: dict[str, Any], 
     server = connect(options)
     found = find(server, options.source)
     answer = server.call("PATCH", f"{PATH}/{found['id']}", value=value, offers=OFFERS, admin=True)
-    output.result(answer, f"{_name(found)} {words}")
+    output.result(answer, f"{name_of(found)} {words}")
 
 
-def _name(upstream: dict[str, Any]) -> str:
+def name_of(upstream: dict[str, Any]) -> str:
+    """As a person names it: "npm/main"."""
     return f"{upstream.get('protocol')}/{upstream.get('name')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, tostring
 
-from shared.blocks import ProjectBlocks
+from shared.access.blocks import ProjectBlocks
 from shared.protocols.maven import names
 from shared.protocols.maven.versions import version_key
 from shared.protocols.maven.xml import BadXml, parse

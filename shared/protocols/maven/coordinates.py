@@ -13,7 +13,7 @@ from packageurl import PackageURL
 
 from shared.errors import InvalidParameter
 from shared.protocols.maven import names
-from shared.protocols.maven.ranges import BadRange, is_range, parse_ranges
+from shared.protocols.maven.resolver.ranges import BadRange, is_range, parse_ranges
 
 MAX_REQUIREMENT_CHARACTERS = 1000
 PLUGIN = "maven-plugin"
@@ -30,7 +30,6 @@ _HANDLERS = {
 _FAT = frozenset({"war", "ear", "rar", "par"})  # they hold what they depend on
 _CLASSIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_UNIQUE = re.compile(r"(.*)-[0-9]{8}\.[0-9]{6}-[0-9]{1,9}")
 
 ConflictKey = tuple[str, str, str, str]
 
@@ -62,7 +61,7 @@ class Artifact(msgspec.Struct, frozen=True):
     @property
     def folder(self) -> str:
         """The version whose folder it lies in: of a snapshot's build the snapshot."""
-        return base_version(self.version)
+        return names.base_version(self.version)
 
     @property
     def filename(self) -> str:
@@ -90,12 +89,6 @@ def make_artifact(group: str, artifact: str, version: str, kind: str, classifier
     """The artifact that a dependency of a type names; a classifier of its own wins over the type's."""
     extension, given = _HANDLERS.get(kind or "jar", (kind or "jar", ""))
     return Artifact(group, artifact, version, kind or "jar", extension, classifier or given)
-
-
-def base_version(version: str) -> str:
-    """1.0-SNAPSHOT for 1.0-20240101.120000-1; all others as they are."""
-    unique = _UNIQUE.fullmatch(version)
-    return f"{unique[1]}{names.SNAPSHOT}" if unique else version
 
 
 def is_path(artifact: Artifact) -> bool:

@@ -1,6 +1,6 @@
-"""maven-metadata.xml: reading, merging what several repositories say, and rendering with checksums.
+"""maven-metadata.xml: reading, merging those of several repositories, and rendering with checksums.
 
-What one repository says alone is served byte for byte. Of several: the union of versions in Maven's
+The document of a single repository is served byte for byte. Of several: the union of versions in Maven's
 order, the newest `latest` and `release`, each snapshot file's newest build, all plugin prefixes
 (repository metadata model 1.1.0).
 """
@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import msgspec
 
 from shared.errors import UpstreamInvalid
-from shared.protocols.base import FileHeaders, IndexDocument, Rendering
-from shared.protocols.maven import names
+from shared.models import FileEntry, FileName, UpstreamSource
+from shared.protocols.maven import names, paths
 from shared.protocols.maven.upstream import content_type
 from shared.protocols.maven.versions import version_key
 from shared.protocols.maven.xml import BadXml, children_of, parse, text_of
+from shared.protocols.roles.documents import Documents, IndexDocument
+from shared.protocols.roles.pages import Rendering
+from shared.protocols.roles.upstream import FileHeaders
 
 MAX_VERSIONS = 50_000
 _IDENTITY = ("identity",)
@@ -81,9 +85,11 @@ def renderings(identity: str, body: bytes) -> dict[str, Rendering]:
 def _which(body: bytes) -> bytes:
     """A short text for the file that is at a mutable address, by what its headers say; one without
     validators is taken for another one each time."""
-    told = msgspec.json.decode(body, type=FileHeaders)
-    marks = (told.etag, told.last_modified) if told.etag or told.last_modified else (told.date,)
-    return hashlib.sha256("\n".join((*marks, told.content_length)).encode()).hexdigest()[:32].encode()
+    headers = msgspec.json.decode(body, type=FileHeaders)
+    marks = (
+        (headers.etag, headers.last_modified) if headers.etag or headers.last_modified else (headers.date,)
+    )
+    return hashlib.sha256("\n".join((*marks, headers.content_length)).encode()).hexdigest()[:32].encode()
 
 
 def _parse(body: bytes) -> Element:
@@ -142,3 +148,36 @@ def _updated(part: Element) -> str:
 def _add(parent: Element, name: str, text: str) -> None:
     if text:
         SubElement(parent, name).text = text
+
+
+class MavenDocuments(Documents):
+    """Metadata, stored as it is, and pointers made from the headers of a file."""
+
+    def read_index(
+        self, identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes
+    ) -> IndexDocument:
+        return read_index(identity, body, content_type)
+
+    def decode_document(self, body: bytes) -> bytes:
+        return body
+
+    def find_file(
+        self, document: Any, file: FileName, source: UpstreamSource | None = None
+    ) -> FileEntry | None:
+        return None  # no index lists files: `direct_entry` knows where each lies
+
+    def entry_identities(self, file: FileName) -> tuple[str, ...]:
+        return (paths.metadata_identity(file.project),)
+
+    def lists_files(self, identity: str, document: bytes) -> bool:
+        project = paths.project_of(identity)
+        if identity.startswith("metadata/"):
+            return identity == paths.metadata_identity(project) and lists_versions(document)
+        # A snapshot's POM is a file; a catalogue of archetypes is no project's.
+        return not identity.startswith("pointer/") and project != ""
+
+    def merges(self, identity: str) -> bool:
+        return identity.startswith("metadata/")
+
+    def merge_documents(self, identity: str, bodies: Sequence[bytes]) -> bytes:
+        return merge_documents(bodies)

@@ -23,7 +23,7 @@ class Listing(msgspec.Struct, frozen=True):
     builds: dict[tuple[str, str], str] = {}  # (extension, classifier) → version of its newest file
 
     def build_of(self, version: str, extension: str, classifier: str) -> str:
-        """The version in the name of a snapshot's newest file; "" if none is told."""
+        """The version in the name of a snapshot's newest file; "" if none is given."""
         found = self.builds.get((extension, classifier), "")
         if not found and self.build and not self.builds:  # metadata from before Maven 3
             found = f"{version.removesuffix('SNAPSHOT')}{self.build}"

@@ -1,15 +1,18 @@
 """Reading a POM: what it declares, into an extraction (POM reference 4.0.0).
 
-Declared only, as written: what parents, imported BOMs and properties make of it is in `effective.py`.
+Declared only, as written: parents, imported BOMs and properties are applied in `effective.py`.
 """
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Mapping
+from typing import BinaryIO, ClassVar
 
 from shared.models import Dependency, Extraction
-from shared.protocols.maven.model import RawDependency, encode_pom, read_pom
+from shared.protocols.maven.model import RawDependency, decode_pom, encode_pom, read_pom
 from shared.protocols.maven.xml import BadXml, parse
+from shared.protocols.reading.magics import COMMON, ZIP
+from shared.protocols.roles.archive import Archive
 
 MAX_POM_BYTES = 4 * 1024 * 1024
 
@@ -20,7 +23,7 @@ def is_extractable(filename: str) -> bool:
 
 
 def extract(file: BinaryIO, size_bytes: int) -> Extraction:
-    """The declared dependencies of a POM, with its model; see `PackageProxyBase.extract`."""
+    """The declared dependencies of a POM, with its model; see `Archive.extract`."""
     if size_bytes > MAX_POM_BYTES:
         return _refused(f"size: a POM of more than {MAX_POM_BYTES} bytes")
     try:
@@ -66,3 +69,17 @@ def requirement(raw: RawDependency) -> str:
 
 def _refused(reason: str) -> Extraction:
     return Extraction(sha256="", state="unextractable", reason=reason)
+
+
+class MavenArchive(Archive):
+    """POMs; a jar does not declare its dependencies."""
+
+    is_extractable = staticmethod(is_extractable)
+    has_model = staticmethod(is_extractable)
+    magics: ClassVar[Mapping[str, tuple[bytes, ...]]] = {**COMMON, ".jar": ZIP}
+
+    def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+        return extract(file, size_bytes), None
+
+    def reads_model(self, model: bytes) -> bool:
+        return bool(model) and decode_pom(model) is not None

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import ClassVar
+
+from shared.protocols.roles.grammar import Names
 
 METADATA = "maven-metadata.xml"
 CATALOG = "archetype-catalog.xml"
 CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
+CHECKSUM_HEADER = "x-checksum-"  # before the name of a hash
 SNAPSHOT = "-SNAPSHOT"
 MAX_CHARACTERS = 200  # of one segment
 
 _GROUP_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _ARTIFACT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _VERSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+~!$@=-]*")
+_UNIQUE_VERSION = re.compile(r"(.*)-[0-9]{8}\.[0-9]{6}-[0-9]{1,9}")
 _UNIQUE = re.compile(r"[0-9]{8}\.[0-9]{6}-[0-9]{1,9}")
 # What nearly every version looks like, and hardly any artifact: "1.0", "v1.0", "-7d2306cde8-1", a commit,
 # a snapshot.
@@ -104,3 +109,46 @@ def is_mutable(version: str, filename: str) -> bool:
 def is_document(filename: str) -> bool:
     """Whether a file is small by its kind, and worth keeping as it was last seen."""
     return filename.endswith((".pom", ".module", ".asc"))
+
+
+def base_version(version: str) -> str:
+    """1.0-SNAPSHOT for 1.0-20240101.120000-1; all others as they are. The builds of a snapshot lie in its
+    folder, and are blocked with it."""
+    unique = _UNIQUE_VERSION.fullmatch(version)
+    return f"{unique[1]}{SNAPSHOT}" if unique else version
+
+
+def meant_patterns(pattern: str) -> tuple[str, ...]:
+    """A group alone means all artifacts in it."""
+    return (pattern,) if ":" in pattern else (pattern, f"{pattern}:*")
+
+
+def pin_names(project: str) -> tuple[str, ...]:
+    """An artifact's own, then its group's."""
+    return (project, f"{project.partition(':')[0]}:*")
+
+
+def group_prefix(name: str) -> str:
+    """ "com.acme:" of "com.acme:*"."""
+    group, _, artifact = name.partition(":")
+    return f"{group}:" if artifact == "*" and all(map(is_group_segment, group.split("."))) else ""
+
+
+def purl_parts(project: str) -> tuple[str, str]:
+    """The group is the namespace."""
+    group, _, artifact = project.rpartition(":")
+    return group, artifact
+
+
+class MavenNames(Names):
+    """Names are "{groupId}:{artifactId}"."""
+
+    purl_type: ClassVar[str] = "maven"
+    example: ClassVar[str] = "group:artifact or group:*"
+
+    is_project_name = staticmethod(is_project)
+    canonical_version = staticmethod(base_version)
+    pin_names = staticmethod(pin_names)
+    group_prefix = staticmethod(group_prefix)
+    meant_patterns = staticmethod(meant_patterns)
+    purl_parts = staticmethod(purl_parts)

@@ -8,16 +8,21 @@ or request upstream.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shared.errors import RouteNotFound
-from shared.protocols.base import Resource
-from shared.protocols.maven import names
-from shared.protocols.raw_paths import read_segments
+from shared.http.conditions import CODINGS
+from shared.models import FileName
+from shared.protocols.maven import blocking, names
+from shared.protocols.reading.raw_paths import read_segments
+from shared.protocols.resource import Resource
+from shared.protocols.roles.grammar import Grammar
 
 METADATA_KIND, FILE_KIND, POINTER_KIND = "metadata", "snapshot", "pointer"
 
 
 def classify(method: str, raw_path: bytes) -> Resource:
-    """The resource that a request names; see `PackageProxyBase.classify`."""
+    """The resource that a request names; see `Grammar.classify`."""
     *folders, name = read_segments(method, raw_path)
     filename, checksum = names.split_checksum(name)
     if not folders and filename == names.CATALOG:
@@ -42,22 +47,21 @@ def classify(method: str, raw_path: bytes) -> Resource:
     if mutable and names.is_document(filename):
         return _index(f"{FILE_KIND}/{path}", checksum or "file")
     pointer = f"{POINTER_KIND}/{path}" if mutable else ""
-    return artifact_resource(f"{'.'.join(group)}:{artifact}", version, filename, checksum, pointer)
+    file = FileName("maven", f"{'.'.join(group)}:{artifact}", version, filename)
+    return artifact_resource(file, checksum, pointer)
 
 
-def artifact_resource(
-    project: str, file_id: str, filename: str, checksum: str = "", pointer: str = ""
-) -> Resource:
+def artifact_resource(file: FileName, checksum: str = "", pointer: str = "") -> Resource:
     """The resource of a file, or of one of its checksums. The file id is the version's folder; for a file
     that may change, also which one it is (`split_file_id`)."""
     return Resource(
         protocol="maven",
         kind="artifact",
-        identity=f"{project}/{file_id}/{filename}",
-        project=project,
-        version=split_file_id(file_id)[0],
-        file_id=file_id,
-        filename=filename,
+        identity=file.identity,
+        project=file.project,
+        version=split_file_id(file.file_id)[0],
+        file_id=file.file_id,
+        filename=file.filename,
         sidecar=checksum,
         direct=True,
         honours_no_cache=False,
@@ -88,7 +92,7 @@ def project_of(identity: str) -> str:
 
 
 def noun_of(identity: str) -> str:
-    """What a person calls an index: by its path in a repository."""
+    """An index in words for people: its path in a repository."""
     kind, _, path = identity.partition("/")
     return f"{path}/{names.METADATA}" if kind == METADATA_KIND else path
 
@@ -120,5 +124,29 @@ def _index(identity: str, representation: str) -> Resource:
         representation=representation,
         honours_no_cache=False,  # Maven's clients send no-cache with every request
         vary="Accept-Encoding" if representation == "xml" else "",
-        content_codings=("gzip", "identity") if representation == "xml" else ("identity",),
+        content_codings=CODINGS if representation == "xml" else ("identity",),
     )
+
+
+class MavenGrammar(Grammar):
+    """The repository layout, its metadata and its checksum files."""
+
+    index_identity = staticmethod(metadata_identity)
+    project_of = staticmethod(project_of)
+    noun_of = staticmethod(noun_of)
+    artifact_resource = staticmethod(artifact_resource)
+    version_asked = staticmethod(blocking.version_asked)
+
+    def classify(
+        self, method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]
+    ) -> Resource:
+        return classify(method, raw_path)
+
+    def digest_headers(self, digests: Mapping[str, str]) -> dict[str, str]:
+        """A client that finds one of these does not ask for a checksum file (Maven Resolver, "smart
+        checksums")."""
+        return {f"{names.CHECKSUM_HEADER}{name}": digest for name, digest in digests.items()}
+
+    def artifact_path(self, file: FileName) -> str:
+        group, _, artifact = file.project.partition(":")
+        return f"/{group.replace('.', '/')}/{artifact}/{split_file_id(file.file_id)[0]}/{file.filename}"

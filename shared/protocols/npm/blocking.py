@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shared.blocks import ProjectBlocks
+from shared.access.blocks import ProjectBlocks
 from shared.errors import Blocked
 from shared.models import SealedFile
 from shared.protocols.npm import names
@@ -15,27 +15,23 @@ from shared.protocols.npm.semver import parse_version
 from shared.protocols.resource import Resource
 
 
-def canonical_version(version: str) -> str:
-    """Without the "v" or "=" that people write before it (semver's loose form)."""
-    return version.lstrip("v=")
-
-
 def version_asked(resource: Resource) -> str:
     """The exact version that a request names; "" for a packument or a tag."""
     if resource.kind == "artifact":
         return _version_in(resource)
     kind, _, spec = names.split_identity(resource.identity) if resource.kind == "index" else ("", "", "")
-    return canonical_version(spec) if kind in ("version", "attestations") and parse_version(spec) else ""
+    tells = kind in ("version", "attestations") and parse_version(spec)
+    return names.canonical_version(spec) if tells else ""
 
 
 def _version_in(resource: Resource) -> str:
     """The version that a tarball's name ends with: an upstream's own name may begin otherwise than the
     package's ("scope-name-1.0.0.tgz"), and is kept in lock files."""
     if parse_version(resource.version):
-        return canonical_version(resource.version)
+        return names.canonical_version(resource.version)
     stem = resource.filename.removesuffix(".tgz")
     ends = (stem[at + 1 :] for at, char in enumerate(stem) if char == "-")
-    return next((canonical_version(end) for end in ends if parse_version(end)), resource.version)
+    return next((names.canonical_version(end) for end in ends if parse_version(end)), resource.version)
 
 
 def without_blocked(
@@ -49,7 +45,7 @@ def without_blocked(
     document = decode_document(body)
     if document.kind not in ("packument", "version"):
         return body
-    spelled = {version: canonical_version(version) for version in document.versions}
+    spelled = {version: names.canonical_version(version) for version in document.versions}
     found = {
         version: blocks.versions[spelling]
         for version, spelling in spelled.items()

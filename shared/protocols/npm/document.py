@@ -1,4 +1,4 @@
-"""The canonical document: the upstream's JSON as it came, and beside it what Orchard notes of it.
+"""The canonical document: the upstream's JSON as it came, and Orchard's notes beside it.
 
 A packument may have 40 MB: its values stay undecoded slices of the body (`msgspec.Raw`), and only
 what is looked at is decoded, one version at a time.
@@ -12,26 +12,14 @@ from typing import Any
 import msgspec
 
 from shared.errors import UpstreamInvalid
-from shared.protocols.json_text import Fields, Raw, fields_of, value_of
 from shared.protocols.npm import names
+from shared.protocols.reading.json_text import Fields, Raw, fields_of, value_of
 
 DOCUMENT_FORMAT = 1
 
-__all__ = [
-    "Document",
-    "Envelope",
-    "Fields",
-    "Notes",
-    "Raw",
-    "decode_document",
-    "encode_document",
-    "fields_of",
-    "value_of",
-]
-
 
 class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What Orchard knows beside the upstream's text."""
+    """Orchard's additions to the upstream's text."""
 
     hidden: frozenset[str] = frozenset()  # versions that cannot be served
     filenames: dict[str, str] = {}  # version → file name, where it is not the usual one
@@ -94,7 +82,7 @@ class Document:
 
     @cached_property
     def time(self) -> dict[str, Any]:
-        """`time` as the upstream tells it."""
+        """`time` as the upstream has it."""
         found = value_of(self.top.get("time"))
         return found if isinstance(found, dict) else {}
 
@@ -124,6 +112,6 @@ class Document:
         return fields_of(frozen) if frozen is not None else self.upstream_dist(version)
 
     def upstream_dist(self, version: str) -> Fields:
-        """A version's `dist` as the upstream tells it now."""
+        """A version's `dist` as the upstream has it now."""
         raw = self.versions.get(version)
         return fields_of(fields_of(raw).get("dist")) if raw is not None else {}

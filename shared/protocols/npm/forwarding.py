@@ -1,21 +1,87 @@
-"""Names of packages in what is passed on (audits, searches), and the same without some of them.
+"""Addresses of an npm registry that are no packages: answered here, or forwarded and never cached.
 
-A name that belongs to one source must not reach another in the body of an audit either (dependency
-confusion: whoever reads the names can take them). Pure; in bounded work and depth.
+What is forwarded (audits, searches) goes without names that belong to another source: they must not reach
+this one in the body of an audit either (dependency confusion: whoever reads the names can take them). Pure;
+in bounded work and depth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from shared.errors import MalformedRequest, UpstreamInvalid, UpstreamRefused
-from shared.protocols.base import Passed
-from shared.protocols.json_text import load_object
+from shared.errors import MalformedRequest, MethodNotAllowed, RouteNotFound, UpstreamInvalid, UpstreamRefused
 from shared.protocols.npm import names
+from shared.protocols.reading.json_text import load_object
+from shared.protocols.resource import Resource
+from shared.protocols.roles.upstream import Forwarding, Passed
+
+MAX_QUERY_BYTES = 2048
+
+_QUERY = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
+
+# What an audit client takes for "nothing found": answered only where the operator wants it without an audit.
+NO_ADVISORIES = b"{}"
+NO_AUDIT = (
+    b'{"actions":[],"advisories":{},"muted":[],"metadata":{"vulnerabilities":{"info":0,"low":0,'
+    b'"moderate":0,"high":0,"critical":0},"dependencies":0,"devDependencies":0,'
+    b'"optionalDependencies":0,"totalDependencies":0}}'
+)
+POSTED = {
+    b"/-/npm/v1/security/advisories/bulk": NO_ADVISORIES,
+    b"/-/npm/v1/security/audits/quick": NO_AUDIT,
+    b"/-/npm/v1/security/audits": NO_AUDIT,
+}
+
+
+def posted(method: str, raw_path: bytes) -> Resource:
+    """The resource of one of the addresses in `POSTED`."""
+    if method != "POST":
+        raise MethodNotAllowed(f"{method[:20]} is not possible here", allow="POST")
+    return _forward("audit", raw_path[1:].decode(), POSTED[raw_path])
+
+
+def service(rest: Sequence[str], query: bytes) -> Resource:
+    """The resource of an address below "/-/". Raises `RouteNotFound`, `MalformedRequest`."""
+    match rest:
+        case ["ping"]:
+            return _forward("ping", "", b"{}")
+        case ["whoami"]:  # whoever Orchard is upstream, is not who the client is
+            return _forward("whoami", "", b'{"username":"anonymous"}')
+        case ["v1", "search"]:
+            if not _is_query(query):
+                raise MalformedRequest("the query is too long or has a character that no query has")
+            return _forward("search", f"-/v1/search?{query.decode()}", b"")
+    raise RouteNotFound("nothing is served at this address")
+
+
+def passes_on(method: str, path: str) -> bool:
+    """Whether `posted` or `service` makes this upstream path."""
+    if method == "POST":
+        return b"/" + path.encode() in POSTED
+    head, _, query = path.partition("?")
+    return (method, head) == ("GET", "-/v1/search") and _is_query(query.encode())
+
+
+def _is_query(query: bytes) -> bool:
+    return len(query) <= MAX_QUERY_BYTES and _QUERY.fullmatch(query) is not None
+
+
+def _forward(identity: str, path: str, fallback: bytes) -> Resource:
+    return Resource(
+        "npm",
+        "forward",
+        identity,
+        vary="",
+        forward_path=path,
+        forward_fallback=fallback,
+        content_codings=("identity",),
+    )
+
 
 MAX_DEPTH = 100  # of a tree of dependencies
 _BULK = "-/npm/v1/security/advisories/bulk"
@@ -27,7 +93,7 @@ _PLAIN_MEMBERS = ("version", "integrity", "dev", "optional", "peer", "bundled")
 Withheld = Callable[[str], bool]
 
 
-def told_names(path: str, body: bytes) -> frozenset[str]:
+def named_in(path: str, body: bytes) -> frozenset[str]:
     """All that may be a package's name in a request. Raises `MalformedRequest` if it cannot be read."""
     address, _, query = path.partition("?")
     if address == _SEARCH:
@@ -39,10 +105,9 @@ def told_names(path: str, body: bytes) -> frozenset[str]:
 
 
 def without_names(path: str, body: bytes, withheld: Collection[str]) -> Passed:
-    """The request without these names. `Passed.instead` is the answer where nothing is left to ask.
-
-    Raises `UpstreamRefused` for an audit of which nothing is left: "nothing found" would be said of packages
-    that nobody looked at.
+    """The request without these names. `Passed.instead` is the answer where nothing is left to ask. Raises
+    `UpstreamRefused` for an audit of which nothing is left: "nothing found" would cover packages that were
+    not audited.
     """
     address = path.partition("?")[0]
     if address == _SEARCH:
@@ -64,7 +129,7 @@ def without_names(path: str, body: bytes, withheld: Collection[str]) -> Passed:
 
 
 def check_passed(path: str, body: bytes) -> None:
-    """See `PackageProxyBase.check_passed`: npm reads advisories as lists by name, and takes anything else
+    """See `Forwarding.check_passed`: npm reads advisories as lists by name, and takes anything else
     (null, an error message) for none."""
     address = path.partition("?")[0]
     if address == _SEARCH:
@@ -144,3 +209,12 @@ def _bare(spec: Any) -> str:
     """The name in `name@range` or `npm:name@range` (npm-package-arg, aliases); else the text itself."""
     text = str(spec).removeprefix("npm:")
     return text[:1] + text[1:].partition("@")[0]
+
+
+class NpmForwarding(Forwarding):
+    """Audits and searches."""
+
+    passes_on = staticmethod(passes_on)
+    named_in = staticmethod(named_in)
+    without_names = staticmethod(without_names)
+    check_passed = staticmethod(check_passed)

@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from shared.models import SealedFile
-from shared.protocols.integrity import share, told_in
-from shared.protocols.json_text import Fields, Raw
-from shared.protocols.npm.dist import hashes_of, own_digests
+from shared.protocols.npm.dist import all_published, hashes_of, own_digests, share
 from shared.protocols.npm.document import Document, encode_document
+from shared.protocols.reading.json_text import Fields, Raw
 
 Sealed = Mapping[tuple[str, str], SealedFile]
 
@@ -23,12 +22,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def wants_previous(document: Document, sealed: Sealed) -> bool:
-    """Whether `carry_over` has anything to do: the upstream does not tell all times, or does not tell of
-    a sealed file what it is. A packument may have 40 MB: the one before is not read for nothing."""
+    """Whether `carry_over` has anything to do: the upstream lacks some times, or does not publish the
+    digests of a sealed file. A packument may have 40 MB: the one before is not read for nothing."""
     if document.kind not in ("packument", "version"):
         return False
     undated = any(not isinstance(document.time.get(v), str) for v in document.versions)
-    return undated or not all(_is_told(document, file) for file in sealed.values())
+    return undated or not all(_is_published(document, file) for file in sealed.values())
 
 
 def carry_over(document: Document, previous: Document | None, sealed: Sealed, now: float) -> bytes | None:
@@ -52,7 +51,7 @@ def carry_over(document: Document, previous: Document | None, sealed: Sealed, no
         if not version:
             continue
         old, new = hashes_of(shown), hashes_of(document.upstream_dist(version))
-        if told_in(old, new):
+        if all_published(old, new):
             continue
         dists[version] = Raw(_encode(shown))
         changed = _differing(old, new)
@@ -65,11 +64,11 @@ def carry_over(document: Document, previous: Document | None, sealed: Sealed, no
     return encode_document(envelope.identity, envelope.url, notes, memoryview(envelope.text))
 
 
-def _is_told(document: Document, file: SealedFile) -> bool:
-    """Whether a document gives a sealed tarball all the digests that were kept of it."""
+def _is_published(document: Document, file: SealedFile) -> bool:
+    """Whether a document publishes all the stored digests of a sealed tarball."""
     version = document.version_of(file.filename)
-    told = hashes_of(document.upstream_dist(version)) if version else {}
-    return bool(file.digests) and told_in(file.digests, told)
+    published = hashes_of(document.upstream_dist(version)) if version else {}
+    return bool(file.digests) and all_published(file.digests, published)
 
 
 def _first_shown(document: Document, previous: Document | None, file: SealedFile) -> tuple[str, Fields]:
@@ -84,11 +83,11 @@ def _first_shown(document: Document, previous: Document | None, file: SealedFile
         if not _differing(hashes_of(shown), file.digests):
             return version, shown
     version = document.version_of(file.filename)
-    now_told = document.upstream_dist(version)
-    if not version or not _differing(file.digests, hashes_of(now_told)):
+    upstream = document.upstream_dist(version)
+    if not version or not _differing(file.digests, hashes_of(upstream)):
         return "", {}
-    told = {key: Raw(_encode(value)) for key, value in own_digests(file).items()}
-    return version, {**told, "tarball": now_told["tarball"]}
+    published = {key: Raw(_encode(value)) for key, value in own_digests(file).items()}
+    return version, {**published, "tarball": upstream["tarball"]}
 
 
 def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

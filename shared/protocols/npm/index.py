@@ -1,16 +1,16 @@
-"""Reading what an upstream sent as a document: whose it is, and which of its versions can be served."""
+"""Reading an upstream's document: whether it is of this package, and which of its versions can be served."""
 
 from __future__ import annotations
 
 from shared.errors import UpstreamInvalid
-from shared.models import UpstreamSource
-from shared.protocols.base import IndexDocument
-from shared.protocols.json_text import Fields, Raw, fields_of, read_object, value_of
-from shared.protocols.links import Dropped, Links, why_refused
+from shared.models import FileEntry, FileName, UpstreamSource
 from shared.protocols.npm import names
-from shared.protocols.npm.dist import served_name, tarball_url
-from shared.protocols.npm.document import Notes, encode_document
+from shared.protocols.npm.dist import hashes_of, served_name, tarball_url
+from shared.protocols.npm.document import Document, Notes, decode_document, encode_document
 from shared.protocols.npm.semver import parse_version
+from shared.protocols.reading.json_text import Fields, Raw, fields_of, read_object, value_of
+from shared.protocols.reading.links import Dropped, Links, why_refused
+from shared.protocols.roles.documents import Documents, IndexDocument
 
 MAX_VERSIONS = 100_000
 
@@ -18,7 +18,7 @@ MAX_VERSIONS = 100_000
 def read_index(
     identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes
 ) -> IndexDocument:
-    """The canonical document of an upstream's answer; see `PackageProxyBase.read_index`."""
+    """The canonical document of an upstream's answer; see `Documents.read_index`."""
     try:
         top, body = read_object(body)
     except ValueError as error:
@@ -52,16 +52,16 @@ def read_index(
 def _is_of(top: Fields, name: str) -> bool:
     """Whether a document is of a package: it may not say so (what is no text says nothing), and registries
     that ignore case answer with the spelling that they have."""
-    told = value_of(top.get("name"))
-    return not isinstance(told, str) or not told.strip() or told.lower() == name.lower()
+    declared = value_of(top.get("name"))
+    return not isinstance(declared, str) or not declared.strip() or declared.lower() == name.lower()
 
 
 def _versions(top: Fields) -> Fields:
     # Without versions: a package that was unpublished whole, or has nothing but its tags. What tells no name
     # either may be anything.
-    told = top.keys() & {"versions", "time", "dist-tags"}
+    declared = top.keys() & {"versions", "time", "dist-tags"}
     is_object = bytes(memoryview(top.get("versions", Raw(b"-")))[:1]) == b"{"
-    if not told or not (is_object or value_of(top.get("name"))):
+    if not declared or not (is_object or value_of(top.get("name"))):
         raise UpstreamInvalid("the upstream's document has no versions")
     versions = fields_of(top.get("versions"))
     if len(versions) > MAX_VERSIONS:
@@ -73,8 +73,8 @@ def _version(top: Fields, body: bytes, spec: str) -> Fields:
     version = value_of(top.get("version"))
     # What semver reads as a version is that one, whatever its build metadata; all else is a tag.
     asked = parse_version(spec)
-    told = parse_version(version) if isinstance(version, str) else None
-    if not isinstance(version, str) or (asked and (told is None or told.key != asked.key)):
+    declared = parse_version(version) if isinstance(version, str) else None
+    if not isinstance(version, str) or (asked and (declared is None or declared.key != asked.key)):
         raise UpstreamInvalid("the upstream's document is of another version")
     return {version: Raw(body)}
 
@@ -86,3 +86,32 @@ def _why_hidden(version: str, file_url: str, source: UpstreamSource) -> str:
         return "dist.tarball is no http(s) address"
     why = why_refused(file_url, source)
     return why and f"dist.tarball is {why}"
+
+
+def find_file(document: Document, file: FileName, source: UpstreamSource | None = None) -> FileEntry | None:
+    """A tarball's entry, or None for a version that the document lacks."""
+    found = document.dist(document.version_of(file.filename))
+    if not found:
+        return None
+    return FileEntry(
+        filename=file.filename,
+        url=tarball_url(found, Links(document.envelope.url)),
+        file_id=names.ONE_FILE_ID,
+        hashes=hashes_of(found),
+    )
+
+
+class NpmDocuments(Documents):
+    """Packuments, and documents of one version."""
+
+    read_index = staticmethod(read_index)
+    decode_document = staticmethod(decode_document)
+    find_file = staticmethod(find_file)
+
+    def entry_identities(self, file: FileName) -> tuple[str, ...]:
+        version = names.version_of(file.project, file.filename)
+        packument = names.packument_identity(file.project)
+        return (packument, names.version_identity(file.project, version)) if version else (packument,)
+
+    def lists_files(self, identity: str, document: Document) -> bool:
+        return names.split_identity(identity)[0] == "packument" and bool(document.versions)

@@ -1,14 +1,115 @@
-"""What a package-lock.json tells of a package beside its name, version and tarball.
+"""The fields of a package in package-lock.json, and a lock exported as one, as `npm ci` takes it.
 
-The keys that npm writes there (npm documentation, "package-lock.json"), in the forms that npm
-normalises a package.json to ("package.json", "bin", "funding", "license").
+The keys that npm writes there (npm documentation, "package-lock.json"), in the forms that npm normalises a
+package.json to ("package.json", "bin", "funding", "license"). Of lockfileVersion 3: one entry for each place
+of installation, and `resolved` at the Orchard that serves the file.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
-from shared.protocols.npm.document import Document, fields_of, value_of
+import msgspec
+
+from shared.protocols.lock import Lock, LockedPackage
+from shared.protocols.npm.document import Document
+from shared.protocols.reading.json_text import fields_of, value_of
+from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
+
+NAME, VERSION = "ensured", "1.0.0"
+
+
+def package_json(lock: Lock) -> bytes:
+    """A project that depends on what the ensure file lists."""
+    about = {"name": NAME, "version": VERSION, "private": True, "dependencies": _wanted(lock)}
+    return _pretty(about)
+
+
+def package_lock(lock: Lock, base_url: str) -> bytes:
+    """The installed tree, place by place."""
+    packages: dict[str, Any] = {"": {"name": NAME, "version": VERSION, "dependencies": _wanted(lock)}}
+    places = {place: package for package in lock.protocols["npm"].packages for place in package.locations}
+    for place, package in sorted(places.items()):
+        packages[place] = _entry(place, package, base_url)
+    required, ordinary = _reached(packages, ("prod", "peer")), _reached(packages, ("prod", "optional"))
+    for place, entry in packages.items():
+        if place not in required:
+            entry["optional"] = True
+        if place not in ordinary:
+            entry["peer"] = True
+    found = {
+        "name": NAME,
+        "version": VERSION,
+        "lockfileVersion": 3,
+        "requires": True,
+        "packages": packages,
+    }
+    return _pretty(found)
+
+
+def _wanted(lock: Lock) -> dict[str, str]:
+    return dict(lock.ensure["npm"]["dependencies"])
+
+
+def _entry(place: str, package: LockedPackage, base_url: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {}
+    if place.rpartition("node_modules/")[2] != package.name:  # an alias
+        entry["name"] = package.name
+    entry |= {
+        "version": package.version,
+        "resolved": base_url + package.path,
+        **package.manifest,
+    }
+    if package.integrity or package.sha256:
+        entry["integrity"] = package.integrity or _from_sha256(package.sha256)
+    return entry
+
+
+def _reached(packages: Mapping[str, Mapping[str, Any]], kinds: Collection[str]) -> set[str]:
+    """The places that the project needs by edges of these kinds alone: what npm's marks follow from."""
+    found, left = {""}, [""]
+    while left:
+        place = left.pop()
+        for name, kind in _edges(packages[place]):
+            target = _target(packages, place, name) if kind in kinds else ""
+            if target and target not in found:
+                found.add(target)
+                left.append(target)
+    return found
+
+
+def _edges(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in entry.get("dependencies", {}):
+        yield name, "prod"
+    for name in entry.get("optionalDependencies", {}):
+        yield name, "optional"
+    about = entry.get("peerDependenciesMeta", {})
+    for name in entry.get("peerDependencies", {}):
+        meta = about.get(name)
+        yield name, "peerOptional" if isinstance(meta, dict) and meta.get("optional") is True else "peer"
+
+
+def _target(packages: Mapping[str, Any], place: str, name: str) -> str:
+    """Where a package finds another: in its own folder, else in the nearest above ("" for nowhere)."""
+    while True:
+        candidate = f"{place}/node_modules/{name}" if place else f"node_modules/{name}"
+        if candidate in packages:
+            return candidate
+        if not place:
+            return ""
+        place = place.rpartition("node_modules/")[0].rstrip("/")
+
+
+def _from_sha256(sha256: str) -> str:
+    """Subresource Integrity of a file whose registry tells none."""
+    return f"sha256-{base64.b64encode(bytes.fromhex(sha256)).decode()}"
+
+
+def _pretty(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
 
 _TABLES = (
     "dependencies",
@@ -87,3 +188,35 @@ def _bin(name: str, declared: Any) -> dict[str, str]:
         return {}
     paths = {each: path for each, path in declared.items() if isinstance(path, str) and path}
     return {each.rpartition("/")[2]: path.removeprefix("./").lstrip("/") for each, path in paths.items()}
+
+
+class NpmTable(Table, frozen=True):
+    """`[npm]`: name → range, as in a package.json."""
+
+    dependencies: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class NpmLocks(Locks):
+    """Exports package.json and package-lock.json."""
+
+    table: ClassVar[type[Table] | None] = NpmTable
+    requirements_in: ClassVar[str] = "dependencies"
+    exports: ClassVar[Mapping[str, Export]] = {
+        "package.json": Export("application/json", lambda lock, _: package_json(lock)),
+        "package-lock.json": Export("application/json", package_lock),
+    }
+    lock_reads_index: ClassVar[bool] = True
+    lock_fields = staticmethod(lock_fields)
+
+    def roots(self, table: NpmTable) -> Iterator[RootRequirement]:
+        for name, wanted in table.dependencies.items():
+            yield ("dependencies", name), f"{name}@{wanted}"
+
+    def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
+        return {"dependencies": dict(map(_split, roots))}
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Name and range of "name@range", "@scope/name@range"."""
+    name, _, wanted = text[1:].partition("@")
+    return text[0] + name, wanted

@@ -1,4 +1,4 @@
-"""What a stored tarball says of itself: the dependencies in its package.json.
+"""The metadata of a stored tarball: the dependencies in its package.json.
 
 Declared, not resolved: ranges are kept as written; aliases, git, file and URL dependencies are kept
 opaque and are never fetched (npm documentation, package.json, "dependencies").
@@ -13,7 +13,8 @@ import msgspec
 
 from shared.models import Dependency, Extraction
 from shared.protocols.npm import names
-from shared.protocols.tarballs import BadArchive, NoSuchMember, read_top_file
+from shared.protocols.reading.tarballs import BadArchive, NoSuchMember, read_top_file
+from shared.protocols.roles.archive import Archive
 
 MAX_DEPENDENCIES = 10_000
 MAX_VALUE_CHARACTERS = 10_000
@@ -30,7 +31,7 @@ _KINDS = (
 
 
 class BadManifest(Exception):
-    """The package.json cannot be believed; the text says why."""
+    """The package.json is invalid or of another package; the text says why."""
 
 
 def is_extractable(filename: str) -> bool:
@@ -139,3 +140,10 @@ def _check_storable(*values: object) -> None:
             raise BadManifest(f"a value is longer than {MAX_VALUE_CHARACTERS} characters")
         if _UNSTORABLE.search(value):
             raise BadManifest("package.json holds NUL or undecodable characters")
+
+
+class NpmArchive(Archive):
+    """Tarballs."""
+
+    is_extractable = staticmethod(is_extractable)
+    extract = staticmethod(extract)

@@ -7,7 +7,11 @@ theirs, and names that differ by case are different packages.
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 from urllib.parse import quote, unquote
+
+from shared.protocols.npm.semver import parse_version
+from shared.protocols.roles.grammar import Names
 
 ONE_FILE_ID = "-"  # an address holds no digest: a file is known by its name alone
 MAX_NAME_CHARACTERS = 214  # npm documentation, package.json, "name"
@@ -15,6 +19,7 @@ MAX_NAME_CHARACTERS = 214  # npm documentation, package.json, "name"
 _PART = r"[A-Za-z0-9~'!()*-][A-Za-z0-9._~'!()*-]*"
 _NAME = re.compile(rf"(?:@[A-Za-z0-9._~-][A-Za-z0-9._~'!()*-]*/)?{_PART}")
 _RESERVED = frozenset({"node_modules", "favicon.ico"})
+_SCOPE = re.compile(r"@[^/]+/?")
 _SPEC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,255}")  # a version (semver 2), or most tags
 _TAG = re.compile(r"[A-Za-z0-9_~!'()][A-Za-z0-9._+~!'()@:/-]{0,255}")  # what the registry holds beside
 _AS_IT_IS = "+~!'()@"  # of a spec, in an identity
@@ -98,3 +103,37 @@ def noun_of(identity: str) -> str:
         case "keys":
             return "keys for signatures"
     return name or identity
+
+
+# --- the role ---------------------------------------------------------------------------------------
+
+
+def canonical_version(version: str) -> str:
+    """Without the "v" or "=" that people write before it (semver's loose form)."""
+    return version.lstrip("v=")
+
+
+def meant_patterns(pattern: str) -> tuple[str, ...]:
+    """A scope alone means all packages in it: `@acme`, `@acme-*/`."""
+    return (pattern, f"{pattern.rstrip('/')}/*") if _SCOPE.fullmatch(pattern) else (pattern,)
+
+
+def purl_parts(project: str) -> tuple[str, str]:
+    """The scope is the namespace."""
+    scope, _, name = project.rpartition("/")
+    return scope, name
+
+
+class NpmNames(Names):
+    """Names with their capitals and scopes; versions are semver's."""
+
+    purl_type: ClassVar[str] = "npm"
+
+    is_project_name = staticmethod(is_name)
+    canonical_version = staticmethod(canonical_version)
+
+    def is_version(self, text: str) -> bool:
+        return parse_version(text) is not None
+
+    meant_patterns = staticmethod(meant_patterns)
+    purl_parts = staticmethod(purl_parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from shared.protocols.accept import media_ranges
+from shared.http.headers import media_ranges
 
 FULL = "application/json"
 ABBREVIATED = "application/vnd.npm.install-v1+json"

@@ -1,11 +1,13 @@
 """The grammar below /npm: from an undecoded path to the resource it names, or a refusal.
 
-A scope's slash comes as "/", "%2f" or "%2F", in tarball addresses too: all are one resource. No other
-encoded slash is taken but a tag's. Everything is refused here, before any key, job or request upstream.
+A scope's slash comes as "/", "%2f" or "%2F", in tarball addresses too: all are one resource. No other encoded
+slash is taken but a tag's. Everything is refused here, before any key, job or request upstream.
 
 Clients drop, double or prepend the path of a registry that does not lie at its host's root, and they carry
-the paths of other registries in lock files: the tail of a tarball's address is enough, whatever stands
-before it, and slashes too many are none (`aliases.py` has what comes without /npm).
+the paths of other registries in lock files: the tail of a tarball's address is enough, whatever stands before
+it, and slashes too many are none. Some addresses are made at the root of the host although the registry lies
+below a path: pacote resolves the path of a tarball's address, and of attestations, against the registry's
+host alone.
 """
 
 from __future__ import annotations
@@ -14,10 +16,26 @@ import re
 from collections.abc import Mapping
 
 from shared.errors import MalformedRequest, RouteNotFound
-from shared.protocols.npm import names, negotiation, services
+from shared.errors.base import Problem, problem_body
+from shared.models import FileName
+from shared.protocols.npm import blocking, forwarding, names, negotiation
 from shared.protocols.npm.semver import parse_version
-from shared.protocols.raw_paths import read_segments
+from shared.protocols.reading.raw_paths import read_segments
 from shared.protocols.resource import Resource
+from shared.protocols.roles.grammar import Grammar
+
+_ROOT_RELATIVE = re.compile(
+    rb"/-/+npm/+v1/+(?:keys|(?:attestations|security)/.*)"
+    rb"|/.*/(?:-|download)/+(?:(?:@|%40)[^/]*(?:/+|%2[fF]))?[^/]+\.tgz"
+    rb"|/(?:.*[/fF])?([^/%]+)/+([^/]+)/+\1-\2\.tgz"
+    rb"|/(?:.*/)?download/+(?:@|%40)[^/]+/+[^/]+/+[0-9][^/]*/+(?:[0-9a-f]{40}|[0-9a-f]{64})"
+)
+
+
+def is_root_relative(raw_path: bytes) -> bool:
+    """Whether a path from a host's root can be nothing but npm's: `classify` then reads it as it is."""
+    return _ROOT_RELATIVE.fullmatch(raw_path) is not None
+
 
 _SCOPE_SLASH = re.compile(rb"(/)(?:@|%40)([A-Za-z0-9._~!'()*-]+)%2[fF]")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -28,10 +46,10 @@ _FILES_BELOW = ("-", "download")  # between a package and its tarballs; "downloa
 
 
 def classify(method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]) -> Resource:
-    """The resource that a request names; see `PackageProxyBase.classify`."""
+    """The resource that a request names; see `Grammar.classify`."""
     raw_path = _SLASHES.sub(b"/", raw_path)
-    if raw_path in services.POSTED:
-        return services.posted(method, raw_path)
+    if raw_path in forwarding.POSTED:
+        return forwarding.posted(method, raw_path)
     raw_path = _SCOPE_SLASH.sub(rb"\1@\2/", raw_path)
     tagged = _TAG_SLASH.fullmatch(raw_path)
     if tagged is not None:
@@ -52,13 +70,13 @@ def classify(method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes,
         case ["-", "npm", "v1", "keys"]:
             return _index("keys", "")
         case [""]:
-            return services.service(["ping"], b"")
+            return forwarding.service(["ping"], b"")
         case ["-"]:
             return _of_package(segments, [], headers)
         case ["-", spec] if parse_version(spec) or spec == "latest":
             return _of_package(segments[:1], [spec], headers)
         case ["-", *rest] if tarball_at(segments) is None:
-            return services.service(rest, query)
+            return forwarding.service(rest, query)
     size = _size(segments)
     return _of_package(segments[:size], segments[size:], headers)
 
@@ -77,7 +95,7 @@ def _of_package(parts: list[str], rest: list[str], headers: Mapping[bytes, bytes
             return _index(names.version_identity(name, spec), name)
     found = tarball_at([*parts, *rest])
     if found is not None:
-        return artifact_resource(_name(found[0]), found[1])
+        return artifact_resource(FileName("npm", _name(found[0]), names.ONE_FILE_ID, found[1]))
     _name("/".join(parts))
     raise RouteNotFound("nothing is served at this address")
 
@@ -115,17 +133,16 @@ def _tarball_of(before: list[str], filename: str) -> tuple[str, str] | None:
     return (f"{scope}/{name}" if scope else name), usual
 
 
-def artifact_resource(name: str, filename: str) -> Resource:
+def artifact_resource(file: FileName) -> Resource:
     """The resource of one tarball."""
-    identity, version = f"{name}/{names.ONE_FILE_ID}/{filename}", names.version_of(name, filename)
     return Resource(
         "npm",
         "artifact",
-        identity,
-        name,
-        version,
-        names.ONE_FILE_ID,
-        filename,
+        file.identity,
+        file.project,
+        names.version_of(file.project, file.filename),
+        file.file_id,
+        file.filename,
         vary="",
         content_codings=("identity",),
     )
@@ -146,3 +163,25 @@ def _index(identity: str, name: str, representation: str = "full", vary: str = "
     return Resource(
         "npm", "index", identity, name, representation=representation, per_base_url=per_base_url, vary=vary
     )
+
+
+class NpmGrammar(Grammar):
+    """Packuments in both forms, version documents, tarballs, and a registry's services."""
+
+    classify = staticmethod(classify)
+    is_root_relative = staticmethod(is_root_relative)
+    index_identity = staticmethod(names.packument_identity)
+    noun_of = staticmethod(names.noun_of)
+    artifact_resource = staticmethod(artifact_resource)
+    version_asked = staticmethod(blocking.version_asked)
+
+    def project_of(self, identity: str) -> str:
+        return names.split_identity(identity)[1]
+
+    def artifact_path(self, file: FileName) -> str:
+        return f"/{file.project}/-/{file.filename}"
+
+    def error_body(self, problem: Problem) -> tuple[str, bytes]:
+        # What npm, pnpm and yarn print. Tools that publish look for "not found" in it, as registries say it.
+        start = "not found: " if problem.status == 404 else ""
+        return problem_body(problem, {"error": start + problem.reason})

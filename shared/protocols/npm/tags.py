@@ -9,17 +9,17 @@ from shared.protocols.npm.semver import Version, parse_version
 
 
 def shown_tags(
-    told: Any, hidden: Collection[str], shown: Iterable[str], is_deprecated: Callable[[str], bool]
+    declared: Any, hidden: Collection[str], shown: Iterable[str], is_deprecated: Callable[[str], bool]
 ) -> dict[str, str]:
     """`dist-tags` without those of hidden versions; `latest`, which an install without a version asks for,
     moves down.
 
-    `told` is the upstream's value, of whatever type; `shown` are the versions that are shown. npm's rule for
-    a `latest` that may not be taken is the newest version not above it (npm-pick-manifest, `before`): a major
-    that its publisher has not released to everybody must not come in its place, and none that is deprecated
-    where another is there. Where there is none, the tag goes.
+    `declared` is the upstream's value, of whatever type; `shown` are the versions that are shown. npm's rule
+    for a `latest` that may not be taken is the newest version not above it (npm-pick-manifest, `before`): no
+    unreleased major comes in its place, and none that is deprecated where another is there. Where there is
+    none, the tag goes.
     """
-    tags = told if isinstance(told, dict) else {}
+    tags = declared if isinstance(declared, dict) else {}
     left = {
         tag: version for tag, version in tags.items() if isinstance(version, str) and version not in hidden
     }

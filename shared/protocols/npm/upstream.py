@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from urllib.parse import quote
 
-from shared.protocols.base import UpstreamRequest
+from shared.models import UpstreamSource
 from shared.protocols.npm.names import split_identity
 from shared.protocols.npm.negotiation import FULL
+from shared.protocols.roles.upstream import Upstream, UpstreamRequest
 
 
-def upstream_request(identity: str, source_url: str) -> UpstreamRequest:
+def upstream_request(identity: str, source: UpstreamSource) -> UpstreamRequest:
     """Address of a document at a source whose `url` is its registry root.
 
     Always the full form: the abbreviated one is derived from it, and lacks `time`. A scope's slash
     is encoded as npm does, which every registry takes.
     """
-    root = source_url.rstrip("/")
+    root = source.url.rstrip("/")
     kind, name, rest = split_identity(identity)
     escaped = quote(name, safe="@!'()*~")
     if kind == "keys":
@@ -25,3 +27,11 @@ def upstream_request(identity: str, source_url: str) -> UpstreamRequest:
     else:
         path = f"{escaped}/{quote(rest, safe='')}" if rest else escaped
     return UpstreamRequest(f"{root}/{path}", FULL)
+
+
+class NpmUpstream(Upstream):
+    """A registry's root."""
+
+    kept_digests: ClassVar[tuple[str, ...]] = ("sha512", "sha1")  # those that packuments tell
+
+    upstream_request = staticmethod(upstream_request)

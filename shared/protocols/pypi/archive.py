@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-from shared.protocols.tarballs import MAX_MEMBER_BYTES, BadArchive, NoSuchMember
+from shared.protocols.reading.seekable import Seekable
+from shared.protocols.reading.tarballs import MAX_MEMBER_BYTES, BadArchive, NoSuchMember
 
 MAX_ZIP_ENTRIES = 200_000
 MAX_DIRECTORY_BYTES = 64 << 20
@@ -24,50 +24,33 @@ _STREAMED = 0x08  # bit 3: CRC and sizes follow the data; the local header has z
 _ENCRYPTED = 0x01 | 0x40 | 0x2000
 
 
-class Windowed(io.RawIOBase):
+class Windowed(Seekable):
     """A view of a seekable file that fetches few and large pieces: the file may be an object store.
 
     The tail is fetched once (a zip's directory and usually its METADATA lie there); any other
-    read fetches at least 16 KiB from its start and keeps it.
+    read fetches at least 16 KiB from its start and keeps it. Unless `ahead`: of a file in memory, of
+    which perhaps only some pieces are there, nothing is read but what is asked for.
     """
 
-    def __init__(self, file: BinaryIO, size_bytes: int) -> None:
+    def __init__(self, file: BinaryIO, size_bytes: int, *, ahead: bool = True) -> None:
+        super().__init__(size_bytes)
         self._file = file
-        self._size = size_bytes
-        self._position = 0
-        start = max(0, size_bytes - _TAIL_BYTES)
+        self._window_bytes = _WINDOW_BYTES if ahead else 0
+        start = max(0, size_bytes - _TAIL_BYTES) if ahead else size_bytes
         self._windows = [(start, self._fetch(start, size_bytes - start)), (0, b"")]
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if start + offset < 0:
-            raise OSError("seek before the start")  # as real files do; zipfile relies on it
-        self._position = start + offset
-        return self._position
-
     def read(self, size: int | None = -1) -> bytes:
-        rest = max(0, self._size - self._position)
-        wanted = rest if size is None or size < 0 else min(size, rest)
-        data = self.peek_at(self._position, wanted)
-        self._position += len(data)
+        data = self.peek_at(self.position, self.wanted(size))
+        self.position += len(data)
         return data
 
     def peek_at(self, start: int, count: int) -> bytes:
         """`count` bytes from `start`, fewer at the end of the file; the position stays."""
-        count = max(0, min(count, self._size - start))
+        count = max(0, min(count, self.size - start))
         for begin, data in self._windows:
             if begin <= start and start + count <= begin + len(data):
                 return data[start - begin : start - begin + count]
-        data = self._fetch(start, min(max(count, _WINDOW_BYTES), self._size - start))
+        data = self._fetch(start, min(max(count, self._window_bytes), self.size - start))
         self._windows[1] = (start, data)
         return data[:count]
 
@@ -83,14 +66,16 @@ class Windowed(io.RawIOBase):
         return b"".join(pieces)
 
 
-def read_zip_member(file: BinaryIO, size_bytes: int, choose: Callable[[list[str]], str]) -> bytes:
-    """The bytes of the member that `choose` picks from all names in the archive.
+def read_zip_member(
+    file: BinaryIO, size_bytes: int, choose: Callable[[list[str]], str], *, ahead: bool = True
+) -> bytes:
+    """The bytes of the member that `choose` picks from all names in the archive. `ahead`: see `Windowed`.
 
     Refuses (`BadArchive`) what readers of zip files disagree about (CVE-2025-54368): bytes before
     or after the archive, a name given twice, local headers unlike the directory; and bombs, lies
     about sizes, bad CRCs, encryption, rare compressions.
     """
-    source = Windowed(file, size_bytes)
+    source = Windowed(file, size_bytes, ahead=ahead)
     _check_directory(source, size_bytes)
     try:
         with zipfile.ZipFile(source) as archive:
@@ -116,7 +101,9 @@ def read_zip_member(file: BinaryIO, size_bytes: int, choose: Callable[[list[str]
 
 def _check_directory(source: Windowed, size_bytes: int) -> None:
     """Look at the archive's end before `zipfile` parses a directory of any size."""
-    tail = source.peek_at(max(0, size_bytes - _TAIL_BYTES), _TAIL_BYTES)
+    tail = source.peek_at(size_bytes - _END.size, _END.size) if size_bytes > _END.size else b""
+    if tail[:4] != b"PK\x05\x06":  # a comment stands behind it
+        tail = source.peek_at(max(0, size_bytes - _TAIL_BYTES), _TAIL_BYTES)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
         raise BadArchive("not a zip archive")
@@ -160,12 +147,15 @@ def _check_member(source: Windowed, entry: zipfile.ZipInfo) -> None:
         raise BadArchive("the member is compressed in a way that is not read")
     if entry.file_size > MAX_MEMBER_BYTES:
         raise BadArchive(f"the member is larger than {MAX_MEMBER_BYTES} bytes")
-    header = source.peek_at(entry.header_offset, _LOCAL.size)
+    stated = entry.orig_filename.encode()
+    # All of it at once, though its extra field may be longer: one request where the file lies elsewhere.
+    whole = _LOCAL.size + len(stated) + len(entry.extra) + min(entry.compress_size, MAX_MEMBER_BYTES)
+    header = source.peek_at(entry.header_offset, whole)
     if len(header) < _LOCAL.size:
         raise BadArchive("the member's local header is cut off")
-    mark, _, flags, method, _, _, crc, packed, unpacked, name_length, _ = _LOCAL.unpack(header)
-    name = source.peek_at(entry.header_offset + _LOCAL.size, name_length)
-    if mark != b"PK\x03\x04" or method != entry.compress_type or name != entry.orig_filename.encode():
+    mark, _, flags, method, _, _, crc, packed, unpacked, name_length, _ = _LOCAL.unpack_from(header)
+    name = header[_LOCAL.size : _LOCAL.size + name_length]
+    if mark != b"PK\x03\x04" or method != entry.compress_type or name != stated:
         raise BadArchive("the member's local header is not as the directory says")
     same = (crc, packed, unpacked) == (entry.CRC, entry.compress_size, entry.file_size)
     zip64 = crc == entry.CRC and packed == unpacked == 0xFFFFFFFF

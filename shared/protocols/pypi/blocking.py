@@ -1,4 +1,4 @@
-"""Blocked versions and files taken out of an index document, and the versions that names tell of."""
+"""Removing blocked versions and files from an index document, and reading versions from file names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from packaging.utils import canonicalize_version
 
-from shared.blocks import ProjectBlocks
+from shared.access.blocks import ProjectBlocks
 from shared.errors import Blocked
 from shared.models import SealedFile
 from shared.protocols.pypi import names
@@ -26,17 +25,12 @@ _START = re.compile(
 Sealed = Mapping[tuple[str, str], SealedFile]
 
 
-def canonical_version(version: str) -> str:
-    """The one spelling under which a version is blocked: "1.0" and "1.0.0" are one (PEP 440)."""
-    return canonicalize_version(version)
-
-
 def file_version(project: str, filename: str) -> str:
-    """The canonical version in a file's name (its metadata's and signature's too), "" if it tells none."""
+    """The canonical version in a file's name (its metadata's and signature's too), "" if it has none."""
     filename, _ = names.parent_file(filename)
     if filename.endswith(".whl"):
         parts = filename[:-4].split("-")  # binary distribution format: name-version(-build)-tags
-        return canonical_version(parts[1].replace("_", "-")) if len(parts) >= 5 else ""
+        return names.canonical_version(parts[1].replace("_", "-")) if len(parts) >= 5 else ""
     stem = next((filename[: -len(suffix)] for suffix in _SUFFIXES if filename.endswith(suffix)), "")
     for at in (found.start() for found in re.finditer("-", stem)):
         if names.normalise(stem[:at]) == project:
@@ -44,7 +38,7 @@ def file_version(project: str, filename: str) -> str:
             if not filename.endswith((".tar.gz", ".zip")):  # others name platforms behind the version
                 found = _START.match(rest)
                 rest = found[0] if found is not None else rest
-            return canonical_version(rest)
+            return names.canonical_version(rest)
     return ""
 
 
@@ -62,7 +56,8 @@ def without_blocked(body: bytes, blocks: ProjectBlocks, sealed: Sealed) -> bytes
             return body
         page = {**page, "files": files}
         if isinstance(page.get("versions"), list):
-            page["versions"] = [v for v in page["versions"] if canonical_version(v) not in blocks.versions]
+            declared = page["versions"]
+            page["versions"] = [v for v in declared if names.canonical_version(v) not in blocks.versions]
     elif document.kind == "json":
         page = _legacy(document, blocks)
         if page is document.page:
@@ -86,7 +81,7 @@ def _is_blocked(document: Document, file: dict[str, Any], blocks: ProjectBlocks,
 def _legacy(document: Document, blocks: ProjectBlocks) -> dict[str, Any]:
     page = document.page
     version = str(page["info"].get("version", ""))
-    reason = blocks.versions.get(canonical_version(version))
+    reason = blocks.versions.get(names.canonical_version(version))
     if reason:
         raise Blocked(f"{document.project} {version} is blocked: {reason}")
 
@@ -100,6 +95,6 @@ def _legacy(document: Document, blocks: ProjectBlocks) -> dict[str, Any]:
         found["releases"] = {
             each: kept(files)
             for each, files in found["releases"].items()
-            if canonical_version(each) not in blocks.versions
+            if names.canonical_version(each) not in blocks.versions
         }
     return page if found == page else found

@@ -1,4 +1,4 @@
-"""One file of an upstream's page, made proper: what clients overlook is mended, what they need is checked.
+"""Validation of one file of an upstream's page: what clients ignore is repaired, what they need is checked.
 
 An entry that names no file, no address or no readable digest is dropped; the page stays
 (docs/decisions/0023-tolerance.md).
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.protocols.links import Dropped, Links
+from shared.digests import is_sha256
 from shared.protocols.pypi import names
+from shared.protocols.reading.links import Dropped, Links
 
 _HEX = re.compile(r"[0-9A-Fa-f]{1,512}")
-_LOWER_SHA256 = re.compile(r"[0-9a-f]{64}")
 # The digests of hashlib that have one length, by their hex digits (PEP 503, PEP 691).
 _DIGITS = {
     "md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128, "sha3_224": 56,
@@ -45,11 +45,11 @@ def check_file(file: Any, links: Links, dropped: Dropped) -> bool:
 
 
 def _is_plain(hashes: Any) -> bool:
-    """Whether these are hashes as nearly every index tells them: SHA256 alone, in lower case."""
+    """Whether these are hashes as nearly every index has them: SHA256 alone, in lower case."""
     if not isinstance(hashes, dict) or len(hashes) != 1:
         return False
     sha256 = hashes.get("sha256")
-    return isinstance(sha256, str) and _LOWER_SHA256.fullmatch(sha256) is not None
+    return isinstance(sha256, str) and is_sha256(sha256)
 
 
 def check_address(file: dict[str, Any], links: Links, dropped: Dropped) -> bool:
@@ -83,12 +83,12 @@ def as_hashes(value: Any) -> Mapping[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def read_hashes(told: Mapping[Any, Any], dropped: Dropped) -> dict[str, str] | None:
-    """The digests of a file, {} where none was told. None where one was told and none can be read: without it
+def read_hashes(given: Mapping[Any, Any], dropped: Dropped) -> dict[str, str] | None:
+    """The digests of a file, {} where none is given. None where one is given and none can be read: without it
     the file could be anything, and to overlook this would be to trust it."""
-    found = clean_hashes(told)
-    if not found and any(value and _algorithm(name) in _DIGITS for name, value in told.items()):
-        dropped.add("no readable digest", told)
+    found = clean_hashes(given)
+    if not found and any(value and _algorithm(name) in _DIGITS for name, value in given.items()):
+        dropped.add("no readable digest", given)
         return None
     return found
 
@@ -113,7 +113,7 @@ def _algorithm(name: Any) -> str:
 
 
 def _mend(file: dict[str, Any], dropped: Dropped) -> None:
-    """Values that would make some client refuse the whole page are mended or removed."""
+    """Values that would make some client refuse the whole page are repaired or removed."""
     if "dist-info-metadata" in file:
         # PEP 714: the old key makes pip 22.3 to 23.1 fail in JSON; its value goes under the new one.
         old = file.pop("dist-info-metadata")

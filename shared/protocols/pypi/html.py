@@ -1,23 +1,54 @@
-"""Reading an upstream's HTML index (PEP 503 and what later PEPs added) into PEP 691's shape."""
+"""Reading an upstream's HTML index (PEP 503 and what later PEPs added) into PEP 691's shape.
+
+Which versions of the repository's API (PEP 629) are understood, however they are written, stands here for
+JSON, too.
+"""
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from shared.errors import UpstreamInvalid
-from shared.protocols.links import Dropped, Links, without_blanks
 from shared.protocols.pypi import names
-from shared.protocols.pypi.api_version import api_version
 from shared.protocols.pypi.entries import VERSION_CONTROL, fragment_hashes
+from shared.protocols.pypi.projects import Named
+from shared.protocols.reading.links import Dropped, Links, without_blanks
+
+_VERSION = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,4}))?(?:\.[0-9]+)*")
+
+
+def api_version(declared: Any) -> str:
+    """The version as "1.1", from text or number (home-made JSON has both); "" for what is none.
+
+    Raises `UpstreamInvalid` for a major version above 1: never guess at 2.0.
+    """
+    text = (
+        declared.strip()
+        if isinstance(declared, str)
+        else str(declared)
+        if type(declared) in (int, float)
+        else ""
+    )
+    found = _VERSION.fullmatch(text)
+    if found is None:
+        return ""
+    if int(found[1]) > 1:
+        raise UpstreamInvalid(
+            f"the upstream's index has API version {text[:20]}, and Orchard reads version 1 only"
+        )
+    return f"1.{int(found[2] or 0)}"
+
 
 MAX_ANCHORS = 1_000_000
 
 MAX_DEPTH = 1000
+PIECE_BYTES = 1 << 20  # of a list of all projects, parsed at a time
 
 # Elements that open a level: not those that end by themselves or with the next of their kind.
 _NESTING = re.compile(
@@ -65,31 +96,50 @@ def read_project(
 
 def read_root(body: bytes, content_type: str, dropped: Dropped) -> tuple[dict[str, Any], str]:
     """The list of projects in PEP 691's shape, and the repository version that it claims."""
-    tree = _parse(body, content_type)
-    page, version, is_index = _head(tree)
+    _check_cost(body)
+    charset = _charset(body, content_type)
+    page: dict[str, Any] = {}
+    version, is_index = "", False
     projects: dict[str, None] = {}
-    for anchor in tree.css("a"):
-        href = anchor.attributes.get("href")
-        if href is None:
-            continue
-        name = anchor.text(deep=True).strip().rstrip("/")
-        target = _last_segment(href.rstrip("/"))
-        if names.is_project(name) and names.normalise(name) == names.normalise(target):
-            projects[name] = None
-        else:
-            dropped.add("not a link to a project", href)
+    for piece in _pieces(body):
+        tree = _tree(piece, charset)
+        if not page:
+            page, version, is_index = _head(tree)
+        for anchor in tree.css("a"):
+            href = anchor.attributes.get("href")
+            if href is None:
+                continue
+            name = anchor.text(deep=True).strip().rstrip("/")
+            target = _last_segment(href.rstrip("/"))
+            if names.is_project(name) and names.normalise(name) == names.normalise(target):
+                projects[name] = None
+            else:
+                dropped.add("not a link to a project", href)
+        _check_form(tree, is_index, listed=is_index)
     if not projects and not is_index:
         raise UpstreamInvalid("the upstream's page is HTML but no list of projects")
-    _check_form(tree, is_index, listed=is_index)
-    page["projects"] = [{"name": name} for name in projects]
+    page["projects"] = [Named(name) for name in projects]
     return page, version
 
 
 def _parse(body: bytes, content_type: str) -> LexborHTMLParser:
     _check_cost(body)
-    text = body.decode(_charset(body, content_type), "replace")
-    text = text.removeprefix("\ufeff").replace("\0", "\ufffd")
-    return LexborHTMLParser(text)
+    return _tree(body, _charset(body, content_type))
+
+
+def _tree(body: bytes, charset: str) -> LexborHTMLParser:
+    text = body.decode(charset, "replace")
+    return LexborHTMLParser(text.removeprefix("\ufeff").replace("\0", "\ufffd"))
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    """A long list of links, cut behind links: the tree of it takes fifteen times its bytes."""
+    start = 0
+    while start < len(body):
+        end = body.find(b"</a>", start + PIECE_BYTES) + 4
+        end = end if end >= 4 else len(body)
+        yield body[start:end]
+        start = end
 
 
 def _charset(body: bytes, content_type: str) -> str:

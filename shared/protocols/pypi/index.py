@@ -1,19 +1,27 @@
-"""Reading what an upstream sent as an index: JSON or HTML, into one canonical document."""
+"""Reading an upstream's index, JSON or HTML, into one canonical document."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from shared.errors import UpstreamInvalid
-from shared.models import UpstreamSource
-from shared.protocols.base import IndexDocument
-from shared.protocols.json_text import load_tree
-from shared.protocols.links import Dropped, Links
-from shared.protocols.pypi import html, names
-from shared.protocols.pypi.api_version import api_version
-from shared.protocols.pypi.document import DOCUMENT_FORMAT, Envelope, encode_document
+from shared.models import FileName, UpstreamSource
+from shared.protocols.pypi import html, names, projects
+from shared.protocols.pypi.document import (
+    DOCUMENT_FORMAT,
+    Document,
+    Envelope,
+    advertise,
+    decode_document,
+    encode_document,
+    find_file,
+)
 from shared.protocols.pypi.entries import as_hashes, check_address, check_file, read_hashes
-from shared.protocols.pypi.identities import split_identity
+from shared.protocols.pypi.html import api_version
+from shared.protocols.pypi.names import simple_identity, split_identity
+from shared.protocols.reading.json_text import load_tree
+from shared.protocols.reading.links import Dropped, Links
+from shared.protocols.roles.documents import Documents, IndexDocument
 
 MAX_ENTRIES = 1_000_000
 
@@ -21,31 +29,40 @@ MAX_ENTRIES = 1_000_000
 def read_index(
     identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes
 ) -> IndexDocument:
-    """The canonical document of an upstream's answer; see `PackageProxyBase.read_index`."""
+    """The canonical document of an upstream's answer; see `Documents.read_index`."""
     kind, project, _ = split_identity(identity)
+    page: dict[str, Any]
     if not body.strip():
         raise UpstreamInvalid("the upstream sent an empty index")
     dropped = Dropped()
     links = Links(url)
     repository_version = ""
+    offered = None
     if kind == "json":
         page = _legacy_page(_load(body), project, links, dropped)
-    else:
+    elif project:
         if _is_json(content_type, body):
             page = _load(body)
-        elif project:
+        else:
             page, repository_version = html.read_project(body, content_type, project, url, dropped)
+        page = _project_page(page, project, links, dropped)
+        offered = advertise(page["files"])
+    else:
+        if _is_json(content_type, body):
+            page = projects.read_json(body, dropped)
         else:
             page, repository_version = html.read_root(body, content_type, dropped)
-        page = _project_page(page, project, links, dropped) if project else _root_page(page, dropped)
+        _check_meta(page, dropped)
     envelope = Envelope(
         format=DOCUMENT_FORMAT,
         identity=identity,
         source=source.name,
         page=page,
         repository_version=repository_version,
+        offered=offered,
     )
-    return IndexDocument(encode_document(envelope), tuple(dropped.reasons))
+    document = Document(envelope) if project else None  # a list is smaller read from its text
+    return IndexDocument(encode_document(envelope), tuple(dropped.reasons), document)
 
 
 def _is_json(content_type: str, body: bytes) -> bool:
@@ -92,8 +109,8 @@ def _mend_status(page: dict[str, Any], dropped: Dropped) -> None:
     """PEP 792's object of two texts; uv refuses the page for another shape."""
     if "project-status" not in page:
         return
-    told = page["project-status"]
-    status = {"status": told} if isinstance(told, str) else told
+    declared = page["project-status"]
+    status = {"status": declared} if isinstance(declared, str) else declared
     if isinstance(status, dict):
         page["project-status"] = {
             key: value
@@ -102,26 +119,8 @@ def _mend_status(page: dict[str, Any], dropped: Dropped) -> None:
         }
     else:
         del page["project-status"]
-    if page.get("project-status") != told:
-        dropped.add("project-status of a wrong kind", told)
-
-
-def _root_page(page: dict[str, Any], dropped: Dropped) -> dict[str, Any]:
-    _check_meta(page, dropped)
-    projects = page.get("projects")
-    if not isinstance(projects, list):
-        raise UpstreamInvalid("the upstream's index has no list of projects")
-    if len(projects) > MAX_ENTRIES:
-        raise UpstreamInvalid(f"the upstream's index lists more than {MAX_ENTRIES} projects")
-    kept = []
-    for entry in projects:
-        name = entry.get("name") if isinstance(entry, dict) else None
-        if isinstance(name, str) and names.is_project(name):
-            kept.append(entry)
-        else:
-            dropped.add("not a project's name", name)
-    page["projects"] = kept
-    return page
+    if page.get("project-status") != declared:
+        dropped.add("project-status of a wrong kind", declared)
 
 
 def _legacy_page(page: dict[str, Any], project: str, links: Links, dropped: Dropped) -> dict[str, Any]:
@@ -160,11 +159,29 @@ def _check_meta(page: dict[str, Any], dropped: Dropped) -> None:
     meta = page.get("meta")
     if not isinstance(meta, dict):
         meta = page["meta"] = {}
-    told = meta.get("api-version")
-    meta["api-version"] = version = api_version(told) or "1.0"
-    if told != version and told is not None:
-        dropped.add("api-version is not a version", told)
+    declared = meta.get("api-version")
+    meta["api-version"] = version = api_version(declared) or "1.0"
+    if declared != version and declared is not None:
+        dropped.add("api-version is not a version", declared)
 
 
 def _is_list_of_text(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+class PyPIDocuments(Documents):
+    """Simple pages in JSON or HTML, and documents of the legacy API."""
+
+    read_index = staticmethod(read_index)
+    decode_document = staticmethod(decode_document)
+    find_file = staticmethod(find_file)
+    edition = 1  # since every wheel's metadata is advertised
+
+    def edition_of(self, document: Document) -> int:
+        return 0 if document.kind == "simple" and document.offered is None else 1
+
+    def entry_identities(self, file: FileName) -> tuple[str, ...]:
+        return (simple_identity(file.project),)
+
+    def lists_files(self, identity: str, document: Document) -> bool:
+        return document.kind == "simple" and bool(document.by_name)

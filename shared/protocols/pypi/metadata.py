@@ -1,8 +1,10 @@
-"""What a stored file says of itself: its dependencies, and its core metadata for back-fill."""
+"""The metadata of a stored file: its dependencies, and its core metadata for back-fill."""
 
 from __future__ import annotations
 
-from typing import BinaryIO
+import re
+from collections.abc import Mapping
+from typing import BinaryIO, ClassVar
 
 from packaging.metadata import RawMetadata
 from packaging.utils import (
@@ -14,17 +16,23 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from shared.models import Extraction
+from shared.digests import strongest
+from shared.errors import UpstreamInvalid
+from shared.models import Extraction, FileEntry
 from shared.protocols.pypi.archive import read_zip_member
-from shared.protocols.pypi.requirements import (
+from shared.protocols.pypi.resolver.requirements import (
     BadMetadata,
     check_storable,
     parse_dependencies,
     parse_metadata,
 )
-from shared.protocols.tarballs import BadArchive, NoSuchMember, read_top_file
+from shared.protocols.reading.magics import COMMON, ZIP
+from shared.protocols.reading.tarballs import BadArchive, NoSuchMember, read_top_file
+from shared.protocols.roles.archive import Archive
 
 _TARBALLS = (".tar.gz", ".tgz")
+_FIELDS = re.compile(rb"^(?:metadata-version|name)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_FIELDS_WITHIN_BYTES = 64 * 1024  # of the beginning
 
 
 def is_extractable(filename: str) -> bool:
@@ -47,14 +55,33 @@ def extract(filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction,
     return _extract_sdist(filename, file, size_bytes), None
 
 
+def read_metadata(filename: str, file: BinaryIO, size_bytes: int) -> bytes:
+    """A wheel's METADATA, as `extract` would give it; see `Archive.read_metadata`."""
+    try:
+        content, _, _, _ = _wheel_content(filename, file, size_bytes, ahead=False)
+        return content
+    except (BadArchive, BadMetadata) as error:
+        raise UpstreamInvalid(f"{filename}: {error}") from error
+    except (InvalidWheelFilename, InvalidVersion) as error:
+        raise UpstreamInvalid(f"{filename} is not the name of a wheel") from error
+
+
+def _wheel_content(
+    filename: str, file: BinaryIO, size_bytes: int, *, ahead: bool
+) -> tuple[bytes, RawMetadata, str, Version]:
+    """METADATA with what it says of this very project and version. Raises `BadArchive`, `BadMetadata`,
+    `InvalidWheelFilename`, `InvalidVersion`."""
+    name, version, _, _ = parse_wheel_filename(filename)
+    content = read_zip_member(file, size_bytes, lambda members: _wheel_metadata(members, name), ahead=ahead)
+    raw = parse_metadata(content)
+    _check_identity(raw, name, version)
+    return content, raw, name, version
+
+
 def _extract_wheel(filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
     content: bytes | None = None
     try:
-        name, version, _, _ = parse_wheel_filename(filename)
-        unchecked = read_zip_member(file, size_bytes, lambda members: _wheel_metadata(members, name))
-        raw = parse_metadata(unchecked)
-        _check_identity(raw, name, version)
-        content = unchecked
+        content, raw, name, version = _wheel_content(filename, file, size_bytes, ahead=True)
         return _extraction(raw, name, str(version)), content
     except (BadArchive, BadMetadata) as error:
         return _failed("unextractable", str(error)), content
@@ -130,7 +157,7 @@ def _check_identity(raw: RawMetadata, name: str, version: Version) -> None:
 
 
 def _may_change(raw: RawMetadata) -> str:
-    """Why an sdist's dependencies cannot be told without building it, "" if they can (PEP 643)."""
+    """Why an sdist's dependencies cannot be known without building it, "" if they can (PEP 643)."""
     try:
         stated = Version(raw.get("metadata_version", "0"))
     except InvalidVersion:
@@ -162,3 +189,29 @@ def _failed(state: str, reason: str) -> Extraction:
     if state == "unknown":
         return Extraction(sha256="", state="unknown", reason=reason)
     return Extraction(sha256="", state="unextractable", reason=reason)
+
+
+class PyPIArchive(Archive):
+    """Wheels and source distributions."""
+
+    is_extractable = staticmethod(is_extractable)
+    extract = staticmethod(extract)
+    read_metadata = staticmethod(read_metadata)
+
+    magics: ClassVar[Mapping[str, tuple[bytes, ...]]] = {**COMMON, ".whl": ZIP, ".egg": ZIP}
+
+    def metadata_filename(self, filename: str) -> str | None:
+        return f"{filename}.metadata" if filename.endswith(".whl") else None
+
+    def parent_of(self, filename: str) -> str | None:
+        parent = filename.removesuffix(".metadata")
+        return parent if self.metadata_filename(parent) == filename else None
+
+    def checks_file(self, entry: FileEntry) -> bool:
+        return self.parent_of(entry.filename) is not None and strongest(entry.hashes) is None
+
+    def check_file(self, entry: FileEntry, file: BinaryIO, size_bytes: int) -> None:
+        """Core metadata without any hash has one of its fields, as the wheel has: what came may be an error
+        message with status 200."""
+        if not _FIELDS.search(file.read(_FIELDS_WITHIN_BYTES)):
+            raise UpstreamInvalid(f"{entry.filename}: the upstream sent something that is no core metadata")

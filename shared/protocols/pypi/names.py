@@ -1,8 +1,16 @@
-"""Names of projects and files: which are accepted, and their one canonical spelling."""
+"""Names of projects and files, identities and ids made of them: which are accepted, and their one canonical
+spelling.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from typing import ClassVar
+
+from packaging.utils import canonicalize_version
+
+from shared.protocols.roles.grammar import Names
 
 MAX_PROJECT_CHARACTERS = 200
 MAX_FILENAME_CHARACTERS = 255
@@ -30,9 +38,9 @@ def normalise(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
 
 
-def is_project(name: str) -> bool:
+def is_project(text: str) -> bool:
     """Whether this can be a project's name, in any spelling (PEP 508), at most 200 characters."""
-    return len(name) <= MAX_PROJECT_CHARACTERS and _PROJECT.fullmatch(name) is not None
+    return len(text) <= MAX_PROJECT_CHARACTERS and _PROJECT.fullmatch(text) is not None
 
 
 def is_normalised(name: str) -> bool:
@@ -61,3 +69,59 @@ def parent_file(filename: str) -> tuple[str, str]:
         if filename.endswith(suffix):
             return filename[: -len(suffix)], suffix
     return filename, ""
+
+
+def canonical_version(version: str) -> str:
+    """The one spelling under which a version is blocked: "1.0" and "1.0.0" are one (PEP 440)."""
+    return canonicalize_version(version)
+
+
+def meant_patterns(pattern: str) -> tuple[str, ...]:
+    """An operator writes `Acme_*` and means acme-* (PEP 503)."""
+    return (_SEPARATORS.sub("-", pattern),)
+
+
+class PyPINames(Names):
+    """Names as PEP 503 normalises them, versions as PEP 440 does."""
+
+    purl_type: ClassVar[str] = "pypi"
+
+    canonical_name = staticmethod(normalise)
+    is_project_name = staticmethod(is_project)
+    canonical_version = staticmethod(canonical_version)
+    meant_patterns = staticmethod(meant_patterns)
+
+
+ROOT = "simple/"
+_STABLE = re.compile(r"id-[0-9a-f]{40}")
+
+
+def simple_identity(project: str) -> str:
+    """The identity of a project's simple page; of the list of projects for ""."""
+    return f"simple/{project}"
+
+
+def json_identity(project: str, version: str = "") -> str:
+    """The identity of a legacy JSON document, of one version or of the newest."""
+    return f"json/{project}/{version}" if version else f"json/{project}"
+
+
+def split_identity(identity: str) -> tuple[str, str, str]:
+    """Kind ("simple" or "json"), project and version of an index identity."""
+    kind, _, rest = identity.partition("/")
+    project, _, version = rest.partition("/")
+    return kind, project, version
+
+
+def is_stable_id(text: str) -> bool:
+    """Whether this has the form of an id that stands in for an unknown digest."""
+    return _STABLE.fullmatch(text) is not None
+
+
+def stable_id(source_name: str, project: str, filename: str) -> str:
+    """The id of a file whose SHA256 the upstream does not publish (docs/decisions/0003).
+
+    Depends on nothing that changes: the source by its name, the normalised project, the file.
+    """
+    digest = hashlib.sha256("\0".join((source_name, project, filename)).encode()).hexdigest()
+    return f"id-{digest[:40]}"

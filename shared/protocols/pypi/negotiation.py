@@ -6,7 +6,7 @@ import functools
 from urllib.parse import parse_qsl
 
 from shared.errors import NotAcceptable
-from shared.protocols.accept import media_ranges
+from shared.http.headers import media_ranges
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -27,6 +27,7 @@ _ANSWERS = {
 DEFAULT = _ANSWERS[TEXT]
 
 _MAX_HEADER_BYTES = 4096
+_HINT = "Ask for application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html or text/html."
 _NOT_ACCEPTABLE = "none of the types in the Accept header can be answered"
 
 
@@ -44,7 +45,7 @@ def negotiate(accept: bytes | None, query: bytes = b"") -> tuple[str, str]:
         return DEFAULT
     answer = _negotiate_header(accept) if len(accept) <= _MAX_HEADER_BYTES else None
     if answer is None:
-        raise NotAcceptable(_NOT_ACCEPTABLE)
+        raise NotAcceptable(_NOT_ACCEPTABLE, hint=_HINT)
     return answer
 
 
@@ -72,7 +73,7 @@ def _format_parameter(query: bytes) -> str | None:
 def _answer_for_format(wanted: str) -> tuple[str, str]:
     answer = _ANSWERS.get(_ALIASES.get(wanted, wanted))
     if answer is None:
-        raise NotAcceptable("the format asked for in the address is unknown")
+        raise NotAcceptable("the format asked for in the address is unknown", hint=_HINT)
     return answer
 
 

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shared.digests import is_sha256
 from shared.errors import MalformedRequest, RouteNotFound
-from shared.protocols.base import Redirect, Resource
-from shared.protocols.pypi import identities, names, negotiation
-from shared.protocols.raw_paths import read_segments
+from shared.models import FileName
+from shared.protocols.pypi import blocking, names, negotiation
+from shared.protocols.reading.raw_paths import read_segments
+from shared.protocols.resource import Redirect, Resource
+from shared.protocols.roles.grammar import Grammar
 
 
 def classify(
     method: str, raw_path: bytes, query: bytes, headers: Mapping[bytes, bytes]
 ) -> Resource | Redirect:
-    """The resource or redirect that a request names; see `PackageProxyBase.classify`."""
+    """The resource or redirect that a request names; see `Grammar.classify`."""
     segments = read_segments(method, raw_path)
     match segments:
         case ["simple"]:
             return Redirect("simple/" + negotiation.format_query(query))
         case ["simple", ""]:
-            return _simple(identities.ROOT, "", query, headers)
+            return _simple(names.ROOT, "", query, headers)
         case ["simple", name] | ["simple", name, ""]:
             return _project(name, len(segments) == 3, query, headers)
         case ["files", project, file_id, filename]:
@@ -34,18 +37,18 @@ def classify(
     raise RouteNotFound("nothing is served at this address")
 
 
-def artifact_resource(project: str, file_id: str, filename: str) -> Resource:
+def artifact_resource(file: FileName) -> Resource:
     """The resource of one file. Its URL promises a digest only if the id is one, and only of the
     distribution itself: metadata and signatures live under their parent's id."""
-    is_parent = names.parent_file(filename)[1] == ""
+    is_parent = names.parent_file(file.filename)[1] == ""
     return Resource(
         protocol="pypi",
         kind="artifact",
-        identity=f"{project}/{file_id}/{filename}",
-        project=project,
-        file_id=file_id,
-        filename=filename,
-        sha256=file_id if is_parent and identities.is_sha256(file_id) else "",
+        identity=file.identity,
+        project=file.project,
+        file_id=file.file_id,
+        filename=file.filename,
+        sha256=file.file_id if is_parent and is_sha256(file.file_id) else "",
         vary="",
         content_codings=("identity",),
     )
@@ -54,7 +57,7 @@ def artifact_resource(project: str, file_id: str, filename: str) -> Resource:
 def _project(name: str, has_slash: bool, query: bytes, headers: Mapping[bytes, bytes]) -> Resource | Redirect:
     project = _normalised(name)
     if has_slash and project == name:
-        return _simple(identities.simple_identity(project), project, query, headers)
+        return _simple(names.simple_identity(project), project, query, headers)
     up = "../" if has_slash else ""
     return Redirect(f"{up}{project}/{negotiation.format_query(query)}")
 
@@ -82,7 +85,7 @@ def _legacy(name: str, version: str, depth: int) -> Resource | Redirect:
     return Resource(
         protocol="pypi",
         kind="index",
-        identity=identities.json_identity(project, version),
+        identity=names.json_identity(project, version),
         project=project,
         version=version,
         representation="json",
@@ -97,16 +100,53 @@ def _file(project: str, file_id: str, filename: str) -> Resource:
         raise MalformedRequest("this cannot be a project's name")
     if not names.is_normalised(project):
         raise RouteNotFound("file addresses hold the normalised project name")
-    if not (identities.is_sha256(file_id) or identities.is_stable_id(file_id)):
+    if not (is_sha256(file_id) or names.is_stable_id(file_id)):
         raise RouteNotFound("this is no file id")
     if len(filename) > names.MAX_FILENAME_CHARACTERS + 9:
         raise MalformedRequest("the file name is too long")
     if not names.is_served_file(filename):
         raise RouteNotFound("no package file has a name of this shape")
-    return artifact_resource(project, file_id, filename)
+    return artifact_resource(FileName("pypi", project, file_id, filename))
 
 
 def _normalised(name: str) -> str:
     if not names.is_project(name):
         raise MalformedRequest("this cannot be a project's name")
     return names.normalise(name)
+
+
+def artifact_path(file: FileName) -> str:
+    """Where a file is served, below /pypi."""
+    return f"/files/{file.identity}"
+
+
+def project_of(identity: str) -> str:
+    """The project of an index identity."""
+    return names.split_identity(identity)[1]
+
+
+def noun_of(identity: str) -> str:
+    """What a person calls it."""
+    _, project, version = names.split_identity(identity)
+    if not project:
+        return "a list of all projects"
+    return f"version {version} of {project}" if version else project
+
+
+def version_asked(resource: Resource) -> str:
+    """The canonical version that a request names, "" where it names none."""
+    if resource.kind == "artifact":
+        return blocking.file_version(resource.project, resource.filename)
+    return names.canonical_version(resource.version) if resource.version else ""
+
+
+class PyPIGrammar(Grammar):
+    """Simple pages (PEP 503, PEP 691), the legacy JSON API, files with their metadata and signatures."""
+
+    classify = staticmethod(classify)
+    index_identity = staticmethod(names.simple_identity)
+    project_of = staticmethod(project_of)
+    noun_of = staticmethod(noun_of)
+    artifact_resource = staticmethod(artifact_resource)
+    artifact_path = staticmethod(artifact_path)
+    version_asked = staticmethod(version_asked)

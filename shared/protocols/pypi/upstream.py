@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from shared.protocols.base import UpstreamRequest
-from shared.protocols.pypi.identities import split_identity
+from shared.models import UpstreamSource
+from shared.protocols.pypi.names import split_identity
+from shared.protocols.roles.upstream import Upstream, UpstreamRequest
 
 # JSON first (PEP 691, PEP 700); HTML where an index has nothing better.
 SIMPLE_ACCEPT = (
@@ -11,13 +12,13 @@ SIMPLE_ACCEPT = (
 )
 
 
-def upstream_request(identity: str, source_url: str) -> UpstreamRequest:
+def upstream_request(identity: str, source: UpstreamSource) -> UpstreamRequest:
     """Address of an index at a source whose `url` is its simple root (".../simple", "/" optional).
 
     The legacy JSON API lies beside the simple root: ".../simple" → ".../pypi/{project}/json".
     A root of another name (devpi's ".../+simple") gives the address beside its last segment.
     """
-    root, question_mark, query = source_url.partition("?")
+    root, question_mark, query = source.url.partition("?")
     root = root.rstrip("/")
     suffix = question_mark + query
     kind, project, version = split_identity(identity)
@@ -31,3 +32,9 @@ def upstream_request(identity: str, source_url: str) -> UpstreamRequest:
 
 def _has_path(root: str) -> bool:
     return "/" in root.partition("://")[2]
+
+
+class PyPIUpstream(Upstream):
+    """An index's simple root, and the legacy API beside it."""
+
+    upstream_request = staticmethod(upstream_request)

@@ -10,22 +10,20 @@ from typing import Any
 
 import pytest
 
-from services.cli.clients import CLIENTS
-from services.cli.clients.base import CannotEdit, FileEdit, Setup
-from services.cli.clients.ini import set_ini
-from services.cli.clients.lines import set_npmrc, set_yarnrc
-from services.cli.clients.toml import put_table
-from services.cli.clients.writing import SUFFIX, apply, undo
-from services.cli.clients.xml import put_element
-from services.cli.clients.yaml import add_to_list, set_scalar
+from services.cli.clients import CLIENTS, SUFFIX, apply, undo
 from services.cli.errors import CommandFailed
+from shared.clientfiles.lines import set_ini, set_pairs, set_words
+from shared.clientfiles.setup import CannotEdit, FileEdit, Setup
+from shared.clientfiles.toml import put_table, set_keys
+from shared.clientfiles.xml import put_element
+from shared.clientfiles.yaml import add_to_list, set_scalar
 
 BASE = "http://127.0.0.1:8080"
 MIRROR = "<id>orchard</id><mirrorOf>*</mirrorOf>"
 
 
 def _mirror(text: str) -> str:
-    return put_element(text, "mirrors", "mirror", "orchard", MIRROR)
+    return put_element(text, "settings", "mirrors", "mirror", "orchard", MIRROR)
 
 
 def _index(text: str) -> str:
@@ -37,7 +35,7 @@ def _pip(text: str) -> str:
 
 
 def _npmrc(text: str) -> str:
-    return set_npmrc(text, {"registry": BASE, "//x/:_authToken": "${ORCHARD_TOKEN}"})
+    return set_pairs(text, {"registry": BASE, "//x/:_authToken": "${ORCHARD_TOKEN}"})
 
 
 def _yarn(text: str) -> str:
@@ -60,7 +58,7 @@ CASES: list[tuple[Callable[[str], str], str, str]] = [
         f"; c\nregistry={BASE}\n@me:registry=https://me.example.com/\n//x/:_authToken=${{ORCHARD_TOKEN}}\n",
     ),
     (
-        lambda text: set_yarnrc(text, {"registry": BASE}),
+        lambda text: set_words(text, {"registry": BASE}),
         '# yarn lockfile v1\n\nemail me@example.com\nregistry "https://old.example.com"\n',
         f'# yarn lockfile v1\n\nemail me@example.com\nregistry "{BASE}"\n',
     ),
@@ -179,7 +177,7 @@ def test_write_then_undo__file_is_as_it_was(tool: str, token: bool, tmp_path: Pa
 
 
 def _edit(path: Path, line: str = "ours") -> FileEdit:
-    return FileEdit(path, lambda text: set_npmrc(text, {"registry": line}))
+    return FileEdit(path, lambda text: set_pairs(text, {"registry": line}))
 
 
 def test_undo__file_changed_by_hand_since__refused_and_left_alone(tmp_path: Path) -> None:
@@ -269,3 +267,28 @@ def test_poetry__other_sources__are_kept() -> None:
     text = '[tool.poetry]\nname = "x"\n\n[[tool.poetry.source]]\nname = "o"\nurl = "https://o.example.com/"\n'
     after: Any = tomllib.loads(put_table(text, "tool.poetry.source", "orchard", {"url": BASE}))
     assert [each["name"] for each in after["tool"]["poetry"]["source"]] == ["o", "orchard"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '[source.main]\nreplace-with = "orchard"\n'),
+        ("[net]\nretry = 3\n", '[net]\nretry = 3\n\n[source.main]\nreplace-with = "orchard"\n'),
+        (
+            '[source.main] # mine\nreplace-with = "x"\nother = 1\n\n[net]\nretry = 3\n',
+            '[source.main] # mine\nreplace-with = "orchard"\nother = 1\n\n[net]\nretry = 3\n',
+        ),
+        ('[source."main"]\n', '[source."main"]\nreplace-with = "orchard"\n'),
+    ],
+)
+def test_toml_keys__of_one_table__set_in_place_or_added(before: str, after: str) -> None:
+    assert set_keys(before, "source.main", {"replace-with": "orchard"}) == after
+    assert set_keys(after, "source.main", {"replace-with": "orchard"}) == after
+
+
+@pytest.mark.parametrize(
+    "text", ["source = 1\n", "[source]\nmain = { a = 1 }\n", "[[source.main]]\na = 1\n", "x"]
+)
+def test_toml_keys__written_otherwise__left_alone(text: str) -> None:
+    with pytest.raises(CannotEdit):
+        set_keys(text, "source.main", {"replace-with": "orchard"})

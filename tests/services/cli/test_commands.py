@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.commands.status import _sandboxes
+from services.cli.commands.status import _sandboxes, _states
 from tests.services.cli.conftest import LAUNCH, Command
 from tests.services.cli.tree import PURLS, publish_tree
 from tests.support.builders import build_wheel
@@ -78,6 +78,14 @@ def test_status__sandbox_in_part__says_what_it_is_without() -> None:
     assert _sandboxes({"workers": {"extractor": [{}]}}) == _sandboxes({}) == []
 
 
+def test_status__headline__also_says_what_fails_and_that_it_is_offline() -> None:
+    failing = {"protocol": "npm", "name": "main", "enabled": True, "failing": "upstream_timeout"}
+    upstreams = {"items": [failing, {**failing, "name": "paused", "enabled": False}]}
+    assert _states({"status": "ok", "offline": False}, upstreams) == "ok; upstreams failing: npm/main"
+    assert _states({"status": "ok", "offline": True}, None) == "ok; offline, no upstream is asked"
+    assert _states({"status": "ok"}, None) == "ok"  # of an older version
+
+
 # --- ensure ---------------------------------------------------------------------------------------
 
 
@@ -136,6 +144,33 @@ def test_ensure__check_of_another_lock__names_the_difference__exit_1(run: Comman
     assert done.returncode == 1
     assert "+ pkg:pypi/app@1.0" in done.stderr
     assert (tmp_path / "orchard.lock.json").read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["--export", "requirements.txt"], ["--json", "--lock", "orchard.lock.json"]]
+)
+def test_ensure__incomplete__the_lock_that_was_there_stays_and_what_is_missing_is_named(
+    run: Command, upstream: Upstream, tmp_path: Path, more: list[str]
+) -> None:
+    lock = tmp_path / "orchard.lock.json"
+    (tmp_path / "orchard.ensure").write_text('[pypi]\nrequirements = ["leaf"]\n')
+    assert run("ensure").returncode == 0
+    before = lock.read_bytes()
+    name = f"never-there-{len(more)}"
+    page = upstream.add_project(
+        name, {f"{name.replace('-', '_')}-1.0-py3-none-any.whl": build_wheel(name, "1.0")}
+    )
+    upstream.fault(page, Fault(status=403))
+    try:
+        (tmp_path / "orchard.ensure").write_text(f'[pypi]\nrequirements = ["leaf", "{name}"]\n')
+        done = run("ensure", *more)
+    finally:
+        upstream.heal()
+    assert done.returncode == 6, done.stdout + done.stderr
+    assert name in done.stderr and "No file was written" in done.stderr
+    assert lock.read_bytes() == before
+    assert {each.name for each in tmp_path.iterdir()} == {"orchard.ensure", "orchard.lock.json"}
+    assert "--json" in more or " of " in done.stdout
 
 
 def test_ensure__export_would_overwrite_another_file__refused_unless_forced(
@@ -245,11 +280,11 @@ def test_resolve__requirements__tree_and_json(run: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "wish", "line"),
+    ("protocol", "requirement", "line"),
     [("npm", "left@^1", "left 1.2.0"), ("maven", "org.orchard.demo:lib:1.0", "org.orchard.demo:lib 1.0")],
 )
-def test_resolve__other_protocols(run: Command, protocol: str, wish: str, line: str) -> None:
-    done = run("resolve", "--protocol", protocol, wish)
+def test_resolve__other_protocols(run: Command, protocol: str, requirement: str, line: str) -> None:
+    done = run("resolve", "--protocol", protocol, requirement)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(line)
 
@@ -279,7 +314,9 @@ def test_resolve__conflict__the_chains__exit_5(run: Command) -> None:
         (["app", "--as-of", "yesterday"], 2, "as_of"),
     ],
 )
-def test_resolve__bad_wish__says_why(run: Command, words: list[str], exit_code: int, said: str) -> None:
+def test_resolve__bad_requirement__says_why(
+    run: Command, words: list[str], exit_code: int, said: str
+) -> None:
     done = run("resolve", *words)
     assert done.returncode == exit_code, done.stderr
     assert said in done.stderr

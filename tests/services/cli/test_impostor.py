@@ -15,8 +15,8 @@ import pytest
 
 from services.cli.server import Server
 from services.cli.target import choose_target
-from shared.identity import PATH, is_proof, new_nonce, proof
-from shared.tokens import new_token
+from shared.access.identity import PATH, is_proof, new_nonce, proof
+from shared.access.tokens import new_token
 from tests.services.cli.conftest import Command
 from tests.support.gateway import free_port, running_gateway
 

@@ -10,31 +10,33 @@ from typing import Any
 
 import pytest
 
-from services.extractor.backfill import MetadataBackfill
-from services.extractor.jobs.extract_dependencies import ExtractDependenciesHandler
-from services.extractor.sandbox import Sandbox
-from shared.artifacts import ArtifactRepository
-from shared.batches import BatchWriter
-from shared.cache import CacheService
-from shared.clients.objects import ObjectStore, artifact_key
-from shared.clients.postgres import Database
-from shared.clients.queue import JobQueue
-from shared.clients.queue_context import JobContext
-from shared.clients.redis import RedisClient
-from shared.clients.threads import BoundedThreads
-from shared.events import Claim
-from shared.jobs import ExtractDependencies
-from shared.models import CachedUrl, Extraction
+from services.extractor.extraction.backfill import MetadataBackfill
+from services.extractor.extraction.job import ExtractDependenciesHandler
+from services.extractor.extraction.sandbox.parent import Sandbox
+from shared.artifacts.repository import ArtifactRepository
+from shared.cache.service import CacheService
+from shared.models import Extraction, FileName
+from shared.objects.port import ObjectStore, artifact_key
+from shared.postgres.batches import BatchWriter
+from shared.postgres.database import Database
+from shared.process.resources import Resources
+from shared.process.threads import BoundedThreads
 from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase
-from shared.resources import Resources, open_database, open_object_store, open_redis_pair, open_threads
+from shared.queue.context import JobContext
+from shared.queue.jobs import Claim, ExtractDependencies
+from shared.queue.producer import JobQueue
+from shared.redis.client import RedisClient
 from shared.settings import Settings, load_settings
+from shared.stores import Stores, open_stores
+from tests.support.rows import row_of
 
 
 @dataclass
 class House:
     """The stores of one test, and what acts on them."""
 
+    stores: Stores
     settings: Settings
     database: Database
     artifacts: ArtifactRepository
@@ -52,23 +54,10 @@ class House:
     ) -> ExtractDependencies:
         """Store a file as a fetcher does; the job that it would enqueue."""
         sha256 = hashlib.sha256(content).hexdigest()
+        file = FileName("pypi", project, file_id or sha256, filename)
         await self.store.put_bytes(artifact_key(sha256), content)
-        await self.artifacts.get_or_create_artifact(
-            CachedUrl(
-                protocol="pypi",
-                project=project,
-                file_id=file_id or sha256,
-                filename=filename,
-                sha256=sha256,
-                size_bytes=len(content),
-                content_type="application/octet-stream",
-                object_key=artifact_key(sha256),
-                generation=1,
-            )
-        )
-        return ExtractDependencies(
-            protocol="pypi", project=project, file_id=file_id or sha256, filename=filename, sha256=sha256
-        )
+        await self.artifacts.get_or_create_artifact(row_of(file, content))
+        return ExtractDependencies.of(file, sha256=sha256)
 
     async def handler(
         self, *, artifacts: ArtifactRepository | None = None, protocols: str = "", **limits: Any
@@ -96,7 +85,6 @@ class House:
                 artifacts=artifacts,
                 store=self.store,
                 cache=self.cache,
-                queue=self.queue,
                 threads=self.threads,
             ),
             protocols=by_name,
@@ -116,33 +104,33 @@ class House:
         return found
 
 
-def context(job: ExtractDependencies, *, try_number: int = 1) -> JobContext:
+def context(job: ExtractDependencies, *, taken_over: bool = False) -> JobContext:
     """A claim as the queue gives it; nothing listens."""
 
     async def send(*_: object) -> bool:
         return True
 
     claim = Claim(generation=7, address="127.0.0.1:1", token="t")
-    return JobContext(job_id=job.id, claim=claim, try_number=try_number, payload=b"", epoch="", send=send)
+    return JobContext(
+        job_id=job.id, claim=claim, try_number=1, payload=b"", epoch="", send=send, taken_over=taken_over
+    )
 
 
 @pytest.fixture
 async def house(store_settings: dict[str, str]) -> AsyncIterator[House]:
     settings = load_settings(store_settings)
     async with Resources() as resources:
-        threads = open_threads(resources, settings)
-        store = await open_object_store(settings, threads)
-        cache_redis, queue_redis = await open_redis_pair(resources, settings)
-        database = await open_database(resources, settings, max_size=4)
+        stores = await open_stores(resources, settings, max_connections=4)
         yield House(
+            stores=stores,
             settings=settings,
-            database=database,
-            artifacts=ArtifactRepository(database),
-            store=store,
-            cache=CacheService.from_settings(cache_redis, settings),
-            queue=JobQueue(queue_redis),
-            queue_redis=queue_redis,
-            cache_redis=cache_redis,
-            threads=threads,
+            database=stores.database,
+            artifacts=stores.artifacts,
+            store=stores.bare_objects,
+            cache=stores.cache,
+            queue=stores.queue,
+            queue_redis=stores.queue_redis,
+            cache_redis=stores.cache_redis,
+            threads=stores.threads,
             resources=resources,
         )

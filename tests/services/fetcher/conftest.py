@@ -13,26 +13,20 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from services.fetcher.worker import run
-from shared.artifacts import ArtifactRepository
-from shared.cache import CacheService
-from shared.clients.objects import FileObjectStore
-from shared.clients.postgres import Database
-from shared.clients.queue import EventListener, JobQueue
-from shared.clients.redis import RedisClient
-from shared.error_catalogue import from_value
-from shared.events import Event
-from shared.jobs import AnyJob, DescribeArtifact, FetchArtifact, FetchIndex, RenderIndex
-from shared.models import ArtifactFacts, IndexHead
-from shared.resources import (
-    Resources,
-    objects_folder,
-    open_database,
-    open_redis_pair,
-    open_threads,
-    spool_folder,
-)
+from services.fetcher.compose import run
+from shared.artifacts.repository import ArtifactRepository
+from shared.cache.service import CacheService
+from shared.errors.catalogue import from_value
+from shared.models import IndexHead, StoredFile
+from shared.objects.files import FileObjectStore
+from shared.postgres.database import Database
+from shared.process.resources import Resources
+from shared.queue.jobs import AnyJob, DescribeArtifact, Event, FetchArtifact, FetchIndex, RenderIndex
+from shared.queue.listener import EventListener
+from shared.queue.producer import JobQueue
+from shared.redis.client import RedisClient
 from shared.settings import Settings, load_settings
+from shared.stores import objects_folder, open_database, open_redis_pair, open_threads, spool_folder
 from tests.support.upstream import Upstream
 
 WHEEL = "demo-1.0-py3-none-any.whl"
@@ -110,7 +104,7 @@ class Fetcher:
 
     async def artifact(
         self, content: bytes | str, filename: str = WHEEL, project: str = "demo"
-    ) -> ArtifactFacts:
+    ) -> StoredFile:
         """Fetch a file (`content`: its bytes, or its file id); the facts in the cache."""
         job = self.artifact_job(content, filename, project)
         await self.ended(job)
@@ -118,9 +112,8 @@ class Fetcher:
         assert facts is not None
         return facts
 
-    async def facts(self, job: FetchArtifact) -> ArtifactFacts | None:
-        identity = f"{job.project}/{job.file_id}/{job.filename}"
-        return await self.cache.read_facts(job.protocol, identity, direct=True)
+    async def facts(self, job: FetchArtifact) -> StoredFile | None:
+        return await self.cache.read_facts(job.file, direct=True)
 
     async def describe(self, content: bytes | str, filename: str = WHEEL) -> Event:
         file_id = content if isinstance(content, str) else sha256(content)

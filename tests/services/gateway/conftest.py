@@ -12,17 +12,19 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from shared.artifacts import ArtifactRepository
-from shared.cache import CacheService
-from shared.clients.objects import FileObjectStore, artifact_key
-from shared.clients.postgres import Database
-from shared.clients.queue import JobQueue
-from shared.clients.redis import RedisClient
-from shared.clients.threads import BoundedThreads
-from shared.models import FORMAT, ArtifactFacts, CachedUrl, IndexHead, VariantInfo
-from shared.resources import Resources, objects_folder, open_database, open_redis_pair
+from shared.artifacts.repository import ArtifactRepository
+from shared.cache.service import CacheService
+from shared.models import FORMAT, FileName, IndexHead, StoredFile, VariantInfo
+from shared.objects.files import FileObjectStore
+from shared.postgres.database import Database
+from shared.process.resources import Resources
+from shared.process.threads import BoundedThreads
+from shared.queue.producer import JobQueue
+from shared.redis.client import RedisClient
 from shared.settings import Settings, load_settings
+from shared.stores import objects_folder, open_database, open_redis_pair
 from tests.support.gateway import GatewayProcess, running_gateway
+from tests.support.rows import row_of
 
 
 @dataclass(slots=True)
@@ -78,35 +80,16 @@ class Stores:
 
     async def put_artifact(
         self, project: str, filename: str, data: bytes, *, in_cache: bool = True, in_database: bool = True
-    ) -> ArtifactFacts:
+    ) -> StoredFile:
         """A sealed file: object, row, facts."""
         digest = hashlib.sha256(data).hexdigest()
-        facts = ArtifactFacts(
-            format=FORMAT,
-            sha256=digest,
-            size_bytes=len(data),
-            content_type="application/octet-stream",
-            object_key=artifact_key(digest),
-            filename=filename,
-            created_at=1_700_000_000.0,
-        )
+        row = row_of(FileName("pypi", project, digest, filename), data, created_at=1_700_000_000.0)
+        facts = row.stored
         await self.objects.put_bytes(facts.object_key, data)
         if in_database:
-            await ArtifactRepository(self.database).get_or_create_artifact(
-                CachedUrl(
-                    protocol="pypi",
-                    project=project,
-                    file_id=digest,
-                    filename=filename,
-                    sha256=digest,
-                    size_bytes=len(data),
-                    content_type=facts.content_type,
-                    object_key=facts.object_key,
-                    generation=1,
-                )
-            )
+            await ArtifactRepository(self.database).get_or_create_artifact(row)
         if in_cache:
-            await self.cache.write_facts("pypi", f"{project}/{digest}/{filename}", facts)
+            await self.cache.write_facts(row.file, facts)
         return facts
 
 

@@ -10,11 +10,19 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from shared.clients.queue_context import JobContext
-from shared.clients.queue_worker import QueueWorker
-from shared.clients.redis import RedisClient
-from shared.jobs import ARTIFACT, INDEX, REFRESH, DescribeArtifact, FetchArtifact, FetchIndex, RenderIndex
-from shared.worker_http import WorkerHttp
+from shared.queue.context import JobContext
+from shared.queue.jobs import (
+    ARTIFACT,
+    INDEX,
+    REFRESH,
+    DescribeArtifact,
+    FetchArtifact,
+    FetchIndex,
+    RenderIndex,
+)
+from shared.queue.worker import QueueWorker
+from shared.redis.client import RedisClient
+from shared.worker.http import WorkerHttp
 from tests.services.gateway.conftest import Stores
 
 IndexHandler = Callable[[JobContext, FetchIndex], Awaitable[None]]

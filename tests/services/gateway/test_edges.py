@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.cache import CacheService
-from shared.clients.redis import RedisClient
+from shared.cache.service import CacheService
+from shared.http.via import name_of, via_value
+from shared.models import FileName
+from shared.redis.client import RedisClient
 from shared.settings import load_settings
-from shared.via import name_of, via_value
 from tests.services.gateway.conftest import Stores
 from tests.support.gateway import ROOT, GatewayProcess, RawResponse, raw_request, running_gateway
 from tests.support.stores import address_of, own_redis
@@ -36,7 +37,6 @@ JSON = "application/vnd.pypi.simple.v1+json"
         ("GET", "/pypi/simple/%ff/", {400, 404}),
         ("GET", "/pypi/simple/" + "a" * 9000 + "/", {400, 414}),
         ("GET", "/pypi/nothing/here", {404}),
-        ("GET", "/pypi", {404}),
         ("GET", "/v/2024/pypi/simple/", {404}),
         ("GET", "/nothing", {404}),
         ("GET", "/nothing/%00", {400, 404}),
@@ -157,7 +157,7 @@ async def test_facts__lost_by_the_cache__are_found_by_the_query_and_kept(
     facts = await stores.put_artifact("flask", "flask-1-py3-none-any.whl", b"x" * 1000, in_cache=False)
     path = f"/pypi/files/flask/{facts.sha256}/{facts.filename}"
     assert (await asyncio.to_thread(gateway.request, path)).status == 200
-    kept = await stores.cache.read_facts("pypi", f"flask/{facts.sha256}/{facts.filename}")
+    kept = await stores.cache.read_facts(FileName("pypi", "flask", facts.sha256, facts.filename))
     assert kept is not None
     assert (kept.sha256, kept.size_bytes) == (facts.sha256, facts.size_bytes)
 

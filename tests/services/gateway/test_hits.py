@@ -78,6 +78,18 @@ async def test_artifact__cached__is_served_with_immutable_headers(
         assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{len(data)}")
 
 
+async def test_index__hot__conditions_are_still_looked_at(gateway: GatewayProcess, stores: Stores) -> None:
+    head = await stores.put_index("flask", b"page")
+    for _ in range(3):
+        page = await asyncio.to_thread(gateway.request, "/pypi/simple/flask/", accept=JSON)
+    etag = head.variants["json.identity"].etag
+    known = await asyncio.to_thread(gateway.request, "/pypi/simple/flask/", accept=JSON, if_none_match=etag)
+    assert (known.status, known.body) == (304, b"")
+    asked = await asyncio.to_thread(gateway.request, "/pypi/simple/flask/", "HEAD", accept=JSON)
+    assert (asked.status, asked.body) == (200, b"")
+    assert asked.headers["content-length"] == page.headers["content-length"] == "4"
+
+
 @pytest.mark.parametrize("size", [10_000, 1_000_000])  # kept with its bytes, and by its path
 async def test_artifact__hot__conditions_and_ranges_are_still_looked_at(
     gateway: GatewayProcess, stores: Stores, size: int

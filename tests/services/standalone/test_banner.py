@@ -42,6 +42,18 @@ def test_banner__plain_http_on_another_host__tells_pip_to_trust_it() -> None:
     assert "PIP_TRUSTED_HOST" not in text_of(Settings(public_url=("https://packages.example.com",)))
 
 
+def test_banner__plain_http_on_another_host__tells_gradle_to_take_it() -> None:
+    assert "allowInsecureProtocol = true" in text_of(Settings(host="10.0.0.5"))
+    assert "allowInsecureProtocol" not in text_of(Settings())
+    assert "allowInsecureProtocol" not in text_of(Settings(public_url=("https://packages.example.com",)))
+
+
+def test_banner__names_every_client_of_the_readme_and_the_command() -> None:
+    clients = ("pip", "uv", "poetry", "npm, pnpm, yarn 1", "yarn 4", "mvn", "Gradle", "cargo")
+    text = text_of(Settings())
+    assert all(f"\n  {client}" in text for client in (*clients, "or        orchard client-config"))
+
+
 def test_banner__offline__says_that_no_upstream_is_asked() -> None:
     assert "ORCHARD_OFFLINE" in text_of(Settings(offline=True))
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.standalone.kept_files import write_private
-from services.standalone.keys import ADMIN_TOKEN, SECRET_KEY, remembered_keys
+from services.standalone.kept_files import ADMIN_TOKEN, SECRET_KEY, remembered_keys, write_private
 from services.standalone.postgres import EmbeddedPostgres
 from services.standalone.redis_server import EmbeddedRedis
 from services.standalone.servers import EmbeddedServer, StoreFailed
@@ -160,12 +159,15 @@ def overwritten_inside(path: Path) -> None:
     path.write_bytes(bytes(whole))
 
 
+JOURNAL = [f"appendonlydir/appendonly.aof.{name}" for name in ("manifest", "1.base.rdb", "1.incr.aof")]
+
+
 @pytest.mark.parametrize(
     "damage",
     [cut, zeros_at_the_end, overwritten_inside, emptied, lost, garbage, folder, pipe, link_to_itself],
     ids=lambda each: each.__name__,
 )
-@pytest.mark.parametrize("name", ["appendonly.aof", "port", "password", "redis.conf"])
+@pytest.mark.parametrize("name", [*JOURNAL, "port", "password", "redis.conf"])
 def test_queue_redis__any_file_is_damaged__starts(
     tmp_path: Path, name: str, damage: Damage, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,6 +180,14 @@ def test_queue_redis__any_file_is_damaged__starts(
         assert server.command("SET", "key", "value") == b"+OK"
     said = capfd.readouterr().err
     assert said.count("\n") <= 1
+
+
+@pytest.mark.parametrize("damage", [emptied, pipe, link_to_itself], ids=lambda each: each.__name__)
+def test_queue_redis__something_else_in_its_journals_place__starts(tmp_path: Path, damage: Damage) -> None:
+    (tmp_path / "appendonlydir").touch()
+    damage(tmp_path / "appendonlydir")
+    with EmbeddedRedis(tmp_path, "queue") as server:
+        assert server.command("SET", "key", "value") == b"+OK"
 
 
 @pytest.mark.parametrize("damage", [garbage, folder], ids=lambda each: each.__name__)

@@ -11,8 +11,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared.migrations.files import FOLDER, read_migrations
-from shared.migrations.runner import DriftError, MigrationFailed, migrate, pending_migrations
+from shared.migrations.runner import (
+    FOLDER,
+    DriftError,
+    MigrationFailed,
+    migrate,
+    pending_migrations,
+    read_migrations,
+)
 
 ROOT = Path(__file__).parents[3]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from shared.migrations.files import read_migrations
-from shared.migrations.runner import migrate
+from shared.migrations.runner import migrate, read_migrations
 
 FILE = "INSERT INTO cached_urls (protocol, project, file_id, filename, sha256, generation, source_id)"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.blocks import Block, Blocks, ProjectBlocks
+from shared.access.blocks import Block, Blocks, ProjectBlocks
 from shared.errors import Blocked
 from shared.models import SealedFile, UpstreamSource
 from shared.protocols import protocol_named
@@ -18,7 +18,7 @@ SHA = "ab" * 32
 
 def blocks(protocol: str, project: str, *versions: str, sha256: str = "") -> ProjectBlocks:
     spelled = protocol_named(protocol)
-    found = [Block(1, "why", protocol, project, spelled.canonical_version(each)) for each in versions]
+    found = [Block(1, "why", protocol, project, spelled.names.canonical_version(each)) for each in versions]
     if sha256:
         found.append(Block(2, "malware", sha256=sha256))
     return Blocks(found).of(protocol, project)
@@ -27,7 +27,7 @@ def blocks(protocol: str, project: str, *versions: str, sha256: str = "") -> Pro
 def document(protocol: str, identity: str, body: bytes, content_type: str = "application/json") -> bytes:
     source = UpstreamSource(1, protocol, "up", "https://packages.example.com/")
     spoken = protocol_named(protocol)
-    read = spoken.read_index(
+    read = spoken.documents.read_index(
         identity, source, url="https://packages.example.com/x", content_type=content_type, body=body
     )
     return bytes(read.body)
@@ -81,14 +81,18 @@ PAGE = (("a_b-1.0-py3-none-any.whl", "11" * 32), ("a_b-1.0.tar.gz", SHA), ("a_b-
 
 
 def test_pypi_page__version_blocked_in_another_spelling__its_files_and_the_version_go() -> None:
-    left = protocol_named("pypi").without_blocked("simple/a-b", simple(*PAGE), blocks("pypi", "a-b", "1"), {})
+    left = protocol_named("pypi").pages.without_blocked(
+        "simple/a-b", simple(*PAGE), blocks("pypi", "a-b", "1"), {}
+    )
     assert [each["filename"] for each in shown(left)["files"]] == ["a_b-2.0.tar.gz"]
     assert shown(left)["versions"] == ["2.0"]
 
 
 def test_pypi_page__bytes_blocked__that_file_alone_goes() -> None:
     body = simple(*PAGE)
-    left = protocol_named("pypi").without_blocked("simple/a-b", body, blocks("pypi", "a-b", sha256=SHA), {})
+    left = protocol_named("pypi").pages.without_blocked(
+        "simple/a-b", body, blocks("pypi", "a-b", sha256=SHA), {}
+    )
     assert len(shown(left)["files"]) == 2
     assert shown(left)["versions"] == ["1.0", "2.0"]
 
@@ -96,9 +100,9 @@ def test_pypi_page__bytes_blocked__that_file_alone_goes() -> None:
 def test_pypi_page__file_without_a_hash_sealed_with_blocked_bytes__goes() -> None:
     body = simple(("a_b-1.0.tar.gz", ""))
     pypi = protocol_named("pypi")
-    stable = pypi.decode_document(body).stable_id("a_b-1.0.tar.gz")
+    stable = pypi.documents.decode_document(body).stable_id("a_b-1.0.tar.gz")
     sealed = {(stable, "a_b-1.0.tar.gz"): SealedFile("a_b-1.0.tar.gz", stable, SHA, 5)}
-    left = pypi.without_blocked("simple/a-b", body, blocks("pypi", "a-b", sha256=SHA), sealed)
+    left = pypi.pages.without_blocked("simple/a-b", body, blocks("pypi", "a-b", sha256=SHA), sealed)
     assert shown(left)["files"] == []
 
 
@@ -115,11 +119,11 @@ def legacy(version: str) -> bytes:
 
 def test_pypi_legacy_document__other_versions_go_and_its_own_is_refused() -> None:
     pypi = protocol_named("pypi")
-    left = pypi.without_blocked("json/a-b", legacy("2.0"), blocks("pypi", "a-b", "1.0"), {})
+    left = pypi.pages.without_blocked("json/a-b", legacy("2.0"), blocks("pypi", "a-b", "1.0"), {})
     assert list(shown(left)["releases"]) == ["2.0"]
     with pytest.raises(Blocked, match="why"):
-        pypi.without_blocked("json/a-b", legacy("2.0"), blocks("pypi", "a-b", "2.0.0"), {})
-    left = pypi.without_blocked("json/a-b", legacy("1.0"), blocks("pypi", "a-b", sha256=SHA), {})
+        pypi.pages.without_blocked("json/a-b", legacy("2.0"), blocks("pypi", "a-b", "2.0.0"), {})
+    left = pypi.pages.without_blocked("json/a-b", legacy("1.0"), blocks("pypi", "a-b", sha256=SHA), {})
     assert shown(left)["urls"] == []
 
 
@@ -139,13 +143,15 @@ def packument(*versions: str, latest: str) -> bytes:
 
 def rendered(body: bytes) -> dict[str, Any]:
     npm = protocol_named("npm")
-    page = npm.rewrite_index("packument/x", npm.decode_document(body), sealed={}, base_url="http://o/npm")
+    page = npm.pages.rewrite_index(
+        "packument/x", npm.documents.decode_document(body), sealed={}, base_url="http://o/npm"
+    )
     return dict(json.loads(page["full"].body))
 
 
 def test_npm_packument__latest_blocked__the_newest_release_that_is_left_takes_its_place() -> None:
     body = packument("1.9.0", "1.10.0", "2.0.0", "3.0.0-rc.1", latest="2.0.0")
-    left = protocol_named("npm").without_blocked("packument/x", body, blocks("npm", "x", "v2.0.0"), {})
+    left = protocol_named("npm").pages.without_blocked("packument/x", body, blocks("npm", "x", "v2.0.0"), {})
     page = rendered(left)
     assert list(page["versions"]) == ["1.9.0", "1.10.0", "3.0.0-rc.1"]
     assert page["dist-tags"] == {"latest": "1.10.0", "next": "3.0.0-rc.1"}
@@ -154,7 +160,9 @@ def test_npm_packument__latest_blocked__the_newest_release_that_is_left_takes_it
 def test_npm_packument__bytes_of_a_stored_tarball_blocked__its_version_goes() -> None:
     body = packument("1.0.0", "2.0.0", latest="2.0.0")
     sealed = {("-", "x-1.0.0.tgz"): SealedFile("x-1.0.0.tgz", "-", SHA, 5)}
-    left = protocol_named("npm").without_blocked("packument/x", body, blocks("npm", "x", sha256=SHA), sealed)
+    left = protocol_named("npm").pages.without_blocked(
+        "packument/x", body, blocks("npm", "x", sha256=SHA), sealed
+    )
     assert list(rendered(left)["versions"]) == ["2.0.0"]
 
 
@@ -167,13 +175,13 @@ def test_npm_document_of_a_blocked_version__refused() -> None:
     stored = document("npm", "version/x/latest", json.dumps(body).encode())
     npm = protocol_named("npm")
     with pytest.raises(Blocked, match=r"x 1\.0\.0 is blocked: why"):
-        npm.without_blocked("version/x/latest", stored, blocks("npm", "x", "1.0.0"), {})
-    assert npm.without_blocked("version/x/latest", stored, blocks("npm", "x", "2.0.0"), {}) is stored
+        npm.pages.without_blocked("version/x/latest", stored, blocks("npm", "x", "1.0.0"), {})
+    assert npm.pages.without_blocked("version/x/latest", stored, blocks("npm", "x", "2.0.0"), {}) is stored
 
 
 def test_npm_packument__version_spelled_loosely_there__goes_too() -> None:
     body = packument("v1.0.0", "2.0.0", latest="2.0.0")
-    left = protocol_named("npm").without_blocked("packument/x", body, blocks("npm", "x", "1.0.0"), {})
+    left = protocol_named("npm").pages.without_blocked("packument/x", body, blocks("npm", "x", "1.0.0"), {})
     assert list(rendered(left)["versions"]) == ["2.0.0"]
 
 
@@ -187,12 +195,12 @@ METADATA = b"""<metadata><groupId>g</groupId><artifactId>a</artifactId><versioni
 
 def test_maven_metadata__release_blocked__the_newest_that_is_left_takes_its_place() -> None:
     maven = protocol_named("maven")
-    left = maven.without_blocked("metadata/g/a", METADATA, blocks("maven", "g:a", "1.10"), {})
+    left = maven.pages.without_blocked("metadata/g/a", METADATA, blocks("maven", "g:a", "1.10"), {})
     assert b"1.10" not in left
     assert b"<release>1.9</release>" in left
     assert b"<latest>2.0-SNAPSHOT</latest>" in left
     assert b"20260101000000" in left
-    pages = maven.rewrite_index("metadata/g/a", left, sealed={}, base_url="")
+    pages = maven.pages.rewrite_index("metadata/g/a", left, sealed={}, base_url="")
     assert {"xml", "sha1", "md5"} <= pages.keys()
 
 
@@ -208,8 +216,8 @@ def test_maven_metadata__release_blocked__the_newest_that_is_left_takes_its_plac
 )
 def test_maven_request__version_asked(path: bytes, version: str) -> None:
     maven = protocol_named("maven")
-    resource = maven.classify("GET", path, b"", {})
-    assert maven.version_asked(resource) == version  # type: ignore[arg-type]
+    resource = maven.grammar.classify("GET", path, b"", {})
+    assert maven.grammar.version_asked(resource) == version  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +239,7 @@ def test_maven_request__version_asked(path: bytes, version: str) -> None:
 )
 def test_npm_request__version_asked(path: bytes, version: str) -> None:
     npm = protocol_named("npm")
-    assert npm.version_asked(npm.classify("GET", path, b"", {})) == version  # type: ignore[arg-type]
+    assert npm.grammar.version_asked(npm.grammar.classify("GET", path, b"", {})) == version  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["pypi", "npm", "maven"])
@@ -242,6 +250,6 @@ def test_nothing_of_it_in_the_document__the_very_bytes(name: str) -> None:
         "maven": ("metadata/g/a", METADATA),
     }[name]
     protocol = protocol_named(name)
-    project = protocol.project_of(identity)
+    project = protocol.grammar.project_of(identity)
     others = blocks(name, project, "9.9.9", sha256="ff" * 32)
-    assert protocol.without_blocked(identity, body, others, {}) is body
+    assert protocol.pages.without_blocked(identity, body, others, {}) is body

@@ -14,8 +14,8 @@ import pytest
 
 from shared.errors import UpstreamInvalid
 from shared.models import UpstreamSource
-from shared.protocols.base import FileHeaders
-from shared.protocols.maven.proxy import MavenProxy
+from shared.protocols.maven import MavenProxy
+from shared.protocols.roles.upstream import FileHeaders
 from tests.support.maven_builders import build_metadata
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -33,7 +33,9 @@ PLUGINS = """<metadata><plugins><plugin><name>{name}</name><prefix>{prefix}</pre
 
 
 def read(body: bytes, identity: str = IDENTITY) -> bytes:
-    return MAVEN.read_index(identity, SOURCE, url=SOURCE.url, content_type="application/xml", body=body).body
+    return MAVEN.documents.read_index(
+        identity, SOURCE, url=SOURCE.url, content_type="application/xml", body=body
+    ).body
 
 
 def merged() -> dict[str, bytes]:
@@ -50,9 +52,9 @@ def merged() -> dict[str, bytes]:
         PLUGINS.format(name="Extra", prefix="extra", more=extra),
     ]
     return {
-        "versions.xml": MAVEN.merge_documents(IDENTITY, [one, two]),
-        "snapshot.xml": MAVEN.merge_documents(IDENTITY, [older.encode(), newer.encode()]),
-        "plugins.xml": MAVEN.merge_documents(IDENTITY, [each.encode() for each in plugins]),
+        "versions.xml": MAVEN.documents.merge_documents(IDENTITY, [one, two]),
+        "snapshot.xml": MAVEN.documents.merge_documents(IDENTITY, [older.encode(), newer.encode()]),
+        "plugins.xml": MAVEN.documents.merge_documents(IDENTITY, [each.encode() for each in plugins]),
     }
 
 
@@ -63,26 +65,30 @@ def test_golden__merged_metadata__comes_out_as_recorded(name: str) -> None:
 
 def test_merge__of_equal_or_single_documents__byte_for_byte() -> None:
     body = build_metadata("g", "a", ["1"])
-    assert MAVEN.merge_documents(IDENTITY, [body]) == MAVEN.merge_documents(IDENTITY, [body, body]) == body
+    assert (
+        MAVEN.documents.merge_documents(IDENTITY, [body])
+        == MAVEN.documents.merge_documents(IDENTITY, [body, body])
+        == body
+    )
 
 
 def test_merge__twice__stable() -> None:
     one, two = build_metadata("g", "a", ["1", "1.0"]), build_metadata("g", "a", ["2"])
-    once = MAVEN.merge_documents(IDENTITY, [one, two])
-    assert MAVEN.merge_documents(IDENTITY, [once, one]) == once
+    once = MAVEN.documents.merge_documents(IDENTITY, [one, two])
+    assert MAVEN.documents.merge_documents(IDENTITY, [once, one]) == once
 
 
 def test_merge__versions_that_no_path_can_hold__left_out() -> None:
     hostile = build_metadata("g", "a", ["../../x", "1", "9" * 300])
     other = build_metadata("g", "a", ["2"])
-    root = ElementTree.fromstring(MAVEN.merge_documents(IDENTITY, [hostile, other]))
+    root = ElementTree.fromstring(MAVEN.documents.merge_documents(IDENTITY, [hostile, other]))
     assert [each.text for each in root.iter("version")] == ["1", "2"]
     assert root.findtext("versioning/latest") == "2"
 
 
 def test_rendering__checksums_of_exactly_the_body() -> None:
     body = build_metadata("g", "a", ["1"])
-    found = MAVEN.rewrite_index(IDENTITY, body, sealed={}, base_url="")
+    found = MAVEN.pages.rewrite_index(IDENTITY, body, sealed={}, base_url="")
     assert found["xml"].body == body
     for algorithm in ("md5", "sha1", "sha256", "sha512"):
         assert found[algorithm].body == hashlib.new(algorithm, body).hexdigest().encode()

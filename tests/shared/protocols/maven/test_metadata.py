@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from shared.models import Extraction
-from shared.protocols.maven.proxy import MavenProxy
+from shared.models import Extraction, FileName
+from shared.protocols.maven import MavenProxy
 from shared.protocols.maven.upstream import file_entry
 from tests.support.maven_builders import Dep, build_pom
 
@@ -15,7 +15,7 @@ MAVEN = MavenProxy()
 
 
 def extract(body: bytes) -> Extraction:
-    extraction, raw = MAVEN.extract("a-1.pom", io.BytesIO(body), len(body))
+    extraction, raw = MAVEN.archive.extract("a-1.pom", io.BytesIO(body), len(body))
     assert raw is None
     return extraction
 
@@ -76,6 +76,6 @@ def test_hostile__unextractable_with_a_reason(body: bytes) -> None:
 
 
 def test_file_entry__address_and_checksums_follow_from_the_name() -> None:
-    entry = file_entry("http://repo.example/r?token=t", "a.b:c", "1", "c-1.jar")
+    entry = file_entry("http://repo.example/r?token=t", FileName("maven", "a.b:c", "1", "c-1.jar"))
     assert entry.url == "http://repo.example/r/a/b/c/1/c-1.jar?token=t"
     assert entry.checksum_urls["sha1"] == "http://repo.example/r/a/b/c/1/c-1.jar.sha1?token=t"

@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import MalformedRequest, MethodNotAllowed, OrchardError, RouteNotFound, UriTooLong
-from shared.protocols.base import Resource
-from shared.protocols.maven.proxy import MavenProxy
+from shared.models import FileName, UpstreamSource
+from shared.protocols.maven import MavenProxy
+from shared.protocols.resource import Resource
 
 MAVEN = MavenProxy()
 
 
 def classify(path: bytes, method: str = "GET") -> Resource:
-    return MAVEN.classify(method, path, b"", {})
+    return MAVEN.grammar.classify(method, path, b"", {})
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_path__names_a_file__by_group_artifact_and_version_folder(
     assert (resource.filename, resource.sidecar) == (filename, sidecar)
     assert resource.identity == f"{project}/{version}/{filename}"
     if not sidecar:
-        assert MAVEN.artifact_resource(project, version, filename) == resource
+        assert MAVEN.grammar.artifact_resource(FileName("maven", project, version, filename)) == resource
 
 
 @pytest.mark.parametrize(
@@ -92,17 +93,17 @@ def test_path__names_something_that_changes__an_index(
     resource = classify(path)
     assert (resource.kind, resource.honours_no_cache) == ("index", False)
     assert (resource.identity, resource.representation) == (identity, representation)
-    assert resource.project == MAVEN.project_of(identity) == project
+    assert resource.project == MAVEN.grammar.project_of(identity) == project
 
 
 def test_path__names_a_file_that_may_change_and_be_large__an_artifact_behind_a_pointer() -> None:
     resource = classify(b"/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar.md5")
     assert (resource.kind, resource.sidecar, resource.version) == ("artifact", "md5", "1-SNAPSHOT")
     assert resource.pointer == "pointer/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar"
-    assert MAVEN.project_of(resource.pointer) == "a:c"
-    one = MAVEN.artifact_resource("a:c", "1-SNAPSHOT:beef", "c-1-SNAPSHOT-x.jar")
+    assert MAVEN.grammar.project_of(resource.pointer) == "a:c"
+    one = MAVEN.grammar.artifact_resource(FileName("maven", "a:c", "1-SNAPSHOT:beef", "c-1-SNAPSHOT-x.jar"))
     assert (one.version, one.file_id, one.pointer) == ("1-SNAPSHOT", "1-SNAPSHOT:beef", "")
-    path = MAVEN.artifact_path("a:c", "1-SNAPSHOT:beef", "c-1-SNAPSHOT-x.jar")
+    path = MAVEN.grammar.artifact_path(one.file)
     assert path == "/a/c/1-SNAPSHOT/c-1-SNAPSHOT-x.jar"
 
 
@@ -174,11 +175,12 @@ def test_path__no_file_and_no_metadata__404(path: bytes) -> None:
 )
 def test_file_of_any_name__is_of_the_project_and_version_whose_folder_it_lies_in(file: str) -> None:
     resource = classify(f"/com/corp/s_2.12/1.2.0/{file}".encode())
-    assert (resource.project, MAVEN.version_asked(resource)) == ("com.corp:s_2.12", "1.2.0")
-    assert MAVEN.artifact_path("com.corp:s_2.12", "1.2.0", file) == f"/com/corp/s_2.12/1.2.0/{file}"
+    assert (resource.project, MAVEN.grammar.version_asked(resource)) == ("com.corp:s_2.12", "1.2.0")
+    path = MAVEN.grammar.artifact_path(FileName("maven", "com.corp:s_2.12", "1.2.0", file))
+    assert path == f"/com/corp/s_2.12/1.2.0/{file}"
     mutable = classify(f"/com/corp/s_2.12/1.2.0-SNAPSHOT/{file}".encode())
-    assert (mutable.project, MAVEN.version_asked(mutable)) == ("com.corp:s_2.12", "1.2.0-SNAPSHOT")
-    assert MAVEN.project_of(mutable.pointer or mutable.identity) == "com.corp:s_2.12"
+    assert (mutable.project, MAVEN.grammar.version_asked(mutable)) == ("com.corp:s_2.12", "1.2.0-SNAPSHOT")
+    assert MAVEN.grammar.project_of(mutable.pointer or mutable.identity) == "com.corp:s_2.12"
     assert mutable.kind == "index" or mutable.pointer  # without a build in its name it may change
 
 
@@ -199,9 +201,10 @@ def test_slashes_in_a_version_classifier_or_type__no_other_project(tail: str) ->
 
 def test_catalogue_of_archetypes__pins_nothing_and_is_of_no_project() -> None:
     identity = "snapshot/archetype-catalog.xml"
-    assert not MAVEN.lists_files(identity, b"<archetype-catalog/>")
-    assert MAVEN.upstream_request(identity, "http://x/m/").url == "http://x/m/archetype-catalog.xml"
-    assert MAVEN.version_asked(classify(b"/archetype-catalog.xml")) == ""
+    assert not MAVEN.documents.lists_files(identity, b"<archetype-catalog/>")
+    source = UpstreamSource(1, "maven", "maven", "http://x/m/")
+    assert MAVEN.upstream.upstream_request(identity, source).url == "http://x/m/archetype-catalog.xml"
+    assert MAVEN.grammar.version_asked(classify(b"/archetype-catalog.xml")) == ""
 
 
 def test_path__too_long_or_not_a_read__refused() -> None:

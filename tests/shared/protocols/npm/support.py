@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shared.models import SealedFile, UpstreamSource
+from shared.models import FileName, SealedFile, UpstreamSource
 from shared.protocols import protocol_named
 from shared.protocols.npm.document import Document
 
@@ -19,7 +19,11 @@ NOW = 1_700_000_000.0
 
 def classify(path: bytes, *, query: bytes = b"", accept: str | None = None, method: str = "GET") -> Any:
     headers = {} if accept is None else {b"accept": accept.encode("latin-1")}
-    return NPM.classify(method, path, query, headers)
+    return NPM.grammar.classify(method, path, query, headers)
+
+
+def named(filename: str) -> FileName:
+    return FileName("npm", "demo", "-", filename)
 
 
 def manifest(version: str = "1.0.0", name: str = "demo", **dist: Any) -> dict[str, Any]:
@@ -42,9 +46,9 @@ def read(
 ) -> tuple[Document, tuple[str, ...]]:
     """The document of an upstream's answer and what was dropped of it."""
     data = json.dumps(body).encode() if isinstance(body, dict) else body
-    url = NPM.upstream_request(identity, source.url).url
-    index = NPM.read_index(identity, source, url=url, content_type="application/json", body=data)
-    return NPM.decode_document(index.body), index.dropped
+    url = NPM.upstream.upstream_request(identity, source).url
+    index = NPM.documents.read_index(identity, source, url=url, content_type="application/json", body=data)
+    return NPM.documents.decode_document(index.body), index.dropped
 
 
 def refreshed(
@@ -58,10 +62,10 @@ def refreshed(
     """The document after a refresh, as the fetcher makes it."""
     document, _ = read(body, identity=previous.envelope.identity if previous else "packument/demo")
     held = sealed_files(*sealed, digests=digests)
-    if not NPM.wants_previous(document, held):
+    if not NPM.pages.wants_previous(document, held):
         return document
-    body = NPM.carry_over(document, previous, held, now)
-    decoded: Document = document if body is None else NPM.decode_document(body)
+    body = NPM.pages.carry_over(document, previous, held, now)
+    decoded: Document = document if body is None else NPM.documents.decode_document(body)
     return decoded
 
 
@@ -70,6 +74,6 @@ def sealed_files(*filenames: str, digests: dict[str, str] | None = None) -> dict
 
 
 def rendered(document: Document, representation: str = "full", base: str = BASE) -> dict[str, Any]:
-    pages = NPM.rewrite_index(document.envelope.identity, document, sealed={}, base_url=base)
+    pages = NPM.pages.rewrite_index(document.envelope.identity, document, sealed={}, base_url=base)
     found: dict[str, Any] = json.loads(pages[representation].body)
     return found

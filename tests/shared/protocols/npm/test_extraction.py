@@ -16,7 +16,7 @@ from tests.support.npm_builders import build_tarball
 
 
 def _extract(data: bytes, filename: str = "demo-1.0.0.tgz") -> Extraction:
-    extraction, raw = NPM.extract(filename, io.BytesIO(data), len(data))
+    extraction, raw = NPM.archive.extract(filename, io.BytesIO(data), len(data))
     assert raw is None
     return extraction
 

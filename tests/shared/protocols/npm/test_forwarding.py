@@ -35,11 +35,11 @@ TREE = {
 
 
 def told(path: str, body: Any = None) -> set[str]:
-    return set(NPM.told_names(path, json.dumps(body).encode() if body is not None else b""))
+    return set(NPM.forwarding.named_in(path, json.dumps(body).encode() if body is not None else b""))
 
 
 def left(path: str, body: Any, *withheld: str) -> Any:
-    return json.loads(NPM.without_names(path, json.dumps(body).encode(), set(withheld)).body)
+    return json.loads(NPM.forwarding.without_names(path, json.dumps(body).encode(), set(withheld)).body)
 
 
 def test_bulk__names_are_its_keys__and_go_one_by_one() -> None:
@@ -87,14 +87,14 @@ def test_audit__of_which_nothing_is_left__is_refused_not_answered(path: str, bod
     [(BULK, b"{}"), (BULK, b'{"x":[]}'), (BULK, b' {"x" : [{"id":1}]}'), (QUICK, b"{}"), (SEARCH, b"<html>")],
 )
 def test_answer__that_is_one__passes(path: str, body: bytes) -> None:
-    NPM.check_passed(path, body)
+    NPM.forwarding.check_passed(path, body)
 
 
 @pytest.mark.parametrize("path", [BULK, QUICK, "-/npm/v1/security/audits"])
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"0", b'""', b"<html></html>", b"{", b'{"x":\xff'])
 def test_answer__that_is_no_audit__is_invalid(path: str, body: bytes) -> None:
     with pytest.raises(UpstreamInvalid):
-        NPM.check_passed(path, body)
+        NPM.forwarding.check_passed(path, body)
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_answer__that_is_no_audit__is_invalid(path: str, body: bytes) -> None:
 )
 def test_answer__in_bulk_with_other_than_lists__is_invalid(body: bytes) -> None:
     with pytest.raises(UpstreamInvalid):
-        NPM.check_passed(BULK, body)
+        NPM.forwarding.check_passed(BULK, body)
 
 
 @pytest.mark.parametrize("path", [BULK, QUICK, "-/npm/v1/security/audits"])
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 100_000, b'{"a":\xff}'])
 def test_audit__that_cannot_be_read__is_refused(path: str, body: bytes) -> None:
     with pytest.raises(MalformedRequest):
-        NPM.told_names(path, body)
+        NPM.forwarding.named_in(path, body)
 
 
 def test_quick__deeper_than_any_tree__is_refused() -> None:
@@ -126,7 +126,7 @@ def test_quick__deeper_than_any_tree__is_refused() -> None:
 def test_search__words_are_names__with_one_withheld_there_are_no_results(query: str) -> None:
     path = f"-/v1/search?{query}"
     assert "@acme/tool" in told(path)
-    passed = NPM.without_names(path, b"", {"@acme/tool"})
+    passed = NPM.forwarding.without_names(path, b"", {"@acme/tool"})
     assert json.loads(passed.instead) == {"objects": [], "total": 0}
 
 

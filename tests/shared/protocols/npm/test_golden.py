@@ -15,11 +15,11 @@ IDENTITY = "packument/@demo/pkg"
 def outcomes() -> tuple[dict[str, str], int]:
     """The outcome files by name, and how many versions were dropped."""
     body = (GOLDEN / "project.upstream.json").read_bytes()
-    url = NPM.upstream_request(IDENTITY, SOURCE.url).url
-    index = NPM.read_index(IDENTITY, SOURCE, url=url, content_type="application/json", body=body)
-    document = NPM.decode_document(index.body)
-    document = NPM.decode_document(NPM.carry_over(document, None, {}, NOW))
-    pages = NPM.rewrite_index(IDENTITY, document, sealed={}, base_url=BASE)
+    url = NPM.upstream.upstream_request(IDENTITY, SOURCE).url
+    index = NPM.documents.read_index(IDENTITY, SOURCE, url=url, content_type="application/json", body=body)
+    document = NPM.documents.decode_document(index.body)
+    document = NPM.documents.decode_document(NPM.pages.carry_over(document, None, {}, NOW))
+    pages = NPM.pages.rewrite_index(IDENTITY, document, sealed={}, base_url=BASE)
     found = {
         f"{name}.json": json.dumps(json.loads(page.body), indent=1, ensure_ascii=False) + "\n"
         for name, page in pages.items()

@@ -13,13 +13,14 @@ import pytest
 from shared.errors import UpstreamInvalid
 from shared.protocols.npm import names
 from shared.protocols.npm.document import encode_document
-from shared.protocols.npm.resolve_packument import read_packument
+from shared.protocols.npm.resolver.packument import read_packument
 from tests.shared.protocols.npm.support import (
     BASE,
     NOW,
     NPM,
     SOURCE,
     manifest,
+    named,
     packument,
     read,
     refreshed,
@@ -132,7 +133,7 @@ def test_read__duplicate_keys__last_counts_everywhere() -> None:
     body = f'{{"name":"demo","versions":{{}},"versions":{{"1.0.0":{first},"1.0.0":{last}}}}}'.encode()
     document, _ = read(body)
     assert rendered(document)["versions"]["1.0.0"]["dist"]["shasum"] == "b" * 40
-    entry = NPM.find_file(document, "-", "demo-1.0.0.tgz")
+    entry = NPM.documents.find_file(document, named("demo-1.0.0.tgz"))
     assert entry is not None and entry.hashes == {"sha1": "b" * 40}
 
 
@@ -167,7 +168,7 @@ def test_read__tarball_address__kept_or_version_dropped_and_counted(tarball: Any
     document, dropped = read(packument(manifest("1.0.0"), manifest("2.0.0", tarball=tarball)))
     assert ("2.0.0" in rendered(document)["versions"]) is allowed
     assert len(dropped) == (0 if allowed else 1)
-    assert (NPM.find_file(document, "-", "demo-2.0.0.tgz") is not None) is allowed
+    assert (NPM.documents.find_file(document, named("demo-2.0.0.tgz")) is not None) is allowed
     assert rendered(document)["dist-tags"] == {"latest": "2.0.0" if allowed else "1.0.0"}
 
 
@@ -186,7 +187,7 @@ def test_read__allowed_hosts__no_other_host() -> None:
 def test_read__plain_http_on_the_sources_own_host__its_https() -> None:
     tarball = "http://registry.example.com:80/demo/-/demo-1.0.0.tgz"
     document, _ = read(packument(manifest("1.0.0", tarball=tarball)))
-    entry = NPM.find_file(document, "-", "demo-1.0.0.tgz")
+    entry = NPM.documents.find_file(document, named("demo-1.0.0.tgz"))
     assert entry is not None and entry.url == "https://registry.example.com/demo/-/demo-1.0.0.tgz"
 
 
@@ -237,15 +238,15 @@ def test_read__ten_thousand_versions__all_there() -> None:
 def test_filename__upstreams_own_if_it_tells_the_version(tarball: str, filename: str) -> None:
     document, _ = read(packument(manifest("1.0.0", tarball=tarball)))
     assert rendered(document)["versions"]["1.0.0"]["dist"]["tarball"] == f"{BASE}/demo/-/{filename}"
-    entry = NPM.find_file(document, "-", filename)
+    entry = NPM.documents.find_file(document, named(filename))
     assert entry is not None
     assert (entry.url, entry.file_id) == (tarball, "-")
 
 
 def test_find_file__scoped_name() -> None:
     document, _ = read(packument(manifest("1.0.0", name="@s/n"), name="@s/n"), identity="packument/@s/n")
-    assert NPM.find_file(document, "-", "n-1.0.0.tgz") is not None
-    assert NPM.find_file(document, "-", "n-1.0.1.tgz") is None
+    assert NPM.documents.find_file(document, named("n-1.0.0.tgz")) is not None
+    assert NPM.documents.find_file(document, named("n-1.0.1.tgz")) is None
     assert rendered(document)["versions"]["1.0.0"]["dist"]["tarball"] == f"{BASE}/@s/n/-/n-1.0.0.tgz"
 
 
@@ -265,7 +266,7 @@ def test_find_file__scoped_name() -> None:
 )
 def test_find_file__digests_as_hex(dist: dict[str, Any], algorithms: set[str]) -> None:
     document, _ = read(packument(manifest("1.0.0", **dist)))
-    entry = NPM.find_file(document, "-", "demo-1.0.0.tgz")
+    entry = NPM.documents.find_file(document, named("demo-1.0.0.tgz"))
     assert entry is not None and set(entry.hashes) == algorithms
     if "sha512" in algorithms:
         assert entry.hashes["sha512"] == hashlib.sha512(b"x").hexdigest()
@@ -321,9 +322,9 @@ def test_dist_of_a_sealed_tarball__other_or_no_digests__frozen_for_ever(change: 
     for _ in range(3):
         later = refreshed(later, packument(manifest("1.0.0", **change)), sealed=(SEALED,))
         assert rendered(later)["versions"]["1.0.0"]["dist"] == shown
-        entry = NPM.find_file(later, "-", SEALED)
+        entry = NPM.documents.find_file(later, named(SEALED))
         assert entry is not None and entry.hashes["sha512"] == hashlib.sha512(b"x").hexdigest()
-    reported = NPM.mutated_files(later, sealed_files(SEALED))
+    reported = NPM.pages.mutated_files(later, sealed_files(SEALED))
     changed = change.get("integrity") or change.get("shasum")
     assert len(reported) == (1 if changed else 0)
 
@@ -333,7 +334,7 @@ def test_dist_of_a_sealed_tarball__more_digests_or_signatures__taken() -> None:
     richer = manifest("1.0.0", integrity=_ssri(b"x"), signatures=[{"keyid": "new"}])
     later = refreshed(first, packument(richer), sealed=(SEALED,))
     assert rendered(later)["versions"]["1.0.0"]["dist"]["signatures"] == [{"keyid": "new"}]
-    assert NPM.mutated_files(later, sealed_files(SEALED)) == []
+    assert NPM.pages.mutated_files(later, sealed_files(SEALED)) == []
 
 
 HELD = {"sha512": hashlib.sha512(b"x").hexdigest(), "sha1": hashlib.sha1(b"x").hexdigest()}
@@ -350,7 +351,7 @@ def test_tarball_sealed_before_any_packument__other_bytes_told_now__its_own_dige
             "integrity": _ssri(b"x"),
             "shasum": HELD["sha1"],
         }
-        assert [digest for _, digest in NPM.mutated_files(later, sealed_files(SEALED))] == [
+        assert [digest for _, digest in NPM.pages.mutated_files(later, sealed_files(SEALED))] == [
             hashlib.sha512(b"other").hexdigest()
         ]
 
@@ -362,16 +363,18 @@ def test_tarball_sealed_before_any_packument__same_bytes_or_none_told__dist_as_u
     body = packument(manifest("1.0.0", signatures=[{"keyid": "k"}], **dist))
     later = refreshed(None, body, sealed=(SEALED,), digests=HELD)
     assert rendered(later)["versions"]["1.0.0"]["dist"]["signatures"] == [{"keyid": "k"}]
-    assert NPM.mutated_files(later, sealed_files(SEALED)) == []
+    assert NPM.pages.mutated_files(later, sealed_files(SEALED)) == []
 
 
 def test_sealed_tarball_whose_digests_are_all_told__the_document_before_is_not_read() -> None:
     told = manifest("1.0.0", integrity=_ssri(b"x"), shasum=HELD["sha1"])
     document, _ = read(packument(told))
-    assert not NPM.wants_previous(document, sealed_files(SEALED, digests=HELD))
-    assert NPM.wants_previous(document, sealed_files(SEALED))  # stored before digests were kept
-    assert NPM.wants_previous(document, sealed_files(SEALED, "demo-2.0.0.tgz", digests=HELD))  # withdrawn
-    assert NPM.carry_over(document, None, sealed_files(SEALED, digests=HELD), NOW) is None
+    assert not NPM.pages.wants_previous(document, sealed_files(SEALED, digests=HELD))
+    assert NPM.pages.wants_previous(document, sealed_files(SEALED))  # stored before digests were kept
+    assert NPM.pages.wants_previous(
+        document, sealed_files(SEALED, "demo-2.0.0.tgz", digests=HELD)
+    )  # withdrawn
+    assert NPM.pages.carry_over(document, None, sealed_files(SEALED, digests=HELD), NOW) is None
 
 
 def test_dist_of_a_tarball_that_is_not_sealed__follows_upstream() -> None:
@@ -384,14 +387,14 @@ def test_version_withdrawn_then_published_with_other_bytes__first_dist() -> None
     first = refreshed(None, packument(manifest("1.0.0"), manifest("1.1.0")))
     gone = refreshed(first, packument(manifest("1.1.0")), sealed=(SEALED,))
     assert list(rendered(gone)["versions"]) == ["1.1.0"]
-    assert NPM.find_file(gone, "-", SEALED) is None
+    assert NPM.documents.find_file(gone, named(SEALED)) is None
     back = refreshed(gone, packument(manifest("1.0.0", shasum="c" * 40), manifest("1.1.0")), sealed=(SEALED,))
     assert rendered(back)["versions"]["1.0.0"]["dist"]["shasum"] == "a" * 40
 
 
 def test_carry_over__same_input__same_bytes() -> None:
     document, _ = read({**packument(manifest("1.0.0"), manifest("1.1.0")), "time": {}})
-    made = {NPM.carry_over(document, None, sealed_files("b", "a"), 5.0) for _ in range(3)}
+    made = {NPM.pages.carry_over(document, None, sealed_files("b", "a"), 5.0) for _ in range(3)}
     assert len(made) == 1
 
 
@@ -404,7 +407,7 @@ def test_render__values_are_the_upstreams_bytes() -> None:
         b'{"1.0.0":{"n":1E400,"u":"\\u00e9","dist":{"z":[1.50],"tarball":"https://registry.example.com/a.tgz"}}}}'
     )
     document, _ = read(text)
-    full = NPM.rewrite_index("packument/demo", document, sealed={}, base_url=BASE)["full"].body
+    full = NPM.pages.rewrite_index("packument/demo", document, sealed={}, base_url=BASE)["full"].body
     for piece in (b'"x":1.0e5', b'"n":1E400', b'"u":"\\u00e9"', b'"z":[1.50]'):
         assert piece in full
 
@@ -440,4 +443,4 @@ def test_render_abbreviated__install_script__told(scripts: Any, expected: bool |
 
 def test_rewrite__document_of_another_package__refused() -> None:
     with pytest.raises(UpstreamInvalid):
-        NPM.rewrite_index("packument/other", read(packument())[0], sealed={}, base_url=BASE)
+        NPM.pages.rewrite_index("packument/other", read(packument())[0], sealed={}, base_url=BASE)

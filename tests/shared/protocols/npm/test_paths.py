@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import MalformedRequest, MethodNotAllowed, RouteNotFound, UriTooLong
+from shared.models import FileName, UpstreamSource
 from shared.protocols.npm import names
 from tests.shared.protocols.npm.support import NPM, SOURCE, classify
 
@@ -27,7 +28,7 @@ def test_scoped_packument__any_spelling__one_identity(path: bytes) -> None:
 def test_scoped_tarball__any_spelling__one_resource(path: bytes) -> None:
     found = classify(path)
     assert (found.kind, found.project, found.filename) == ("artifact", "@s/n", "n-1.0.0.tgz")
-    assert found == NPM.artifact_resource("@s/n", "-", "n-1.0.0.tgz")
+    assert found == NPM.grammar.artifact_resource(FileName("npm", "@s/n", "-", "n-1.0.0.tgz"))
 
 
 def test_names_that_differ_by_case__differ() -> None:
@@ -60,7 +61,7 @@ def test_name__that_none_can_have__400(path: bytes) -> None:
     [
         b"/a/b/c", b"/a/%2fb%2f^", b"/a/-/", b"/a/-/b",
         b"/a/1.0.0/b-1.0.0.tgz", b"/a/1.0.0/a-1.0.1.tgz", b"/@a/b/1.0.0/" + b"0a" * 20,
-        b"/download/a/1.0.0/0a",
+        b"/download/a/1.0.0/0a", b"/a/download/b-1.0.0.tgz",
         b"/a/-/b.zip", b"/a/-/.tgz", b"/a/^1.0.0", b"/a/__proto__",
         b"/-/all", b"/-/user/org.couchdb.user:x", b"/-/npm/v1/tokens", b"/a/-/a-1.0.0.tgz/x", b"/-/nope",
     ],
@@ -123,8 +124,8 @@ def test_version_document__identity_of_its_own_and_asked_for_as_it_was(
     found = classify(b"/" + name + b"/" + spec)
     project = name.decode().replace("%2f", "/")
     assert names.split_identity(found.identity) == ("version", project, read)
-    assert NPM.project_of(found.identity) == project
-    url = NPM.upstream_request(found.identity, SOURCE.url).url
+    assert NPM.grammar.project_of(found.identity) == project
+    url = NPM.upstream.upstream_request(found.identity, SOURCE).url
     assert url == f"https://registry.example.com/{project.replace('/', '%2F')}/{asked}"
 
 
@@ -173,8 +174,8 @@ PREFIXES = (b"", b"/npm", b"/repository/npm-all", b"/artifactory/api/npm/virtual
 def test_tarball__the_tail_of_an_address_is_enough(
     prefix: bytes, tail: bytes, project: str, filename: str
 ) -> None:
-    assert classify(prefix + tail) == NPM.artifact_resource(project, "-", filename)
-    assert NPM.is_root_relative(prefix + tail)
+    assert classify(prefix + tail) == NPM.grammar.artifact_resource(FileName("npm", project, "-", filename))
+    assert NPM.grammar.is_root_relative(prefix + tail)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_tarball__the_tail_of_an_address_is_enough(
     ],
 )
 def test_path_at_the_root__npms_only_where_it_can_be_nothing_else(path: bytes, taken: bool) -> None:
-    assert NPM.is_root_relative(path) is taken
+    assert NPM.grammar.is_root_relative(path) is taken
 
 
 def test_dist_tags__representation_of_the_packument() -> None:
@@ -209,7 +210,7 @@ def test_dist_tags__representation_of_the_packument() -> None:
 def test_attestations_and_keys__cached_documents() -> None:
     found = classify(b"/-/npm/v1/attestations/@s%2fn@1.0.0")
     assert (found.kind, found.identity) == ("index", "attestations/@s/n@1.0.0")
-    assert NPM.project_of(found.identity) == "@s/n"
+    assert NPM.grammar.project_of(found.identity) == "@s/n"
     assert classify(b"/-/npm/v1/keys").identity == "keys"
 
 
@@ -258,10 +259,14 @@ def test_everything_else__read_only(method: str) -> None:
     ],
 )
 def test_upstream_request__full_form_below_the_source(identity: str, path: str) -> None:
-    asked = NPM.upstream_request(identity, "https://registry.example.com/base/")
+    source = UpstreamSource(1, "npm", "npm", "https://registry.example.com/base/")
+    asked = NPM.upstream.upstream_request(identity, source)
     assert (asked.url, asked.accept) == (f"https://registry.example.com/base/{path}", "application/json")
 
 
 def test_entry_identities__packument_first_then_the_small_document() -> None:
-    assert NPM.entry_identities("@s/n", "n-1.0.0.tgz") == ("packument/@s/n", "version/@s/n/1.0.0")
-    assert NPM.entry_identities("n", "other-1.0.0.tgz") == ("packument/n",)
+    assert NPM.documents.entry_identities(FileName("npm", "@s/n", "-", "n-1.0.0.tgz")) == (
+        "packument/@s/n",
+        "version/@s/n/1.0.0",
+    )
+    assert NPM.documents.entry_identities(FileName("npm", "n", "-", "other-1.0.0.tgz")) == ("packument/n",)

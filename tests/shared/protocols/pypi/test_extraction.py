@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.models import Dependency, Extraction
-from shared.protocols import tarballs
+from shared.errors import UpstreamInvalid
+from shared.models import Dependency, Extraction, FileEntry
 from shared.protocols.pypi import archive
+from shared.protocols.reading import tarballs
 from tests.shared.protocols.pypi.support import PYPI
 from tests.support.builders import build_sdist, build_tar_gz, build_wheel, build_zip, core_metadata
 
@@ -40,7 +41,7 @@ class RangeFile(io.BytesIO):
 
 
 def extract(filename: str, content: bytes) -> tuple[Extraction, bytes | None]:
-    return PYPI.extract(filename, io.BytesIO(content), len(content))
+    return PYPI.archive.extract(filename, io.BytesIO(content), len(content))
 
 
 def reason(filename: str, content: bytes, state: str = "unextractable") -> str:
@@ -113,7 +114,7 @@ def test_dependency__marker_with_extra_only_in_a_string__is_not_optional() -> No
 def test_wheel__of_20_mb__is_read_in_few_and_small_pieces() -> None:
     content = wheel(size_bytes=20_000_000)
     file = RangeFile(content)
-    assert PYPI.extract(WHEEL, file, len(content))[0].state == "extracted"
+    assert PYPI.archive.extract(WHEEL, file, len(content))[0].state == "extracted"
     assert len(file.reads) <= 3
     assert sum(file.reads) <= 128 << 10
 
@@ -123,7 +124,7 @@ def test_wheel__metadata_at_the_front__costs_one_more_piece() -> None:
     padding = random.Random(1).randbytes(5_000_000)
     content = build_zip({f"{INFO}/METADATA": metadata, "x.bin": padding})
     file = RangeFile(content)
-    assert PYPI.extract(WHEEL, file, len(content))[1] == metadata
+    assert PYPI.archive.extract(WHEEL, file, len(content))[1] == metadata
     assert len(file.reads) <= 3
 
 
@@ -222,15 +223,37 @@ def test_sdist__that_does_not_say__is_unknown(content: bytes) -> None:
 
 @pytest.mark.parametrize("filename", ["demo-1.0.egg", "demo-1.0.exe", "demo-1.0.tar.bz2", "demo-1.0.rpm"])
 def test_other_files__say_nothing__and_are_not_read(filename: str) -> None:
-    assert not PYPI.is_extractable(filename)
-    assert PYPI.metadata_filename(filename) is None
+    assert not PYPI.archive.is_extractable(filename)
+    assert PYPI.archive.metadata_filename(filename) is None
     reason(filename, b"", "unknown")
 
 
 def test_metadata_filename__of_wheels_only() -> None:
-    assert PYPI.metadata_filename(WHEEL) == f"{WHEEL}.metadata"
-    assert PYPI.metadata_filename(SDIST) is None
-    assert all(PYPI.is_extractable(name) for name in (WHEEL, SDIST, "a-1.zip", "a-1.tgz"))
+    assert PYPI.archive.metadata_filename(WHEEL) == f"{WHEEL}.metadata"
+    assert PYPI.archive.metadata_filename(SDIST) is None
+    assert PYPI.archive.parent_of(f"{WHEEL}.metadata") == WHEEL
+    assert PYPI.archive.parent_of(f"{SDIST}.metadata") is PYPI.archive.parent_of(WHEEL) is None
+    assert all(PYPI.archive.is_extractable(name) for name in (WHEEL, SDIST, "a-1.zip", "a-1.tgz"))
+
+
+METADATA_ENTRY = FileEntry(f"{WHEEL}.metadata", "", "")
+
+
+@pytest.mark.parametrize("start", [b"Metadata-Version: 2.1\nName: a\n", b"\nname : a\r\n", b"X: 1\nName: a"])
+def test_metadata__without_hash_but_with_a_field_of_it__taken(start: bytes) -> None:
+    PYPI.archive.check_file(METADATA_ENTRY, io.BytesIO(start), len(start))
+
+
+@pytest.mark.parametrize("start", [b"", b"<html>Sign in", b'{"Name": "a"}', b"not here", b"\0Name"])
+def test_metadata__without_hash_or_any_of_its_fields__refused(start: bytes) -> None:
+    with pytest.raises(UpstreamInvalid):
+        PYPI.archive.check_file(METADATA_ENTRY, io.BytesIO(start), len(start))
+
+
+def test_files__with_a_hash_or_that_are_no_metadata__are_not_looked_at() -> None:
+    assert PYPI.archive.checks_file(METADATA_ENTRY)
+    assert not PYPI.archive.checks_file(FileEntry(METADATA_ENTRY.filename, "", "", {"md5": "0" * 32}))
+    assert not PYPI.archive.checks_file(FileEntry(WHEEL, "", ""))
 
 
 @pytest.mark.parametrize(

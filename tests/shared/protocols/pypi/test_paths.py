@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import MalformedRequest, MethodNotAllowed, OrchardError, RouteNotFound, UriTooLong
-from shared.protocols.base import Redirect, Resource
+from shared.models import FileName
+from shared.protocols.resource import Redirect, Resource
 from tests.shared.protocols.pypi.support import PYPI, classify
 
 SHA = b"0123456789abcdef" * 4
@@ -34,7 +35,7 @@ def test_path__names_an_index__canonical_identity(
     resource = classify(path)
     assert (resource.kind, resource.identity) == ("index", identity)
     assert (resource.project, resource.version) == (project, version)
-    assert PYPI.project_of(identity) == project
+    assert PYPI.grammar.project_of(identity) == project
 
 
 def test_legacy_json__differs_per_base_url__and_ignores_accept() -> None:
@@ -60,7 +61,7 @@ def test_legacy_json__differs_per_base_url__and_ignores_accept() -> None:
 def test_path__names_a_file__same_as_artifact_resource(file_id: bytes, filename: bytes) -> None:
     resource = classify(b"/files/demo/%s/%s" % (file_id, filename))
     name = filename.decode().replace("%2B", "+")
-    assert resource == PYPI.artifact_resource("demo", file_id.decode(), name)
+    assert resource == PYPI.grammar.artifact_resource(FileName("pypi", "demo", file_id.decode(), name))
     assert resource.identity == f"demo/{file_id.decode()}/{name}"
     promises_digest = file_id == SHA and not name.endswith((".metadata", ".asc"))
     assert resource.sha256 == (SHA.decode() if promises_digest else "")
@@ -240,7 +241,7 @@ def test_project__any_valid_spelling__ends_at_one_identity_in_one_step(name: str
     if isinstance(result, Redirect):
         result = classify(urljoin(path, result.location).encode())
     assert isinstance(result, Resource)
-    assert result.identity == PYPI.index_identity(result.project)
+    assert result.identity == PYPI.grammar.index_identity(result.project)
     escaped = "".join(f"%{ord(character):02x}" for character in name)
     second = classify(f"/simple/{escaped}/".encode())
     assert isinstance(second, Redirect) or second == result

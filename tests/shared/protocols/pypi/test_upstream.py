@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from shared.models import UpstreamSource
 from tests.shared.protocols.pypi.support import PYPI
+
+
+def _source(url: str) -> UpstreamSource:
+    return UpstreamSource(1, "pypi", "pypi", url)
 
 
 @pytest.mark.parametrize(
@@ -24,12 +29,15 @@ from tests.shared.protocols.pypi.support import PYPI
     ],
 )  # fmt: skip
 def test_upstream_request__any_root__gives_one_address(source: str, identity: str, url: str) -> None:
-    assert PYPI.upstream_request(identity, source).url == url
+    assert PYPI.upstream.upstream_request(identity, _source(source)).url == url
 
 
 def test_upstream_request__simple__prefers_json_and_takes_html() -> None:
-    accept = PYPI.upstream_request("simple/flask", "https://i.example.com/simple/").accept
+    accept = PYPI.upstream.upstream_request("simple/flask", _source("https://i.example.com/simple/")).accept
     assert accept == (
         "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
     )
-    assert PYPI.upstream_request("json/flask", "https://i.example.com/simple/").accept == "application/json"
+    assert (
+        PYPI.upstream.upstream_request("json/flask", _source("https://i.example.com/simple/")).accept
+        == "application/json"
+    )

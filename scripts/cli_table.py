@@ -1,0 +1,55 @@
+"""Prints services/cli/table.py from the registry: what the command has to know of protocols, which it may not
+import."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+import msgspec
+
+from shared.protocols import PROTOCOLS
+from shared.protocols.base import PackageProxyBase
+
+HEAD = '''\
+"""What the command knows of protocols. Generated: `python -m scripts.cli_table > services/cli/table.py`."""
+
+from __future__ import annotations
+
+'''
+
+
+def main() -> None:
+    """Write the module to standard output."""
+    out = [HEAD + _tuple("PROTOCOLS", [each.name for each in PROTOCOLS])]
+    exports = [name for each in PROTOCOLS for name in each.locks.exports]
+    out.append(_tuple("EXPORTS", exports))
+    out.append("CLIENTS = {")
+    out += [f'    "{client}": "{each.name}",' for each in PROTOCOLS for client in _clients(each)]
+    out.append('}\n"""By the name of a client\'s command: its protocol."""\n\nREQUIREMENTS_IN = {')
+    for each in PROTOCOLS:
+        if each.locks.table is not None:
+            out.append(f'    "{each.name}": ("{each.locks.requirements_in}", {_is_by_name(each)}),')
+    out.append('}\n"""Where a table of an ensure file lists requirements, and whether by name."""')
+    sys.stdout.write("\n".join(out) + "\n")
+
+
+def _clients(protocol: PackageProxyBase) -> list[str]:
+    module = f"shared.protocols.{protocol.name}.clients"
+    return list(import_module(module).CLIENTS) if find_spec(module) is not None else []
+
+
+def _is_by_name(protocol: PackageProxyBase) -> bool:
+    assert protocol.locks.table is not None
+    fields = {field.name: field for field in msgspec.structs.fields(protocol.locks.table)}
+    return fields[protocol.locks.requirements_in].default_factory is dict
+
+
+def _tuple(name: str, values: list[str]) -> str:
+    lines = "".join(f'    "{value}",\n' for value in values)
+    return f"{name} = (\n{lines})\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`make mutants`: small deliberate breaks, each of which some test must notice."""

@@ -1,0 +1,69 @@
+"""The part of an extractor that resolves: handlers of a queue of their own, so that neither part starves."""
+
+from __future__ import annotations
+
+from services.extractor.extraction.sandbox.parent import Sandbox
+from services.extractor.resolving.documents import DocumentLoader
+from services.extractor.resolving.ensure import EnsureHandler
+from services.extractor.resolving.ensure_fetching import EnsureFetching
+from services.extractor.resolving.ensure_locking import Locksmith
+from services.extractor.resolving.resolve import ResolveHandler
+from services.extractor.resolving.stored import StoredFiles
+from shared.access.watcher import AccessWatcher
+from shared.process.resources import Resources
+from shared.protocols import PROTOCOLS, named_alike
+from shared.queue.context import Handler
+from shared.queue.jobs import Ensure, Job, Resolve
+from shared.queue.wakeups import Wakeups
+from shared.resolving.answers import KeptLocks, KeptResolutions
+from shared.stores import Stores
+
+
+async def resolving_handlers(
+    resources: Resources, stores: Stores, sandbox: Sandbox
+) -> dict[type[Job], Handler]:
+    """For the worker of the queue `resolve`."""
+    listener = await resources.open("job events", stores.queue.subscribe())
+    wakeups = Wakeups(stores.queue, listener)
+    resources.add("wake-ups", wakeups.aclose)
+    access = await resources.open(
+        "access watcher", AccessWatcher(stores.database, stores.queue_redis, named=named_alike)
+    )
+    resolutions, stored = KeptResolutions(stores.database, stores.cache), StoredFiles(stores.database)
+    protocols = {protocol.name: protocol for protocol in PROTOCOLS}
+    handler = ResolveHandler(
+        resolutions=resolutions,
+        stored=stored,
+        loader=DocumentLoader(
+            cache=stores.cache,
+            artifacts=stores.artifacts,
+            stored=stored,
+            store=stores.objects,
+            queue=stores.queue,
+            threads=stores.threads,
+            sandbox=sandbox,
+            access=access,
+        ),
+        queue=stores.queue,
+        wakeups=wakeups,
+        threads=stores.threads,
+        protocols=protocols,
+    )
+    ensuring = EnsureHandler(
+        locks=KeptLocks(stores.database, stores.cache),
+        resolutions=resolutions,
+        fetching=EnsureFetching(
+            artifacts=stores.artifacts,
+            stored=stored,
+            queue=stores.queue,
+            queue_redis=stores.queue_redis,
+            store=stores.objects,
+            wakeups=wakeups,
+            protocols=protocols,
+        ),
+        locksmith=Locksmith(stored=stored, store=stores.objects, threads=stores.threads, protocols=protocols),
+        queue=stores.queue,
+        wakeups=wakeups,
+        protocols=protocols,
+    )
+    return {Resolve: handler, Ensure: ensuring}

@@ -1,0 +1,157 @@
+"""Job `ensure`: an ensure file resolved, every chosen file fetched, the lock made of both."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from services.extractor.resolving.ensure_fetching import MOST_SECONDS, EnsureFetching, documents_of, files_of
+from services.extractor.resolving.ensure_locking import Locksmith
+from services.extractor.resolving.progress import OWN_TROUBLE, EnsureProgress, EnsureWork, WantedFile
+from services.extractor.resolving.stepping import Made, SteppingJob
+from shared.errors import DeadlineExceeded, ResolutionTooLarge, UpstreamUnavailable
+from shared.errors.catalogue import from_value
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.lock import encode_lock
+from shared.protocols.resolution import Resolution
+from shared.queue.context import Deferred
+from shared.queue.jobs import Ensure, Event, Resolve
+from shared.queue.producer import JobQueue
+from shared.queue.waiting import outcome_since
+from shared.queue.wakeups import Wakeups
+from shared.resolving.answers import KeptLocks, KeptResolutions, resolve_job
+from shared.resolving.ensure_file import EnsureFile, read_json
+
+MOST_RESOLVING_SECONDS = 600.0
+BACKSTOP_SECONDS = 0.5
+RESOLUTIONS_AT_ONCE = 6  # resolutions of one ensure in the queue
+MOST_RETRIES = 4  # of a resolution, after trouble of our own or an answer that was gone too soon
+
+_resolution = msgspec.json.Decoder(Resolution)
+
+
+class EnsureHandler(SteppingJob[Ensure, EnsureProgress, EnsureWork]):
+    """`handlers[Ensure]` of an extractor. Raises the errors of the resolutions, beside what its base
+    raises."""
+
+    LOGGED = "ensured"
+    REMEMBERED = 8  # whose graphs stay in memory
+    MOST_SECONDS = MOST_SECONDS
+
+    def __init__(
+        self,
+        *,
+        locks: KeptLocks,
+        resolutions: KeptResolutions,
+        fetching: EnsureFetching,
+        locksmith: Locksmith,
+        queue: JobQueue,
+        wakeups: Wakeups,
+        protocols: Mapping[str, PackageProxyBase],
+    ) -> None:
+        super().__init__(locks, wakeups, state=EnsureProgress, work=EnsureWork)
+        self._resolutions = resolutions
+        self._fetching = fetching
+        self._locksmith = locksmith
+        self._queue = queue
+        self._protocols = protocols
+
+    async def advance(self, job: Ensure, work: EnsureWork, state: EnsureProgress) -> Made:
+        file = read_json(job.document)
+        await self._resolve(job, file, work, state)
+        if work.files is None:
+            state.phase, state.resolving = "fetching", []
+            await self._fetching.begin(work, self._wanted(file, work))
+        await self._fetching.fetch(job, work, state)
+        lock = await self._locksmith.make(job.key, file, work, state)
+        stale = any(graph.stale for table in lock.protocols.values() for graph in (table, *table.apart))
+        figures = {
+            "complete": lock.complete,
+            "missing": len(lock.missing),
+            "files": lock.files,
+            "size_bytes": lock.size_bytes,
+        }
+        return Made(encode_lock(lock), lock.complete and not stale, figures)
+
+    def _wanted(self, file: EnsureFile, work: EnsureWork) -> dict[str, WantedFile]:
+        """The files of all complete graphs; an incomplete one may still change."""
+        wanted: dict[str, WantedFile] = {}
+        for plan in file.plans:
+            protocol = self._protocols[plan.protocol]
+            for request in plan.requests:
+                resolution = work.resolutions[request.key]
+                if resolution.truncated:
+                    raise ResolutionTooLarge(f"{plan.protocol}: the graph is deeper than {request.max_depth}")
+                if resolution.complete:
+                    wanted |= documents_of(protocol, resolution) | files_of(protocol, resolution)
+        return wanted
+
+    # --- resolutions ------------------------------------------------------------------------------
+
+    async def _resolve(
+        self, job: Ensure, file: EnsureFile, work: EnsureWork, progress: EnsureProgress
+    ) -> None:
+        """Fill `work.resolutions`. Raises `Deferred` while some are computed, and their errors."""
+        requests = [request for plan in file.plans for request in plan.requests]
+        left = [request for request in requests if request.key not in work.resolutions]
+        if not left:
+            return
+        jobs = {
+            request.key: resolve_job(request, refresh=job.refresh, request_id=job.request_id)
+            for request in left
+        }
+        found = await asyncio.gather(*(self._find(jobs[each.key], job, progress) for each in left))
+        for request, resolution in zip(left, found, strict=True):
+            if resolution is not None:
+                work.resolutions[request.key] = resolution
+                progress.asked.pop(jobs.pop(request.key).id, None)
+                names = {node.name for node in resolution.nodes}
+                progress.documents += len(names) + len(resolution.nodes) + len(resolution.documents)
+        if not jobs:
+            progress.resolving = []
+            return
+        if time.time() - progress.started_at > MOST_RESOLVING_SECONDS:
+            raise DeadlineExceeded(f"it was not resolved in {MOST_RESOLVING_SECONDS:.0f} s")
+        # Those that were enqueued, and as many more as the window allows: others share the queue.
+        ordered = sorted(jobs.values(), key=lambda each: each.id not in progress.asked)
+        asked = ordered[:RESOLUTIONS_AT_ONCE]
+        for resolve in asked:
+            progress.asked.setdefault(resolve.id, time.time())
+        progress.resolving = [resolve.key for resolve in asked]
+        self._wakeups.when_ended(job, {each.id for each in asked}, most_left=len(asked) // 2)
+        for resolve in asked:
+            await self._queue.enqueue(resolve)
+        raise Deferred(BACKSTOP_SECONDS)
+
+    async def _find(self, resolve: Resolve, job: Ensure, progress: EnsureProgress) -> Resolution | None:
+        """The answer of a resolution; None while it is computed. Raises its error."""
+        if not job.refresh:
+            kept = await self._resolutions.row(resolve.key)
+            if kept is not None:
+                return _resolution.decode(kept)
+        seen = progress.seen.get(resolve.id, 0)
+        event = await outcome_since(self._queue, resolve.id, progress.asked.get(resolve.id), before=seen)
+        if event is None:
+            return None
+        progress.seen[resolve.id] = event.generation
+        if event.kind == "failed":
+            return self._failed(event, resolve, progress)
+        ended = await self._resolutions.ended(resolve.protocol, resolve.key)
+        body = ended.body if ended is not None else await self._resolutions.row(resolve.key)
+        if body is None:
+            return self._failed(event, resolve, progress)
+        return _resolution.decode(body)
+
+    @staticmethod
+    def _failed(event: Event, resolve: Resolve, progress: EnsureProgress) -> None:
+        """Returns if the resolution is to be tried again; else raises its error."""
+        gone = event.error is None  # an incomplete answer is cached for some seconds only
+        if gone or (event.error is not None and event.error.code in OWN_TROUBLE):
+            tries = progress.retried.get(resolve.id, 0)
+            if tries < MOST_RETRIES:
+                progress.retried[resolve.id] = tries + 1
+                return
+        raise from_value(event.error) if event.error else UpstreamUnavailable("a resolution gave no answer")

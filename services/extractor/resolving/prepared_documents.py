@@ -1,0 +1,142 @@
+"""Stored documents and files as resolvers read them, prepared once and kept in memory between resolutions.
+
+The model of a file lies in the cache beside its extraction; rows do not hold it. A cache that lost it, or
+holds one that another version wrote, costs one more reading in the sandbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from services.extractor.extraction.sandbox.parent import Sandbox
+from services.extractor.resolving.stored import StoredMetadata
+from shared.access.blocks import ProjectBlocks
+from shared.cache.keys import Category
+from shared.cache.service import CacheService
+from shared.errors import CacheUnavailable
+from shared.models import Extraction, SealedFile
+from shared.objects.port import ObjectStore
+from shared.objects.verify import read_whole
+from shared.process.bounded import Bounded
+from shared.process.threads import BoundedThreads
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.resolution import Absent, Document, Resolver
+
+_decode = msgspec.msgpack.Decoder(Extraction).decode
+
+
+async def extraction_with_model(
+    protocol: PackageProxyBase,
+    filename: str,
+    *,
+    cache: CacheService,
+    sandbox: Sandbox,
+    sha256: str,
+    object_key: str,
+    size_bytes: int,
+) -> Extraction:
+    """The extraction with a model that this version reads, or one that says why there is none.
+
+    Raises `ObjectMissing`, `StoreUnavailable` and `PassingError` like `Sandbox.extract`.
+    """
+    try:
+        cached = await cache.get(Category.ARTIFACT_DEPENDENCIES, protocol.name, sha256)
+    except CacheUnavailable:
+        cached = None
+    if cached is not None:
+        try:
+            known = _decode(cached)
+        except msgspec.MsgspecError:
+            known = Extraction(sha256=sha256, state="pending")
+        if protocol.archive.reads_model(known.model):
+            return known
+    outcome = await sandbox.extract(
+        protocol=protocol.name, filename=filename, sha256=sha256, key=object_key, size_bytes=size_bytes
+    )
+    return outcome.extraction
+
+
+MAX_PAGES = 2048  # a tree of npm may need half of that
+MAX_PAGE_BYTES = 192 * 1024 * 1024  # of the documents that the pages were made of
+MAX_MODELS = 512
+READS_AT_ONCE = 16
+PREPARED_AT_ONCE = 8  # whole documents in memory: a packument may have 40 MB
+INLINE_BYTES = 16 * 1024  # bytes prepared on the loop: faster than switching to a thread
+
+
+class PreparedDocuments:
+    """The cache of one process. Methods raise `ObjectMissing` and passing errors of the stores."""
+
+    def __init__(
+        self, *, cache: CacheService, store: ObjectStore, threads: BoundedThreads, sandbox: Sandbox
+    ) -> None:
+        self._cache = cache
+        self._store = store
+        self._threads = threads
+        self._sandbox = sandbox
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._preparing = asyncio.Semaphore(PREPARED_AT_ONCE)
+        self._pages = Bounded[str, Any](MAX_PAGES, max_weight=MAX_PAGE_BYTES)
+        self._models = Bounded[str, Any](MAX_MODELS)  # by protocol and SHA256
+
+    async def read(self, key: str) -> bytes:
+        """An object's bytes. Raises `ObjectMissing`."""
+        async with self._reads:
+            return await read_whole(self._store, key, self._threads)
+
+    async def page(self, resolver: Resolver, key: str) -> Any:
+        """A prepared index document. Raises `ObjectMissing`, `UpstreamInvalid`."""
+        page = self._pages.use(key)
+        if page is None:
+            async with self._preparing:
+                body = await self.read(key)
+                if len(body) <= INLINE_BYTES:
+                    page = resolver.prepare_index(body)
+                else:
+                    page = await self._threads.run(resolver.prepare_index, body)
+            self._pages.put(key, page, len(body))
+        return page
+
+    async def page_without(
+        self,
+        protocol: PackageProxyBase,
+        identity: str,
+        key: str,
+        blocks: ProjectBlocks,
+        sealed: dict[tuple[str, str], SealedFile],
+    ) -> Any:
+        """As `page`, without what is blocked; prepared each time, since few projects have any of it.
+        Raises `Blocked` too."""
+
+        def prepare(body: bytes) -> Any:
+            assert protocol.resolver is not None
+            return protocol.resolver.prepare_index(
+                protocol.pages.without_blocked(identity, body, blocks, sealed)
+            )
+
+        async with self._preparing:
+            return await self._threads.run(prepare, await self.read(key))
+
+    async def model(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:
+        """A stored file's metadata with its `Extraction.model`, which no row holds: out of the cache,
+        else read again in the sandbox. Raises `ObjectMissing` and passing errors."""
+        key = f"{protocol.name}:{row.sha256}"
+        model = self._models.use(key)
+        if model is None:
+            extraction = await extraction_with_model(
+                protocol,
+                document.filename,
+                cache=self._cache,
+                sandbox=self._sandbox,
+                sha256=row.sha256,
+                object_key=row.file_key,
+                size_bytes=row.size_bytes,
+            )
+            assert protocol.resolver is not None
+            model = protocol.resolver.prepare_metadata(document, extraction)
+            if not isinstance(model, Absent):
+                self._models.put(key, model)
+        return model

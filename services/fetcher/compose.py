@@ -1,0 +1,260 @@
+"""Composition of a fetcher: stores, upstreams, queue workers; opened in order, closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from services.fetcher.files.abandoned import Bounds
+from services.fetcher.files.describe import DescribeArtifactJob
+from services.fetcher.files.direct import DirectFiles
+from services.fetcher.files.early_metadata import EarlyMetadata
+from services.fetcher.files.entries import Entries, refresh_by
+from services.fetcher.files.job import FetchArtifactJob
+from services.fetcher.files.live import LiveDownloads
+from services.fetcher.files.metadata_fallback import MetadataFallback
+from services.fetcher.files.ranges import RangeReader
+from services.fetcher.files.run import ArtifactTools
+from services.fetcher.files.sealing import Sealer
+from services.fetcher.files.spool import clear_spool
+from services.fetcher.http.manager import HttpClientManager
+from services.fetcher.indexes.documents import Documents
+from services.fetcher.indexes.job import FetchIndexJob
+from services.fetcher.indexes.pages import Pages
+from services.fetcher.indexes.render import RenderIndexJob
+from services.fetcher.indexes.writing import IndexTools
+from services.fetcher.routes.administration import AdministrationRoutes
+from services.fetcher.routes.forward import ForwardRoute
+from services.fetcher.sources.absences import AbsenceRepository, Absences
+from services.fetcher.sources.breakers import Breakers
+from services.fetcher.sources.described import SourceDocuments
+from services.fetcher.sources.repository import SourceRepository
+from services.fetcher.sources.shadows import Shadows
+from services.fetcher.sources.sync import SourceSync
+from services.fetcher.sources.upstreams import Upstreams, probe_with
+from services.fetcher.sources.watcher import SourceWatcher
+from shared.access.watcher import AccessWatcher
+from shared.models import CachedUrl, FileName, StoredFile
+from shared.objects.verify import Verifier
+from shared.postgres.batches import BatchWriter
+from shared.process.byte_budget import ByteBudget
+from shared.process.disk import DiskFloor
+from shared.process.resources import Resources
+from shared.protocols import PROTOCOLS, named_alike
+from shared.queue.jobs import (
+    ARTIFACT,
+    INDEX,
+    REFRESH,
+    DescribeArtifact,
+    FetchArtifact,
+    FetchIndex,
+    RenderIndex,
+)
+from shared.queue.waiting import JobWaiter
+from shared.settings import Settings
+from shared.sources.box import SealingBox
+from shared.stores import (
+    Stores,
+    open_stores,
+    spool_folder,
+)
+from shared.telemetry import metrics
+from shared.telemetry.logs import get_logger
+from shared.version import VERSION
+from shared.worker.heartbeat import Figures, Pool
+from shared.worker.process import WorkerProcess
+from shared.worker.tokens import WorkerToken
+
+log = get_logger()
+
+SERVICE = "fetcher"
+INDEX_WAIT_SECONDS = 30.0  # seconds of waiting for memory while other indexes are read
+INDEX_SLACK_SECONDS = 5.0  # of an index job beyond its upstream's time: queueing and rendering
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamParts:
+    """Everything for requests to upstreams: sources, connections, breakers."""
+
+    access: AccessWatcher
+    http: HttpClientManager
+    sources: SourceWatcher
+    breakers: Breakers
+    upstreams: Upstreams
+    absences: Absences
+    box: SealingBox
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then drain for ORCHARD_DRAIN_TIMEOUT and close in reverse order.
+
+    Raises `ConfigurationError` or `QueueUnavailable` when it cannot start.
+    """
+    metrics.set_build_info(SERVICE, VERSION)
+    async with Resources() as resources:
+        stores = await open_stores(resources, settings)
+        spool = spool_folder(settings)
+        clear_spool(spool)
+        floor = DiskFloor(spool, settings.min_free_bytes)
+        upstream = await _open_upstream(resources, stores)
+        live = LiveDownloads(upstream.upstreams)
+        token = WorkerToken(settings.queue_redis_password)
+        process = WorkerProcess(SERVICE, stores, resources)
+        await process.listen([*live.routes, *_routes(stores, upstream, token)])
+
+        tools = _index_tools(stores, upstream)
+        entries = Entries(
+            documents=tools.documents,
+            sources=upstream.sources,
+            upstreams=upstream.upstreams,
+            artifacts=stores.artifacts,
+        )
+        direct = DirectFiles(stores, sources=upstream.sources, upstreams=upstream.upstreams)
+        fetch_index = FetchIndexJob(
+            upstreams=upstream.upstreams,
+            sources=upstream.sources,
+            tools=tools,
+            shadows=Shadows(upstream.upstreams, stores.artifacts),
+        )
+        describe = DescribeArtifactJob(
+            upstreams=upstream.upstreams,
+            entries=entries,
+            direct=direct,
+            fetch_index=fetch_index,
+            artifacts=stores.artifacts,
+            absences=upstream.absences,
+        )
+        render = RenderIndexJob(sources=upstream.sources, tools=tools)
+        fetch_artifact = await _artifact_job(resources, stores, upstream, entries, direct, live, floor)
+        process.add_worker(
+            INDEX,
+            settings.index_slots,
+            {FetchIndex: fetch_index, RenderIndex: render, DescribeArtifact: describe},
+        )
+        process.add_worker(ARTIFACT, settings.artifact_slots, {FetchArtifact: fetch_artifact})
+        process.add_worker(REFRESH, settings.refresh_slots, {FetchIndex: fetch_index})
+        await process.run(
+            stop,
+            token=token.published,
+            nonce=token.nonce,
+            figures=lambda: _figures(upstream, floor),
+            offline=settings.offline,
+        )
+    log.info("fetcher_stopped")
+
+
+async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
+    settings, database = stores.settings, stores.database
+    box = SealingBox.from_texts(settings.secret_key)
+    access = await resources.open(
+        "access watcher", AccessWatcher(database, stores.queue_redis, named=named_alike)
+    )
+    http = await resources.open(
+        "upstream connections", HttpClientManager.from_settings(settings, own_name=lambda: access.own_name)
+    )
+    repository = SourceRepository(database, box)
+    sync = await resources.open("source sync", SourceSync(repository, settings, os.environ))
+    names = [protocol.name for protocol in PROTOCOLS]
+    sources = await resources.open(
+        "source watcher",
+        SourceWatcher(database, stores.cache, sync.changed(http), protocols=names, box=box),
+    )
+    breakers = Breakers(stores.cache, probe_with(http, settings))
+    resources.add("breakers", breakers.aclose)
+    documents = SourceDocuments(stores)
+    resources.add("source documents", documents.aclose)
+    upstreams = Upstreams(http, breakers, documents, settings)
+    absences = Absences(stores, repository=AbsenceRepository(database), upstreams=upstreams, sources=sources)
+    return UpstreamParts(access, http, sources, breakers, upstreams, absences, box)
+
+
+def _routes(stores: Stores, upstream: UpstreamParts, token: WorkerToken) -> list[web.RouteDef]:
+    forward = ForwardRoute(
+        upstream.upstreams,
+        upstream.sources,
+        stores.artifacts,
+        stores.threads,
+        tokens=(token.token, token.published),
+    )
+    administration = AdministrationRoutes(
+        upstream.http,
+        SourceRepository(stores.database, upstream.box),
+        upstream.box,
+        upstream.breakers,
+        upstream.upstreams,
+        token=token.token,
+    )
+    return [*forward.routes, *administration.routes]
+
+
+def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:
+    budget_bytes = stores.settings.index_budget_bytes
+    return IndexTools(
+        documents=Documents(stores),
+        pages=Pages(stores),
+        cache=stores.cache,
+        artifacts=stores.artifacts,
+        threads=stores.threads,
+        queue=stores.queue,
+        settings=stores.settings,
+        access=upstream.access,
+        absences=upstream.absences,
+        budget=ByteBudget(budget_bytes, "index pages", wait_seconds=INDEX_WAIT_SECONDS),
+    )
+
+
+async def _artifact_job(
+    resources: Resources,
+    stores: Stores,
+    upstream: UpstreamParts,
+    entries: Entries,
+    direct: DirectFiles,
+    live: LiveDownloads,
+    floor: DiskFloor,
+) -> FetchArtifactJob:
+    settings, objects, threads = stores.settings, stores.objects, stores.threads
+    rows = BatchWriter[CachedUrl, StoredFile](stores.artifacts.batch_create_artifacts)
+    resources.add("row batches", rows.aclose)
+    lookups = BatchWriter[FileName, StoredFile | None](stores.artifacts.batch_get_cached_urls)
+    resources.add("look-up batches", lookups.aclose)
+    listener = await resources.open("events", stores.queue.subscribe())
+    verifier = Verifier(objects, threads, seconds=settings.verify_seconds)
+    spool = spool_folder(settings)
+    tools = ArtifactTools(
+        upstreams=upstream.upstreams,
+        direct=direct,
+        live=live,
+        sealer=Sealer(stores, rows=rows, verifier=verifier),
+        fallback=MetadataFallback(objects=objects, threads=threads, folder=spool),
+        artifacts=stores.artifacts,
+        objects=objects,
+        queue=stores.queue,
+        threads=threads,
+        spool_folder=spool,
+        access=upstream.access,
+        floor=floor,
+        max_bytes=settings.max_artifact_bytes,
+        abandoned=Bounds(settings.abandoned_bytes, settings.abandoned_seconds),
+        early=EarlyMetadata(RangeReader(upstream.upstreams), threads=threads, artifacts=stores.artifacts),
+    )
+    wait_seconds = settings.http_read_timeout + INDEX_SLACK_SECONDS
+    return FetchArtifactJob(
+        tools=tools,
+        entries=entries,
+        refresh=refresh_by(JobWaiter(stores.queue, listener), wait_seconds),
+        lookups=lookups,
+        absences=upstream.absences,
+    )
+
+
+def _figures(upstream: UpstreamParts, floor: DiskFloor) -> Figures:
+    upstream.breakers.show_open()
+    pools = upstream.http.stats()
+    for name, pool in pools.pools.items():
+        metrics.UPSTREAM_CONNECTIONS.labels(name, "active").set(pool.active)
+        metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(pool.idle)
+        metrics.UPSTREAM_WAITING.labels(name).set(pool.waiting)
+    return Figures(http_pool=Pool(pools.active, pools.max), disk=floor.glance())

@@ -1,0 +1,342 @@
+"""One run of fetching a file: from its entry in an index to stored facts.
+
+Order of writes: object under its hash → row → cache → event. The spool's readers end normally only
+after that, so a complete transfer is always a correct and a kept one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from services.fetcher.files.abandoned import Audience, Bounds, while_wanted
+from services.fetcher.files.direct import DirectFiles, PublishedCheck
+from services.fetcher.files.download import Download
+from services.fetcher.files.early_metadata import EarlyMetadata
+from services.fetcher.files.entries import Found
+from services.fetcher.files.live import LiveDownload, LiveDownloads
+from services.fetcher.files.metadata_fallback import MetadataFallback
+from services.fetcher.files.sealing import Sealer, check, public_url
+from services.fetcher.files.spool import Spool, spool_upload
+from services.fetcher.sources.upstreams import Upstreams
+from shared.access.watcher import AccessWatcher
+from shared.artifacts.repository import ArtifactRepository
+from shared.digests import matches, strongest
+from shared.errors import (
+    FileNotFound,
+    SupersededError,
+    UpstreamUnavailable,
+)
+from shared.models import NO_SOURCE_HEADERS, CachedUrl, FileEntry, Role, SourceHeaders, StoredFile
+from shared.objects.port import ObjectStore, artifact_key
+from shared.process.disk import DiskFloor
+from shared.process.threads import BoundedThreads
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.resource import Resource
+from shared.queue.context import JobContext
+from shared.queue.jobs import IN_USE, ExtractDependencies, FetchArtifact, RenderIndex
+from shared.queue.producer import JobQueue
+from shared.telemetry.logs import get_logger
+
+log = get_logger()
+
+SMALL_BYTES = 256 * 1024
+SMALL_DELAY_SECONDS = 0.025  # a small file is done before a reader could have connected
+RENDER_AFTER_SECONDS = 2.0  # one rendering for all files of a project that come within this time
+WHOLE_DELAY_SECONDS = 0.25  # all bytes are here, and soon sealed: a relay would only be more work
+
+_encode = msgspec.msgpack.Encoder().encode
+_numbers = itertools.count()
+
+Fetch = Callable[[FetchArtifact], Awaitable[StoredFile]]
+"""The facts of another file, fetched if it is not stored yet."""
+
+
+@dataclass(frozen=True)
+class ArtifactTools:
+    """What downloading, verifying and storing files needs; one per process."""
+
+    upstreams: Upstreams
+    direct: DirectFiles
+    live: LiveDownloads
+    sealer: Sealer
+    fallback: MetadataFallback
+    artifacts: ArtifactRepository
+    objects: ObjectStore
+    queue: JobQueue
+    threads: BoundedThreads
+    spool_folder: Path
+    access: AccessWatcher
+    floor: DiskFloor
+    max_bytes: int
+    abandoned: Bounds
+    early: EarlyMetadata
+
+
+def publish_done(ctx: JobContext, facts: StoredFile) -> None:
+    """Have those who wait told, when the job ends, that the file is stored."""
+    ctx.done(
+        size_bytes=facts.size_bytes,
+        content_type=facts.content_type,
+        sha256=facts.sha256,
+        value=_encode(facts),
+    )
+
+
+def follow_file(
+    ctx: JobContext,
+    protocol: PackageProxyBase,
+    job: FetchArtifact,
+    facts: StoredFile,
+    entry: FileEntry | None,
+) -> None:
+    """Have follow what follows from a stored file: its extraction, and a rendering where its index lacks what
+    we know of it. `entry`: of the upstream's index; None where no index lists the file, or none is at hand.
+
+    Also of a run that finds the file stored: the run that stored it may have been killed before its end. Both
+    jobs change nothing the second time.
+    """
+    metadata = protocol.archive.parent_of(job.filename) is not None
+    if not metadata and protocol.archive.is_extractable(job.filename):
+        ctx.follow(ExtractDependencies.of(job.file, sha256=facts.sha256, request_id=job.request_id))
+    if entry is None:
+        return
+    render = RenderIndex(
+        protocol=job.protocol,
+        identity=protocol.grammar.index_identity(job.project),
+        request_id=job.request_id,
+        variant=IN_USE,
+    )
+    if not entry.hashes and facts.digests:  # from now on ours are shown
+        ctx.follow(render, defer_seconds=RENDER_AFTER_SECONDS)
+    elif metadata and entry.hashes and facts.sha256 not in entry.hashes.get("sha256", "").lower().split():
+        ctx.follow(render)  # clients refuse it by the digest that the page tells
+
+
+class ArtifactRun:
+    """One run of the job: from an entry to facts."""
+
+    def __init__(
+        self,
+        tools: ArtifactTools,
+        ctx: JobContext,
+        job: FetchArtifact,
+        protocol: PackageProxyBase,
+        resource: Resource,
+        promised_sha256: str,
+        *,
+        relay: bool,
+    ) -> None:
+        self.job = job
+        self.protocol = protocol
+        self._tools = tools
+        self.ctx = ctx
+        self.resource = resource
+        self.generation = ctx.generation
+        self._promised = promised_sha256
+        self.sealed_sha256 = ""  # what a row says of this name already
+        self._relay = relay
+        self._announcing: asyncio.Task[None] | None = None
+
+    async def download(self, found: Found) -> StoredFile:
+        """Download and seal. Raises what `Download.run` raises, `Abandoned`, `StoreUnavailable`,
+        `DatabaseUnavailable`."""
+        tools, job = self._tools, self.job
+        tools.floor.check()  # before the upstream is asked in vain
+        name = f"{self.ctx.generation}-{next(_numbers)}"
+        spool = Spool(tools.spool_folder / name, tools.threads)
+        live = LiveDownload(
+            job_id=job.id,
+            generation=self.ctx.generation,
+            token=self.ctx.claim.token,
+            content_type=found.entry.content_type,
+            spool=spool,
+            source=found.source,
+            entry=found.entry,
+            audience=Audience(spool),
+        )
+        published = PublishedCheck(tools.direct, tools.artifacts, self.protocol, found)
+        published.start()
+        declared = found.entry.hashes.get("sha256", "").lower()
+        expected = self._promised or (declared if " " not in declared else "")
+        try:
+            async with spool_upload(tools.objects, spool, expected) as upload:
+                download = Download(
+                    tools.upstreams,
+                    found.source,
+                    found.entry,
+                    spool,
+                    promised_sha256=self._promised,
+                    max_bytes=tools.max_bytes,
+                    check_room=tools.floor.check,
+                    on_head=published.head_came,
+                    on_trusted=lambda headers: self._let_in(live, headers),
+                    kept_digests=self.protocol.upstream.kept_digests,
+                    kept_headers=self.protocol.upstream.kept_headers,
+                    magics=self.protocol.archive.magics_of(job.filename),
+                )
+                if self._relay and job.abandonable:
+                    sha256 = await while_wanted(
+                        download.run(), live.audience, tools.abandoned, self._is_needed
+                    )
+                else:
+                    sha256 = await download.run()
+                digests = download.kept_digests
+                await published.verify(self.resource, {**digests, "sha256": sha256}, download.suspicion)
+                await self._refuse_blocked(found, sha256)
+                await check(self.protocol, found.entry, spool.open, spool.size, tools.threads)
+                await self._pin(found)
+                await upload.store(sha256)
+            facts = await self._seal(found, sha256, spool.size, digests, download.source_headers)
+            if facts.sha256 == sha256:
+                spool.seal()  # otherwise other bytes stand under this name: readers break off
+            return facts
+        finally:
+            if self._announcing is not None:
+                self._announcing.cancel()
+            published.cancel()
+            tools.live.end(live)
+            spool.release()
+
+    async def _is_needed(self) -> bool:
+        return not await self._tools.queue.is_abandonable(self.job)
+
+    async def _pin(self, found: Found) -> None:
+        """The first file of a project pins it. Raises `SupersededError` if another source's file did so
+        meanwhile: this one is not kept."""
+        if not found.owner:
+            return
+        job = self.job
+        standing = await self._tools.artifacts.pin_first(job.protocol, job.project, found.source.id)
+        if standing and standing not in found.owner:
+            raise SupersededError(f"{job.project} was pinned to another upstream meanwhile")
+
+    async def _refuse_blocked(self, found: Found, sha256: str) -> None:
+        """Raises `Blocked`: bytes that are blocked are not kept, and their readers break off."""
+        job = self.job
+        if not self._tools.access.blocks.why_digest(sha256):
+            return
+        log.warning("blocked_file_refused", project=job.project, filename=job.filename, sha256=sha256)
+        detail = {"sha256": sha256, "source": found.source.name}
+        await self._tools.artifacts.record_event(
+            "blocked_file_refused", job.protocol, job.project, job.filename, detail
+        )
+        self._tools.access.blocks.check_digest(sha256)
+
+    async def from_parent(self, found: Found, parent: str, fetch: Fetch, *, index_stands: bool) -> StoredFile:
+        """The metadata that upstream does not deliver, out of the file it describes, got by `fetch`.
+
+        `index_stands` False: neither does what upstream has match what its index says of it. Then the
+        file's own is sealed, and the page tells its digest from then on.
+        """
+        tools, job = self._tools, self.job
+
+        async def fetch_parent(filename: str) -> StoredFile:
+            wanted = msgspec.structs.replace(job, filename=filename, unstored=False)
+            return await fetch(wanted)
+
+        try:
+            raw = await tools.fallback.read(
+                self.protocol, found.entry, parent, fetch_parent, self._promised, index_stands=index_stands
+            )
+        except FileNotFound as error:  # advertised, so it must not be missing
+            raise UpstreamUnavailable(error.message) from error
+        log.info("metadata_from_parent", filename=job.filename)
+        advertised = found.entry.hashes
+        if not index_stands and advertised and not matches(advertised, raw):
+            log.warning("metadata_differs", protocol=job.protocol, filename=job.filename)
+            # Before the row: a run that finds that asks no more.
+            await tools.artifacts.record_event(
+                "metadata_differs", job.protocol, job.project, parent, {"advertised": advertised}
+            )
+        return await self._keep_metadata(found, raw, "metadata")
+
+    async def early(self, found: Found) -> StoredFile | None:
+        """The metadata out of the upstream's file, which is not downloaded; None where it must be: see
+        `EarlyMetadata.read`, or what was read is not what is promised.
+
+        Provisional, unless the index or a row tells its digest.
+        """
+        holder = found.entry.holder
+        assert holder is not None
+        blocks = self._tools.access.blocks
+        for sha256 in (self.job.file_id, *holder.hashes.get("sha256", "").lower().split()):
+            blocks.check_digest(sha256)
+        raw = await self._tools.early.read(
+            self.protocol, self.job.project, msgspec.structs.replace(found, entry=holder)
+        )
+        promises = [found.entry.hashes] if strongest(found.entry.hashes) is not None else []
+        promises += [{"sha256": self._promised}] if self._promised else []
+        if raw is None or not all(matches(promise, raw) for promise in promises):
+            return None
+        return await self._keep_metadata(found, raw, "metadata" if promises else "provisional")
+
+    async def _keep_metadata(self, found: Found, raw: bytes, role: Role) -> StoredFile:
+        tools = self._tools
+        await check(self.protocol, found.entry, lambda: io.BytesIO(raw), len(raw), tools.threads)
+        sha256 = hashlib.sha256(raw).hexdigest()
+        await tools.objects.put_bytes(artifact_key(sha256), raw)
+        return await self._seal(found, sha256, len(raw), {}, role=role)
+
+    async def _seal(
+        self,
+        found: Found,
+        sha256: str,
+        size_bytes: int,
+        digests: dict[str, str],
+        source_headers: SourceHeaders = NO_SOURCE_HEADERS,
+        role: Role | None = None,
+    ) -> StoredFile:
+        """Row → cache; the event and what follows are sent when the job ends."""
+        tools, job = self._tools, self.job
+        if role is None:
+            role = "file" if self.protocol.archive.parent_of(job.filename) is None else "metadata"
+        facts = await tools.sealer.seal(
+            CachedUrl(
+                job.file,
+                StoredFile(
+                    sha256=sha256,
+                    size_bytes=size_bytes,
+                    content_type=found.entry.content_type,
+                    object_key=artifact_key(sha256),
+                    filename=job.filename,
+                    digests=digests,
+                    modified=source_headers.modified,
+                    headers=source_headers.headers,
+                ),
+                generation=self.ctx.generation,
+                source_id=found.source.id,
+                upstream_url=public_url(found.entry.url or (found.entry.holder or found.entry).url),
+                role=role,
+            )
+        )
+        if self._relay:
+            if self._announcing is not None:
+                self._announcing.cancel()  # no `live` after `done`
+            publish_done(self.ctx, facts)
+        entry = None if self.resource.direct else found.entry
+        follow_file(self.ctx, self.protocol, job, facts, entry)
+        log.info("artifact_stored", filename=job.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)
+        return facts
+
+    def _let_in(self, live: LiveDownload, source_headers: SourceHeaders) -> None:
+        """Let readers in while the bytes come, and tell them."""
+        live.source_headers = source_headers
+        if self._relay:
+            self._tools.live.begin(live)
+            self._announcing = asyncio.create_task(self._announce(live))
+
+    async def _announce(self, live: LiveDownload) -> None:
+        total = live.spool.total
+        if total is not None and total <= SMALL_BYTES:
+            await asyncio.sleep(SMALL_DELAY_SECONDS)
+            if live.spool.size == total:
+                await asyncio.sleep(WHOLE_DELAY_SECONDS)
+        await self.ctx.publish("live", size_bytes=total, content_type=live.content_type)

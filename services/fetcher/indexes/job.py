@@ -1,0 +1,143 @@
+"""Job `fetch_index`: ask upstream for an index, store the document, render its bodies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from services.fetcher.indexes.merged import MergedIndex
+from services.fetcher.indexes.run import IndexRun
+from services.fetcher.indexes.writing import IndexTools
+from services.fetcher.sources.policy import Owner, nobody_asked, owners, why_absent
+from services.fetcher.sources.repository import SourceSet
+from services.fetcher.sources.shadows import Shadows
+from services.fetcher.sources.upstreams import Upstreams
+from services.fetcher.sources.watcher import SourceWatcher
+from shared.errors import (
+    LastingError,
+    OrchardError,
+    PassingError,
+    ProjectNotFound,
+    UpstreamStrayed,
+    UpstreamUnavailable,
+)
+from shared.models import IndexHead
+from shared.protocols import protocol_named
+from shared.protocols.base import PackageProxyBase
+from shared.queue.context import JobContext
+from shared.queue.jobs import FetchIndex
+from shared.telemetry.logs import get_logger
+
+log = get_logger()
+
+
+class FetchIndexJob:
+    """Handler of `FetchIndex`; jobs of other kinds call `run` inline."""
+
+    def __init__(
+        self, *, upstreams: Upstreams, sources: SourceWatcher, tools: IndexTools, shadows: Shadows
+    ) -> None:
+        self._upstreams = upstreams
+        self._sources = sources
+        self._tools = tools
+        self._shadows = shadows
+
+    async def __call__(self, ctx: JobContext, job: FetchIndex) -> None:
+        """Raises the upstream's error only when there is no good document to fall back to."""
+        protocol = protocol_named(job.protocol)
+        look = await self._shadows.due(protocol, job.identity, self.sources_of(job.protocol).sources)
+
+        async def shown() -> None:
+            await ctx.publish("done")
+
+        head = await self.run(job, ctx.generation, shown=shown)
+        if look is None or head.status != 200:
+            ctx.done()
+            return
+        await ctx.publish("done")  # nobody waits for what comes now
+        await self._shadows.look(look)
+
+    async def run(
+        self, job: FetchIndex, generation: int, *, shown: Callable[[], Awaitable[None]] | None = None
+    ) -> IndexHead:
+        """The head that was written: status 200 (perhaps failing) or 404. `shown` is called once a page that
+        the cache has lost is there again from its last good document, while the sources take long."""
+        protocol_name, identity = job.protocol, job.identity
+        protocol = protocol_named(protocol_name)
+        project = protocol.grammar.project_of(identity)
+        sources = self.sources_of(protocol_name)
+        blocks = self._tools.access.blocks
+        if blocks.of(protocol_name, project).whole:
+            blocks.check(protocol_name, project)
+        known = await self._tools.documents.known(protocol, identity)
+        pinned = known.pinned
+        asked = owners(sources.sources, project, pinned)
+
+        def run_of(generation: int) -> IndexRun:
+            return IndexRun(self._tools, protocol, identity, project, generation, sources, asked, known, job)
+
+        run = run_of(generation)
+        if not asked:
+            error = nobody_asked(sources.sources, project, pinned, ProjectNotFound)
+            log.warning(
+                "no_source_may_be_asked", protocol=protocol_name, identity=identity, reason=error.message
+            )
+            if isinstance(error, ProjectNotFound):
+                return await run.not_found(error.message)
+            raise error
+        if self._upstreams.offline:
+            return await run.restore_offline()
+        merged = MergedIndex(self._upstreams, self._tools, protocol, identity, project, generation)
+        late = None if shown is None else asyncio.create_task(self._show_old(run_of(generation - 1), shown))
+        try:
+            for owner in asked:
+                if protocol.documents.merges(identity) and len(owner) > 1:
+                    head = await merged.fetch(run, owner)
+                else:
+                    head = await self._of_owner(run, protocol, identity, owner)
+                if head is not None:
+                    return head
+                if len(asked) > 1 and await self._upstreams.lists(protocol, identity, owner):
+                    pinned = frozenset(source.id for source in owner)  # it has the project: no one else
+                    break
+        except UpstreamStrayed as error:
+            await self._tools.artifacts.record_event(
+                "upstream_strayed", protocol_name, project, "", {"because": error.message}
+            )
+            return await run.fail(error)
+        except (PassingError, LastingError) as error:
+            return await run.fail(error)
+        finally:
+            if late is not None:
+                late.cancel()
+        return await run.not_found(
+            why_absent(sources.sources, project, pinned, protocol.grammar.noun_of(identity))
+        )
+
+    async def _show_old(self, run: IndexRun, shown: Callable[[], Awaitable[None]]) -> None:
+        await asyncio.sleep(self._tools.settings.stale_wait)
+        try:
+            if await run.show_old():
+                await shown()
+        except OrchardError as error:  # clients wait for the answer instead
+            log.warning("old_index_not_shown", error=error.code)
+
+    async def _of_owner(
+        self, run: IndexRun, protocol: PackageProxyBase, identity: str, owner: Owner
+    ) -> IndexHead | None:
+        """The head made of the first answer that is not a 404; None if all of them truly lack it."""
+        answer = await self._upstreams.ask_index(protocol, identity, owner, run.validators())
+        if answer is not None and answer.not_modified:
+            head = await run.not_modified(answer)
+            if head is not None:
+                return head
+            # A 304 for a document that is lost, or was read otherwise then: ask again without conditions.
+            answer = await self._upstreams.ask_index(protocol, identity, owner)
+        return None if answer is None else await run.store(answer)
+
+    def sources_of(self, protocol: str) -> SourceSet:
+        """The protocol's sources. Raises `UpstreamUnavailable` before they were ever read."""
+        found = self._sources.current(protocol)
+        if found is None:
+            raise UpstreamUnavailable("the upstream sources are not loaded yet", retry_after_seconds=1)
+        return found

@@ -1,0 +1,281 @@
+"""One run of fetching an index: the possible outcomes, and what each writes.
+
+Order of writes: document object → row (with the pin) → cache. On any failure the last good document is still
+served: the head is marked as failing, and gateways answer STALE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import msgspec
+
+from services.fetcher.indexes.documents import document_key
+from services.fetcher.indexes.reading import carried_over, read_answer
+from services.fetcher.indexes.writing import IndexWriting, stale_seconds
+from services.fetcher.sources.absences import UNASKED, doubted
+from services.fetcher.sources.described import Validators
+from services.fetcher.sources.upstreams import IndexAnswer
+from shared.errors import Offline, OrchardError
+from shared.models import IndexHead, StoredDocument, UpstreamSource
+from shared.process.byte_budget import Share
+from shared.redis import clock
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import INDEX_ENTRIES_DROPPED
+
+log = get_logger()
+
+MIN_RETRY_SECONDS = 3
+
+
+class IndexRun(IndexWriting):
+    """The outcomes of fetching an index."""
+
+    # --- before asking ----------------------------------------------------------------------------
+
+    def validators(self) -> Validators | None:
+        """Validators from the row, which names the last good document; None if a 304 would be of no use. An
+        index that was 404 is asked for unconditionally: storing it ends the absence.
+        """
+        row = self._good.row
+        if row is None or row.gone_at:
+            return None
+        return Validators(row.source_id, row.upstream_etag, row.upstream_last_modified)
+
+    # --- ends -------------------------------------------------------------------------------------
+
+    async def not_modified(self, answer: IndexAnswer) -> IndexHead | None:
+        """Renew the head alone where the bodies exist; else render again. None: the document is lost, or was
+        read by an earlier version."""
+        head, row = self._good.head, self._good.row
+        assert row is not None
+        await self._tools.absences.trust(row)
+        edition = self._protocol.documents.edition
+        same = head is not None and head.status == 200 and head.document_key == row.document_key
+        same = same and head is not None and head.edition == edition
+        if head is not None and same and head.blocks == self._blocks.stamp:
+            renewed = msgspec.structs.replace(
+                head,
+                generation=self._generation,
+                source_revision=self._sources.revision,
+                fetched_at=clock.now(),
+                fresh_until=self._fresh_until(),
+                failing=False,
+                retry_at=0.0,
+                stale_seconds=stale_seconds(self._lifetime),
+            )
+            if await self._write_head(renewed):
+                return renewed
+        loaded = await self._tools.documents.load_stored(self._protocol, row.document_key)
+        if loaded is None or self._protocol.documents.edition_of(loaded.document) != edition:
+            return None
+        return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)
+
+    async def not_found(self, reason: str = "") -> IndexHead:
+        """All sources answered 404: a short negative entry, with the reason for a person. Rows and documents
+        stay; a row records the absence, so that no later failure brings the page back. But a page that was
+        there stays as STALE while its 404 is not believed."""
+        row = self._good.row
+        if row is not None and row.source_id in self._shown:
+            source = next(each for each in self._asked if each.id == row.source_id)
+            absences = self._tools.absences
+            if not row.gone_at and not await absences.believes(self._protocol, row, source):
+                return await self.fail(doubted(source))
+            try:
+                await self._tools.artifacts.mark_gone(self._protocol.name, self._identity, self._generation)
+            except OrchardError as error:  # the 404 is true all the same
+                log.warning("gone_not_recorded", identity=self._identity, error=error.code)
+        if self._asked:
+            await self._tools.absences.note(
+                self._protocol.name,
+                self._identity,
+                self._project,
+                self._asked,
+                reason=reason,
+                generation=self._generation,
+            )
+        return await self._write_negative(self._absent_seconds, reason)
+
+    async def store(self, answer: IndexAnswer) -> IndexHead:
+        """A new document: store it, pin the project, render the bodies. Raises `Overloaded`."""
+        with self._tools.budget.share() as share:
+            return await self._store(answer, share)
+
+    async def _store(self, answer: IndexAnswer, share: Share) -> IndexHead:
+        settings, source, response = self._tools.settings, answer.source, answer.response
+        answered = await read_answer(
+            self._protocol,
+            self._identity,
+            source,
+            response,
+            self._tools.threads,
+            settings.max_index_bytes,
+            self._sealed,
+            share,
+        )
+        dropped = answered.dropped
+        body, document = answered.body, answered.document
+        etag = response.headers.get("etag", "")
+        modified = response.headers.get("last-modified", "")
+        if answered.wants_previous and (carried := await self._with_previous(document)) is not None:
+            body, document = carried
+            modified = ""  # what was shown before is in it: it is not what that date stands for
+        del answered  # with a packument of 40 MB every copy counts
+        if dropped:
+            INDEX_ENTRIES_DROPPED.labels(self._protocol.name).inc(len(dropped))
+            log.warning(
+                "index_entries_dropped", identity=self._identity, count=len(dropped), first=dropped[0]
+            )
+        row = self._good.row
+        known = (row.source_id, row.upstream_etag, row.upstream_last_modified) if row is not None else None
+        if (
+            row is not None
+            and known == (source.id, etag, modified)
+            and row.document_key == document_key(body)
+            and not row.gone_at
+        ):
+            # An upstream without validators sent the same document once more: treated as a 304.
+            head = await self.not_modified(answer)
+            if head is not None:
+                return head
+        return await self.keep(body, document, source, etag=etag, modified=modified)
+
+    async def _with_previous(self, document: Any) -> tuple[bytes, Any] | None:
+        row = self._good.row
+        tools = self._tools
+        previous = await tools.documents.load(self._protocol, row.document_key) if row is not None else None
+        return await tools.threads.run(
+            carried_over,
+            self._protocol,
+            document,
+            previous.document if previous is not None else None,
+            self._sealed,
+            clock.now(),
+        )
+
+    async def keep(
+        self,
+        body: bytes,
+        document: Any,
+        source: UpstreamSource,
+        *,
+        etag: str = "",
+        modified: str = "",
+        failing_since: float = 0.0,
+        retry_after_seconds: int = 0,
+    ) -> IndexHead:
+        """As `store`, for a document that was read. `failing_since` not 0: a part of it is old or missing."""
+        loaded = self._tools.documents.remember(document_key(body), document, len(body))
+        page, key = await asyncio.gather(
+            self._make_page(loaded, body),
+            self._tools.documents.store(body),
+        )
+        stored = StoredDocument(
+            protocol=self._protocol.name,
+            identity=self._identity,
+            source_id=source.id,
+            generation=self._generation,
+            document_key=key,
+            fetched_at=clock.now(),
+            upstream_etag=etag,
+            upstream_last_modified=modified,
+        )
+        pin = self._protocol.documents.lists_files(self._identity, document)
+        owner = next((owner for owner in self._owners if source.id in owner), frozenset[int]())
+        if not await self._tools.artifacts.store_document(
+            stored, project=self._project, pin=pin, owner=owner
+        ):
+            return await self._superseded()
+        await self._report_mutations(source, loaded)
+        log.info("index_stored", identity=self._identity, source=source.name, size_bytes=len(body))
+        retry_at = 0.0
+        if failing_since:
+            retry_at = failing_since + max(MIN_RETRY_SECONDS, retry_after_seconds)
+        return await self._write_page(
+            page, loaded, source.id, etag, modified, fetched_at=failing_since, retry_at=retry_at
+        )
+
+    async def fail(self, error: OrchardError) -> IndexHead:
+        """Keep serving the last good document as STALE. Raises `error` if there is none to serve.
+
+        If the source's last true answer was 404, that stays: a short negative entry.
+        """
+        source_id = self._good.source_id
+        if isinstance(error, UNASKED) and (absent := await self._kept_absence()) is not None:
+            return absent
+        # Of a source that is disabled, or that the name is not bound or pinned to any more, nothing is
+        # shown, however good: that would be the confusion which the binding is to end.
+        if source_id not in self._shown:
+            raise error
+        now = clock.now()
+        wait = max(MIN_RETRY_SECONDS, error.retry_after_seconds) * random.uniform(1.0, 1.3)
+        head, row = self._good.head, self._good.row
+        if row is not None and row.gone_at:
+            if len(self._shown) > 1:
+                raise error  # it may be another source that fails, and that one may have it
+            return await self._write_negative(wait, failing=True)
+        current = head is not None and head.source_revision == self._sources.revision
+        if head is not None and head.status == 200 and current and head.blocks == self._blocks.stamp:
+            failing = msgspec.structs.replace(
+                head, generation=self._generation, failing=True, retry_at=now + wait
+            )
+            if await self._write_head(failing):
+                log.warning("index_stale", identity=self._identity, because=error.code, error=error.message)
+                return failing
+        loaded = await self._tools.documents.load(self._protocol, row.document_key) if row else None
+        if row is None or loaded is None:
+            raise error
+        log.info("index_restored", identity=self._identity, because=error.code)
+        return await self._render(
+            loaded,
+            row.source_id,
+            row.upstream_etag,
+            row.upstream_last_modified,
+            fetched_at=row.fetched_at,
+            retry_at=now + wait,
+        )
+
+    async def show_old(self) -> bool:
+        """Write the last good document as an expired page, for as long as the sources take to answer. False:
+        there is none that may be shown, or gateways have a page of their own to show.
+
+        For a run of a lower generation than the one that asks: whatever the answer brings then stands, even
+        if this is written after it."""
+        head, row = self._good.head, self._good.row
+        if head is not None and head.source_revision == self._sources.revision:
+            return False
+        if row is None or row.gone_at or row.source_id not in self._shown:
+            return False
+        limit = self._tools.cache.stale_limit if self._lifetime.stale is None else self._lifetime.stale
+        if limit and clock.now() - row.fetched_at > limit:
+            return False
+        loaded = await self._tools.documents.load(self._protocol, row.document_key)
+        if loaded is None:
+            return False
+        shown = await self._render(
+            loaded,
+            row.source_id,
+            row.upstream_etag,
+            row.upstream_last_modified,
+            fetched_at=row.fetched_at,
+        )
+        log.info("index_shown_while_asking", identity=self._identity)
+        return shown.status == 200
+
+    async def restore_offline(self) -> IndexHead:
+        """Offline: the last good document, or a 404 after it, counts as fresh."""
+        error = Offline(f"ORCHARD_OFFLINE is set and {self._noun} was never cached")
+        row = self._good.row
+        absent = await self._kept_absence()
+        if absent is not None:
+            return absent
+        if row is None or row.source_id not in self._shown:
+            raise error
+        if row.gone_at:
+            return await self._write_negative(self._absent_seconds, failing=True)
+        loaded = await self._tools.documents.load(self._protocol, row.document_key)
+        if loaded is None:
+            raise error
+        return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)

@@ -1,1 +1,0 @@
-"""The fetcher's jobs, one module each."""

@@ -1,0 +1,99 @@
+"""The admin API: blocks, tokens and the audit."""
+
+from __future__ import annotations
+
+from litestar import delete, get, post
+
+from services.gateway.api.admin import checks
+from services.gateway.api.admin.access_types import (
+    AuditEntry,
+    BlockEntry,
+    MadeToken,
+    NewBlock,
+    NewToken,
+    TokenEntry,
+)
+from services.gateway.api.admin.repository import Actor, AdminRepository
+from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
+from services.gateway.api.types import Page, Removed
+from shared.access.tokens import digest_of, is_token_name, new_token
+from shared.access.watcher import AccessWatcher
+from shared.errors import InvalidParameter
+
+_NEWEST = 2**62
+
+
+@get("/api/v1/admin/blocks", summary="What is blocked")
+async def blocks(repository: AdminRepository) -> Page[BlockEntry]:
+    """All, the oldest first."""
+    return Page(await repository.blocks())
+
+
+@post("/api/v1/admin/blocks", summary="Block a package, a version or bytes")
+async def add_block(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: NewBlock
+) -> BlockEntry:
+    """Files answer 403 with the reason, indexes lose the entries: everywhere within a second."""
+    made = await repository.add_block(actor, checks.block(data))
+    await access_watcher.refresh()
+    return made
+
+
+@delete(
+    "/api/v1/admin/blocks/{block_id:int}",
+    summary="Lift a block",
+    status_code=200,
+)
+async def drop_block(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, block_id: int
+) -> Removed:
+    """What it withheld is served again."""
+    await repository.drop_block(actor, block_id)
+    await access_watcher.refresh()
+    return Removed(str(block_id))
+
+
+@get("/api/v1/admin/tokens", summary="Tokens that are known here")
+async def tokens(repository: AdminRepository) -> Page[TokenEntry]:
+    """All, the oldest first; never the tokens themselves."""
+    return Page(await repository.tokens())
+
+
+@post("/api/v1/admin/tokens", summary="Make a token")
+async def add_token(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: NewToken
+) -> MadeToken:
+    """Accepted everywhere within a second. The token is in this answer and nowhere else."""
+    if not is_token_name(data.name):
+        raise InvalidParameter("name: 1 to 64 of A-Z, a-z, 0-9 and ._@+-, starting with one of the first")
+    token = new_token()
+    made = await repository.add_token(actor, data.name, data.scope, digest_of(token.encode()))
+    await access_watcher.refresh()
+    return MadeToken(made, data.name, data.scope, token)
+
+
+@delete(
+    "/api/v1/admin/tokens/{token_id:int}",
+    summary="Revoke a token",
+    status_code=200,
+)
+async def drop_token(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, token_id: int
+) -> Removed:
+    """Refused everywhere within a second."""
+    await repository.drop_token(actor, token_id)
+    await access_watcher.refresh()
+    return Removed(str(token_id))
+
+
+@get("/api/v1/admin/audit", summary="Who changed what")
+async def audit(
+    repository: AdminRepository, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = ""
+) -> Page[AuditEntry]:
+    """The newest first."""
+    after = read_cursor(cursor, int)
+    start = after[0] if after is not None and after[0] < _NEWEST else _NEWEST
+    return page_of(await repository.audit(start, check_limit(limit) + 1), limit)
+
+
+HANDLERS = [blocks, add_block, drop_block, tokens, add_token, drop_token, audit]

@@ -1,0 +1,79 @@
+"""Tokens, blocks and the audit, as the API under /api/v1/admin tells them.
+
+Fields are only ever added. Times are unix seconds. No answer holds a secret, but for the one that makes a
+token.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from services.gateway.api.types import Input
+
+
+class NewBlock(Input, frozen=True):
+    """What to block: a name, one version of it, or bytes by SHA256; and why, for all who ask for it."""
+
+    reason: str
+    protocol: str = ""
+    name: str = ""
+    version: str = ""  # "" = every version
+    sha256: str = ""
+
+
+class BlockEntry(msgspec.Struct, frozen=True):
+    """A block that is in force."""
+
+    id: int
+    protocol: str
+    name: str
+    version: str
+    sha256: str
+    reason: str
+    created_at: float
+    created_by: str
+
+
+class NewToken(Input, frozen=True):
+    """A token to make."""
+
+    name: str
+    scope: Literal["read", "admin"] = "read"
+
+
+class MadeToken(msgspec.Struct, frozen=True):
+    """A new token: the only answer that ever shows it."""
+
+    id: int
+    name: str
+    scope: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"MadeToken(id={self.id})"
+
+
+class TokenEntry(msgspec.Struct, frozen=True):
+    """A token that is known here, without the token."""
+
+    id: int
+    name: str
+    scope: str
+    created_at: float
+    created_by: str
+    last_used_at: float | None  # to some minutes; null: never
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """One change by the admin API."""
+
+    id: int
+    at: float
+    actor: str  # the token's name
+    action: str  # such as "upstream.change"
+    subject: str
+    before: Any  # without secrets; null where there was nothing
+    after: Any
+    request_id: str

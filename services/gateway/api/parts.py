@@ -1,0 +1,76 @@
+"""Dependency injection for handlers: Litestar finds each part by the name of a parameter, and checks its
+type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from litestar import Request
+from litestar.di import Provide
+
+from services.gateway.api.catalogue_rows import Catalogue
+from services.gateway.api.parameters import CheckMayRefresh, check_may_refresh
+from services.gateway.compose import Gateway
+from shared.errors import ShuttingDown
+from shared.settings import Settings
+
+
+class Running(Protocol):
+    """The part of the application that is used here."""
+
+    settings: Settings
+    gateway: Gateway | None
+    draining: bool
+    in_flight: int
+
+
+Opened = Callable[[], Gateway]
+"""The open gateway. Raises `ShuttingDown`."""
+
+
+def opened_of(application: Running) -> Opened:
+    """A dependency that gives handlers the open gateway. Raises `ShuttingDown` outside the lifespan."""
+
+    def opened() -> Gateway:
+        if application.gateway is None:
+            raise ShuttingDown("this gateway is not open")
+        return application.gateway
+
+    return opened
+
+
+def part(find: Callable[..., object]) -> Provide:
+    """A dependency computed by `find` for each request."""
+    return Provide(find, sync_to_thread=False)
+
+
+def parts(application: Running, opened: Opened) -> dict[str, Provide]:
+    """All dependencies by parameter name."""
+
+    def may_refresh(request: Request[Any, Any, Any]) -> CheckMayRefresh:
+        authorization = request.headers.get("authorization", "")
+        client = request.client.host if request.client else ""
+        return partial(check_may_refresh, opened().access, authorization, client)
+
+    return {
+        "gateway": part(opened),
+        "catalogue": part(lambda: Catalogue(opened().database)),
+        "cache": part(lambda: opened().cache),
+        "resolutions": part(lambda: opened().resolutions),
+        "ensures": part(lambda: opened().ensures),
+        "parsers": part(lambda: opened().parsers),
+        "base_urls": part(lambda: opened().reader.base_urls),
+        "board": part(lambda: opened().board),
+        "settings": part(lambda: application.settings),
+        "draining": part(lambda: application.draining),
+        "in_flight": part(lambda: application.in_flight),
+        "check_may_refresh": part(may_refresh),
+        "request_id": part(_request_id),
+    }
+
+
+def _request_id(request: Request[Any, Any, Any]) -> str:
+    """The request id of the client if it is well-formed, else the gateway's own (`door/admission.py`)."""
+    return request.headers.get("x-request-id", "")

@@ -1,0 +1,75 @@
+"""The page for people at `/`: a short introduction, and set-up lines to paste."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from litestar import Request, Response, get
+
+from shared.protocols import PROTOCOLS
+from shared.protocols.roles.setup import Address, ClientHint
+from shared.settings import Settings
+from shared.version import VERSION
+
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;"
+    "color:#1d2a1d;background:#fbfcfa}pre{background:#eef2ea;padding:.8rem 1rem;overflow:auto;"
+    "border-radius:6px}h1{margin-bottom:0}a{color:#2d6a2d}small{color:#667}"
+    "@media(prefers-color-scheme:dark){body{color:#dde5da;background:#141a14}pre{background:#1e281e}"
+    "a{color:#8fd08f}}"
+)
+
+HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'",
+    "referrer-policy": "no-referrer",
+}
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Orchard</title>
+<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head><body>
+<h1>Orchard</h1><p><small>version {version}</small></p>
+<p>A caching proxy for package registries. What it served once, it serves again, byte for byte,
+also while the registry is away.</p>
+{offline}{sections}
+<p>Or let the <code>orchard</code> command change a client's own file:</p>
+<pre>ORCHARD_URL={base} orchard client-config pip --write</pre>
+<h2>This Orchard</h2>
+<p><a href="ui/queues">Queues</a> · <a href="health">Health</a> · <a href="metrics">Metrics</a> ·
+<a href="api/v1/openapi">API</a></p>
+</body></html>
+"""
+
+_OFFLINE = (
+    "<p><strong>Offline:</strong> no registry is asked (ORCHARD_OFFLINE); what is stored is served.</p>\n"
+)
+
+_SECTION = "<h2>{client}</h2>\n{where}<pre>{lines}</pre>\n"
+
+
+@get("/", include_in_schema=False)
+async def page(request: Request[Any, Any, Any], settings: Settings) -> Response[str]:
+    """Set-up lines with the address by which this request came."""
+    host = request.headers.get("host", f"{settings.host}:{settings.port}")
+    base = (
+        settings.public_url[0].rstrip("/") if settings.public_url else f"{request.scope['scheme']}://{host}"
+    )
+    hints = (hint for protocol in PROTOCOLS for hint in protocol.setup.hints(Address(base)))
+    sections = "".join(map(_section, hints))
+    body = _PAGE.format(
+        style=STYLE,
+        version=escape(VERSION),
+        offline=_OFFLINE if settings.offline else "",
+        sections=sections,
+        base=escape(base, quote=False),
+    )
+    return Response(body, media_type="text/html", headers=HEADERS)
+
+
+def _section(hint: ClientHint) -> str:
+    where = f"<p>{escape(hint.where)}</p>\n" if hint.where else ""
+    return _SECTION.format(
+        client=escape(hint.client), where=where, lines=escape("\n".join(hint.lines), quote=False)
+    )

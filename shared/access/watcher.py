@@ -1,0 +1,123 @@
+"""`AccessWatcher`: a change of tokens or blocks reaches this process within a second.
+
+The state is copied into the queue Redis, where a process that starts without a database reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from shared.access.blocks import Blocks, as_it_is
+from shared.access.repository import CHANNEL, AccessRepository, AccessState, keep_copy, read_copy
+from shared.errors import OrchardError
+from shared.http.via import name_of
+from shared.postgres.database import Database
+from shared.postgres.watcher import RowWatcher
+from shared.redis.client import RedisClient
+from shared.telemetry.logs import get_logger
+
+log = get_logger()
+
+FIRST_SECONDS = 2.5  # a start waits so long for the first state, then goes on without
+
+
+class AccessWatcher:
+    """The newest known state. The caller opens and closes it."""
+
+    def __init__(
+        self,
+        database: Database,
+        queue_redis: RedisClient,
+        on_change: Callable[[AccessState], None] | None = None,
+        *,
+        named: Callable[[str, str], str] = as_it_is,
+    ) -> None:
+        """`on_change` is called in the event loop with the first state and every newer one. `named`: as
+        `Blocks` takes it."""
+        self._repository = AccessRepository(database)
+        self._redis = queue_redis
+        self._on_change = on_change
+        self._rows = RowWatcher(database, CHANNEL, self._read)
+        self._first = asyncio.Event()
+        self.state: AccessState | None = None
+        self._named = named
+        self.blocks = Blocks(named=named)
+
+    @property
+    def own_name(self) -> str:
+        """This installation's name in Via (shared/http/via.py); "" while it is not known."""
+        return "" if self.state is None else name_of(self.state.installation)
+
+    async def open(self) -> None:
+        """Starts watching; waits a moment for a first state, which may come from the copy."""
+        await self._rows.open()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SECONDS):
+                await self._first.wait()
+        if self.state is None:
+            log.warning(
+                "access_unknown", hint="neither PostgreSQL nor the queue Redis tells tokens and blocks"
+            )
+
+    async def aclose(self) -> None:
+        """Stops watching."""
+        await self._rows.aclose()
+
+    async def refresh(self) -> None:
+        """Read the rows now, after a hint that they have changed. Raises `DatabaseUnavailable`."""
+        state = await self._repository.load()
+        known = state.revision if self.state is None else self.state.revision
+        self._take(await self._lifted(state, known))
+
+    async def catch_up(self) -> None:
+        """As `refresh`, if the rows have changed since: one small statement if not."""
+        if self.state is None or await self._repository.revision() > self.state.revision:
+            await self.refresh()
+
+    async def _read(self, _key: str) -> None:
+        try:
+            await self._read_rows()
+        finally:
+            self._first.set()  # an attempt is enough: a process starts without any store
+
+    async def _read_rows(self) -> None:
+        try:
+            state = await self._repository.load()
+        except OrchardError:
+            if self.state is None:
+                copy = await read_copy(self._redis)
+                if copy is not None:
+                    log.warning("access_from_copy", revision=copy.revision)
+                    self._take(copy)
+            raise
+        known = -1 if self.state is None else self.state.revision
+        with contextlib.suppress(OrchardError):  # at every read: the copy may have been lost
+            known = max(known, await keep_copy(self._redis, state))
+        with contextlib.suppress(OrchardError):
+            state = await self._lifted(state, known)
+        self._take(state)
+
+    async def _lifted(self, state: AccessState, known: int) -> AccessState:
+        """The state of the rows, numbered above all that was read before: they may have been restored."""
+        if known <= state.revision:
+            return state
+        if await self._repository.lift(known):
+            log.warning("access_revision_lifted", found=state.revision, known=known)
+        state = await self._repository.load()
+        await keep_copy(self._redis, state)
+        return state
+
+    def _take(self, state: AccessState) -> None:
+        known = self.state
+        if known is not None and state.revision <= known.revision and known.installation:
+            return
+        blocks = (
+            Blocks(state.blocks, named=self._named)
+            if known is None or state.blocks != known.blocks
+            else self.blocks
+        )
+        if self._on_change is not None:
+            self._on_change(state)
+        self.state, self.blocks = state, blocks  # last: an interrupted change is repeated

@@ -1,0 +1,1 @@
+"""Editors of clients' own configuration files: pure, and the standard library alone, as for the command."""

@@ -1,0 +1,97 @@
+"""The set-up of a client: the edits of its files, its environment variables, and notes for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+NAME = (
+    "orchard"  # of the index, source, mirror or server in a client's file; also the user's name with a token
+)
+
+
+class CannotEdit(Exception):
+    """A file cannot be read, or is not written as it is understood here: it is left alone."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class NotPossible(CannotEdit):
+    """This client cannot be set up as asked: it has no project file, say."""
+
+
+class Setup(NamedTuple):
+    """The wanted set-up: the Orchard's address, whether the client sends a token, which file."""
+
+    base: str
+    folder: Path  # where the command was called
+    environ: Mapping[str, str]
+    token: bool = False
+    project: bool = False
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base).hostname or ""
+
+    @property
+    def is_plain(self) -> bool:
+        return self.base.startswith("http://")
+
+    @property
+    def is_plain_and_remote(self) -> bool:
+        return self.is_plain and self.host not in LOOPBACK
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environ.get("HOME") or Path.home())
+
+    @property
+    def config_home(self) -> Path:
+        named = self.environ.get("XDG_CONFIG_HOME", "")
+        return Path(named) if named.startswith("/") else self.home / ".config"
+
+
+class FileEdit(NamedTuple):
+    """One file; `edit` gives the text that it should have for the text it has ("" for no file).
+
+    `edit` is pure and idempotent, keeps everything it does not know, and raises `CannotEdit`.
+    """
+
+    path: Path
+    edit: Callable[[str], str]
+
+    @property
+    def snippet(self) -> str:
+        """The content of a file that holds nothing else."""
+        return self.edit("")
+
+
+def read_text(path: Path) -> str:
+    """A file's text, "" for none. Raises `CannotEdit`."""
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        raise CannotEdit(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise CannotEdit(f"{path} cannot be read: {error.strerror}") from None
+
+
+class ClientSetup(NamedTuple):
+    """All of it. `variables` are shell lines for what no file of this client can hold."""
+
+    files: tuple[FileEdit, ...]
+    variables: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Configure = Callable[[Setup], ClientSetup]
+"""What a protocol's clients.py has for each client, in `CLIENTS`. Asks no server: what is made depends on the
+`Setup` and, for notes, on the files that are there."""

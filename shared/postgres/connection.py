@@ -1,0 +1,150 @@
+"""One connection of its own: for migrations, and for LISTEN (which a pool cannot hold).
+
+PostgreSQL delivers notifications only to who is connected, so each (re)connection is reported: the owner
+reads anew what it watches. A half-open connection is found by a regular `SELECT 1`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from shared.errors import ConfigurationError, OrchardError
+from shared.postgres.errors import translated
+from shared.process.periodic import Backoff
+
+CONNECT_TIMEOUT_SECONDS = 1.5
+SERVER_SETTINGS = {"application_name": "orchard", "jit": "off"}  # jit costs more than our statements take
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+def check_url(url: str) -> str:
+    """The URL itself. Raises `ConfigurationError` if it is not a PostgreSQL address."""
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise ConfigurationError("ORCHARD_DATABASE_URL: must start with postgresql://")
+    return url
+
+
+async def connect(
+    url: str, *, timeout: float = CONNECT_TIMEOUT_SECONDS, command_timeout: float | None = None
+) -> Connection:
+    """A new connection. `timeout` (seconds) is asyncpg's own: it ends the wait on a frozen server too.
+
+    Raises `DatabaseUnavailable`, `ConfigurationError`.
+    """
+    with translated():
+        return await asyncpg.connect(
+            check_url(url),
+            timeout=timeout,
+            command_timeout=command_timeout,
+            server_settings=SERVER_SETTINGS,
+        )
+
+
+class Session:
+    """A connection for scripts: several statements, transactions, no time limit per statement."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
+        """All rows of one statement. Raises the catalogue's errors."""
+        with translated():
+            return await self._connection.fetch(query, *args)
+
+    async def script(self, sql: str) -> None:
+        """Runs statements separated by semicolons. Raises the catalogue's errors."""
+        with translated():
+            await self._connection.execute(sql)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """All or nothing of what runs inside."""
+        with translated():
+            async with self._connection.transaction():
+                yield
+
+
+@asynccontextmanager
+async def session(url: str) -> AsyncIterator[Session]:
+    """A `Session` that is closed at the end. Raises `DatabaseUnavailable`, `ConfigurationError`."""
+    connection = await connect(url)
+    try:
+        yield Session(connection)
+    finally:
+        connection.terminate()
+
+
+OnNotify = Callable[[str, str], None]
+OnReconnect = Callable[[], None]
+
+_KEEPALIVE_SECONDS = 2.0
+_FIRST_RETRY_SECONDS = 0.1
+_LAST_RETRY_SECONDS = 1.0
+
+
+class Listener:
+    """Started by `Database.listen`; the callbacks run in the event loop and must not block."""
+
+    def __init__(
+        self, url: str, channels: Sequence[str], on_notify: OnNotify, on_reconnect: OnReconnect
+    ) -> None:
+        self._url = url
+        self._channels = tuple(channels)
+        self._on_notify = on_notify
+        self._on_reconnect = on_reconnect
+        self._task: asyncio.Task[None] | None = None
+        self.connected = False
+
+    def start(self) -> None:
+        """Begins to connect in the background."""
+        self._task = asyncio.create_task(self._run())
+
+    async def aclose(self) -> None:
+        """Ends the subscription."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
+        while True:
+            try:
+                connection = await connect(self._url, command_timeout=_KEEPALIVE_SECONDS)
+            except OrchardError:
+                await asyncio.sleep(backoff.pause())
+                continue
+            backoff.reset()
+            try:
+                await self._listen(connection)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                pass  # lost: connect again
+            finally:
+                self.connected = False
+                connection.terminate()
+            await asyncio.sleep(backoff.pause())
+
+    async def _listen(self, connection: Connection) -> None:
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda _: closed.set())
+        for channel in self._channels:
+            await connection.add_listener(channel, self._notified)
+        self.connected = True
+        self._on_reconnect()
+        while not closed.is_set():
+            try:
+                async with asyncio.timeout(_KEEPALIVE_SECONDS):
+                    await closed.wait()
+            except TimeoutError:
+                await connection.execute("SELECT 1")
+
+    def _notified(self, _connection: Any, _pid: int, channel: str, payload: object) -> None:
+        self._on_notify(channel, str(payload))

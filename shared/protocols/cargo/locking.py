@@ -1,0 +1,33 @@
+"""Cargo's table of an ensure file: `[cargo] requirements = […]`, as `cargo add` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from shared.protocols.cargo.exports import cargo_lock, cargo_toml
+from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
+
+
+class CargoTable(Table, frozen=True):
+    """`[cargo]`."""
+
+    requirements: tuple[str, ...] = ()
+
+
+class CargoLocks(Locks):
+    """Cargo.toml of a package with these dependencies, and its Cargo.lock."""
+
+    table: ClassVar[type[Table] | None] = CargoTable
+    needs_all: ClassVar[bool] = True
+    exports: ClassVar[Mapping[str, Export]] = {
+        "Cargo.toml": Export("application/toml", cargo_toml),
+        "Cargo.lock": Export("application/toml", cargo_lock),
+    }
+
+    def roots(self, table: CargoTable) -> Iterator[RootRequirement]:
+        for index, text in enumerate(table.requirements):
+            yield ("requirements", index), text
+
+    def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
+        return {"requirements": list(roots)}

@@ -1,0 +1,113 @@
+"""npm, pnpm, yarn 1 and yarn 4.
+
+For the `orchard` command: the standard library and shared.clientfiles alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared.clientfiles.lines import set_pairs, set_words
+from shared.clientfiles.setup import ClientSetup, Configure, FileEdit, Setup
+from shared.clientfiles.yaml import add_to_list, set_scalar
+
+_TOKEN = "${ORCHARD_TOKEN}"  # noqa: S105 - the name of a variable, which npm, pnpm and yarn 1 put in
+
+
+def npm(setup: Setup) -> ClientSetup:
+    """`registry` in .npmrc, which pnpm reads as well."""
+
+    def edit(text: str) -> str:
+        values = {"registry": _url(setup)}
+        if setup.token:
+            values[_auth_key(setup)] = _TOKEN
+        return set_pairs(text, values)
+
+    return ClientSetup((FileEdit(_npmrc(setup), edit),), notes=_overridden(setup))
+
+
+def pnpm(setup: Setup) -> ClientSetup:
+    """The same file as npm's."""
+    return npm(setup)
+
+
+def yarn_1(setup: Setup) -> ClientSetup:
+    """`registry` in .yarnrc; yarn 1 takes tokens from .npmrc alone."""
+    folder = setup.folder if setup.project else _yarn_1_home(setup)
+
+    def edit(text: str) -> str:
+        return set_words(text, {"registry": _url(setup)})
+
+    def edit_npmrc(text: str) -> str:
+        # Without always-auth yarn 1 sends a token for scoped packages only.
+        values = {"registry": _url(setup), _auth_key(setup): _TOKEN, "always-auth": "true"}
+        return set_pairs(text, values)
+
+    files = [FileEdit(folder / ".yarnrc", edit)]
+    if setup.token:
+        files.append(FileEdit(folder / ".npmrc", edit_npmrc))
+    return ClientSetup(tuple(files))
+
+
+def yarn_4(setup: Setup) -> ClientSetup:
+    """`npmRegistryServer` in .yarnrc.yml."""
+
+    def edit(text: str) -> str:
+        text = set_scalar(text, "npmRegistryServer", f'"{_url(setup)}"')
+        if setup.is_plain:  # yarn 4 asks over plain http only where it is told to
+            text = add_to_list(text, "unsafeHttpWhitelist", setup.host)
+        if setup.token:
+            # With a fallback: yarn 4 refuses to start at all while a variable without one is unset.
+            text = set_scalar(text, "npmAuthToken", '"${ORCHARD_TOKEN-}"')
+            text = set_scalar(text, "npmAlwaysAuth", "true")
+        return text
+
+    folder = setup.folder if setup.project else setup.home
+    return ClientSetup((FileEdit(folder / ".yarnrc.yml", edit),))
+
+
+def yarn(setup: Setup) -> ClientSetup:
+    """Both kinds: each reads its own file."""
+    return ClientSetup((*yarn_1(setup).files, *yarn_4(setup).files))
+
+
+def _yarn_1_home(setup: Setup) -> Path:
+    """Where yarn 1 looks for the user's files: root has a home of its own for it."""
+    is_root = os.geteuid() == 0 and not setup.environ.get("FAKEROOTKEY")
+    return Path("/usr/local/share") if is_root else setup.home
+
+
+def _auth_key(setup: Setup) -> str:
+    return f"//{_url(setup).partition('://')[2]}:_authToken"
+
+
+def _npmrc(setup: Setup) -> Path:
+    if setup.project:
+        return setup.folder / ".npmrc"
+    named = setup.environ.get("npm_config_userconfig") or setup.environ.get("NPM_CONFIG_USERCONFIG")
+    return Path(named) if named else setup.home / ".npmrc"
+
+
+def _overridden(setup: Setup) -> tuple[str, ...]:
+    names = [name for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY") if setup.environ.get(name)]
+    notes = [f"{name} is set now and wins over the file." for name in names]
+    here = setup.folder / ".npmrc"
+    if not setup.project and here.exists() and here.resolve() != _npmrc(setup).resolve():
+        notes.append("the .npmrc in this folder wins over your own, here.")
+    return tuple(notes)
+
+
+def _url(setup: Setup) -> str:
+    return f"{setup.base}/npm/"
+
+
+CLIENTS: Mapping[str, Configure] = {
+    "npm": npm,
+    "pnpm": pnpm,
+    "yarn": yarn,
+    "yarn-1": yarn_1,
+    "yarn-4": yarn_4,
+}
+"""By the name of their command."""

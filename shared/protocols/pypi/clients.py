@@ -1,0 +1,137 @@
+"""pip, uv and poetry.
+
+For the `orchard` command: the standard library and shared.clientfiles alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared.clientfiles.lines import get_ini, set_ini
+from shared.clientfiles.setup import (
+    NAME,
+    CannotEdit,
+    ClientSetup,
+    Configure,
+    FileEdit,
+    NotPossible,
+    Setup,
+    read_text,
+)
+from shared.clientfiles.toml import put_table, read_tables
+
+
+def pip(setup: Setup) -> ClientSetup:
+    """`index-url` of [global] in pip.conf, of the user or of the active virtual environment."""
+
+    def edit(text: str) -> str:
+        values = {"index-url": [_url(setup)]}
+        if setup.is_plain_and_remote:  # pip passes over an index without TLS unless told to trust it
+            known = get_ini(text, "global", "trusted-host")
+            values["trusted-host"] = known if setup.host in known else [*known, setup.host]
+        return set_ini(text, "global", values)
+
+    path = _pip_path(setup)
+    notes = []
+    text = read_text(path)
+    for section in ("global", "install", "download"):
+        if get_ini(text, section, "extra-index-url"):
+            notes.append(
+                f"{path} has an extra-index-url in [{section}]: it stays active beside Orchard and lets"
+                " packages come past it. Remove it."
+            )
+    if get_ini(text, "install", "index-url"):
+        notes.append(f"{path} has an index-url in [install], which wins over this one. Remove it.")
+    if setup.environ.get("PIP_INDEX_URL"):
+        notes.append("PIP_INDEX_URL is set now and wins over the file.")
+    if setup.environ.get("PIP_CONFIG_FILE") == os.devnull:
+        notes.append(f"PIP_CONFIG_FILE is {os.devnull} now: pip reads no file at all.")
+    variables = []
+    if setup.token:
+        scheme, _, rest = _url(setup).partition("://")
+        variables = [f'export PIP_INDEX_URL="{scheme}://{NAME}:${{ORCHARD_TOKEN}}@{rest}"']
+        notes.append("pip's file cannot name a variable: the token goes into the variable above.")
+    return ClientSetup((FileEdit(path, edit),), tuple(variables), tuple(notes))
+
+
+def _pip_path(setup: Setup) -> Path:
+    if setup.project:
+        venv = setup.environ.get("VIRTUAL_ENV", "")
+        if not venv:
+            raise NotPossible(
+                "pip has no file of a project",
+                "Activate a virtual environment: --project writes its pip.conf. Or leave --project out.",
+            )
+        return Path(venv) / "pip.conf"
+    named = setup.environ.get("PIP_CONFIG_FILE", "")
+    return Path(named) if named and named != os.devnull else setup.config_home / "pip" / "pip.conf"
+
+
+def uv(setup: Setup) -> ClientSetup:
+    """A default index named "orchard" in uv.toml, or in the project's pyproject.toml."""
+    path, table = setup.config_home / "uv" / "uv.toml", "index"
+    if setup.project:
+        path = setup.folder / "uv.toml"  # where there is one, uv does not look into pyproject.toml
+        if not path.exists() and (setup.folder / "pyproject.toml").exists():
+            path, table = setup.folder / "pyproject.toml", "tool.uv.index"
+
+    def edit(text: str) -> str:
+        for each in read_tables(text, table):
+            if each.get("default") is True and each.get("name") != NAME:
+                raise CannotEdit(
+                    f"another index is the default: {each.get('name') or 'one without a name'}",
+                    "uv allows one: remove `default = true` there.",
+                )
+        return put_table(text, table, NAME, {"url": _url(setup), "default": True})
+
+    notes = [
+        f"the index {each.get('name') or each.get('url')} is asked before Orchard."
+        for each in _tables(read_text(path), table)
+        if each.get("name") != NAME
+    ]
+    return ClientSetup((FileEdit(path, edit),), _basic(setup, "UV_INDEX"), tuple(notes))
+
+
+def poetry(setup: Setup) -> ClientSetup:
+    """A primary source named "orchard" in the project's pyproject.toml; poetry has no other place."""
+
+    def edit(text: str) -> str:
+        return put_table(text, "tool.poetry.source", NAME, {"url": _url(setup), "priority": "primary"})
+
+    path = setup.folder / "pyproject.toml"
+    notes = ["poetry.lock names its source: run `poetry lock` once after this."]
+    notes += [
+        f"the source {each.get('name')} stays beside Orchard."
+        for each in _tables(read_text(path), "tool.poetry.source")
+        if each.get("name") != NAME
+    ]
+    variables = _basic(setup, "POETRY_HTTP_BASIC")
+    return ClientSetup((FileEdit(path, edit),), variables, tuple(notes))
+
+
+def _tables(text: str, path: str) -> list[dict[str, object]]:
+    try:
+        return read_tables(text, path)
+    except CannotEdit:
+        return []  # reported when it is edited
+
+
+def _basic(setup: Setup, prefix: str) -> tuple[str, ...]:
+    if not setup.token:
+        return ()
+    name = f"{prefix}_{NAME.upper()}"
+    return (f"export {name}_USERNAME={NAME}", f'export {name}_PASSWORD="$ORCHARD_TOKEN"')
+
+
+def _url(setup: Setup) -> str:
+    return f"{setup.base}/pypi/simple/"
+
+
+CLIENTS: Mapping[str, Configure] = {
+    "pip": pip,
+    "uv": uv,
+    "poetry": poetry,
+}
+"""By the name of their command."""

@@ -1,0 +1,45 @@
+"""PyPI's table of an ensure file: `[pypi] requirements = […]`, as PEP 508 writes them; and its lock as an
+export.
+
+That is a requirements.txt with hashes: `pip install --require-hashes -r` takes it, uv too. One environment,
+so no markers; every project is pinned, so extras add nothing (pip documentation, "Hash-checking Mode").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from shared.protocols.lock import Lock
+from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
+
+
+def requirements_txt(lock: Lock) -> bytes:
+    """One pin with the SHA256 of its chosen file for each project, by name."""
+    graph = lock.protocols["pypi"]
+    lines = [f"# ensure {lock.key}", f"# for {graph.environment}"]
+    for package in sorted(graph.packages, key=lambda each: each.name):
+        lines.append(f"{package.name}=={package.version} \\\n    --hash=sha256:{package.sha256}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+class PyPITable(Table, frozen=True):
+    """`[pypi]`."""
+
+    requirements: tuple[str, ...] = ()
+
+
+class PyPILocks(Locks):
+    """requirements.txt with hashes."""
+
+    table: ClassVar[type[Table] | None] = PyPITable
+    exports: ClassVar[Mapping[str, Export]] = {
+        "requirements.txt": Export("text/plain; charset=utf-8", lambda lock, _: requirements_txt(lock)),
+    }
+
+    def roots(self, table: PyPITable) -> Iterator[RootRequirement]:
+        for index, text in enumerate(table.requirements):
+            yield ("requirements", index), text
+
+    def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
+        return {"requirements": list(roots)}

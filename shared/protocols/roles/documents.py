@@ -1,0 +1,75 @@
+"""`Documents`: sources' index documents, read into one canonical form that is stored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from shared.models import FileEntry, FileName, UpstreamSource
+
+
+class IndexDocument(msgspec.Struct, frozen=True):
+    """A document as read from an upstream: `body` is the canonical form that is kept.
+
+    Canonical means: all URLs absolute at the upstream, unknown keys kept, decodable by
+    `decode_document` for ever (or refused by its format number).
+    """
+
+    body: bytes
+    dropped: tuple[str, ...] = ()  # entries refused with the reason (foreign schemes and such): counted
+    document: Any = None  # what `decode_document` would make of `body`, where it is at hand
+
+
+class Documents(ABC):
+    """Index documents: read, decoded, searched, merged."""
+
+    @abstractmethod
+    def read_index(
+        self, identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes
+    ) -> IndexDocument:
+        """Parse what the upstream sent (`url` is the final one, after redirects).
+
+        Raises `UpstreamInvalid` when the body is not such a document (a login page, broken data).
+        """
+
+    @abstractmethod
+    def decode_document(self, body: bytes) -> Any:
+        """The canonical document as an object for `find_file` and `Pages`; may be cached."""
+
+    edition: ClassVar[int] = 0
+    """Of what `read_index` makes of a page. A document of an earlier one stays good, but is no answer to a
+    304: its page is asked for anew, once."""
+
+    def edition_of(self, document: Any) -> int:
+        """The edition that a document was read by."""
+        return self.edition
+
+    @abstractmethod
+    def find_file(
+        self, document: Any, file: FileName, source: UpstreamSource | None = None
+    ) -> FileEntry | None:
+        """The entry of exactly this file, or None. A metadata file finds its parent's entry with
+        its own URL and hashes (`metadata_hashes`). `source`: the document's; None where the file's address
+        is of no interest."""
+
+    @abstractmethod
+    def entry_identities(self, file: FileName) -> tuple[str, ...]:
+        """Indexes whose document may list a file, the preferred first; the last is the one that is
+        fetched when none of them is there (npm: the packument, else the small version document)."""
+
+    def lists_files(self, identity: str, document: Any) -> bool:
+        """Whether a document is its project's own list of files, and not empty: what pins the project to
+        its source. All others (of one version, audits, signatures) never decide where files come from."""
+        return False
+
+    def merges(self, identity: str) -> bool:
+        """Whether an index is the union of those of an owner's sources (`SourceOptions.merge`), rather than
+        the first one's."""
+        return False
+
+    def merge_documents(self, identity: str, bodies: Sequence[bytes]) -> bytes:
+        """One canonical document out of several sources' documents, in the sources' order."""
+        return bodies[0]

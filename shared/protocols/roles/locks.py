@@ -1,0 +1,58 @@
+"""`Locks`: a protocol's table of an ensure file, its fields of a lock, and the exports of a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from shared.protocols.lock import Lock
+
+RootRequirement = tuple[tuple[str | int, ...], str]
+"""Where it stands in the table, such as ("requirements", 0), and the requirement as the resolver reads it."""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A protocol's table of an ensure file: the parameters of a resolution, "" for the protocol's default. A
+    protocol adds fields whose defaults are empty: a tuple of texts, or a dict of texts by name."""
+
+    environment: str = ""
+    include_optional: bool = False
+    as_of: str = ""  # RFC 3339
+
+
+class Export(msgspec.Struct, frozen=True):
+    """One kind of file that clients take as it is. `render` is pure: the same lock gives the same bytes."""
+
+    content_type: str
+    render: Callable[[Lock, str], bytes]  # the base URL of the Orchard that serves it, no "/" at its end
+
+
+class Locks:
+    """A protocol without a table is not locked; the rest is asked of those that have one."""
+
+    table: ClassVar[type[Table] | None] = None
+    requirements_in: ClassVar[str] = "requirements"  # the field of `table` that `orchard cache warm` writes
+    exports: ClassVar[Mapping[str, Export]] = {}  # by the name of the file: "requirements.txt"
+    needs_all: ClassVar[bool] = (
+        False  # clients install nothing of a graph of which a requirement is unresolved
+    )
+    lock_reads_index: ClassVar[bool] = False  # whether `lock_fields` returns anything
+
+    def roots(self, table: Any) -> Iterator[RootRequirement]:
+        """The requirements that are resolved together."""
+        return iter(())
+
+    def apart(self, table: Any) -> Iterator[RootRequirement]:
+        """The requirements that are resolved each by itself (Maven's plugins)."""
+        return iter(())
+
+    def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
+        """The fields of a table that asks for these canonical requirements: a lock shows its file so."""
+        raise NotImplementedError
+
+    def lock_fields(self, document: Any, version: str) -> dict[str, Any] | None:
+        """What a lock holds of a version beside name, file and hash, out of a project's decoded index; None
+        for a version that it lacks."""
+        return {}

@@ -1,0 +1,79 @@
+"""`Pages`: rendering of index documents for clients, without what is blocked, with what is sealed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from shared.access.blocks import ProjectBlocks
+from shared.http.conditions import CODINGS
+from shared.models import SealedFile
+
+
+class Rendering(msgspec.Struct, frozen=True):
+    """One representation, and the content-codings that it is kept in."""
+
+    content: bytes | Callable[[], bytes]  # identity-coded; a function where making it costs something
+    content_type: str
+    codings: tuple[str, ...] = CODINGS
+    is_changed: bool = False  # by `sealed`: its source's Last-Modified does not stand for it
+
+    @property
+    def body(self) -> bytes:
+        """The bytes, made now. Deterministic."""
+        return self.content if isinstance(self.content, bytes) else self.content()
+
+
+class Pages(ABC):
+    """Canonical documents → finished bodies. `sealed` is keyed (file_id, filename) everywhere."""
+
+    def per_base_url(self, identity: str) -> bool:
+        """Whether the bodies of an index hold absolute URLs, so that each public address has its own."""
+        return False
+
+    @abstractmethod
+    def rewrite_index(
+        self, identity: str, document: Any, *, sealed: Mapping[tuple[str, str], SealedFile], base_url: str
+    ) -> dict[str, Rendering]:
+        """All representations of the page with Orchard's URLs; each is made when its body is read.
+
+        `base_url` is "" for relative links, else the public URL of the protocol's mount point
+        without a trailing slash. Runs in a thread; deterministic.
+        """
+
+    def without_blocked(
+        self,
+        identity: str,
+        body: bytes,
+        blocks: ProjectBlocks,
+        sealed: Mapping[tuple[str, str], SealedFile],
+    ) -> bytes:
+        """The canonical bytes of a document without what is blocked of its project; `body` itself where
+        nothing of it is there. Raises `Blocked` for a document that is about one blocked version."""
+        return body
+
+    def wants_previous(self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> bool:
+        """Whether a new document needs the one before it: `carry_over` is called only then."""
+        return False
+
+    def carry_over(
+        self, document: Any, previous: Any, sealed: Mapping[tuple[str, str], SealedFile], now: float
+    ) -> bytes | None:
+        """The canonical bytes of a new document with what was shown before and must stay shown.
+
+        None if the document needs nothing of that: it stands as it is. `previous` is the last good
+        document or None, `now` unix seconds. Deterministic.
+        """
+        raise NotImplementedError
+
+    def mutated_files(
+        self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]
+    ) -> list[tuple[SealedFile, str]]:
+        """Sealed files under whose name the upstream now lists other bytes, with the new digest.
+
+        `rewrite_index` goes on showing the sealed ones (ARCHITECTURE.md "Back-fill").
+        """
+        return []

@@ -1,0 +1,2 @@
+-- parts: now count wake put
+return put(1, 1)

@@ -1,0 +1,23 @@
+"""The same lines, each the path of a file here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.protocols.toy import names
+
+from shared.models import SealedFile
+from shared.protocols.roles.pages import Pages, Rendering
+
+
+class ToyPages(Pages):
+    per_base_url = staticmethod(names.has_address)
+
+    def rewrite_index(
+        self, identity: str, document: Any, *, sealed: Mapping[tuple[str, str], SealedFile], base_url: str
+    ) -> dict[str, Rendering]:
+        if names.has_address(identity):
+            return {"text": Rendering(base_url.encode(), "text/plain")}
+        lines = [f"{digest}/{filename}" for filename, digest in document[1].items()]
+        return {"text": Rendering("\n".join(lines).encode(), "text/plain")}

@@ -1,0 +1,49 @@
+"""A stored file's model: out of the cache if this version reads it, else read again in the sandbox."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.extractor.extraction.sandbox.parent import Sandbox
+from services.extractor.resolving.prepared_documents import extraction_with_model
+from shared.cache.keys import Category
+from shared.models import Extraction
+from shared.objects.port import artifact_key
+from shared.protocols.maven import MavenProxy
+from shared.protocols.maven.model import decode_pom
+from tests.services.extractor.conftest import House
+from tests.support.maven_builders import Dep, build_pom
+
+MAVEN = MavenProxy()
+
+
+async def test_model__kept_one_used__lost_or_unreadable_one_read_again(house: House) -> None:
+    body = build_pom("g", "a", "1", [Dep("g", "b", "2")])
+    job = await house.keep("a-1.pom", body, project="g:a", file_id="1")
+    sandbox = await house.resources.open("sandbox", Sandbox(house.store, children=1))
+
+    async def read() -> Extraction:
+        return await extraction_with_model(
+            MAVEN,
+            "a-1.pom",
+            cache=house.cache,
+            sandbox=sandbox,
+            sha256=job.sha256,
+            object_key=artifact_key(job.sha256),
+            size_bytes=len(body),
+        )
+
+    async def keep(model: bytes) -> None:
+        kept = msgspec.structs.replace(fresh, model=model, name="kept")
+        await house.cache.set(
+            Category.ARTIFACT_DEPENDENCIES, "maven", job.sha256, msgspec.msgpack.encode(kept)
+        )
+
+    fresh = await read()  # the cache holds nothing yet
+    pom = decode_pom(fresh.model)
+    assert pom is not None and [each.artifact for each in pom.own.dependencies] == ["b"]
+    await keep(fresh.model)
+    assert (await read()).name == "kept"
+    for unreadable in (b"", b"of another version"):
+        await keep(unreadable)
+        assert await read() == fresh

@@ -1,0 +1,48 @@
+"""Bytes that are blocked are not kept, under whatever name and however little is known of them before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from shared.errors import Blocked, OrchardError
+from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
+
+CONTENT = b"PK\x03\x04 evil"
+
+
+async def _block(fetcher: Fetcher, columns: str, *values: object) -> None:
+    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    await fetcher.database.execute(
+        f"INSERT INTO blocks (reason, {columns}) VALUES ('it steals', {places})", *values
+    )
+    with pytest.raises(OrchardError):
+        await asyncio.wait_for(fetcher.render("other"), 10)  # a rendering looks at the rows first
+
+
+async def test_bytes_blocked__index_tells_no_digest__nothing_is_kept(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT}, hashes=())
+    await _block(fetcher, "sha256", bytes.fromhex(sha256(CONTENT)))
+    await fetcher.index()
+    entry = fetcher.upstream.count(f"/files/demo/{WHEEL}")
+    (file_id,) = await _file_ids(fetcher)
+    with pytest.raises(Blocked):
+        await fetcher.artifact(file_id)
+    assert fetcher.upstream.count(f"/files/demo/{WHEEL}") == entry + 1
+    assert await fetcher.nothing_stored()
+    assert await fetcher.events("blocked_file_refused") == 1
+
+
+async def test_version_blocked__upstream_is_not_asked_for_its_file(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT})
+    await fetcher.index()
+    await _block(fetcher, "protocol, name, version", "pypi", "demo", "1")
+    with pytest.raises(Blocked):
+        await fetcher.artifact(CONTENT)
+    assert fetcher.upstream.count(f"/files/demo/{WHEEL}") == 0
+
+
+async def _file_ids(fetcher: Fetcher) -> list[str]:
+    return [each["url"].split("/")[-2] for each in json.loads(await fetcher.page())["files"]]

@@ -1,0 +1,41 @@
+"""What an administrator may store: what would have no effect is refused, not kept unnoticed."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.gateway.api.admin.access_types import NewBlock
+from services.gateway.api.admin.checks import block
+from shared.errors import InvalidParameter
+
+PROJECTS = {"cargo": "serde", "npm": "left-pad", "pypi": "demo", "maven": "com.acme:lib"}
+
+
+@pytest.mark.parametrize("protocol", PROJECTS)
+@pytest.mark.parametrize("version", ["*", "1.*", "^1", "[1,2)", ">=1", "1 || 2"])
+def test_block__of_a_range_or_a_pattern__is_refused(protocol: str, version: str) -> None:
+    with pytest.raises(InvalidParameter, match="version"):
+        block(NewBlock(protocol=protocol, name=PROJECTS[protocol], version=version, reason="it steals"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "version"), [("cargo", "notaversion"), ("cargo", "1.0"), ("cargo", "v1.1.0"), ("npm", "1.0")]
+)
+def test_block__of_what_is_no_version__is_refused(protocol: str, version: str) -> None:
+    with pytest.raises(InvalidParameter, match="version"):
+        block(NewBlock(protocol=protocol, name=PROJECTS[protocol], version=version, reason="it steals"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "version", "kept"),
+    [
+        ("cargo", "Serde", "1.0.0+build", "1.0.0"),
+        ("npm", "left-pad", "v1.3.0", "1.3.0"),
+        ("pypi", "demo", "1.0.0", "1"),
+        ("maven", "com.acme:lib", "1.0-jre", "1.0-jre"),
+    ],
+)
+def test_block__of_a_version__is_kept_under_its_canonical_spelling(
+    protocol: str, name: str, version: str, kept: str
+) -> None:
+    assert block(NewBlock(protocol=protocol, name=name, version=version, reason="it steals")).version == kept

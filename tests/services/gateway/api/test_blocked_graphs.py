@@ -1,0 +1,102 @@
+"""Kept graphs and locks that name something blocked, in whichever part of them it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.gateway.api import blocked_graphs as module
+from services.gateway.api.blocked_graphs import BlockedGraphs
+from shared.access.blocks import Block
+from shared.access.repository import AccessState
+from shared.access.watcher import AccessWatcher
+from shared.errors import Blocked
+from shared.postgres.database import Database
+from shared.redis.client import RedisClient
+
+GOOD = {"name": "org.x:good", "version": "1.0", "sha256": "a" * 64}
+EVIL = {"name": "org.x:evil", "version": "1.0", "sha256": "e" * 64}
+NOTHING: dict[str, Any] = {"packages": []}
+
+
+@pytest.fixture
+def watcher() -> AccessWatcher:
+    """Not opened: only what it was told counts."""
+    database = Database("postgresql://127.0.0.1:1/none", max_size=1)
+    return AccessWatcher(database, RedisClient(host="127.0.0.1", port=1, role="queue"))
+
+
+def told(watcher: AccessWatcher, revision: int, *blocks: Block) -> None:
+    watcher._take(AccessState(1, revision, (), blocks))
+
+
+LOCKS = {
+    "package": {"packages": [GOOD, EVIL]},
+    "document": {"packages": [GOOD], "documents": [EVIL]},
+    "package of a plugin": {**NOTHING, "plugins": [{"packages": [GOOD]}, {"packages": [EVIL]}]},
+    "document of a plugin": {**NOTHING, "plugins": [{"packages": [GOOD], "documents": [EVIL]}]},
+}
+
+
+@pytest.mark.parametrize("part", LOCKS.values(), ids=LOCKS.keys())
+@pytest.mark.parametrize(
+    "block",
+    [
+        Block(1, "it steals", "maven", "org.x:evil"),
+        Block(1, "it steals", "maven", "org.x:evil", "1.0"),
+        Block(1, "it steals", sha256="e" * 64),
+    ],
+    ids=["name", "version", "bytes"],
+)
+def test_lock__names_something_blocked__refused_until_lifted(
+    watcher: AccessWatcher, part: dict[str, Any], block: Block
+) -> None:
+    graphs = BlockedGraphs(watcher)
+    body = msgspec.json.encode({"format": 1, "protocols": {"pypi": NOTHING, "maven": part}})
+    graphs.check(body)
+    told(watcher, 1, block)
+    for _ in range(2):  # the second time from memory
+        with pytest.raises(Blocked, match="it steals"):
+            graphs.check(body)
+    told(watcher, 2)
+    graphs.check(body)
+
+
+def test_graph__made_of_a_blocked_pom__refused(watcher: AccessWatcher) -> None:
+    graphs = BlockedGraphs(watcher)
+    documents = [{"project": "org.x:evil", "file_id": "1.0", "filename": "evil-1.0.pom"}]
+    body = msgspec.json.encode({"request": {"protocol": "maven"}, "nodes": [GOOD], "documents": documents})
+    told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil", "1.1"))
+    graphs.check(body)
+    told(watcher, 2, Block(2, "it steals", "maven", "org.x:evil", "1.0"))
+    with pytest.raises(Blocked, match=r"org\.x:evil 1\.0"):
+        graphs.check(body)
+
+
+def test_lock__holds_a_build_of_a_blocked_snapshot__refused(watcher: AccessWatcher) -> None:
+    build = {"name": "org.x:evil", "version": "1.0-20260101.010101-1"}
+    told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil", "1.0-SNAPSHOT"))
+    with pytest.raises(Blocked):
+        BlockedGraphs(watcher).check(msgspec.json.encode({"protocols": {"maven": {"packages": [build]}}}))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"nodes": 1}', b'{"protocols": []}'])
+def test_answer_that_cannot_be_judged__refused_while_anything_is_blocked(
+    watcher: AccessWatcher, body: bytes
+) -> None:
+    graphs = BlockedGraphs(watcher)
+    graphs.check(body)
+    told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil"))
+    with pytest.raises(Blocked):
+        graphs.check(body)
+
+
+def test_verdicts__large_bodies__not_held(watcher: AccessWatcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED_BYTES", 4096)
+    graphs = BlockedGraphs(watcher)
+    told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil"))
+    for number in range(20):
+        graphs.check(msgspec.json.encode({"number": number, "padding": "x" * 1000}))
+    assert sum(map(len, graphs._verdicts)) <= 4096

@@ -1,0 +1,163 @@
+"""Exports: what clients take, from one hand-made lock; the bill of materials against CycloneDX's schema."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from xml.etree.ElementTree import fromstring
+
+import msgspec
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from services.gateway.api.exports import EXPORTS
+from shared.protocols.lock import (
+    LOCK_FORMAT,
+    Lock,
+    LockedGraph,
+    LockedPackage,
+    LockedProtocol,
+    decode_lock,
+    encode_lock,
+)
+
+BASE = "http://orchard.example.com:8080"
+SHA = hashlib.sha256(b"x").hexdigest()
+INTEGRITY = "sha512-" + base64.b64encode(hashlib.sha512(b"x").digest()).decode()
+
+
+def package(purl: str, name: str, version: str, **more: object) -> LockedPackage:
+    fields = {"filename": "f", "sha256": SHA, "size_bytes": 1, "path": "/p", "dependencies": []}
+    return LockedPackage(purl=purl, name=name, version=version, **{**fields, **more})  # type: ignore[arg-type]
+
+
+def graph(kind: type[LockedGraph], packages: list[LockedPackage], **more: object) -> LockedGraph:
+    roots = [packages[0].purl]
+    return kind([], "somewhere", "0" * 64, roots, packages, **more)  # type: ignore[arg-type]
+
+
+PYPI = [
+    package("pkg:pypi/flask@3.0", "flask", "3.0", dependencies=["pkg:pypi/a-b@1.0"]),
+    package("pkg:pypi/a-b@1.0", "a-b", "1.0", filename="a_b-1.0.tar.gz"),
+]
+NPM = [
+    package(
+        "pkg:npm/%40s/app@1.0.0",
+        "@s/app",
+        "1.0.0",
+        path="/npm/@s/app/-/app-1.0.0.tgz",
+        integrity=INTEGRITY,
+        locations=("node_modules/@s/app",),
+        manifest={"optionalDependencies": {"other": "npm:lib@^1", "alien": "1"}, "license": "MIT"},
+        dependencies=["pkg:npm/lib@1.1.0"],
+    ),
+    package(
+        "pkg:npm/lib@1.1.0",
+        "lib",
+        "1.1.0",
+        locations=("node_modules/@s/app/node_modules/lib", "node_modules/other"),
+        optional=True,
+    ),
+    package(
+        "pkg:npm/alien@1.0.0", "alien", "1.0.0", sha256="", inert=True, locations=("node_modules/alien",)
+    ),
+]
+MAVEN = [
+    package("pkg:maven/com.example/tool@1.0?type=jar", "com.example:tool", "1.0", scope="compile"),
+    package("pkg:maven/com.example/tool@1.0?classifier=sources&type=jar", "com.example:tool", "1.0"),
+]
+CARGO = [package("pkg:cargo/Leaf@1.0.0", "leaf", "1.0.0")]
+PLUGIN = [package("pkg:maven/com.example/a-plugin@2.0?type=jar", "com.example:a-plugin", "2.0")]
+
+LOCK = Lock(
+    format=LOCK_FORMAT,
+    key="ab" * 32,
+    ensure={"pypi": {}, "npm": {"dependencies": {"@s/app": "^1"}}, "maven": {}, "cargo": {}},
+    complete=True,
+    files=6,
+    size_bytes=6,
+    protocols={
+        "pypi": graph(LockedProtocol, PYPI),
+        "npm": graph(LockedProtocol, NPM),
+        "maven": graph(LockedProtocol, MAVEN, apart=[graph(LockedGraph, PLUGIN)]),
+        "cargo": msgspec.structs.replace(graph(LockedProtocol, CARGO), environment="any"),
+    },  # type: ignore[dict-item]
+)
+
+
+def render(name: str) -> str:
+    return EXPORTS[name][1].render(LOCK, BASE).decode()
+
+
+def test_lock__reads_back() -> None:
+    assert decode_lock(encode_lock(LOCK)) == LOCK
+    shown = json.loads(encode_lock(LOCK))
+    assert {"purl", "name", "version", "filename", "sha256", "size_bytes", "path", "dependencies"} == set(
+        shown["protocols"]["pypi"]["packages"][0]
+    )
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_each__the_same_bytes_each_time(name: str) -> None:
+    turned = msgspec.structs.replace(LOCK, protocols=dict(reversed(LOCK.protocols.items())))
+    assert EXPORTS[name][1].render(turned, BASE).decode() == render(name)
+
+
+def test_requirements_txt__a_pin_and_a_hash_each_by_name() -> None:
+    assert render("requirements.txt").splitlines()[2:] == [
+        "a-b==1.0 \\",
+        f"    --hash=sha256:{SHA}",
+        "flask==3.0 \\",
+        f"    --hash=sha256:{SHA}",
+    ]
+
+
+def test_package_lock__places_addresses_integrity_and_aliases() -> None:
+    found = json.loads(render("package-lock.json"))
+    about = json.loads(render("package.json"))
+    assert found["lockfileVersion"] == 3 and found["requires"] is True
+    assert (found["name"], found["version"]) == (about["name"], about["version"])
+    packages = found["packages"]
+    assert packages[""]["dependencies"] == about["dependencies"] == {"@s/app": "^1"}
+    assert packages["node_modules/@s/app"] == {
+        "version": "1.0.0",
+        "resolved": f"{BASE}/npm/@s/app/-/app-1.0.0.tgz",
+        "integrity": INTEGRITY,
+        "optionalDependencies": {"other": "npm:lib@^1", "alien": "1"},
+        "license": "MIT",
+    }
+    own = "sha256-" + base64.b64encode(bytes.fromhex(SHA)).decode()
+    assert packages["node_modules/other"] == {
+        "name": "lib", "version": "1.1.0", "resolved": f"{BASE}/p", "integrity": own, "optional": True
+    }  # fmt: skip
+    assert "name" not in packages["node_modules/@s/app/node_modules/lib"]
+    assert "integrity" not in packages["node_modules/alien"]
+
+
+def test_dependency_management__types_and_classifiers_but_no_plugins() -> None:
+    root = fromstring(render("dependency-management.xml"))
+    found = [[each.text for each in entry] for entry in root.iter("dependency")]
+    assert root.tag == "dependencyManagement"
+    assert sorted(found, key=len) == [
+        ["com.example", "tool", "1.0"],
+        ["com.example", "tool", "1.0", "sources"],
+    ]
+
+
+def test_bill_of_materials__valid_and_whole() -> None:
+    text = render("bom.cdx.json")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    found = json.loads(text)
+    assert found["serialNumber"].startswith("urn:uuid:")
+    purls = {each["purl"] for each in found["components"]}
+    assert purls == {each.purl for each in [*PYPI, *NPM[:2], *MAVEN, *PLUGIN, *CARGO]}
+    app = next(each for each in found["components"] if each["name"] == "app")
+    assert app["group"] == "@s"
+    assert {each["alg"] for each in app["hashes"]} == {"SHA-256", "SHA-512"}
+    edges = {each["ref"]: each["dependsOn"] for each in found["dependencies"]}
+    assert edges["pkg:pypi/flask@3.0"] == ["pkg:pypi/a-b@1.0"]
+    root = found["metadata"]["component"]["bom-ref"]
+    assert edges[root] == sorted(each[0].purl for each in (PYPI, NPM, MAVEN, PLUGIN, CARGO))
+    assert "timestamp" not in found["metadata"]

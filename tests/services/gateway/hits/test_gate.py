@@ -1,0 +1,151 @@
+"""What may go out: never the whole of a file before it was verified, and nothing that is blocked by now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from services.gateway.hits.gate import HELD_BYTES, MOST_FILES, EarlyBytes, Gate, Pass
+from services.gateway.serving.ports import Reply
+from shared.access.watcher import AccessWatcher
+from shared.errors import Blocked
+from shared.http.conditions import ByteRange
+from shared.models import FileName
+from shared.protocols import protocol_named
+from tests.services.gateway.conftest import Stores
+
+SIZE = 100_000
+
+
+def test_limit__the_last_kilobyte_and_of_short_files_a_half() -> None:
+    early = EarlyBytes()
+    assert early.limit("a", SIZE) == SIZE - HELD_BYTES
+    assert [early.limit("a", size) for size in (1, 2, 10)] == [0, 1, 5]
+
+
+def test_ranges__only_until_half_of_the_file_is_out_and_again_and_again_the_same() -> None:
+    early = EarlyBytes()
+    for _ in range(3):
+        assert early.may_relay("a", 0, SIZE // 2, SIZE)
+        early.note("a", 0, SIZE // 2)
+    assert not early.may_relay("a", SIZE - 1, SIZE, SIZE)
+    assert early.may_relay("b", SIZE - 1, SIZE, SIZE)
+
+
+def test_range_after_a_whole_transfer__waits() -> None:
+    early = EarlyBytes()
+    early.note("a", 0, SIZE - HELD_BYTES)
+    assert not early.may_relay("a", SIZE - 10, SIZE, SIZE)
+
+
+def test_whole_after_a_tail__holds_back_what_stands_before_it() -> None:
+    early = EarlyBytes()
+    early.note("a", 10, 20)
+    early.note("a", SIZE - 16_000, SIZE)
+    early.note("a", SIZE - 17_000, SIZE - 15_000)
+    assert early.limit("a", SIZE) == SIZE - 17_000 - HELD_BYTES
+
+
+def test_sealed_or_crowded_out__is_forgotten() -> None:
+    early = EarlyBytes()
+    early.note("a", 0, SIZE)
+    early.forget("a")
+    assert early.may_relay("a", 0, 10, SIZE)
+    early.note("a", 0, SIZE)
+    for number in range(MOST_FILES):
+        early.note(str(number), 0, 1)
+    assert early.may_relay("a", 0, 10, SIZE)
+
+
+# --- blocks that come meanwhile ---------------------------------------------------------------------------
+
+PYPI = protocol_named("pypi")
+DIGEST = "a" * 64
+FILE = PYPI.grammar.artifact_resource(FileName("pypi", "demo", DIGEST, "demo-1.0-py3-none-any.whl"))
+
+
+class Streamed:
+    """A body that is not in memory."""
+
+    path = ""
+    closed = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest_asyncio.fixture
+async def access(stores: Stores) -> AccessWatcher:
+    watcher = AccessWatcher(stores.database, stores.queue_redis)
+    await watcher.refresh()
+    return watcher
+
+
+async def _block_bytes(stores: Stores, access: AccessWatcher) -> None:
+    await stores.database.execute(
+        "INSERT INTO blocks (sha256, reason) VALUES ($1, 'it steals')", bytes.fromhex(DIGEST)
+    )
+    await access.refresh()
+
+
+async def test_let_out__blocked_while_it_was_made__refused_and_its_body_closed(
+    stores: Stores, access: AccessWatcher
+) -> None:
+    gate, body = Gate(access), Streamed()
+    await _block_bytes(stores, access)
+    with pytest.raises(Blocked):
+        await gate.let_out(PYPI, FILE, Reply(200, "HIT", [], body=body, sha256=DIGEST))
+    assert body.closed
+    with pytest.raises(Blocked):
+        await gate.let_out(PYPI, FILE, Reply(200, "HIT", [], body=b"x", sha256=DIGEST))
+
+
+async def test_recheck__blocked_while_it_is_sent__its_sending_is_ended_and_others_go_on(
+    stores: Stores, access: AccessWatcher
+) -> None:
+    gate = Gate(access)
+    other = PYPI.grammar.artifact_resource(FileName("pypi", "other", "b" * 64, "other-1.0-py3-none-any.whl"))
+    passages = [
+        await gate.let_out(PYPI, each, Reply(200, "LIVE", [], body=Streamed())) for each in (FILE, other)
+    ]
+    sent = asyncio.Event()
+
+    async def send(number: int) -> None:
+        passage = passages[number]
+        assert passage is not None
+        with passage:
+            await sent.wait()
+
+    sending = [asyncio.create_task(send(number)) for number in (0, 1)]
+    await asyncio.sleep(0)
+    await _block_bytes(stores, access)
+    gate.recheck()
+    sent.set()
+    ended = await asyncio.gather(*sending, return_exceptions=True)
+    assert [type(each) for each in ended] == [asyncio.CancelledError, type(None)]
+    assert passages[0] is not None and passages[0].stopped is not None
+
+
+async def test_recheck__blocked_file_that_the_server_sends_by_itself__forgotten_and_cut(
+    stores: Stores, access: AccessWatcher
+) -> None:
+    gate = Gate(access)
+    gate.sends(("192.0.2.1", 1), Pass("pypi", "demo", "1.0", DIGEST))
+    gate.sends(("192.0.2.1", 2), Pass("pypi", "demo", "1.0", "b" * 64))
+    await _block_bytes(stores, access)
+    gate.recheck()
+    assert list(gate.by_path) == [("192.0.2.1", 2)]
+
+
+async def test_may_pass_on__no_digest_is_promised__waits_for_the_verdict(access: AccessWatcher) -> None:
+    gate, first = Gate(access), ByteRange(0, 10)
+    assert not gate.may_pass_on("job", first, 1000, "")
+    assert not gate.may_pass_on("job", first, None, DIGEST)
+    assert gate.may_pass_on("job", first, 1000, DIGEST)
+    assert not gate.may_pass_on("job", ByteRange(10, 900), 1000, DIGEST)
