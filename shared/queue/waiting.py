@@ -14,7 +14,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from shared.errors import DeadlineExceeded, OrchardError
+from shared.errors import OrchardError
 from shared.queue.jobs import AnyJob, Event
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
@@ -98,7 +98,7 @@ class JobWaiter:
         generation 0. `live`: also return as soon as its bytes can be read. `starting` is called before the
         first of those who wait enqueues; what it raises is raised.
 
-        Cancelling this leaves the job alone. Raises `DeadlineExceeded` after `timeout` seconds, `QueueFull`,
+        Cancelling this leaves the job alone. Raises `TimeoutError` after `timeout` seconds, `QueueFull`,
         `QueueUnavailable`.
         """
         watch = self._watches.get(job.id)
@@ -125,8 +125,6 @@ class JobWaiter:
                 if live and watch.live is not None and not waiter.done():
                     return watch.live
                 return await waiter
-        except TimeoutError:
-            raise DeadlineExceeded(f"{job.id} was not ready within {timeout:.3g} s") from None
         finally:
             watch.waiters.pop(waiter, None)
             watch.untils.pop(waiter, None)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from services.gateway.serving.ports import Body, Ports
-from shared.errors import DeadlineExceeded
 from shared.http.conditions import ByteRange
 from shared.models import (
     FORMAT,
@@ -134,7 +133,7 @@ class MemoryMisses:
             return Event(job.id, "done", 0)
         if self.run is None:
             self.clock.seconds += timeout
-            raise DeadlineExceeded("nobody did it")
+            raise TimeoutError
         return await self.run(job)
 
     async def start(self, job: AnyJob) -> None:

@@ -18,6 +18,7 @@ from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import (
+    DeadlineExceeded,
     FileNotFound,
     LastingError,
     Offline,
@@ -29,6 +30,7 @@ from shared.errors import (
 from shared.errors.catalogue import from_value
 from shared.http.via import received
 from shared.models import FileEntry, FileName, IndexHead, UpstreamSource
+from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
 from shared.queue.jobs import IN_USE, Event, FetchIndex
@@ -249,7 +251,11 @@ def refresh_by(jobs: JobWaiter, seconds: float) -> Refresh:
 
     async def refresh(protocol: str, identity: str) -> None:
         job = FetchIndex(protocol=protocol, identity=identity, via=received.get(), variant=IN_USE)
-        event = await jobs.wait(job, timeout=seconds)
+        try:
+            event = await jobs.wait(job, timeout=seconds)
+        except TimeoutError:
+            noun = protocol_named(protocol).grammar.noun_of(identity)
+            raise DeadlineExceeded(f"the index of {noun} was not ready within {seconds:.3g} s") from None
         if event.kind == "failed":
             raise _error_of(event)
 

@@ -15,7 +15,6 @@ from services.gateway.api.blocked_graphs import BlockedGraphs
 from services.gateway.api.types import EnsureProgress, ResolutionProgress
 from services.gateway.misses.waiter import MissWaiter
 from shared.errors import (
-    DeadlineExceeded,
     EnsureIncomplete,
     EnsureNotFound,
     OrchardError,
@@ -76,7 +75,7 @@ class Answers(ABC, Generic[J, P]):
 
         try:
             event = await self._misses.wait(job, until=there, timeout=self._wait_seconds)
-        except DeadlineExceeded:
+        except TimeoutError:
             return await self._progress(job.key, location)
         if event.kind == "failed":
             raise from_value(event.error) if event.error else UpstreamUnavailable("its job failed")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from shared.errors import DeadlineExceeded, OrchardError, QueueFull
+from shared.errors import OrchardError, QueueFull
 from shared.queue.jobs import AnyJob, Event
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
@@ -91,7 +91,7 @@ class MissWaiter:
             if starts and live and self._budgets is not None:
                 self._budgets.came(event.size_bytes)
             return event
-        except DeadlineExceeded:
+        except TimeoutError:
             outcome = "deadline"
             raise
         except OrchardError as error:

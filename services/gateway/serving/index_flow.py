@@ -103,7 +103,7 @@ class _IndexRequest:
                 self._fetch_job(background=background), until=renewed, timeout=min(wait, self._remaining())
             )
             newer = await self._read(direct=True)
-        except OrchardError:
+        except (OrchardError, TimeoutError):
             with contextlib.suppress(CacheUnavailable):
                 if (await self._read(direct=True)).revision > old.source_revision:
                     raise  # its source may be disabled by now: not even as stale

@@ -84,7 +84,7 @@ class Misses(Protocol):
         """Enqueue (coalesced) and wait for the job's end: an event `done` or `failed`.
 
         `live`: an event `live` ends the wait too. `until` is the re-check that finds a result whose
-        notification was lost: True ends the wait as `done`. Raises `DeadlineExceeded` after
+        notification was lost: True ends the wait as `done`. Raises `TimeoutError` after
         `timeout` seconds, `QueueFull`, `QueueUnavailable`.
         """
         ...

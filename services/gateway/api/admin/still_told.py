@@ -74,7 +74,7 @@ class StillTold:
                 page = FetchIndex(protocol=event.protocol, identity=identity, request_id=request_id)
                 await self._misses.wait(page, until=_never, timeout=WAIT_SECONDS)
             ended = await self._misses.wait(job, until=_never, timeout=WAIT_SECONDS)
-        except DeadlineExceeded:
+        except TimeoutError:
             return None
         if ended.error is None:
             return None
@@ -108,7 +108,12 @@ class StillTold:
     async def _asked_anew(self, event: OperatorEvent, page: FencedPage, request_id: str) -> bool:
         """False: no source that may be asked has the index. Raises why none could be asked."""
         job = FetchIndex(protocol=event.protocol, identity=page.identity, request_id=request_id)
-        ended = await self._misses.wait(job, until=_never, timeout=WAIT_SECONDS)
+        try:
+            ended = await self._misses.wait(job, until=_never, timeout=WAIT_SECONDS)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"{event.project} was not asked for again within {WAIT_SECONDS:.0f} s; what is stored is kept"
+            ) from None
         if ended.error is not None:
             raise from_value(ended.error)
         head = (await self._cache.read_index(event.protocol, page.identity, "", direct=True)).head
