@@ -22,7 +22,8 @@ _DIGITS = {
     "sha3_256": 64, "sha3_384": 96, "sha3_512": 128, "blake2b": 128, "blake2s": 64,
 }  # fmt: skip
 _IN_FRAGMENT = re.compile(rf"(?:^|[&;])({'|'.join(_DIGITS)})=([^&;]*)", re.IGNORECASE)
-_UPLOAD_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
+UPLOAD_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z"
+_UPLOAD_TIME = re.compile(UPLOAD_TIME)
 VERSION_CONTROL = re.compile(r"(?:git|hg|svn|bzr)\+[a-z]+:", re.IGNORECASE)
 
 

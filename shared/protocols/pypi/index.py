@@ -16,9 +16,10 @@ from shared.protocols.pypi.document import (
     encode_document,
     find_file,
 )
-from shared.protocols.pypi.entries import as_hashes, check_address, check_file, read_hashes
+from shared.protocols.pypi.entries import as_hashes, check_address, read_hashes
 from shared.protocols.pypi.html import api_version
 from shared.protocols.pypi.names import simple_identity, split_identity
+from shared.protocols.pypi.usual import check_files
 from shared.protocols.reading.json_text import load_tree
 from shared.protocols.reading.links import Dropped, Links
 from shared.protocols.roles.documents import Documents, IndexDocument
@@ -101,7 +102,7 @@ def _project_page(page: dict[str, Any], project: str, links: Links, dropped: Dro
         dropped.add("versions is not a list of strings", versions)
         del page["versions"]
     _mend_status(page, dropped)
-    page["files"] = [file for file in files if check_file(file, links, dropped)]
+    page["files"] = check_files(files, links, dropped)
     return page
 
 

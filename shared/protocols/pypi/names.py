@@ -22,12 +22,12 @@ _SEPARATORS = re.compile(r"[-_.]+")
 
 # What an index may list: wheels, sdists, eggs and the installers of former times. The set of
 # characters leaves out all that would need escaping in a URL path, HTML, JSON or a header.
-_ARCHIVE = (
+ARCHIVE = (
     r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*"
     r"\.(?:whl|tar\.(?:gz|bz2|xz|lzma|lz|zst|Z)|zip|tgz|tbz|txz|tlz|tar|egg|exe|msi|rpm|deb|dmg)"
 )
-_DISTRIBUTION_FILE = re.compile(_ARCHIVE)
-_SERVED_FILE = re.compile(_ARCHIVE + r"(?:\.metadata|\.asc)?")
+_DISTRIBUTION_FILE = re.compile(ARCHIVE)
+_SERVED_FILE = re.compile(ARCHIVE + r"(?:\.metadata|\.asc)?")
 
 # PEP 440 in its loose spellings; the legacy JSON API takes versions as they were uploaded.
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.!+_~-]*[A-Za-z0-9])?")
