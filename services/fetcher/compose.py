@@ -30,6 +30,7 @@ from services.fetcher.routes.administration import AdministrationRoutes
 from services.fetcher.routes.forward import ForwardRoute
 from services.fetcher.sources.absences import AbsenceRepository, Absences
 from services.fetcher.sources.breakers import Breakers
+from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments
 from services.fetcher.sources.repository import SourceRepository
 from services.fetcher.sources.shadows import Shadows
@@ -166,7 +167,7 @@ async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
     resources.add("breakers", breakers.aclose)
     documents = SourceDocuments(stores)
     resources.add("source documents", documents.aclose)
-    upstreams = Upstreams(http, breakers, documents, settings)
+    upstreams = Upstreams(http, breakers, documents, settings, Installations(stores.cache))
     absences = Absences(stores, repository=AbsenceRepository(database), upstreams=upstreams, sources=sources)
     return UpstreamParts(access, http, sources, breakers, upstreams, absences, box)
 

@@ -98,6 +98,8 @@ class Application:
         if gateway.edge_words is not None:
             send = gateway.edge_words.put_into(send)
         headers = read_headers(scope)
+        if b"via" in headers:
+            send = gateway.reader.named(headers, send)
         hosts = gateway.hosts
         if hosts.limited and headers.get(b"host") not in hosts.known:
             host = headers.get(b"host", b"")

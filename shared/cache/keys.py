@@ -92,6 +92,11 @@ def breakers_key(protocol: str, source_id: int) -> str:
     return cache_key(Category.UPSTREAM_SOURCES, protocol, f"breakers:{source_id}")
 
 
+def installation_key(protocol: str, source_id: int) -> str:
+    """Key of the Orchard that a source is."""
+    return cache_key(Category.UPSTREAM_SOURCES, protocol, f"installation:{source_id}")
+
+
 @lru_cache(maxsize=8192)
 def index_keys(protocol: str, identity: str, variant: str) -> tuple[str, str, str]:
     """Keys of revision, head and variant ("" for none): what one read of a page asks for."""

@@ -7,12 +7,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shared.cache.keys import Category, breaker_key, breakers_key, pause_key, revision_key
+from shared.cache.keys import (
+    Category,
+    breaker_key,
+    breakers_key,
+    installation_key,
+    pause_key,
+    revision_key,
+)
 from shared.cache.scripts import RAISE_REVISION, READ_BREAKERS, WRITE_BREAKER
-from shared.cache.values import CacheValues, decode_breaker, decode_revision, encode
+from shared.cache.values import CacheValues, decode_breaker, decode_installation, decode_revision, encode
+from shared.http.via import Installation
 from shared.models import MOST_REVISION, BreakerState
 
 BREAKER_KEPT_SECONDS = 600  # after its pause: long enough for someone to probe
+INSTALLATION_KEPT_SECONDS = 3600  # a source that is no Orchard any more is shown as one for so long
 
 
 class SourceStates(CacheValues):
@@ -73,6 +82,18 @@ class SourceStates(CacheValues):
             keys = [make(protocol, source_id, name) for make in (breaker_key, pause_key)]
             await self._redis.raw.unlink(*keys)
             await self._redis.pipeline.submit(("SREM", breakers_key(protocol, source_id), name))
+
+    async def write_installation(self, protocol: str, source_id: int, found: Installation) -> None:
+        """Note which Orchard a source is."""
+        with self._redis.guard():
+            key = installation_key(protocol, source_id)
+            await self._redis.pipeline.submit(("SET", key, encode(found), "EX", INSTALLATION_KEPT_SECONDS))
+
+    async def read_installation(self, protocol: str, source_id: int) -> Installation | None:
+        """Which Orchard a source is, as it said within the last hour; None: none, or it was not asked."""
+        with self._redis.guard():
+            raw = await self._redis.pipeline.submit(("GET", installation_key(protocol, source_id)))
+        return None if raw is None else decode_installation(raw)
 
     async def try_probe(self, protocol: str, source_id: int, ttl: float, name: str = "index") -> bool:
         """Whether the caller may probe: one of all processes in `ttl` seconds, none while a pause runs.

@@ -12,6 +12,7 @@ from typing import Protocol, Self, TypeVar, runtime_checkable
 import msgspec
 
 from shared.cache.keys import Category, cache_key, head_key, revision_key, variant_key
+from shared.http.via import Installation
 from shared.models import FORMAT, MOST_REVISION, BreakerState, IndexHead
 from shared.redis.client import RedisClient
 from shared.settings import Settings
@@ -22,6 +23,7 @@ F = TypeVar("F", IndexHead, BreakerState)
 
 _HEADS = msgspec.msgpack.Decoder(IndexHead)
 _BREAKERS = msgspec.msgpack.Decoder(BreakerState)
+_INSTALLATIONS = msgspec.msgpack.Decoder(Installation)
 encode = msgspec.msgpack.Encoder().encode
 
 
@@ -39,6 +41,13 @@ def _readable(decoder: msgspec.msgpack.Decoder[F], raw: bytes) -> F | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return value if value.format == FORMAT else None
+
+
+def decode_installation(raw: bytes) -> Installation | None:
+    try:
+        return _INSTALLATIONS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def decode_revision(raw: bytes) -> int | None:

@@ -31,6 +31,7 @@ class OrchardError(Exception):
     # Attributes for the process that raised it alone (services/fetcher/sources/breakers.py):
     asked_to_wait = False  # `retry_after_seconds` comes from the upstream's Retry-After
     about_host = False  # the host cannot be reached at all: nothing of it can be had
+    about_one = False  # this address alone: all else of the host can be had
 
     def __init__(self, message: str, *, retry_after_seconds: int | None = None, hint: str = "") -> None:
         """`hint`: what to do, where it is more exact than what its class says. It does not travel."""

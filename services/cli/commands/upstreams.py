@@ -199,7 +199,13 @@ def items(answer: Any) -> list[dict[str, Any]]:
 
 
 def state(upstream: dict[str, Any]) -> str:
-    """In words whether it is asked just now."""
+    """In words whether it is asked just now, and which Orchard it is."""
+    orchard = upstream.get("orchard") or {}
+    known = f", Orchard {orchard.get('version')} {str(orchard.get('name'))[:16]}" if orchard else ""
+    return _asked(upstream) + known
+
+
+def _asked(upstream: dict[str, Any]) -> str:
     if not upstream.get("enabled", True):
         return "paused"
     alone = [f"{each.get('what')} ({each.get('reason')})" for each in upstream.get("left_alone") or []]

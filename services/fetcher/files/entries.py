@@ -18,6 +18,7 @@ from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import (
+    Blocked,
     DeadlineExceeded,
     FileNotFound,
     LastingError,
@@ -124,10 +125,11 @@ class Entries:
             if not self._was_just_fetched(protocol, head):
                 try:
                     await refresh(protocol.name, identity)
-                except (ProjectNotFound, UpstreamInvalid):
+                except (ProjectNotFound, UpstreamInvalid, UpstreamUnavailable) as error:
                     if identity == protocol.grammar.index_identity(file.project):
                         raise
-                    continue  # this upstream has no such index
+                    failing = failing or isinstance(error, UpstreamUnavailable)
+                    continue  # this upstream has no such index, or not now
                 head = await self._documents.head(protocol.name, identity)
             found = await self._known_by(protocol, identity, file)
             if found is not None:
@@ -153,9 +155,11 @@ class Entries:
         return any(head is not None and head.failing for head in heads)
 
     def _was_just_fetched(self, protocol: PackageProxyBase, head: IndexHead | None) -> bool:
-        """From the sources of now: of one that is paused since, it says nothing."""
+        """From the sources of now: of one that is paused since, it says nothing. A block may be lifted."""
         sources = self._sources.current(protocol.name)
-        if head is None or head.failing or (sources is not None and head.source_revision < sources.revision):
+        if head is None or head.failing or head.status == Blocked.status:
+            return False
+        if sources is not None and head.source_revision < sources.revision:
             return False
         return abs(clock.now() - head.fetched_at) < JUST_FETCHED_SECONDS
 

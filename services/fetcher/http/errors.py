@@ -125,6 +125,11 @@ def _about_host(error: OrchardError) -> OrchardError:
     return error
 
 
+def answered(where: str, status: int, words: str = "") -> str:
+    """The message of an error that a status means."""
+    return f"{where} answered {status}" + (f": {words}" if words else "")
+
+
 def error_of_status(
     status: int, headers: Mapping[str, str], where: str, words: str = ""
 ) -> OrchardError | None:
@@ -137,7 +142,7 @@ def error_of_status(
     means = meaning(status)
     if isinstance(means, str):
         return None
-    text = f"{where} answered {status}" + (f": {words}" if words else "")
+    text = answered(where, status, words)
     if issubclass(means, LastingError):
         return means(text)
     retry_after = retry_after_seconds(headers)

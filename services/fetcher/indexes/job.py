@@ -14,6 +14,7 @@ from services.fetcher.sources.shadows import Shadows
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.errors import (
+    Blocked,
     LastingError,
     OrchardError,
     PassingError,
@@ -105,6 +106,9 @@ class FetchIndexJob:
                 "upstream_strayed", protocol_name, project, "", {"because": error.message}
             )
             return await run.fail(error)
+        except Blocked as error:
+            await run.refuse(error)
+            raise
         except (PassingError, LastingError) as error:
             return await run.fail(error)
         finally:

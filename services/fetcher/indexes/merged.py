@@ -92,10 +92,10 @@ class MergedIndex:
                 if body is not None:
                     if row is not None:
                         await self._tools.absences.trust(row)
-                    return Part(source, body)
+                    return Part(source, body, answer.old)
                 answer = await self._upstreams.ask_index(self._protocol, self._identity, [source])
             if answer is not None:
-                return Part(source, await self._store(answer))
+                return Part(source, await self._store(answer), answer.old)
             if row is not None and not row.gone_at:
                 if not await self._tools.absences.believes(self._protocol, row, source):
                     return Part(source, await self._last_good(row), doubted(source))

@@ -69,8 +69,8 @@ class RenderIndexJob:
         """False: others have written the page meanwhile, perhaps without what is asked for here."""
         good = known.good
         gone = good.row is not None and good.row.gone_at
-        if gone or (good.head is not None and good.head.status == 404):
-            return True  # a true 404 wins over the last good document
+        if gone or (good.head is not None and good.head.status != 200):
+            return True  # a true 404 wins over the last good document, and so does a block
         key = good.document_key
         loaded = await self._tools.documents.load(protocol, key) if key else None
         if loaded is None:

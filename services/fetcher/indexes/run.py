@@ -18,8 +18,8 @@ from services.fetcher.indexes.writing import IndexWriting, stale_seconds
 from services.fetcher.sources.absences import UNASKED, doubted
 from services.fetcher.sources.described import Validators
 from services.fetcher.sources.upstreams import IndexAnswer
-from shared.errors import Offline, OrchardError
-from shared.models import IndexHead, StoredDocument, UpstreamSource
+from shared.errors import Blocked, Offline, OrchardError
+from shared.models import FORMAT, IndexHead, StoredDocument, UpstreamSource
 from shared.process.byte_budget import Share
 from shared.redis import clock
 from shared.telemetry.logs import get_logger
@@ -28,6 +28,11 @@ from shared.telemetry.metrics import INDEX_ENTRIES_DROPPED
 log = get_logger()
 
 MIN_RETRY_SECONDS = 3
+
+
+def _wait_seconds(asked: int = 0) -> float:
+    """Seconds until a page that is failing is asked for again; `asked`: by Retry-After."""
+    return max(MIN_RETRY_SECONDS, asked) * random.uniform(1.0, 1.3)
 
 
 class IndexRun(IndexWriting):
@@ -53,6 +58,7 @@ class IndexRun(IndexWriting):
         assert row is not None
         await self._tools.absences.trust(row)
         edition = self._protocol.documents.edition
+        retry_at = clock.now() + _wait_seconds() if answer.old else 0.0
         same = head is not None and head.status == 200 and head.document_key == row.document_key
         same = same and head is not None and head.edition == edition
         if head is not None and same and head.blocks == self._blocks.stamp:
@@ -62,8 +68,8 @@ class IndexRun(IndexWriting):
                 source_revision=self._sources.revision,
                 fetched_at=clock.now(),
                 fresh_until=self._fresh_until(),
-                failing=False,
-                retry_at=0.0,
+                failing=retry_at > 0,
+                retry_at=retry_at,
                 stale_seconds=stale_seconds(self._lifetime),
             )
             if await self._write_head(renewed):
@@ -71,7 +77,8 @@ class IndexRun(IndexWriting):
         loaded = await self._tools.documents.load_stored(self._protocol, row.document_key)
         if loaded is None or self._protocol.documents.edition_of(loaded.document) != edition:
             return None
-        return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)
+        validators = row.upstream_etag, row.upstream_last_modified
+        return await self._render(loaded, row.source_id, *validators, retry_at=retry_at)
 
     async def not_found(self, reason: str = "") -> IndexHead:
         """All sources answered 404: a short negative entry, with the reason for a person. Rows and documents
@@ -140,7 +147,8 @@ class IndexRun(IndexWriting):
             head = await self.not_modified(answer)
             if head is not None:
                 return head
-        return await self.keep(body, document, source, etag=etag, modified=modified)
+        since = clock.now() if answer.old else 0.0
+        return await self.keep(body, document, source, etag=etag, modified=modified, failing_since=since)
 
     async def _with_previous(self, document: Any) -> tuple[bytes, Any] | None:
         row = self._good.row
@@ -210,8 +218,10 @@ class IndexRun(IndexWriting):
         if source_id not in self._shown:
             raise error
         now = clock.now()
-        wait = max(MIN_RETRY_SECONDS, error.retry_after_seconds) * random.uniform(1.0, 1.3)
+        wait = _wait_seconds(error.retry_after_seconds)
         head, row = self._good.head, self._good.row
+        if head is not None and head.status == Blocked.status:
+            raise Blocked(head.reason)  # as its source said last: no failure brings the page back
         if row is not None and row.gone_at:
             if len(self._shown) > 1:
                 raise error  # it may be another source that fails, and that one may have it
@@ -236,6 +246,22 @@ class IndexRun(IndexWriting):
             fetched_at=row.fetched_at,
             retry_at=now + wait,
         )
+
+    async def refuse(self, error: Blocked) -> None:
+        """Its source, an Orchard, has it blocked: what was shown of it is not shown any more. Nothing is kept
+        of it as fresh, so that the next request asks again."""
+        now = clock.now()
+        head = IndexHead(
+            format=FORMAT,
+            status=error.status,
+            generation=self._generation,
+            source_revision=self._sources.revision,
+            source_id=0,
+            fetched_at=now,
+            fresh_until=now,
+            reason=error.message,
+        )
+        await self._write_head(head)
 
     async def show_old(self) -> bool:
         """Write the last good document as an expired page, for as long as the sources take to answer. False:

@@ -124,6 +124,8 @@ class Breakers:
                 await self._open(source, asked.host_name, error, 0, 0.0)
             return
         await self._count_one(asked, error)
+        if error.about_one:
+            return
         self._good.forget(asked)
         failing = self._failing.get((source.id, asked.name))
         if failing is None:

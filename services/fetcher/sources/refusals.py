@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from services.fetcher.http.egress import gets_credentials, origin_of
-from services.fetcher.http.errors import error_of_status
+from services.fetcher.http.errors import answered, error_of_status
 from services.fetcher.http.response import UpstreamResponse, decode_body
+from services.fetcher.sources import chained
 from shared.errors import OrchardError, UpstreamRefused
 from shared.models import UpstreamSource
 from shared.protocols import protocol_named
@@ -102,22 +103,25 @@ def status_at(source: UpstreamSource, status: int, *, page: bool = False) -> int
 def error_of(
     source: UpstreamSource, status: int, headers: Mapping[str, str], body: bytes
 ) -> OrchardError | None:
-    """The error that an answer means, in the upstream's own words where it refuses; see `error_of_status`."""
-    words = ""
-    if meaning(status) is UpstreamRefused:
+    """The error that an answer means, in the upstream's own words where it refuses; see `error_of_status`.
+    Of an Orchard's what it means exactly (`chained.meant`)."""
+    words, where = "", f"upstream {source.name}"
+    code = chained.code_of(headers)
+    if code or meaning(status) is UpstreamRefused:
         with contextlib.suppress(OrchardError):
             coding = headers.get("content-encoding", "")
             body = decode_body(body[:MAX_BYTES] if not coding else body, coding, max_bytes=MAX_UNPACKED_BYTES)
             secrets = (source.password, source.token)
             words = decision(headers.get("content-type", ""), body, secrets)
-    return error_of_status(status, headers, f"upstream {source.name}", words)
+    error = error_of_status(status, headers, where, words)
+    return chained.meant(code, status, answered(where, status, words), error) if code else error
 
 
 async def error_of_stream(source: UpstreamSource, response: UpstreamResponse) -> OrchardError | None:
     """The same for an answer whose body is still to be read: as much of it as is worth it, for two
     seconds."""
     body = bytearray()
-    if meaning(response.status) is UpstreamRefused:
+    if chained.code_of(response.headers) or meaning(response.status) is UpstreamRefused:
         with contextlib.suppress(OrchardError, TimeoutError):
             async with asyncio.timeout(WORDS_SECONDS):
                 async for piece in response.chunks():

@@ -20,8 +20,9 @@ from services.fetcher.http.errors import error_of_status
 from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.http.pool import Lane
 from services.fetcher.http.response import FetchedBody, UpstreamResponse
-from services.fetcher.sources import refusals
+from services.fetcher.sources import chained, refusals
 from services.fetcher.sources.breakers import COUNTED, Breakers
+from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments, Validators
 from services.fetcher.sources.policy import reading_of
 from services.fetcher.sources.probes import Asked, Kind, Probe
@@ -70,17 +71,30 @@ class IndexAnswer(msgspec.Struct, frozen=True):
     def not_modified(self) -> bool:
         return self.response.status == 304
 
+    @property
+    def old(self) -> UpstreamUnavailable | None:
+        """Why it may be out of date: its source is an Orchard whose own upstream cannot be asked."""
+        if not chained.is_stale(self.response.headers):
+            return None
+        return UpstreamUnavailable(f"upstream {self.source.name} cannot ask its own upstream")
+
 
 class Upstreams:
     """Requests on behalf of jobs, under breakers and deadlines."""
 
     def __init__(
-        self, http: HttpClientManager, breakers: Breakers, documents: SourceDocuments, settings: Settings
+        self,
+        http: HttpClientManager,
+        breakers: Breakers,
+        documents: SourceDocuments,
+        settings: Settings,
+        installations: Installations,
     ) -> None:
         self._http = http
         self._breakers = breakers
         self._documents = documents
         self._settings = settings
+        self._installations = installations
         self.had_something: dict[int, float] = {}  # source → monotonic seconds of its last 200 or 304
 
     def head_seconds(self, source: UpstreamSource, *, page: bool = False) -> float:
@@ -223,6 +237,7 @@ class Upstreams:
                     head_seconds=seconds,
                     deadline_seconds=max(seconds, self._settings.http_read_timeout),
                 )
+                await self._installations.note(source, response.headers)
                 response.status = refusals.status_at(source, response.status, page=page)
                 error = refusals.error_of(source, response.status, response.headers, response.body)
                 if error is None:
@@ -322,6 +337,7 @@ class Upstreams:
                         expected_bytes=expected_bytes,
                     )
                 )
+                await self._installations.note(source, response.headers)
                 response.status = refusals.status_at(source, response.status)
                 error = await refusals.error_of_stream(source, response)
                 if error is not None and not (method == "HEAD" and response.status in (400, 405, 501)):

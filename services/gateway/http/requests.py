@@ -12,12 +12,13 @@ import msgspec
 
 from services.gateway.http.access_log import escape
 from services.gateway.http.base_urls import BaseUrls
+from services.gateway.http.responses import Send
 from services.gateway.serving.index_reply import variants_of
 from services.gateway.serving.rebasing import PLACEHOLDER
 from shared.access.tokens import as_bearer
 from shared.errors import MalformedRequest, MethodNotAllowed, ProxyLoop, RouteNotFound
 from shared.http.conditions import Conditions, accepted_codings, wants_revalidation
-from shared.http.via import loops, names_in
+from shared.http.via import loops, names_in, told
 from shared.process.bounded import Bounded
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Redirect, Resource
@@ -154,6 +155,20 @@ class RequestReader:
         return next(
             ((each, path) for each in self._mounts.values() if each.grammar.is_root_relative(path)), None
         )
+
+    def named(self, headers: Headers, send: Send) -> Send:
+        """`send`, saying who answers where another Orchard asks (shared/http/via.py)."""
+        own = self._own_name()
+        if not own or not _via(headers):
+            return send
+        via = (b"via", told(own).encode())
+
+        async def send_named(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], via]
+            await send(message)
+
+        return send_named
 
     def read(self, key: Key, headers: Headers) -> Target:
         """The target of a request below a protocol's mount point, by its key alone; `headers` tell loops.

@@ -18,6 +18,7 @@ from services.gateway.serving.ports import Body, CacheWord, Reply
 from shared.access.tokens import BASIC
 from shared.errors import MethodNotAllowed, OrchardError
 from shared.errors.base import problem_body, problem_of
+from shared.http.via import ERROR_HEADER
 from shared.protocols.base import PackageProxyBase
 from shared.telemetry import metrics
 
@@ -79,8 +80,12 @@ nobody waits for it (RFC 9110, 15.5.9 and 15.5.14)."""
 def error_headers(
     error: OrchardError, content_type: str, body: bytes, challenge: str = BASIC
 ) -> list[tuple[bytes, bytes]]:
-    """Headers of an error: Retry-After, and for 401 the challenge."""
-    headers = [(b"content-type", content_type.encode("latin-1")), (b"content-length", b"%d" % len(body))]
+    """Headers of an error: its code, Retry-After, and for 401 the challenge."""
+    headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"content-length", b"%d" % len(body)),
+        (ERROR_HEADER.encode(), error.code.encode()),
+    ]
     if error.retry_after_seconds:
         headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
     if isinstance(error, MethodNotAllowed):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from services.gateway.api.types import Input
+from shared.http.via import Installation
 from shared.sources.options import SourceOptions
 
 
@@ -83,6 +84,7 @@ class Upstream(msgspec.Struct, frozen=True):
     options: SourceOptions = SourceOptions()
     failing: str = ""  # why something of it is not asked just now: the code of the first of `left_alone`
     left_alone: list[LeftAlone] = []
+    orchard: Installation | None = None  # what it is, if it said within the hour that it is an Orchard
 
 
 class Pin(msgspec.Struct, frozen=True):

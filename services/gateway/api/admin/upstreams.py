@@ -41,17 +41,22 @@ async def upstreams(repository: AdminRepository, cache: CacheService, protocol: 
     if protocol:
         checks.protocol_of(protocol)
     found = await repository.upstreams(protocol)
-    return Page(await asyncio.gather(*(_with_breaker(cache, each) for each in found)))
+    return Page(await asyncio.gather(*(_as_seen(cache, each) for each in found)))
 
 
-async def _with_breaker(cache: CacheService, upstream: Upstream) -> Upstream:
-    """The source with its open breakers; without them while the cache Redis is away."""
+async def _as_seen(cache: CacheService, upstream: Upstream) -> Upstream:
+    """The source with what fetchers have seen of it: open breakers, which Orchard it is. Without that while
+    the cache Redis is away."""
     try:
-        found = await cache.open_breakers(upstream.protocol, upstream.id)
+        found, orchard = await asyncio.gather(
+            cache.open_breakers(upstream.protocol, upstream.id),
+            cache.read_installation(upstream.protocol, upstream.id),
+        )
     except CacheUnavailable:
         return upstream
     alone = [LeftAlone(each.name, each.reason, each.message, round(each.left_seconds, 1)) for each in found]
-    return msgspec.structs.replace(upstream, failing=alone[0].reason if alone else "", left_alone=alone)
+    failing = alone[0].reason if alone else ""
+    return msgspec.structs.replace(upstream, failing=failing, left_alone=alone, orchard=orchard)
 
 
 @post("/api/v1/admin/upstreams", summary="Make an upstream source")
@@ -84,7 +89,7 @@ async def add_upstream(
 )
 async def upstream(repository: AdminRepository, cache: CacheService, upstream_id: int) -> Upstream:
     """One source, without its secrets."""
-    return await _with_breaker(cache, await repository.upstream(upstream_id))
+    return await _as_seen(cache, await repository.upstream(upstream_id))
 
 
 @patch(
