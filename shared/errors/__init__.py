@@ -61,7 +61,9 @@ class Unauthorized(OrchardError):
 class Blocked(OrchardError):
     code = "blocked"
     status = 403
-    hint = "An operator of this Orchard has blocked it; GET /api/v1/admin/blocks lists what is blocked."
+    hint = (
+        "An operator has blocked it, here or at the upstream that is named; `orchard blocks list` says what."
+    )
 
 
 class EntryNotFound(OrchardError):

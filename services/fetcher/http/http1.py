@@ -95,7 +95,7 @@ def as_httpx() -> Iterator[None]:
         raise httpx.ConnectError(str(error.os_error)) from error
     except (aiohttp.InvalidURL, ValueError) as error:
         raise httpx.UnsupportedProtocol("the address is not valid") from error
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+    except aiohttp.ClientConnectionError as error:
         raise httpx.ReadError("the connection was lost") from error
     except aiohttp.ClientPayloadError as error:
         raise httpx.ReadError("the body was cut") from error

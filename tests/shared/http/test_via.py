@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from shared.http.via import MAX_HOPS, loops, may_loop, name_of, names_in, via_value
+from shared.http.via import (
+    MAX_HOPS,
+    Installation,
+    loops,
+    may_loop,
+    name_of,
+    names_in,
+    teller,
+    told,
+    via_value,
+)
+from shared.version import VERSION
 
 A, B = name_of("a" * 32), name_of("b" * 32)
 MANY = [name_of(f"{number:032x}") for number in range(MAX_HOPS + 1)]
@@ -59,3 +70,21 @@ def test_value__what_came_in_goes_on_before_ones_own(before: str, own: str, valu
 
 def test_name__unknown_installation__is_none() -> None:
     assert name_of("") == ""
+
+
+TELLERS = {
+    told(A): Installation(A, VERSION),
+    f"{told(B)}, 1.1 varnish (Varnish/7.1)": Installation(B, VERSION),
+    f"{told(B)}, {told(A)}": Installation(A, VERSION),  # the nearest
+    f"1.1 {A}": None,  # a request's: nobody's answer
+    "1.1 varnish (Orchard/1)": None,
+    f"1.1 {A} (Orchard/)": None,
+    f"1.1 {A} (Orchard/{'1' * 50})": None,
+    "\x00\xff": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("header", TELLERS)
+def test_teller__who_answered_if_it_names_itself_as_an_orchard_does(header: str) -> None:
+    assert teller(header) == TELLERS[header]

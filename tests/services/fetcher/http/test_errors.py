@@ -1,11 +1,15 @@
-"""Whatever an upstream writes into Retry-After, a bounded number of seconds comes out."""
+"""Whatever an upstream writes into Retry-After, a bounded number of seconds comes out; a lost connection is
+trouble that passes."""
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
 from services.fetcher.http.errors import MAX_RETRY_AFTER_SECONDS as MOST
-from services.fetcher.http.errors import error_of_status, retry_after_seconds
+from services.fetcher.http.errors import as_orchard_errors, error_of_status, retry_after_seconds
+from services.fetcher.http.http1 import as_httpx
+from shared.errors import UpstreamUnavailable
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -61,3 +65,18 @@ def test_retry_after__any_text__bounded_seconds_or_none(text: str, seconds: int)
 def test_error_of_status__any_retry_after__tells_a_bounded_time(text: str, status: int) -> None:
     error = error_of_status(status, {"retry-after": text}, "upstream a")
     assert error is not None and 1 <= error.retry_after_seconds <= MOST
+
+
+LOST = [
+    aiohttp.ClientConnectionResetError("Cannot write to closing transport"),
+    aiohttp.ClientConnectionError("Connection closed"),
+    aiohttp.ClientOSError(104, "Connection reset by peer"),
+    aiohttp.ServerDisconnectedError(),
+    aiohttp.ClientPayloadError("cut"),
+]
+
+
+@pytest.mark.parametrize("lost", LOST, ids=[type(each).__name__ for each in LOST])
+def test_lost_connection__passes(lost: Exception) -> None:
+    with pytest.raises(UpstreamUnavailable), as_orchard_errors("upstream pypi"), as_httpx():
+        raise lost

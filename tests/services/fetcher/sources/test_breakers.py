@@ -135,6 +135,13 @@ def unreachable() -> OrchardError:
     return error
 
 
+def of_one() -> OrchardError:
+    """As an Orchard says that its own upstream fails."""
+    error = answered(503, "2")
+    error.about_one = True
+    return error
+
+
 def page(name: str) -> str:
     return f"{OWN}/simple/{name}/"
 
@@ -163,6 +170,7 @@ CASES: dict[str, tuple[OrchardError, int, int, bool, set[str]]] = {
     "all pages fail": (answered(503), 5, 2, True, {"the same", "another page"}),
     "all pages are silent": (UpstreamTimeout("silent"), 5, 2, True, {"the same", "another page"}),
     "the host is away": (unreachable(), 1, 2, True, {"the same", "another page", "a file there"}),
+    "an Orchard's own upstream is away": (of_one(), 9, 3, False, {"the same"}),
     "credentials refused": (UpstreamRefused("401"), 9, 9, True, set()),
     "nonsense": (UpstreamInvalid("html"), 9, 9, True, set()),
     "egress": (UpstreamBlocked("private"), 9, 9, True, set()),

@@ -17,6 +17,7 @@ import pytest_asyncio
 from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.sources import described
 from services.fetcher.sources.breakers import Breakers
+from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments
 from services.fetcher.sources.upstreams import Upstreams, probe_with
 from shared.errors import OrchardError, UpstreamBlocked, UpstreamInvalid
@@ -68,7 +69,7 @@ class Process:
         settings = msgspec.structs.replace(stores.settings, **changed)
         self.breakers = Breakers(stores.cache, probe_with(http, settings))
         self.documents = SourceDocuments(dataclasses.replace(stores, settings=settings))
-        self.upstreams = Upstreams(http, self.breakers, self.documents, settings)
+        self.upstreams = Upstreams(http, self.breakers, self.documents, settings, Installations(stores.cache))
 
 
 class World:
