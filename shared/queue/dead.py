@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from shared.queue import keys, scripts
-from shared.queue.jobs import INDEX, REFRESH
+from shared.queue.jobs import FetchArtifact, FetchIndex
 from shared.queue.keys import DeadLetter
 from shared.queue.producer import arguments_of
 from shared.redis.client import RedisClient
 
 LONGEST_TEXT = 500  # characters of one field that are shown
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_SEVERAL_QUEUES = {kind.name(): kind for kind in (FetchIndex, FetchArtifact)}
 _letter = msgspec.json.Decoder(DeadLetter)
 
 
@@ -67,8 +68,9 @@ class DeadLetters:
         job_id = kept.letter.job_id
         async with scripts.bounded(self._redis):
             await self._redis.raw.unlink(keys.tries_key(job_id))
-        other = {INDEX: REFRESH, REFRESH: INDEX}.get(queue, "")
-        arguments = arguments_of(queue, job_id, kept.letter.payload, also_in=other, moves=queue == INDEX)
+        kind = _SEVERAL_QUEUES.get(str(kept.fields.get("job")))
+        lanes = (kind.queue, *kind.lower) if kind is not None else ()
+        arguments = arguments_of(queue, job_id, kept.letter.payload, lanes=lanes)
         answer, _, _ = await scripts.ENQUEUE(self._redis, *arguments)
         await self.drop(queue, kept)
         return bool(answer == 1)

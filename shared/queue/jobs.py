@@ -18,9 +18,10 @@ from shared.models import FileName, SourceHeaders
 INDEX = "index"
 ARTIFACT = "artifact"
 REFRESH = "refresh"  # shed first under load
+AHEAD = "ahead"  # what nobody asked for yet; bounded, and never in front of what somebody did
 EXTRACT = "extract"
 RESOLVE = "resolve"
-QUEUES = (INDEX, ARTIFACT, REFRESH, EXTRACT, RESOLVE)
+QUEUES = (INDEX, ARTIFACT, REFRESH, AHEAD, EXTRACT, RESOLVE)
 
 
 UNTOLD = frozenset(("pypi", "npm", "maven"))
@@ -31,6 +32,16 @@ IN_USE = "in use"
 """Of a page, for `variant`: only the bodies that it has already. Nobody waits for one of it."""
 
 
+class Asker(msgspec.Struct, frozen=True, omit_defaults=True):
+    """For whom a job is done, as far as reading ahead goes by it (docs/decisions/0037)."""
+
+    client: str  # a digest of who it is: budgets are counted by it
+    tool: str  # what the protocol's `Ahead.tool` made of the User-Agent
+    wanted: str = ""  # which versions of it, as the protocol's `Ahead` spells that; "": nobody knows
+    base_url: str = ""  # with which, and as which body, its client asks for pages; of a job about a file
+    variant: str = ""
+
+
 class Job(msgspec.Struct, frozen=True, tag_field="job", omit_defaults=True):
     """Base of all kinds: its fields are the payload, its `tag` the name under which it travels, for ever.
 
@@ -39,6 +50,8 @@ class Job(msgspec.Struct, frozen=True, tag_field="job", omit_defaults=True):
     """
 
     queue: ClassVar[str]
+    lower: ClassVar[tuple[str, ...]] = ()
+    """Queues in which the same id may wait with less urgency than in `queue`, the most urgent first."""
     relayed: ClassVar[bool] = False  # its bytes can be read from the worker while it runs
 
     @classmethod
@@ -69,24 +82,22 @@ class Job(msgspec.Struct, frozen=True, tag_field="job", omit_defaults=True):
         return self.queue
 
     @property
-    def also_in(self) -> str:
-        """The other queue in which the same id may wait, or ""."""
-        return ""
-
-    @property
     def is_whole(self) -> bool:
         """Its payload replaces that of a job of the same id which asks for less."""
         return False
 
     def asks_more_than(self, other: Job) -> bool:
-        """Whether enqueueing this changes what a job of the same id does, or how soon."""
-        return False
+        """Whether enqueueing this changes what a job of the same id does, or how soon: it moves to a more
+        urgent queue."""
+        lanes = (self.queue, *self.lower)
+        return lanes.index(self.runs_in) < lanes.index(other.runs_in)
 
 
 class FetchIndex(Job, frozen=True, tag="fetch_index"):
     """Ask the upstream for an index document, store it, render what is asked for and what is in use."""
 
     queue: ClassVar[str] = INDEX
+    lower: ClassVar[tuple[str, ...]] = (REFRESH, AHEAD)
     protocol: str
     identity: str
     background: bool = False  # True: runs in `refresh`; same id, so it coalesces with a miss
@@ -94,6 +105,8 @@ class FetchIndex(Job, frozen=True, tag="fetch_index"):
     request_id: str = ""
     via: str = ""  # installations that the request came through (shared/http/via.py)
     variant: str = ""  # waited for: "json.gzip"; or `IN_USE`; "": all that services one version back know
+    asker: Asker | None = None  # None: nothing is read ahead of it
+    guessed: bool = False  # nobody asked for it yet: runs in `ahead`
 
     @property
     def id(self) -> str:
@@ -101,15 +114,7 @@ class FetchIndex(Job, frozen=True, tag="fetch_index"):
 
     @property
     def runs_in(self) -> str:
-        return REFRESH if self.background else INDEX
-
-    @property
-    def also_in(self) -> str:
-        return INDEX if self.background else REFRESH
-
-    def asks_more_than(self, other: Job) -> bool:
-        """A client waits for what was a background refresh: it moves to the queue `index`."""
-        return isinstance(other, FetchIndex) and other.background and not self.background
+        return AHEAD if self.guessed else REFRESH if self.background else INDEX
 
 
 class RenderIndex(Job, frozen=True, tag="render_index"):
@@ -154,23 +159,31 @@ class FetchArtifact(FileJob, frozen=True, tag="fetch_artifact"):
     """Download one file, verify, store, write its row; its bytes are relayed meanwhile."""
 
     queue: ClassVar[str] = ARTIFACT
+    lower: ClassVar[tuple[str, ...]] = (AHEAD,)
     relayed: ClassVar[bool] = True
     request_id: str = ""
     via: str = ""  # installations that the request came through (shared/http/via.py)
     abandonable: bool = False  # only clients who read the bytes meanwhile want it: pointless without them
     unstored: bool = False  # whoever asked has just seen that there is no row of it
+    asker: Asker | None = None  # None: nothing is read ahead of it
+    guessed: bool = False  # nobody asked for it yet: runs in `ahead`
 
     @property
     def id(self) -> str:
         return f"artifact:{self.protocol}:{self.file.identity}"
 
     @property
+    def runs_in(self) -> str:
+        return AHEAD if self.guessed else ARTIFACT
+
+    @property
     def is_whole(self) -> bool:
         """A waiter needs the whole file: the download must not be abandoned."""
-        return not self.abandonable
+        return not self.abandonable and not self.guessed
 
     def asks_more_than(self, other: Job) -> bool:
-        return isinstance(other, FetchArtifact) and other.abandonable and not self.abandonable
+        more = isinstance(other, FetchArtifact) and other.abandonable and self.is_whole
+        return more or super().asks_more_than(other)
 
 
 class DescribeArtifact(FileJob, frozen=True, tag="describe_artifact"):
@@ -266,10 +279,14 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     live: bytes can be read from `address` with `token`; `size_bytes` if known.
     done: the result is in the cache (or, for `describe`, in `size_bytes`/`content_type`).
     failed: `error` says why; shared by all who wait.
+
+    Of no job (`job_id` ""), and not kept:
+    ahead: jobs of these `ids` are about to be put in though nobody asked (docs/decisions/0037).
+    asked: now somebody did.
     """
 
     job_id: str
-    kind: Literal["live", "done", "failed"]
+    kind: Literal["live", "done", "failed", "ahead", "asked"]
     generation: int
     address: str = ""  # host:port of the fetcher
     token: str = ""
@@ -279,6 +296,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     sha256: str = ""
     error: ErrorValue | None = None
     value: bytes = b""  # done: the new cached value (facts) when small, saving a read
+    upstream_bytes: int | None = None  # done: of a guessed job, how many body bytes it took from upstream
+    ids: tuple[str, ...] = ()
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -94,17 +94,24 @@ class JobQueue:
         async with scripts.bounded(self._redis):
             return bool(await self._redis.raw.exists(keys.job_key(job_id)))
 
-    async def is_abandonable(self, job: FetchArtifact) -> bool:
-        """Whether nobody has enqueued it who needs it to its end. Raises `QueueUnavailable`."""
+    async def as_asked_now(self, job: FetchArtifact) -> FetchArtifact | None:
+        """The job as those have it who joined it since; None if that cannot be read. Raises
+        `QueueUnavailable`."""
         async with scripts.bounded(self._redis):
             payload = await self._redis.raw.get(keys.job_key(job.id))
         if payload is None:
-            return job.abandonable
+            return job
         try:
             queued = keys.decode_job(payload, {FetchArtifact.name(): FetchArtifact})
         except InvalidData:
-            return False
-        return isinstance(queued, FetchArtifact) and queued.abandonable
+            return None
+        return queued if isinstance(queued, FetchArtifact) else None
+
+    async def announce(self, kind: Literal["ahead", "asked"], ids: Sequence[str]) -> None:
+        """Tell all who listen of these jobs. Raises `QueueUnavailable`."""
+        event = Event("", kind, 0, ids=tuple(ids))
+        async with scripts.bounded(self._redis):
+            await self._redis.raw.publish(CHANNEL, _encode(event))
 
     async def depths(self, queues: Sequence[str] = QUEUES) -> dict[str, QueueDepth]:
         """The depth of each queue, by its short name. Raises `QueueUnavailable`."""
@@ -126,8 +133,7 @@ def put_arguments(job: AnyJob, *, defer_seconds: float = 0, limit: int = 0) -> t
         job.runs_in,
         job.id,
         keys.encode_job(job),
-        also_in=job.also_in,
-        moves=job.runs_in == job.queue,
+        lanes=(job.queue, *job.lower),
         replaces=job.is_whole,
         defer_seconds=defer_seconds,
         limit=limit,
@@ -139,30 +145,32 @@ def arguments_of(
     job_id: str,
     payload: bytes,
     *,
-    also_in: str = "",
-    moves: bool = False,
+    lanes: Sequence[str] = (),
     replaces: bool = False,
     defer_seconds: float = 0,
     limit: int = 0,
 ) -> tuple[list[str], list[Any]]:
-    """The same for a payload as it is queued."""
+    """The same for a payload as it is queued. `lanes`: all queues, at most three, in which its id may wait,
+    the most urgent first."""
+    others = [lane for lane in lanes if lane != queue]
+    higher = lanes.index(queue) if lanes else 0
     defer_ms = max(0, min(int(defer_seconds * 1000), keys.LONGEST_DEFERRAL_MS))
     return [
         keys.queue_key(queue),
-        keys.queue_key(also_in) if also_in else "",
         keys.job_key(job_id),
         keys.claim_key(job_id),
         keys.tokens_key(queue),
         keys.outcome_key(job_id),
+        *([keys.queue_key(lane) for lane in others] + ["", ""])[:2],
     ], [
         job_id,
         payload,
         defer_ms,
         limit,
         keys.JOB_EXPIRES_MS + defer_ms,
-        int(moves),
         keys.MAX_TOKENS,
         int(replaces),
+        higher,
     ]
 
 

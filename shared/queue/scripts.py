@@ -64,9 +64,9 @@ class QueueScript(Script):
 ENQUEUE = QueueScript("enqueue")
 """Put a job in, or join the one of its id.
 
-KEYS queue, other queue of the same id or '', job, claim, tokens, outcome.
-ARGV id, payload, defer ms, limit (0: none), expiry ms, '1' if it may move over from the other queue, most
-tokens, '1' if this payload replaces that of a job it joins.
+KEYS queue, job, claim, tokens, outcome, two more queues of the same id or ''.
+ARGV id, payload, defer ms, limit (0: none), expiry ms, most tokens, '1' if this payload replaces that of a
+job it joins, how many of the two queues are more urgent: from the others it moves over.
 Returns {1 accepted | 0 joined | -1 the queue is full, claim or '', outcome or ''}: the two as they were
 found.
 """

@@ -206,7 +206,8 @@ class ArtifactRun:
             spool.release()
 
     async def _is_needed(self) -> bool:
-        return not await self._tools.queue.is_abandonable(self.job)
+        job = await self._tools.queue.as_asked_now(self.job)
+        return job is None or not job.abandonable
 
     async def _pin(self, found: Found) -> None:
         """The first file of a project pins it. Raises `SupersededError` if another source's file did so

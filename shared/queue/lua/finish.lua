@@ -40,7 +40,7 @@ local ran = math.max(0, micros - tonumber(ARGV[2]))
 count(KEYS[1], 'run_us', ran)
 longest(KEYS[1], 'run_max_us', ran)
 local answers = {1}
-for nth = 0, (#KEYS - 6) / 6 - 1 do
-  answers[#answers + 1] = put(7 + 6 * nth, 10 + 8 * nth)[1]
+for nth = 0, (#KEYS - 6) / 7 - 1 do
+  answers[#answers + 1] = put(7 + 7 * nth, 10 + 8 * nth)[1]
 end
 return answers

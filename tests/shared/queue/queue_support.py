@@ -27,8 +27,8 @@ def queue_client(address: RedisAddress) -> RedisClient:
     )
 
 
-def job(name: str = "requests", *, background: bool = False) -> FetchIndex:
-    return FetchIndex(protocol="pypi", identity=name, background=background)
+def job(name: str = "requests", *, background: bool = False, guessed: bool = False) -> FetchIndex:
+    return FetchIndex(protocol="pypi", identity=name, background=background, guessed=guessed)
 
 
 def new_worker(

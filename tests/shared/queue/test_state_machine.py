@@ -29,7 +29,7 @@ from shared.errors import InternalError
 from shared.queue import keys
 from shared.queue.context import JobContext
 from shared.queue.dead import DeadLetters
-from shared.queue.jobs import INDEX, REFRESH, Claim, Event, FetchIndex
+from shared.queue.jobs import AHEAD, INDEX, REFRESH, Claim, Event, FetchIndex
 from shared.queue.keys import DeadLetter
 from shared.queue.leases import Leases
 from shared.queue.producer import JobQueue
@@ -40,10 +40,11 @@ from tests.support.stores import RedisAddress
 LEASE_SECONDS = 600.0  # none runs out by itself
 NAMES = st.sampled_from(["a", "b"])
 FOLLOWS = {job("a").id: job("after-a"), job("b").id: job("after-b")}
-WORKERS = (INDEX, INDEX, REFRESH)
+LANES = (INDEX, REFRESH, AHEAD)  # the most urgent first
+WORKERS = (INDEX, *LANES)
 WITHOUT_EXPIRY = {
     keys.GENERATION_KEY,
-    *(key(queue) for queue in (INDEX, REFRESH) for key in (keys.queue_key, keys.tokens_key, keys.dead_key)),
+    *(key(queue) for queue in LANES for key in (keys.queue_key, keys.tokens_key, keys.dead_key)),
 }
 
 
@@ -62,7 +63,7 @@ class Known:
 class Model:
     jobs: dict[str, Known] = field(default_factory=dict)
     # By the job, the one that was given up longest ago first: how it was given up last.
-    letters: dict[str, dict[str, str]] = field(default_factory=lambda: {INDEX: {}, REFRESH: {}})
+    letters: dict[str, dict[str, str]] = field(default_factory=lambda: {queue: {} for queue in LANES})
     tries: dict[str, int] = field(default_factory=dict)  # of jobs that ended and whose count is kept
     highest: int = 0
     owed: set[str] = field(default_factory=set)  # jobs whose effect stands, and what follows is not put in
@@ -100,9 +101,9 @@ class Jobs(RuleBasedStateMachine):
 
     # --- producers --------------------------------------------------------------------------------
 
-    @rule(name=NAMES, background=st.booleans(), deferred=st.booleans())
-    def enqueue(self, name: str, background: bool, deferred: bool) -> None:
-        wanted = job(name, background=background)
+    @rule(name=NAMES, queue=st.sampled_from(LANES), deferred=st.booleans())
+    def enqueue(self, name: str, queue: str, deferred: bool) -> None:
+        wanted = job(name, background=queue == REFRESH, guessed=queue == AHEAD)
         found = self.run(self.queue.enqueue(wanted, defer_seconds=50 if deferred else 0))
         known = self.model.jobs.get(wanted.id)
         assert found.accepted == (known is None)
@@ -117,8 +118,8 @@ class Jobs(RuleBasedStateMachine):
                 wanted.runs_in, not deferred, tries=self.model.tries.pop(wanted.id, 0)
             )
         elif not known.runs:
-            if wanted.runs_in == INDEX and known.queue == REFRESH:
-                known.queue, known.due = INDEX, not deferred
+            if LANES.index(wanted.runs_in) < LANES.index(known.queue):
+                known.queue, known.due = wanted.runs_in, not deferred
             elif wanted.runs_in == known.queue:
                 known.due = known.due or not deferred
 
@@ -131,7 +132,7 @@ class Jobs(RuleBasedStateMachine):
 
     # --- workers ----------------------------------------------------------------------------------
 
-    @rule(worker=st.integers(0, 2), most=st.integers(1, 3))
+    @rule(worker=st.integers(0, 3), most=st.integers(1, 3))
     def claim(self, worker: int, most: int) -> None:
         queue = WORKERS[worker]
         due = {job_id for job_id, each in self.model.jobs.items() if self._is_due(each, queue)}
@@ -160,12 +161,12 @@ class Jobs(RuleBasedStateMachine):
             self.run(self.redis.raw.zadd(keys.queue_key(known.queue), {job(name).id: 1}, xx=True))
             known.runs, known.due = 0, True
 
-    @rule(name=NAMES, worker=st.integers(0, 2))
+    @rule(name=NAMES, worker=st.integers(0, 3))
     def is_taken_over(self, name: str, worker: int) -> None:
         self.lease_runs_out(name)
         self.claim(worker, 3)
 
-    @rule(worker=st.integers(0, 2))
+    @rule(worker=st.integers(0, 3))
     def renew(self, worker: int) -> None:
         leases = self.workers[worker]
         keeps = {run.generation: self.model.holds(run, leases.queue) for run in leases.held.values()}
@@ -252,7 +253,7 @@ class Jobs(RuleBasedStateMachine):
     @precondition(lambda self: any(self.model.letters.values()))
     @rule(data=st.data(), retried=st.booleans())
     def retry_or_drop_a_dead_one(self, data: st.DataObject, retried: bool) -> None:
-        queue = data.draw(st.sampled_from([name for name in (INDEX, REFRESH) if self.model.letters[name]]))
+        queue = data.draw(st.sampled_from([name for name in LANES if self.model.letters[name]]))
         kept = self.run(self.letters.list(queue))[-1]
         letters = self.model.letters[queue]
         assert kept.letter.reason == letters.pop(next(iter(letters)))
@@ -268,8 +269,8 @@ class Jobs(RuleBasedStateMachine):
             return
         known.tries = 0
         if not known.runs:
-            if (queue, known.queue) == (INDEX, REFRESH):
-                known.queue, known.due = INDEX, True
+            if LANES.index(queue) < LANES.index(known.queue):
+                known.queue, known.due = queue, True
             elif queue == known.queue:
                 known.due = True
 
@@ -285,7 +286,7 @@ class Jobs(RuleBasedStateMachine):
 
     async def _compare(self) -> None:
         raw = self.redis.raw
-        for queue in (INDEX, REFRESH):
+        for queue in LANES:
             lies = {each.decode() for each in await raw.zrange(keys.queue_key(queue), 0, -1)}
             assert lies == {each for each, known in self.model.jobs.items() if known.queue == queue}
             assert await raw.llen(keys.dead_key(queue)) == len(self.model.letters[queue])

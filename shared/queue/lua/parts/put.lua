@@ -1,13 +1,14 @@
 -- Put a job in, or join the one of its id: KEYS from `key` on and ARGV from `arg` on, and the answer, are those of
 -- `scripts.ENQUEUE`. Needs now, count, wake.
 local function put(key, arg)
-  local queue, other, job, tokens = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 4]
+  local queue, job, tokens = KEYS[key], KEYS[key + 1], KEYS[key + 3]
   local id, payload, defer = ARGV[arg], ARGV[arg + 1], tonumber(ARGV[arg + 2])
-  local limit, expiry, most = tonumber(ARGV[arg + 3]), ARGV[arg + 4], tonumber(ARGV[arg + 6])
-  local state = redis.call('MGET', KEYS[key + 3], KEYS[key + 5])
+  local limit, expiry, most = tonumber(ARGV[arg + 3]), ARGV[arg + 4], tonumber(ARGV[arg + 5])
+  local higher = tonumber(ARGV[arg + 7])
+  local state = redis.call('MGET', KEYS[key + 2], KEYS[key + 4])
   local claimed = state[1]
   local function answer(code)
-    if code == 0 and ARGV[arg + 7] == '1' then redis.call('SET', job, payload, 'XX', 'KEEPTTL') end
+    if code == 0 and ARGV[arg + 6] == '1' then redis.call('SET', job, payload, 'XX', 'KEEPTTL') end
     return {code, state[1] or '', state[2] or ''}
   end
   local function full()
@@ -28,12 +29,18 @@ local function put(key, arg)
     end
     return answer(0)
   end
-  if other ~= '' and redis.call('ZSCORE', other, id) then
-    if ARGV[arg + 5] ~= '1' or claimed then return answer(0) end
-    if full() then return answer(-1) end
-    redis.call('ZREM', other, id)
-    add()
-    return answer(0)
+  for nth, other in ipairs({KEYS[key + 5], KEYS[key + 6]}) do
+    if other ~= '' and redis.call('ZSCORE', other, id) then
+      if nth <= higher then return answer(0) end
+      if claimed then -- it stays where it runs, as what is asked for now
+        redis.call('SET', job, payload, 'XX', 'KEEPTTL')
+        return answer(0)
+      end
+      if full() then return answer(-1) end
+      redis.call('ZREM', other, id)
+      add()
+      return answer(0)
+    end
   end
   if full() then return answer(-1) end
   add()

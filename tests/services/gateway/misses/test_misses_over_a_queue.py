@@ -189,11 +189,15 @@ async def test_artifact__one_joins_who_waits_for_the_whole__the_job_is_not_aband
     begun, joined = asyncio.Event(), asyncio.Event()
     seen: list[bool] = []
 
+    async def is_abandonable(job: FetchArtifact) -> bool:
+        now = await stores.queue.as_asked_now(job)
+        return now is not None and now.abandonable
+
     async def fetch(_: FakeFetcher, ctx: JobContext, job: FetchArtifact) -> None:
-        seen.append(await stores.queue.is_abandonable(job))
+        seen.append(await is_abandonable(job))
         begun.set()
         async with asyncio.timeout(8):
-            while await stores.queue.is_abandonable(job):
+            while await is_abandonable(job):
                 await asyncio.sleep(0.02)
         joined.set()
         raise UpstreamUnavailable("the upstream is away")
