@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # --- upstreams ------------------------------------------------------------------------------
     upstreams: dict[str, tuple[str, ...]] = {}  # comma-separated, by priority; unset: see README, Upstreams
     offline: bool = False  # ask no upstream at all
+    read_ahead: bool = True  # fetch what a client is likely to ask next; off: nothing but what is asked
     audit_unanswered: str = "fail"  # an audit where no upstream audits: fail, or pass (nothing is found)
     upstream_allow_private: bool = False  # env-made sources may resolve to private addresses
     # (a source whose URL itself names a loopback or private host is always allowed to reach that host)
@@ -164,6 +165,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     index_slots: Positive = 64  # index fetches at once per fetcher
     artifact_slots: Positive = 256  # downloads at once per fetcher
     refresh_slots: Positive = 16  # background refreshes at once per fetcher (shed first)
+    ahead_slots: Positive = 16  # fetches at once of what nobody asked for yet, per fetcher
     extract_slots: Positive = 2  # extractions at once per extractor
     resolve_slots: Positive = 2  # resolutions at once per extractor
     queue_limit: Positive = 20_000  # jobs ready in one queue before new ones are refused (503)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from services.fetcher.ahead.jobs import GuessedFileJob, GuessedIndexJob
+from services.fetcher.ahead.machine import ReadAhead
 from services.fetcher.files.abandoned import Bounds
 from services.fetcher.files.describe import DescribeArtifactJob
 from services.fetcher.files.direct import DirectFiles
@@ -45,15 +47,19 @@ from shared.process.byte_budget import ByteBudget
 from shared.process.disk import DiskFloor
 from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS, named_alike
+from shared.queue.context import Handler
 from shared.queue.jobs import (
+    AHEAD,
     ARTIFACT,
     INDEX,
     REFRESH,
     DescribeArtifact,
     FetchArtifact,
     FetchIndex,
+    Job,
     RenderIndex,
 )
+from shared.queue.listener import EventListener
 from shared.queue.waiting import JobWaiter
 from shared.settings import Settings
 from shared.sources.box import SealingBox
@@ -107,6 +113,15 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await process.listen([*live.routes, *_routes(stores, upstream, token)])
 
         tools = _index_tools(stores, upstream)
+        listener = await resources.open("events", stores.queue.subscribe())
+        ahead = ReadAhead(
+            stores,
+            listener=listener,
+            documents=tools.documents,
+            sources=upstream.sources,
+            access=upstream.access,
+        )
+        await resources.open("read-ahead", ahead)
         entries = Entries(
             documents=tools.documents,
             sources=upstream.sources,
@@ -119,6 +134,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             sources=upstream.sources,
             tools=tools,
             shadows=Shadows(upstream.upstreams, stores.artifacts),
+            came=ahead.page_came,
         )
         describe = DescribeArtifactJob(
             upstreams=upstream.upstreams,
@@ -129,7 +145,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             absences=upstream.absences,
         )
         render = RenderIndexJob(sources=upstream.sources, tools=tools)
-        fetch_artifact = await _artifact_job(resources, stores, upstream, entries, direct, live, floor)
+        fetch_artifact = _artifact_job(
+            resources, stores, upstream, entries, direct, live, floor, listener, ahead
+        )
         process.add_worker(
             INDEX,
             settings.index_slots,
@@ -137,6 +155,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         process.add_worker(ARTIFACT, settings.artifact_slots, {FetchArtifact: fetch_artifact})
         process.add_worker(REFRESH, settings.refresh_slots, {FetchIndex: fetch_index})
+        guessed: dict[type[Job], Handler] = {
+            FetchIndex: GuessedIndexJob(fetch_index, tools.documents),
+            FetchArtifact: GuessedFileJob(fetch_artifact),
+        }
+        process.add_worker(AHEAD, settings.ahead_slots, guessed)
         await process.run(
             stop,
             token=token.published,
@@ -207,7 +230,7 @@ def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:
     )
 
 
-async def _artifact_job(
+def _artifact_job(
     resources: Resources,
     stores: Stores,
     upstream: UpstreamParts,
@@ -215,13 +238,14 @@ async def _artifact_job(
     direct: DirectFiles,
     live: LiveDownloads,
     floor: DiskFloor,
+    listener: EventListener,
+    ahead: ReadAhead,
 ) -> FetchArtifactJob:
     settings, objects, threads = stores.settings, stores.objects, stores.threads
     rows = BatchWriter[CachedUrl, StoredFile](stores.artifacts.batch_create_artifacts)
     resources.add("row batches", rows.aclose)
     lookups = BatchWriter[FileName, StoredFile | None](stores.artifacts.batch_get_cached_urls)
     resources.add("look-up batches", lookups.aclose)
-    listener = await resources.open("events", stores.queue.subscribe())
     verifier = Verifier(objects, threads, seconds=settings.verify_seconds)
     spool = spool_folder(settings)
     tools = ArtifactTools(
@@ -240,6 +264,7 @@ async def _artifact_job(
         max_bytes=settings.max_artifact_bytes,
         abandoned=Bounds(settings.abandoned_bytes, settings.abandoned_seconds),
         early=EarlyMetadata(RangeReader(upstream.upstreams), threads=threads, artifacts=stores.artifacts),
+        came=ahead.file_came,
     )
     wait_seconds = settings.http_read_timeout + INDEX_SLACK_SECONDS
     return FetchArtifactJob(

@@ -286,6 +286,7 @@ class Application:
                 request = msgspec.structs.replace(request, body=body)
                 return await serve(resource, request, gateway.ports, head=head)
         gateway.gate.check(target.protocol, resource)
+        gateway.askers.note(resource)
         if resource.kind == "index":
             reply = await gateway.memory.page(key, target, resource, conditions, headers)
             flow = serve_index

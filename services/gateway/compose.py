@@ -13,6 +13,7 @@ from services.gateway.api.answers import Ensures, Resolutions
 from services.gateway.api.blocked_graphs import BlockedGraphs
 from services.gateway.api.resolution import WarmResolutions
 from services.gateway.door.access import Access
+from services.gateway.door.askers import Askers
 from services.gateway.door.budgets import Budgets
 from services.gateway.door.neighbours import KnownHosts
 from services.gateway.edge.purger import EdgePurger
@@ -75,6 +76,7 @@ class Gateway:
     cache: CacheService
     ports: Ports
     misses: MissWaiter
+    askers: Askers
     proxies: TrustedProxies
     bodies: Bodies
     slow_clients: SlowClients
@@ -134,9 +136,21 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await resources.open("access watcher", access_watcher)
         graphs = BlockedGraphs(access_watcher)
         listener = await resources.open("events", queue.subscribe())
-        misses = MissWaiter(
-            queue, listener, queue_limit=settings.queue_limit, budgets=Budgets(settings, access)
+        askers = Askers(
+            queue,
+            listener,
+            access,
+            is_waited_for=lambda job_id: misses.is_waited_for(job_id),
+            is_on=settings.read_ahead,
         )
+        misses = MissWaiter(
+            queue,
+            listener,
+            queue_limit=settings.queue_limit,
+            budgets=Budgets(settings, access),
+            askers=askers,
+        )
+        await resources.open("askers", askers)
         fetchers = await resources.open("fetchers", FetcherPool())
         objects = await _open_objects(resources, stores)
         ports = _ports(stores, misses, objects, fetchers, listener, access_watcher, gate)
@@ -163,6 +177,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             cache=cache,
             ports=ports,
             misses=misses,
+            askers=askers,
             proxies=proxies,
             bodies=Bodies(settings),
             slow_clients=slow_clients,

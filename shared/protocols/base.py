@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from shared.protocols.resolution import Resolver
+    from shared.protocols.roles.ahead import Ahead
     from shared.protocols.roles.archive import Archive
     from shared.protocols.roles.documents import Documents
     from shared.protocols.roles.grammar import Grammar, Names
@@ -84,3 +85,10 @@ class PackageProxyBase(ABC):
         from shared.protocols.roles.locks import Locks
 
         return Locks()
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """What its clients are likely to ask next; nothing by default."""
+        from shared.protocols.roles.ahead import Ahead
+
+        return Ahead()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
+import msgspec
 import structlog
 
 from shared.errors import ErrorValue, QueueFull, QueueUnavailable
@@ -105,6 +106,13 @@ class JobContext:
         self.published_at_end = self._event(
             "done", size_bytes, content_type, source_headers, sha256, None, value
         )
+
+    def took(self, upstream_bytes: int) -> None:
+        """Tell with `done` how many bytes a guessed job has taken from upstream."""
+        if self.published_at_end is not None:
+            self.published_at_end = msgspec.structs.replace(
+                self.published_at_end, upstream_bytes=upstream_bytes
+            )
 
     def follow(self, job: AnyJob, *, defer_seconds: float = 0) -> None:
         """Have a job enqueued when this run ends, well or not, in the same step; without a limit. A run that

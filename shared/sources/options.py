@@ -33,6 +33,9 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     """A group of sources of one owner, such as releases and snapshots: what they have is merged."""
     pages_elsewhere: bool = False
     """An index may be answered by another host after a redirect. Files always may."""
+    read_ahead: bool = True
+    """What a client is likely to ask next is fetched before it asks. Off for a source that is paid by the
+    request or by the byte."""
 
 
 def checked(options: SourceOptions, where: str) -> SourceOptions:
@@ -52,7 +55,7 @@ def known_options(values: dict[str, Any]) -> SourceOptions:
 
 
 def parse_fragment(fragment: str, where: str) -> SourceOptions | None:
-    """`absent=403,401&checksums=warn&merge=corp&pages=elsewhere`; None where there is none.
+    """`absent=403,401&checksums=warn&merge=corp&pages=elsewhere&ahead=off`; None where there is none.
 
     Raises `ConfigurationError` naming `where` and the keys that are known.
     """
@@ -65,6 +68,8 @@ def parse_fragment(fragment: str, where: str) -> SourceOptions | None:
                 values["absent_statuses"] = [int(each) for each in text.split(",")]
             elif key == "pages" and text in ("here", "elsewhere"):
                 values["pages_elsewhere"] = text == "elsewhere"
+            elif key == "ahead" and text in ("on", "off"):
+                values["read_ahead"] = text == "on"
             elif key in ("checksums", "merge"):
                 values[key] = text
             else:
@@ -72,7 +77,7 @@ def parse_fragment(fragment: str, where: str) -> SourceOptions | None:
         options = msgspec.convert(values, SourceOptions)
     except (ValueError, msgspec.ValidationError):
         raise ConfigurationError(
-            f"{where}: after '#' an address takes absent=403, checksums=fail|warn|ignore, merge=NAME and "
-            "pages=elsewhere, joined by '&'"
+            f"{where}: after '#' an address takes absent=403, checksums=fail|warn|ignore, merge=NAME, "
+            "pages=elsewhere and ahead=off, joined by '&'"
         ) from None
     return checked(options, where)

@@ -79,6 +79,24 @@ UPSTREAM_CONNECTS = Counter(
 UPSTREAM_BYTES = Counter(
     "orchard_upstream_bytes_total", "Body bytes read from upstreams.", ("source",), registry=REGISTRY
 )
+AHEAD_FETCHED = Counter(
+    "orchard_ahead_fetched_total", "Documents that were fetched before anybody asked.", ("source",),
+    registry=REGISTRY,
+)  # fmt: skip
+AHEAD_ASKED = Counter(
+    "orchard_ahead_asked_total", "Those of them that were asked for within a minute.", ("source",),
+    registry=REGISTRY,
+)  # fmt: skip
+AHEAD_UNASKED_BYTES = Counter(
+    "orchard_ahead_unasked_bytes_total", "Body bytes of those that nobody asked for.", ("source",),
+    registry=REGISTRY,
+)  # fmt: skip
+AHEAD_USEFULNESS = Gauge(
+    "orchard_ahead_usefulness",
+    "Asked for, of what was fetched ahead lately: below 0.7 less is fetched ahead, below 0.5 nothing.",
+    ("source",),
+    registry=REGISTRY,
+)
 UPSTREAM_MUTATED = Counter(
     "orchard_upstream_mutated_total",
     "Files that an upstream changed under a sealed name.",

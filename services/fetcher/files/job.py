@@ -127,6 +127,9 @@ class FetchArtifactJob:
                 if facts is not None:
                     return facts
 
+        if not is_stored:
+            await run.refuse_guess()
+
         async def fetch_parent(wanted: FetchArtifact) -> StoredFile:
             return await self._fetch(run.ctx, wanted, relay=False)
 

@@ -78,6 +78,7 @@ class ArtifactTools:
     max_bytes: int
     abandoned: Bounds
     early: EarlyMetadata
+    came: Callable[[FetchArtifact, StoredFile, int], None]  # a file is there, of the source of this id
 
 
 def publish_done(ctx: JobContext, facts: StoredFile) -> None:
@@ -118,6 +119,10 @@ def follow_file(
         ctx.follow(render, defer_seconds=RENDER_AFTER_SECONDS)
     elif metadata and entry.hashes and facts.sha256 not in entry.hashes.get("sha256", "").lower().split():
         ctx.follow(render)  # clients refuse it by the digest that the page tells
+
+
+class NotAhead(Exception):
+    """Nobody has asked for the file yet, and to get it would take more than the file."""
 
 
 class ArtifactRun:
@@ -204,6 +209,13 @@ class ArtifactRun:
             published.cancel()
             tools.live.end(live)
             spool.release()
+
+    async def refuse_guess(self) -> None:
+        """Raises `NotAhead` for a guess that nobody has joined so far."""
+        if self.job.guessed:
+            job = await self._tools.queue.as_asked_now(self.job)
+            if job is not None and job.guessed:
+                raise NotAhead
 
     async def _is_needed(self) -> bool:
         job = await self._tools.queue.as_asked_now(self.job)
@@ -322,6 +334,8 @@ class ArtifactRun:
             if self._announcing is not None:
                 self._announcing.cancel()  # no `live` after `done`
             publish_done(self.ctx, facts)
+            if not job.guessed:
+                tools.came(job, facts, found.source.id)
         entry = None if self.resource.direct else found.entry
         follow_file(self.ctx, self.protocol, job, facts, entry)
         log.info("artifact_stored", filename=job.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import ContextVar
 
 import httpx
 import msgspec
@@ -141,6 +142,28 @@ class FetchedBody(msgspec.Struct):
         return self.headers.get("content-encoding", "")
 
 
+class Count:
+    """Body bytes that were read from upstreams."""
+
+    size = 0
+
+
+counting: ContextVar[Count | None] = ContextVar("counting", default=None)
+"""Where the bytes of a job are counted that has to tell them."""
+
+
+def _counter(source: str) -> Callable[[int], None]:
+    total, count = UPSTREAM_BYTES.labels(source).inc, counting.get()
+    if count is None:
+        return total
+
+    def both(size: int) -> None:
+        total(size)
+        count.size += size
+
+    return both
+
+
 class UpstreamResponse:
     """The head of a response, and its body as it arrives (in the upstream's content-coding)."""
 
@@ -152,7 +175,7 @@ class UpstreamResponse:
         self._response = response
         self._min_rate_bytes = min_rate_bytes
         self._where = f"upstream {source}"
-        self._count_bytes = UPSTREAM_BYTES.labels(source).inc
+        self._count_bytes = _counter(source)
 
     @property
     def content_length(self) -> int | None:

@@ -36,8 +36,16 @@ class FetchIndexJob:
     """Handler of `FetchIndex`; jobs of other kinds call `run` inline."""
 
     def __init__(
-        self, *, upstreams: Upstreams, sources: SourceWatcher, tools: IndexTools, shadows: Shadows
+        self,
+        *,
+        upstreams: Upstreams,
+        sources: SourceWatcher,
+        tools: IndexTools,
+        shadows: Shadows,
+        came: Callable[[FetchIndex, IndexHead], None],
     ) -> None:
+        """`came` is told of each page that a job brought, and waits for nothing."""
+        self._came = came
         self._upstreams = upstreams
         self._sources = sources
         self._tools = tools
@@ -52,6 +60,7 @@ class FetchIndexJob:
             await ctx.publish("done")
 
         head = await self.run(job, ctx.generation, shown=shown)
+        self._came(job, head)
         if look is None or head.status != 200:
             ctx.done()
             return

@@ -30,6 +30,12 @@ class Budgets(Protocol):
     def came(self, size_bytes: int | None) -> None: ...
 
 
+class Askers(Protocol):
+    """The part of `door/askers.py` that is used here."""
+
+    def told(self, job: AnyJob) -> AnyJob: ...
+
+
 class MissWaiter:
     """Fulfils the port `Misses` over the queue and the shared subscription."""
 
@@ -41,15 +47,21 @@ class MissWaiter:
         queue_limit: int = 0,
         max_waiting: int = MAX_WAITING,
         budgets: Budgets | None = None,
+        askers: Askers | None = None,
     ) -> None:
         """`queue_limit`: jobs ready in one queue before new ones are refused; 0 = no limit. `budgets`: of
-        clients, for what they start."""
+        clients, for what they start. `askers`: says of jobs for whom they are started."""
+        self._askers = askers
         self._budgets = budgets
         self._queue = queue
         self._queue_limit = queue_limit
         self._jobs = JobWaiter(queue, listener, limit=queue_limit)
         self._max_waiting = max_waiting
         self.waiting = 0
+
+    def is_waited_for(self, job_id: str) -> bool:
+        """Whether a request waits for this job."""
+        return self._jobs.is_waited_for(job_id)
 
     async def is_known(self, job_id: str) -> bool:
         """Whether a job waits, is deferred or runs. Raises `QueueUnavailable`."""
@@ -82,6 +94,8 @@ class MissWaiter:
                 self._budgets.start(job)
                 starts = True
 
+        if self._askers is not None:
+            job = self._askers.told(job)
         self.waiting += 1
         started = time.perf_counter()
         outcome = "cancelled"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from shared.protocols.base import PackageProxyBase
 
 if TYPE_CHECKING:
+    from shared.protocols.pypi.ahead import PyPIAhead
     from shared.protocols.pypi.index import PyPIDocuments
     from shared.protocols.pypi.locking import PyPILocks
     from shared.protocols.pypi.metadata import PyPIArchive
@@ -77,3 +78,9 @@ class PyPIProxy(PackageProxyBase):
         from shared.protocols.pypi.locking import PyPILocks
 
         return PyPILocks()
+
+    @cached_property
+    def ahead(self) -> PyPIAhead:
+        from shared.protocols.pypi.ahead import PyPIAhead
+
+        return PyPIAhead()

@@ -8,7 +8,7 @@ build number; yanked files last.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -171,8 +171,18 @@ def _timestamp(text: str) -> float | None:
 
 def parse_filename(filename: str, project: str) -> tuple[Version, Tags | None] | None:
     """Version and tags (None: an sdist) of a file of a project, or None if it is neither."""
-    parsed = _parse(filename, _Parts(project))
-    return None if parsed is None else parsed[:2]
+    return filenames_of(project)(filename)
+
+
+def filenames_of(project: str) -> Callable[[str], tuple[Version, Tags | None] | None]:
+    """`parse_filename` for many files of a project."""
+    parts = _Parts(project)
+
+    def parse(filename: str) -> tuple[Version, Tags | None] | None:
+        parsed = _parse(filename, parts)
+        return None if parsed is None else parsed[:2]
+
+    return parse
 
 
 class _Parts:
@@ -257,7 +267,7 @@ def choose(page: Page, environment: Environment, before: float | None) -> Chosen
         elif id(file.tags) in ranks:
             rank = ranks[id(file.tags)]
         else:
-            rank = ranks[id(file.tags)] = _rank(file.tags, environment.tags)
+            rank = ranks[id(file.tags)] = rank_of(file.tags, environment.tags)
         if rank is None or not allows_python(file.requires_python, environment.python):
             continue
         if before is not None:
@@ -271,8 +281,9 @@ def choose(page: Page, environment: Environment, before: float | None) -> Chosen
     return Chosen(tuple(entry[4] for entry in reversed(kept)), undated)
 
 
-def _rank(tags: Tags, ranks: dict[str, int]) -> int | None:
-    """The best rank among the tags that a wheel's name spans; None if none is supported."""
+def rank_of(tags: Tags, ranks: dict[str, int]) -> int | None:
+    """The best of the ranks (`Environment.tags`) among the tags that a wheel's name spans; None if none is
+    supported."""
     pythons, abis, platforms = tags
     if len(pythons) * len(abis) * len(platforms) > _MAX_TAGS:
         return None

@@ -1,0 +1,297 @@
+"""Reading ahead: what a client is likely to ask next is fetched before it asks (docs/decisions/0037).
+
+One task works through the documents that came, one after the other; what it cannot keep up with is left
+out. It guesses by the protocol's `Ahead`, takes out what may not be fetched, and enqueues what the budgets
+leave, as jobs of the ids that real requests have. The end of such a job leads on to the next document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import msgspec
+
+from services.fetcher.ahead.came import Came
+from services.fetcher.ahead.ledger import GuessedJob, Held, Ledger
+from services.fetcher.indexes.documents import Documents
+from services.fetcher.sources.policy import owners
+from services.fetcher.sources.watcher import SourceWatcher
+from shared.access.watcher import AccessWatcher
+from shared.cache.service import CacheService
+from shared.errors import CacheUnavailable, OrchardError, QueueFull
+from shared.models import IndexHead, StoredFile, UpstreamSource
+from shared.objects.port import artifact_key
+from shared.objects.verify import read_whole
+from shared.process.bounded import Bounded
+from shared.process.periodic import Every
+from shared.protocols import protocol_named
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.roles.ahead import MOST_NAMES, Guess
+from shared.queue.jobs import IN_USE, Asker, Event, FetchArtifact, FetchIndex
+from shared.queue.listener import EventListener
+from shared.redis import clock
+from shared.stores import Stores
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import AHEAD_USEFULNESS
+
+log = get_logger()
+
+BACKLOG = 256  # documents that came and were not looked at yet
+MOST_READY = 64  # guesses that wait in the queue
+LARGEST_FILE_BYTES = 1024 * 1024
+REMEMBERED = 8192  # for whom which versions of what are wanted
+SETTLE_SECONDS = 5.0
+
+
+class ReadAhead:
+    """One per fetcher. The caller opens and closes it."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        listener: EventListener,
+        documents: Documents,
+        sources: SourceWatcher,
+        access: AccessWatcher,
+    ) -> None:
+        settings = stores.settings
+        self._is_on = settings.read_ahead and not settings.offline
+        self._queue, self._threads = stores.queue, stores.threads
+        self._cache: CacheService = stores.cache
+        self._artifacts, self._objects = stores.artifacts, stores.objects
+        self._listener, self._documents = listener, documents
+        self._sources, self._access = sources, access
+        self._ledger = Ledger(in_flight=settings.ahead_slots)
+        self._wanted = Bounded[tuple[str, str], str](REMEMBERED)
+        self._backlog: asyncio.Queue[Came] = asyncio.Queue(BACKLOG)
+        self._task: asyncio.Task[None] | None = None
+        self._settling = Every(SETTLE_SECONDS, self._settle, name="read-ahead figures")
+
+    async def open(self) -> None:
+        """Start, unless ORCHARD_READ_AHEAD is off."""
+        if self._is_on:
+            self._listener.register("", self._told)
+            self._task = asyncio.create_task(self._work(), name="read-ahead")
+            await self._settling.open()
+
+    async def aclose(self) -> None:
+        """Stop guessing; jobs that are queued go on."""
+        if self._task is not None:
+            self._listener.unregister("", self._told)
+            await self._settling.aclose()
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    # --- documents that came --------------------------------------------------------------------------
+
+    def page_came(self, job: FetchIndex, head: IndexHead) -> None:
+        """A client's page is there. Waits for nothing."""
+        if job.asker is None or head.status != 200 or head.failing:
+            return
+        wanted = self._wanted.get((job.asker.client, job.id))
+        asker = msgspec.structs.replace(
+            job.asker, wanted=wanted or "", base_url=job.base_url, variant=job.variant
+        )
+        is_sure = wanted is not None
+        self._came(
+            Came(job.protocol, asker, head.source_id, head.document_key, job.identity, is_sure=is_sure)
+        )
+
+    def file_came(self, job: FetchArtifact, facts: StoredFile, source_id: int) -> None:
+        """A client's file is there. Waits for nothing."""
+        if job.asker is None or facts.size_bytes > LARGEST_FILE_BYTES:
+            return
+        if not protocol_named(job.protocol).ahead.reads_file(job.filename):
+            return
+        wanted = self._wanted.get((job.asker.client, job.id)) or ""
+        asker = msgspec.structs.replace(job.asker, wanted=wanted)
+        self._came(Came(job.protocol, asker, source_id, facts.object_key, file=job.file))
+
+    def _came(self, came: Came) -> None:
+        if self._task is not None:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._backlog.put_nowait(came)
+
+    # --- guesses ----------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            came = await self._backlog.get()
+            try:
+                await self._look(came)
+            except OrchardError as error:
+                log.debug("not_read_ahead", protocol=came.protocol, error=error.code, message=error.message)
+            except Exception:
+                log.exception("read_ahead_failed", protocol=came.protocol, identity=came.identity)
+
+    async def _look(self, came: Came) -> None:
+        protocol = protocol_named(came.protocol)
+        known = self._sources.current(came.protocol)
+        source = next((each for each in known.sources if each.id == came.source_id), None) if known else None
+        if source is None or not source.options.read_ahead:
+            return
+        guesses = await self._guesses(protocol, came)
+        allowed = await self._allowed(protocol, source, guesses[:MOST_NAMES])
+        jobs: list[GuessedJob] = []
+        for guess, owner in allowed:
+            job = _job(protocol, guess, came.asker)
+            # Whoever asks for it first will be known to want these, though no job was made for it.
+            self._wanted.put((came.asker.client, job.id), guess.wanted)
+            if job.id in self._ledger or await self._is_there(job):
+                continue
+            if self._ledger.take(job, owner.id, owner.name, is_sure=came.is_sure):
+                jobs.append(job)
+        if jobs:
+            await self._enqueue(jobs)
+
+    async def _guesses(self, protocol: PackageProxyBase, came: Came) -> Sequence[Guess]:
+        ahead, asker = protocol.ahead, came.asker
+        if came.file is not None:
+            content = await read_whole(self._objects, came.key, self._threads)
+            return await self._threads.run(ahead.after_file, came.file, content, asker.tool, asker.wanted)
+        key = came.key
+        if not key:
+            head = await self._documents.head(protocol.name, came.identity)
+            key = head.document_key if head is not None and head.status == 200 else ""
+        loaded = await self._documents.load(protocol, key) if key else None
+        if loaded is None:
+            return ()
+        blocks = self._access.blocks.of(protocol.name, protocol.grammar.project_of(came.identity))
+        return await self._threads.run(
+            ahead.after_index, came.identity, loaded.document, asker.tool, asker.wanted, blocks
+        )
+
+    async def _allowed(
+        self, protocol: PackageProxyBase, source: UpstreamSource, guesses: Sequence[Guess]
+    ) -> list[tuple[Guess, UpstreamSource]]:
+        """Those that one source alone may be asked for, with it.
+
+        Where the policy leaves several, a guess would tell each of them a name that perhaps no client ever
+        asks for. What a source with credentials names is told to no other.
+        """
+        known = self._sources.current(protocol.name)
+        if known is None:
+            return []
+        pins: dict[str, frozenset[int]] = {}
+        if len(known.sources) > 1:
+            names = {name for guess in guesses for name in protocol.names.pin_names(guess.project)}
+            pins = await self._artifacts.pinned_sources(protocol.name, names)
+        is_private = bool(source.password or source.token)
+        found = []
+        for guess in guesses:
+            if self._access.blocks.of(protocol.name, guess.project).whole:
+                continue
+            pinned = next(
+                (pins[name] for name in protocol.names.pin_names(guess.project) if name in pins),
+                frozenset[int](),
+            )
+            asked = owners(known.sources, guess.project, pinned)
+            if len(asked) != 1 or (is_private and source not in asked[0]):
+                continue
+            if all(each.options.read_ahead for each in asked[0]):
+                found.append((guess, asked[0][0]))
+        return found
+
+    async def _is_there(self, job: GuessedJob) -> bool:
+        if isinstance(job, FetchArtifact):
+            try:
+                return await self._cache.read_facts(job.file) is not None
+            except CacheUnavailable:
+                return True  # then nothing is read ahead
+        known = self._sources.current(job.protocol)
+        head = await self._documents.head(job.protocol, job.identity)
+        return known is not None and head is not None and is_fresh(head, known.revision)
+
+    async def _enqueue(self, jobs: Sequence[GuessedJob]) -> None:
+        """Told before they are put in: who asks from then on can know that it was guessed."""
+        await self._queue.announce("ahead", [job.id for job in jobs])
+        for job in jobs:
+            self._listener.register(job.id, self._ended)
+        await asyncio.gather(*map(self._put, jobs))
+
+    async def _put(self, job: GuessedJob) -> None:
+        try:
+            accepted = (await self._queue.enqueue(job, limit=MOST_READY)).accepted
+        except OrchardError as error:
+            if not isinstance(error, QueueFull):
+                log.debug("guess_not_queued", job_id=job.id, error=error.code)
+            accepted = False
+        if not accepted:  # somebody was first, or too many wait
+            self._forget(job.id)
+
+    # --- what became of them ------------------------------------------------------------------------------
+
+    def _ended(self, event: Event) -> None:
+        if event.kind == "live":
+            return
+        self._listener.unregister(event.job_id, self._ended)
+        if event.kind == "failed":
+            self._ledger.failed(event.job_id)
+            return
+        if event.upstream_bytes is None:  # it was there, or was asked for before it began
+            self._ledger.drop(event.job_id)
+            return
+        held = self._ledger.fetched(event.job_id, event.upstream_bytes)
+        if held is None or (then := _following(held, event)) is None:
+            return
+        if held.is_sure or held.asked:
+            self._came(then)
+        else:
+            held.then = then
+
+    def _told(self, event: Event) -> None:
+        """Gateways tell which guesses were asked for."""
+        if event.kind != "asked":
+            return
+        for job_id in event.ids:
+            then = self._ledger.asked(job_id)
+            if then is not None:
+                self._came(then)
+
+    async def _settle(self) -> None:
+        for job_id in self._ledger.forget_old():
+            self._listener.unregister(job_id, self._ended)
+        for source, usefulness in self._ledger.figures():
+            AHEAD_USEFULNESS.labels(source).set(usefulness)
+
+    def _forget(self, job_id: str) -> None:
+        self._ledger.drop(job_id)
+        self._listener.unregister(job_id, self._ended)
+
+
+def is_fresh(head: IndexHead, revision: int) -> bool:
+    """Whether clients are served it without any job; `revision`: of the sources."""
+    return head.source_revision == revision and not head.failing and clock.now() < head.fresh_until
+
+
+def _job(protocol: PackageProxyBase, guess: Guess, asker: Asker) -> GuessedJob:
+    asker = msgspec.structs.replace(asker, wanted=guess.wanted)
+    if guess.file is not None:
+        return FetchArtifact.of(guess.file, asker=asker, guessed=True)
+    return FetchIndex(
+        protocol.name,
+        guess.identity,
+        base_url=asker.base_url,
+        variant=asker.variant or IN_USE,
+        asker=asker,
+        guessed=True,
+    )
+
+
+def _following(held: Held, event: Event) -> Came | None:
+    """What follows the guess once it has come; its own page is looked up when its turn comes."""
+    job = held.job
+    asker = job.asker
+    if asker is None:
+        return None
+    if isinstance(job, FetchIndex):
+        return Came(job.protocol, asker, held.source_id, "", job.identity)
+    if (event.size_bytes or 0) > LARGEST_FILE_BYTES:
+        return None
+    if not protocol_named(job.protocol).ahead.reads_file(job.filename):
+        return None
+    return Came(job.protocol, asker, held.source_id, artifact_key(event.sha256), file=job.file)
