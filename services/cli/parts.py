@@ -68,7 +68,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 PROTOCOL_NAMES = f"{', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}"
-QUEUES = ("index", "artifact", "refresh", "extract", "resolve")
+QUEUES = ("index", "artifact", "refresh", "ahead", "extract", "resolve")
 EXPORTS = (*OF_PROTOCOLS, "bom.cdx.json")
 
 
@@ -114,7 +114,8 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "options", metavar="KEY=VALUE", nargs="*", default=[],
         help="absent=403,401 (statuses that mean 'not here'), checksums=fail|warn|ignore, "
-        "merge=GROUP (sources of one owner), pages=here|elsewhere",
+        "merge=GROUP (sources of one owner), pages=here|elsewhere, "
+        "ahead=on|off (fetch what clients are likely to ask next)",
     )  # fmt: skip
 
 

@@ -161,6 +161,8 @@ def read_options(texts: list[str]) -> dict[str, Any]:
             found["absent_statuses"] = [int(each) for each in value.split(",")]
         elif key == "pages" and value in ("here", "elsewhere"):
             found["pages_elsewhere"] = value == "elsewhere"
+        elif key == "ahead" and value in ("on", "off"):
+            found["read_ahead"] = value == "on"
         elif key in ("checksums", "merge"):
             found[key] = value
         else:
@@ -179,6 +181,8 @@ def write_options(found: dict[str, Any]) -> str:
             texts.append("absent=" + ",".join(str(each) for each in value))
         elif key == "pages_elsewhere":
             texts.append("pages=" + ("elsewhere" if value else "here"))
+        elif key == "read_ahead":
+            texts.append("ahead=" + ("on" if value else "off"))
         else:
             texts.append(f"{key}={value}")
     return " ".join(texts) or "the defaults"

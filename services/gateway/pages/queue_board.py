@@ -23,7 +23,8 @@ from shared.queue.rates import QueueRates, read_rates
 from shared.redis.client import RedisClient
 
 SCALED_BY: Mapping[str, tuple[str, ...]] = {"fetcher": (INDEX, ARTIFACT), "extractor": (EXTRACT, RESOLVE)}
-"""The queues whose waiting jobs call for more of a service. `refresh` does not: it is shed first."""
+"""The queues whose waiting jobs call for more of a service. `refresh` and `ahead` do not: nobody
+waits for them."""
 
 
 class QueueWindow(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from shared.queue.context import JobContext
 from shared.queue.jobs import (
     QUEUES,
     AnyJob,
+    Asker,
     DescribeArtifact,
     Ensure,
     ExtractDependencies,
@@ -172,9 +173,14 @@ async def test_field_that_the_earlier_does_not_know__passed_over(
 ) -> None:
     async with earlier_process(earlier, queue_redis, "work") as other:
         assert await other.hear() == "ready"
-        for job in (FetchArtifact(**FILE, unstored=True), DescribeArtifact(**FILE, unstored=True)):
+        asker = Asker("client", "tool")
+        jobs = [
+            (FetchArtifact(**FILE, unstored=True, asker=asker), FetchArtifact(**FILE)),
+            (DescribeArtifact(**FILE, unstored=True), DescribeArtifact(**FILE)),
+            (FetchIndex("pypi", "simple/flask", asker=asker), FetchIndex("pypi", "simple/flask")),
+        ]
+        for job, known in jobs:
             assert (await JobWaiter(queue, listener).wait(job, timeout=20)).kind == "done"
-            known = msgspec.structs.replace(job, unstored=False)
             assert (await other.hear())["fields"] == json.loads(msgspec.json.encode(known))
 
 

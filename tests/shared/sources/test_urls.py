@@ -30,6 +30,10 @@ VARIABLE = "ORCHARD_PYPI_UPSTREAM"
             ),
         ),
         (
+            "https://a.example.com/m/#ahead=off",
+            SourceAddress("https://a.example.com/m/", options=SourceOptions(read_ahead=False)),
+        ),
+        (
             "https://a.example.com/m/#pages=here",
             SourceAddress("https://a.example.com/m/", options=SourceOptions()),
         ),

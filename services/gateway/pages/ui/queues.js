@@ -7,7 +7,7 @@ const FIRST_RETRY_MS = 1000, LAST_RETRY_MS = 15000;
 
 const byId = (id) => document.getElementById(id);
 const samples = []; // {at, ready: [...], age: [...], finished: [...], wait: [...]}, in the order of `names`
-let names = ["index", "artifact", "refresh", "extract", "resolve"];
+let names = ["index", "artifact", "refresh", "ahead", "extract", "resolve"];
 let newest = 0; // when the last figures arrived, by this machine's clock
 let detail = ""; // why there are none
 let source = null;
