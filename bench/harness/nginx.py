@@ -30,8 +30,11 @@ http {{
 _UPSTREAM = (
     _COMMON
     + """
+  log_format times '$msec $request_time $uri';
   server {{
     listen 127.0.0.1:{port} backlog=4096;
+    access_log {access_log};
+    access_log {work}/times.log times;
     root {root};
     location /simple/ {{
       gzip_static on;

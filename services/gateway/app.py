@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from contextlib import AsyncExitStack
 from functools import partial
@@ -47,6 +46,7 @@ from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.own_flow import own_reply
 from services.gateway.serving.ports import ForwardRequest, Reply
 from shared.errors import Blocked, InternalError, MalformedRequest, OrchardError, ShuttingDown
+from shared.process import interpreter
 from shared.protocols import PROTOCOLS, spoken
 from shared.protocols.resource import Redirect, Resource
 from shared.redis import clock
@@ -56,8 +56,6 @@ from shared.telemetry.logs import configure_logging, get_logger
 from shared.version import VERSION
 
 log = get_logger()
-
-SWITCH_SECONDS = 0.0005
 
 
 class Application:
@@ -359,8 +357,7 @@ def as_orchard_error(error: Exception) -> OrchardError:
 def create_app() -> Application:
     """The application of this process, from its environment."""
     settings = load_settings(protocols=spoken())
-    # A thread that reads what clients sent gives the interpreter back after this, or hits wait 5 ms each.
-    sys.setswitchinterval(SWITCH_SECONDS)
+    interpreter.tune()
     metrics.set_build_info("gateway", VERSION)
     metrics.declare_protocols(each.name for each in PROTOCOLS)
     configure_logging("gateway", settings)

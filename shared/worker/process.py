@@ -17,6 +17,7 @@ import uvloop
 from aiohttp import web
 
 from shared.errors import ConfigurationError, OrchardError
+from shared.process import interpreter
 from shared.process.resources import Resources
 from shared.protocols import spoken
 from shared.queue.context import Handler
@@ -144,6 +145,7 @@ def worker_main(service: str, description: str, run: Run) -> int:
     try:
         settings = load_settings(protocols=spoken())
         configure_logging(service, settings)
+        interpreter.tune()
         uvloop.run(_serve(settings, run))
     except ConfigurationError as error:
         sys.stderr.write(error.message + "\n")

@@ -60,6 +60,11 @@ class Loaded(msgspec.Struct, frozen=True):
     document: Any
     size_bytes: int
 
+    @classmethod
+    def of(cls, body: bytes, document: Any) -> Loaded:
+        """Of its canonical bytes, which are hashed: a millisecond for each two megabytes."""
+        return cls(stored_key(hashlib.sha256(body).hexdigest()), document, len(body))
+
 
 class Documents:
     """Reads, writes and remembers documents. Decoded documents are shared: nobody changes them."""
@@ -119,27 +124,19 @@ class Documents:
                 document = await self._threads.run(protocol.documents.decode_document, body)
         except (ObjectMissing, UpstreamInvalid):
             return None
-        return self.remember(key, document, len(body))
+        return self.remember(Loaded(key, document, len(body)))
 
     async def read(self, key: str) -> bytes:
         """The canonical bytes. Raises `ObjectMissing`, also for one that has decayed: it is set aside."""
         return await read_whole(self._objects, key, self._threads)
 
-    async def store(self, body: bytes) -> str:
-        """The key under which the canonical bytes now lie, durably."""
-        key = document_key(body)
-        await self._objects.put_bytes(key, body)
-        return key
+    async def store(self, loaded: Loaded, body: bytes) -> None:
+        """Put its canonical bytes under its key, durably."""
+        await self._objects.put_bytes(loaded.key, body)
 
-    def remember(self, key: str, document: Any, size_bytes: int) -> Loaded:
+    def remember(self, loaded: Loaded) -> Loaded:
         """Cache a decoded document, dropping the least recently used beyond the bound."""
-        loaded = Loaded(key, document, size_bytes)
-        weight = size_bytes * DECODED_FACTOR
-        if key not in self._decoded and weight <= MAX_DECODED_BYTES // 2:
-            self._decoded.put(key, loaded, weight)
+        weight = loaded.size_bytes * DECODED_FACTOR
+        if loaded.key not in self._decoded and weight <= MAX_DECODED_BYTES // 2:
+            self._decoded.put(loaded.key, loaded, weight)
         return loaded
-
-
-def document_key(body: bytes) -> str:
-    """The object key of a canonical document."""
-    return stored_key(hashlib.sha256(body).hexdigest())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from services.fetcher.indexes.documents import Loaded
 from services.fetcher.indexes.reading import read_answer
 from services.fetcher.indexes.run import IndexRun
 from services.fetcher.indexes.writing import IndexTools
@@ -74,7 +75,7 @@ class MergedIndex:
         body = await self._tools.threads.run(self._protocol.documents.merge_documents, self._identity, bodies)
         return await run.keep(
             body,
-            self._protocol.documents.decode_document(body),
+            Loaded.of(body, self._protocol.documents.decode_document(body)),
             answered[0].source,
             failing_since=clock.now() if failures else 0.0,
             retry_after_seconds=max((error.retry_after_seconds for error in failures), default=0),
@@ -119,12 +120,13 @@ class MergedIndex:
                 {},
                 share,
             )
+        await tools.documents.store(read.loaded, read.body)
         document = StoredDocument(
             protocol=self._protocol.name,
             identity=self._row_name(answer.source),
             source_id=answer.source.id,
             generation=self._generation,
-            document_key=await tools.documents.store(read.body),
+            document_key=read.loaded.key,
             fetched_at=clock.now(),
             upstream_etag=response.headers.get("etag", ""),
             upstream_last_modified=response.headers.get("last-modified", ""),

@@ -128,13 +128,13 @@ def _unblocked(
 
 
 class Pages:
-    """Renders pages, in a thread where that takes long, and stores their large bodies."""
+    """Finishes pages, in a thread where that takes long, and stores their large bodies."""
 
     def __init__(self, stores: Stores) -> None:
         self._objects = stores.objects
         self._threads = stores.threads
 
-    async def make(
+    async def finish(
         self,
         protocol: PackageProxyBase,
         identity: str,
@@ -146,7 +146,7 @@ class Pages:
         blocks: ProjectBlocks = NOTHING,
         body: bytes = b"",
     ) -> Page:
-        """The finished page, its large bodies stored; `body`: its canonical bytes, if they are at hand.
+        """The finished page; `body`: its canonical bytes, if they are at hand.
 
         Where bodies differ by base URL, none are rendered without one: the first request from an address has
         its bodies rendered.
@@ -164,9 +164,11 @@ class Pages:
             page = render_page(*arguments)
         else:
             page = await self._threads.run(render_page, *arguments)
-        if page.objects:
-            await asyncio.gather(*(self._objects.put_bytes(key, body) for key, body in page.objects.items()))
         return msgspec.structs.replace(page, is_changed=True) if blocks.stamp else page
+
+    async def store(self, page: Page) -> None:
+        """Put the large bodies of a page. Before its head is written, which names them."""
+        await asyncio.gather(*(self._objects.put_bytes(key, body) for key, body in page.objects.items()))
 
 
 def compressed(coding: str, body: bytes) -> bytes:

@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 
 from services.fetcher.http.response import FetchedBody, decode_body, decoded_size
+from services.fetcher.indexes.documents import Loaded
 from shared.errors import TooLarge
 from shared.models import SealedFile, UpstreamSource
 from shared.process.byte_budget import Share
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 
-INLINE_BYTES = 16 * 1024  # bytes on the wire: decompressed and parsed faster than switching to a thread
+INLINE_BYTES = 16 * 1024  # on the wire: decompressed faster than switching to a thread
+READ_INLINE_BYTES = 32 * 1024  # unpacked: as long as finishing its page may take on the loop
 LEAST_SHARE_BYTES = 64 * 1024
 MEMORY_FACTOR = 4
 """Memory of an index that is read and rendered, to its unpacked size: as it came, decoded, stored and
@@ -30,7 +32,7 @@ class Answer(msgspec.Struct, frozen=True):
     the one before it (`Pages.carry_over`)."""
 
     body: bytes
-    document: Any
+    loaded: Loaded
     dropped: tuple[str, ...]
     wants_previous: bool
 
@@ -60,7 +62,7 @@ async def read_answer(
         body = await _decoded(response, threads, max_bytes)
     response.take_body()
     arguments = (protocol, identity, source, response, body, sealed)
-    if len(body) <= INLINE_BYTES:
+    if len(body) <= READ_INLINE_BYTES:
         return _read(*arguments)
     del body
     try:
@@ -100,13 +102,14 @@ def _read(
     document = read.document
     if document is None:
         document = protocol.documents.decode_document(read.body)
-    return Answer(read.body, document, read.dropped, protocol.pages.wants_previous(document, sealed))
+    loaded = Loaded.of(read.body, document)
+    return Answer(read.body, loaded, read.dropped, protocol.pages.wants_previous(document, sealed))
 
 
 def carried_over(
     protocol: PackageProxyBase, document: Any, previous: Any, sealed: Sealed, now: float
-) -> tuple[bytes, Any] | None:
+) -> tuple[bytes, Loaded] | None:
     """Canonical bytes and document with what must outlive a refresh; None if the document stands as
-    it is. Runs in a thread."""
+    it is."""
     body = protocol.pages.carry_over(document, previous, sealed, now)
-    return None if body is None else (body, protocol.documents.decode_document(body))
+    return None if body is None else (body, Loaded.of(body, protocol.documents.decode_document(body)))

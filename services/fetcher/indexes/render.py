@@ -86,7 +86,7 @@ class RenderIndexJob:
         wanted = Wanted(frozenset({job.variant})) if adds and job.variant else wanted_by(job, old)
         page = made.get((key, wanted))
         if page is None:
-            page = made[key, wanted] = await self._tools.pages.make(
+            page = made[key, wanted] = await self._tools.pages.finish(
                 protocol,
                 job.identity,
                 loaded,
@@ -95,6 +95,7 @@ class RenderIndexJob:
                 base_url=job.base_url,
                 blocks=blocks,
             )
+            await self._tools.pages.store(page)
         if adds and old is not None:
             # The other bodies stay valid beside these, and their head is no other than it was.
             head = msgspec.structs.replace(

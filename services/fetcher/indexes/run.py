@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
 
 import msgspec
 
-from services.fetcher.indexes.documents import document_key
-from services.fetcher.indexes.reading import carried_over, read_answer
+from services.fetcher.indexes.documents import Loaded
+from services.fetcher.indexes.reading import READ_INLINE_BYTES, carried_over, read_answer
 from services.fetcher.indexes.writing import IndexWriting, stale_seconds
 from services.fetcher.sources.absences import UNASKED, doubted
 from services.fetcher.sources.described import Validators
@@ -123,11 +122,11 @@ class IndexRun(IndexWriting):
             share,
         )
         dropped = answered.dropped
-        body, document = answered.body, answered.document
+        body, loaded = answered.body, answered.loaded
         etag = response.headers.get("etag", "")
         modified = response.headers.get("last-modified", "")
-        if answered.wants_previous and (carried := await self._with_previous(document)) is not None:
-            body, document = carried
+        if answered.wants_previous and (carried := await self._with_previous(loaded)) is not None:
+            body, loaded = carried
             modified = ""  # what was shown before is in it: it is not what that date stands for
         del answered  # with a packument of 40 MB every copy counts
         if dropped:
@@ -140,7 +139,7 @@ class IndexRun(IndexWriting):
         if (
             row is not None
             and known == (source.id, etag, modified)
-            and row.document_key == document_key(body)
+            and row.document_key == loaded.key
             and not row.gone_at
         ):
             # An upstream without validators sent the same document once more: treated as a 304.
@@ -148,25 +147,22 @@ class IndexRun(IndexWriting):
             if head is not None:
                 return head
         since = clock.now() if answer.old else 0.0
-        return await self.keep(body, document, source, etag=etag, modified=modified, failing_since=since)
+        return await self.keep(body, loaded, source, etag=etag, modified=modified, failing_since=since)
 
-    async def _with_previous(self, document: Any) -> tuple[bytes, Any] | None:
+    async def _with_previous(self, loaded: Loaded) -> tuple[bytes, Loaded] | None:
         row = self._good.row
         tools = self._tools
-        previous = await tools.documents.load(self._protocol, row.document_key) if row is not None else None
-        return await tools.threads.run(
-            carried_over,
-            self._protocol,
-            document,
-            previous.document if previous is not None else None,
-            self._sealed,
-            clock.now(),
-        )
+        found = await tools.documents.load(self._protocol, row.document_key) if row is not None else None
+        previous = found.document if found is not None else None
+        arguments = (self._protocol, loaded.document, previous, self._sealed, clock.now())
+        if loaded.size_bytes <= READ_INLINE_BYTES:
+            return carried_over(*arguments)
+        return await tools.threads.run(carried_over, *arguments)
 
     async def keep(
         self,
         body: bytes,
-        document: Any,
+        loaded: Loaded,
         source: UpstreamSource,
         *,
         etag: str = "",
@@ -175,26 +171,26 @@ class IndexRun(IndexWriting):
         retry_after_seconds: int = 0,
     ) -> IndexHead:
         """As `store`, for a document that was read. `failing_since` not 0: a part of it is old or missing."""
-        loaded = self._tools.documents.remember(document_key(body), document, len(body))
-        page, key = await asyncio.gather(
-            self._make_page(loaded, body),
-            self._tools.documents.store(body),
-        )
+        documents, pages = self._tools.documents, self._tools.pages
+        documents.remember(loaded)
+        page, _ = await asyncio.gather(self._finish_page(loaded, body), documents.store(loaded, body))
         stored = StoredDocument(
             protocol=self._protocol.name,
             identity=self._identity,
             source_id=source.id,
             generation=self._generation,
-            document_key=key,
+            document_key=loaded.key,
             fetched_at=clock.now(),
             upstream_etag=etag,
             upstream_last_modified=modified,
         )
-        pin = self._protocol.documents.lists_files(self._identity, document)
+        pin = self._protocol.documents.lists_files(self._identity, loaded.document)
         owner = next((owner for owner in self._owners if source.id in owner), frozenset[int]())
-        if not await self._tools.artifacts.store_document(
-            stored, project=self._project, pin=pin, owner=owner
-        ):
+        is_newest, _ = await asyncio.gather(
+            self._tools.artifacts.store_document(stored, project=self._project, pin=pin, owner=owner),
+            pages.store(page),
+        )
+        if not is_newest:
             return await self._superseded()
         await self._report_mutations(source, loaded)
         log.info("index_stored", identity=self._identity, source=source.name, size_bytes=len(body))

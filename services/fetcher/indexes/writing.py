@@ -95,8 +95,8 @@ class IndexWriting:
 
     # --- writing ----------------------------------------------------------------------------------
 
-    async def _make_page(self, loaded: Loaded, body: bytes = b"") -> Page:
-        return await self._tools.pages.make(
+    async def _finish_page(self, loaded: Loaded, body: bytes = b"") -> Page:
+        return await self._tools.pages.finish(
             self._protocol,
             self._identity,
             loaded,
@@ -117,7 +117,8 @@ class IndexWriting:
         fetched_at: float = 0.0,
         retry_at: float = 0.0,
     ) -> IndexHead:
-        page = await self._make_page(loaded)
+        page = await self._finish_page(loaded)
+        await self._tools.pages.store(page)
         return await self._write_page(
             page, loaded, source_id, etag, modified, fetched_at=fetched_at, retry_at=retry_at
         )

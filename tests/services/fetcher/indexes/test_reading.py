@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from services.fetcher.http.response import FetchedBody
-from services.fetcher.indexes.reading import INLINE_BYTES, read_answer
+from services.fetcher.indexes.reading import READ_INLINE_BYTES, read_answer
 from shared.errors import UpstreamInvalid
 from shared.models import UpstreamSource
 from shared.process.byte_budget import ByteBudget
@@ -42,7 +42,7 @@ class Unreadable:
 
 async def test_read_answer__fails__the_error_holds_nothing_of_the_body() -> None:
     threads = BoundedThreads(1)
-    response = FetchedBody(200, {}, "http://127.0.0.1/simple/demo/", b" " * (INLINE_BYTES + 1))
+    response = FetchedBody(200, {}, "http://127.0.0.1/simple/demo/", b" " * (READ_INLINE_BYTES + 1))
     protocol = Unreadable()
     with ByteBudget(1 << 20, "pages").share() as share, pytest.raises(UpstreamInvalid) as caught:
         await read_answer(
