@@ -52,7 +52,7 @@ def measure(options: Options) -> list[Measured]:
             _say(f"{client.needs} is not installed: {client.name} is left out")
     begun = time.monotonic()
     with contextlib.ExitStack() as stack:
-        upstreams, names = _upstreams(stack, options, clients)
+        upstreams, names = upstreams_of(stack, options, clients)
         proxy = stack.enter_context(running_proxy(Quality(0.0, 1e9), names))
         stack.callback(shutil.rmtree, WORK / "run", ignore_errors=True)
         cases = [
@@ -60,7 +60,7 @@ def measure(options: Options) -> list[Measured]:
             for chosen in options.sets
             for link in options.links_ms
             for client in clients
-            for kind in _kinds(client, options)
+            for kind in kinds_of(client, options)
         ]
         for number in range(options.runs):
             for client, measured in cases:
@@ -81,13 +81,14 @@ def measure(options: Options) -> list[Measured]:
     return [each for _, each in cases]
 
 
-def _kinds(client: Client, options: Options) -> Sequence[str]:
+def kinds_of(client: Client, options: Options) -> Sequence[str]:
+    """The upstreams that a client is measured against."""
     if options.registry:
         return (REGISTRY,)
     return (NO_METADATA, METADATA) if client.protocol == "pypi" else (RECORDED,)
 
 
-def _upstreams(
+def upstreams_of(
     stack: contextlib.ExitStack, options: Options, clients: Sequence[Client]
 ) -> tuple[dict[tuple[str, str], Upstream], dict[str, tuple[str, int]]]:
     """By set and kind; and the hosts that lie on this machine."""

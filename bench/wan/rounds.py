@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import msgspec
 
@@ -77,24 +78,60 @@ def run(
     done: dict[str, Round] = {}
     direct = Place(upstream.indexes[client.protocol], proxy.url, upstream.authority, upstream.truststore)
     done["direct"] = _round(client, "direct", packages, direct, proxy, work, None)
-    data = work / "orchard"
-    shutil.rmtree(data, ignore_errors=True)
-    settings = upstream.settings()
-    with orchard(
-        data,
-        upstream=settings.pop("pypi_upstream"),
-        pin=False,
-        http_proxy=proxy.url,
-        **settings,
-    ) as ours:
+    with empty_orchard(upstream, proxy, work) as ours:
         place = Place(ours.url(INDEXES[client.protocol]))
         done["cold"] = _round(client, "cold", packages, place, proxy, work, ours)
         done["warm"] = _round(client, "warm", packages, place, proxy, work, ours)
         proxy.down()
         done["offline"] = _round(client, "offline", packages, place, proxy, work, ours)
         proxy.up(quality)
-    shutil.rmtree(data, ignore_errors=True)
     return done
+
+
+def cold(
+    client: Client,
+    packages: Any,
+    upstream: Upstream,
+    proxy: RunningProxy,
+    quality: Quality,
+    work: Path,
+    **settings: object,
+) -> tuple[Round, dict[str, float]]:
+    """One cold round with more settings of the Orchard, and its fetcher's metrics afterwards. Raises
+    `Failure`."""
+    proxy.up(quality)
+    with empty_orchard(upstream, proxy, work, **settings) as ours:
+        place = Place(ours.url(INDEXES[client.protocol]))
+        made = _round(client, "cold", packages, place, proxy, work, ours)
+        return made, fetcher_metrics(ours)
+
+
+@contextmanager
+def empty_orchard(
+    upstream: Upstream, proxy: RunningProxy, work: Path, **settings: object
+) -> Iterator[Orchard]:
+    """An Orchard without any data, whose way to its upstreams is the link."""
+    data = work / "orchard"
+    shutil.rmtree(data, ignore_errors=True)
+    theirs: dict[str, object] = {**upstream.settings(), **settings}
+    address = str(theirs.pop("pypi_upstream"))
+    with orchard(data, upstream=address, pin=False, http_proxy=proxy.url, **theirs) as ours:
+        yield ours
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def fetcher_metrics(ours: Orchard) -> dict[str, float]:
+    """Sums over all labels, by the metric's name, of the fetcher."""
+    environ = Path(f"/proc/{ours.pids('fetcher')[0]}/environ").read_bytes().split(b"\0")
+    port = next(each.partition(b"=")[2] for each in environ if each.startswith(b"ORCHARD_WORKER_PORT="))
+    found: dict[str, float] = {}
+    with urlopen(f"http://127.0.0.1:{port.decode()}/metrics", timeout=10) as lines:
+        for line in lines:
+            name, _, value = line.decode().rpartition(" ")
+            if not name.startswith("#"):
+                name = name.partition("{")[0]
+                found[name] = found.get(name, 0.0) + float(value)
+    return found
 
 
 def _round(

@@ -183,7 +183,7 @@ class ReadAhead:
         is_private = bool(source.password or source.token)
         found = []
         for guess in guesses:
-            if self._access.blocks.of(protocol.name, guess.project).whole:
+            if self._is_blocked(protocol, guess):
                 continue
             pinned = next(
                 (pins[name] for name in protocol.names.pin_names(guess.project) if name in pins),
@@ -195,6 +195,13 @@ class ReadAhead:
             if all(each.options.read_ahead for each in asked[0]):
                 found.append((guess, asked[0][0]))
         return found
+
+    def _is_blocked(self, protocol: PackageProxyBase, guess: Guess) -> bool:
+        blocks = self._access.blocks.of(protocol.name, guess.project)
+        if blocks.whole or guess.file is None or not blocks.versions:
+            return bool(blocks.whole)
+        resource = protocol.grammar.artifact_resource(guess.file)
+        return protocol.grammar.version_asked(resource) in blocks.versions
 
     async def _is_there(self, job: GuessedJob) -> bool:
         if isinstance(job, FetchArtifact):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from shared.protocols.base import PackageProxyBase
 
 if TYPE_CHECKING:
+    from shared.protocols.cargo.ahead import CargoAhead
     from shared.protocols.cargo.index import CargoDocuments
     from shared.protocols.cargo.locking import CargoLocks
     from shared.protocols.cargo.metadata import CargoArchive
@@ -77,3 +78,9 @@ class CargoProxy(PackageProxyBase):
         from shared.protocols.cargo.setup import CargoSetup
 
         return CargoSetup()
+
+    @cached_property
+    def ahead(self) -> CargoAhead:
+        from shared.protocols.cargo.ahead import CargoAhead
+
+        return CargoAhead()

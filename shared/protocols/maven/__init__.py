@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from shared.protocols.base import PackageProxyBase
 
 if TYPE_CHECKING:
+    from shared.protocols.maven.ahead import MavenAhead
     from shared.protocols.maven.index import MavenDocuments
     from shared.protocols.maven.locking import MavenLocks
     from shared.protocols.maven.metadata import MavenArchive
@@ -77,3 +78,9 @@ class MavenProxy(PackageProxyBase):
         from shared.protocols.maven.locking import MavenLocks
 
         return MavenLocks()
+
+    @cached_property
+    def ahead(self) -> MavenAhead:
+        from shared.protocols.maven.ahead import MavenAhead
+
+        return MavenAhead()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from shared.protocols.base import PackageProxyBase
 
 if TYPE_CHECKING:
+    from shared.protocols.npm.ahead import NpmAhead
     from shared.protocols.npm.forwarding import NpmForwarding
     from shared.protocols.npm.index import NpmDocuments
     from shared.protocols.npm.locking import NpmLocks
@@ -84,3 +85,9 @@ class NpmProxy(PackageProxyBase):
         from shared.protocols.npm.setup import NpmSetup
 
         return NpmSetup()
+
+    @cached_property
+    def ahead(self) -> NpmAhead:
+        from shared.protocols.npm.ahead import NpmAhead
+
+        return NpmAhead()
