@@ -58,7 +58,7 @@ class QueueScript(Script):
     async def __call__(self, redis: RedisClient, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """The script's answer. Raises `QueueUnavailable` within about a second, `QueueFull`."""
         async with bounded(redis):
-            return await self.run(redis, list(keys), list(args))
+            return await self.submit(redis, list(keys), list(args))
 
 
 ENQUEUE = QueueScript("enqueue")

@@ -24,10 +24,14 @@ class Script:
     async def run(self, redis: RedisClient, keys: list[str], args: list[Any]) -> Any:
         """The script's reply. Raises the client's error."""
         with redis.guard():
-            try:
-                return await redis.pipeline.submit(("EVALSHA", self.sha, len(keys), *keys, *args))
-            except NoScriptError:
-                return await redis.pipeline.submit(("EVAL", self.text, len(keys), *keys, *args))
+            return await self.submit(redis, keys, args)
+
+    async def submit(self, redis: RedisClient, keys: list[str], args: list[Any]) -> Any:
+        """The same within a guard of the caller's."""
+        try:
+            return await redis.pipeline.submit(("EVALSHA", self.sha, len(keys), *keys, *args))
+        except NoScriptError:
+            return await redis.pipeline.submit(("EVAL", self.text, len(keys), *keys, *args))
 
 
 _TAKE = Script("""

@@ -16,6 +16,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
@@ -97,6 +98,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str, int]
 
 
+@lru_cache(256)  # a request asks it of one address a dozen times
 def origin_of(url: str) -> Origin:
     """(scheme, host, port) of an absolute URL (RFC 6454). Raises `UpstreamBlocked` if it is none, and
     `UpstreamInvalid` if nobody can be asked for it (`why_unaskable`)."""
