@@ -158,6 +158,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edge_purge: tuple[str, ...] = ()  # addresses of caches that are purged, http://host:port, commas between
     edge_token: str = ""  # what purges are sent with, 16 characters or more; never shown
     access_log: bool = True  # one line per request on standard output
+    ledger_days: NotNegative = 90  # who got which file is kept so long; 0 = off, and what is kept goes
+    ledger_addresses: bool = True  # the ledger keeps clients' addresses; false: their tokens and tools alone
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
     drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections
 

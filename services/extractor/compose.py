@@ -12,6 +12,7 @@ from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.housekeeping.evictor import Evictor, PressureEvictor, UsesKept
 from services.extractor.housekeeping.scrubber import Scrubber
 from services.extractor.housekeeping.sweeper import Run, Sweeper, SweepTimer
+from services.extractor.ledger.keeper import LedgerKeeper
 from services.extractor.resolving.compose import resolving_handlers
 from shared.models import Extraction
 from shared.objects.verify import Verifier
@@ -41,8 +42,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """
     metrics.set_build_info(SERVICE, VERSION)
     async with Resources() as resources:
-        # Each job needs one connection at a time (a resolution two), the batches two, the sweep one.
-        connections = settings.extract_slots + 2 * settings.resolve_slots + 4
+        # Each job needs one connection at a time (a resolution two), the batches two, sweep and ledger one.
+        connections = settings.extract_slots + 2 * settings.resolve_slots + 5
         stores = await open_stores(resources, settings, max_connections=connections)
         verifier = Verifier(stores.objects, stores.threads, seconds=settings.verify_seconds)
         sandbox = await resources.open(
@@ -84,6 +85,7 @@ async def _open_housekeeping(resources: Resources, stores: Stores) -> None:
     if not settings.s3_endpoint and not settings.offline:
         floor = DiskFloor(objects_folder(settings), settings.min_free_bytes)
         await resources.open("disk pressure", PressureEvictor(stores, floor))
+    await resources.open("ledger", LedgerKeeper(stores, days=settings.ledger_days))
     timer = SweepTimer(_runs(stores), stores.queue_redis, interval_seconds=settings.sweep_interval)
     await resources.open("object sweep", timer)
 

@@ -39,6 +39,7 @@ from services.gateway.http.responses import (
 )
 from services.gateway.http.sockets import Peer
 from services.gateway.http.stopping import closing, end_when_orphaned
+from services.gateway.ledger.entries import Entry, entry_of_refusal, entry_of_reply
 from services.gateway.misses.live_source import TransferBroken
 from services.gateway.serving.artifact_flow import serve_artifact
 from services.gateway.serving.forward_flow import serve_forward
@@ -162,11 +163,14 @@ class Application:
                 hot.status,
                 hot.size,
             )
+            if about.entry is not None and hot.status == 200 and gateway.ledger is not None:
+                gateway.ledger.note(scope, headers, about.entry, hot.size, now)
             return
         self.in_flight += 1
         gateway.slow_clients.busy.add(peer)
         asking.set((scope, headers))
         target: Target | None = None
+        entry: Entry | None = None
         status, result, size, code = 500, "", 0, ""
         sent = Sent()
         try:
@@ -188,6 +192,7 @@ class Application:
                 peer=peer,
             )
             status = sent.status
+            entry = entry_of_reply(target.protocol, target.resource, reply, status)
         except ClientGone:
             if not sent.status:
                 # Nobody listens, or the request's own body is broken, which looks the same from here;
@@ -213,6 +218,8 @@ class Application:
                 kind = asked.kind if isinstance(asked, Resource) else ""
                 unasked = target is None or isinstance(failure, Blocked)
                 status, result = failure.status_of(kind), UNCACHED if unasked else "MISS"
+                if target is not None:
+                    entry = entry_of_refusal(target.protocol, target.resource, failure, result)
                 size = await send_error(
                     send,
                     failure,
@@ -231,6 +238,8 @@ class Application:
             gateway.record.answered(
                 scope, path, request_id, started, name, result, status, size or sent.size, code
             )
+            if entry is not None and method == "GET" and gateway.ledger is not None:
+                gateway.ledger.note(scope, headers, entry, size or sent.size, now)
 
     async def _kept(self, gateway: Gateway, scope: Any, raw_path: bytes, send: Send) -> bool:
         """Answer with a stored resolution; False if the request must go through the router."""

@@ -32,6 +32,7 @@ from services.gateway.http.bodies import Bodies
 from services.gateway.http.requests import RequestIds, RequestReader
 from services.gateway.http.slow_clients import SlowClients
 from services.gateway.http.sockets import MOST_CONNECTIONS, connections_for
+from services.gateway.ledger.ledger import Ledger
 from services.gateway.misses.adapters import CachedIndex, StoredFacts, SystemClock
 from services.gateway.misses.fetchers import FetcherPool
 from services.gateway.misses.forward import ForwardRelay
@@ -82,6 +83,7 @@ class Gateway:
     slow_clients: SlowClients
     hosts: KnownHosts
     record: Record
+    ledger: Ledger | None  # None: ORCHARD_LEDGER_DAYS is 0
     cache_redis: RedisClient
     queue_redis: RedisClient
     queue: JobQueue
@@ -160,6 +162,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         if settings.access_log:
             access_log = AccessLog(console=settings.log_format == "console")
             await resources.open("access log", access_log)
+        ledger = None
+        if settings.ledger_days:
+            ledger = Ledger(queue_redis, access.name_of, addresses=settings.ledger_addresses)
+            await resources.open("ledger", ledger)
         resolutions = KeptResolutions(database, cache)
         yield Gateway(
             settings=settings,
@@ -183,6 +189,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             slow_clients=slow_clients,
             hosts=KnownHosts(settings),
             record=Record(access_log),
+            ledger=ledger,
             cache_redis=cache_redis,
             queue_redis=queue_redis,
             queue=queue,
@@ -191,7 +198,14 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             l1=l1,
             hot=hot,
             memory=MemoryHits(
-                cache, l1, hot, objects, gate, access_watcher, stale_limit=settings.stale_limit
+                cache,
+                l1,
+                hot,
+                objects,
+                gate,
+                access_watcher,
+                stale_limit=settings.stale_limit,
+                ledger=ledger is not None,
             ),
             resolutions=Resolutions(
                 resolutions, graphs=graphs, misses=misses, wait_seconds=settings.request_seconds()

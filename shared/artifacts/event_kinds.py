@@ -20,6 +20,7 @@ EventKind = Literal[
     "empty_index",
     "upstream_strayed",
     "served_by_several",
+    "servings_dropped",
 ]
 
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)

@@ -23,6 +23,8 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:generation$", "hash"),
     ("^orchard:access$", "hash"),
     ("^orchard:artifact_uses$", "zset"),
+    ("^orchard:servings$", "stream"),
+    ("^orchard:servings:", "string"),
     ("^orchard:health$", "zset"),
     ("^orchard:health:", "string"),
     ("^orchard:put:", "string"),

@@ -352,6 +352,28 @@ def count_hot_object(*, found: bool) -> None:
     (_hot_found if found else _hot_missed)()
 
 
+LEDGER_SERVINGS = Counter(
+    "orchard_ledger_servings_total",
+    "Servings of this gateway's ledger: kept (in the queue Redis), dropped for want of room there and here.",
+    ("result",),
+    registry=REGISTRY,
+)
+LEDGER_BYTES = Gauge(
+    "orchard_ledger_waiting_bytes",
+    "Bytes of batches that wait in this gateway for the queue Redis.",
+    registry=REGISTRY,
+)
+LEDGER_STORED = Counter(
+    "orchard_ledger_stored_total",
+    "Servings that this extractor took: stored, repeated (they were there), expired, damaged.",
+    ("result",),
+    registry=REGISTRY,
+)
+LEDGER_LAG = Gauge(
+    "orchard_ledger_lag_seconds",
+    "How long the oldest batch of servings has waited for an extractor.",
+    registry=REGISTRY,
+)
 DATABASE_STATEMENTS = Counter("orchard_database_statements_total", "SQL statements sent.", registry=REGISTRY)
 
 

@@ -149,6 +149,7 @@ class MemoryBody:
     size_bytes: int | None = None
     content_range: str = ""
     content_type: str = ""
+    sha256: str = ""
     source_headers: SourceHeaders = NO_SOURCE_HEADERS
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from services.gateway.hits.gate import Pass
 from services.gateway.hits.l1 import L1Cache
 from services.gateway.http.responses import HeaderList, finished
+from services.gateway.ledger.entries import Entry
 from services.gateway.serving.index_reply import remaining_life
 from services.gateway.serving.ports import Reply
 from shared.redis import clock
@@ -26,11 +27,12 @@ MadeOf = tuple[tuple[str, object], ...]
 
 
 class About(NamedTuple):
-    """What the log and the gate want to know of an answer."""
+    """What the log, the gate and the ledger want to know of an answer."""
 
     protocol: str
     logged_path: str
     of: Pass
+    entry: Entry | None = None  # of a file's 200, where there is a ledger
 
 
 class Answer:

@@ -18,6 +18,7 @@ from services.gateway.hits.l1 import L1Cache
 from services.gateway.hits.stored_objects import StoredObjects
 from services.gateway.http.base_urls import MAX_KEPT
 from services.gateway.http.requests import Headers, Key, Target, size_of
+from services.gateway.ledger.entries import entry_of_reply
 from services.gateway.serving.artifact_flow import serve_sealed
 from services.gateway.serving.index_reply import served_now, variants_of
 from services.gateway.serving.ports import Reply
@@ -122,7 +123,10 @@ class MemoryHits:
         access: AccessWatcher,
         *,
         stale_limit: float,
+        ledger: bool,
     ) -> None:
+        """`ledger`: whether servings are noted."""
+        self._ledger = ledger
         self._cache = cache
         self._l1 = l1
         self._hot = hot
@@ -204,6 +208,7 @@ class MemoryHits:
                 resource.protocol,
                 target.logged_path,
                 self._gate.pass_of(target.protocol, resource, reply.sha256),
+                entry_of_reply(target.protocol, resource, reply, 200) if self._ledger else None,
             )
             self._hot.keep(key, KeptFile(whole, unchanged, about, is_there, name, value))
         return reply

@@ -31,6 +31,7 @@ class Transfer:
         self.status = 200
         self.size_bytes: int | None = None
         self.content_range = ""
+        self.sha256 = ""
         self._gate = gate
         self._job_id = job_id
         self._wanted: ByteRange | None = None
@@ -72,6 +73,7 @@ class Transfer:
         facts = self._reading.facts
         assert facts is not None
         self._gate.check_bytes(facts.sha256)
+        self.sha256 = facts.sha256
         early.forget(self._job_id)
         yield held
 
@@ -96,6 +98,7 @@ class PassedOn(LiveSource):
     """A range that the fetcher gets by an upstream request of its own, unverified. Fulfils `LiveBody`."""
 
     path = ""
+    sha256 = ""
 
     def __init__(self, relay: Relay, job: FetchArtifact, event: Event, wanted: ByteRange) -> None:
         last = wanted.start + wanted.length - 1

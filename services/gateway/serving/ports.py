@@ -133,6 +133,11 @@ class LiveBody(Body, Protocol):
     @property
     def source_headers(self) -> SourceHeaders: ...
 
+    @property
+    def sha256(self) -> str:
+        """Of the whole file, once this body has ended well; "" before, and for what nobody has hashed."""
+        ...
+
 
 class Objects(Protocol):
     """The object store, as the gateway reads it."""

@@ -150,3 +150,6 @@ class PyPIGrammar(Grammar):
     artifact_resource = staticmethod(artifact_resource)
     artifact_path = staticmethod(artifact_path)
     version_asked = staticmethod(version_asked)
+
+    def gives_file(self, resource: Resource) -> bool:
+        return resource.kind == "artifact" and not names.parent_file(resource.filename)[1]

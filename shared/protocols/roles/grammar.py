@@ -64,6 +64,12 @@ class Grammar(ABC):
         """The canonical version that a request names, "" where it names none, or several."""
         return resource.version
 
+    def gives_file(self, resource: Resource) -> bool:
+        """Whether the bytes of a resource are a package's own file, and not what only tells of one: a page,
+        a checksum, core metadata, a signature. Who got these has the package; only that counts as a serving
+        (docs/ledger.md)."""
+        return resource.kind == "artifact" and not resource.sidecar
+
     def digest_headers(self, digests: Mapping[str, str]) -> dict[str, str]:
         """The response headers that tell a client the digests (algorithm → hex) of a stored file that no
         index tells of."""

@@ -75,7 +75,7 @@ async def memory(stores: Stores) -> AsyncIterator[Memory]:
     cache = CacheService.from_settings(stores.cache_redis, stores.settings, reader=l1)
     hot = HotPages(l1, max_bytes=1024 * 1024, own_name=lambda: "")
     objects = Objects(stores.objects, Verifier(stores.objects, threads, seconds=3600), threads)
-    hits = MemoryHits(cache, l1, hot, objects, Gate(access), access, stale_limit=0)
+    hits = MemoryHits(cache, l1, hot, objects, Gate(access), access, stale_limit=0, ledger=False)
     yield Memory(hits, hot, cache, objects, access)
     await threads.aclose()
     await l1.aclose()

@@ -1,0 +1,172 @@
+"""`Ledger`: the servings of one gateway, from memory into the queue Redis once a second.
+
+A hit pays for two look-ups in dictionaries. Everything is bounded: the servings of a second, and the batches
+that wait while Redis is away or full; what finds no room is dropped, counted, and told with the next batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from services.gateway.http.addresses import address_of
+from services.gateway.http.requests import Headers
+from services.gateway.ledger.agents import LONGEST, Agents
+from services.gateway.ledger.entries import Entry
+from shared.errors import QueueUnavailable
+from shared.ledger.batch import FORMAT, Batch, Client, File, Serving, encode_batch
+from shared.ledger.stream import put_batch
+from shared.process.periodic import Every
+from shared.redis.client import RedisClient
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import LEDGER_BYTES, LEDGER_SERVINGS
+
+log = get_logger()
+
+FLUSH_SECONDS = 1.0
+FLUSH_ROWS = 1000  # sooner, so that no batch holds up the hits behind it for long
+MOST_ROWS = 10_000  # in memory, while a flush waits for Redis
+MOST_BYTES = 8 * 1024 * 1024  # of batches that wait for Redis
+LAST_SECONDS = 2.0  # a stopping gateway tries for so long
+
+_Who = tuple[str, bytes, str]
+"""Address, User-Agent, name of the token."""
+
+
+class _Row:
+    __slots__ = ("at", "size_bytes", "times")
+
+    def __init__(self, at: float, size_bytes: int) -> None:
+        self.at = at
+        self.times = 1
+        self.size_bytes = size_bytes
+
+
+class Ledger:
+    """Of one gateway process. Its owner opens and closes it."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        token_of: Callable[[bytes], str],
+        *,
+        addresses: bool = True,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        """`token_of`: the name of a valid token by its Authorization, "" for any other. `addresses`: whether
+        those of clients are kept."""
+        self._redis = redis
+        self._token_of = token_of
+        self._addresses = addresses
+        self._most_bytes = most_bytes
+        self._agents = Agents()
+        self._rows: dict[_Who, dict[Entry, _Row]] = {}
+        self._count = 0
+        self._dropped = 0  # since the last batch
+        self._instance = uuid.uuid4().hex
+        self._number = 0
+        self._waiting: deque[tuple[bytes, int, int]] = deque()  # batch, its servings, dropped before it
+        self._waiting_bytes = 0
+        self._turns = Every(FLUSH_SECONDS, self._turn, name="ledger")
+
+    async def open(self) -> None:
+        """Start flushing."""
+        await self._turns.open()
+
+    async def aclose(self) -> None:
+        """Flush the rest, trying for `LAST_SECONDS`."""
+        await self._turns.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                while not await self.flush():  # noqa: ASYNC110 - nobody tells when Redis is back
+                    await asyncio.sleep(0.1)
+        if self._waiting:
+            lost = sum(servings for _, servings, _ in self._waiting)
+            LEDGER_SERVINGS.labels("dropped").inc(lost)
+            log.warning("servings_lost", servings=lost)
+
+    def note(self, scope: Any, headers: Headers, entry: Entry, size_bytes: int, at: float) -> None:
+        """One request is answered. `size_bytes` of the file went out, at `at` in unix seconds."""
+        agent = headers.get(b"user-agent", b"")
+        if len(agent) > LONGEST:
+            agent = agent[:LONGEST]
+        given = headers.get(b"authorization")
+        token = "" if given is None else self._token_of(given)
+        who = (address_of(scope) if self._addresses else "", agent, token)
+        rows = self._rows.get(who)
+        if rows is None:
+            rows = self._rows[who] = {}
+        row = rows.get(entry)
+        if row is not None:
+            row.times += 1
+            row.size_bytes += size_bytes
+        elif self._count >= MOST_ROWS:
+            self._drop(1)
+        else:
+            rows[entry] = _Row(at, size_bytes)
+            self._count += 1
+            if self._count == FLUSH_ROWS:
+                self._turns.wake()
+
+    async def _turn(self) -> None:
+        await self.flush()
+
+    async def flush(self) -> bool:
+        """Put all that was noted into Redis; whether all of it is there."""
+        self._seal()
+        try:
+            while self._waiting:
+                data, servings, dropped = self._waiting[0]
+                if not await put_batch(self._redis, data, dropped=dropped):
+                    break
+                self._waiting.popleft()
+                self._waiting_bytes -= len(data)
+                LEDGER_SERVINGS.labels("kept").inc(servings)
+        except QueueUnavailable:
+            pass  # the circuit's own log line says so; the batches stay
+        LEDGER_BYTES.set(self._waiting_bytes)
+        return not self._waiting
+
+    def _seal(self) -> None:
+        """Make a batch of what was noted."""
+        rows, self._rows, self._count = self._rows, {}, 0
+        if not rows:
+            return
+        clients: list[Client] = []
+        files: list[File] = []
+        places: dict[int, int] = {}  # of the files, by id: finished answers have one object each
+        servings: list[Serving] = []
+        for (address, agent, token), of in rows.items():
+            place = len(clients)
+            clients.append(Client(address, token, *self._agents.tool(agent)))
+            for entry, row in of.items():
+                file = places.get(id(entry.file))
+                if file is None:
+                    file = places[id(entry.file)] = len(files)
+                    files.append(entry.file)
+                servings.append(
+                    Serving(
+                        row.at, place, file, entry.result, entry.cache, entry.code, row.times, row.size_bytes
+                    )
+                )
+        count = sum(each.times for each in servings)
+        self._number += 1
+        data = encode_batch(
+            Batch(FORMAT, self._instance, self._number, self._dropped, clients, files, servings)
+        )
+        if self._waiting_bytes + len(data) > self._most_bytes:
+            self._drop(count)
+            return
+        self._waiting.append((data, count, self._dropped))
+        self._waiting_bytes += len(data)
+        self._dropped = 0
+
+    def _drop(self, servings: int) -> None:
+        if not self._dropped:
+            log.warning("servings_dropped", waiting_bytes=self._waiting_bytes)
+        self._dropped += servings
+        LEDGER_SERVINGS.labels("dropped").inc(servings)
