@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 
 from shared.digests import is_sha256
+from shared.errors import DatabaseUnavailable
 from shared.ledger.batch import Batch, Client, File, Serving
 from shared.postgres.database import Database
 from shared.process.bounded import Bounded
@@ -118,6 +119,14 @@ class LedgerRows:
 
     async def keep(self, batch: Batch) -> Kept:
         """Store a batch, unless it was stored before. Batches of one gateway must come in order."""
+        try:
+            return await self._keep(batch)
+        except DatabaseUnavailable:  # after a failover it may lack what we remember
+            self._known_on = date.min
+            self._partitions.clear()
+            raise
+
+    async def _keep(self, batch: Batch) -> Kept:
         now = datetime.now(UTC)
         if now.date() != self._known_on:  # whoever is seen today has to be marked so
             self._known_on = now.date()
