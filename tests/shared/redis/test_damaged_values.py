@@ -32,6 +32,7 @@ SAMPLES = [
     ("orchard:queue:index:rates:12", "hash"), ("orchard:queue:index:health-check", "string"),
     ("arq:job:x", "string"), ("arq:retry:x", "string"), ("orchard:claim:x", "string"),
     ("orchard:outcome:x", "string"), ("orchard:generation", "hash"), ("orchard:access", "hash"),
+    ("orchard:servings", "stream"), ("orchard:servings:bytes", "string"),
     ("orchard:artifact_uses", "zset"), ("orchard:health", "zset"), ("orchard:health:fetcher:a", "string"),
     ("orchard:put:artifacts/a", "string"), ("orchard:sweep:artifacts/a", "string"),
     ("orchard:sweeper", "string"), ("orchard:scrub:cursor", "string"),
