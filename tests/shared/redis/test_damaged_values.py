@@ -24,7 +24,7 @@ from tests.support.stores import RedisAddress
 HOUR_MS = 3_600_000
 Names = {
     "zset": ("ZADD", "1", "a"), "list": ("RPUSH", "a"), "hash": ("HSET", "a", "b"), "string": ("SET", "a"),
-    "set": ("SADD", "a"),
+    "set": ("SADD", "a"), "stream": ("XADD", "*", "a", "b"),
 }  # fmt: skip
 SAMPLES = [
     ("orchard:queue:index", "zset"), ("orchard:queue:index:tokens", "list"),
