@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from services.extractor.compose import SERVICE, run
+from services.extractor.compose import SERVICE, roles, run
 from shared.worker.process import worker_main
 
 DESCRIPTION = (
@@ -12,4 +12,4 @@ DESCRIPTION = (
 )
 
 if __name__ == "__main__":
-    sys.exit(worker_main(SERVICE, DESCRIPTION, run))
+    sys.exit(worker_main(SERVICE, DESCRIPTION, run, roles))

@@ -20,6 +20,7 @@ from shared.postgres.batches import BatchWriter
 from shared.process.disk import DiskFloor
 from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS
+from shared.protocols.base import PackageProxyBase
 from shared.queue.context import Handler
 from shared.queue.jobs import EXTRACT, RESOLVE, DeriveDependencies, ExtractDependencies, Job
 from shared.settings import Settings
@@ -33,6 +34,11 @@ from shared.worker.process import WorkerProcess
 log = get_logger()
 
 SERVICE = "extractor"
+
+
+def roles(protocol: PackageProxyBase) -> object:
+    """Those of a protocol that extractions need; a resolution loads its own protocol's further ones."""
+    return (protocol.grammar, protocol.names, protocol.archive, protocol.documents)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

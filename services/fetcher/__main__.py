@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from services.fetcher.compose import SERVICE, run
+from services.fetcher.compose import SERVICE, roles, run
 from shared.process.allocator import give_large_blocks_back
 from shared.worker.process import worker_main
 
@@ -12,4 +12,4 @@ DESCRIPTION = "Asks the upstreams: fetches, verifies and stores what gateways mi
 
 if __name__ == "__main__":
     give_large_blocks_back()
-    sys.exit(worker_main(SERVICE, DESCRIPTION, run))
+    sys.exit(worker_main(SERVICE, DESCRIPTION, run, roles))

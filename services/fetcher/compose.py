@@ -47,6 +47,7 @@ from shared.process.byte_budget import ByteBudget
 from shared.process.disk import DiskFloor
 from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS, named_alike
+from shared.protocols.base import PackageProxyBase
 from shared.queue.context import Handler
 from shared.queue.jobs import (
     AHEAD,
@@ -93,6 +94,12 @@ class UpstreamParts:
     upstreams: Upstreams
     absences: Absences
     box: SealingBox
+
+
+def roles(protocol: PackageProxyBase) -> object:
+    """Those of a protocol that jobs of a fetcher need."""
+    documents = (protocol.documents, protocol.pages, protocol.upstream, protocol.archive)
+    return (protocol.grammar, protocol.names, *documents, protocol.ahead)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

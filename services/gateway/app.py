@@ -48,7 +48,7 @@ from services.gateway.serving.own_flow import own_reply
 from services.gateway.serving.ports import ForwardRequest, Reply
 from shared.errors import Blocked, InternalError, MalformedRequest, OrchardError, ShuttingDown
 from shared.process import interpreter
-from shared.protocols import PROTOCOLS, spoken
+from shared.protocols import PROTOCOLS, load, spoken
 from shared.protocols.resource import Redirect, Resource
 from shared.redis import clock
 from shared.settings import Settings, load_settings
@@ -366,6 +366,7 @@ def as_orchard_error(error: Exception) -> OrchardError:
 def create_app() -> Application:
     """The application of this process, from its environment."""
     settings = load_settings(protocols=spoken())
+    load(lambda protocol: (protocol.grammar, protocol.names, protocol.ahead))
     interpreter.tune()
     metrics.set_build_info("gateway", VERSION)
     metrics.declare_protocols(each.name for each in PROTOCOLS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.cargo import CargoProxy
 from shared.protocols.maven import MavenProxy
@@ -10,6 +12,15 @@ from shared.protocols.pypi import PyPIProxy
 
 PROTOCOLS: tuple[PackageProxyBase, ...] = (PyPIProxy(), NpmProxy(), MavenProxy(), CargoProxy())
 _BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}
+
+
+def load(roles: Callable[[PackageProxyBase], object]) -> None:
+    """Import these roles of all protocols now, or the first request that needs them waits for it.
+
+    `roles` looks at them: `lambda protocol: (protocol.grammar, protocol.pages)`.
+    """
+    for protocol in PROTOCOLS:
+        roles(protocol)
 
 
 def find_protocol(name: str) -> PackageProxyBase | None:

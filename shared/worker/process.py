@@ -19,7 +19,8 @@ from aiohttp import web
 from shared.errors import ConfigurationError, OrchardError
 from shared.process import interpreter
 from shared.process.resources import Resources
-from shared.protocols import spoken
+from shared.protocols import load, spoken
+from shared.protocols.base import PackageProxyBase
 from shared.queue.context import Handler
 from shared.queue.jobs import Job
 from shared.queue.worker import QueueWorker
@@ -134,9 +135,9 @@ Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
 """Serve until the event is set, then drain and return."""
 
 
-def worker_main(service: str, description: str, run: Run) -> int:
-    """Run a worker until SIGTERM or SIGINT. The exit code: 0 after a stop, 1 when it cannot start, 2 for
-    bad settings (one line each on stderr)."""
+def worker_main(service: str, description: str, run: Run, roles: Callable[[PackageProxyBase], object]) -> int:
+    """Run a worker until SIGTERM or SIGINT. `roles`: those of a protocol that its jobs need, see `load`. The
+    exit code: 0 after a stop, 1 when it cannot start, 2 for bad settings (one line each on stderr)."""
     argparse.ArgumentParser(
         prog=f"python -m services.{service}",
         description=description,
@@ -145,6 +146,7 @@ def worker_main(service: str, description: str, run: Run) -> int:
     try:
         settings = load_settings(protocols=spoken())
         configure_logging(service, settings)
+        load(roles)
         interpreter.tune()
         uvloop.run(_serve(settings, run))
     except ConfigurationError as error:
