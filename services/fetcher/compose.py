@@ -37,6 +37,7 @@ from services.fetcher.sources.described import SourceDocuments
 from services.fetcher.sources.repository import SourceRepository
 from services.fetcher.sources.shadows import Shadows
 from services.fetcher.sources.sync import SourceSync
+from services.fetcher.sources.upstream_blocks import UpstreamBlocks
 from services.fetcher.sources.upstreams import Upstreams, probe_with
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.access.watcher import AccessWatcher
@@ -193,6 +194,7 @@ async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
         "source watcher",
         SourceWatcher(database, stores.cache, sync.changed(http), protocols=names, box=box),
     )
+    await resources.open("blocks of upstreams", UpstreamBlocks(stores, sources=sources, http=http))
     breakers = Breakers(stores.cache, probe_with(http, settings))
     resources.add("breakers", breakers.aclose)
     documents = SourceDocuments(stores)

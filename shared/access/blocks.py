@@ -11,7 +11,8 @@ from shared.errors import Blocked
 
 
 class Block(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row of `blocks`: a name with all its versions, one version of it, or bytes by their SHA256."""
+    """One row of `blocks`, or what an upstream has blocked: a name with all its versions, one version of it,
+    or bytes by their SHA256."""
 
     id: int
     reason: str
@@ -19,6 +20,29 @@ class Block(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
     version: str = ""  # canonical; "" = all
     sha256: str = ""  # hex
+
+
+class ToldBlock(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A block as one Orchard tells it to another."""
+
+    reason: str
+    protocol: str = ""
+    name: str = ""
+    version: str = ""
+    sha256: str = ""
+
+
+OF_UPSTREAM = 0
+"""The `id` of a block that an upstream made: it has no row of its own, and is lifted there."""
+
+
+def told(blocks: Iterable[Block], protocol: str) -> list[ToldBlock]:
+    """The blocks of a protocol, and those of bytes."""
+    return [
+        ToldBlock(each.reason, each.protocol, each.name, each.version, each.sha256)
+        for each in blocks
+        if each.sha256 or each.protocol == protocol
+    ]
 
 
 class ProjectBlocks(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from shared.redis.script import Script
 CHANNEL = "orchard_access"
 KEY = "orchard:access"
 
+# Those made here come last: of two about the same thing the reason that is told is ours.
 _LOAD = """
 SELECT json_build_object(
     'format', $1::int,
@@ -29,7 +30,18 @@ SELECT json_build_object(
     'installation', coalesce((SELECT id FROM installation), ''),
     'blocks', coalesce((SELECT json_agg(json_build_object(
         'id', id, 'protocol', protocol, 'name', name, 'version', version, 'reason', reason,
-        'sha256', coalesce(encode(sha256, 'hex'), '')) ORDER BY id) FROM blocks), '[]')
+        'sha256', sha256) ORDER BY own, id)
+        FROM (
+            SELECT true AS own, id, protocol, name, version, reason,
+                coalesce(encode(sha256, 'hex'), '') AS sha256
+            FROM blocks
+            UNION ALL
+            SELECT false, 0, coalesce(t.protocol, ''), coalesce(t.name, ''), coalesce(t.version, ''),
+                'upstream ' || s.name || ': ' || t.reason, coalesce(t.sha256, '')
+            FROM upstream_blocks u JOIN upstream_sources s ON s.id = u.source_id AND s.url = u.url,
+                jsonb_to_recordset(u.counting) AS t(
+                    protocol text, name text, version text, reason text, sha256 text)
+        ) known), '[]')
 )::text AS state
 """
 

@@ -85,6 +85,58 @@ def test_block_upstream__is_told_as_a_block_with_its_reason__and_ends(
     assert edge.get(offer.path).content == offer.data
 
 
+def test_blocks_upstream__hold_for_what_is_stored_below__and_end(
+    tiers: list[Cluster], upstream: Upstream
+) -> None:
+    offers = [published(tiers, upstream, protocol) for protocol in PROTOCOLS]
+    offers += [published(tiers, upstream, "pypi")]
+    central, edge = tiers[0], tiers[-1]
+    for offer in offers:
+        assert edge.get(page_of(offer)).status_code == 200
+        assert edge.get(offer.path).content == offer.data
+    values = [
+        {"protocol": each.protocol, "name": each.name, "version": each.version, "reason": "CVE-2 in it"}
+        for each in offers[:-1]
+    ]
+    values += [{"sha256": offers[-1].sha256, "reason": "CVE-2 in it"}]
+    blocks = [operate(central, "POST", "/blocks", json=value).json() for value in values]
+
+    def answers(status: int) -> bool:
+        return {edge.get(offer.path).status_code for offer in offers} == {status}
+
+    wait_until(lambda: answers(403), seconds=60, what="the blocks at the edge")
+    for offer in offers:
+        told = problem(edge.get(offer.path))["detail"]
+        assert f"upstream {offer.protocol}: upstream {offer.protocol}: CVE-2 in it" in told
+    listed = [each for each in operate(edge, "GET", "/blocks").json()["items"] if each["id"] == 0]
+    assert {each["name"] for each in listed} >= {offer.name for offer in offers[:-1]}
+    assert offers[-1].sha256 in {each["sha256"] for each in listed}
+    for block in blocks:
+        operate(central, "DELETE", f"/blocks/{block['id']}")
+    wait_until(lambda: answers(200), seconds=60, what="the end of the blocks")
+    for offer in offers:
+        assert edge.get(offer.path).content == offer.data
+
+
+def test_told_blocks__of_one_protocol_and_all_bytes__unchanged_is_304(tiers: list[Cluster]) -> None:
+    central, path = tiers[0], "/api/v1/blocks?protocol=npm"
+    values = [
+        {"protocol": "npm", "name": "told-1", "version": "1.0.0", "reason": "bad"},
+        {"protocol": "pypi", "name": "told-2", "reason": "bad"},
+        {"sha256": "ab" * 32, "reason": "bad"},
+    ]
+    before = central.get(path)
+    for value in values:
+        operate(central, "POST", "/blocks", json=value)
+    told = central.get(path)
+    assert told.headers["etag"] != before.headers["etag"]
+    new = [each for each in told.json()["items"] if each not in before.json()["items"]]
+    assert new == [values[0], values[2]]
+    again = central.get(path, headers={"if-none-match": told.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert central.get("/api/v1/blocks").status_code == 400
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_registry_down__is_trouble_that_passes__and_the_tiers_go_on_with_all_else(
     tiers: list[Cluster], upstream: Upstream, protocol: str

@@ -20,7 +20,12 @@ def show(options: argparse.Namespace, output: Output) -> None:
     """All blocks with their reasons."""
     answer = connect(options).call("GET", PATH, offers=OFFERS, admin=True)
     rows = [
-        (str(each.get("id", "")), what(each), moment(each.get("created_at")), str(each.get("reason", "")))
+        (
+            str(each.get("id") or "-"),
+            what(each),
+            moment(each.get("created_at")),
+            str(each.get("reason", "")),
+        )
         for each in items(answer)
     ]
     output.result(answer, table(rows, ("id", "blocked", "since", "reason")) if rows else "nothing is blocked")

@@ -67,6 +67,10 @@ class SourceWatcher:
         """The sources as last read, or None if the database was never reached."""
         return self._current.get(protocol)
 
+    def all(self) -> list[SourceSet]:
+        """The sources of every protocol that were read."""
+        return [found for found in self._current.values() if found is not None]
+
     @property
     def connected(self) -> bool:
         """Whether notifications arrive now."""

@@ -62,6 +62,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "ensures": part(lambda: opened().ensures),
         "parsers": part(lambda: opened().parsers),
         "base_urls": part(lambda: opened().reader.base_urls),
+        "access_watcher": part(lambda: opened().access_watcher),
         "board": part(lambda: opened().board),
         "settings": part(lambda: application.settings),
         "draining": part(lambda: application.draining),

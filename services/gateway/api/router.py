@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from services.gateway.api import catalogue, ensure, resolution
+from services.gateway.api import catalogue, ensure, resolution, told_blocks
 from services.gateway.api.admin import access, dead_letters, events, upstreams
 from services.gateway.api.admin.guard import guarded
 from services.gateway.api.openapi_page import openapi_config
@@ -47,6 +47,7 @@ def build_litestar(application: Running) -> Litestar:
             *catalogue.HANDLERS,
             *resolution.HANDLERS,
             *ensure.HANDLERS,
+            *told_blocks.HANDLERS,
             *queues.HANDLERS,
             queues.queue_events(opened),
             guarded(operators, opened),

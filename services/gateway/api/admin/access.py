@@ -16,6 +16,7 @@ from services.gateway.api.admin.access_types import (
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Page, Removed
+from shared.access.blocks import OF_UPSTREAM
 from shared.access.tokens import digest_of, is_token_name, new_token
 from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter
@@ -24,9 +25,19 @@ _NEWEST = 2**62
 
 
 @get("/api/v1/admin/blocks", summary="What is blocked")
-async def blocks(repository: AdminRepository) -> Page[BlockEntry]:
-    """All, the oldest first."""
-    return Page(await repository.blocks())
+async def blocks(repository: AdminRepository, access_watcher: AccessWatcher) -> Page[BlockEntry]:
+    """All, the oldest first; then those that upstreams made, which have the id 0 and are lifted there."""
+    state = access_watcher.state
+    theirs = [each for each in state.blocks if each.id == OF_UPSTREAM] if state is not None else []
+    return Page(
+        [
+            *await repository.blocks(),
+            *(
+                BlockEntry(each.id, each.protocol, each.name, each.version, each.sha256, each.reason, 0.0, "")
+                for each in theirs
+            ),
+        ]
+    )
 
 
 @post("/api/v1/admin/blocks", summary="Block a package, a version or bytes")

@@ -26,13 +26,13 @@ class NewBlock(Input, frozen=True):
 class BlockEntry(msgspec.Struct, frozen=True):
     """A block that is in force."""
 
-    id: int
+    id: int  # 0: an upstream's, which names itself in the reason
     protocol: str
     name: str
     version: str
     sha256: str
     reason: str
-    created_at: float
+    created_at: float  # 0: unknown
     created_by: str
 
 
