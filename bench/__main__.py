@@ -28,6 +28,7 @@ from bench import (
 )
 from bench.harness import corpus, peers
 from bench.harness.table import Figure, print_figures
+from bench.scale import suite as scale
 from bench.wan import suite as wan
 
 SUITES: dict[str, Callable[[Path, Path], list[Figure]]] = {
@@ -41,12 +42,13 @@ SUITES: dict[str, Callable[[Path, Path], list[Figure]]] = {
     "npm": npm.run,
     "maven": maven.run,
     "resolution": resolution.run,
+    "scale": scale.run,
     "scaling": scaling.run,
     "edge": edge.run,
     "strangers": strangers.run,
     "wan": wan.run,
 }
-ONLY_NAMED = ("edge", "wan")  # needs Varnish; records from this machine's registries the first time
+ONLY_NAMED = ("edge", "scale", "wan")  # needs Varnish; 12 GB; records from this machine's registries
 
 
 def main() -> int:

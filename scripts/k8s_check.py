@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from scripts.k8s_check_database import given_connections, wanted_connections
 from scripts.k8s_check_pods import name_of
 from scripts.k8s_check_policies import POLICIES
 from scripts.k8s_check_reach import reachable, ways
@@ -88,6 +89,11 @@ def check(root: Path, schemas: Path | None, *, paths: bool = False) -> list[str]
             known = [(way, reachable(way, resources)) for way in ways(resources)]
             passing = sum(passes for _, passes in known)
             _say(f"{overlay.name}: {len(known)} paths through the network policies, {passing} open")
+            given = ", ".join(f"{name} gives {most}" for name, most in given_connections(resources))
+            wanted = wanted_connections(resources)
+            _say(
+                f"{overlay.name}: {wanted} connections to PostgreSQL at most; {given or 'managed elsewhere'}"
+            )
             for way, passes in known if paths else ():
                 _say(f"{overlay.name}: {'open' if passes else 'shut'}  {way}")
         built_in = [each for each in resources if not is_custom(each)]

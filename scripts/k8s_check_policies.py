@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from scripts.k8s_check_database import database_connections_suffice
 from scripts.k8s_check_pods import OURS, Resource, containers, name_of, values_of, workloads
 from scripts.k8s_check_reach import paths_are_as_wanted
 from scripts.k8s_check_security import (
@@ -24,9 +25,6 @@ from shared.settings import Settings, timeout_variable, upstream_variable, varia
 KNOWN = {variable(field.name) for field in msgspec.structs.fields(Settings)} | {
     of(protocol.name) for protocol in PROTOCOLS for of in (upstream_variable, timeout_variable)
 }
-GATEWAY_CONNECTIONS = 8  # services/gateway/compose.py opens no more
-LISTENING = {"orchard-fetcher": 2}  # beside the pool, for sources and access; others have one, for access
-SPARE_CONNECTIONS = 20  # migrations, monitoring, replication, a person
 CLOSING_SECONDS = 10  # after the drain: connections, threads, batches
 
 
@@ -164,35 +162,6 @@ def fetchers_can_be_reached(resources: list[Resource]) -> Iterator[str]:
             source = entries.get("ORCHARD_WORKER_ADVERTISE", {}).get("valueFrom", {}).get("fieldRef", {})
             if source.get("fieldPath") != "status.podIP":
                 yield f"{title}: ORCHARD_WORKER_ADVERTISE must be the pod's address"
-
-
-def database_connections_suffice(resources: list[Resource]) -> Iterator[str]:
-    """At full scale, during a rollout, PostgreSQL must not refuse: all pools together fit max_connections."""
-    clusters = [each for each in resources if each["kind"] == "Cluster"]
-    if not clusters:
-        return
-    shared = next(each["data"] for each in resources if each["kind"] == "ConfigMap")
-    most = {
-        each["spec"]["scaleTargetRef"]["name"]: each["spec"].get("maxReplicas")
-        or each["spec"]["maxReplicaCount"]
-        for each in resources
-        if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
-    }
-    pool = sum(
-        int(shared.get(variable(field), getattr(Settings(), field)))
-        for field in ("database_pool_size", "database_max_overflow")
-    )
-    wanted = SPARE_CONNECTIONS
-    for each in resources:
-        if each["kind"] == "Deployment":
-            name = each["metadata"]["name"]
-            pods = most.get(name) or each["spec"]["replicas"]
-            pooled = min(pool, GATEWAY_CONNECTIONS if name == "orchard-gateway" else pool)
-            wanted += (pods + 1) * (pooled + LISTENING.get(name, 1))
-    for cluster in clusters:
-        given = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
-        if given < wanted:
-            yield f"{name_of(cluster)}: max_connections is {given}, all replicas may open {wanted}"
 
 
 POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (

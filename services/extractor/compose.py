@@ -11,7 +11,8 @@ from services.extractor.extraction.retired import drop
 from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.housekeeping.evictor import Evictor, PressureEvictor, UsesKept
 from services.extractor.housekeeping.scrubber import Scrubber
-from services.extractor.housekeeping.sweeper import Run, Sweeper, SweepTimer
+from services.extractor.housekeeping.sweeper import Sweeper
+from services.extractor.housekeeping.timer import Resting, Run, SweepTimer
 from services.extractor.ledger.keeper import LedgerKeeper
 from services.extractor.resolving.compose import resolving_handlers
 from shared.models import Extraction
@@ -48,9 +49,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """
     metrics.set_build_info(SERVICE, VERSION)
     async with Resources() as resources:
-        # Each job needs one connection at a time (a resolution two), the batches two, sweep and ledger one.
-        connections = settings.extract_slots + 2 * settings.resolve_slots + 5
-        stores = await open_stores(resources, settings, max_connections=connections)
+        stores = await open_stores(resources, settings, max_connections=database_connections(settings))
         verifier = Verifier(stores.objects, stores.threads, seconds=settings.verify_seconds)
         sandbox = await resources.open(
             "sandbox", Sandbox(stores.objects, children=settings.extract_slots, verifier=verifier)
@@ -63,6 +62,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await _open_housekeeping(resources, stores)
         await process.run(stop, figures=lambda: Figures(sandbox_lacks=sandbox.lacks))
     log.info("extractor_stopped")
+
+
+def database_connections(settings: Settings) -> int:
+    """Each job needs one connection at a time (a resolution two), the batches two, sweep and ledger one."""
+    return settings.extract_slots + 2 * settings.resolve_slots + 5
 
 
 def _extract_handlers(resources: Resources, stores: Stores, sandbox: Sandbox) -> dict[type[Job], Handler]:
@@ -108,5 +112,6 @@ def _runs(stores: Stores) -> list[Run]:
             Scrubber(stores, verifier, days=settings.scrub_days, interval_seconds=settings.sweep_interval)
         )
     if (settings.evict_days or settings.evict_bytes) and not settings.offline:
-        runs.append(Evictor(stores, days=settings.evict_days, max_bytes=settings.evict_bytes))
+        evictor = Evictor(stores, days=settings.evict_days, max_bytes=settings.evict_bytes)
+        runs.append(Resting(evictor, stores.queue_redis))
     return runs

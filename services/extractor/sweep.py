@@ -32,7 +32,7 @@ async def sweep(settings: Settings, *, delete: bool, evict: bool = False) -> Swe
         if evict:
             days, max_bytes = settings.evict_days, settings.evict_bytes
             return await Evictor(stores, days=days, max_bytes=max_bytes, dry_run=not delete).run()
-        return await Sweeper(stores, delete=delete).run()
+        return await Sweeper(stores, delete=delete, most=0).run()
 
 
 def main(arguments: list[str] | None = None) -> int:

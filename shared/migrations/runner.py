@@ -1,6 +1,8 @@
 """Applies the numbered SQL files: one runner at a time, each file in its own transaction, drift refused.
 
-Applied files are never edited, only followed: their checksums are kept.
+Applied files are never edited, only followed: their checksums are kept. A file that begins with `-- no
+transaction` is for CREATE INDEX CONCURRENTLY, which holds up nobody's writes: its statements run one by one,
+and from the first again after one that failed, so each must be repeatable.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from shared.errors import DatabaseUnavailable, OrchardError
 from shared.postgres.connection import Session, session
 
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+NO_TRANSACTION = "-- no transaction\n"
+_END = re.compile(r";[ \t]*\n")
 FOLDER = Path(__file__).parent
 
 
@@ -117,10 +121,14 @@ async def _wait_for_server(url: str, wait_seconds: float, say: Say) -> None:
 
 
 async def _lock(database: Session, say: Say) -> None:
-    """Held until the connection closes, so a killed runner leaves no lock behind."""
-    if not (await database.fetch("SELECT pg_try_advisory_lock($1)", LOCK_KEY))[0][0]:
-        say("waiting for another migration run")
-        await database.fetch("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    """Held until the connection closes, so a killed runner leaves no lock behind. Asked for again and again:
+    CREATE INDEX CONCURRENTLY waits for every statement, and would for one that waits for its own runner."""
+    announced = False
+    while not (await database.fetch("SELECT pg_try_advisory_lock($1)", LOCK_KEY))[0][0]:
+        if not announced:
+            say("waiting for another migration run")
+            announced = True
+        await asyncio.sleep(0.2)
 
 
 async def _applied(database: Session) -> dict[int, str]:
@@ -131,14 +139,23 @@ async def _applied(database: Session) -> dict[int, str]:
 async def _apply(database: Session, migration: Migration, say: Say) -> None:
     started = time.perf_counter()
     try:
-        async with database.transaction():
-            await database.script(migration.sql)
-            await database.fetch(
-                "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
-                migration.version,
-                migration.name,
-                migration.checksum,
-            )
+        if migration.sql.startswith(NO_TRANSACTION):
+            for statement in filter(str.strip, _END.split(migration.sql)):
+                await database.script(statement)
+            await _note(database, migration)
+        else:
+            async with database.transaction():
+                await database.script(migration.sql)
+                await _note(database, migration)
     except OrchardError as error:
         raise MigrationFailed(f"{migration.name}: {error.__cause__ or error}") from error
     say(f"applied {migration.name} in {(time.perf_counter() - started) * 1000:.0f} ms")
+
+
+async def _note(database: Session, migration: Migration) -> None:
+    await database.fetch(
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+        migration.version,
+        migration.name,
+        migration.checksum,
+    )

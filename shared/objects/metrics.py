@@ -112,9 +112,9 @@ class MeasuredStore:
         """See `ObjectStore`."""
         return self._store.local_path(key)
 
-    def list(self, prefix: str) -> AsyncIterator[ObjectStat]:
+    def list(self, prefix: str, after: str = "") -> AsyncIterator[ObjectStat]:
         """See `ObjectStore`."""
-        return self._store.list(prefix)
+        return self._store.list(prefix, after)
 
     async def check(self) -> None:
         """See `ObjectStore`."""

@@ -88,8 +88,9 @@ class ObjectStore(Protocol):
     def local_path(self, key: str) -> Path | None:
         """Where the object lies (or would lie) in the local file system; None for a remote store."""
 
-    def list(self, prefix: str) -> AsyncIterator[ObjectStat]:
-        """All objects whose key starts with the folder `prefix` ("artifacts/"), in no promised order."""
+    def list(self, prefix: str, after: str = "") -> AsyncIterator[ObjectStat]:
+        """All objects whose key starts with the folder `prefix` ("artifacts/"), in order; those after the key
+        `after`, so that who stops can go on."""
 
     async def check(self) -> None:
         """At start: can be read and written. Removes what a crash left half-written."""

@@ -30,6 +30,7 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:put:", "string"),
     ("^orchard:sweep:", "string"),
     ("^orchard:sweeper$", "string"),
+    ("^orchard:sweeper:", "string"),
     ("^orchard:scrub:cursor$", "string"),
     ("^orchard:artifact_metadata:", "string"),
     ("^orchard:artifact_fence:", "string"),

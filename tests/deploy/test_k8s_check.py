@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.k8s_check_policies import GATEWAY_CONNECTIONS, POLICIES
-from services.gateway.compose import DATABASE_CONNECTIONS
+from scripts.k8s_check_policies import POLICIES
 from shared.protocols import PROTOCOLS
 from tests.deploy.tools import BIN, k8s_check, needs_schemas, needs_tools, run
 from tests.support.stores import ROOT
@@ -221,10 +220,6 @@ def test_policy__content_as_it_is_and_each_way_of_breaking_it(
         spoilt = copy.deepcopy(prod)
         change(spoilt)
         assert list(policy(spoilt)), f"change {changes.index(change)} goes unnoticed"
-
-
-def test_gateway_connections__are_those_of_the_code() -> None:
-    assert GATEWAY_CONNECTIONS == DATABASE_CONNECTIONS
 
 
 @pytest.mark.parametrize("overlay", ["prod", "s3-ingress"])

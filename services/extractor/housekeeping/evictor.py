@@ -15,6 +15,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -31,17 +32,18 @@ log = get_logger()
 LEAST_BYTES = 64 * 1024
 LEAST_UNUSED_SECONDS = 86_400.0
 BATCH = 1000
+MOST_HELD = 50_000  # files in memory: the longest unused of all, 15 MB
 
 # Whatever looks like a digest or a file name in a kept answer is protected: both are found in its JSON
 # whatever its format becomes. npm's and Maven's nodes may have no SHA256, hence the names. Searched here and
 # some at a time: all bodies in one statement would outlast what any statement may take.
 RESOLUTIONS = """
-SELECT key, artifact, body FROM resolutions WHERE key > $1 AND computed_at >= to_timestamp($2)
-ORDER BY key LIMIT $3
+SELECT computed_at AS at, key, artifact, body FROM resolutions WHERE (computed_at, key) > ($1, $2)
+ORDER BY computed_at, key LIMIT $3
 """
 LOCKS = """
-SELECT key, NULL::bytea AS artifact, body FROM ensures WHERE key > $1 AND kept_at >= to_timestamp($2)
-ORDER BY key LIMIT $3
+SELECT kept_at AS at, key, NULL::bytea AS artifact, body FROM ensures WHERE (kept_at, key) > ($1, $2)
+ORDER BY kept_at, key LIMIT $3
 """
 BODIES = 16  # looked through at a time: some have megabytes
 _DIGEST = re.compile(rb'"([0-9a-f]{64})"')
@@ -97,6 +99,11 @@ class _File(msgspec.Struct):
     modified_at: float
     used_at: float
 
+    @property
+    def place(self) -> tuple[float, bytes]:
+        """Its place in the order in which files go."""
+        return self.used_at, self.digest
+
 
 class Evictor:
     """One run at a time, over stores that others open and close. `days`, `max_bytes`: 0 is no bound."""
@@ -126,56 +133,89 @@ class Evictor:
         """Raises what the stores raise; a partial run is harmless."""
         began = time.time()
         await keep_uses(self._redis, self._database)
-        files = await self._files()
-        report = EvictionReport(files=len(files), file_bytes=sum(each.size_bytes for each in files))
-        named = await self._named(0.0)
+        report = EvictionReport()
+        held = await self._longest_unused(began, None, report)
         over = max(self._free_bytes, report.file_bytes - self._max_bytes if self._max_bytes else 0)
         stale = began - self._days * 86_400.0 if self._days else 0.0
-        files.sort(key=lambda each: (each.used_at, each.digest))
-        for start in range(0, len(files), BATCH):
-            batch = [
-                each
-                for each in files[start : start + BATCH]
-                if each.used_at < began - self._unused_seconds and (each.used_at < stale or over > 0)
-            ]
-            if not batch:
-                break
-            refetchable = await self._refetchable(batch)
-            for each in batch:
-                if each.used_at >= stale and over <= 0:
+        named: _Named | None = None
+        while held:
+            for start in range(0, len(held), BATCH):
+                batch = held[start : start + BATCH]
+                if batch[0].used_at >= stale and over <= 0:
                     break
-                filenames = refetchable.get(each.digest)
-                if filenames is None or named.holds(each.digest, filenames):
-                    report.protected += 1
-                    continue
-                report.due += 1
-                report.due_bytes += each.size_bytes
-                if self._dry_run or await self._evict(each, filenames, began, report):
-                    over -= each.size_bytes
+                named = named or await self._named(0.0)
+                over = await self._evict_due(batch, named, stale, over, began, report)
+            if len(held) < MOST_HELD or (held[-1].used_at >= stale and over <= 0):
+                break
+            held = await self._longest_unused(began, held[-1].place, None)
         report.still_over_bytes = max(0, over)
         log.info("eviction_done", dry_run=self._dry_run, **msgspec.structs.asdict(report))
         return report
 
-    async def _files(self) -> list[_File]:
-        """All stored files that are large enough, with their last use."""
-        files: list[_File] = []
-        async for found in self._store.list(f"{ARTIFACTS}/"):
-            if found.size_bytes > LEAST_BYTES and is_key(found.key):
-                files.append(_file(found))
-        for start in range(0, len(files), BATCH):
-            batch = files[start : start + BATCH]
+    async def _evict_due(
+        self,
+        batch: Sequence[_File],
+        named: _Named,
+        stale: float,
+        over: int,
+        began: float,
+        report: EvictionReport,
+    ) -> int:
+        """How many bytes are still too many."""
+        refetchable = await self._refetchable(batch)
+        for each in batch:
+            if each.used_at >= stale and over <= 0:
+                break
+            filenames = refetchable.get(each.digest)
+            if filenames is None or named.holds(each.digest, filenames):
+                report.protected += 1
+                continue
+            report.due += 1
+            report.due_bytes += each.size_bytes
+            if self._dry_run or await self._evict(each, filenames, began, report):
+                over -= each.size_bytes
+        return over
+
+    async def _longest_unused(
+        self, began: float, after: tuple[float, bytes] | None, report: EvictionReport | None
+    ) -> list[_File]:
+        """Of all stored files that are large enough, and that nobody has used lately, the `MOST_HELD` longest
+        unused after `after`, in order. Counts all of them in `report`."""
+        held: list[_File] = []
+        batch: list[_File] = []
+
+        async def look() -> None:
             uses = await read_uses(self._database, [each.digest for each in batch])
             for each in batch:
                 each.used_at = max(each.modified_at, uses.get(each.digest, 0.0))
-        return files
+                if each.used_at < began - self._unused_seconds and (after is None or each.place > after):
+                    held.append(each)
+            batch.clear()
+            if len(held) >= 2 * MOST_HELD:
+                held.sort(key=lambda each: each.place)
+                del held[MOST_HELD:]
+
+        async for found in self._store.list(f"{ARTIFACTS}/"):
+            if found.size_bytes <= LEAST_BYTES or not is_key(found.key):
+                continue
+            if report is not None:
+                report.files += 1
+                report.file_bytes += found.size_bytes
+            if found.modified_at < began - self._unused_seconds:
+                batch.append(_file(found))
+            if len(batch) >= BATCH:
+                await look()
+        await look()
+        held.sort(key=lambda each: each.place)
+        return held[:MOST_HELD]
 
     async def _named(self, since: float) -> _Named:
         """Names in answers stored since then."""
         found = _Named()
         for statement in (RESOLUTIONS, LOCKS):
-            after = b""
-            while rows := await self._database.fetch(statement, after, since, BODIES):
-                after = bytes(rows[-1]["key"])
+            at, key = datetime.fromtimestamp(since, UTC), b""
+            while rows := await self._database.fetch(statement, at, key, BODIES):
+                at, key = rows[-1]["at"], bytes(rows[-1]["key"])
                 found.digests.update(bytes(row["artifact"]) for row in rows if row["artifact"] is not None)
                 await asyncio.to_thread(_look_through, [bytes(row["body"]) for row in rows], found)
         return found

@@ -1,9 +1,9 @@
 """Hashes all stored objects in rounds: each within ORCHARD_SCRUB_DAYS, used or not.
 
-The cursor of the round is in the queue Redis, so each run goes on where the last one ended. An object larger
-than a run's budget takes all of one run, and is never skipped. A decayed object is set aside and a fetcher
-downloads it again, to the sealed digest. Page bodies (`variants/`) are hashed whenever they are read, and
-rendered again.
+The cursor of the round is in the queue Redis, so each run goes on where the last one ended. Keys are digests,
+so evenly spread: a run's share of them is its share of what is stored, and nothing has to be counted. A
+decayed object is set aside and a fetcher downloads it again, to the sealed digest. Page bodies (`variants/`)
+are hashed whenever they are read, and rendered again.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from shared.telemetry.logs import get_logger
 log = get_logger()
 
 CURSOR = "orchard:scrub:cursor"
-BATCH = 50
-LEAST_OBJECTS = 50  # of one run
+BATCH = 500
+LEAST_OBJECTS = 50  # of one run, or so many bytes
 LEAST_BYTES = 256 * 1024 * 1024
 SLACK = 1.2  # runs that fail or are late still leave the round in time
 
-STORED = "SELECT count(*) AS objects, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM artifacts"
 FILES = """
 SELECT a.object_key, a.size_bytes, c.protocol, c.project, c.file_id, c.filename
 FROM (SELECT * FROM artifacts WHERE sha256 > decode($1, 'hex') ORDER BY sha256 LIMIT $2) a
@@ -45,6 +44,7 @@ FROM index_documents WHERE document_key > $1 GROUP BY document_key ORDER BY docu
 class ScrubReport(msgspec.Struct):
     """Figures of one run."""
 
+    looked: int = 0  # for so many; evicted ones are not there
     scrubbed: int = 0
     bytes: int = 0
     decayed: int = 0
@@ -65,22 +65,21 @@ class Scrubber:
 
     async def run(self) -> ScrubReport:
         """Raises what the stores raise; the next run goes on where this one stopped."""
-        stored = await self._database.fetchrow(STORED)
-        objects = max(LEAST_OBJECTS, int(stored["objects"] * self._share) if stored else 0)
-        size = max(LEAST_BYTES, int(stored["bytes"] * self._share) if stored else 0)
         report = ScrubReport(at=await self._read_cursor())
-        while report.scrubbed < objects and report.bytes < size:
+        goal = _place(report.at) + self._share
+        done = False
+        while not done:
             rows = await self._next(report.at)
+            if not rows:
+                report.at, done = "", True
             for row in rows:
                 await self._scrub(row, report)
+                report.looked += 1
                 report.at = str(row["object_key"])
-                await self._keep_cursor(report.at)
-                if report.scrubbed >= objects or report.bytes >= size:
+                enough = report.looked >= LEAST_OBJECTS or report.bytes >= LEAST_BYTES
+                if done := enough and _place(report.at) >= goal:
                     break
-            if not rows:
-                report.at = ""
-                await self._keep_cursor("")
-                break
+            await self._keep_cursor(report.at)
         log.info("scrub_done", **msgspec.structs.asdict(report))
         return report
 
@@ -142,3 +141,9 @@ class Scrubber:
     async def _keep_cursor(self, cursor: str) -> None:
         with self._redis.guard():
             await self._redis.raw.set(CURSOR, cursor)
+
+
+def _place(key: str) -> float:
+    """How much of a round lies before a key: files are its first half, documents the second."""
+    folder, _, digest = key.partition("/")
+    return (int(digest[:8] or "0", 16) / 2**32 + (folder == DOCUMENTS)) / 2

@@ -4,26 +4,25 @@ A crash between object and row, a newer document, a page rendered again: each le
 What is older than an hour and named by no row and no page head is an orphan. By default orphans are only
 counted and logged (ORCHARD_SWEEP=report), for a bucket may be shared by mistake; `delete` removes them,
 each under the lock that puts take (shared/objects/guard.py).
+
+A run looks at so many objects at most, and the next goes on after the last of them (docs/decisions/0039).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
 
 import msgspec
 
-from shared.errors import CacheUnavailable, OrchardError
+from shared.errors import CacheUnavailable
 from shared.models import IndexHead
 from shared.objects.files import FileObjectStore
 from shared.objects.guard import sweeping
-from shared.objects.port import ARTIFACTS, DOCUMENTS, VARIANTS, ObjectStat, is_key
+from shared.objects.port import ARTIFACTS, FOLDERS, VARIANTS, ObjectStat, is_key
 from shared.objects.s3.store import S3ObjectStore
-from shared.process.periodic import Every
-from shared.redis.client import RedisClient
-from shared.redis.script import take_mark
+from shared.redis.types import SCAN_COUNT
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import STORED_BYTES
@@ -31,16 +30,14 @@ from shared.telemetry.metrics import STORED_BYTES
 log = get_logger()
 
 YOUNG_SECONDS = 3600.0
-FIRST_SECONDS = 60.0
+MOST_OBJECTS = 500_000  # of one run: some seconds of a core
 BATCH = 1000
+BODIES = 100_000  # page bodies that are looked for in all heads at once: 30 MB
+ROUND = "orchard:sweep:round"  # in the queue Redis
 _HEADS = "orchard:package_index:*"
 
-NAMED = """
-SELECT k.key FROM unnest($1::text[]) AS k(key)
-WHERE EXISTS (SELECT FROM artifacts a
-              WHERE k.key LIKE 'artifacts/%' AND a.sha256 = decode(split_part(k.key, '/', 2), 'hex'))
-   OR EXISTS (SELECT FROM index_documents d WHERE d.document_key = k.key)
-"""
+NAMED_FILES = "SELECT 'artifacts/' || encode(sha256, 'hex') AS key FROM artifacts WHERE sha256 = ANY($1)"
+NAMED_PAGES = "SELECT document_key AS key FROM index_documents WHERE document_key = ANY($1)"
 
 _decode_head = msgspec.msgpack.Decoder(IndexHead).decode
 
@@ -56,16 +53,30 @@ class SweepReport(msgspec.Struct):
     uploads_aborted: int = 0
 
 
-class Sweeper:
-    """One run at a time, over stores that others open and close."""
+class Round(msgspec.Struct):
+    """How far the sweep has come: the last key that was looked at, or a folder that begins ("documents/")."""
 
-    def __init__(self, stores: Stores, *, delete: bool, young_seconds: float = YOUNG_SECONDS) -> None:
+    at: str = ""
+    bytes: int = 0  # stored in this folder up to there
+
+
+_decode_round = msgspec.json.Decoder(Round).decode
+
+
+class Sweeper:
+    """One run at a time, over stores that others open and close. `most`: objects of one run; 0: all, from the
+    first on."""
+
+    def __init__(
+        self, stores: Stores, *, delete: bool, young_seconds: float = YOUNG_SECONDS, most: int = MOST_OBJECTS
+    ) -> None:
         self._store = stores.bare_objects
         self._database = stores.database
         self._cache_redis = stores.cache_redis
         self._queue_redis = stores.queue_redis
         self._delete = delete
         self._young_seconds = young_seconds
+        self._most = most
 
     async def run(self) -> SweepReport:
         """Raises what the stores raise; what was done until then is done and harmless."""
@@ -74,109 +85,113 @@ class Sweeper:
             report.uploads_aborted = await self._store.abort_leftovers(self._young_seconds)
         if isinstance(self._store, FileObjectStore):
             await asyncio.to_thread(self._store.clear_leftovers)
-        for folder in (ARTIFACTS, DOCUMENTS, VARIANTS):
-            batch: list[ObjectStat] = []
-            stored_bytes = 0
-            async for found in self._store.list(f"{folder}/"):
-                if not is_key(found.key):
-                    continue
-                report.objects += 1
-                stored_bytes += found.size_bytes
-                if found.modified_at < time.time() - self._young_seconds:
-                    batch.append(found)
-                if len(batch) >= BATCH:
-                    await self._sweep(batch, report)
-                    batch = []
-            await self._sweep(batch, report)
-            STORED_BYTES.labels(folder).set(stored_bytes)
-            report.bytes += stored_bytes
+        reached = await self._read_round() if self._most else Round()
+        for folder in FOLDERS:
+            if folder < reached.at.partition("/")[0]:
+                continue
+            if not await self._sweep_folder(folder, reached, report):
+                break
+            STORED_BYTES.labels(folder).set(reached.bytes)
+            reached = Round(f"{folder}0")  # "0" sorts after "/": after all of this folder
+        else:
+            reached = Round()
+        if self._most:
+            await self._keep_round(reached)
         log.info("sweep_done", dry_run=not self._delete, **msgspec.structs.asdict(report))
         return report
+
+    async def _sweep_folder(self, folder: str, reached: Round, report: SweepReport) -> bool:
+        """Whether its end was reached."""
+        size = BODIES if folder == VARIANTS else BATCH
+        batch: list[ObjectStat] = []
+        async for found in self._store.list(f"{folder}/", reached.at):
+            if not is_key(found.key):
+                continue
+            if self._most and report.objects >= self._most:
+                await self._sweep(batch, report)
+                return False
+            report.objects += 1
+            report.bytes += found.size_bytes
+            reached.at = found.key
+            reached.bytes += found.size_bytes
+            if found.modified_at < time.time() - self._young_seconds:
+                batch.append(found)
+            if len(batch) >= size:
+                await self._sweep(batch, report)
+                batch = []
+        await self._sweep(batch, report)
+        return True
 
     async def _sweep(self, batch: Sequence[ObjectStat], report: SweepReport) -> None:
         if not batch:
             return
         named = await self._named([each.key for each in batch])
-        for each in batch:
-            if each.key in named:
-                continue
-            report.orphans += 1
-            report.orphan_bytes += each.size_bytes
-            if self._delete and await self._delete_orphan(each.key):
+        orphans = [each for each in batch if each.key not in named]
+        report.orphans += len(orphans)
+        report.orphan_bytes += sum(each.size_bytes for each in orphans)
+        if not self._delete or not orphans:
+            return
+        if orphans[0].key.startswith(f"{VARIANTS}/"):
+            # A head names a body that was just put, which the lock and its age tell, or copies the name from
+            # an older head, which may have been out of sight while it was replaced: hence once more.
+            named = await self._named_by_heads([each.key for each in orphans])
+        for each in orphans:
+            if each.key not in named and await self._delete_orphan(each.key):
                 report.deleted += 1
 
     async def _delete_orphan(self, key: str) -> bool:
-        """Deletes one orphan under the lock, after checking everything again."""
+        """Deletes one orphan under the lock, after checking again what may have changed."""
         async with sweeping(self._queue_redis, key) as alone:
             if not alone:
                 return False
             found = await self._store.stat(key)
             if found is None or found.modified_at >= time.time() - self._young_seconds:
                 return False
-            if key in await self._named([key]):
+            if not key.startswith(f"{VARIANTS}/") and await self._named([key]):
                 return False
             await self._store.delete(key)
             log.info("orphan_deleted", key=key, size_bytes=found.size_bytes)
             return True
 
-    async def _named(self, keys: list[str]) -> set[str]:
+    async def _named(self, keys: Sequence[str]) -> set[str]:
+        """Of these keys of one folder those that are named."""
         if keys[0].startswith(f"{VARIANTS}/"):
             return await self._named_by_heads(keys)
-        return {str(row["key"]) for row in await self._database.fetch(NAMED, keys)}
+        if keys[0].startswith(f"{ARTIFACTS}/"):
+            rows = await self._database.fetch(NAMED_FILES, [bytes.fromhex(each[-64:]) for each in keys])
+        else:
+            rows = await self._database.fetch(NAMED_PAGES, list(keys))
+        return {str(row["key"]) for row in rows}
 
-    async def _named_by_heads(self, keys: list[str]) -> set[str]:
+    async def _named_by_heads(self, keys: Collection[str]) -> set[str]:
         """Large bodies are named by page heads in the cache alone. A head that we cannot read may name any
-        of them, so nothing is deleted; nor while the cache does not answer."""
-        named: set[str] = set()
+        of them, so nothing is deleted; nor while the cache does not answer. All heads are read once, however
+        many the keys are."""
+        wanted, named, cursor = set(keys), set[str](), 0
         try:
-            with self._cache_redis.guard():
-                async for name in self._cache_redis.raw.scan_iter(match=_HEADS, count=1000):
-                    if b":v:" in name:
-                        continue
-                    value = await self._cache_redis.raw.get(name)
+            while True:
+                with self._cache_redis.guard():
+                    cursor, names = await self._cache_redis.raw.scan(cursor, match=_HEADS, count=SCAN_COUNT)
+                    heads = [name for name in names if b":v:" not in name]
+                    values = await self._cache_redis.raw.mget(heads) if heads else []
+                for value in values:
                     if value is not None:
-                        head = _decode_head(value)
-                        named.update(v.object_key for v in head.variants.values() if v.object_key)
+                        bodies = _decode_head(value).variants.values()
+                        named.update(body.object_key for body in bodies if body.object_key in wanted)
+                if not cursor:
+                    return named
         except (CacheUnavailable, msgspec.MsgspecError) as error:
             log.info("variants_not_swept", reason=type(error).__name__)
-            return set(keys)
-        return named
+            return wanted
 
+    async def _read_round(self) -> Round:
+        with self._queue_redis.guard():
+            value = await self._queue_redis.raw.get(ROUND)
+        try:
+            return Round() if value is None else _decode_round(value)
+        except msgspec.MsgspecError:
+            return Round()
 
-class Run(Protocol):
-    """One piece of housekeeping."""
-
-    async def run(self) -> object:
-        """Raises `OrchardError` when a store fails."""
-        ...
-
-
-class SweepTimer:
-    """Runs housekeeping at intervals while open, in order; of several extractors one at a time."""
-
-    def __init__(self, runs: Sequence[Run], redis: RedisClient, *, interval_seconds: float) -> None:
-        self._runs = runs
-        self._redis = redis
-        self._interval = interval_seconds
-        self._turns = Every(
-            interval_seconds, self._turn, name="sweep", first_seconds=min(interval_seconds, FIRST_SECONDS)
-        )
-
-    async def open(self) -> None:
-        """Start; the first run is within a minute, if none was lately."""
-        await self._turns.open()
-
-    async def aclose(self) -> None:
-        """Stop, in the middle of a run if need be."""
-        await self._turns.aclose()
-
-    async def _turn(self) -> None:
-        if not await take_mark(self._redis, "orchard:sweeper", self._interval * 0.9):
-            return  # another extractor's turn
-        for each in self._runs:
-            try:
-                await each.run()
-            except OrchardError as error:
-                log.info("sweep_failed", kind=type(each).__name__, error=error.code)
-            except Exception:  # the others run all the same
-                log.exception("sweep_broken", kind=type(each).__name__)
+    async def _keep_round(self, reached: Round) -> None:
+        with self._queue_redis.guard():
+            await self._queue_redis.raw.set(ROUND, msgspec.json.encode(reached))

@@ -81,17 +81,25 @@ WHERE a.protocol = old.protocol AND a.identity = old.identity
 
 _FIND = "SELECT reason FROM absences WHERE protocol = $1 AND identity = $2 AND sources = $3::bigint[]"
 
-# Stored pages of a source: the newest, which may all have gone with their owner, and any others.
+# Stored pages of a source: the newest, which may all have gone with their owner, and those of another time.
 _PAGES = """
-WITH known AS (
+WITH known AS NOT MATERIALIZED (
     SELECT split_part(identity, '#', 1) AS identity, fetched_at FROM index_documents
     WHERE protocol = $1 AND source_id = $2 AND gone_at IS NULL AND NOT starts_with(identity, '#')
 )
 (SELECT identity FROM known ORDER BY fetched_at DESC LIMIT 2)
-UNION (SELECT identity FROM known ORDER BY random() LIMIT 3)
+UNION (
+    SELECT identity FROM known WHERE fetched_at <= (
+        SELECT min(fetched_at) + random() * (max(fetched_at) - min(fetched_at)) FROM known)
+    ORDER BY fetched_at DESC LIMIT 3
+)
 """
+# Of its first files; in order, so that a source without any is not looked for in all of the table.
 _FILES = """
-SELECT upstream_url FROM cached_urls
+SELECT upstream_url FROM (
+    SELECT protocol, source_id, upstream_url FROM cached_urls WHERE (protocol, source_id) >= ($1, $2)
+    ORDER BY protocol, source_id LIMIT 1000
+) f
 WHERE protocol = $1 AND source_id = $2 AND starts_with(upstream_url, $3)
 LIMIT 3
 """

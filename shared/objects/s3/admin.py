@@ -57,10 +57,11 @@ class S3Admin:
             if "BucketAlready" not in error.message:
                 raise
 
-    async def objects(self, name_prefix: str) -> AsyncIterator[ObjectStat]:
-        """All objects whose name in the bucket starts with `name_prefix`, a thousand at a time."""
+    async def objects(self, name_prefix: str, name_after: str = "") -> AsyncIterator[ObjectStat]:
+        """All objects whose name in the bucket starts with `name_prefix` and is greater than `name_after`, in
+        order, a thousand at a time."""
         found: Iterator[Any] = self._client.list_objects(
-            self._config.bucket, prefix=name_prefix, recursive=True
+            self._config.bucket, prefix=name_prefix, recursive=True, start_after=name_after or None
         )
         while batch := await self._run("listing", lambda: list(islice(found, LIST_BATCH))):
             for item in batch:

@@ -156,9 +156,10 @@ class S3ObjectStore:
         split_key(key)
         return None
 
-    async def list(self, prefix: str) -> AsyncIterator[ObjectStat]:
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[ObjectStat]:
         """See `ObjectStore`."""
-        async for found in self._admin.objects(self._config.name_of(prefix)):
+        name_after = self._config.name_of(after) if after else ""
+        async for found in self._admin.objects(self._config.name_of(prefix), name_after):
             yield found
 
     def presign(

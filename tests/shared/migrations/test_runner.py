@@ -13,6 +13,7 @@ import pytest
 
 from shared.migrations.runner import (
     FOLDER,
+    NO_TRANSACTION,
     DriftError,
     MigrationFailed,
     migrate,
@@ -72,6 +73,48 @@ async def test_migrate__failing_file__rolled_back_and_the_earlier_stand(
     (tmp_path / "0002_broken.sql").unlink()
     folder_with(tmp_path, SECOND)
     assert (await run(empty_database_url, folder))[0] == 1
+
+
+async def test_migrate__without_a_transaction__index_beside_writers__begun_anew_when_cut_off(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    index = "CREATE INDEX CONCURRENTLY first_by_id ON first (id);\n"
+    again = "DROP INDEX CONCURRENTLY IF EXISTS first_by_id;\n" + index
+    name = "0002_index.sql"
+    folder = folder_with(tmp_path, FIRST, (name, f"-- no transaction\n{again}SELECT nonsense;\n"))
+    with pytest.raises(MigrationFailed, match="nonsense"):
+        await run(empty_database_url, folder)
+    folder_with(tmp_path, (name, f"-- no transaction\n{again}"))
+    writer = await asyncpg.connect(empty_database_url)
+    try:
+        # Whoever has written and not yet committed holds up the index, and is held up by nothing.
+        writing = writer.transaction()
+        await writing.start()
+        await writer.execute("INSERT INTO first VALUES (1)")
+        runs = [asyncio.create_task(run(empty_database_url, folder)) for _ in range(3)]
+        async with asyncio.timeout(20):
+            waits = "wait_event_type = 'Lock' AND query LIKE '%INDEX CONCURRENTLY%'"
+            while not await rows(empty_database_url, f"SELECT 1 FROM pg_stat_activity WHERE {waits}"):
+                await asyncio.sleep(0.01)
+            await writer.execute("INSERT INTO first VALUES (2)")
+            await writing.commit()
+            assert sorted([(await each)[0] for each in runs]) == [0, 0, 1]
+    finally:
+        await writer.close()
+    assert await rows(
+        empty_database_url, "SELECT 1 FROM pg_index WHERE indisvalid AND indexrelid = 'first_by_id'::regclass"
+    )
+
+
+def test_files__without_a_transaction__every_statement_can_be_repeated() -> None:
+    apart = [each for each in read_migrations() if each.sql.startswith(NO_TRANSACTION)]
+    assert apart
+    for migration in apart:
+        lines = [line for line in migration.sql.splitlines() if line and not line.startswith(("--", " "))]
+        assert lines[0::2] == [
+            f"DROP INDEX CONCURRENTLY IF EXISTS {line.split()[3]};" for line in lines[1::2]
+        ]
+        assert all(line.startswith("CREATE INDEX CONCURRENTLY ") for line in lines[1::2])
 
 
 async def test_migrate__applied_file_edited__refused(empty_database_url: str, tmp_path: Path) -> None:

@@ -213,8 +213,19 @@ async def test_list__one_folder_only(store: ObjectStore) -> None:
     for number in range(20):
         await store.put_bytes(artifact_key(digest(bytes([number]))), bytes([number]))
     await store.put_bytes(document_key(digest(b"d")), b"d")
-    assert {found.key async for found in store.list("artifacts/")} == wanted
+    assert [found.key async for found in store.list("artifacts/")] == sorted(wanted)
     assert len([found async for found in store.list("")]) == 21
+
+
+async def test_list__after_a_key__the_rest_in_order(store: ObjectStore) -> None:
+    wanted = sorted(artifact_key(digest(bytes([number]))) for number in range(20))
+    for number in range(20):
+        await store.put_bytes(artifact_key(digest(bytes([number]))), bytes([number]))
+    await store.put_bytes(document_key(digest(b"d")), b"d")
+    for place in (0, 7, 19):
+        after = wanted[place]
+        assert [found.key async for found in store.list("artifacts/", after)] == wanted[place + 1 :]
+    assert [found async for found in store.list("artifacts/", "artifacts0")] == []
 
 
 @pytest.mark.parametrize(

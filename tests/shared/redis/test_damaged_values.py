@@ -35,7 +35,7 @@ SAMPLES = [
     ("orchard:servings", "stream"), ("orchard:servings:bytes", "string"),
     ("orchard:artifact_uses", "zset"), ("orchard:health", "zset"), ("orchard:health:fetcher:a", "string"),
     ("orchard:put:artifacts/a", "string"), ("orchard:sweep:artifacts/a", "string"),
-    ("orchard:sweeper", "string"), ("orchard:scrub:cursor", "string"),
+    ("orchard:sweeper", "string"), ("orchard:sweeper:Evictor", "string"), ("orchard:scrub:cursor", "string"),
     ("orchard:artifact_metadata:pypi:x", "string"), ("orchard:artifact_fence:pypi:x", "string"),
     ("orchard:artifact_dependencies:pypi:x", "string"), ("orchard:dependency_resolution:pypi:x", "string"),
     ("orchard:upstream_sources:pypi:breakers:1", "set"), ("orchard:upstream_sources:pypi:revision", "string"),

@@ -43,10 +43,11 @@ _SHOWN = f"""
 
 # With the last word of the audit on each.
 _EVENTS = f"""
-    events e LEFT JOIN (
-        SELECT DISTINCT ON (event) (after ->> 'event')::bigint AS event, action, who, at FROM audit
-        WHERE action IN ('{ACCEPTED}', '{UNDONE}') ORDER BY event, id DESC
-    ) a ON a.event = e.id
+    events e LEFT JOIN LATERAL (
+        SELECT action, who, at FROM audit
+        WHERE action IN ('{ACCEPTED}', '{UNDONE}') AND (after ->> 'event')::bigint = e.id
+        ORDER BY id DESC LIMIT 1
+    ) a ON true
 """  # noqa: S608 - of constants
 
 # $1 kind ('': any), $2 protocols and $3 the project's name in each ('': all of that protocol; no protocols:

@@ -84,7 +84,7 @@ async def test_decayed_document__set_aside(house: House, threads: BoundedThreads
 async def test_evicted_file__is_no_decay(house: House, threads: BoundedThreads) -> None:
     job = await house.keep("demo-1.0.whl", b"file")
     await house.store.delete(artifact_key(job.sha256))
-    assert await scrubber(house, threads).run() == module.ScrubReport()
+    assert await scrubber(house, threads).run() == module.ScrubReport(looked=1)
 
 
 async def test_runs__each_goes_on_where_the_last_ended__a_large_file_blinds_none(

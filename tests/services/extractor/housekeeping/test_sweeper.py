@@ -9,7 +9,8 @@ import time
 
 import msgspec
 
-from services.extractor.housekeeping.sweeper import Sweeper, SweepTimer
+from services.extractor.housekeeping.sweeper import Sweeper
+from services.extractor.housekeeping.timer import SweepTimer
 from shared.models import FORMAT, IndexHead, StoredDocument, VariantInfo
 from shared.objects.guard import GuardedStore, sweeping
 from shared.objects.port import VARIANTS, artifact_key, document_key
@@ -38,6 +39,16 @@ async def orphan(house: House, data: bytes = b"orphan") -> str:
     await house.store.put_bytes(key, data)
     age(house, key)
     return key
+
+
+def head_naming(variant: str) -> bytes:
+    """The head of a page with that body."""
+    info = VariantInfo(content_type="text/html", etag="e", size_bytes=7, object_key=variant)
+    head = IndexHead(
+        format=FORMAT, generation=1, status=200, source_revision=1, source_id=1, fetched_at=1.0,
+        fresh_until=1.0, variants={"html.gzip": info},
+    )  # fmt: skip
+    return msgspec.msgpack.encode(head)
 
 
 async def test_orphan__old__deleted_and_only_counted_in_a_dry_run(house: House) -> None:
@@ -69,12 +80,7 @@ async def test_named__by_an_artifact_a_document_or_a_page__stays(house: House) -
         ),
         project="demo",
     )  # fmt: skip
-    info = VariantInfo(content_type="text/html", etag="e", size_bytes=7, object_key=variant)
-    head = IndexHead(
-        format=FORMAT, generation=1, status=200, source_revision=1, source_id=1, fetched_at=1.0,
-        fresh_until=1.0, variants={"html.gzip": info},
-    )  # fmt: skip
-    await house.cache_redis.raw.set("orchard:package_index:pypi:demo", msgspec.msgpack.encode(head))
+    await house.cache_redis.raw.set("orchard:package_index:pypi:demo", head_naming(variant))
     keys = [artifact_key(job.sha256), document, variant]
     for key in keys:
         age(house, key)

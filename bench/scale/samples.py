@@ -1,0 +1,231 @@
+"""What each statement of the services is asked with in the large installation: one sample a statement.
+
+A statement that has neither a sample nor a reason to have none fails tests/bench/test_scale.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from bench.scale.rows import Sizes, digest, package
+from services.fetcher.sources.absences import MOST_KNOWN, MOST_OF_PROJECT, MOST_UNKNOWN
+from shared.artifacts.rows import dependency_columns, extraction_columns, url_columns
+from shared.models import CachedUrl, Dependency, Extraction, FileName, StoredFile
+
+T = TypeVar("T")
+Arguments = tuple[Any, ...]
+Sample = Callable[[Sizes, int], Arguments]
+"""The arguments of one call; the number is any below 2³¹ and tells one call from another."""
+
+MANY = 100  # of a batch that a service writes or asks for at once
+HOUSEKEPT = 1000  # of a batch of housekeeping
+NOW = time.time()
+EPOCH = datetime.fromtimestamp(0, UTC)
+TODAY = datetime.now(UTC).date()
+
+WITHOUT = ("services.standalone", "services.cli", "shared.migrations")
+SMALL = {
+    **dict.fromkeys(("_APPLY", "_LIFT", "_LOAD", "_RESEAL", "_SEED"), "sources: some"),
+    **dict.fromkeys(("ADD_UPSTREAM", "CHANGE_UPSTREAM", "DROP_UPSTREAM", "LIST_UPSTREAMS"), "sources: some"),
+    **dict.fromkeys(("ADD_ACCESS", "DROP_ACCESS", "LIST_ACCESS", "_TOUCH"), "tokens: bounded"),
+    **dict.fromkeys(("ADD_BLOCK", "DROP_BLOCK", "LIST_BLOCKS"), "blocks: bounded"),
+    **dict.fromkeys(("PROGRESS", "SAVE_PROGRESS", "END_PROGRESS"), "of one key, or of what runs"),
+    **dict.fromkeys(("_GOES", "_NEWER"), "parts of other statements"),
+    "answers:FIND": "of one key",
+    "answers:KEEP": "of one key",
+}
+"""Constants without a sample, and why."""
+
+
+def statements() -> dict[str, str]:
+    """Every statement that stands in a constant of a service: `module:CONSTANT` → SQL."""
+    found: dict[str, str] = {}
+    for root in ("shared", "services"):
+        for module in pkgutil.walk_packages(importlib.import_module(root).__path__, f"{root}."):
+            if module.name.endswith("__main__") or module.name.startswith(WITHOUT):
+                continue
+            for name, value in vars(importlib.import_module(module.name)).items():
+                if isinstance(value, str) and name.isupper() and _SQL.match(value):
+                    found.setdefault(value, f"{module.name}:{name}")
+    return {name: value for value, name in found.items()}
+
+
+_SQL = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
+
+
+def of(table: Mapping[str, T], name: str) -> T | None:
+    """The entry of `module:CONSTANT` in SAMPLES or SMALL, by its last part where that says which."""
+    module, _, constant = name.partition(":")
+    exact = table.get(f"{module.rpartition('.')[2]}:{constant}")
+    return table.get(constant) if exact is None else exact
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def _file(sizes: Sizes, n: int) -> FileName:
+    number = n % sizes.files
+    protocol, name = package(number // 5 % sizes.packages)
+    return FileName(protocol, name, digest("a", number * 2).hex(), f"{name}-{number % 5}.0.whl")
+
+
+def _files(sizes: Sizes, n: int, count: int) -> list[FileName]:
+    return [_file(sizes, n + step * 7919) for step in range(count)]
+
+
+def _sha256(sizes: Sizes, n: int) -> bytes:
+    return bytes.fromhex(_file(sizes, n).file_id)
+
+
+def _digests(sizes: Sizes, n: int, count: int) -> list[bytes]:
+    return [bytes.fromhex(each.file_id) for each in _files(sizes, n, count)]
+
+
+def _package(sizes: Sizes, n: int) -> tuple[str, str]:
+    return package(n % sizes.packages)
+
+
+def _source(sizes: Sizes, n: int) -> int:
+    return 1 + n % sizes.packages % 2 * 3
+
+
+def _index(sizes: Sizes, n: int) -> tuple[str, str]:
+    protocol, name = _package(sizes, n)
+    return protocol, f"simple/{name}"
+
+
+def _new(sizes: Sizes, n: int) -> list[CachedUrl]:
+    """Files that are not stored, of packages that are."""
+    found = []
+    for step in range(MANY):
+        protocol, name = _package(sizes, n + step)
+        sha256 = digest("new", n * MANY + step).hex()
+        file = FileName(protocol, name, sha256, f"{name}-9.{step}.whl")
+        stored = StoredFile(sha256, 1000, "application/zip", f"artifacts/{sha256}", file.filename)
+        found.append(CachedUrl(file, stored, generation=1, source_id=1, upstream_url="http://127.0.0.1:9/x"))
+    return found
+
+
+def _extractions(sizes: Sizes, n: int) -> Arguments:
+    needs = tuple(Dependency(at, f"needed-{at} >= 1", f"needed-{at}", ">=1", "", ()) for at in range(10))
+    digests = sorted({each.hex() for each in _digests(sizes, n, MANY)})
+    of = [Extraction(each, "extracted", name="x", version="1", dependencies=needs) for each in digests]
+    return (*extraction_columns(of), *dependency_columns(of))
+
+
+def _metadata_columns(sizes: Sizes, n: int) -> Arguments:
+    files = [each for each in _files(sizes, n, MANY) if each.protocol == _file(sizes, n).protocol]
+    names = [f"{each.filename}.metadata" for each in files]
+    columns = [each.project for each in files], [each.file_id for each in files], [e.filename for e in files]
+    return (_file(sizes, n).protocol, *columns, names)
+
+
+def _astuple(file: FileName) -> tuple[str, str, str, str]:
+    return file.protocol, file.project, file.file_id, file.filename
+
+
+def _ago(n: int, days: int) -> datetime:
+    return datetime.fromtimestamp(NOW - n % (days * 86_400), UTC)
+
+
+SAMPLES: dict[str, Sample] = {
+    # housekeeping
+    "PENDING": lambda s, n: (60.0, EPOCH, b"", 200),
+    "NAMED_FILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
+    "NAMED_PAGES": lambda s, n: (
+        [f"documents/{digest('d', (n + step) % s.packages).hex()}" for step in range(HOUSEKEPT)],
+    ),
+    "FILES": lambda s, n: (*_package(s, n), "", "", 100),
+    "scrubber:FILES": lambda s, n: (digest("at", n).hex(), 500),
+    "scrubber:PAGES": lambda s, n: (f"documents/{digest('at', n).hex()}", 500),
+    "RESOLUTIONS": lambda s, n: (_ago(n, 3), b"", 16),
+    "LOCKS": lambda s, n: (_ago(n, 3), b"", 16),
+    "REFETCHABLE": lambda s, n: (_digests(s, n, HOUSEKEPT),),
+    "UPSERT": lambda s, n: (_digests(s, n, HOUSEKEPT), [NOW] * HOUSEKEPT),
+    "READ": lambda s, n: (_digests(s, n, HOUSEKEPT),),
+    # files and pages
+    "LOOKUP": lambda s, n: _astuple(_file(s, n)),
+    "LOOKUP_MANY": lambda s, n: (
+        list(range(MANY)), *map(list, zip(*map(_astuple, _files(s, n, MANY)), strict=True)),
+    ),
+    "STORE": lambda s, n: tuple(url_columns(_new(s, n))),
+    "STORE_EXTRACTIONS": _extractions,
+    "EXTRACTION": lambda s, n: (_sha256(s, n),),
+    "STANDING_FILE": lambda s, n: (
+        *_astuple(_file(s, n)), f"{_file(s, n).filename}.metadata", f"simple/{_file(s, n).project}",
+    ),
+    "PIN_METADATA": lambda s, n: (*_astuple(_file(s, n)), digest("new", n), 1, "x", "artifacts/x", 2),
+    "DROP_PROVISIONAL": lambda s, n: _astuple(_file(s, n)),
+    "SEALED_FILES": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * step)[1] for step in range(MANY)]),
+    "STORED_DOCUMENT": _index,
+    "INDEX_STATE": lambda s, n: (*_index(s, n), _package(s, n)[1], [_package(s, n)[1]]),
+    "STORE_DOCUMENT": lambda s, n: (
+        *_index(s, n), _package(s, n)[1], _source(s, n), 2, f"documents/{digest('new', n).hex()}", NOW, "",
+        "", True, [_source(s, n)],
+    ),
+    "MARK_GONE": lambda s, n: (*_index(s, n), 2),
+    "PINNED_SOURCES": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * k)[1] for k in range(MANY)]),
+    "PIN_FIRST": lambda s, n: (*_package(s, n), _source(s, n)),
+    "STORE_EVENTS": lambda s, n: (
+        ["digest_mismatch"] * MANY, ["pypi"] * MANY, ["project"] * MANY, [str(k) for k in range(MANY)],
+        [json.dumps({"n": n})] * MANY,
+    ),
+    # resolving
+    "DOCUMENTS": lambda s, n: (_package(s, n)[0], [_index(s, n + 2 * step)[1] for step in range(MANY)]),
+    "ROOT": lambda s, n: (_sha256(s, n), _file(s, n).protocol),
+    "STORED_METADATA": _metadata_columns,
+    "FIND": lambda s, n: (n % (s.rows // 100) + 1,),
+    # the ledger of servings
+    "CLIENTS": lambda s, n: (
+        [digest("c", n + step) for step in range(MANY)], *([""] * MANY for _ in range(4)), TODAY,
+    ),
+    "rows:FILES": lambda s, n: (
+        [digest("f", (n + k) % s.files) for k in range(MANY)], *([""] * MANY for _ in range(5)),
+        [digest("a", n)] * MANY, TODAY,
+    ),
+    "rows:KEEP": lambda s, n: (
+        "gateway", n, 0, [NOW] * MANY, *([1] * MANY for _ in range(5)), *([""] * MANY for _ in range(2)),
+    ),
+    "ADD_DAY": lambda s, n: (TODAY,),
+    "DROP_DAYS": lambda s, n: (TODAY - timedelta(days=400),),
+    "PURGE_CLIENTS": lambda s, n: (TODAY - timedelta(days=90 + n % 2), 100 * MANY),
+    "PURGE_FILES": lambda s, n: (TODAY - timedelta(days=90 + n % 2), 100 * MANY),
+    "PURGE_GATEWAYS": lambda s, n: (30,),
+    # absences
+    "_NOTE": lambda s, n: (*_index(s, n)[:1], f"simple/new-{n}", f"new-{n}", [1], "", 1, MOST_OF_PROJECT),
+    "_PRUNE": lambda s, n: (MOST_KNOWN, MOST_UNKNOWN),
+    "_FIND": lambda s, n: ("pypi", f"simple/absent-{n % s.absences}", [1, 2, 3]),
+    "_PAGES": lambda s, n: (_package(s, n)[0], _source(s, n) + n % 3),
+    "_FILES": lambda s, n: (_package(s, n)[0], _source(s, n) + n % 3, "http://127.0.0.1:9/files/"),
+    "_DOUBT": _index,
+    "_TRUST": _index,
+    "FORGET_ABSENCES": lambda s, n: ("pypi", f"absent-{n % s.absences}", ""),
+    # the API
+    "ARTIFACT": lambda s, n: (_sha256(s, n), 100),
+    "DEPENDENCIES": lambda s, n: (_sha256(s, n), -1, 100),
+    "DEPENDENTS": lambda s, n: (*package(n % 1000), digest("at", n), -1, 100),
+    "PACKAGES": lambda s, n: (_package(s, n)[0], _package(s, n)[1], "", "\U0010ffff", 100),
+    "LIST": lambda s, n: (
+        ("", "upstream_mutated", "served_by_several")[n % 3], *([[], []], [["pypi"], [""]])[n % 2], 0.0,
+        2**62, 2**62, 100,
+    ),
+    "PLANNED": lambda s, n: (n % (s.rows // 100) + 1,),
+    "PAGES": _package,
+    "ACCEPT": lambda s, n: ("me", "", n % (s.rows // 100) + 1, 2),
+    "UNDO": lambda s, n: ("me", "", n % (s.rows // 100) + 1),
+    "LIST_PINS": lambda s, n: (
+        ("", "pypi")[n % 2], ("", "package-9", "zzz")[n % 3], ("", "pypi")[n % 2], "", 100,
+    ),
+    "SET_PIN": lambda s, n: ("me", "", *_package(s, n), [f"{_package(s, n)[0]}1"], ""),
+    "DROP_PIN": lambda s, n: ("me", "", *_package(s, n)),
+    "PAGES_OF": _package,
+    "NOTE": lambda s, n: ("me", "", "action", "target", "{}"),
+    "LIST_AUDIT": lambda s, n: (2**62, 100),
+}  # fmt: skip
