@@ -18,6 +18,7 @@ from packageurl.contrib import purl2url
 
 from shared.errors import OrchardError
 from shared.errors.catalogue import CATALOGUE
+from shared.migrations.runner import read_migrations
 from shared.protocols import PROTOCOLS
 from shared.protocols.roles.documents import Documents
 from shared.protocols.roles.pages import Pages
@@ -254,6 +255,10 @@ def test_documents__every_link_leads_somewhere() -> None:
             if not target.exists() or (anchor and anchor not in _anchors(target)):
                 dead.append(f"{page.relative_to(ROOT)}: {link}")
     assert dead == []
+
+
+def test_migrations__each_number_is_given_once() -> None:
+    assert read_migrations(), "raises for a gap, and for a number that two branches took"
 
 
 def test_lock_of_uv_is_ignored() -> None:
