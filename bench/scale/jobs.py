@@ -33,6 +33,7 @@ WRITES = 2_000
 
 BOUNDED = {
     "artifact uses": "a gateway tells once a minute what was asked for since: one command",
+    "blocks of upstreams": "one question to each Orchard that is an upstream; 10,000 blocks of it at most",
     "disk pressure": "one look at the file system, unless the disk is full",
     "ledger": "what gateways left in a stream; hourly, days and names that are too old (samples.py)",
     "heartbeat": "one command a worker",

@@ -38,6 +38,7 @@ SMALL = {
     **dict.fromkeys(("ADD_BLOCK", "DROP_BLOCK", "LIST_BLOCKS"), "blocks: bounded"),
     **dict.fromkeys(("PROGRESS", "SAVE_PROGRESS", "END_PROGRESS"), "of one key, or of what runs"),
     **dict.fromkeys(("_GOES", "_NEWER"), "parts of other statements"),
+    **dict.fromkeys(("_READ", "_WRITE"), "blocks of upstreams: one row a source"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }
@@ -203,6 +204,7 @@ SAMPLES: dict[str, Sample] = {
     "_PRUNE": lambda s, n: (MOST_KNOWN, MOST_UNKNOWN),
     "_FIND": lambda s, n: ("pypi", f"simple/absent-{n % s.absences}", [1, 2, 3]),
     "_PAGES": lambda s, n: (_package(s, n)[0], _source(s, n) + n % 3),
+    "_SERVED": lambda s, n: (_digests(s, n, 10 * HOUSEKEPT), _source(s, n)),
     "_FILES": lambda s, n: (_package(s, n)[0], _source(s, n) + n % 3, "http://127.0.0.1:9/files/"),
     "_DOUBT": _index,
     "_TRUST": _index,

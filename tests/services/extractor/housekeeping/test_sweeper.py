@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import time
+from collections.abc import Collection
 
 import msgspec
 
@@ -97,6 +98,24 @@ async def test_unreadable_head__no_page_body_is_deleted(house: House) -> None:
     age(house, variant)
     await house.cache_redis.raw.set("orchard:package_index:pypi:newer", b"\xc1 of a later version")
     assert (await sweeper(house).run()).orphans == 0
+
+
+async def test_body__its_head_was_out_of_sight__stays(house: House) -> None:
+    variant = f"{VARIANTS}/{digest(b'variant')}"
+    await house.store.put_bytes(variant, b"variant")
+    age(house, variant)
+
+    class Late(Sweeper):
+        """Its first look falls between the end of a head and the one that takes its place."""
+
+        async def _named_by_heads(self, keys: Collection[str]) -> set[str]:
+            named = await super()._named_by_heads(keys)
+            await house.cache_redis.raw.set("orchard:package_index:pypi:demo", head_naming(variant))
+            return named
+
+    report = await Late(house.stores, delete=True).run()
+    assert (report.orphans, report.deleted) == (1, 0)
+    assert await house.store.stat(variant) is not None
 
 
 async def test_put__while_the_sweeper_is_at_it__object_is_there_afterwards(house: House) -> None:
