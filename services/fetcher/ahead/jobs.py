@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.fetcher.ahead.machine import is_fresh
+from services.fetcher.ahead.guesses import is_fresh
 from services.fetcher.files.job import FetchArtifactJob
 from services.fetcher.files.run import NotAhead
 from services.fetcher.http.response import Count, counting

@@ -1,8 +1,8 @@
 """Reading ahead: what a client is likely to ask next is fetched before it asks (docs/decisions/0037).
 
-One task works through the documents that came, one after the other; what it cannot keep up with is left
-out. It guesses by the protocol's `Ahead`, takes out what may not be fetched, and enqueues what the budgets
-leave, as jobs of the ids that real requests have. The end of such a job leads on to the next document.
+A few tasks work through the documents that came; what they cannot keep up with is left out. They guess by the
+protocol's `Ahead`, leave out what may not be fetched (`allowed.py`), and enqueue what the budgets leave
+(`ledger.py`), as jobs of the ids that real requests have. The end of such a job leads to the next document.
 """
 
 from __future__ import annotations
@@ -13,34 +13,33 @@ from collections.abc import Sequence
 
 import msgspec
 
+from services.fetcher.ahead.allowed import Allowed
 from services.fetcher.ahead.came import Came
-from services.fetcher.ahead.ledger import GuessedJob, Held, Ledger
+from services.fetcher.ahead.guesses import LARGEST_FILE_BYTES, following, is_fresh, job_of
+from services.fetcher.ahead.ledger import GuessedJob, Ledger
 from services.fetcher.indexes.documents import Documents
-from services.fetcher.sources.policy import owners
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.access.watcher import AccessWatcher
 from shared.cache.service import CacheService
-from shared.errors import CacheUnavailable, OrchardError, QueueFull
-from shared.models import IndexHead, StoredFile, UpstreamSource
-from shared.objects.port import artifact_key
+from shared.errors import OrchardError, QueueFull
+from shared.models import IndexHead, StoredFile
 from shared.objects.verify import read_whole
 from shared.process.bounded import Bounded
 from shared.process.periodic import Every
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.ahead import MOST_NAMES, Guess
-from shared.queue.jobs import IN_USE, Asker, Event, FetchArtifact, FetchIndex
+from shared.queue.jobs import Event, FetchArtifact, FetchIndex
 from shared.queue.listener import EventListener
-from shared.redis import clock
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import AHEAD_USEFULNESS
 
 log = get_logger()
 
+WORKERS = 4
 BACKLOG = 256  # documents that came and were not looked at yet
 MOST_READY = 64  # guesses that wait in the queue
-LARGEST_FILE_BYTES = 1024 * 1024
 REMEMBERED = 8192  # for whom which versions of what are wanted
 SETTLE_SECONDS = 5.0
 
@@ -61,30 +60,34 @@ class ReadAhead:
         self._is_on = settings.read_ahead and not settings.offline
         self._queue, self._threads = stores.queue, stores.threads
         self._cache: CacheService = stores.cache
-        self._artifacts, self._objects = stores.artifacts, stores.objects
+        self._objects = stores.objects
         self._listener, self._documents = listener, documents
         self._sources, self._access = sources, access
+        self._allowed = Allowed(sources, access, stores.artifacts)
         self._ledger = Ledger(in_flight=settings.ahead_slots)
         self._wanted = Bounded[tuple[str, str], str](REMEMBERED)
         self._backlog: asyncio.Queue[Came] = asyncio.Queue(BACKLOG)
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._settling = Every(SETTLE_SECONDS, self._settle, name="read-ahead figures")
 
     async def open(self) -> None:
         """Start, unless ORCHARD_READ_AHEAD is off."""
         if self._is_on:
             self._listener.register("", self._told)
-            self._task = asyncio.create_task(self._work(), name="read-ahead")
+            self._tasks = [
+                asyncio.create_task(self._work(), name=f"read-ahead {number}") for number in range(WORKERS)
+            ]
             await self._settling.open()
 
     async def aclose(self) -> None:
         """Stop guessing; jobs that are queued go on."""
-        if self._task is not None:
+        tasks, self._tasks = self._tasks, []
+        if tasks:
             self._listener.unregister("", self._told)
             await self._settling.aclose()
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- documents that came --------------------------------------------------------------------------
 
@@ -112,7 +115,7 @@ class ReadAhead:
         self._came(Came(job.protocol, asker, source_id, facts.object_key, file=job.file))
 
     def _came(self, came: Came) -> None:
-        if self._task is not None:
+        if self._tasks:
             with contextlib.suppress(asyncio.QueueFull):
                 self._backlog.put_nowait(came)
 
@@ -135,16 +138,18 @@ class ReadAhead:
         if source is None or not source.options.read_ahead:
             return
         guesses = await self._guesses(protocol, came)
-        allowed = await self._allowed(protocol, source, guesses[:MOST_NAMES])
+        allowed = await self._allowed.of(protocol, source, guesses[:MOST_NAMES])
+        guessed = [(job_of(protocol, guess, came.asker), owner) for guess, owner in allowed]
+        for job, _ in guessed:  # also of what no job is made for: its client may ask
+            self._wanted.put((came.asker.client, job.id), job.asker.wanted if job.asker else "")
+        there = await asyncio.gather(*(self._is_there(job) for job, _ in guessed))
         jobs: list[GuessedJob] = []
-        for guess, owner in allowed:
-            job = _job(protocol, guess, came.asker)
-            # Whoever asks for it first will be known to want these, though no job was made for it.
-            self._wanted.put((came.asker.client, job.id), guess.wanted)
-            if job.id in self._ledger or await self._is_there(job):
-                continue
-            if self._ledger.take(job, owner.id, owner.name, is_sure=came.is_sure):
-                jobs.append(job)
+        for (job, owner), facts in zip(guessed, there, strict=True):
+            if facts is None:
+                if self._ledger.take(job, owner.id, owner.name, is_sure=came.is_sure):
+                    jobs.append(job)
+            elif isinstance(facts, StoredFile) and isinstance(job, FetchArtifact) and came.identity:
+                self.file_came(job, facts, owner.id)  # the pages that it leads to may have expired
         if jobs:
             await self._enqueue(jobs)
 
@@ -165,53 +170,13 @@ class ReadAhead:
             ahead.after_index, came.identity, loaded.document, asker.tool, asker.wanted, blocks
         )
 
-    async def _allowed(
-        self, protocol: PackageProxyBase, source: UpstreamSource, guesses: Sequence[Guess]
-    ) -> list[tuple[Guess, UpstreamSource]]:
-        """Those that one source alone may be asked for, with it.
-
-        Where the policy leaves several, a guess would tell each of them a name that perhaps no client ever
-        asks for. What a source with credentials names is told to no other.
-        """
-        known = self._sources.current(protocol.name)
-        if known is None:
-            return []
-        pins: dict[str, frozenset[int]] = {}
-        if len(known.sources) > 1:
-            names = {name for guess in guesses for name in protocol.names.pin_names(guess.project)}
-            pins = await self._artifacts.pinned_sources(protocol.name, names)
-        is_private = bool(source.password or source.token)
-        found = []
-        for guess in guesses:
-            if self._is_blocked(protocol, guess):
-                continue
-            pinned = next(
-                (pins[name] for name in protocol.names.pin_names(guess.project) if name in pins),
-                frozenset[int](),
-            )
-            asked = owners(known.sources, guess.project, pinned)
-            if len(asked) != 1 or (is_private and source not in asked[0]):
-                continue
-            if all(each.options.read_ahead for each in asked[0]):
-                found.append((guess, asked[0][0]))
-        return found
-
-    def _is_blocked(self, protocol: PackageProxyBase, guess: Guess) -> bool:
-        blocks = self._access.blocks.of(protocol.name, guess.project)
-        if blocks.whole or guess.file is None or not blocks.versions:
-            return bool(blocks.whole)
-        resource = protocol.grammar.artifact_resource(guess.file)
-        return protocol.grammar.version_asked(resource) in blocks.versions
-
-    async def _is_there(self, job: GuessedJob) -> bool:
+    async def _is_there(self, job: GuessedJob) -> StoredFile | IndexHead | None:
+        """What clients are served without any job. Raises `CacheUnavailable`: then nothing is read ahead."""
         if isinstance(job, FetchArtifact):
-            try:
-                return await self._cache.read_facts(job.file) is not None
-            except CacheUnavailable:
-                return True  # then nothing is read ahead
+            return await self._cache.read_facts(job.file)
         known = self._sources.current(job.protocol)
-        head = await self._documents.head(job.protocol, job.identity)
-        return known is not None and head is not None and is_fresh(head, known.revision)
+        head, _ = await self._cache.read_head(job.protocol, job.identity)
+        return head if known is not None and head is not None and is_fresh(head, known.revision) else None
 
     async def _enqueue(self, jobs: Sequence[GuessedJob]) -> None:
         """Told before they are put in: who asks from then on can know that it was guessed."""
@@ -243,7 +208,7 @@ class ReadAhead:
             self._ledger.drop(event.job_id)
             return
         held = self._ledger.fetched(event.job_id, event.upstream_bytes)
-        if held is None or (then := _following(held, event)) is None:
+        if held is None or (then := following(held, event)) is None:
             return
         if held.is_sure or held.asked:
             self._came(then)
@@ -268,37 +233,3 @@ class ReadAhead:
     def _forget(self, job_id: str) -> None:
         self._ledger.drop(job_id)
         self._listener.unregister(job_id, self._ended)
-
-
-def is_fresh(head: IndexHead, revision: int) -> bool:
-    """Whether clients are served it without any job; `revision`: of the sources."""
-    return head.source_revision == revision and not head.failing and clock.now() < head.fresh_until
-
-
-def _job(protocol: PackageProxyBase, guess: Guess, asker: Asker) -> GuessedJob:
-    asker = msgspec.structs.replace(asker, wanted=guess.wanted)
-    if guess.file is not None:
-        return FetchArtifact.of(guess.file, asker=asker, guessed=True)
-    return FetchIndex(
-        protocol.name,
-        guess.identity,
-        base_url=asker.base_url,
-        variant=asker.variant or IN_USE,
-        asker=asker,
-        guessed=True,
-    )
-
-
-def _following(held: Held, event: Event) -> Came | None:
-    """What follows the guess once it has come; its own page is looked up when its turn comes."""
-    job = held.job
-    asker = job.asker
-    if asker is None:
-        return None
-    if isinstance(job, FetchIndex):
-        return Came(job.protocol, asker, held.source_id, "", job.identity)
-    if (event.size_bytes or 0) > LARGEST_FILE_BYTES:
-        return None
-    if not protocol_named(job.protocol).ahead.reads_file(job.filename):
-        return None
-    return Came(job.protocol, asker, held.source_id, artifact_key(event.sha256), file=job.file)

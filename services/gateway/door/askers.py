@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -49,6 +50,7 @@ class Askers:
         self._queue, self._listener, self._access = queue, listener, access
         self._is_waited_for = is_waited_for
         self._is_on = is_on
+        self._salt = os.urandom(16)  # addresses are few enough to be guessed from their digests
         self.known = Bounded[str, bool](MOST_KNOWN)
         """Ids of jobs that were put in though nobody asked, and nobody has here since."""
         self._asked: list[str] = []
@@ -76,7 +78,7 @@ class Askers:
         if not tool:
             return job
         client = client_of(self._access, scope, headers)
-        digest = hashlib.blake2s(client.encode(), digest_size=8).hexdigest()
+        digest = hashlib.blake2s(client.encode(), key=self._salt, digest_size=8).hexdigest()
         return msgspec.structs.replace(job, asker=Asker(digest, tool))
 
     def note(self, resource: Resource) -> None:

@@ -239,3 +239,23 @@ async def test_guess__somebody_asks_while_it_runs__he_gets_its_end(fetcher: Fetc
     assert await fetcher.facts(metadata_of("demo", content)) is not None
     whole = [each for each in fetcher.upstream.seen(path) if "range" not in each.headers]
     assert len(whole) == 1, "now somebody waits for it, whatever it takes"
+
+
+async def test_page__its_metadata_is_there_already__leads_to_pages_that_are_not(fetcher: Fetcher) -> None:
+    content = offer(fetcher.upstream, "demo", "other")
+    offer(fetcher.upstream, "other")
+    await fetcher.index()
+    await fetcher.artifact(sha256(content), "demo-1.0-py3-none-any.whl.metadata")
+    await fetcher.ended(page_of("demo"))
+    await until(lambda: "other" in pages_seen(fetcher.upstream))
+
+
+async def test_page__all_that_follows_is_there_and_fresh__nothing_is_asked(fetcher: Fetcher) -> None:
+    content = offer(fetcher.upstream, "demo", "other")
+    offer(fetcher.upstream, "other")
+    for name in ("demo", "other"):
+        await fetcher.index(name)
+    await fetcher.artifact(sha256(content), "demo-1.0-py3-none-any.whl.metadata")
+    await fetcher.ended(page_of("demo"))
+    await quiet(fetcher)
+    assert fetcher.upstream.count("/simple/other/") == 1

@@ -97,7 +97,7 @@ async def test_events__someone_watches__history_then_figures(gateway: GatewayPro
         second = await asyncio.to_thread(Stream, gateway.port)
         name, history = await asyncio.to_thread(second.event)
         assert name == "history"
-        assert history[0]["ready"] == [2, 1, 0, 0, 0]
+        assert history[0]["ready"] == [2, 1, 0, 0, 0, 0]
         assert (await asyncio.to_thread(second.event))[0] == "figures", "at once, not at the next sample"
         second.close()
     finally:
