@@ -40,6 +40,7 @@ log = get_logger()
 WORKERS = 4
 BACKLOG = 256  # documents that came and were not looked at yet
 MOST_READY = 64  # guesses that wait in the queue
+LARGEST_INDEX_BYTES = 8 * 1024 * 1024  # that is decoded again for what follows it
 REMEMBERED = 8192  # for whom which versions of what are wanted
 SETTLE_SECONDS = 5.0
 
@@ -162,7 +163,9 @@ class ReadAhead:
         if not key:
             head = await self._documents.head(protocol.name, came.identity)
             key = head.document_key if head is not None and head.status == 200 else ""
-        loaded = await self._documents.load(protocol, key) if key else None
+        if not key:
+            return ()
+        loaded = await self._documents.load(protocol, key, most_bytes=LARGEST_INDEX_BYTES)
         if loaded is None:
             return ()
         blocks = self._access.blocks.of(protocol.name, protocol.grammar.project_of(came.identity))

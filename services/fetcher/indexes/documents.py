@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from typing import Any
 
 import msgspec
@@ -111,13 +112,18 @@ class Documents:
             return None
         return await self.load(protocol, key)
 
-    async def load(self, protocol: PackageProxyBase, key: str) -> Loaded | None:
-        """The decoded document of this key; None if the object is gone or of an unknown format."""
+    async def load(
+        self, protocol: PackageProxyBase, key: str, *, most_bytes: float = math.inf
+    ) -> Loaded | None:
+        """The decoded document of this key; None if the object is gone, of an unknown format, or larger than
+        `most_bytes` and not decoded already."""
         found = self._decoded.use(key)
         if found is not None:
             return found
         try:
             body = await self.read(key)
+            if len(body) > most_bytes:
+                return None
             if len(body) <= INLINE_BYTES:
                 document = protocol.documents.decode_document(body)
             else:

@@ -30,7 +30,7 @@ from shared.protocols.pypi.resolver.requirements import BadMetadata, parse_metad
 from shared.protocols.roles.ahead import MOST_NAMES, Ahead, Guess
 
 METADATA = ".metadata"
-MOST_FILES = 20_000  # of one page that are looked at
+MOST_FILES = 8_000  # of one page that are looked at
 MOST_LINES = 2_000  # of dependencies
 
 _TOOL = re.compile(r"(?:pip|uv)/[0-9][^ ]{0,40} (\{.*\})", re.DOTALL)
