@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 
 CODINGS = ("zstd", "gzip", "identity")
@@ -103,6 +105,12 @@ def asked_range(conditions: Conditions, etag: str, size_bytes: int) -> ByteRange
     if not conditions.range or not range_applies(conditions.if_range, etag):
         return None
     return parse_range(conditions.range, size_bytes)
+
+
+def asks_little(conditions: Conditions, etag: str, most_bytes: int) -> bool:
+    """Whether a request asks for a piece of at most so many bytes, however large the body is."""
+    wanted = asked_range(conditions, etag, sys.maxsize)
+    return isinstance(wanted, ByteRange) and wanted.length <= most_bytes
 
 
 def range_applies(if_range: bytes, etag: str) -> bool:

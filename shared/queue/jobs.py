@@ -167,6 +167,7 @@ class FetchArtifact(FileJob, frozen=True, tag="fetch_artifact"):
     unstored: bool = False  # whoever asked has just seen that there is no row of it
     asker: Asker | None = None  # None: nothing is read ahead of it
     guessed: bool = False  # nobody asked for it yet: runs in `ahead`
+    part: bool = False  # abandonable, and a small part is all that is wanted so far
 
     @property
     def id(self) -> str:

@@ -124,6 +124,23 @@ def test_head__cold_file__length_at_once_without_download(
     assert whole == []
 
 
+def test_range__small_parts_of_a_cold_file__never_fetch_the_file(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename, wheel = _publish(upstream, name, size=600_000)
+    path = orchard.file_path(name, filename)
+    for start in (len(wheel) - 5000, 100, 200_000):
+        answer = orchard.get(path, headers={"Range": f"bytes={start}-{start + 999}"})
+        assert (answer.status_code, answer.content) == (206, wheel[start : start + 1000])
+        assert answer.headers["cache-control"] == "no-store"
+    asked = upstream.seen(f"/files/{name}/{filename}", "GET")
+    assert len(asked) == 3 and all("range" in each.headers for each in asked)
+    assert orchard.get(path).content == wheel
+    assert orchard.get(path).headers["x-cache"] == "HIT"
+    assert upstream.count(f"/files/{name}/{filename}", "GET") == 4
+
+
 def test_unknown_file_of_known_project__404(orchard: Cluster, upstream: Upstream, project: Names) -> None:
     name = project()
     _publish(upstream, name)

@@ -1,4 +1,5 @@
-"""Downloads that nobody waits for any more: they go on for a while, then stop and leave nothing behind.
+"""Downloads that nobody waits for any more: they go on for a while, then stop and leave nothing behind. And
+those of which nobody wants more than small parts: they do not begin.
 
 A client that comes back within the bound finds its download running. Whether another job, or a client that
 does not read live bytes, needs the file stands in the queued job (`FetchArtifact.abandonable`).
@@ -19,6 +20,7 @@ from shared.errors import OrchardError
 SMALL_BYTES = 4 * 1024 * 1024  # a file of at most so much is always fetched to its end
 GRACE_SECONDS = 3.0  # seconds for the first reader to connect, whatever a fast upstream sends meanwhile
 TICK_SECONDS = 0.25
+ALONE_SECONDS = 1.0  # after the last reader of a part
 
 _T = TypeVar("_T")
 
@@ -40,6 +42,7 @@ class Audience:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
+        self.wants_whole = asyncio.Event()  # a reader has asked for more than a part
         self._readers = 0
         self._left_at: float | None = None  # monotonic; None: readers cannot have come yet
         self._left_size = 0
@@ -67,8 +70,30 @@ class Audience:
         beyond = self._spool.size - self._left_size > bounds.size_bytes
         return seconds > bounds.seconds or (beyond and seconds > GRACE_SECONDS)
 
+    def is_alone(self) -> bool:
+        """Whether the last reader left a while ago, or none came."""
+        return (
+            not self._readers
+            and self._left_at is not None
+            and time.monotonic() - self._left_at > ALONE_SECONDS
+        )
+
     def _left(self) -> None:
         self._left_at, self._left_size = time.monotonic(), self._spool.size
+
+
+async def until_whole_is_wanted(audience: Audience, is_needed: Callable[[], Awaitable[bool]]) -> None:
+    """Return once a reader wants the whole file, or the queued job says that somebody needs it. Raises
+    `Abandoned` when the readers of its parts have gone before."""
+    while not audience.wants_whole.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TICK_SECONDS):
+                await audience.wants_whole.wait()
+                return
+        if await _needed(is_needed):
+            return
+        if audience.is_alone():
+            raise Abandoned
 
 
 async def while_wanted(

@@ -95,6 +95,7 @@ class LiveDownloads:
                     response = await self._send_range(request, download)
                     if response is not None:
                         return response
+                download.audience.wants_whole.set()
                 return await self._send_all(request, download, int(start_text))
         except ClientConnectionResetError:  # the reader has gone, which is its right: nothing to log
             _abort(request)

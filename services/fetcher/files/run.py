@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.fetcher.files.abandoned import Audience, Bounds, while_wanted
+from services.fetcher.files.abandoned import Audience, Bounds, until_whole_is_wanted, while_wanted
 from services.fetcher.files.direct import DirectFiles, PublishedCheck
 from services.fetcher.files.download import Download
 from services.fetcher.files.early_metadata import EarlyMetadata
@@ -168,10 +168,12 @@ class ArtifactRun:
             audience=Audience(spool),
         )
         published = PublishedCheck(tools.direct, tools.artifacts, self.protocol, found)
-        published.start()
         declared = found.entry.hashes.get("sha256", "").lower()
         expected = self._promised or (declared if " " not in declared else "")
         try:
+            if self._relay and job.part and self._promised:
+                await self._relay_parts(live)
+            published.start()
             async with spool_upload(tools.objects, spool, expected) as upload:
                 download = Download(
                     tools.upstreams,
@@ -209,6 +211,17 @@ class ArtifactRun:
             published.cancel()
             tools.live.end(live)
             spool.release()
+
+    async def _relay_parts(self, live: LiveDownload) -> None:
+        """Have parts of the file read, each by a request of its own, until somebody wants the whole. Raises
+        `Abandoned` when nobody did."""
+        size = live.entry.size_bytes or 0
+        if size <= SMALL_BYTES:  # to fetch it whole costs no more
+            return
+        live.spool.total = size
+        self._let_in(live, NO_SOURCE_HEADERS)
+        await until_whole_is_wanted(live.audience, self._is_needed)
+        live.spool.total = None  # so far only the index has told it
 
     async def refuse_guess(self) -> None:
         """Raises `NotAhead` for a guess that nobody has joined so far."""

@@ -31,10 +31,12 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.errors.catalogue import from_value
-from shared.http.conditions import Conditions, Unsatisfiable, asked_range
+from shared.http.conditions import Conditions, Unsatisfiable, asked_range, asks_little
 from shared.models import StoredFile, decode_stored
 from shared.protocols.resource import Resource
 from shared.queue.jobs import DescribeArtifact, Event, FetchArtifact
+
+PART_BYTES = 1024 * 1024  # the most that is a small part of a file
 
 
 async def serve_artifact(resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
@@ -226,6 +228,7 @@ class _ArtifactRequest:
                 request_id=self.conditions.request_id,
                 abandonable=relayed,
                 unstored=not self.looked,  # or else it is not queued
+                part=relayed and self._wants_little(expected),
             )
             event = await self._wait(job, live=relayed)
             if event is None:
@@ -238,6 +241,11 @@ class _ArtifactRequest:
             if reply is not None:
                 return reply
         return None
+
+    def _wants_little(self, expected: str) -> bool:
+        """Whether a small part is all that is asked for, of a file whose digest the address promises."""
+        etag = f'"{expected}"'
+        return bool(expected) and not self.looked and asks_little(self.conditions, etag, PART_BYTES)
 
     async def _wait(self, job: FetchArtifact | DescribeArtifact, *, live: bool = False) -> Event | None:
         """How the job ended. None: it never began, for the file was stored already."""

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from services.gateway.serving.artifact_flow import serve_artifact
+from services.gateway.serving.artifact_flow import PART_BYTES, serve_artifact
 from services.gateway.serving.ports import Reply
 from shared.errors import (
     DigestMismatch,
@@ -278,6 +278,45 @@ async def test_artifact__cold_range__passes_a_206_on_and_lets_nobody_keep_it(wor
     assert headers(reply)[b"cache-control"] == b"no-store"
     reply = await serve_artifact(FILE, Conditions(range=b"bytes=%d-" % SIZE), world.ports)
     assert (reply.status, headers(reply)[b"content-range"]) == (416, b"bytes */%d" % SIZE)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "part"),
+    [
+        (PLAIN, False),
+        (Conditions(range=b"bytes=0-9"), True),
+        (Conditions(range=b"bytes=-16384"), True),
+        (Conditions(range=b"bytes=5-%d" % (PART_BYTES + 4)), True),
+        (Conditions(range=b"bytes=5-%d" % (PART_BYTES + 5)), False),
+        (Conditions(range=b"bytes=0-"), False),
+        (Conditions(range=b"bytes=0-9,20-29"), False),  # answered with the whole
+        (Conditions(range=b"bytes=0-9", if_range=b'"other"'), False),
+        (Conditions(range=b"bytes=0-9", if_range=f'"{DIGEST}"'.encode()), True),
+    ],
+)
+async def test_artifact__cold_range__asks_for_no_more_than_a_small_part(
+    world: MemoryWorld, conditions: Conditions, part: bool
+) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "live", 2, address="x:1", size_bytes=SIZE)
+
+    world.misses.run = run
+    world.live.body = MemoryBody(DATA[:10], status=206, size_bytes=10, content_range=f"bytes 0-9/{SIZE}")
+    await serve_artifact(FILE, conditions, world.ports)
+    assert [job.part for job in world.misses.waited] == [part]  # type: ignore[union-attr]
+
+
+async def test_artifact__cold_range_without_a_promised_digest__has_the_file_fetched(
+    world: MemoryWorld,
+) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "live", 2, address="x:1", size_bytes=SIZE)
+
+    world.misses.run = run
+    world.live.body = MemoryBody(DATA[:10], status=206, size_bytes=10, content_range=f"bytes 0-9/{SIZE}")
+    unpromised = msgspec.structs.replace(FILE, sha256="")
+    await serve_artifact(unpromised, Conditions(range=b"bytes=0-9"), world.ports)
+    assert [job.part for job in world.misses.waited] == [False]  # type: ignore[union-attr]
 
 
 async def test_artifact__done_with_another_digest__is_refused(world: MemoryWorld) -> None:
