@@ -6,6 +6,7 @@ dependencies.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -17,7 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.tags import compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from shared.access.blocks import NOTHING, ProjectBlocks
 from shared.errors import InvalidParameter, UpstreamInvalid
@@ -32,6 +33,8 @@ from shared.protocols.roles.ahead import MOST_NAMES, Ahead, Guess
 METADATA = ".metadata"
 MOST_FILES = 8_000  # of one page that are looked at
 MOST_LINES = 2_000  # of dependencies
+FEW_FILES = 200  # to read so many names takes no longer than to look for the right ones
+NEWEST = 3  # versions whose files are looked at first: of one, all may be yanked or for another Python
 
 _TOOL = re.compile(r"(?:pip|uv)/[0-9][^ ]{0,40} (\{.*\})", re.DOTALL)
 _OTHER_SYSTEM = re.compile(
@@ -145,9 +148,35 @@ def likeliest(
 ) -> File | None:
     """The best wheel of the newest version that will do; None where that has no wheel, or there is none.
     Yanked files and prereleases are for those who name them."""
+    files = document.page["files"][-MOST_FILES:]
+    if len(files) > FEW_FILES and (texts := _newest(document, specifier)):
+        few = [file for text in texts for file in files if text in file["filename"]]
+        found = _likeliest(few, document, where, specifier, blocks)
+        if found is not None:
+            return found
+    return _likeliest(files, document, where, specifier, blocks)
+
+
+def _newest(document: Document, specifier: SpecifierSet) -> list[str]:
+    """How the newest versions that fit stand in file names, where a page lists its versions (PEP 700)."""
+    told = document.page.get("versions")
+    texts: dict[Version, str] = {}
+    for text in told[-MOST_FILES:] if isinstance(told, list) else ():
+        with contextlib.suppress(InvalidVersion):
+            texts[Version(text)] = f"-{text}"
+    return [texts[version] for version in sorted(specifier.filter(texts), reverse=True)[:NEWEST]]
+
+
+def _likeliest(
+    files: Sequence[File],
+    document: Document,
+    where: Environment,
+    specifier: SpecifierSet,
+    blocks: ProjectBlocks,
+) -> File | None:
     versions: dict[Version, list[tuple[File, Any]]] = {}
     parse = filenames_of(document.project)
-    for file in document.page["files"][-MOST_FILES:]:
+    for file in files:
         parsed = parse(file["filename"])
         if (
             parsed is None

@@ -10,6 +10,7 @@ import pytest
 from shared.access.blocks import NOTHING, ProjectBlocks
 from shared.errors import UpstreamInvalid
 from shared.models import FileName
+from shared.protocols.pypi import ahead
 from shared.protocols.pypi.ahead import PyPIAhead
 from shared.protocols.pypi.document import Document, Envelope
 from shared.protocols.roles.ahead import MOST_NAMES
@@ -95,26 +96,65 @@ def whl(version: str, tag: str = "py3-none-any") -> str:
 LINUX, MAC = "cp312-cp312-manylinux_2_17_x86_64", "cp312-cp312-macosx_11_0_arm64"
 
 
-@pytest.mark.parametrize(
-    ("filenames", "wanted", "expected"),
-    [
-        ([whl("1.0"), whl("1.10"), whl("1.9")], "", whl("1.10")),
-        ([whl("1.0"), whl("1.10"), whl("1.9")], "<1.10", whl("1.9")),
-        ([whl("1.0"), whl("1.10")], "[extra]==1.0", whl("1.0")),
-        ([whl("1.0"), whl("2.0rc1")], "", whl("1.0")),
-        ([whl("2.0rc1"), whl("2.0rc2")], "", whl("2.0rc2")),
-        ([whl("1.0"), whl("2.0rc1")], ">=2.0rc1", whl("2.0rc1")),
-        ([whl("1.0"), whl("1.0", LINUX), whl("1.0", MAC)], "", whl("1.0", LINUX)),
-        ([whl("1.0"), whl("2.0", MAC)], "", whl("1.0")),
-        ([whl("1.0"), "demo-2.0.tar.gz"], "", ""),
-        ([whl("2.0"), "demo-2.0.tar.gz"], "", whl("2.0")),
-        ([whl("1.0"), "other-2.0-py3-none-any.whl", "demo-x-y.whl"], "", whl("1.0")),
-        ([whl("1.0")], ">1", ""),
-        ([], "", ""),
-    ],
-)
+PAGES = [
+    ([whl("1.0"), whl("1.10"), whl("1.9")], "", whl("1.10")),
+    ([whl("1.0"), whl("1.10"), whl("1.9")], "<1.10", whl("1.9")),
+    ([whl("1.0"), whl("1.10")], "[extra]==1.0", whl("1.0")),
+    ([whl("1.0"), whl("2.0rc1")], "", whl("1.0")),
+    ([whl("2.0rc1"), whl("2.0rc2")], "", whl("2.0rc2")),
+    ([whl("1.0"), whl("2.0rc1")], ">=2.0rc1", whl("2.0rc1")),
+    ([whl("1.0"), whl("1.0", LINUX), whl("1.0", MAC)], "", whl("1.0", LINUX)),
+    ([whl("1.0"), whl("2.0", MAC)], "", whl("1.0")),
+    ([whl("1.0"), "demo-2.0.tar.gz"], "", ""),
+    ([whl("2.0"), "demo-2.0.tar.gz"], "", whl("2.0")),
+    ([whl("1.0"), "other-2.0-py3-none-any.whl", "demo-x-y.whl"], "", whl("1.0")),
+    ([whl("1.0")], ">1", ""),
+    ([], "", ""),
+]
+
+
+@pytest.mark.parametrize(("filenames", "wanted", "expected"), PAGES)
 def test_page__the_wheel_that_an_installer_takes(filenames: list[str], wanted: str, expected: str) -> None:
     assert likeliest(page(*filenames), wanted) == expected
+
+
+@pytest.mark.parametrize(("filenames", "wanted", "expected"), PAGES)
+def test_page__of_many_files_that_lists_its_versions__the_same_wheel(
+    filenames: list[str], wanted: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "FEW_FILES", 0)
+    document = page(*filenames)
+    document.page["versions"] = [name.removesuffix(".tar.gz").split("-")[1] for name in filenames]
+    assert likeliest(document, wanted) == expected
+
+
+def test_page__of_many_files__no_more_names_are_read_than_of_the_newest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ahead, "FEW_FILES", 0)
+    versions = [f"{number}.0" for number in range(1, 100)]
+    document = page(*map(whl, versions))
+    document.page["versions"] = versions
+    read: list[str] = []
+    parse = ahead.filenames_of("demo")
+
+    def counted(filename: str) -> Any:
+        read.append(filename)
+        return parse(filename)
+
+    monkeypatch.setattr(ahead, "filenames_of", lambda project: counted)
+    assert likeliest(document, "<90") == whl("89.0")
+    assert read == [whl("89.0"), whl("88.0"), whl("87.0")]
+
+
+def test_page__versions_that_are_none_or_lack_the_newest_files__all_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ahead, "FEW_FILES", 0)
+    for versions in (None, [], ["x"], ["3.0", "4.0", "5.0", "6.0"]):
+        document = page(whl("1.0"), whl("2.0"))
+        document.page["versions"] = versions
+        assert likeliest(document) == whl("2.0")
 
 
 def test_page__of_another_system__its_wheel() -> None:
