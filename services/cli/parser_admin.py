@@ -13,6 +13,7 @@ from services.cli.parts import (
     number,
     options,
     page,
+    period,
     priority,
     protocol,
     seconds,
@@ -30,7 +31,7 @@ stored 403), never 404."""
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_upstreams, _cache, _pins, _blocks, _tokens, _audit, _events, _queue):
+    for each in (_upstreams, _cache, _pins, _blocks, _tokens, _who_has, _servings, _audit, _events, _queue):
         each(commands)
 
 
@@ -179,6 +180,32 @@ def _tokens(commands: Any) -> None:
     )
     parser = command(below, "revoke", "end a token", "tokens:revoke")
     parser.add_argument("id", metavar="TOKEN", help="its id or its name, as `orchard tokens list` shows them")
+
+
+def _who_has(commands: Any) -> None:
+    more = """\
+examples
+  orchard who-has pkg:npm/left-pad@1.3.0
+  orchard who-has pkg:maven/org.apache.logging.log4j/log4j-core --since 30d
+  orchard who-has 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 --json
+
+A name may be spelt as its protocol allows; without a version all of them are meant. The question is in the
+audit. docs/ledger.md says what is a serving.
+"""
+    parser = command(commands, "who-has", "say who got a package or a file, and what names it (operator)",
+                     "servings:who_has", more=more)  # fmt: skip
+    parser.add_argument("of", metavar="PURL", help="a package URL, with or without a version, or a SHA256")
+    period(parser)
+    page(parser)
+
+
+def _servings(commands: Any) -> None:
+    below = group(commands, "servings", "the ledger of what went to whom (operator)")
+    parser = command(below, "export", "print every serving of a time, one a line, the oldest first",
+                     "servings:export")  # fmt: skip
+    period(parser)
+    parser.add_argument("--format", metavar="FORMAT", choices=("jsonl", "cloudevents"), default="jsonl",
+                        help="jsonl, or cloudevents (one a line)")  # fmt: skip
 
 
 def _audit(commands: Any) -> None:

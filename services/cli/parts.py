@@ -145,6 +145,29 @@ def seconds(text: str) -> float:
     return number
 
 
+def when(text: str) -> tuple[float, bool]:
+    """A duration before now ("7d", "36h", "90m"), which is True then, or a date or time (RFC 3339; without a
+    zone of UTC), in unix seconds."""
+    import re
+    from datetime import UTC, datetime
+
+    ago = re.fullmatch(r"([0-9]{1,6})([dhm])", text)
+    if ago is not None:
+        return int(ago[1]) * {"d": 86_400.0, "h": 3600.0, "m": 60.0}[ago[2]], True
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected 7d, 36h, 90m, 2026-01-31 or 2026-01-31T12:00Z, not {text[:40]!r}"
+        ) from None
+    return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()), False
+
+
+def period(parser: Parser) -> None:
+    parser.add_argument("--since", metavar="WHEN", type=when, help="7d, 36h, or a date or time (RFC 3339)")
+    parser.add_argument("--until", metavar="WHEN", type=when, help="the same; without it, until now")
+
+
 def exports(text: str) -> list[str]:
     names = [each.strip() for each in text.split(",") if each.strip()]
     for name in names:

@@ -81,6 +81,7 @@ def _text(server: Server, report: dict[str, Any], queues: Any, upstreams: Any) -
         parts.append(f"upstream connections in use: {connections}, threads: {threads}")
     parts += _disks(report)
     parts += _sandboxes(report)
+    parts += _ledger(report)
     parts += _queues(report, queues)
     rows = _upstream_rows(upstreams)
     if rows:
@@ -118,6 +119,17 @@ def _sandboxes(report: dict[str, Any]) -> list[str]:
         for name in worker.get("sandbox_lacks", [])
     }
     return [f"sandbox: without {', '.join(sorted(lacking))} (docs/operations.md)"] if lacking else []
+
+
+def _ledger(report: dict[str, Any]) -> list[str]:
+    """What is on its way into the ledger, where there is one and something to say."""
+    ledger = report.get("ledger")
+    if not isinstance(ledger, dict):
+        return []
+    dropped = ledger.get("dropped", 0)
+    lost = f"; {dropped:,} servings were dropped" if dropped else ""
+    lag = float(ledger.get("lag_seconds", 0))
+    return [f"ledger: {ledger.get('waiting_batches', 0)} batches wait, the oldest for {lag:.0f} s{lost}"]
 
 
 def _queues(report: dict[str, Any], figures: Any) -> list[str]:

@@ -1,8 +1,8 @@
 """`LedgerRows`: batches of servings into their tables, each batch once.
 
 Clients and files are rows of their own, found by a hash of what they are; a serving is numbers. The rows of a
-batch and the number under which it counts as kept are one statement, and so one transaction: whoever keeps it
-again, after a kill or beside another extractor, changes nothing.
+batch, their sums by day, and the number under which it counts as kept are one statement, and so one
+transaction: whoever keeps it again, after a kill or beside another extractor, changes nothing.
 """
 
 from __future__ import annotations
@@ -52,13 +52,23 @@ WITH fresh AS (
         SET last = excluded.last, dropped = g.dropped + excluded.dropped, kept_at = now()
         WHERE g.last < excluded.last
     RETURNING 1
-), kept AS (
-    INSERT INTO servings (at, size_bytes, file_id, client_id, times, result, cache, code)
-    SELECT to_timestamp(at), size_bytes, file_id, client_id, times, result, cache, code
+), given AS (
+    SELECT to_timestamp(at) AS at, size_bytes, file_id, client_id, times, result, cache, code
     FROM unnest($4::float8[], $5::bigint[], $6::integer[], $7::integer[], $8::integer[], $9::smallint[],
                 $10::text[], $11::text[])
         AS t (at, size_bytes, file_id, client_id, times, result, cache, code)
     WHERE EXISTS (SELECT FROM fresh)
+), kept AS (
+    INSERT INTO servings (at, size_bytes, file_id, client_id, times, result, cache, code)
+    SELECT at, size_bytes, file_id, client_id, times, result, cache, code FROM given
+), summed AS (
+    INSERT INTO servings_daily AS d (day, file_id, client_id, result, code, times, first_at, last_at)
+    SELECT (at AT TIME ZONE 'UTC')::date, file_id, client_id, result, code, sum(times), min(at), max(at)
+    FROM given GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5, 1
+    ON CONFLICT (file_id, client_id, result, code, day) DO UPDATE SET
+        times = d.times + excluded.times,
+        first_at = least(d.first_at, excluded.first_at),
+        last_at = greatest(d.last_at, excluded.last_at)
 )
 SELECT EXISTS (SELECT FROM fresh)
 """
@@ -187,7 +197,7 @@ class LedgerRows:
         for each in files:
             digest = bytes.fromhex(each.sha256) if is_sha256(each.sha256) else b""
             protocol, project = _clean(each.protocol, 32), _clean(each.project, 512)
-            alike = _clean(named_alike(protocol, project), 512)
+            alike = _clean(named_alike(protocol, project).lower(), 512)
             version, filename = _clean(each.version, 512), _clean(each.filename, 1024)
             rows[_key(each)] = (protocol, project, alike, version, filename, digest)
         ids = await self._ids(FILES, rows, self._files)

@@ -9,7 +9,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from services.gateway.api import catalogue, ensure, resolution, told_blocks
-from services.gateway.api.admin import access, dead_letters, events, upstreams
+from services.gateway.api.admin import access, dead_letters, events, servings, upstreams
 from services.gateway.api.admin.guard import guarded
 from services.gateway.api.openapi_page import openapi_config
 from services.gateway.api.parts import Running, opened_of, parts
@@ -35,7 +35,13 @@ log = get_logger()
 def build_litestar(application: Running) -> Litestar:
     """The router; its handlers are given the parts of the application's gateway (`parts.py`)."""
     opened = opened_of(application)
-    operators = [*upstreams.HANDLERS, *access.HANDLERS, *events.HANDLERS, *dead_letters.HANDLERS]
+    operators = [
+        *upstreams.HANDLERS,
+        *access.HANDLERS,
+        *events.HANDLERS,
+        *dead_letters.HANDLERS,
+        *servings.HANDLERS,
+    ]
     return Litestar(
         route_handlers=[
             page,

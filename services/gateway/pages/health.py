@@ -18,6 +18,7 @@ from litestar import Response, get
 from services.gateway.compose import Gateway
 from shared.access.identity import PATH, is_nonce, proof
 from shared.errors import InvalidParameter, OrchardError, QueueUnavailable
+from shared.ledger.stream import read_waiting
 from shared.redis.client import RedisClient
 from shared.settings import Settings
 from shared.telemetry import metrics
@@ -25,6 +26,7 @@ from shared.telemetry.metrics import HasDepth
 from shared.version import VERSION
 from shared.worker.heartbeat import Heartbeat, Pool, read_health
 
+LATE_SECONDS = 60.0  # batches of servings are stored within seconds
 PING_TIMEOUT_SECONDS = 1.0  # /health itself answers quickly whatever is frozen
 
 Status = Literal["ok", "degraded", "down"]
@@ -48,6 +50,14 @@ class QueueHealth(msgspec.Struct, frozen=True):
     oldest_age_seconds: float
 
 
+class LedgerHealth(msgspec.Struct, frozen=True):
+    """Servings on their way to the database."""
+
+    waiting_batches: int
+    lag_seconds: float  # how long the oldest of them waits
+    dropped: int  # servings for which no gateway had room, since the queue Redis began
+
+
 class HealthReport(msgspec.Struct, frozen=True):
     """The body of /health."""
 
@@ -63,6 +73,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     workers: dict[str, list[Heartbeat]]  # by service
     problems: list[str]  # one line each; empty when status is ok
     offline: bool  # no upstream is asked (ORCHARD_OFFLINE)
+    ledger: LedgerHealth | None = None  # None: it is off, or the queue Redis does not answer
 
 
 class Pings(Protocol):
@@ -87,17 +98,19 @@ async def check_health(
     queue_redis: RedisClient,
     queue: HasDepths,
     offline: bool = False,
+    ledger: bool = False,
 ) -> HealthReport:
     """The whole report, within about `PING_TIMEOUT_SECONDS`, never raising for a failing store.
 
-    `database` None: this process was given none.
+    `database` None: this process was given none. `ledger`: whether servings are noted.
     """
-    database_health, cache_health, queue_health, heartbeats, depths = await asyncio.gather(
+    database_health, cache_health, queue_health, heartbeats, depths, waiting = await asyncio.gather(
         check_store(database, "not configured"),
         check_store(cache),
         check_store(queue_redis),
         _or_empty(read_health(queue_redis)),
         _or_empty(queue.depths()),
+        _or_empty(_waiting(queue_redis, ledger)),
     )
     return compose(
         version=version,
@@ -107,6 +120,7 @@ async def check_health(
         heartbeats=heartbeats or [],
         depths=depths or {},
         offline=offline,
+        ledger=waiting,
     )
 
 
@@ -135,6 +149,7 @@ def compose(
     heartbeats: Iterable[Heartbeat],
     depths: Mapping[str, HasDepth],
     offline: bool = False,
+    ledger: LedgerHealth | None = None,
 ) -> HealthReport:
     """The report from what was read. Its status is `down` when neither facts nor jobs can be read."""
     workers: dict[str, list[Heartbeat]] = {}
@@ -160,6 +175,8 @@ def compose(
                 problems.append(f"{service}: none is running; {effect}")
     disks = {worker.disk.problem() for each in workers.values() for worker in each if worker.disk is not None}
     problems += sorted(disks - {""})
+    if ledger is not None and ledger.lag_seconds > LATE_SECONDS:
+        problems.append(f"ledger: servings wait for {ledger.lag_seconds:.0f} s to be stored (docs/ledger.md)")
     facts_unreachable = redis_cache.status == "down" and database.status == "down"
     status: Status = "down" if facts_unreachable else "degraded" if problems else "ok"
     fetchers = workers.get("fetcher", [])
@@ -179,6 +196,7 @@ def compose(
         workers=workers,
         problems=problems,
         offline=offline,
+        ledger=ledger,
     )
 
 
@@ -190,6 +208,13 @@ def _sum(pools: Iterable[Pool | None]) -> Pool:
 def _pool_of(store: object) -> Pool | None:
     active, most = getattr(store, "active", None), getattr(store, "max", None)
     return Pool(active, most) if isinstance(active, int) and isinstance(most, int) else None
+
+
+async def _waiting(queue_redis: RedisClient, ledger: bool) -> LedgerHealth | None:
+    if not ledger:
+        return None
+    found = await read_waiting(queue_redis)
+    return LedgerHealth(found.batches, round(found.lag_seconds, 3), found.dropped)
 
 
 async def _or_empty(reading: Awaitable[Any]) -> Any:
@@ -213,6 +238,7 @@ async def health(gateway: Gateway, settings: Settings) -> Response[bytes]:
         queue_redis=gateway.queue_redis,
         queue=gateway.queue,
         offline=settings.offline,
+        ledger=settings.ledger_days > 0,
     )
     return Response(
         msgspec.json.encode(report),

@@ -152,3 +152,6 @@ class MavenNames(Names):
     group_prefix = staticmethod(group_prefix)
     meant_patterns = staticmethod(meant_patterns)
     purl_parts = staticmethod(purl_parts)
+
+    def project_of_purl(self, namespace: str, name: str) -> str:
+        return f"{namespace}:{name}"

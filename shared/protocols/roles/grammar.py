@@ -135,3 +135,7 @@ class Names(ABC):  # all but the type of its package URLs has a default
     def purl_parts(self, project: str) -> tuple[str, str]:
         """Namespace ("" for none) and name of a project in its package URL."""
         return "", project
+
+    def project_of_purl(self, namespace: str, name: str) -> str:
+        """The project of a package URL, as it is spelt there: `purl_parts` the other way round."""
+        return f"{namespace}/{name}" if namespace else name

@@ -12,7 +12,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 
 from services.gateway.api.admin.event_rows import EventRepository
+from services.gateway.api.admin.kept_answers import KeptAnswers
 from services.gateway.api.admin.repository import Actor, AdminRepository
+from services.gateway.api.admin.serving_rows import ServingRows
 from services.gateway.api.admin.still_told import StillTold
 from services.gateway.api.parts import Opened, part
 from services.gateway.door.neighbours import check_page
@@ -49,6 +51,8 @@ def guarded(handlers: Sequence[HTTPRouteHandler], opened: Opened) -> Router:
             "actor": Provide(_actor, sync_to_thread=False),
             "repository": part(lambda: AdminRepository(opened().database)),
             "event_repository": part(lambda: EventRepository(opened().database)),
+            "serving_rows": part(lambda: ServingRows(opened().database)),
+            "kept_answers": part(lambda: KeptAnswers(opened().database)),
             "dead_letters": part(lambda: DeadLetters(opened().queue_redis)),
             "still_told": part(
                 lambda: StillTold(

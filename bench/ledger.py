@@ -1,0 +1,229 @@
+"""The ledger of servings: what it costs a hit, and how fast its questions are over many rows.
+
+    python -m bench.ledger hits               # hits with and without it, in turn
+    python -m bench.ledger rows [10000000]    # so many rows are made, then asked about
+
+Rows: 30 days, 20,000 files and 2,000 clients; how often a file is served follows Zipf's law, so the first has
+a tenth of all. Bar: every question within a second, the first time and by the median of five.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench.harness import corpus, load, peers, processes
+from bench.harness.orchard import orchard
+from bench.harness.table import Figure, print_figures
+from services.extractor.ledger.rows import LedgerRows
+from services.gateway.api.admin.serving_rows import LATEST, ServingRows
+from services.gateway.api.admin.subjects import Subject
+from services.standalone.postgres import EmbeddedPostgres
+from shared.ledger.batch import FORMAT, Batch, Client, File, Serving
+from shared.migrations.runner import migrate, read_migrations
+from shared.postgres.connection import session
+from shared.postgres.database import Database
+
+DAYS, FILES, CLIENTS = 30, 20_000, 2_000
+MOST_SECONDS = 1.0
+REPEATS = 7
+SECONDS = 1.5
+LEAST = 0.97  # of the rate without the ledger
+PAGE = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+MAKE_FILES = """
+INSERT INTO serving_files (key, protocol, project, alike, version, filename, sha256, seen_on)
+SELECT sha256(convert_to('f' || n, 'UTF8')), 'npm', 'package-' || n / 4, 'package-' || n / 4, '1.0.' || n % 4,
+    'package-' || n / 4 || '-1.0.' || n % 4 || '.tgz', sha256(convert_to('s' || n, 'UTF8')), current_date
+FROM generate_series(0, $1 - 1) AS n ORDER BY n
+"""
+MAKE_CLIENTS = """
+INSERT INTO serving_clients (key, address, token, tool, version, seen_on)
+SELECT sha256(convert_to('c' || n, 'UTF8')), '10.0.' || n / 250 || '.' || n % 250,
+    CASE WHEN n % 3 = 0 THEN 'ci-' || n ELSE '' END, (ARRAY['npm', 'pip', 'uv', 'mvn'])[1 + n % 4],
+    n % 7 || '.0', current_date
+FROM generate_series(0, $1 - 1) AS n ORDER BY n
+"""
+# $1 the day, $2 rows of it. In the order of time, as they come.
+MAKE_DAY = f"""
+INSERT INTO servings (at, size_bytes, file_id, client_id, times, result, cache, code)
+SELECT $1::timestamptz + n * interval '86400 seconds' / $2::integer, 100000,
+    greatest(1, least({FILES}, floor({FILES}::float8 ^ random())::integer)),
+    1 + floor(random() * {CLIENTS})::integer, 1,
+    CASE WHEN random() < 0.01 THEN 3 ELSE 0 END, 'HIT', ''
+FROM generate_series(0, $2::integer - 1) AS n
+"""
+SUM_DAY = """
+INSERT INTO servings_daily (day, file_id, client_id, result, code, times, first_at, last_at)
+SELECT ($1 AT TIME ZONE 'UTC')::date, file_id, client_id, result, code, sum(times), min(at), max(at)
+FROM servings WHERE at >= $1 AND at < $1 + interval '1 day' GROUP BY 2, 3, 4, 5
+"""
+SIZES = """
+SELECT sum(pg_relation_size(c.oid))::bigint AS rows, sum(pg_indexes_size(c.oid))::bigint AS indexes
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent IN ('servings'::regclass, 'servings_daily'::regclass)
+"""
+
+
+async def ask(address: str, rows: int) -> list[Figure]:
+    await migrate(address, read_migrations(), wait_seconds=30, say=lambda _: None)
+    database = Database(address, max_size=4)
+    await database.open()
+    keeper, reader = LedgerRows(database, days=DAYS), ServingRows(database)
+    midnight = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
+    started = time.perf_counter()
+    async with session(address) as scripts:
+        await scripts.fetch(MAKE_FILES, FILES)
+        await scripts.fetch(MAKE_CLIENTS, CLIENTS)
+        for day in range(DAYS):
+            at = midnight - timedelta(days=day + 1)
+            await scripts.fetch("SELECT add_servings_day($1)", at.date())
+            await scripts.fetch(MAKE_DAY, at, rows // DAYS)
+            await scripts.fetch(SUM_DAY, at)
+        made = time.perf_counter() - started
+        await scripts.script("VACUUM ANALYZE servings")
+        await scripts.script("VACUUM ANALYZE servings_daily")
+        sizes = await scripts.fetch(SIZES)
+    figures = [
+        Figure("rows made", f"{rows:,} in {made:.0f} s"),
+        Figure("bytes a row", f"{sizes[0]['rows'] / rows:.0f} + {sizes[0]['indexes'] / rows:.0f} of indexes"),
+    ]
+    week = (midnight - timedelta(days=6, hours=12)).timestamp()
+    top, middle, rare = (_subject(number) for number in (1, 100, FILES - 5))
+    digest = Subject(sha256=hashlib.sha256(b"s99").hexdigest())
+    everything = Subject("npm", "package-0", "", alike="package-0")
+    questions: dict[str, Callable[[], Awaitable[list[Any]]]] = {
+        "who has the most served version": lambda: reader.who_got(top, 0, LATEST, None, 101),
+        "the same, last 6 days and a half": lambda: reader.who_got(top, week, LATEST, None, 101),
+        "all versions of its package": lambda: reader.who_got(everything, 0, LATEST, None, 101),
+        "who has a usual version": lambda: reader.who_got(middle, 0, LATEST, None, 101),
+        "who has a rare version": lambda: reader.who_got(rare, 0, LATEST, None, 101),
+        "who has a digest": lambda: reader.who_got(digest, 0, LATEST, None, 101),
+        "who has what nobody got": lambda: reader.who_got(
+            Subject("npm", "x", "1", alike="x"), 0, LATEST, None, 101
+        ),
+        "export: a page of 5,000": lambda: reader.servings(week, LATEST, None, 5001),
+    }
+    for name, question in questions.items():
+        taken = []
+        for _ in range(6):
+            began = time.perf_counter()
+            found = await question()
+            taken.append(time.perf_counter() - began)
+        first, median = taken[0], statistics.median(taken[1:])
+        words = f"{first * 1000:,.0f} ms first, {median * 1000:,.0f} ms"
+        met = max(first, median) <= MOST_SECONDS
+        figures.append(Figure(name, words, f"≤ {MOST_SECONDS:g} s", met, f"{len(found)} found"))
+    figures += await _keeping(keeper)
+    await database.aclose()
+    return figures
+
+
+async def _keeping(keeper: LedgerRows) -> list[Figure]:
+    """How fast an extractor stores batches of 1,000 beside all those rows."""
+    now = time.time()
+    clients = [Client(f"10.0.0.{n}", "", "pip", "24") for n in range(20)]
+    files = [File("npm", f"package-{n}", "1.0.0", f"package-{n}-1.0.0.tgz", "") for n in range(500)]
+    servings = [Serving(now, n % 20, n % 500, 0, "HIT", "", 1, 1000) for n in range(1000)]
+    taken = []
+    for number in range(1, 41):
+        began = time.perf_counter()
+        await keeper.keep(Batch(FORMAT, "bench", number, 0, clients, files, servings))
+        taken.append(time.perf_counter() - began)
+    median = statistics.median(taken)
+    return [
+        Figure("a batch of 1,000 stored", f"{median * 1000:.0f} ms", note=f"{1000 / median:,.0f} servings/s")
+    ]
+
+
+def _subject(number: int) -> Subject:
+    """The file with this id."""
+    name = f"package-{(number - 1) // 4}"
+    return Subject("npm", name, f"1.0.{(number - 1) % 4}", alike=name)
+
+
+def rows(count: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder, "postgres")) as server:
+        return uvloop.run(ask(server.url(), count))
+
+
+def hits() -> list[Figure]:
+    """A file from memory and one by its path, from an Orchard with the ledger and one without, in turn."""
+    base = Path(__file__).resolve().parent / ".work"
+    root, work = base / "corpus", base / "run" / "ledger"
+    corpus.build(root)
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for size in (20_000, 300_000):
+        corpus.add_wheel(root, f"size{size}", size)
+    with peers.upstream(work / "upstream", root) as upstream, ExitStack() as stack:
+        ours = {
+            name: stack.enter_context(
+                orchard(work / name, upstream=f"{upstream.base}/simple/", ledger_days=days)
+            )
+            for name, days in (("with", 90), ("without", 0))
+        }
+        runs: dict[str, Callable[[], load.Measurement]] = {}
+        costs = {name: [0.0, 0.0] for name in ours}
+        for name, one in ours.items():
+            for size in (20_000, 300_000):
+                page = one.url(f"/pypi/simple/size{size}/")
+                with urllib.request.urlopen(urllib.request.Request(page, headers=PAGE)) as answer:
+                    file = urllib.parse.urljoin(page, str(json.loads(answer.read())["files"][0]["url"]))
+                for _ in range(4):
+                    urllib.request.urlopen(file).read()
+                runs[f"{size} B {name}"] = partial(_measure, file, one.pids("gateway"), costs[name])
+        found = load.interleaved(runs, repeats=REPEATS)
+    figures = []
+    for size in (20_000, 300_000):
+        rates = {name: found[f"{size} B {name}"].requests_per_second for name in ours}
+        ratio = rates["with"] / rates["without"]
+        words = f"{rates['with']:,.0f}/s with, {rates['without']:,.0f}/s without"
+        figures.append(
+            Figure(f"hit of {size:,} B", f"{ratio:.3f} ×", f"≥ {LEAST:g} ×", ratio >= LEAST, words)
+        )
+    each = {name: seconds / requests * 1e6 for name, (seconds, requests) in costs.items()}
+    words = f"{each['with']:.1f} µs with, {each['without']:.1f} µs without"
+    figures.append(Figure("CPU of a hit", f"{each['with'] / each['without']:.3f} ×", note=words))
+    errors = sum(one.errors for one in found.values())
+    figures.append(Figure("errors", str(errors), "0", errors == 0))
+    return figures
+
+
+def _measure(url: str, pids: list[int], cost: list[float]) -> load.Measurement:
+    before = processes.cpu_seconds(pids)
+    headers = {"User-Agent": 'pip/24.0 {"ci":null,"cpu":"x86_64"}'}
+    found = load.wrk(url, connections=32, seconds=SECONDS, headers=headers)
+    cost[0] += processes.cpu_seconds(pids) - before
+    cost[1] += found.requests_per_second * SECONDS
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.ledger", description=__doc__)
+    parser.add_argument("what", choices=("hits", "rows"))
+    parser.add_argument("count", nargs="?", type=int, default=10_000_000)
+    options = parser.parse_args()
+    figures = hits() if options.what == "hits" else rows(options.count)
+    print_figures(f"Ledger: {options.what}", figures)
+    return 1 if any(figure.met is False for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

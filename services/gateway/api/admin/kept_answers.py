@@ -1,0 +1,76 @@
+"""Which kept locks and resolutions name a package or a file: found in their JSON, whatever its format became.
+
+The bodies stay in the database; they are looked through a few at a time, for so long as an answer may take.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from urllib.parse import unquote
+
+from services.gateway.api.admin.serving_types import Naming
+from services.gateway.api.admin.subjects import Subject
+from shared.postgres.database import Database
+from shared.protocols import protocol_named
+
+SECONDS = 0.5
+BODIES = 64  # of one statement
+MOST_NAMED = 500
+
+# $1 the last key, $2 how many, $3 what a body must hold, $4 the pattern of a version after it, or "".
+_LOOK = """
+WITH page AS (SELECT key, {at} AS at, body FROM {table} WHERE key > $1 ORDER BY key LIMIT $2)
+SELECT key, extract(epoch FROM at)::float8 AS at, CASE
+    WHEN position($3::bytea IN body) = 0 THEN NULL
+    WHEN $4 = '' THEN ARRAY['']
+    ELSE ARRAY(SELECT DISTINCT m[1] FROM regexp_matches(convert_from(body, 'UTF8'), $4, 'g') AS m)
+END AS versions
+FROM page ORDER BY key
+"""
+_KINDS = (
+    ("lock", "/api/v1/ensures/", _LOOK.format(at="kept_at", table="ensures")),
+    ("resolution", "/api/v1/resolutions/", _LOOK.format(at="computed_at", table="resolutions")),
+)
+
+
+class KeptAnswers:
+    """Raises `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database, *, seconds: float = SECONDS) -> None:
+        self._database = database
+        self._seconds = seconds
+
+    async def naming(self, subject: Subject) -> tuple[list[Naming], bool]:
+        """Those that name it, and whether all were looked through."""
+        until = time.monotonic() + self._seconds
+        held, pattern = _wanted(subject)
+        found: list[Naming] = []
+        for kind, path, statement in _KINDS:
+            after = b""
+            while rows := await self._database.fetch(statement, after, BODIES, held, pattern):
+                after = bytes(rows[-1]["key"])
+                for row in rows:
+                    if row["versions"] is not None and _is_meant(subject, row["versions"]):
+                        key = bytes(row["key"]).hex()
+                        found.append(Naming(kind, key, path + key, row["at"]))
+                if len(found) >= MOST_NAMED or time.monotonic() > until:
+                    return found, False
+        return found, True
+
+
+def _wanted(subject: Subject) -> tuple[bytes, str]:
+    """The bytes that a body has to hold, and a pattern that takes the versions after them."""
+    if subject.sha256:
+        return f'"{subject.sha256}"'.encode(), ""
+    start = subject.purl.partition("@")[0] if not subject.version else subject.purl.rpartition("@")[0]
+    start += "@"
+    return start.encode(), (re.escape(start) + r'([^"?#\\]+)') if subject.version else ""
+
+
+def _is_meant(subject: Subject, versions: list[str]) -> bool:
+    """Whether one of the versions is meant: locks spell them as their files do."""
+    if not subject.version:
+        return True
+    names = protocol_named(subject.protocol).names
+    return any(names.canonical_version(unquote(each)) == subject.version for each in versions)

@@ -1,0 +1,165 @@
+"""`ServingRows`: what the ledger of servings says, for operators (docs/ledger.md).
+
+Who has something is asked of the sums by day: their number does not grow with how often a file is served.
+Only of the day in which a time begins or ends are its servings looked through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from math import ceil, floor
+from typing import Any
+
+from services.gateway.api.admin.serving_types import Got, Serving
+from services.gateway.api.admin.subjects import Subject
+from services.gateway.api.catalogue_rows import purl
+from shared.ledger.batch import RESULTS
+from shared.postgres.database import Database, Row
+
+MOST_FILES = 2000  # of one package or digest: all its versions and files
+LATEST = 253_402_214_400.0  # unix seconds, the last midnight of the year 9999
+_DAY = 86_400.0
+
+FILES_BY_NAME = """
+SELECT id FROM serving_files
+WHERE protocol = $1 AND alike = $2 AND ($3 = '' OR version = $3) ORDER BY seen_on DESC, id DESC LIMIT $4
+"""
+FILES_BY_DIGEST = """
+SELECT id FROM serving_files
+WHERE sha256 = $1 AND octet_length(sha256) = 32 ORDER BY seen_on DESC, id DESC LIMIT $2
+"""
+
+# $1 files; $2 to $3 whole days; $4 to $5 and $6 to $7 the parts of days before and after them (unix seconds);
+# $8 to $12 the last row of the page before, $13 limit.
+WHO = """
+WITH parts AS (
+    SELECT file_id, client_id, result, code, times, first_at, last_at FROM servings_daily
+    WHERE file_id = ANY($1) AND day >= $2 AND day < $3
+    UNION ALL
+    SELECT file_id, client_id, result, code, times, at, at FROM servings
+    WHERE file_id = ANY($1) AND at >= to_timestamp($4) AND at < to_timestamp($5)
+    UNION ALL
+    SELECT file_id, client_id, result, code, times, at, at FROM servings
+    WHERE file_id = ANY($1) AND at >= to_timestamp($6) AND at < to_timestamp($7)
+), got AS (
+    SELECT file_id, client_id, result, code, sum(times)::bigint AS times, min(first_at) AS first_at,
+        max(last_at) AS last_at, (extract(epoch FROM max(last_at)) * 1000000)::bigint AS last_us
+    FROM parts GROUP BY file_id, client_id, result, code
+), page AS (
+    SELECT * FROM got WHERE (last_us, file_id, client_id, result, code)
+        < ($8::bigint, $9::integer, $10::integer, $11::integer, $12::text)
+    ORDER BY last_us DESC, file_id DESC, client_id DESC, result DESC, code DESC LIMIT $13
+)
+SELECT p.file_id, p.client_id, p.result, p.code, p.times, p.last_us,
+    extract(epoch FROM p.first_at)::float8 AS first_at, extract(epoch FROM p.last_at)::float8 AS last_at,
+    c.address, c.token, c.tool, c.version AS tool_version,
+    f.protocol, f.project, f.version, f.filename, encode(f.sha256, 'hex') AS sha256
+FROM page p JOIN serving_clients c ON c.id = p.client_id JOIN serving_files f ON f.id = p.file_id
+ORDER BY p.last_us DESC, p.file_id DESC, p.client_id DESC, p.result DESC, p.code DESC
+"""
+
+# $1 since, $2 until, $3 the time (microseconds) and $4 the place of the last row before, $5 limit.
+# A partition's rows are never moved, so a row's place in it orders those of one moment.
+EXPORT = """
+SELECT (extract(epoch FROM s.at) * 1000000)::bigint AS us, s.ctid::text AS place,
+    extract(epoch FROM s.at)::float8 AS at, s.result, s.cache, s.code, s.times, s.size_bytes,
+    c.address, c.token, c.tool, c.version AS tool_version,
+    f.protocol, f.project, f.version, f.filename, encode(f.sha256, 'hex') AS sha256
+FROM (
+    SELECT *, ctid FROM servings
+    WHERE at >= to_timestamp($1) AND at < to_timestamp($2)
+        AND at >= 'epoch'::timestamptz + $3::bigint * interval '1 microsecond'
+        AND (at, ctid) > ('epoch'::timestamptz + $3::bigint * interval '1 microsecond', $4::text::tid)
+    ORDER BY at, ctid LIMIT $5
+) s JOIN serving_clients c ON c.id = s.client_id JOIN serving_files f ON f.id = s.file_id
+ORDER BY s.at, s.ctid
+"""
+
+
+class ServingRows:
+    """All methods raise `DatabaseUnavailable` and `InvalidData`. Times are unix seconds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def who_got(
+        self, subject: Subject, since: float, until: float, after: Sequence[Any] | None, limit: int
+    ) -> list[tuple[Got, list[Any]]]:
+        """Who got what of a subject, or was refused it, the last first, with the key of each."""
+        files = await self._files(subject)
+        if not files:
+            return []
+        start = after or (2**62, 0, 0, 0, "")
+        rows = await self._database.fetch(WHO, files, *_parts(since, until), *start, limit)
+        names = ("last_us", "file_id", "client_id", "result", "code")
+        return [(_got(row), [row[name] for name in names]) for row in rows]
+
+    async def _files(self, subject: Subject) -> list[int]:
+        if subject.sha256:
+            rows = await self._database.fetch(FILES_BY_DIGEST, bytes.fromhex(subject.sha256), MOST_FILES)
+        else:
+            rows = await self._database.fetch(
+                FILES_BY_NAME, subject.protocol, subject.alike, subject.version, MOST_FILES
+            )
+        return [row["id"] for row in rows]
+
+    async def servings(
+        self, since: float, until: float, after: Sequence[Any] | None, limit: int
+    ) -> list[tuple[Serving, list[Any]]]:
+        """All servings of a time, the oldest first, with the key of each."""
+        start = after or (0, "(0,0)")
+        rows = await self._database.fetch(EXPORT, since, until, *start, limit)
+        return [(_serving(row), [row["us"], row["place"]]) for row in rows]
+
+
+def _parts(since: float, until: float) -> tuple[date, date, float, float, float, float]:
+    """The whole days of a time, and what it has of the days before and after these."""
+    first, end = ceil(since / _DAY), floor(until / _DAY)
+    if first > end:  # within one day
+        return date.max, date.max, since, until, 0.0, 0.0
+    return _date(first), _date(end), since, first * _DAY, end * _DAY, until
+
+
+def _date(number: int) -> date:
+    """By its number since 1970."""
+    return date(1970, 1, 1) + timedelta(days=number)
+
+
+def _got(row: Row) -> Got:
+    return Got(
+        **_common(row), code=row["code"], times=row["times"], first_at=row["first_at"], last_at=row["last_at"]
+    )
+
+
+def _serving(row: Row) -> Serving:
+    block, item = row["place"].strip("()").split(",")
+    return Serving(
+        id=f"{row['us']}-{block}-{item}",
+        at=row["at"],
+        cache=row["cache"],
+        code=row["code"],
+        times=row["times"],
+        size_bytes=row["size_bytes"],
+        **_common(row),
+    )
+
+
+def _common(row: Row) -> dict[str, Any]:
+    names = (
+        "address",
+        "token",
+        "tool",
+        "tool_version",
+        "protocol",
+        "project",
+        "version",
+        "filename",
+        "sha256",
+    )
+    found = {name: row[name] for name in names}
+    return {
+        **found,
+        "purl": purl(row["protocol"], row["project"], row["version"]),
+        "result": RESULTS[row["result"]],
+    }

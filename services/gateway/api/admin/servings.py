@@ -1,0 +1,105 @@
+"""The admin API: who has a package, and the ledger of servings as it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from litestar import get
+from litestar.params import Parameter
+
+from services.gateway.api.admin.kept_answers import KeptAnswers
+from services.gateway.api.admin.repository import Actor, AdminRepository
+from services.gateway.api.admin.serving_rows import LATEST, ServingRows
+from services.gateway.api.admin.serving_types import Serving, WhoHas
+from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.catalogue_rows import Catalogue
+from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
+from services.gateway.api.types import Page
+from shared.errors import InvalidParameter
+
+MOST_SERVINGS = 5000  # of one page: an export has millions
+DEPENDENTS = 20  # shown
+_PLACE = re.compile(r"\([0-9]{1,10},[0-9]{1,5}\)")
+
+Since = Annotated[float, Parameter(description="Unix seconds: only what was served since")]
+Until = Annotated[float, Parameter(description="Unix seconds: only what was served before; 0: no bound")]
+
+
+@get("/api/v1/admin/who-has", summary="Who got a package or a file, and what names it")
+async def who_has(
+    serving_rows: ServingRows,
+    kept_answers: KeptAnswers,
+    catalogue: Catalogue,
+    repository: AdminRepository,
+    actor: Actor,
+    of: Annotated[str, Parameter(description="A package URL, with or without a version, or a SHA-256")],
+    since: Since = 0.0,
+    until: Until = 0.0,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = "",
+) -> WhoHas:
+    """The last first. The first page also has the kept locks and resolutions that name it, and stored files
+    that depend on it. The question is in the audit."""
+    subject = read_subject(of)
+    since, until = _time(since, until)
+    after = read_cursor(cursor, int, int, int, int, str)
+    if after is not None and not (0 <= after[0] < 2**62 and all(0 <= each < 2**31 for each in after[1:4])):
+        raise InvalidParameter("cursor: not one that this list has given")
+    if after is None:
+        await repository.note(actor, "servings.who_has", of[:1024], {"since": since, "until": until})
+    rows = await serving_rows.who_got(subject, since, until, after, check_limit(limit) + 1)
+    page = page_of(rows, limit)
+    if after is not None:
+        return WhoHas(subject.purl, subject.sha256, since, until, page.items, page.next)
+    named_by, all_looked_through = await kept_answers.naming(subject)
+    dependents = []
+    if subject.project:
+        found = await catalogue.dependents(subject.protocol, subject.project, None, DEPENDENTS)
+        dependents = [each for each, _ in found]
+    return WhoHas(
+        subject.purl,
+        subject.sha256,
+        since,
+        until,
+        page.items,
+        page.next,
+        named_by,
+        all_looked_through,
+        dependents,
+    )
+
+
+@get("/api/v1/admin/servings", summary="The ledger of servings")
+async def servings(
+    serving_rows: ServingRows,
+    repository: AdminRepository,
+    actor: Actor,
+    since: Since = 0.0,
+    until: Until = 0.0,
+    limit: Annotated[int, Parameter(description="Items on a page, 1 to 5000")] = DEFAULT_LIMIT,
+    cursor: Cursor = "",
+) -> Page[Serving]:
+    """The oldest first. That somebody reads it is in the audit."""
+    since, until = _time(since, until)
+    if not 1 <= limit <= MOST_SERVINGS:
+        raise InvalidParameter(f"limit: from 1 to {MOST_SERVINGS}, not {limit}")
+    after = read_cursor(cursor, int, str)
+    if after is not None and not (0 <= after[0] < 2**62 and _PLACE.fullmatch(after[1])):
+        raise InvalidParameter("cursor: not one that this list has given")
+    if after is None:
+        await repository.note(actor, "servings.export", "", {"since": since, "until": until})
+    return page_of(await serving_rows.servings(since, until, after, limit + 1), limit)
+
+
+def _time(since: float, until: float) -> tuple[float, float]:
+    """Raises `InvalidParameter`."""
+    until = until or LATEST
+    if not 0 <= since < LATEST or not 0 <= until <= LATEST:
+        raise InvalidParameter("since, until: expected unix seconds")
+    if since >= until:
+        raise InvalidParameter("since: expected a time before `until`")
+    return since, until
+
+
+HANDLERS = [who_has, servings]
