@@ -50,36 +50,19 @@ CREATE TABLE servings (
 COMMENT ON TABLE servings IS
     'One partition a day, of UTC; they are made ahead and dropped as ORCHARD_LEDGER_DAYS says. Rows are never changed.';
 COMMENT ON COLUMN servings.result IS '0 served, 1 partial, 2 redirected, 3 refused (shared/ledger/batch.py).';
+CREATE INDEX servings_by_file ON servings (file_id, at) INCLUDE (client_id, result, times);
 CREATE INDEX servings_by_time ON servings (at);
-
-CREATE TABLE servings_daily (
-    day       date NOT NULL,
-    file_id   integer NOT NULL,
-    client_id integer NOT NULL,
-    times     bigint NOT NULL,
-    first_at  timestamptz NOT NULL,
-    last_at   timestamptz NOT NULL,
-    result    smallint NOT NULL,
-    code      text NOT NULL CHECK (octet_length(code) <= 64),
-    PRIMARY KEY (file_id, client_id, result, code, day)
-) PARTITION BY RANGE (day);
-COMMENT ON TABLE servings_daily IS
-    'Sums of servings, written in the same statement: who has what is asked of these, however often it was served.';
 
 CREATE FUNCTION add_servings_day(wanted date) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    suffix text := to_char(wanted, 'YYYYMMDD');
+    name text := 'servings_' || to_char(wanted, 'YYYYMMDD');
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('servings'));
-    IF to_regclass('servings_' || suffix) IS NULL THEN
+    IF to_regclass(name) IS NULL THEN
         -- Attached afterwards: that lets readers and writers of the other days go on.
-        EXECUTE format('CREATE TABLE %I (LIKE servings INCLUDING ALL)', 'servings_' || suffix);
+        EXECUTE format('CREATE TABLE %I (LIKE servings INCLUDING ALL)', name);
         EXECUTE format('ALTER TABLE servings ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-                       'servings_' || suffix, wanted || ' 00:00:00+00', (wanted + 1) || ' 00:00:00+00');
-        EXECUTE format('CREATE TABLE %I (LIKE servings_daily INCLUDING ALL) WITH (fillfactor = 80)',
-                       'servings_daily_' || suffix);
-        EXECUTE format('ALTER TABLE servings_daily ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-                       'servings_daily_' || suffix, wanted, wanted + 1);
+                       name, wanted || ' 00:00:00+00', (wanted + 1) || ' 00:00:00+00');
     END IF;
 END $$;
 
@@ -91,11 +74,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('servings'));
     FOR name IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent IN ('servings'::regclass, 'servings_daily'::regclass)
-            AND right(c.relname, 8) < to_char(oldest, 'YYYYMMDD')
+        WHERE i.inhparent = 'servings'::regclass AND c.relname < 'servings_' || to_char(oldest, 'YYYYMMDD')
     LOOP
         EXECUTE format('DROP TABLE %I', name);
         dropped := dropped + 1;
     END LOOP;
-    RETURN dropped / 2;
+    RETURN dropped;
 END $$;
