@@ -73,6 +73,10 @@ INSERT INTO servings (at, size_bytes, file_id, client_id, times, result, cache, 
 SELECT now() - n % 90 * interval '1 day', 1, n % (:rows / 2) + 1, n % 100 + 1, 1, 0, 'hit', ''
 FROM generate_series(0, :rows / 10) n;
 
+INSERT INTO servings_daily (day, file_id, client_id, result, code, times, first_at, last_at)
+SELECT (at AT TIME ZONE 'UTC')::date, file_id, client_id, result, code, sum(times), min(at), max(at)
+FROM servings GROUP BY 1, 2, 3, 4, 5;
+
 INSERT INTO serving_clients (key, address, token, tool, version, seen_on)
 SELECT pg_temp.digest('c', n), '10.0.0.' || n, '', 'pip', '1', current_date - (n % 90)::integer
 FROM generate_series(0, :rows / 100) n;

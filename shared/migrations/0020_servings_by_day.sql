@@ -11,7 +11,7 @@ CREATE TABLE servings_daily (
     last_at   timestamptz NOT NULL,
     result    smallint NOT NULL,
     code      text NOT NULL CHECK (octet_length(code) <= 64),
-    PRIMARY KEY (file_id, client_id, result, code, day)
+    PRIMARY KEY (file_id, client_id, result, code, day) INCLUDE (times, first_at, last_at)
 ) PARTITION BY RANGE (day);
 COMMENT ON TABLE servings_daily IS
     'Sums of servings, written in the same statement: who has what is asked of these, however often it was served.';

@@ -89,8 +89,12 @@ def page_of(rows: list[tuple[T, list[Any]]], limit: int) -> Page[T]:
     items = [item for item, _ in rows[:limit]]
     if len(rows) <= limit:
         return Page(items)
-    text = base64.urlsafe_b64encode(msgspec.json.encode(rows[limit - 1][1])).decode().rstrip("=")
-    return Page(items, text)
+    return Page(items, cursor_of(rows[limit - 1][1]))
+
+
+def cursor_of(key: list[Any]) -> str:
+    """The cursor of the page after the item with this key."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
 def check_limit(limit: int) -> int:

@@ -19,18 +19,22 @@ BODIES = 64  # of one statement
 MOST_NAMED = 500
 
 # $1 the last key, $2 how many, $3 what a body must hold, $4 the pattern of a version after it, or "".
-_LOOK = """
-WITH page AS (SELECT key, {at} AS at, body FROM {table} WHERE key > $1 ORDER BY key LIMIT $2)
-SELECT key, extract(epoch FROM at)::float8 AS at, CASE
+_NAMES_IT = """CASE
     WHEN position($3::bytea IN body) = 0 THEN NULL
     WHEN $4 = '' THEN ARRAY['']
     ELSE ARRAY(SELECT DISTINCT m[1] FROM regexp_matches(convert_from(body, 'UTF8'), $4, 'g') AS m)
-END AS versions
-FROM page ORDER BY key
-"""
+END AS versions"""
+LOCKS_NAMING = f"""
+WITH page AS (SELECT key, kept_at AS at, body FROM ensures WHERE key > $1 ORDER BY key LIMIT $2)
+SELECT key, extract(epoch FROM at)::float8 AS at, {_NAMES_IT} FROM page ORDER BY key
+"""  # noqa: S608 - of constants
+RESOLUTIONS_NAMING = f"""
+WITH page AS (SELECT key, computed_at AS at, body FROM resolutions WHERE key > $1 ORDER BY key LIMIT $2)
+SELECT key, extract(epoch FROM at)::float8 AS at, {_NAMES_IT} FROM page ORDER BY key
+"""  # noqa: S608 - of constants
 _KINDS = (
-    ("lock", "/api/v1/ensures/", _LOOK.format(at="kept_at", table="ensures")),
-    ("resolution", "/api/v1/resolutions/", _LOOK.format(at="computed_at", table="resolutions")),
+    ("lock", "/api/v1/ensures/", LOCKS_NAMING),
+    ("resolution", "/api/v1/resolutions/", RESOLUTIONS_NAMING),
 )
 
 

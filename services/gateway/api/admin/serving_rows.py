@@ -59,8 +59,7 @@ FROM page p JOIN serving_clients c ON c.id = p.client_id JOIN serving_files f ON
 ORDER BY p.last_us DESC, p.file_id DESC, p.client_id DESC, p.result DESC, p.code DESC
 """
 
-# $1 since, $2 until, $3 the time (microseconds) and $4 the place of the last row before, $5 limit.
-# A partition's rows are never moved, so a row's place in it orders those of one moment.
+# $1 since, $2 until, $3 the moment (microseconds) of the last row before, $4 limit; the last moment is whole.
 EXPORT = """
 SELECT (extract(epoch FROM s.at) * 1000000)::bigint AS us, s.ctid::text AS place,
     extract(epoch FROM s.at)::float8 AS at, s.result, s.cache, s.code, s.times, s.size_bytes,
@@ -69,10 +68,10 @@ SELECT (extract(epoch FROM s.at) * 1000000)::bigint AS us, s.ctid::text AS place
 FROM (
     SELECT *, ctid FROM servings
     WHERE at >= to_timestamp($1) AND at < to_timestamp($2)
-        AND at >= 'epoch'::timestamptz + $3::bigint * interval '1 microsecond'
-        AND (at, ctid) > ('epoch'::timestamptz + $3::bigint * interval '1 microsecond', $4::text::tid)
-    ORDER BY at, ctid LIMIT $5
-) s JOIN serving_clients c ON c.id = s.client_id JOIN serving_files f ON f.id = s.file_id
+        AND at > 'epoch'::timestamptz + $3::bigint * interval '1 microsecond'
+    ORDER BY at FETCH FIRST ($4) ROWS WITH TIES
+) s JOIN serving_clients c ON c.id = s.client_id
+JOIN LATERAL (SELECT * FROM serving_files f WHERE f.id = s.file_id OFFSET 0) f ON true -- one by one, never all
 ORDER BY s.at, s.ctid
 """
 
@@ -105,12 +104,13 @@ class ServingRows:
         return [row["id"] for row in rows]
 
     async def servings(
-        self, since: float, until: float, after: Sequence[Any] | None, limit: int
-    ) -> list[tuple[Serving, list[Any]]]:
-        """All servings of a time, the oldest first, with the key of each."""
-        start = after or (0, "(0,0)")
-        rows = await self._database.fetch(EXPORT, since, until, *start, limit)
-        return [(_serving(row), [row["us"], row["place"]]) for row in rows]
+        self, since: float, until: float, after: int, limit: int
+    ) -> tuple[list[Serving], int | None]:
+        """All servings of a time, the oldest first, after a moment (microseconds; -1: from the first on), and
+        the moment after which they go on, None at the end. Never a part of one moment: some may be more than
+        `limit`."""
+        rows = await self._database.fetch(EXPORT, since, until, after, limit)
+        return [_serving(row) for row in rows], rows[-1]["us"] if len(rows) >= limit else None
 
 
 def _parts(since: float, until: float) -> tuple[date, date, float, float, float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from litestar import get
@@ -14,13 +13,20 @@ from services.gateway.api.admin.serving_rows import LATEST, ServingRows
 from services.gateway.api.admin.serving_types import Serving, WhoHas
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.catalogue_rows import Catalogue
-from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
+from services.gateway.api.parameters import (
+    DEFAULT_LIMIT,
+    Cursor,
+    Limit,
+    check_limit,
+    cursor_of,
+    page_of,
+    read_cursor,
+)
 from services.gateway.api.types import Page
 from shared.errors import InvalidParameter
 
 MOST_SERVINGS = 5000  # of one page: an export has millions
 DEPENDENTS = 20  # shown
-_PLACE = re.compile(r"\([0-9]{1,10},[0-9]{1,5}\)")
 
 Since = Annotated[float, Parameter(description="Unix seconds: only what was served since")]
 Until = Annotated[float, Parameter(description="Unix seconds: only what was served before; 0: no bound")]
@@ -84,12 +90,13 @@ async def servings(
     since, until = _time(since, until)
     if not 1 <= limit <= MOST_SERVINGS:
         raise InvalidParameter(f"limit: from 1 to {MOST_SERVINGS}, not {limit}")
-    after = read_cursor(cursor, int, str)
-    if after is not None and not (0 <= after[0] < 2**62 and _PLACE.fullmatch(after[1])):
+    after = read_cursor(cursor, int)
+    if after is not None and not 0 <= after[0] < LATEST * 1_000_000:
         raise InvalidParameter("cursor: not one that this list has given")
     if after is None:
         await repository.note(actor, "servings.export", "", {"since": since, "until": until})
-    return page_of(await serving_rows.servings(since, until, after, limit + 1), limit)
+    found, goes_on = await serving_rows.servings(since, until, after[0] if after else -1, limit)
+    return Page(found, "" if goes_on is None else cursor_of([goes_on]))
 
 
 def _time(since: float, until: float) -> tuple[float, float]:

@@ -133,16 +133,17 @@ async def test_export__is_everything_once__oldest_first__by_pages_too(
     files = [File("npm", f"p{n}", "1.0.0", f"p{n}.tgz", "") for n in range(50)]
     servings = [Serving(NOW - 86_400, 0, n, 0, "HIT", "", 1, 1) for n in range(50)]  # of one moment
     await LedgerRows(database, days=9).keep(Batch(FORMAT, "one", 2, 0, [CI], files, servings))
-    after, found = None, []
-    while page := await rows.servings(0, LATEST, after, 7):
-        found += [each for each, _ in page]
-        after = page[-1][1]
+    after: int | None = -1
+    found = []
+    while after is not None:
+        page, after = await rows.servings(0, LATEST, after, 7)
+        found += page
     assert len(found) == 59 == len({each.id for each in found})
     assert [each.at for each in found] == sorted(each.at for each in found)
     assert sum(each.times for each in found) == 50 + 14
     last = found[-1]
     assert (last.tool, last.result, last.cache, last.purl) == ("uv", "partial", "HIT", "pkg:pypi/flask@3")
-    assert len(await rows.servings(NOW, NOW + 60, None, 100)) == 2
+    assert len((await rows.servings(NOW, NOW + 60, -1, 100))[0]) == 2
 
 
 # --- what names it --------------------------------------------------------------------------------
