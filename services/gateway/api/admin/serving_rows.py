@@ -71,7 +71,7 @@ FROM (
         AND at > 'epoch'::timestamptz + $3::bigint * interval '1 microsecond'
     ORDER BY at FETCH FIRST ($4) ROWS WITH TIES
 ) s JOIN serving_clients c ON c.id = s.client_id
-JOIN LATERAL (SELECT * FROM serving_files f WHERE f.id = s.file_id OFFSET 0) f ON true -- one by one, never all
+JOIN LATERAL (SELECT * FROM serving_files f WHERE f.id = s.file_id OFFSET 0) f ON true -- never all
 ORDER BY s.at, s.ctid
 """
 
