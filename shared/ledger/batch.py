@@ -9,7 +9,7 @@ know.
 from __future__ import annotations
 
 import zlib
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -86,9 +86,15 @@ _decode = msgspec.msgpack.Decoder(Batch).decode
 _head = msgspec.msgpack.Decoder(_Head).decode
 
 
-def encode_batch(batch: Batch) -> bytes:
-    """Compressed at the level that costs a gateway least."""
+def encode_batch(batch: Batch | tuple[Any, ...]) -> bytes:
+    """Compressed at the level that costs a gateway least. What is no struct has the fields of one in their
+    order."""
     return zlib.compress(_encode(batch), 1)
+
+
+def encode_file(file: File) -> msgspec.Raw:
+    """To be put into batches as it is."""
+    return msgspec.Raw(_encode(file))
 
 
 def decode_batch(data: bytes) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.gateway.serving.ports import Reply
 from shared.errors import Blocked, OrchardError
-from shared.ledger.batch import PARTIAL, REDIRECTED, REFUSED, SERVED, File
+from shared.ledger.batch import PARTIAL, REDIRECTED, REFUSED, SERVED, File, encode_file
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Redirect, Resource
 
@@ -17,7 +17,7 @@ class Entry:
     __slots__ = ("cache", "code", "file", "result")
 
     def __init__(self, file: File, result: int, cache: str, code: str = "") -> None:
-        self.file = file
+        self.file = encode_file(file)  # once, where the answer is kept
         self.result = result  # place in `RESULTS`
         self.cache = cache
         self.code = code

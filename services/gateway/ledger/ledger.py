@@ -13,12 +13,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from services.gateway.http.addresses import address_of
 from services.gateway.http.requests import Headers
 from services.gateway.ledger.agents import LONGEST, Agents
 from services.gateway.ledger.entries import Entry
 from shared.errors import QueueUnavailable
-from shared.ledger.batch import FORMAT, Batch, Client, File, Serving, encode_batch
+from shared.ledger.batch import FORMAT, Client, encode_batch
 from shared.ledger.stream import put_batch
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
@@ -35,15 +37,6 @@ LAST_SECONDS = 2.0  # a stopping gateway tries for so long
 
 _Who = tuple[str, bytes, str]
 """Address, User-Agent, name of the token."""
-
-
-class _Row:
-    __slots__ = ("at", "size_bytes", "times")
-
-    def __init__(self, at: float, size_bytes: int) -> None:
-        self.at = at
-        self.times = 1
-        self.size_bytes = size_bytes
 
 
 class Ledger:
@@ -64,7 +57,7 @@ class Ledger:
         self._addresses = addresses
         self._most_bytes = most_bytes
         self._agents = Agents()
-        self._rows: dict[_Who, dict[Entry, _Row]] = {}
+        self._rows: dict[_Who, dict[Entry, list[Any]]] = {}  # to when, how often, bytes
         self._count = 0
         self._dropped = 0  # since the last batch
         self._instance = uuid.uuid4().hex
@@ -95,19 +88,19 @@ class Ledger:
         if len(agent) > LONGEST:
             agent = agent[:LONGEST]
         given = headers.get(b"authorization")
-        token = "" if given is None else self._token_of(given)
-        who = (address_of(scope) if self._addresses else "", agent, token)
+        address = address_of(scope) if self._addresses else ""
+        who = (address, agent, "" if given is None else self._token_of(given))
         rows = self._rows.get(who)
         if rows is None:
             rows = self._rows[who] = {}
         row = rows.get(entry)
         if row is not None:
-            row.times += 1
-            row.size_bytes += size_bytes
+            row[1] += 1
+            row[2] += size_bytes
         elif self._count >= MOST_ROWS:
             self._drop(1)
         else:
-            rows[entry] = _Row(at, size_bytes)
+            rows[entry] = [at, 1, size_bytes]
             self._count += 1
             if self._count == FLUSH_ROWS:
                 self._turns.wake()
@@ -137,27 +130,22 @@ class Ledger:
         if not rows:
             return
         clients: list[Client] = []
-        files: list[File] = []
+        files: list[msgspec.Raw] = []
         places: dict[int, int] = {}  # of the files, by id: finished answers have one object each
-        servings: list[Serving] = []
+        servings: list[tuple[Any, ...]] = []  # as `Serving`; a struct each would cost as much as the rest
+        count = 0
         for (address, agent, token), of in rows.items():
             place = len(clients)
             clients.append(Client(address, token, *self._agents.tool(agent)))
-            for entry, row in of.items():
-                file = places.get(id(entry.file))
+            for entry, (at, times, size_bytes) in of.items():
+                file = places.get(id(entry))
                 if file is None:
-                    file = places[id(entry.file)] = len(files)
+                    file = places[id(entry)] = len(files)
                     files.append(entry.file)
-                servings.append(
-                    Serving(
-                        row.at, place, file, entry.result, entry.cache, entry.code, row.times, row.size_bytes
-                    )
-                )
-        count = sum(each.times for each in servings)
+                servings.append((at, place, file, entry.result, entry.cache, entry.code, times, size_bytes))
+                count += times
         self._number += 1
-        data = encode_batch(
-            Batch(FORMAT, self._instance, self._number, self._dropped, clients, files, servings)
-        )
+        data = encode_batch((FORMAT, self._instance, self._number, self._dropped, clients, files, servings))
         if self._waiting_bytes + len(data) > self._most_bytes:
             self._drop(count)
             return
