@@ -13,12 +13,12 @@ from services.extractor.ledger.rows import Kept, LedgerRows, today
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import InvalidData
 from shared.ledger.batch import Batch, Damaged, UnknownFormat, decode_batch
-from shared.ledger.stream import read_batches, read_waiting, remove_all, remove_batch
+from shared.ledger.stream import read_batches, remove_all, remove_batch
 from shared.process.periodic import Every
 from shared.redis.script import take_mark
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
-from shared.telemetry.metrics import LEDGER_LAG, LEDGER_STORED
+from shared.telemetry.metrics import LEDGER_STORED
 
 log = get_logger()
 
@@ -61,7 +61,6 @@ class LedgerKeeper:
         if not self._days:
             await remove_all(self._redis)
             return 0
-        LEDGER_LAG.set((await read_waiting(self._redis)).lag_seconds)
         taken, after = 0, b""
         while entries := await read_batches(self._redis, after):
             for after, data in entries:

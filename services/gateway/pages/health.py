@@ -277,5 +277,7 @@ async def metrics_page(gateway: Gateway, in_flight: int) -> Response[bytes]:
     gateway.l1.count()
     with contextlib.suppress(QueueUnavailable):  # the queue's figures stay as they were
         metrics.set_queue_depths(await gateway.queue.depths())
+        if gateway.ledger is not None:
+            metrics.LEDGER_LAG.set((await read_waiting(gateway.queue_redis)).lag_seconds)
     body, content_type = metrics.render()
     return Response(body, headers={**NO_STORE, "content-type": content_type})
