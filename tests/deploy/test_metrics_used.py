@@ -125,7 +125,7 @@ def test_label_values__results_and_states_are_words_of_the_code() -> None:
         for label, words in re.findall(r"\b(result|state)=~?\"([A-Za-z|]+)\"", expression):
             known = (
                 metrics.RESULTS
-                | {"hit", "miss", "stale", "l1", "error", "ok", "missing", "failed", "damaged"}
+                | {"hit", "miss", "stale", "l1", "error", "ok", "missing", "failed", "damaged", "dropped"}
                 if label == "result"
                 else {"ready", "running", "deferred", "dead"}
             )
