@@ -31,7 +31,8 @@ async def test_servings_of_before__are_summed_by_day_of_utc(empty_database_url: 
             )  # fmt: skip
         await migrate(empty_database_url, migrations, wait_seconds=5, say=lambda _: None)
         rows = await connection.fetch(
-            "SELECT day, client_id, code, times, first_at <> last_at AS several FROM servings_daily ORDER BY 1, 2, 3"
+            "SELECT day, client_id, code, times, first_at <> last_at AS several FROM servings_daily "
+            "ORDER BY 1, 2, 3"
         )
         assert [(row["day"].day, *list(row.values())[1:]) for row in rows] == [
             (1, 1, "", 1, False),
