@@ -45,6 +45,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         "orchard pins set maven javax.media:jai_core central jboss": _EXAMPLE,
         "orchard blocks add pypi evil-package --reason 'steals tokens'": _EXAMPLE,
         "orchard blocks add npm left-pad 1.3.0 --reason 'broken'": _EXAMPLE,
+        "orchard who-has pkg:npm/left-pad@1.3.0": _EXAMPLE,
+        "orchard who-has pkg:maven/org.apache.logging.log4j/log4j-core --since 30d": _EXAMPLE,
     },
     "scripts/errors_page.py": dict.fromkeys(
         (

@@ -9,7 +9,7 @@ from shared.digests import is_sha256
 from shared.errors import InvalidParameter
 from shared.protocols import PROTOCOLS
 
-_EXPECTED = "expected a package URL (pkg:npm/name@1.2.3) or a SHA-256"
+_EXPECTED = f"expected a package URL (pkg:{PROTOCOLS[0].names.purl_type}/name@1.2.3) or a SHA-256"
 
 
 class Subject(msgspec.Struct, frozen=True):
