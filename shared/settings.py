@@ -118,6 +118,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis_sentinels: tuple[str, ...] = ()  # host[:port],… that tell the cache master; _HOST is unused then
     redis_sentinel_master: str = "orchard-cache"  # the master's name there
     redis_sentinel_password: str = ""  # of the Sentinels; never shown
+    redis_cluster: tuple[str, ...] = ()  # host[:port],… of a Redis Cluster as cache; _HOST is unused then
     queue_redis_host: str = ""  # another server than the cache; its policy must be noeviction
     queue_redis_port: Port = 6380  # of the queue Redis
     queue_redis_db: NotNegative = 0  # database number
@@ -318,7 +319,9 @@ def _check_together(values: Mapping[str, Any]) -> list[str]:
         except ValueError:
             faults.append("ORCHARD_TRUSTED_PROXIES: expected addresses or networks (10.0.0.0/8)")
             break
-    for field in ("redis_sentinels", "queue_redis_sentinels"):
+    if values.get("redis_cluster") and (values.get("redis_sentinels") or values.get("redis_db")):
+        faults.append("ORCHARD_REDIS_CLUSTER: goes with neither ORCHARD_REDIS_SENTINELS nor ORCHARD_REDIS_DB")
+    for field in ("redis_sentinels", "queue_redis_sentinels", "redis_cluster"):
         if not all(_SENTINEL.fullmatch(each) for each in values.get(field, ())):
             faults.append(f"{variable(field)}: expected host[:port] and commas between several")
     addresses = {upstream_variable(name): urls for name, urls in values["upstreams"].items()}

@@ -21,6 +21,8 @@ from shared.process.threads import BoundedThreads
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient
 from shared.redis.clock import SharedClock
+from shared.redis.cluster_client import ClusterClient
+from shared.redis.sentinel import parse_sentinel
 from shared.settings import Settings
 
 STORE_WAIT_SECONDS = 10.0  # servers that start beside us are given this long
@@ -83,7 +85,7 @@ async def open_redis_pair(
 
     Raises `QueueUnavailable` when it does not come up, `ConfigurationError` when it may evict jobs.
     """
-    cache = await resources.open("cache redis", RedisClient.for_cache(settings))
+    cache = await resources.open("cache redis", _cache_client(settings))
     await resources.open("shared clock", SharedClock(cache))
     queue = RedisClient.for_queue(settings)
     resources.add("queue redis", queue.aclose)
@@ -96,6 +98,13 @@ async def open_redis_pair(
             if time.monotonic() >= deadline:
                 raise
         await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _cache_client(settings: Settings) -> RedisClient:
+    if not settings.redis_cluster:
+        return RedisClient.for_cache(settings)
+    seeds = [parse_sentinel(each, settings.redis_port) for each in settings.redis_cluster]
+    return ClusterClient(seeds, password=settings.redis_password)
 
 
 async def open_database(resources: Resources, settings: Settings, *, max_size: int | None = None) -> Database:

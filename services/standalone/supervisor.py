@@ -149,7 +149,7 @@ class Supervisor:
         if not settings.database_url:
             needed = needed_connections(settings.database_max_connections, self._counts.total)
             servers.append(EmbeddedPostgres(path / "postgres", max_connections=needed))
-        if not settings.redis_host and not settings.redis_sentinels:
+        if not (settings.redis_host or settings.redis_sentinels or settings.redis_cluster):
             servers.append(EmbeddedRedis(path / "redis-cache", "cache"))
         if not settings.queue_redis_host and not settings.queue_redis_sentinels:
             servers.append(EmbeddedRedis(path / "redis-queue", "queue"))

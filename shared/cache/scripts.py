@@ -20,7 +20,7 @@ local function stored_head(key)
   head.bodies_generation = head.bodies_generation or 0
   return head
 end
-local function fenced(stored, revision_key, generation, source_revision)
+local function fenced(stored, revision_key, told_revision, generation, source_revision)
   if stored and stored.generation > generation then
     -- A generation is the time of its claim. One that no clock has reached, beside a writer whose own is
     -- possible, was given by a clock that was wrong: it must not keep everybody out until then.
@@ -28,7 +28,9 @@ local function fenced(stored, revision_key, generation, source_revision)
     local possible = (time[1] + {ahead}) * 1000000
     if stored.generation <= possible or generation > possible then return true end
   end
-  local known = tonumber(redis.call('GET', revision_key) or '0') or 0
+  local raw = told_revision
+  if revision_key then raw = redis.call('GET', revision_key) end
+  local known = tonumber(raw or '0') or 0
   return known <= {most} and source_revision < known
 end
 local function put(key, value, expire_at)
@@ -40,20 +42,20 @@ end
 WRITE_INDEX = Script(
     _READ_STORED
     + """
--- KEYS: head, revision.  ARGV: head, generation, source revision, bodies' generation, expiry
--- (unix ms, 0 none), the head as it must stand or '', number of variants the head names, their names, then
--- name/body pairs.
+-- KEYS: head, revision (not in a cluster).  ARGV: head, generation, source revision, bodies' generation,
+-- expiry (unix ms, 0 none), the head as it must stand or '', the revision where it is no key, number of
+-- variants the head names, their names, then name/body pairs.
 local generation, revision = tonumber(ARGV[2]), tonumber(ARGV[3])
 local bodies, expire_at = tonumber(ARGV[4]), tonumber(ARGV[5])
 local stored = stored_head(KEYS[1])
-if fenced(stored, KEYS[2], generation, revision) then return 0 end
+if fenced(stored, KEYS[2], ARGV[7], generation, revision) then return 0 end
 if ARGV[6] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[6] then return 0 end
 -- Adding variants to a page is only right while its other bodies are of the same generation.
 if bodies ~= generation and stored and stored.bodies_generation ~= bodies then return 0 end
-local named, count = {}, tonumber(ARGV[7])
-for i = 8, 7 + count do named[ARGV[i]] = true end
+local named, count = {}, tonumber(ARGV[8])
+for i = 9, 8 + count do named[ARGV[i]] = true end
 local written = {}
-for i = 8 + count, #ARGV, 2 do
+for i = 9 + count, #ARGV, 2 do
   put(KEYS[1] .. ':v:' .. ARGV[i], ARGV[i + 1], expire_at)
   written[ARGV[i]] = true
 end
@@ -71,12 +73,12 @@ return 1
 WRITE_HEAD = Script(
     _READ_STORED
     + """
--- KEYS: head, revision.  ARGV: head, generation, source revision, bodies' generation, expiry
--- (unix ms, 0 none), '1' when the page has bodies.
+-- KEYS: head, revision (not in a cluster).  ARGV: head, generation, source revision, bodies' generation,
+-- expiry (unix ms, 0 none), '1' when the page has bodies, the revision where it is no key.
 local generation, revision = tonumber(ARGV[2]), tonumber(ARGV[3])
 local bodies, expire_at = tonumber(ARGV[4]), tonumber(ARGV[5])
 local stored = stored_head(KEYS[1])
-if fenced(stored, KEYS[2], generation, revision) then return 0 end
+if fenced(stored, KEYS[2], ARGV[7], generation, revision) then return 0 end
 if stored then
   if ARGV[6] == '1' and stored.bodies_generation ~= bodies then return 0 end
   for name in pairs(stored.variants) do

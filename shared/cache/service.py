@@ -152,11 +152,12 @@ class CacheService(SourceStates):
             head = msgspec.structs.replace(head, bodies_generation=head.generation)
         name = head_key(protocol, identity)
         mark = head.bodies_generation.to_bytes(GENERATION_BYTES, "big")
-        args = [*self._head_args(head), over, len(head.variants), *head.variants]
+        keys, told = await self._fence(protocol, name)
+        args = [*self._head_args(head), over, told, len(head.variants), *head.variants]
         for variant, body in bodies.items():
             variant_key(name, variant)
             args += [variant, mark + body]
-        return bool(await WRITE_INDEX.run(self._redis, [name, revision_key(protocol)], args))
+        return bool(await WRITE_INDEX.run(self._redis, keys, args))
 
     async def write_head(self, protocol: str, identity: str, head: IndexHead) -> bool:
         """Write only the head: a 304, a failing upstream, or a negative entry (status 404).
@@ -165,9 +166,16 @@ class CacheService(SourceStates):
         not those of `head.bodies_generation`: copy that field from the head that was read. A 404
         drops the bodies.
         """
-        args = [*self._head_args(head), "0" if head.status == 404 else "1"]
-        keys = [head_key(protocol, identity), revision_key(protocol)]
+        keys, told = await self._fence(protocol, head_key(protocol, identity))
+        args = [*self._head_args(head), "0" if head.status == 404 else "1", told]
         return bool(await WRITE_HEAD.run(self._redis, keys, args))
+
+    async def _fence(self, protocol: str, head_name: str) -> tuple[list[str], int]:
+        """KEYS of a write, and the revision of now where it cannot be one of them. A change in between costs
+        no more than a page that counts as missing (`IndexHead.is_made_of`)."""
+        if self._redis.one_slot:
+            return [head_name], await self.read_revision(protocol)
+        return [head_name, revision_key(protocol)], 0
 
     def _head_args(self, head: IndexHead) -> list[Any]:
         expire_at = 0  # unix milliseconds; 0 = never

@@ -54,8 +54,7 @@ class SourceStates(CacheValues):
 
     async def open_breakers(self, protocol: str, source_id: int) -> list[BreakerState]:
         """All of a source's breakers that are open, by name."""
-        with self._redis.guard():
-            members = await self._redis.pipeline.submit(("SMEMBERS", breakers_key(protocol, source_id)))
+        members = await self._redis.command("SMEMBERS", breakers_key(protocol, source_id))
         if not members:
             return []
         names = sorted(name.decode() if isinstance(name, bytes) else str(name) for name in members)
@@ -78,21 +77,17 @@ class SourceStates(CacheValues):
 
     async def clear_breaker(self, protocol: str, source_id: int, name: str = "index") -> None:
         """Close a breaker."""
-        with self._redis.guard():
-            keys = [make(protocol, source_id, name) for make in (breaker_key, pause_key)]
-            await self._redis.raw.unlink(*keys)
-            await self._redis.pipeline.submit(("SREM", breakers_key(protocol, source_id), name))
+        await self._redis.unlink(*(make(protocol, source_id, name) for make in (breaker_key, pause_key)))
+        await self._redis.command("SREM", breakers_key(protocol, source_id), name)
 
     async def write_installation(self, protocol: str, source_id: int, found: Installation) -> None:
         """Note which Orchard a source is."""
-        with self._redis.guard():
-            key = installation_key(protocol, source_id)
-            await self._redis.pipeline.submit(("SET", key, encode(found), "EX", INSTALLATION_KEPT_SECONDS))
+        key = installation_key(protocol, source_id)
+        await self._redis.command("SET", key, encode(found), "EX", INSTALLATION_KEPT_SECONDS)
 
     async def read_installation(self, protocol: str, source_id: int) -> Installation | None:
         """Which Orchard a source is, as it said within the last hour; None: none, or it was not asked."""
-        with self._redis.guard():
-            raw = await self._redis.pipeline.submit(("GET", installation_key(protocol, source_id)))
+        raw = await self._redis.command("GET", installation_key(protocol, source_id))
         return None if raw is None else decode_installation(raw)
 
     async def try_probe(self, protocol: str, source_id: int, ttl: float, name: str = "index") -> bool:
@@ -101,6 +96,6 @@ class SourceStates(CacheValues):
         (If the reply is lost with its connection, the retry says no although the right was ours:
         nobody probes until it runs out.)
         """
-        with self._redis.guard():
-            key = pause_key(protocol, source_id, name)
-            return bool(await self._redis.raw.set(key, b"1", nx=True, px=max(1, int(ttl * 1000))))
+        milliseconds = max(1, int(ttl * 1000))
+        key = pause_key(protocol, source_id, name)
+        return bool(await self._redis.command("SET", key, b"1", "NX", "PX", milliseconds))

@@ -165,8 +165,7 @@ class CacheValues:
         keys = [cache_key(category, protocol, identifier) for identifier in identifiers]
         if not keys:
             return 0
-        with self._redis.guard():
-            return int(await self._redis.raw.unlink(*keys))
+        return await self._redis.unlink(*keys)
 
     async def invalidate(
         self, category: Category, protocol: str, identifier: str = "", *, prefix: str = ""
@@ -188,21 +187,13 @@ class CacheValues:
         raw = (await self._redis.get_many([name]))[0]
         head = None if raw is None else decode_head(raw)
         variants = [] if head is None else [variant_key(name, variant) for variant in head.variants]
-        with self._redis.guard():
-            return int(await self._redis.raw.unlink(name, *variants))
+        return await self._redis.unlink(name, *variants)
 
     async def _unlink_matching(self, pattern: str, *, keep: str = "") -> int:
         removed = 0
-        batch: list[bytes] = []
-        with self._redis.guard():
-            async for key in self._redis.raw.scan_iter(match=pattern, count=SCAN_BATCH):
-                if key != keep.encode():
-                    batch.append(key)
-                if len(batch) >= SCAN_BATCH:
-                    removed += int(await self._redis.raw.unlink(*batch))
-                    batch.clear()
-            if batch:
-                removed += int(await self._redis.raw.unlink(*batch))
+        async for found in self._redis.scan(pattern, SCAN_BATCH):
+            names = [name for name in found if name != keep]
+            removed += await self._redis.unlink(*names) if names else 0
         return removed
 
     # --- helpers -----------------------------------------------------------------------------------------

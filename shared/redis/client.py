@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -32,11 +32,13 @@ from shared.telemetry.metrics import REDIS_AVAILABLE, REDIS_DURATION, REDIS_ERRO
 
 log = get_logger()
 
-log = get_logger()
-
 DEADLINE_SECONDS = 0.5  # to connect, for a free connection of the pool, for one reply
 PROBE_SECONDS = 0.1  # pause between probes while the circuit is open
 MAX_CONNECTIONS = 64
+
+
+Connector = Callable[[], Connection]
+"""Makes one connection without read deadline, to one server."""
 
 
 class RedisClient:
@@ -49,6 +51,8 @@ class RedisClient:
     """
 
     raw: Redis
+    one_slot = False
+    """Whether the keys of a script must lie in one slot (`ClusterClient`)."""
 
     def __init__(
         self,
@@ -142,9 +146,23 @@ class RedisClient:
         )
         return Redis.from_pool(pool)
 
-    def new_connection(self) -> Connection:
-        """One connection without read deadline; the caller sets deadlines and disconnects it."""
-        return RoleConnection(**self._options, socket_timeout=None)
+    def new_connection(self, address: tuple[str, int] | None = None) -> Connection:
+        """One connection without read deadline; the caller sets deadlines and disconnects it. `address`:
+        another server's than the role's own."""
+        there = {} if address is None else {"host": address[0], "port": address[1]}
+        return RoleConnection(**self._options | there, socket_timeout=None)
+
+    async def masters(self) -> list[Connector]:
+        """How to connect to every server that keys are written at: who follows changes, follows all."""
+        return [self.new_connection]
+
+    async def moved(self) -> None:
+        """Returns when these are others: never, for one server."""
+        await asyncio.Event().wait()
+
+    def plain_name(self, key: str) -> str:
+        """The name of a key as the rest of the code knows it."""
+        return key
 
     async def open(self) -> None:
         """Check the server. The cache may be away at start: it is only connected when needed.
@@ -189,9 +207,12 @@ class RedisClient:
 
     async def ping(self) -> float:
         """Seconds that a PING takes. Raises the role's error."""
+        return await self._timed(self.raw.ping())
+
+    async def _timed(self, call: Awaitable[object]) -> float:
         started = time.perf_counter()
         with self.guard():
-            await self.raw.ping()
+            await call
         return time.perf_counter() - started
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -208,7 +229,26 @@ class RedisClient:
         However many call at once, none waits for a connection. Raises the role's error as `get_many`.
         """
         with self.guard():
-            return await self.pipeline.submit(args)
+            return await self.submit(*args)
+
+    async def submit(self, *args: Argument) -> Any:
+        """As `command`; raises what redis-py raises."""
+        return await self.pipeline.submit(args)
+
+    async def unlink(self, *keys: str) -> int:
+        """Remove keys; how many there were. Raises the role's error."""
+        with self.guard():
+            return int(await self.raw.unlink(*keys))
+
+    async def scan(self, pattern: str, count: int) -> AsyncIterator[list[str]]:
+        """The names of the keys that match, some at a time. Raises the role's error."""
+        cursor: Any = 0
+        while True:
+            with self.guard():
+                cursor, names = await self.raw.scan(cursor, match=pattern, count=count)
+            yield [name.decode("utf-8", "replace") for name in names]
+            if not int(cursor):
+                return
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:

@@ -29,9 +29,9 @@ class Script:
     async def submit(self, redis: RedisClient, keys: list[str], args: list[Any]) -> Any:
         """The same within a guard of the caller's."""
         try:
-            return await redis.pipeline.submit(("EVALSHA", self.sha, len(keys), *keys, *args))
+            return await redis.submit("EVALSHA", self.sha, len(keys), *keys, *args)
         except NoScriptError:
-            return await redis.pipeline.submit(("EVAL", self.text, len(keys), *keys, *args))
+            return await redis.submit("EVAL", self.text, len(keys), *keys, *args)
 
 
 _TAKE = Script("""
@@ -52,5 +52,4 @@ async def take_mark(redis: RedisClient, key: str, seconds: float) -> bool:
 
 async def mark_stands(redis: RedisClient, key: str, seconds: float) -> bool:
     """Whether a mark that is kept for `seconds` is set. Raises the role's error."""
-    with redis.guard():
-        return 0 <= int(await redis.raw.pttl(key)) <= 2 * seconds * 1000 + 1000
+    return 0 <= int(await redis.command("PTTL", key)) <= 2 * seconds * 1000 + 1000

@@ -24,14 +24,14 @@ DEFAULT_PORT = 26379
 Address = tuple[str, int]
 
 
-def parse_sentinel(text: str) -> Address:
+def parse_sentinel(text: str, default_port: int = DEFAULT_PORT) -> Address:
     """Host and port of `host[:port]`, an IPv6 address in brackets. Raises `ValueError`."""
     host, _, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     if not host:
         host, port = text, ""
     if not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
         raise ValueError(text)
-    number = int(port) if port else DEFAULT_PORT
+    number = int(port) if port else default_port
     if not 0 < number < 65536:
         raise ValueError(text)
     return host.strip("[]"), number

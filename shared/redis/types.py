@@ -6,6 +6,7 @@ less than none. Families that are not named here, such as those of a later versi
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 SCAN_COUNT: Final = 1000
@@ -42,6 +43,14 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:package_versions:", "string"),
 )
 """Lua pattern of the names, and the type; the first that matches counts."""
+
+_PATTERNS = [(re.compile(pattern.replace("%", "")), kind) for pattern, kind in FAMILIES]
+
+
+def type_of(key: str) -> str:
+    """The type of a key's family; "" of none."""
+    return next((kind for pattern, kind in _PATTERNS if pattern.search(key)), "")
+
 
 MEND: Final = """
 -- ARGV: cursor, count, then pattern and type of each family.  {next cursor, keys removed}

@@ -167,22 +167,18 @@ class Sweeper:
         """Large bodies are named by page heads in the cache alone. A head that we cannot read may name any
         of them, so nothing is deleted; nor while the cache does not answer. All heads are read once, however
         many the keys are."""
-        wanted, named, cursor = set(keys), set[str](), 0
+        wanted, named = set(keys), set[str]()
         try:
-            while True:
-                with self._cache_redis.guard():
-                    cursor, names = await self._cache_redis.raw.scan(cursor, match=_HEADS, count=SCAN_COUNT)
-                    heads = [name for name in names if b":v:" not in name]
-                    values = await self._cache_redis.raw.mget(heads) if heads else []
-                for value in values:
+            async for names in self._cache_redis.scan(_HEADS, SCAN_COUNT):
+                heads = [name for name in names if ":v:" not in name]
+                for value in await self._cache_redis.get_many(heads):
                     if value is not None:
                         bodies = _decode_head(value).variants.values()
                         named.update(body.object_key for body in bodies if body.object_key in wanted)
-                if not cursor:
-                    return named
         except (CacheUnavailable, msgspec.MsgspecError) as error:
             log.info("variants_not_swept", reason=type(error).__name__)
             return wanted
+        return named
 
     async def _read_round(self) -> Round:
         with self._queue_redis.guard():

@@ -2,7 +2,7 @@
 
 Broadcast mode: Redis announces every change below a prefix and remembers nothing per client. One
 RESP3 connection carries commands and messages: it cannot be half alive, as a RESP2 redirect to a
-second connection can.
+second connection can. Of a cluster every master is followed, or none: each tells of its own keys.
 """
 
 from __future__ import annotations
@@ -64,25 +64,41 @@ class InvalidationStream:
 
     async def _run(self) -> None:
         while True:
-            connection = self._redis.new_connection()
+            connections: list[Connection] = []
             try:
-                await self._start(connection)
-                await self._follow(connection)
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    connections = [connect() for connect in await self._redis.masters()]
+                    for connection in connections:
+                        await self._start(connection)
+                self._set_connected(True)
+                self._attempted.set()
+                await self._follow_all(connections)
             except (RedisError, OSError, TimeoutError):
                 pass  # `connected` says so; tried again below
             finally:
                 self._set_connected(False)
                 self._attempted.set()
-                await connection.disconnect(nowait=True)
+                for connection in connections:
+                    await connection.disconnect(nowait=True)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _start(self, connection: Connection) -> None:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            await connection.connect()  # type: ignore[no-untyped-call]
-            await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._prefix)
-            await connection.read_response()
-        self._set_connected(True)
-        self._attempted.set()
+        await connection.connect()  # type: ignore[no-untyped-call]
+        await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._prefix)
+        await connection.read_response()
+
+    async def _follow_all(self, connections: list[Connection]) -> None:
+        """Until one of them fails, or keys are written at other servers by now."""
+        following = [asyncio.create_task(self._follow(each)) for each in connections]
+        following.append(asyncio.create_task(self._redis.moved()))
+        try:
+            done, _ = await asyncio.wait(following, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in following:
+                each.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
 
     async def _follow(self, connection: Connection) -> None:
         clock = asyncio.get_running_loop().time
@@ -109,7 +125,8 @@ class InvalidationStream:
         if message[1] is None:
             self._on_flush()
         else:
-            self._on_change([key.decode("utf-8", "replace") for key in message[1]])
+            plain = self._redis.plain_name
+            self._on_change([plain(key.decode("utf-8", "replace")) for key in message[1]])
 
     def _set_connected(self, connected: bool) -> None:
         if connected != self.connected:
