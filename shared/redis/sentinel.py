@@ -93,6 +93,15 @@ class RoleConnection(Connection):
             self.host, self.port = await self._sentinels.find_master()
         await super()._connect()  # type: ignore[no-untyped-call]
 
+    async def connect(self) -> None:
+        """Connect and authenticate, or leave nothing open: redis-py keeps a connection whose handshake was
+        cancelled as connected, and the replies to it would be read as those of what is sent next."""
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            await self.disconnect(nowait=True)
+            raise
+
     async def on_connect(self) -> None:
         """Authenticate; with Sentinel make sure that this is a master."""
         await super().on_connect()

@@ -25,7 +25,7 @@ BROKEN = Fault(body=b"<html><title>Log in</title></html>", content_type="text/ht
 FAULTS = {"refused": REFUSED, "broken": BROKEN}
 # Whether a client prints the body of an error: of a page, of a file.
 SHOWS = {
-    "pip-23.2": (False, False), "pip-newest": (False, False), "uv": (True, False), "npm-10": (True, True),
+    "pip-23.2": (False, False), "pip-newest": (False, False), "uv": (True, True), "npm-10": (True, True),
     "npm-11": (True, True), "pnpm-10": (False, False), "yarn-1": (True, False),
 }  # fmt: skip
 _marks = itertools.count(1)

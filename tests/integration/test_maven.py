@@ -558,7 +558,6 @@ def test_pom__brings_no_request_for_its_parents_and_boms_and_leaves_no_job(
         ("a/b/1.0/", 404),
         ("a/b/1.0", 404),
         ("a/b/", 404),
-        ("", 404),
         ("a/b/1.0/b-1.0.jar.sha1.md5", 404),
         ("org.x/b/1.0/b-1.0.jar", 404),
     ],

@@ -18,7 +18,7 @@ from shared.queue.context import JobContext
 from shared.queue.jobs import Event, FetchIndex
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient
-from shared.redis.sentinel import parse_sentinel
+from shared.redis.sentinel import RoleConnection, parse_sentinel
 from shared.settings import load_settings
 from tests.shared.queue.queue_support import eventually, job, new_worker, running
 from tests.support.sentinel import Watched, watched
@@ -171,6 +171,25 @@ async def test_sentinels__the_first_ones_are_gone__the_next_is_asked(
         await lost.aclose()
     finally:
         await other.aclose()
+
+
+async def test_connect__cancelled_before_the_handshake_is_answered__nothing_stays_open() -> None:
+    ended = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            pass
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = RoleConnection(role="cache", host="127.0.0.1", port=port)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await connection.connect()
+        assert not connection.is_connected
+        await ended.wait()
 
 
 @pytest.mark.parametrize(
