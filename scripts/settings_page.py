@@ -10,10 +10,14 @@ from pathlib import Path
 import msgspec
 
 from shared.protocols import PROTOCOLS
-from shared.settings import Settings, timeout_variable, upstream_variable, variable
+from shared.settings import Settings, age_variable, timeout_variable, upstream_variable, variable
 
 SOURCE = Path(__file__).resolve().parent.parent / "shared" / "settings.py"
-BY_PROTOCOL = {"upstreams": upstream_variable, "request_timeouts": timeout_variable}
+BY_PROTOCOL = {
+    "upstreams": upstream_variable,
+    "request_timeouts": timeout_variable,
+    "minimum_ages": age_variable,
+}
 HEAD = """\
 # Settings
 
@@ -48,6 +52,9 @@ def main() -> None:
 
 def _by_protocol(make: Callable[[str], str], comment: str) -> Iterator[str]:
     """A row for each protocol, the first with the comment."""
+    if make is age_variable:  # which has a variable for all of them, too
+        yield f"| `{make('')}` | | {comment} |"
+        comment = f"instead of `{make('')}`, for one protocol; 0: no such rule"
     for number, protocol in enumerate(PROTOCOLS):
         default = f"{protocol.setup.client_seconds:g} s"
         text = comment.replace("{default}", default) if not number or "{default}" in comment else ""

@@ -128,11 +128,13 @@ class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
     failing: bool = False  # the last refresh failed; served as STALE until one succeeds
     retry_at: float = 0.0  # while failing: do not enqueue a refresh before this (unix seconds)
     bodies_generation: int = 0  # generation that wrote the bodies; a 304 raises only `generation`
-    blocks: str = ""  # stamp of the blocks that the bodies were made under (shared/access/blocks.py)
+    blocks: str = ""  # stamp of the blocks that the bodies were made under (shared/policy/policy.py)
     reason: str = ""  # of a 404: why, for a person, where more than "nobody has it" is to be said
     stale_seconds: int = -1  # how long it may be served stale, 0 = no limit; -1: as ORCHARD_STALE_LIMIT says
     modified: str = ""  # Last-Modified of the bodies, as the source told; "": it does not stand for them
     edition: int = 0  # of the document that the bodies were made of (`Documents.edition_of`)
+    rules: str = ""  # stamp of the rules that the bodies were made under, as `blocks`
+    due: float = 0.0  # unix seconds: the bodies lack a version that may be shown from then on; 0: none
 
     def is_made_of(self, revision: int) -> bool:
         """Whether no source has changed since: one may be disabled now. 0: the revision is unknown."""
@@ -162,6 +164,7 @@ class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     size_bytes: int
     metadata_sha256: str = ""  # of the stored core metadata; advertised from then on
     digests: dict[str, str] = {}  # further hashes kept at ingest: algorithm → hex
+    stored_at: float = 0.0  # unix seconds
 
 
 class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -218,6 +221,7 @@ class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="for
     modified: float = 0.0  # as in `SourceHeaders`
     headers: dict[str, str] = {}  # as in `SourceHeaders`
     provisional: bool = False  # metadata that was read before its file was stored: it may turn out wrong
+    published: float = 0.0  # unix seconds: when it counts as published (shared/policy/age.py); 0: unknown
 
 
 _decode_stored = msgspec.msgpack.Decoder(StoredFile).decode

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.errors import ConfigurationError
+from shared.setting_values import addresses, age, date, plain
 
 PREFIX = "ORCHARD_"
 
@@ -164,6 +165,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
     drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections
 
+    # --- what may be served (docs/firewall.md) ----------------------------------------------------------
+    minimum_ages: dict[str, float] = {}  # of a version before it is served: 7d, 36h; unset: no such rule
+    nothing_after: float | None = None  # a date (2026-11-01, or RFC 3339): nothing published later is served
+    stored_stay: bool = True  # what was stored before a minimum age was set stays served
+
     # --- workers ---------------------------------------------------------------------------------------
     index_slots: Positive = 64  # index fetches at once per fetcher
     artifact_slots: Positive = 256  # downloads at once per fetcher
@@ -205,11 +211,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _NAMES = {
     field.name: field
     for field in msgspec.structs.fields(Settings)
-    if field.name not in ("upstreams", "request_timeouts", "client_seconds", "ignored")
+    if field.name not in ("upstreams", "request_timeouts", "minimum_ages", "client_seconds", "ignored")
 }
 _LISTS = {name for name, field in _NAMES.items() if field.type == tuple[str, ...]}
 _MAY_BE_UNSET = {name for name, field in _NAMES.items() if field.default is None}
-_OF_PROTOCOL = re.compile(r"([a-z][a-z0-9]*)_(upstream|request_timeout)")
+_OF_PROTOCOL = re.compile(
+    r"(?P<name>[a-z][a-z0-9]*)_(?P<kind>upstream|request_timeout)|(?P<age>minimum_age)(?:_(?P<of>[a-z][a-z0-9]*))?"
+)
 
 
 def variable(field: str) -> str:
@@ -227,6 +235,11 @@ def timeout_variable(protocol: str) -> str:
     return variable(f"{protocol}_request_timeout")
 
 
+def age_variable(protocol: str) -> str:
+    """The variable of a protocol's minimum age; of all protocols for ""."""
+    return variable(f"minimum_age_{protocol}" if protocol else "minimum_age")
+
+
 def load_settings(
     environ: Mapping[str, str] | None = None, *, protocols: Mapping[str, float] | None = None
 ) -> Settings:
@@ -239,7 +252,7 @@ def load_settings(
     values of variables that may hold secrets are not shown.
     """
     environ = os.environ if environ is None else environ
-    values: dict[str, Any] = {"upstreams": {}, "request_timeouts": {}}
+    values: dict[str, Any] = {"upstreams": {}, "request_timeouts": {}, "minimum_ages": {}}
     values["client_seconds"] = dict(protocols or {})
     faults: list[str] = []
     for key, raw in sorted(environ.items()):
@@ -247,8 +260,9 @@ def load_settings(
             continue
         field, text = key[len(PREFIX) :].lower(), raw.strip()
         own = None if field in _NAMES else _OF_PROTOCOL.fullmatch(field)
-        if own is not None and protocols is not None and own[1] not in protocols:
-            if key == variable(field) and not _is_like(own[1], protocols):
+        protocol = (own["name"] or own["of"] or "") if own is not None else ""
+        if protocol and protocols is not None and protocol not in protocols:
+            if key == variable(field) and not _is_like(protocol, protocols):
                 values["ignored"] = (*values.get("ignored", ()), key)
                 continue
             own = None
@@ -258,48 +272,32 @@ def load_settings(
         try:
             if own is None:
                 values[field] = _convert(field, text)
-            elif own[2] == "upstream":
-                values["upstreams"][own[1]] = _addresses(text)
+            elif own["age"]:
+                values["minimum_ages"][protocol] = age(text)
+            elif own["kind"] == "upstream":
+                values["upstreams"][protocol] = addresses(text)
             elif text:
-                values["request_timeouts"][own[1]] = msgspec.convert(text, type=Seconds, strict=False)
+                values["request_timeouts"][protocol] = msgspec.convert(text, type=Seconds, strict=False)
         except msgspec.ValidationError as error:
             shown = "" if field in _SECRETS else f" (got {text!r})"
-            faults.append(f"{key}: {_plain(error)}{shown}")
+            faults.append(f"{key}: {plain(error)}{shown}")
     faults.extend(_check_together(values))
     if faults:
         raise ConfigurationError("\n".join(faults))
     return Settings(**values)
 
 
-def _addresses(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _convert(field: str, text: str) -> Any:
+    if field == "nothing_after":
+        return date(text)
     if field in _LISTS:
-        return _addresses(text)
+        return addresses(text)
     lowered = text.lower()
     if field in _MAY_BE_UNSET and not text:
         return None
     if _NAMES[field].type in (bool, bool | None) and lowered in ("yes", "on", "no", "off"):
         return lowered in ("yes", "on")
     return msgspec.convert(text, type=_NAMES[field].type, strict=False)
-
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "bool | null": "true or false",
-}
-
-
-def _plain(error: msgspec.ValidationError) -> str:
-    text = str(error).replace("`", "").lower()
-    for kind, words in _KINDS.items():
-        if text.startswith(f"expected {kind}, got"):
-            return f"expected {words}"
-    return text.replace("expected int", "expected a number").replace("expected float", "expected a number")
 
 
 def _check_together(values: Mapping[str, Any]) -> list[str]:
@@ -383,11 +381,12 @@ def _did_you_mean(field: str, protocols: Iterable[str]) -> str:
 
     own = _OF_PROTOCOL.fullmatch(field)
     if own is not None:  # the kind is right, and so says nothing of which protocol is meant
-        names = difflib.get_close_matches(own[1], list(protocols), n=1) or list(protocols)
-        meant = [variable(name + field[len(own[1]) :]) for name in names]
+        given = own["name"] or own["of"] or ""
+        names = difflib.get_close_matches(given, list(protocols), n=1) or list(protocols)
+        meant = [variable(field.replace(given, name)) for name in names]
     else:
-        kinds = ("upstream", "request_timeout")
-        known = [*_NAMES, *(f"{name}_{kind}" for name in protocols for kind in kinds)]
+        kinds = ("{}_upstream", "{}_request_timeout", "minimum_age_{}")
+        known = [*_NAMES, "minimum_age", *(kind.format(name) for name in protocols for kind in kinds)]
         meant = [variable(each) for each in difflib.get_close_matches(field, known, n=1)]
     if len(meant) > 1:
         return f"; there are {', '.join(meant)}"

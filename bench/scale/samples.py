@@ -149,7 +149,7 @@ SAMPLES: dict[str, Sample] = {
     "RESOLUTIONS": lambda s, n: (_ago(n, 3), b"", 16),
     "LOCKS": lambda s, n: (_ago(n, 3), b"", 16),
     "REFETCHABLE": lambda s, n: (_digests(s, n, HOUSEKEPT),),
-    "UPSERT": lambda s, n: (_digests(s, n, HOUSEKEPT // 2), [NOW] * (HOUSEKEPT // 2)),
+    "UPSERT": lambda s, n: (_digests(s, n, HOUSEKEPT), [NOW] * HOUSEKEPT),
     "READ": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     # files and pages
     "LOOKUP": lambda s, n: _astuple(_file(s, n)),
@@ -205,15 +205,15 @@ SAMPLES: dict[str, Sample] = {
     "LOCKS_NAMING": lambda s, n: (digest("k", n), 64, b'"pkg:npm/x@1.0.0"', ""),
     "RESOLUTIONS_NAMING": lambda s, n: (digest("k", n), 64, b'"pkg:npm/x@1.0.0"', ""),
     "DROP_DAYS": lambda s, n: (TODAY - timedelta(days=400),),
-    "PURGE_CLIENTS": lambda s, n: (TODAY - timedelta(days=89 + n % 2), 2 * HOUSEKEPT),
-    "PURGE_FILES": lambda s, n: (TODAY - timedelta(days=89 + n % 2), 2 * HOUSEKEPT),
+    "PURGE_CLIENTS": lambda s, n: (TODAY - timedelta(days=90 + n % 2), 100 * MANY),
+    "PURGE_FILES": lambda s, n: (TODAY - timedelta(days=90 + n % 2), 100 * MANY),
     "PURGE_GATEWAYS": lambda s, n: (30,),
     # absences
     "_NOTE": lambda s, n: (*_index(s, n)[:1], f"simple/new-{n}", f"new-{n}", [1], "", 1, MOST_OF_PROJECT),
     "_PRUNE": lambda s, n: (MOST_KNOWN, MOST_UNKNOWN),
     "_FIND": lambda s, n: ("pypi", f"simple/absent-{n % s.absences}", [1, 2, 3]),
     "_PAGES": lambda s, n: (_package(s, n)[0], _source(s, n) + n % 3),
-    "_SERVED": lambda s, n: (_digests(s, n, HOUSEKEPT), _source(s, n)),
+    "_SERVED": lambda s, n: (_digests(s, n, 10 * HOUSEKEPT), _source(s, n)),
     "_FILES": lambda s, n: (_package(s, n)[0], _source(s, n) + n % 3, "http://127.0.0.1:9/files/"),
     "_DOUBT": _index,
     "_TRUST": _index,
@@ -221,9 +221,7 @@ SAMPLES: dict[str, Sample] = {
     # the API
     "ARTIFACT": lambda s, n: (_sha256(s, n), 100),
     "DEPENDENCIES": lambda s, n: (_sha256(s, n), -1, 100),
-    "DEPENDENTS": lambda s, n: (
-        (package(n % 1000)[0], "maven")[n % 2], package(n % 1000)[1], digest("at", n)[: n % 5 * 8], -1, 100,
-    ),
+    "DEPENDENTS": lambda s, n: (*package(n % 1000), digest("at", n), -1, 100),
     "PACKAGES": lambda s, n: (_package(s, n)[0], _package(s, n)[1], "", "\U0010ffff", 100),
     "LIST": lambda s, n: (
         ("", "upstream_mutated", "served_by_several")[n % 3], *([[], []], [["pypi"], [""]])[n % 2], 0.0,

@@ -31,7 +31,19 @@ stored 403), never 404."""
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_upstreams, _cache, _pins, _blocks, _tokens, _who_has, _servings, _audit, _events, _queue):
+    for each in (
+        _upstreams,
+        _cache,
+        _pins,
+        _blocks,
+        _exempt,
+        _tokens,
+        _who_has,
+        _servings,
+        _audit,
+        _events,
+        _queue,
+    ):
         each(commands)
 
 
@@ -165,6 +177,26 @@ examples
     parser.add_argument("--reason", metavar="TEXT", required=True, help="shown to whoever asks for it")
     parser = command(below, "remove", "lift a block", "blocks:remove")
     parser.add_argument("id", metavar="ID", help="as `orchard blocks list` shows it")
+
+
+def _exempt(commands: Any) -> None:
+    more = "examples\n  orchard why pkg:npm/left-pad@1.3.0\n  orchard why pkg:pypi/flask\n"
+    about = "say why a package's versions are served or not"
+    parser = command(commands, "why", about, "exempt:why", more=more)
+    parser.add_argument("purl", metavar="PURL", help="a package URL; without a version all that is held back")
+    below = group(commands, "exempt", "what no rule holds back (operator)")
+    command(below, "list", "list exemptions, those that are over too", "exempt:show")
+    more = """\
+examples
+  orchard exempt add pkg:npm/left-pad@1.3.0 --reason 'fixes CVE-2026-1' --expires 7d
+  orchard exempt add pkg:maven/com.corp/lib --reason 'ours'
+"""
+    parser = command(below, "add", "let a package, a version or a file in at once", "exempt:add", more=more)
+    parser.add_argument("what", metavar="PURL", help="a package URL, with a version or for all; or a SHA256")
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="for whoever reads the list")
+    parser.add_argument("--expires", metavar="WHEN", default="", help="36h, 7d or a date; never without it")
+    parser = command(below, "remove", "end an exemption", "exempt:remove")
+    parser.add_argument("what", metavar="PURL", help="as `orchard exempt list` shows it, or its id")
 
 
 def _tokens(commands: Any) -> None:

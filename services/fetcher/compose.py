@@ -11,6 +11,7 @@ from aiohttp import web
 from services.fetcher.ahead.jobs import GuessedFileJob, GuessedIndexJob
 from services.fetcher.ahead.machine import ReadAhead
 from services.fetcher.files.abandoned import Bounds
+from services.fetcher.files.ages import Ages
 from services.fetcher.files.describe import DescribeArtifactJob
 from services.fetcher.files.direct import DirectFiles
 from services.fetcher.files.early_metadata import EarlyMetadata
@@ -25,6 +26,7 @@ from services.fetcher.files.spool import clear_spool
 from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.indexes.documents import Documents
 from services.fetcher.indexes.job import FetchIndexJob
+from services.fetcher.indexes.judging import Judging
 from services.fetcher.indexes.pages import Pages
 from services.fetcher.indexes.render import RenderIndexJob
 from services.fetcher.indexes.writing import IndexTools
@@ -43,6 +45,7 @@ from services.fetcher.sources.watcher import SourceWatcher
 from shared.access.watcher import AccessWatcher
 from shared.models import CachedUrl, FileName, StoredFile
 from shared.objects.verify import Verifier
+from shared.policy.rules import rules_of
 from shared.postgres.batches import BatchWriter
 from shared.process.byte_budget import ByteBudget
 from shared.process.disk import DiskFloor
@@ -128,6 +131,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             documents=tools.documents,
             sources=upstream.sources,
             access=upstream.access,
+            judging=tools.judging,
         )
         await resources.open("read-ahead", ahead)
         entries = Entries(
@@ -137,6 +141,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             artifacts=stores.artifacts,
         )
         direct = DirectFiles(stores, sources=upstream.sources, upstreams=upstream.upstreams)
+        ages = Ages(upstream.access, tools.documents, tools.judging, stores.artifacts)
         fetch_index = FetchIndexJob(
             upstreams=upstream.upstreams,
             sources=upstream.sources,
@@ -151,10 +156,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             fetch_index=fetch_index,
             artifacts=stores.artifacts,
             absences=upstream.absences,
+            ages=ages,
         )
         render = RenderIndexJob(sources=upstream.sources, tools=tools)
         fetch_artifact = _artifact_job(
-            resources, stores, upstream, entries, direct, live, floor, listener, ahead
+            resources, stores, upstream, entries, direct, live, floor, listener, ahead, ages
         )
         process.add_worker(
             INDEX,
@@ -182,7 +188,8 @@ async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
     settings, database = stores.settings, stores.database
     box = SealingBox.from_texts(settings.secret_key)
     access = await resources.open(
-        "access watcher", AccessWatcher(database, stores.queue_redis, named=named_alike)
+        "access watcher",
+        AccessWatcher(database, stores.queue_redis, named=named_alike, own_rules=rules_of(settings)),
     )
     http = await resources.open(
         "upstream connections", HttpClientManager.from_settings(settings, own_name=lambda: access.own_name)
@@ -225,9 +232,12 @@ def _routes(stores: Stores, upstream: UpstreamParts, token: WorkerToken) -> list
 
 def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:
     budget_bytes = stores.settings.index_budget_bytes
+    documents = Documents(stores)
+    judging = Judging(documents, stores.artifacts, stores.threads)
     return IndexTools(
-        documents=Documents(stores),
-        pages=Pages(stores),
+        documents=documents,
+        pages=Pages(stores, judging),
+        judging=judging,
         cache=stores.cache,
         artifacts=stores.artifacts,
         threads=stores.threads,
@@ -249,6 +259,7 @@ def _artifact_job(
     floor: DiskFloor,
     listener: EventListener,
     ahead: ReadAhead,
+    ages: Ages,
 ) -> FetchArtifactJob:
     settings, objects, threads = stores.settings, stores.objects, stores.threads
     rows = BatchWriter[CachedUrl, StoredFile](stores.artifacts.batch_create_artifacts)
@@ -274,6 +285,7 @@ def _artifact_job(
         abandoned=Bounds(settings.abandoned_bytes, settings.abandoned_seconds),
         early=EarlyMetadata(RangeReader(upstream.upstreams), threads=threads, artifacts=stores.artifacts),
         came=ahead.file_came,
+        ages=ages,
     )
     wait_seconds = settings.http_read_timeout + INDEX_SLACK_SECONDS
     return FetchArtifactJob(

@@ -48,6 +48,7 @@ from shared.objects.metrics import MeasuredStore
 from shared.objects.port import ObjectStore
 from shared.objects.s3.store import S3ObjectStore
 from shared.objects.verify import Verifier
+from shared.policy.rules import rules_of
 from shared.postgres.database import Database
 from shared.process.resources import Resources
 from shared.process.threads import BoundedThreads
@@ -68,6 +69,7 @@ class Gateway:
     """All parts of an open gateway."""
 
     settings: Settings
+    stores: Stores
     access: Access
     access_watcher: AccessWatcher
     gate: Gate
@@ -128,12 +130,14 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
         def access_changed(state: AccessState) -> None:
             access.changed(state)
-            hot.clear()  # their responses were checked against the blocks of before
+            hot.clear()  # their responses were checked against the policy of before
             if purger is not None:
                 purger.blocks_changed(state.blocks)
             asyncio.get_running_loop().call_soon(gate.recheck)  # once the watcher has taken them
 
-        access_watcher = AccessWatcher(database, queue_redis, access_changed, named=named_alike)
+        access_watcher = AccessWatcher(
+            database, queue_redis, access_changed, named=named_alike, own_rules=rules_of(settings)
+        )
         gate = Gate(access_watcher)
         await resources.open("access watcher", access_watcher)
         graphs = BlockedGraphs(access_watcher)
@@ -169,6 +173,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         resolutions = KeptResolutions(database, cache)
         yield Gateway(
             settings=settings,
+            stores=stores,
             access=access,
             access_watcher=access_watcher,
             gate=gate,
@@ -254,6 +259,7 @@ def _ports(
         misses=misses,
         objects=objects,
         live=relay,
+        judge=gate,
         clock=SystemClock(),
         settings=settings,
         forward=forward,

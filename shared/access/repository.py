@@ -1,4 +1,4 @@
-"""`AccessRepository`: tokens and blocks as one value with a revision, and its copy in the queue Redis.
+"""`AccessRepository`: tokens and policy as one value with a revision, and its copy in the queue Redis.
 
 The copy is for processes that start while PostgreSQL is away. It lies in the queue Redis because that
 one never evicts; it holds digests, not tokens.
@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shared.access.blocks import Block
 from shared.errors import OrchardError
 from shared.models import FORMAT, MOST_REVISION
+from shared.policy.rules import Block, Exemption, Rules, put_in_force
+from shared.postgres.connection import session
 from shared.postgres.database import Database
 from shared.redis.client import RedisClient
 from shared.redis.script import Script
@@ -41,8 +42,20 @@ SELECT json_build_object(
             FROM upstream_blocks u JOIN upstream_sources s ON s.id = u.source_id AND s.url = u.url,
                 jsonb_to_recordset(u.counting) AS t(
                     protocol text, name text, version text, reason text, sha256 text)
-        ) known), '[]')
+        ) known), '[]'),
+    'rules', (SELECT rules FROM policy),
+    'exemptions', coalesce((SELECT json_agg(json_build_object(
+        'id', id, 'protocol', protocol, 'name', name, 'version', version, 'reason', reason,
+        'sha256', coalesce(encode(sha256, 'hex'), ''),
+        'expires_at', coalesce(extract(epoch FROM expires_at), 0)::float8) ORDER BY id)
+        FROM exemptions WHERE expires_at IS NULL OR expires_at > now()), '[]')
 )::text AS state
+"""
+
+_RULES = "SELECT rules::text AS rules FROM policy FOR UPDATE"
+_PUT_RULES = """
+INSERT INTO policy AS p (rules) VALUES ($1::jsonb)
+ON CONFLICT (one) DO UPDATE SET rules = excluded.rules, changed_at = now()
 """
 
 _KEEP = Script("""
@@ -81,16 +94,19 @@ class KnownToken(msgspec.Struct, frozen=True):
 
 
 class AccessState(msgspec.Struct, frozen=True):
-    """All tokens and blocks at one revision."""
+    """All tokens and all of the policy at one revision."""
 
     format: int
     revision: int
     tokens: tuple[KnownToken, ...] = ()
     blocks: tuple[Block, ...] = ()
+    rules: Rules | None = None  # None: nobody has written any
+    exemptions: tuple[Exemption, ...] = ()  # that were not over when this was read
     installation: str = ""  # random; "" where this was written before there was one
 
 
 _decode = msgspec.json.Decoder(AccessState).decode
+_decode_rules = msgspec.json.Decoder(Rules).decode
 
 
 class AccessRepository:
@@ -118,6 +134,19 @@ class AccessRepository:
     async def touch(self, ids: list[int]) -> None:
         """Record that these tokens were used just now. Raises `DatabaseUnavailable`."""
         await self._database.execute(_TOUCH, ids)
+
+
+async def write_rules(url: str, wanted: Rules, now: float) -> bool:
+    """Put the rules of the settings in force (`now` in unix seconds); False: they are. For the step that runs
+    once, before services start. Raises `DatabaseUnavailable`."""
+    async with session(url) as database, database.transaction():
+        rows = await database.fetch(_RULES)
+        standing = _decode_rules(rows[0]["rules"]) if rows else None
+        if standing is not None and wanted.is_as(standing):
+            return False
+        rules = put_in_force(wanted, standing, now)
+        await database.fetch(_PUT_RULES, msgspec.json.encode(rules).decode())
+        return True
 
 
 async def read_copy(redis: RedisClient) -> AccessState | None:

@@ -1,4 +1,4 @@
-"""`AccessWatcher`: a change of tokens or blocks reaches this process within a second.
+"""`AccessWatcher`: a change of tokens or policy reaches this process within a second.
 
 The state is copied into the queue Redis, where a process that starts without a database reads it.
 """
@@ -9,17 +9,20 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from shared.access.blocks import Blocks, as_it_is
 from shared.access.repository import CHANNEL, AccessRepository, AccessState, keep_copy, read_copy
 from shared.errors import OrchardError
 from shared.http.via import name_of
+from shared.policy.policy import NO_RULES, Policy, as_it_is
+from shared.policy.rules import Rules
 from shared.postgres.database import Database
 from shared.postgres.watcher import RowWatcher
+from shared.redis import clock
 from shared.redis.client import RedisClient
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
 
+LONGEST_LOOK_SECONDS = 5.0
 FIRST_SECONDS = 2.5  # a start waits so long for the first state, then goes on without
 
 
@@ -33,9 +36,11 @@ class AccessWatcher:
         on_change: Callable[[AccessState], None] | None = None,
         *,
         named: Callable[[str, str], str] = as_it_is,
+        own_rules: Rules = NO_RULES,
     ) -> None:
-        """`on_change` is called in the event loop with the first state and every newer one. `named`: as
-        `Blocks` takes it."""
+        """`on_change` is called in the event loop with the first state, every newer one, and whenever an
+        exemption is over. `named`: as `Policy` takes it. `own_rules`: of this process's environment, which
+        count where nobody has written any, or nothing is known."""
         self._repository = AccessRepository(database)
         self._redis = queue_redis
         self._on_change = on_change
@@ -43,7 +48,9 @@ class AccessWatcher:
         self._first = asyncio.Event()
         self.state: AccessState | None = None
         self._named = named
-        self.blocks = Blocks(named=named)
+        self.own_rules = own_rules
+        self.policy = Policy((), own_rules, named=named)
+        self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def own_name(self) -> str:
@@ -64,6 +71,16 @@ class AccessWatcher:
     async def aclose(self) -> None:
         """Stops watching."""
         await self._rows.aclose()
+        if self._expiry is not None:
+            self._expiry.cancel()
+
+    @property
+    def differs(self) -> bool:
+        """Whether other rules are in force than this process's environment asks for."""
+        return not self.own_rules.is_as(self._rules_of(self.state))
+
+    def _rules_of(self, state: AccessState | None) -> Rules:
+        return self.own_rules if state is None or state.rules is None else state.rules
 
     async def refresh(self) -> None:
         """Read the rows now, after a hint that they have changed. Raises `DatabaseUnavailable`."""
@@ -113,11 +130,40 @@ class AccessWatcher:
         known = self.state
         if known is not None and state.revision <= known.revision and known.installation:
             return
-        blocks = (
-            Blocks(state.blocks, named=self._named)
-            if known is None or state.blocks != known.blocks
-            else self.blocks
-        )
+        policy = self.policy
+        if known is None or _policy_of(state) != _policy_of(known):
+            policy = self._made_of(state)
         if self._on_change is not None:
             self._on_change(state)
-        self.state, self.blocks = state, blocks  # last: an interrupted change is repeated
+        self.state, self.policy = state, policy  # last: an interrupted change is repeated
+        if self.differs and (known is None or known.rules != state.rules):
+            log.warning("rules_differ", hint="the rules in force are those of the last migrations step")
+        self._await_expiry(state)
+
+    def _made_of(self, state: AccessState) -> Policy:
+        now = clock.now()
+        active = [each for each in state.exemptions if each.is_active(now)]
+        return Policy(state.blocks, self._rules_of(state), active, named=self._named)
+
+    def _await_expiry(self, state: AccessState) -> None:
+        """Looks again when the next exemption is over. Clocks step: it never waits long without a look."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        ends = [each.expires_at for each in self.policy.exemptions if each.expires_at]
+        if not ends:
+            return
+        seconds = min(max(0.0, min(ends) - clock.now()), LONGEST_LOOK_SECONDS)
+        self._expiry = asyncio.get_running_loop().call_later(seconds, self._expired, state)
+
+    def _expired(self, state: AccessState) -> None:
+        policy = self._made_of(state)
+        if policy.exemptions != self.policy.exemptions:
+            if self._on_change is not None:
+                self._on_change(state)
+            self.policy = policy
+            log.info("exemptions_over", left=len(policy.exemptions))
+        self._await_expiry(state)
+
+
+def _policy_of(state: AccessState) -> tuple[object, ...]:
+    return state.blocks, state.rules, state.exemptions

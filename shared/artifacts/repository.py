@@ -8,7 +8,7 @@ that ended in `extracted` is final. Every method raises `DatabaseUnavailable` (p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,7 +37,11 @@ from shared.models import (
     StoredDocument,
     StoredFile,
 )
+from shared.policy.age import Seen
 from shared.postgres.database import Database
+
+_decode_seen = msgspec.msgpack.Decoder(Seen).decode
+_encode_seen = msgspec.msgpack.Encoder().encode
 
 _RACES = 5  # tries for a row that is deleted and inserted again each time
 
@@ -237,6 +241,31 @@ class ArtifactRepository:
         operator gave it several. One statement."""
         row = await self._database.fetchrow(sql.PIN_FIRST, protocol, project, source_id)
         return 0 if row is None else int(row["source_id"])
+
+    # --- dates ----------------------------------------------------------------------------------------
+
+    async def first_seen(self, protocol: str, project: str) -> Seen | None:
+        """What was noted of a project's versions; None: nothing. One query."""
+        row = await self._database.fetchrow(sql.FIRST_SEEN, protocol, project)
+        return None if row is None else _decode_seen(row["seen"])
+
+    async def note_seen(self, protocol: str, project: str, change: Callable[[Seen | None], Seen]) -> Seen:
+        """What is noted now: `change` of what was, so that nothing that others note meanwhile is lost. Two
+        statements, more in a race."""
+        for _ in range(_RACES):
+            row = await self._database.fetchrow(sql.FIRST_SEEN, protocol, project)
+            before = None if row is None else row["seen"]
+            seen = change(None if before is None else _decode_seen(before))
+            after = _encode_seen(seen)
+            if after == before or await self._database.fetchrow(
+                sql.NOTE_SEEN, protocol, project, after, before
+            ):
+                return seen
+        raise DatabaseUnavailable("a row was changed by others each time it was read")
+
+    async def date_file(self, file: FileName, published: float) -> None:
+        """Records when a stored file counts as published (unix seconds). One statement."""
+        await self._database.execute(sql.DATE_FILE, *msgspec.structs.astuple(file), published)
 
     # --- events ---------------------------------------------------------------------------------------
 

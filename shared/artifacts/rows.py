@@ -67,6 +67,7 @@ def url_columns(urls: Sequence[CachedUrl]) -> list[list[Any]]:
         [event_detail(each.digests) for each in stored],
         [each.modified for each in stored],
         [event_detail(each.headers) for each in stored],
+        [each.published for each in stored],
     ]
 
 
@@ -88,6 +89,7 @@ def stored_file_of(row: Row) -> StoredFile:
         modified=row["modified"],
         headers=_texts(row["headers"]),
         provisional=row["provisional"],
+        published=row["published"],
     )
 
 
@@ -100,6 +102,7 @@ def sealed_file_of(row: Row) -> SealedFile:
         size_bytes=row["size_bytes"],
         metadata_sha256=row["metadata_sha256"].hex() if row["metadata_sha256"] else "",
         digests=_texts(row["digests"]),
+        stored_at=row["stored_at"],
     )
 
 

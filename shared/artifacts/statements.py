@@ -14,7 +14,8 @@ from shared.models import AHEAD_SECONDS
 _STORED = """a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename, c.digests::text AS digests,
        extract(epoch FROM c.created_at)::float8 AS created_at,
        coalesce(extract(epoch FROM c.upstream_modified), 0)::float8 AS modified, c.headers::text AS headers,
-       c.role = 'provisional' AS provisional"""
+       c.role = 'provisional' AS provisional,
+       coalesce(extract(epoch FROM c.published), 0)::float8 AS published"""
 
 LOOKUP = f"""
 SELECT {_STORED}
@@ -32,16 +33,18 @@ FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[])
 """  # noqa: S608 - of constants
 
 # Columns: position, protocol, project, file_id, filename, sha256, size, content type, object key,
-# generation, source, upstream URL, role, digests, unix seconds of Last-Modified (0: unknown), headers. The
+# generation, source, upstream URL, role, digests, unix seconds of Last-Modified (0: unknown), headers, unix
+# seconds when it counts as published (0: unknown). The
 # `true = ALL (…)` conditions order the inserts: package, artifact, URL; every statement takes its locks in
 # that order.
 STORE = """
 WITH input AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
                          $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[],
-                         $12::text[], $13::text[], $14::text[], $15::float8[], $16::text[])
+                         $12::text[], $13::text[], $14::text[], $15::float8[], $16::text[],
+                         $17::float8[])
         AS t(at, protocol, project, file_id, filename, sha256, size_bytes, content_type, object_key,
-             generation, source_id, upstream_url, role, digests, modified, headers)
+             generation, source_id, upstream_url, role, digests, modified, headers, published)
 ), standing AS (
     SELECT i.at, c.* FROM input i JOIN cached_urls c USING (protocol, project, file_id, filename)
 ), fresh AS (
@@ -70,23 +73,27 @@ WITH input AS (
 ), new_urls AS (
     INSERT INTO cached_urls
         (protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url, digests,
-         upstream_modified, headers)
+         upstream_modified, headers, published)
     SELECT protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url,
-           digests::jsonb, to_timestamp(nullif(modified, 0)), headers::jsonb
+           digests::jsonb, to_timestamp(nullif(modified, 0)), headers::jsonb,
+           to_timestamp(nullif(published, 0))
     FROM fresh
     WHERE true = ALL (SELECT true FROM new_artifacts)
     ORDER BY protocol, project, file_id, filename
     ON CONFLICT DO NOTHING
     RETURNING *
 ), result AS (
-    SELECT f.at, n.sha256, n.filename, n.role, n.created_at, n.digests, n.upstream_modified, n.headers
+    SELECT f.at, n.sha256, n.filename, n.role, n.created_at, n.digests, n.upstream_modified, n.headers,
+           n.published
     FROM new_urls n JOIN fresh f USING (protocol, project, file_id, filename)
     UNION ALL
-    SELECT at, sha256, filename, role, created_at, digests, upstream_modified, headers FROM standing
+    SELECT at, sha256, filename, role, created_at, digests, upstream_modified, headers, published
+    FROM standing
 )
 SELECT r.at, r.sha256, r.filename, r.role = 'provisional' AS provisional, r.digests::text AS digests,
        extract(epoch FROM r.created_at)::float8 AS created_at,
        coalesce(extract(epoch FROM r.upstream_modified), 0)::float8 AS modified, r.headers::text AS headers,
+       coalesce(extract(epoch FROM r.published), 0)::float8 AS published,
        coalesce(o.size_bytes, n.size_bytes, i.size_bytes) AS size_bytes,
        coalesce(o.content_type, n.content_type, i.content_type) AS content_type,
        coalesce(o.object_key, n.object_key, i.object_key) AS object_key
@@ -190,10 +197,10 @@ LEFT JOIN cached_urls m ON m.protocol = c.protocol AND m.project = c.project AND
 
 SEALED_FILES = f"""
 SELECT c.project, c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256,
-       c.digests::text AS digests
+       c.digests::text AS digests, extract(epoch FROM c.created_at)::float8 AS stored_at
 {_SEALED} WHERE c.protocol = $1 AND c.project = ANY($2::text[]) AND c.role = 'file'
 ORDER BY c.project, c.filename, c.file_id
-"""
+"""  # noqa: S608 - of constants
 
 STORED_DOCUMENT = """
 SELECT protocol, identity, source_id, generation, document_key,
@@ -266,9 +273,26 @@ SELECT (SELECT row_to_json(d)::text FROM ({STORED_DOCUMENT}) d) AS document,
        (SELECT json_agg(json_build_object(
             'filename', c.filename, 'file_id', c.file_id, 'sha256', encode(c.sha256, 'hex'),
             'size_bytes', a.size_bytes, 'metadata_sha256', coalesce(encode(m.sha256, 'hex'), ''),
-            'digests', c.digests) ORDER BY c.filename, c.file_id)::text
+            'digests', c.digests, 'stored_at', extract(epoch FROM c.created_at)::float8)
+            ORDER BY c.filename, c.file_id)::text
         {_SEALED} WHERE c.protocol = $1 AND c.project = $3 AND c.role = 'file') AS sealed
 """  # noqa: S608 - of constants
+
+DATE_FILE = """
+UPDATE cached_urls SET published = to_timestamp($5)
+WHERE protocol = $1 AND project = $2 AND file_id = $3 AND filename = $4
+"""
+
+FIRST_SEEN = """
+SELECT seen FROM first_seen WHERE protocol = $1 AND project = $2
+"""
+
+# In the place of what was read ($4, null: there was nothing); nothing, where others have written since.
+NOTE_SEEN = """
+INSERT INTO first_seen AS f (protocol, project, seen) VALUES ($1, $2, $3)
+ON CONFLICT (protocol, project) DO UPDATE SET seen = excluded.seen WHERE f.seen = $4::bytea
+RETURNING true
+"""
 
 PIN_FIRST = """
 INSERT INTO project_pins AS p (protocol, project, source_id)

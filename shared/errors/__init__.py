@@ -66,6 +66,11 @@ class Blocked(OrchardError):
     )
 
 
+class TooYoung(Blocked):
+    code = "too_young"
+    hint = "`orchard why PURL` says which rule; `orchard exempt add PURL --reason …` lets it in at once."
+
+
 class EntryNotFound(OrchardError):
     code = "entry_not_found"
     status = 404

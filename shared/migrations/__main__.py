@@ -6,10 +6,13 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Sequence
 
+from shared.access.repository import write_rules
 from shared.errors import ConfigurationError, DatabaseUnavailable, OrchardError
 from shared.migrations.runner import DriftError, MigrationFailed, migrate, read_migrations
+from shared.policy.rules import rules_of
 from shared.protocols import spoken
 from shared.settings import load_settings
 
@@ -25,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code; one line per step on standard output, one per fault on standard error."""
     parser = argparse.ArgumentParser(
         prog="python -m shared.migrations",
-        description="Apply pending migrations to the database in ORCHARD_DATABASE_URL.",
+        description="Apply pending migrations to the database in ORCHARD_DATABASE_URL, and put the rules of "
+        "the settings in force (ORCHARD_MINIMUM_AGE and its like).",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -34,10 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        url = load_settings(os.environ, protocols=spoken()).database_url
+        settings = load_settings(os.environ, protocols=spoken())
+        url = settings.database_url
         if not url:
             raise ConfigurationError("ORCHARD_DATABASE_URL: not set; nothing to migrate")
         count = asyncio.run(migrate(url, read_migrations(), wait_seconds=options.wait, say=_say))
+        if asyncio.run(write_rules(url, rules_of(settings), time.time())):
+            _say("the rules of what may be served (docs/firewall.md) are as these settings say")
     except ConfigurationError as error:
         return _fault(error.message, BAD_USAGE)
     except DatabaseUnavailable as error:

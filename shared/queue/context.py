@@ -76,6 +76,7 @@ class JobContext:
         content_type: str = "",
         source_headers: SourceHeaders = NO_SOURCE_HEADERS,
         sha256: str = "",
+        published: float = 0.0,
         error: ErrorValue | None = None,
         value: bytes = b"",
         keep_seconds: float = 3.0,
@@ -85,7 +86,7 @@ class JobContext:
         False: not published, because the lease is lost or the queue Redis does not answer. Never raises:
         events are hints, and a waiter finds a stored result on its timer.
         """
-        event = self._event(kind, size_bytes, content_type, source_headers, sha256, error, value)
+        event = self._event(kind, size_bytes, content_type, source_headers, sha256, published, error, value)
         try:
             return await self._send(self, event, keep_seconds)
         except (QueueUnavailable, QueueFull) as failure:
@@ -99,12 +100,13 @@ class JobContext:
         content_type: str = "",
         source_headers: SourceHeaders = NO_SOURCE_HEADERS,
         sha256: str = "",
+        published: float = 0.0,
         value: bytes = b"",
     ) -> None:
         """Have `done` published when this run ends, in the same step. Without effect if the handler raises
         after all."""
         self.published_at_end = self._event(
-            "done", size_bytes, content_type, source_headers, sha256, None, value
+            "done", size_bytes, content_type, source_headers, sha256, published, None, value
         )
 
     def took(self, upstream_bytes: int) -> None:
@@ -126,6 +128,7 @@ class JobContext:
         content_type: str,
         source_headers: SourceHeaders,
         sha256: str,
+        published: float,
         error: ErrorValue | None,
         value: bytes,
     ) -> Event:
@@ -140,6 +143,7 @@ class JobContext:
             content_type=content_type,
             source_headers=source_headers,
             sha256=sha256,
+            published=published,
             error=error,
             value=value,
         )

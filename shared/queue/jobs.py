@@ -295,6 +295,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     content_type: str = ""
     source_headers: SourceHeaders = SourceHeaders()  # of a file that is described
     sha256: str = ""
+    published: float = 0.0  # live, described: when the file counts as published; 0: nobody asked
     error: ErrorValue | None = None
     value: bytes = b""  # done: the new cached value (facts) when small, saving a read
     upstream_bytes: int | None = None  # done: of a guessed job, how many body bytes it took from upstream

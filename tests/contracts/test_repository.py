@@ -23,7 +23,7 @@ from shared.protocols import PROTOCOLS
 from shared.protocols.roles.documents import Documents
 from shared.protocols.roles.pages import Pages
 from shared.redis.types import FAMILIES
-from shared.settings import Settings, timeout_variable, upstream_variable, variable
+from shared.settings import Settings, age_variable, timeout_variable, upstream_variable, variable
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,12 +130,14 @@ def test_readme__names_every_setting() -> None:
     for made in (
         "upstreams",
         "request_timeouts",
+        "minimum_ages",
         "client_seconds",
         "ignored",
     ):  # of all protocols, or of none
         names.remove(variable(made))
     for protocol in PROTOCOLS:
         names += [upstream_variable(protocol.name), timeout_variable(protocol.name)]
+        names += [age_variable(protocol.name), age_variable("")]
     assert [name for name in names if name not in text] == []
 
 

@@ -28,6 +28,12 @@ from tests.support.upstream import Upstream
 
 JSON = "application/vnd.pypi.simple.v1+json"
 SECRET_KEY = "dGVzdHMgb25seSwgdGVzdHMgb25seSwgdGVzdHMgISE="  # of no use anywhere else
+FOR_MIGRATIONS = (
+    "ORCHARD_DATABASE_URL",
+    "ORCHARD_MINIMUM_AGE",
+    "ORCHARD_NOTHING_AFTER",
+    "ORCHARD_STORED_STAY",
+)
 START_SECONDS = 40.0
 STOP_SECONDS = 12.0
 
@@ -150,7 +156,7 @@ class Cluster:
         """Bring the database to the newest schema, as an operator does."""
         # This tree's migrations need the database alone, and may not know what another tree's settings are.
         known = self.environment()
-        env = {key: known[key] for key in known if key[:8] != "ORCHARD_" or key == "ORCHARD_DATABASE_URL"}
+        env = {key: known[key] for key in known if key[:8] != "ORCHARD_" or key.startswith(FOR_MIGRATIONS)}
         done = subprocess.run(
             [sys.executable, "-m", "shared.migrations"], cwd=ROOT, env=env, capture_output=True
         )

@@ -204,6 +204,13 @@ class MemoryClock:
         return self.seconds
 
 
+class MemoryJudge:
+    """Lets everything out."""
+
+    def admits(self, resource: Resource, facts: StoredFile) -> bool:
+        return True
+
+
 class MemoryWorld:
     """All of them together, with the `Ports` that the flows take."""
 
@@ -220,6 +227,7 @@ class MemoryWorld:
             misses=self.misses,
             objects=self.objects,
             live=self.live,
+            judge=MemoryJudge(),
             clock=self.clock,
             settings=settings or Settings(),
         )

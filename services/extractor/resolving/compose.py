@@ -10,6 +10,7 @@ from services.extractor.resolving.ensure_locking import Locksmith
 from services.extractor.resolving.resolve import ResolveHandler
 from services.extractor.resolving.stored import StoredFiles
 from shared.access.watcher import AccessWatcher
+from shared.policy.rules import rules_of
 from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS, named_alike
 from shared.queue.context import Handler
@@ -27,7 +28,10 @@ async def resolving_handlers(
     wakeups = Wakeups(stores.queue, listener)
     resources.add("wake-ups", wakeups.aclose)
     access = await resources.open(
-        "access watcher", AccessWatcher(stores.database, stores.queue_redis, named=named_alike)
+        "access watcher",
+        AccessWatcher(
+            stores.database, stores.queue_redis, named=named_alike, own_rules=rules_of(stores.settings)
+        ),
     )
     resolutions, stored = KeptResolutions(stores.database, stores.cache), StoredFiles(stores.database)
     protocols = {protocol.name: protocol for protocol in PROTOCOLS}

@@ -16,13 +16,13 @@ from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.resolving.prepared_documents import PreparedDocuments
 from services.extractor.resolving.progress import OWN_TROUBLE, Brought, Progress, failure_of
 from services.extractor.resolving.stored import StoredFiles, StoredMetadata
-from shared.access.blocks import Blocks
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.service import CacheService, IndexRead
 from shared.errors import Blocked, ObjectMissing, UpstreamInvalid
 from shared.models import FileName, SealedFile
 from shared.objects.port import ObjectStore
+from shared.policy.policy import Policy
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Absent, Document, ResolutionRequest, Resolver, Unavailable
@@ -68,8 +68,8 @@ class DocumentLoader:
         resolver = protocol.resolver
         assert resolver is not None
         run = _Round(self, protocol, resolver, request, progress)
-        if self._access.blocks.any:
-            documents = run.allowed(documents, self._access.blocks)
+        if self._access.policy.any:
+            documents = run.allowed(documents, self._access.policy)
         await asyncio.gather(
             run.indexes([each for each in documents if each.kind == "index"]),
             run.metadata([each for each in documents if each.kind == "metadata"]),
@@ -96,7 +96,7 @@ class _Round:
         self._progress = progress
         self._as_of = datetime.fromisoformat(request.as_of).timestamp() if request.as_of else None
 
-    def allowed(self, documents: Sequence[Document], blocks: Blocks) -> list[Document]:
+    def allowed(self, documents: Sequence[Document], blocks: Policy) -> list[Document]:
         """Without those of blocked projects and versions, which are recorded as absent."""
         kept = []
         for each in documents:
@@ -174,11 +174,15 @@ class _Round:
     async def _load_page(
         self, document: Document, key: str, sealed: dict[tuple[str, str], SealedFile]
     ) -> None:
-        blocks = self._owner._access.blocks.of(self._protocol.name, document.project)
+        verdicts = self._owner._access.policy.of(self._protocol.name, document.project)
         try:
-            if blocks.stamp:
-                identity = self._identity(document)
-                page = await self._owner._prepared.page_without(self._protocol, identity, key, blocks, sealed)
+            if verdicts.any:
+                seen = None
+                if verdicts.age is not None:
+                    seen = await self._owner._artifacts.first_seen(self._protocol.name, document.project)
+                page = await self._owner._prepared.page_without(
+                    self._protocol, self._identity(document), key, verdicts, sealed, seen
+                )
             else:
                 page = await self._owner._prepared.page(self._resolver, key)
             page = self._resolver.with_sealed(page, sealed)

@@ -13,17 +13,20 @@ import msgspec
 
 from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.resolving.stored import StoredMetadata
-from shared.access.blocks import ProjectBlocks
 from shared.cache.keys import Category
 from shared.cache.service import CacheService
 from shared.errors import CacheUnavailable
 from shared.models import Extraction, SealedFile
 from shared.objects.port import ObjectStore
 from shared.objects.verify import read_whole
+from shared.policy.age import Seen
+from shared.policy.project import ProjectVerdicts
 from shared.process.bounded import Bounded
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.dating import held_of
 from shared.protocols.resolution import Absent, Document, Resolver
+from shared.redis import clock
 
 _decode = msgspec.msgpack.Decoder(Extraction).decode
 
@@ -105,16 +108,23 @@ class PreparedDocuments:
         protocol: PackageProxyBase,
         identity: str,
         key: str,
-        blocks: ProjectBlocks,
+        verdicts: ProjectVerdicts,
         sealed: dict[tuple[str, str], SealedFile],
+        seen: Seen | None,
     ) -> Any:
-        """As `page`, without what is blocked; prepared each time, since few projects have any of it.
-        Raises `Blocked` too."""
+        """As `page`, without what may not be served; prepared each time. `seen`: what is noted of the
+        project, where an age is asked for. Raises `Blocked` too."""
+        now = clock.now()
 
         def prepare(body: bytes) -> Any:
             assert protocol.resolver is not None
+            project = protocol.grammar.project_of(identity)
+            found = verdicts
+            if verdicts.age is not None and identity == protocol.grammar.index_identity(project):
+                document = protocol.documents.decode_document(body)
+                found = held_of(protocol, project, document, verdicts, seen or Seen(now), sealed, now)
             return protocol.resolver.prepare_index(
-                protocol.pages.without_blocked(identity, body, blocks, sealed)
+                protocol.pages.without_blocked(identity, body, found, sealed)
             )
 
         async with self._preparing:

@@ -51,7 +51,7 @@ class Allowed:
         return found
 
     def _is_blocked(self, protocol: PackageProxyBase, guess: Guess) -> bool:
-        blocks = self._access.blocks.of(protocol.name, guess.project)
+        blocks = self._access.policy.of(protocol.name, guess.project)
         if blocks.whole or guess.file is None or not blocks.versions:
             return bool(blocks.whole)
         resource = protocol.grammar.artifact_resource(guess.file)

@@ -18,6 +18,7 @@ from services.fetcher.ahead.came import Came
 from services.fetcher.ahead.guesses import LARGEST_FILE_BYTES, following, is_fresh, job_of
 from services.fetcher.ahead.ledger import GuessedJob, Ledger
 from services.fetcher.indexes.documents import Documents
+from services.fetcher.indexes.judging import Judging
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.access.watcher import AccessWatcher
 from shared.cache.service import CacheService
@@ -56,6 +57,7 @@ class ReadAhead:
         documents: Documents,
         sources: SourceWatcher,
         access: AccessWatcher,
+        judging: Judging,
     ) -> None:
         settings = stores.settings
         self._is_on = settings.read_ahead and not settings.offline
@@ -63,7 +65,7 @@ class ReadAhead:
         self._cache: CacheService = stores.cache
         self._objects = stores.objects
         self._listener, self._documents = listener, documents
-        self._sources, self._access = sources, access
+        self._sources, self._access, self._judging = sources, access, judging
         self._allowed = Allowed(sources, access, stores.artifacts)
         self._ledger = Ledger(in_flight=settings.ahead_slots)
         self._wanted = Bounded[tuple[str, str], str](REMEMBERED)
@@ -168,9 +170,12 @@ class ReadAhead:
         loaded = await self._documents.load(protocol, key, most_bytes=LARGEST_INDEX_BYTES)
         if loaded is None:
             return ()
-        blocks = self._access.blocks.of(protocol.name, protocol.grammar.project_of(came.identity))
+        project = protocol.grammar.project_of(came.identity)
+        verdicts = self._access.policy.of(protocol.name, project)
+        if verdicts.age is not None and project:
+            _, verdicts = await self._judging.of_project(protocol, project, {}, verdicts)
         return await self._threads.run(
-            ahead.after_index, came.identity, loaded.document, asker.tool, asker.wanted, blocks
+            ahead.after_index, came.identity, loaded.document, asker.tool, asker.wanted, verdicts
         )
 
     async def _is_there(self, job: GuessedJob) -> StoredFile | IndexHead | None:

@@ -8,6 +8,7 @@ import re
 
 import msgspec
 
+from services.fetcher.files.ages import Ages
 from services.fetcher.files.digests import check_magic, is_web_page
 from services.fetcher.files.direct import DirectFiles
 from services.fetcher.files.download import gone_or_strayed, source_headers_of
@@ -47,7 +48,9 @@ class DescribeArtifactJob:
         fetch_index: FetchIndexJob,
         artifacts: ArtifactRepository,
         absences: Absences,
+        ages: Ages,
     ) -> None:
+        self._ages = ages
         self._absences = absences
         self._upstreams = upstreams
         self._entries = entries
@@ -58,17 +61,6 @@ class DescribeArtifactJob:
 
     async def __call__(self, ctx: JobContext, job: DescribeArtifact) -> None:
         """Raises `FileNotFound`, or the upstream's error."""
-        facts = None
-        if not job.unstored:
-            facts = await self._artifacts.get_cached_url_with_artifact(job.file)
-        if facts is not None:
-            ctx.done(
-                size_bytes=facts.size_bytes,
-                content_type=facts.content_type,
-                source_headers=SourceHeaders(facts.modified, facts.headers),
-                sha256=facts.sha256,
-            )
-            return
 
         async def refresh(protocol: str, identity: str) -> None:
             if (await self._index_of(protocol, identity, ctx.generation)).status == 404:
@@ -76,11 +68,31 @@ class DescribeArtifactJob:
 
         protocol = protocol_named(job.protocol)
         resource = protocol.grammar.artifact_resource(job.file)
+        facts = None
+        if not job.unstored:
+            facts = await self._artifacts.get_cached_url_with_artifact(job.file)
+        if facts is not None:
+            facts = await self._ages.of_stored(protocol, resource, facts, refresh)
+            ctx.done(
+                size_bytes=facts.size_bytes,
+                content_type=facts.content_type,
+                source_headers=SourceHeaders(facts.modified, facts.headers),
+                sha256=facts.sha256,
+                published=facts.published,
+            )
+            return
         async with self._absences.of_file(resource, ctx.generation):
+            published = 0.0
             if resource.direct:
+                seen = await self._ages.seen(protocol, resource, refresh)
                 described = await self._direct.first(protocol, resource, ctx.generation, self._described)
+                modified = described.source_headers.modified
+                published = self._ages.of_answer(protocol, resource, modified, seen)
+                if seen is not None:
+                    self._ages.check(protocol, resource, published)
             else:
                 found = await self._entries.find(protocol, job.file, refresh)
+                published = await self._ages.admitted(protocol, resource, refresh, None)
                 described = Described(found, found.entry.size_bytes)
                 # Metadata that no upstream offers has no address: its size is known once it was read.
                 unknown = described.size_bytes is None or protocol.upstream.kept_headers
@@ -92,6 +104,7 @@ class DescribeArtifactJob:
             size_bytes=described.size_bytes,
             content_type=described.found.entry.content_type,
             source_headers=described.source_headers,
+            published=published,
         )
 
     async def _index_of(self, protocol: str, identity: str, generation: int) -> IndexHead:

@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from services.fetcher.files.abandoned import Abandoned
+from services.fetcher.files.ages import list_again
 from services.fetcher.files.entries import Entries, Found, Refresh, at_kept_address
 from services.fetcher.files.run import ArtifactRun, ArtifactTools, follow_file, publish_done
 from services.fetcher.sources.absences import Absences
@@ -19,6 +20,7 @@ from shared.errors import (
     FileNotFound,
     LastingError,
     PassingError,
+    TooYoung,
 )
 from shared.models import FileName, StoredFile
 from shared.postgres.batches import BatchWriter
@@ -63,9 +65,9 @@ class FetchArtifactJob:
         """The facts of the file, stored now if it was not before. `relay`: it is the job's own file."""
         protocol = protocol_named(job.protocol)
         resource = protocol.grammar.artifact_resource(job.file)
-        blocks = self._tools.access.blocks
-        if blocks.any:
-            blocks.check(job.protocol, job.project, protocol.grammar.version_asked(resource))
+        policy = self._tools.access.policy
+        if policy.any:
+            policy.check(job.protocol, job.project, protocol.grammar.version_asked(resource))
         parent = protocol.archive.parent_of(job.filename)
         row, found, is_stored = await asyncio.gather(
             self._standing(ctx, job, resource),
@@ -73,8 +75,9 @@ class FetchArtifactJob:
             self._is_stored(job, parent),
         )
         if row is not None and await self._tools.sealer.is_intact(row):
+            row = await self._dated(ctx, protocol, resource, row)
             kept = await self._tools.sealer.cache.write_facts(job.file, row)
-            if not kept and await self._lookup(job.file) != row:  # taken away while the object was hashed
+            if not kept and not await self._still_stands(job.file, row):
                 return await self._fetch(ctx, job, relay=relay)
             if relay:
                 publish_done(ctx, row)
@@ -89,6 +92,7 @@ class FetchArtifactJob:
         if resource.direct:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
             run.sealed_sha256 = row.sha256 if row is not None else ""
+            run.seen = await self._tools.ages.seen(protocol, resource, self._refresh)
             return await self._from_first(run)
         if found is None:
             found = await self._entries.find_anew(protocol, job.file, self._refresh)
@@ -97,9 +101,11 @@ class FetchArtifactJob:
         run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
         run.sealed_sha256 = row.sha256 if row is not None else ""
         if parent is not None:
+            run.published = await self._tools.ages.admitted(protocol, resource, self._refresh, row)
             return await self._metadata(run, found, parent, is_stored=is_stored)
 
         async def download(found: Found) -> StoredFile:
+            run.published = await self._tools.ages.admitted(protocol, resource, self._refresh, row)
             try:
                 return await run.download(found)
             except DigestMismatch as error:
@@ -144,6 +150,23 @@ class FetchArtifactJob:
         if job.unstored and ctx.try_number == 1:
             return await self._cached(job.file)
         return await self._lookup(job.file)
+
+    async def _dated(
+        self, ctx: JobContext, protocol: PackageProxyBase, resource: Resource, row: StoredFile
+    ) -> StoredFile:
+        """The facts with their date. Raises `TooYoung`; of a file that no index lists, pages are without its
+        version then."""
+        try:
+            return await self._tools.ages.of_stored(protocol, resource, row, self._refresh)
+        except TooYoung:
+            if resource.direct:
+                ctx.follow(list_again(protocol, resource.project))
+            raise
+
+    async def _still_stands(self, file: FileName, row: StoredFile) -> bool:
+        """Whether a row was not taken away while its object was hashed."""
+        standing = await self._lookup(file)
+        return standing is not None and standing.created_at == row.created_at
 
     async def _is_stored(self, job: FetchArtifact, parent: str | None) -> bool:
         """Whether the file that metadata belongs to is known to be stored."""

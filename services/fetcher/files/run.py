@@ -10,15 +10,16 @@ import asyncio
 import hashlib
 import io
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from services.fetcher.files.abandoned import Audience, Bounds, until_whole_is_wanted, while_wanted
+from services.fetcher.files.ages import Ages, list_again
 from services.fetcher.files.direct import DirectFiles, PublishedCheck
-from services.fetcher.files.download import Download
+from services.fetcher.files.download import Download, source_headers_of
 from services.fetcher.files.early_metadata import EarlyMetadata
 from services.fetcher.files.entries import Found
 from services.fetcher.files.live import LiveDownload, LiveDownloads
@@ -32,10 +33,12 @@ from shared.digests import matches, strongest
 from shared.errors import (
     FileNotFound,
     SupersededError,
+    TooYoung,
     UpstreamUnavailable,
 )
 from shared.models import NO_SOURCE_HEADERS, CachedUrl, FileEntry, Role, SourceHeaders, StoredFile
 from shared.objects.port import ObjectStore, artifact_key
+from shared.policy.age import Seen
 from shared.process.disk import DiskFloor
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
@@ -79,6 +82,7 @@ class ArtifactTools:
     abandoned: Bounds
     early: EarlyMetadata
     came: Callable[[FetchArtifact, StoredFile, int], None]  # a file is there, of the source of this id
+    ages: Ages
 
 
 def publish_done(ctx: JobContext, facts: StoredFile) -> None:
@@ -147,6 +151,8 @@ class ArtifactRun:
         self.generation = ctx.generation
         self._promised = promised_sha256
         self.sealed_sha256 = ""  # what a row says of this name already
+        self.published = 0.0  # when the file counts as published; 0: nobody asks, or its headers will tell
+        self.seen: Seen | None = None  # of the project of a file that no index lists, where its age counts
         self._relay = relay
         self._announcing: asyncio.Task[None] | None = None
 
@@ -168,6 +174,11 @@ class ArtifactRun:
             audience=Audience(spool),
         )
         published = PublishedCheck(tools.direct, tools.artifacts, self.protocol, found)
+
+        def head_came(headers: Mapping[str, str]) -> None:
+            published.head_came(headers)
+            self._check_age(headers)
+
         declared = found.entry.hashes.get("sha256", "").lower()
         expected = self._promised or (declared if " " not in declared else "")
         try:
@@ -183,7 +194,7 @@ class ArtifactRun:
                     promised_sha256=self._promised,
                     max_bytes=tools.max_bytes,
                     check_room=tools.floor.check,
-                    on_head=published.head_came,
+                    on_head=head_came,
                     on_trusted=lambda headers: self._let_in(live, headers),
                     kept_digests=self.protocol.upstream.kept_digests,
                     kept_headers=self.protocol.upstream.kept_headers,
@@ -205,6 +216,11 @@ class ArtifactRun:
             if facts.sha256 == sha256:
                 spool.seal()  # otherwise other bytes stand under this name: readers break off
             return facts
+        except TooYoung:
+            if self.seen is not None and self.published:
+                await tools.ages.note_refused(self.protocol, self.resource, self.published)
+                self.ctx.follow(list_again(self.protocol, job.project))
+            raise
         finally:
             if self._announcing is not None:
                 self._announcing.cancel()
@@ -230,6 +246,15 @@ class ArtifactRun:
             if job is not None and job.guessed:
                 raise NotAhead
 
+    def _check_age(self, headers: Mapping[str, str]) -> None:
+        """Of a file that no index lists: its source has said how old it is, and nobody has a byte of it yet.
+        Raises `TooYoung`."""
+        if self.seen is None:
+            return
+        modified = source_headers_of(headers, ()).modified
+        self.published = self._tools.ages.of_answer(self.protocol, self.resource, modified, self.seen)
+        self._tools.ages.check(self.protocol, self.resource, self.published)
+
     async def _is_needed(self) -> bool:
         job = await self._tools.queue.as_asked_now(self.job)
         return job is None or not job.abandonable
@@ -247,14 +272,14 @@ class ArtifactRun:
     async def _refuse_blocked(self, found: Found, sha256: str) -> None:
         """Raises `Blocked`: bytes that are blocked are not kept, and their readers break off."""
         job = self.job
-        if not self._tools.access.blocks.why_digest(sha256):
+        if not self._tools.access.policy.why_digest(sha256):
             return
         log.warning("blocked_file_refused", project=job.project, filename=job.filename, sha256=sha256)
         detail = {"sha256": sha256, "source": found.source.name}
         await self._tools.artifacts.record_event(
             "blocked_file_refused", job.protocol, job.project, job.filename, detail
         )
-        self._tools.access.blocks.check_digest(sha256)
+        self._tools.access.policy.check_digest(sha256)
 
     async def from_parent(self, found: Found, parent: str, fetch: Fetch, *, index_stands: bool) -> StoredFile:
         """The metadata that upstream does not deliver, out of the file it describes, got by `fetch`.
@@ -292,7 +317,7 @@ class ArtifactRun:
         """
         holder = found.entry.holder
         assert holder is not None
-        blocks = self._tools.access.blocks
+        blocks = self._tools.access.policy
         for sha256 in (self.job.file_id, *holder.hashes.get("sha256", "").lower().split()):
             blocks.check_digest(sha256)
         raw = await self._tools.early.read(
@@ -336,6 +361,7 @@ class ArtifactRun:
                     digests=digests,
                     modified=source_headers.modified,
                     headers=source_headers.headers,
+                    published=self.published,
                 ),
                 generation=self.ctx.generation,
                 source_id=found.source.id,
@@ -367,4 +393,6 @@ class ArtifactRun:
             await asyncio.sleep(SMALL_DELAY_SECONDS)
             if live.spool.size == total:
                 await asyncio.sleep(WHOLE_DELAY_SECONDS)
-        await self.ctx.publish("live", size_bytes=total, content_type=live.content_type)
+        await self.ctx.publish(
+            "live", size_bytes=total, content_type=live.content_type, published=self.published
+        )

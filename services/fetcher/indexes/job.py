@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
+from services.fetcher.indexes.judging import refuse_version
 from services.fetcher.indexes.merged import MergedIndex
+from services.fetcher.indexes.pages import sealed_by_key
 from services.fetcher.indexes.run import IndexRun
 from services.fetcher.indexes.writing import IndexTools
 from services.fetcher.sources.policy import Owner, nobody_asked, owners, why_absent
@@ -26,7 +29,8 @@ from shared.models import IndexHead
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.queue.context import JobContext
-from shared.queue.jobs import FetchIndex
+from shared.queue.jobs import IN_USE, FetchIndex
+from shared.redis import clock
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
@@ -76,9 +80,10 @@ class FetchIndexJob:
         protocol = protocol_named(protocol_name)
         project = protocol.grammar.project_of(identity)
         sources = self.sources_of(protocol_name)
-        blocks = self._tools.access.blocks
-        if blocks.of(protocol_name, project).whole:
-            blocks.check(protocol_name, project)
+        policy = self._tools.access.policy
+        policy.check(protocol_name, project)
+        if policy.age_of(protocol_name) is not None and project:
+            await self._refuse_young(protocol, identity, project, generation)
         known = await self._tools.documents.known(protocol, identity)
         pinned = known.pinned
         asked = owners(sources.sources, project, pinned)
@@ -126,6 +131,23 @@ class FetchIndexJob:
         return await run.not_found(
             why_absent(sources.sources, project, pinned, protocol.grammar.noun_of(identity))
         )
+
+    async def _refuse_young(
+        self, protocol: PackageProxyBase, identity: str, project: str, generation: int
+    ) -> None:
+        """Has the project's list of versions fetched before a document that is about one of them: its dates
+        are there. Raises `Blocked` or `TooYoung`, before the upstream is asked for that version."""
+        list_of_versions = protocol.grammar.index_identity(project)
+        if identity == list_of_versions:
+            return
+        head = await self._tools.documents.head(protocol.name, list_of_versions)
+        if head is None or not clock.is_fresh(clock.now(), head.fetched_at, head.fresh_until):
+            with contextlib.suppress(ProjectNotFound):
+                await self.run(FetchIndex(protocol.name, list_of_versions, variant=IN_USE), generation)
+        verdicts = self._tools.access.policy.of(protocol.name, project)
+        sealed = (await self._tools.documents.known(protocol, list_of_versions)).sealed
+        _, found = await self._tools.judging.of_project(protocol, project, sealed_by_key(sealed), verdicts)
+        refuse_version(protocol, identity, found)
 
     async def _show_old(self, run: IndexRun, shown: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(self._tools.settings.stale_wait)

@@ -15,11 +15,12 @@ import zstandard
 from isal import igzip
 
 from services.fetcher.indexes.documents import Loaded
-from shared.access.blocks import NOTHING, ProjectBlocks
+from services.fetcher.indexes.judging import Judging
 from shared.cache.keys import unaddressed, variant_name
 from shared.models import IndexHead, SealedFile, VariantInfo
 from shared.objects.port import VARIANTS
 from shared.objects.verify import read_whole
+from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.protocols.base import PackageProxyBase
 from shared.queue.jobs import IN_USE, FetchIndex, RenderIndex
 from shared.stores import Stores
@@ -33,13 +34,15 @@ ALWAYS = frozenset({"identity", "gzip"})  # where all are made: what services on
 class Page(msgspec.Struct, frozen=True):
     """The finished bodies of one page. `bodies` go to the cache, `objects` (by key) to the object store.
 
-    `is_changed`: by stored files or by blocks, so that a copy of the same Last-Modified may be another.
+    `is_changed`: by stored files or by the policy, so that a copy of the same Last-Modified may be another.
+    `due`: as in `IndexHead`.
     """
 
     variants: dict[str, VariantInfo]
     bodies: dict[str, bytes]
     objects: dict[str, bytes]
     is_changed: bool = False
+    due: float = 0.0
 
     def modified(self, told: str) -> str:
         """The Last-Modified of its bodies: what their source told, or "" if that does not stand for them."""
@@ -115,24 +118,25 @@ def render_page(
     return Page(variants, bodies, objects, any(each.is_changed for each in renderings.values()))
 
 
-def _unblocked(
+def _allowed(
     protocol: PackageProxyBase,
     identity: str,
     loaded: Loaded,
     body: bytes,
-    blocks: ProjectBlocks,
+    verdicts: ProjectVerdicts,
     sealed: Sealed,
 ) -> Any:
-    left = protocol.pages.without_blocked(identity, body, blocks, sealed)
+    left = protocol.pages.without_blocked(identity, body, verdicts, sealed)
     return loaded.document if left is body else protocol.documents.decode_document(left)
 
 
 class Pages:
     """Finishes pages, in a thread where that takes long, and stores their large bodies."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, judging: Judging) -> None:
         self._objects = stores.objects
         self._threads = stores.threads
+        self._judging = judging
 
     async def finish(
         self,
@@ -143,7 +147,7 @@ class Pages:
         *,
         wanted: Wanted,
         base_url: str = "",
-        blocks: ProjectBlocks = NOTHING,
+        verdicts: ProjectVerdicts = NOTHING,
         body: bytes = b"",
     ) -> Page:
         """The finished page; `body`: its canonical bytes, if they are at hand.
@@ -154,9 +158,10 @@ class Pages:
         if not base_url and protocol.pages.per_base_url(identity):
             return Page({}, {}, {})
         document = loaded.document
-        if blocks.stamp:
+        if verdicts.any:
+            verdicts = await self._judging.held(protocol, identity, loaded, sealed, verdicts)
             body = body or await read_whole(self._objects, loaded.key, self._threads)
-            document = await self._threads.run(_unblocked, protocol, identity, loaded, body, blocks, sealed)
+            document = await self._threads.run(_allowed, protocol, identity, loaded, body, verdicts, sealed)
         if loaded.size_bytes <= SMALL_BYTES:
             wanted = msgspec.structs.replace(wanted, every=True)
         arguments = (protocol, identity, document, sealed, base_url, wanted)
@@ -164,7 +169,7 @@ class Pages:
             page = render_page(*arguments)
         else:
             page = await self._threads.run(render_page, *arguments)
-        return msgspec.structs.replace(page, is_changed=True) if blocks.stamp else page
+        return msgspec.structs.replace(page, is_changed=True, due=verdicts.due) if verdicts.any else page
 
     async def store(self, page: Page) -> None:
         """Put the large bodies of a page. Before its head is written, which names them."""

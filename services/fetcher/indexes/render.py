@@ -14,13 +14,14 @@ from services.fetcher.indexes.pages import Page, Wanted, sealed_by_key, wanted_b
 from services.fetcher.indexes.writing import IndexTools, stale_seconds
 from services.fetcher.sources.policy import candidates
 from services.fetcher.sources.watcher import SourceWatcher
-from shared.access.blocks import ProjectBlocks
 from shared.errors import DatabaseUnavailable, StoreUnavailable
 from shared.models import FORMAT, IndexHead
+from shared.policy.project import ProjectVerdicts
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.queue.context import JobContext
 from shared.queue.jobs import IN_USE, RenderIndex
+from shared.redis import clock
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
@@ -43,15 +44,15 @@ class RenderIndexJob:
         """Raises `StoreUnavailable` when there is no document to render from."""
         protocol = protocol_named(job.protocol)
         project = protocol.grammar.project_of(job.identity)
-        with contextlib.suppress(DatabaseUnavailable):  # the gateway that asks may know of newer blocks
+        with contextlib.suppress(DatabaseUnavailable):  # the gateway that asks may know of a newer policy
             await self._tools.access.catch_up()
-        blocks = self._tools.access.blocks
-        blocks.check(job.protocol, project)
+        policy = self._tools.access.policy
+        policy.check(job.protocol, project)
         made: Made = {}
         for _ in range(TRIES):
             known = await self._tools.documents.known(protocol, job.identity)
-            stamped = blocks.of(job.protocol, project)
-            if await self._render(protocol, job, known, ctx.generation, stamped, made):
+            verdicts = policy.of(job.protocol, project)
+            if await self._render(protocol, job, known, ctx.generation, verdicts, made):
                 break
         else:
             log.info("render_superseded", identity=job.identity)
@@ -63,7 +64,7 @@ class RenderIndexJob:
         job: RenderIndex,
         known: Known,
         generation: int,
-        blocks: ProjectBlocks,
+        verdicts: ProjectVerdicts,
         made: Made,
     ) -> bool:
         """False: others have written the page meanwhile, perhaps without what is asked for here."""
@@ -81,7 +82,7 @@ class RenderIndexJob:
             noun = protocol.grammar.noun_of(job.identity)
             raise StoreUnavailable(f"{noun} came from a source that may not be shown now")
         old = good.head
-        stands = old is not None and old.document_key == key and old.blocks == blocks.stamp
+        stands = old is not None and old.document_key == key and verdicts.stands(old, clock.now())
         adds = stands and job.variant != IN_USE and bool(job.variant or job.base_url)
         wanted = Wanted(frozenset({job.variant})) if adds and job.variant else wanted_by(job, old)
         page = made.get((key, wanted))
@@ -93,13 +94,16 @@ class RenderIndexJob:
                 sealed_by_key(known.sealed),
                 wanted=wanted,
                 base_url=job.base_url,
-                blocks=blocks,
+                verdicts=verdicts,
             )
             await self._tools.pages.store(page)
         if adds and old is not None:
             # The other bodies stay valid beside these, and their head is no other than it was.
             head = msgspec.structs.replace(
-                old, variants=old.variants | page.variants, modified=page.modified(old.modified)
+                old,
+                variants=old.variants | page.variants,
+                modified=page.modified(old.modified),
+                due=page.due,  # of a head without bodies it is not known yet
             )
         else:
             told = good.row.upstream_last_modified if good.row is not None else ""
@@ -107,7 +111,9 @@ class RenderIndexJob:
                 head,
                 variants=page.variants,
                 bodies_generation=generation,
-                blocks=blocks.stamp,
+                blocks=verdicts.stamp,
+                rules=verdicts.rules_stamp,
+                due=page.due,
                 modified=page.modified(told),
             )
         return await self._tools.cache.write_index(

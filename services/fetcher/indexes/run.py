@@ -60,7 +60,7 @@ class IndexRun(IndexWriting):
         retry_at = clock.now() + _wait_seconds() if answer.old else 0.0
         same = head is not None and head.status == 200 and head.document_key == row.document_key
         same = same and head is not None and head.edition == edition
-        if head is not None and same and head.blocks == self._blocks.stamp:
+        if head is not None and same and self._verdicts.stands(head, clock.now()):
             renewed = msgspec.structs.replace(
                 head,
                 generation=self._generation,
@@ -173,6 +173,8 @@ class IndexRun(IndexWriting):
         """As `store`, for a document that was read. `failing_since` not 0: a part of it is old or missing."""
         documents, pages = self._tools.documents, self._tools.pages
         documents.remember(loaded)
+        if self._verdicts.age is not None and self._identity == self._list_of_versions:
+            await self._tools.judging.note(self._protocol, self._identity, self._good, loaded, source.id)
         page, _ = await asyncio.gather(self._finish_page(loaded, body), documents.store(loaded, body))
         stored = StoredDocument(
             protocol=self._protocol.name,
@@ -223,7 +225,7 @@ class IndexRun(IndexWriting):
                 raise error  # it may be another source that fails, and that one may have it
             return await self._write_negative(wait, failing=True)
         current = head is not None and head.source_revision == self._sources.revision
-        if head is not None and head.status == 200 and current and head.blocks == self._blocks.stamp:
+        if head is not None and head.status == 200 and current and self._verdicts.stands(head, clock.now()):
             failing = msgspec.structs.replace(
                 head, generation=self._generation, failing=True, retry_at=now + wait
             )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.fetcher.indexes.documents import Documents, Known, Loaded
+from services.fetcher.indexes.judging import Judging
 from services.fetcher.indexes.pages import Page, Pages, sealed_by_key, wanted_by
 from services.fetcher.sources.absences import STALE_SECONDS, Absences
 from services.fetcher.sources.mutations import report_mutation
@@ -52,6 +53,7 @@ class IndexTools:
     queue: JobQueue
     settings: Settings
     access: AccessWatcher
+    judging: Judging
     absences: Absences
     budget: ByteBudget
 
@@ -85,8 +87,13 @@ class IndexWriting:
         self._sealed = sealed_by_key(known.sealed)
         self._base_url = job.base_url
         self._wanted = wanted_by(job, known.good.head)
-        self._blocks = tools.access.blocks.of(protocol.name, project)
+        self._verdicts = tools.access.policy.of(protocol.name, project)
         self._lifetime = protocol.upstream.lifetime(identity)
+
+    @property
+    def _list_of_versions(self) -> str:
+        """The identity of the index by which the project's versions are dated; "" of a list of projects."""
+        return self._protocol.grammar.index_identity(self._project) if self._project else ""
 
     @property
     def _noun(self) -> str:
@@ -103,7 +110,7 @@ class IndexWriting:
             self._sealed,
             wanted=self._wanted,
             base_url=self._base_url,
-            blocks=self._blocks,
+            verdicts=self._verdicts,
             body=body,
         )
 
@@ -151,7 +158,9 @@ class IndexWriting:
             failing=retry_at > 0,
             retry_at=retry_at,
             bodies_generation=self._generation,
-            blocks=self._blocks.stamp,
+            blocks=self._verdicts.stamp,
+            rules=self._verdicts.rules_stamp,
+            due=page.due,
             stale_seconds=stale_seconds(self._lifetime),
         )
         written = await self._tools.cache.write_index(self._protocol.name, self._identity, head, page.bodies)

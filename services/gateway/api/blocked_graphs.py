@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.access.blocks import Blocks
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked
+from shared.policy.policy import Policy
 from shared.process.bounded import Bounded
 from shared.protocols import find_protocol
 
@@ -58,12 +58,12 @@ class BlockedGraphs:
 
     def __init__(self, watcher: AccessWatcher) -> None:
         self._watcher = watcher
-        self._blocks: Blocks | None = None
+        self._blocks: Policy | None = None
         self._verdicts = Bounded[bytes, str](REMEMBERED, max_weight=REMEMBERED_BYTES)
 
     def why(self, body: bytes) -> str:
         """What a graph or lock names that is blocked, "" for nothing."""
-        blocks = self._watcher.blocks
+        blocks = self._watcher.policy
         if not blocks.any:
             return ""
         if blocks is not self._blocks:
@@ -82,7 +82,7 @@ class BlockedGraphs:
             raise Blocked(f"{why}; refresh=true works the answer out without it")
 
 
-def _why(body: bytes, blocks: Blocks) -> str:
+def _why(body: bytes, blocks: Policy) -> str:
     try:
         answer = _decode(body)
     except msgspec.MsgspecError:  # what cannot be judged is not given out

@@ -1,4 +1,4 @@
-"""`Catalogue`: what the read API lists, page by page. Each method is one statement, `dependents` some.
+"""`Catalogue`: what the read API lists, page by page. Each method is one statement.
 
 Pages go on after the last row of the one before (keyset), so that the thousandth costs what the
 first does and rows that appear meanwhile shift nothing.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from packageurl import PackageURL
-
+from services.gateway.api.package_urls import purl
 from services.gateway.api.types import Artifact, ArtifactName, DependencyItem, Dependent, Package, PackageFile
 from shared.models import FileName
 from shared.postgres.database import Database, Row
@@ -38,24 +37,19 @@ FROM artifact_dependencies WHERE sha256 = $1 AND position > $2
 ORDER BY position LIMIT $3
 """
 
-# By (name, sha256) of the index; a file that is stored under several names counts under the first. Protocols
-# share names, so what is read is bounded, not what is found: a row without a project is another protocol's.
+# By (name, sha256) of the index; a file that is stored under several names counts under the first.
 DEPENDENTS = """
 SELECT d.sha256, d.position, d.requirement, d.optional, d.kind, u.project, u.filename, a.version
-FROM (
-    SELECT sha256, position, requirement, optional, kind FROM artifact_dependencies
-    WHERE name = $2 AND (sha256, position) > ($3, $4) ORDER BY sha256, position LIMIT $5
-) d
+FROM artifact_dependencies d
 JOIN artifacts a ON a.sha256 = d.sha256
-LEFT JOIN LATERAL (
+JOIN LATERAL (
     SELECT project, filename FROM cached_urls u
     WHERE u.sha256 = d.sha256 AND u.protocol = $1 AND u.role = 'file'
     ORDER BY u.created_at, u.project, u.filename LIMIT 1
 ) u ON true
-ORDER BY d.sha256, d.position
+WHERE d.name = $2 AND (d.sha256, d.position) > ($3, $4)
+ORDER BY d.sha256, d.position LIMIT $5
 """
-LOOKED_AT = 500  # rows of `DEPENDENTS` in a statement
-LOOKS = 8  # statements of one page
 
 PACKAGES = """
 SELECT name, extract(epoch FROM created_at)::float8 AS first_seen_at
@@ -115,18 +109,26 @@ class Catalogue:
 
     async def dependents(
         self, protocol: str, name: str, after: list[Any] | None, limit: int
-    ) -> tuple[list[tuple[Dependent, list[Any]]], list[Any] | None]:
-        """Stored files that declare a dependency on a canonical name, with their keys; and the key that was
-        come to where more may follow although fewer than `limit` were found. Some statements at most."""
-        found: list[tuple[Dependent, list[Any]]] = []
-        for _ in range(LOOKS):
-            sha256, position = (bytes.fromhex(after[0]), after[1]) if after else (b"", -1)
-            rows = await self._database.fetch(DEPENDENTS, protocol, name, sha256, position, LOOKED_AT)
-            found += [_dependent(protocol, row) for row in rows if row["project"] is not None]
-            if len(rows) < LOOKED_AT or len(found) >= limit:
-                return found[:limit], None
-            after = [rows[-1]["sha256"].hex(), rows[-1]["position"]]
-        return found, after
+    ) -> list[tuple[Dependent, list[Any]]]:
+        """Stored files that declare a dependency on a canonical name, with their keys."""
+        sha256, position = (bytes.fromhex(after[0]), after[1]) if after else (b"", -1)
+        rows = await self._database.fetch(DEPENDENTS, protocol, name, sha256, position, limit)
+        return [
+            (
+                Dependent(
+                    sha256=row["sha256"].hex(),
+                    project=row["project"],
+                    version=row["version"],
+                    filename=row["filename"],
+                    purl=purl(protocol, row["project"], row["version"]),
+                    requirement=row["requirement"],
+                    optional=row["optional"],
+                    kind=row["kind"],
+                ),
+                [row["sha256"].hex(), row["position"]],
+            )
+            for row in rows
+        ]
 
     async def packages(
         self, protocol: str, prefix: str, after: list[Any] | None, limit: int
@@ -163,21 +165,6 @@ class Catalogue:
         ]
 
 
-def _dependent(protocol: str, row: Row) -> tuple[Dependent, list[Any]]:
-    sha256 = row["sha256"].hex()
-    dependent = Dependent(
-        sha256=sha256,
-        project=row["project"],
-        version=row["version"],
-        filename=row["filename"],
-        purl=purl(protocol, row["project"], row["version"]),
-        requirement=row["requirement"],
-        optional=row["optional"],
-        kind=row["kind"],
-    )
-    return dependent, [sha256, row["position"]]
-
-
 def _name(row: Row) -> ArtifactName:
     return ArtifactName(
         protocol=row["protocol"],
@@ -191,15 +178,6 @@ def _name(row: Row) -> ArtifactName:
         upstream_modified_at=row["modified"],
         first_seen_at=row["named_at"],
     )
-
-
-def purl(protocol: str, project: str, version: str) -> str:
-    """The package URL of a project, of a version if one is given."""
-    known = find_protocol(protocol)
-    namespace, name = known.names.purl_parts(project) if known is not None else ("", project)
-    kind = known.names.purl_type if known is not None else protocol
-    made = PackageURL(type=kind, namespace=namespace or None, name=name or "-", version=version or None)
-    return str(made.to_string())
 
 
 def _version(protocol: str, project: str, row: Row) -> str:

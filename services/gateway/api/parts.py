@@ -57,6 +57,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
     return {
         "gateway": part(opened),
         "catalogue": part(lambda: Catalogue(opened().database)),
+        "stores": part(lambda: opened().stores),
         "cache": part(lambda: opened().cache),
         "resolutions": part(lambda: opened().resolutions),
         "ensures": part(lambda: opened().ensures),

@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from services.gateway.api import catalogue, ensure, resolution, told_blocks
+from services.gateway.api import catalogue, ensure, resolution, told_blocks, why
 from services.gateway.api.admin import access, dead_letters, events, servings, upstreams
 from services.gateway.api.admin.guard import guarded
 from services.gateway.api.openapi_page import openapi_config
@@ -54,6 +54,7 @@ def build_litestar(application: Running) -> Litestar:
             *resolution.HANDLERS,
             *ensure.HANDLERS,
             *told_blocks.HANDLERS,
+            *why.HANDLERS,
             *queues.HANDLERS,
             queues.queue_events(opened),
             guarded(operators, opened),

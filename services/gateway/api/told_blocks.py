@@ -11,10 +11,10 @@ from litestar import Request, Response, get
 from litestar.params import Parameter
 
 from services.gateway.api.types import Page
-from shared.access.blocks import ToldBlock, told
 from shared.access.watcher import AccessWatcher
 from shared.errors import AccessUnknown
 from shared.http.conditions import is_not_modified
+from shared.policy.rules import ToldBlock, told
 
 
 @get("/api/v1/blocks", summary="What is blocked, for other Orchards", tags=["blocks"])

@@ -15,9 +15,9 @@ import aiohttp
 
 from services.gateway.hits.tracking import InvalidationStream
 from services.gateway.serving.surrogate_keys import EVERYTHING, key_name, project_name
-from shared.access.blocks import Block
 from shared.cache.keys import PREFIX, Category
 from shared.errors import OrchardError
+from shared.policy.rules import Block
 from shared.redis.client import RedisClient
 from shared.telemetry.logs import get_logger
 

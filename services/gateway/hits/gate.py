@@ -1,9 +1,10 @@
 """The one gate: may these bytes go out, and are they verified? (docs/decisions/0020-one-gate.md)
 
-What memory does not answer passes it: `check` before anything is looked up, `check_bytes` once the digest is
-known, `may_pass_on` for a range that nobody has hashed, `let_out` when the reply is there, and a `Passage`
-around a body that is not in memory, so that a block made meanwhile ends it. Finished answers in memory were
-let out once, and each change of blocks empties that memory; `sends` notes what the server sends by itself.
+What memory does not answer passes it: `check` before anything is looked up, `admits` and `check_bytes` once a
+file is known, `may_pass_on` for a range that nobody has hashed, `let_out` when the reply is there, and a
+`Passage` around a body that is not in memory, so that a change of the policy ends it. Finished answers in
+memory were let out once, and each change of the policy empties that memory (nothing grows younger); `sends`
+notes what the server sends by itself.
 Kept resolutions and locks have checks of their own (`services/gateway/api/blocked_graphs.py`).
 
 Of a file that is not verified yet never so many bytes go out that a client has the whole. Whole transfers
@@ -19,13 +20,16 @@ import msgspec
 
 from services.gateway.http.sockets import Peer, reset_connections
 from services.gateway.serving.ports import Reply
-from shared.access.blocks import Blocks
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked
 from shared.http.conditions import ByteRange
+from shared.models import StoredFile
+from shared.policy.policy import Policy, Subject
 from shared.process.bounded import Bounded
+from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Redirect, Resource
+from shared.redis import clock
 from shared.telemetry.logs import get_logger
 
 HELD_BYTES = 1024
@@ -89,18 +93,18 @@ MOST_SENT = 8192  # connections that are remembered to have been sent a file
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """What blocks can match of a body: name, version, digest."""
+    """What the policy can match of a body."""
 
-    protocol: str
-    project: str
-    version: str  # canonical; "" for none
-    sha256: str  # "" where it is not known yet
+    of: Subject
+    dated: bool = False  # a file, whose age counts; a page was made of what may be shown
 
-    def check(self, blocks: Blocks) -> None:
-        """Raises `Blocked` for what is blocked by its name, its version or its bytes, as far as known."""
-        if blocks.any:
-            blocks.check(self.protocol, self.project, self.version)
-            blocks.check_digest(self.sha256)
+    def check(self, policy: Policy, now: float) -> None:
+        """Raises `Blocked`, `TooYoung`."""
+        if self.dated:
+            policy.check_file(self.of, now)
+        elif policy.any:
+            policy.check(self.of.protocol, self.of.project, self.of.version)
+            policy.check_digest(self.of.sha256)
 
 
 class Passage:
@@ -148,12 +152,22 @@ class Gate:
 
     def check(self, protocol: PackageProxyBase, resource: Resource) -> None:
         """Raises `Blocked` for what is blocked by what its address tells."""
-        if self._access.blocks.any:
-            self.pass_of(protocol, resource).check(self._access.blocks)
+        if self._access.policy.any:
+            Pass(_subject(protocol, resource)).check(self._access.policy, clock.now())
+
+    def admits(self, resource: Resource, facts: StoredFile) -> bool:
+        """See the port `Judge`."""
+        if not self._access.policy.any:
+            return True
+        of = _subject(protocol_named(resource.protocol), resource)
+        of = msgspec.structs.replace(
+            of, sha256=facts.sha256, published=facts.published, stored_at=facts.created_at
+        )
+        return self._access.policy.admits(of, clock.now())
 
     def check_bytes(self, sha256: str) -> None:
         """Raises `Blocked` for blocked bytes."""
-        self._access.blocks.check_digest(sha256)
+        self._access.policy.check_digest(sha256)
 
     def may_pass_on(self, job_id: str, wanted: ByteRange, size_bytes: int | None, promised: str) -> bool:
         """Whether a range of a file that is not sealed may go out before the file is verified; if so it is
@@ -174,11 +188,11 @@ class Gate:
         """The last check of a finished reply, since blocks may have come while it was waited for. Returns
         the passage of a body that is not in memory: enter it while it is sent. Raises `Blocked`."""
         in_memory = reply.body is None or isinstance(reply.body, (bytes, memoryview))
-        if isinstance(resource, Redirect) or (in_memory and not self._access.blocks.any):
+        if isinstance(resource, Redirect) or (in_memory and not self._access.policy.any):
             return None
-        of = self.pass_of(protocol, resource, reply.sha256)
+        of = self.pass_of(protocol, resource, reply)
         try:
-            of.check(self._access.blocks)
+            of.check(self._access.policy, clock.now())
         except Blocked:
             if reply.body is not None and not isinstance(reply.body, (bytes, memoryview)):
                 await reply.body.aclose()
@@ -186,10 +200,16 @@ class Gate:
         return None if in_memory else Passage(self, self._passages, of)
 
     @staticmethod
-    def pass_of(protocol: PackageProxyBase, resource: Resource, sha256: str = "") -> Pass:
-        """The `Pass` of a reply's body; `sha256`: where it is known."""
-        version = protocol.grammar.version_asked(resource)
-        return Pass(resource.protocol, resource.project, version, sha256 or resource.file_id)
+    def pass_of(protocol: PackageProxyBase, resource: Resource, reply: Reply) -> Pass:
+        """The `Pass` of a reply's body."""
+        of = _subject(protocol, resource)
+        of = msgspec.structs.replace(
+            of,
+            sha256=reply.file.sha256 or of.sha256,
+            published=reply.file.published,
+            stored_at=reply.file.stored_at,
+        )
+        return Pass(of, dated=resource.kind == "artifact" and reply.status < 400)
 
     def sends(self, peer: Peer, of: Pass) -> None:
         """Record that the server is about to send a file by itself."""
@@ -201,7 +221,7 @@ class Gate:
         """Called when blocks change: ends the transfers that they match."""
         for passage in list(self._passages):
             try:
-                passage.of.check(self._access.blocks)
+                passage.of.check(self._access.policy, clock.now())
             except Blocked as error:
                 passage.stop(error)
         ended = {peer for peer, of in self.by_path.items() if self._is_blocked(of)}
@@ -212,7 +232,13 @@ class Gate:
 
     def _is_blocked(self, of: Pass) -> bool:
         try:
-            of.check(self._access.blocks)
+            of.check(self._access.policy, clock.now())
         except Blocked:
             return True
         return False
+
+
+def _subject(protocol: PackageProxyBase, resource: Resource) -> Subject:
+    """What an address tells of a file."""
+    version = protocol.grammar.version_asked(resource)
+    return Subject(resource.protocol, resource.project, version, resource.file_id)

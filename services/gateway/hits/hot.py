@@ -20,7 +20,7 @@ from services.gateway.http.base_urls import MAX_KEPT
 from services.gateway.http.requests import Headers, Key, Target, size_of
 from services.gateway.ledger.entries import entry_of_reply
 from services.gateway.serving.artifact_flow import serve_sealed
-from services.gateway.serving.index_reply import served_now, variants_of
+from services.gateway.serving.index_reply import current_until, served_now, variants_of
 from services.gateway.serving.ports import Reply
 from shared.access.watcher import AccessWatcher
 from shared.cache.keys import facts_key, index_keys
@@ -138,16 +138,16 @@ class MemoryHits:
     async def page(
         self, key: Key, target: Target, resource: Resource, conditions: Conditions, headers: Headers
     ) -> Reply | None:
-        """The reply with a fresh page that was rendered under the current blocks; None for all else. Waits
+        """The reply with a fresh page that was rendered under the current policy; None for all else. Waits
         for a body that lies in the object store, and for nothing else. Raises `StoreUnavailable`."""
         variants = target.variants or variants_of(resource, conditions)
         entry = self._cache.peek_index(resource.protocol, resource.identity, *variants)
         if entry is None or entry.head is None:
             return None
-        blocks = self._access.blocks
-        if not blocks.is_made_under(entry.head.blocks, resource.protocol, resource.project):
-            return None
         now, limit = clock.now(), self._stale_limit
+        policy = self._access.policy
+        if not policy.is_made_under(entry.head, resource.protocol, resource.project, now):
+            return None
         found = served_now(resource, conditions, entry, now=now, stale_limit=limit)
         if found is None:
             return None
@@ -162,7 +162,7 @@ class MemoryHits:
             if reply.body is None:
                 return None
             is_there = self._objects.watch(stored.object_key, stored.size_bytes)
-            if self._access.blocks is not blocks or not self._l1.still(made_of):
+            if self._access.policy is not policy or not self._l1.still(made_of):
                 return reply
         if conditions.head or reply.status not in (200, 304):
             return reply
@@ -170,11 +170,10 @@ class MemoryHits:
         unchanged = served_now(resource, again, entry, now=now, stale_limit=limit)
         if unchanged is not None:
             whole = reply if _fits(reply) and (stored is None or is_there is not None) else None
-            life = entry.head.fetched_at, entry.head.fresh_until
+            head = entry.head
+            life = head.fetched_at, current_until(head)
             about = About(
-                resource.protocol,
-                target.logged_path,
-                self._gate.pass_of(target.protocol, resource, reply.sha256),
+                resource.protocol, target.logged_path, self._gate.pass_of(target.protocol, resource, reply)
             )
             kept = KeptPage(whole, unchanged[0], about, is_there, life, made_of)
             kept.revalidates = resource.honours_no_cache
@@ -184,13 +183,14 @@ class MemoryHits:
     async def file(
         self, key: Key, target: Target, resource: Resource, conditions: Conditions
     ) -> Reply | None:
-        """The reply with a stored file whose facts are known; None where they are not, or its object is
-        missing. Raises what `serve_sealed` raises, and `Blocked`."""
+        """The reply with a stored file whose facts are known; None where they are not, its age is not, or its
+        object is missing. Raises what `serve_sealed` raises, `Blocked` and `TooYoung`."""
         facts = self._cache.peek_facts(resource.file)
         if facts is None:
             return None
-        blocks = self._access.blocks
-        self._gate.check_bytes(facts.sha256)
+        policy = self._access.policy
+        if not self._gate.admits(resource, facts):
+            return None
         reply = await serve_sealed(resource, conditions, facts, self._objects)
         if reply is None or conditions.head or reply.status not in (200, 304):
             return reply
@@ -198,8 +198,8 @@ class MemoryHits:
         unchanged = await serve_sealed(resource, again, facts, self._objects)  # a 304 waits for nothing
         name = facts_key(resource.file)
         value = self._l1.peek(name)
-        # A block that came meanwhile has emptied the hot pages: this reply must not be stored there again.
-        if unchanged is not None and value is not None and self._access.blocks is blocks:
+        # A change of the policy has emptied the hot pages: this reply must not be stored there again.
+        if unchanged is not None and value is not None and self._access.policy is policy:
             is_there = None
             if not resource.sidecar:  # which is made of the facts alone
                 is_there = self._objects.watch(facts.object_key, facts.size_bytes)
@@ -207,7 +207,7 @@ class MemoryHits:
             about = About(
                 resource.protocol,
                 target.logged_path,
-                self._gate.pass_of(target.protocol, resource, reply.sha256),
+                self._gate.pass_of(target.protocol, resource, reply),
                 entry_of_reply(target.protocol, resource, reply, 200) if self._ledger else None,
             )
             self._hot.keep(key, KeptFile(whole, unchanged, about, is_there, name, value))

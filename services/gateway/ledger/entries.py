@@ -31,7 +31,7 @@ def entry_of_reply(
     if result is None or isinstance(resource, Redirect) or not protocol.grammar.gives_file(resource):
         return None
     # A relay knows the digest once it has ended.
-    sha256 = reply.sha256 or getattr(reply.body, "sha256", "")
+    sha256 = reply.file.sha256 or getattr(reply.body, "sha256", "")
     return Entry(_file(protocol, resource, sha256), result, reply.cache)
 
 

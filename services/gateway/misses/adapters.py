@@ -43,25 +43,25 @@ class CachedIndex:
         self, protocol: str, identity: str, *variants: str, direct: bool = False
     ) -> IndexRead:
         read = await self._cache.read_index(protocol, identity, *variants, direct=direct)
-        if self._is_as_blocked(protocol, identity, read):
+        if self._is_as_ruled(protocol, identity, read):
             return read
         if direct:  # after a rendering: its fetcher may have learned of a change before this process did
             with contextlib.suppress(DatabaseUnavailable):
                 await self._access.catch_up()
-            if self._is_as_blocked(protocol, identity, read):
+            if self._is_as_ruled(protocol, identity, read):
                 return read
-        # Rendered under other blocks: treated as missing, so that it is rendered again, without asking
+        # Rendered under another policy: treated as missing, so that it is rendered again, without asking
         # upstream.
         assert read.head is not None
         empty = msgspec.structs.replace(read.head, variants={})
         return msgspec.structs.replace(read, head=empty, body=None)
 
-    def _is_as_blocked(self, protocol: str, identity: str, read: IndexRead) -> bool:
+    def _is_as_ruled(self, protocol: str, identity: str, read: IndexRead) -> bool:
         head = read.head
         if head is None or head.status != 200:
             return True
         project = protocol_named(protocol).grammar.project_of(identity)
-        return self._access.blocks.is_made_under(head.blocks, protocol, project)
+        return self._access.policy.is_made_under(head, protocol, project, clock.now())
 
     async def allow_revalidation(self, protocol: str, identity: str, seconds: int) -> bool:
         key = cache_key(Category.UPSTREAM_SOURCES, protocol, f"revalidated:{identity}")
@@ -119,7 +119,7 @@ class StoredFacts:
 
     def _unless_blocked(self, facts: StoredFile | None) -> StoredFile | None:
         if facts is not None:
-            self._access.blocks.check_digest(facts.sha256)
+            self._access.policy.check_digest(facts.sha256)
         return facts
 
     def _end_lookup(self, file: FileName, done: asyncio.Task[StoredFile | None]) -> None:

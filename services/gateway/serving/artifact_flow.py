@@ -21,7 +21,7 @@ from services.gateway.serving.artifact_reply import (
 from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.index_reply import judge, remaining_life
 from services.gateway.serving.pieces import unsatisfiable
-from services.gateway.serving.ports import CacheWord, Objects, Ports, Reply
+from services.gateway.serving.ports import CacheWord, Known, Objects, Ports, Reply, known_of
 from shared.errors import (
     CacheUnavailable,
     DeadlineExceeded,
@@ -140,7 +140,7 @@ async def _redirected(
         (b"content-length", b"0"),
         *passed_on(0.0, facts.headers),
     ]
-    return Reply(307, word, headers, sha256=facts.sha256)
+    return Reply(307, word, headers, file=known_of(facts))
 
 
 class _ArtifactRequest:
@@ -167,7 +167,8 @@ class _ArtifactRequest:
             reply = await self._sealed(self.facts, "HIT")
             if reply is not None:
                 return reply
-            # The object is missing behind its row: fetching it again repairs it, to the same digest.
+            # The object is missing behind its row: fetching it again repairs it, to the same digest. Or its
+            # age is not known: the fetcher finds that out.
             self.looked = True
             reply = await self._fetch(expected=self.facts.sha256)
             if reply is not None:
@@ -214,6 +215,9 @@ class _ArtifactRequest:
         return Reply(404, "STALE" if entry.head.failing else word, headers, error=error)
 
     async def _sealed(self, facts: StoredFile, word: CacheWord) -> Reply | None:
+        """None: its object is missing, or its age counts and is not known."""
+        if not self.ports.judge.admits(self.resource, facts):
+            return None
         return await serve_sealed(self.resource, self.conditions, facts, self.ports.objects, word)
 
     async def _fetch(self, *, expected: str) -> Reply | None:
@@ -274,7 +278,7 @@ class _ArtifactRequest:
             # Perhaps of an upstream's own 206, which nobody has hashed: nobody may keep any of them.
             headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
             headers.append((b"content-range", body.content_range.encode("latin-1")))
-        return Reply(body.status, "LIVE", headers, body=body, sha256=expected)
+        return Reply(body.status, "LIVE", headers, body=body, file=Known(expected, event.published))
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:
         facts = decode_stored(event.value) or await self.ports.facts.cached(self.resource.file)
@@ -310,17 +314,17 @@ class _ArtifactRequest:
         headers += entity_headers(resource, event.content_type)
         if event.size_bytes is not None:
             headers.append((b"content-length", b"%d" % event.size_bytes))
-        return Reply(200, "MISS", headers)
+        return Reply(200, "MISS", headers, file=Known(published=event.published))
 
     async def _is_there(self) -> bool:
         """Whether there is a file to serve: at the first look by its row, whose object is still to be opened;
-        later by the cache, and it must be intact."""
+        later by the cache, and it must be intact, of a known age where that counts."""
         if not self.looked:
             self.looked = True
             self.facts = await self.ports.facts.stored(self.resource.file)
             return self.facts is not None
         facts = await self.ports.facts.cached(self.resource.file)
-        if facts is None:
+        if facts is None or not self.ports.judge.admits(self.resource, facts):
             return False
         if facts.size_bytes == 0:
             return True

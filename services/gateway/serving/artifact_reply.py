@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.utils import formatdate
 
 from services.gateway.serving.pieces import Piece, cut
-from services.gateway.serving.ports import CacheWord, Reply
+from services.gateway.serving.ports import CacheWord, Reply, known_of
 from services.gateway.serving.surrogate_keys import file_names
 from shared.errors import DigestMismatch, FileNotFound
 from shared.http.conditions import Conditions, etag_matches, is_not_modified
@@ -42,9 +42,9 @@ def artifact_reply(
     if conditions.edge:
         headers.append(file_names(resource))
     if is_not_modified(conditions.if_none_match, conditions.if_modified_since, etag, modified):
-        return Reply(304, word, headers, sha256=facts.sha256), None
+        return Reply(304, word, headers, file=known_of(facts)), None
     headers += entity_headers(resource, facts.content_type)
-    reply = Reply(200, word, headers, sha256=facts.sha256)
+    reply = Reply(200, word, headers, file=known_of(facts))
     return cut(reply, conditions, etag=etag, size_bytes=facts.size_bytes, what=resource.filename)
 
 
@@ -89,9 +89,9 @@ def sidecar_reply(resource: Resource, conditions: Conditions, facts: StoredFile,
     if conditions.edge:
         headers.append(file_names(resource))
     if etag_matches(conditions.if_none_match, etag):
-        return Reply(304, word, headers)
+        return Reply(304, word, headers, file=known_of(facts))
     headers += [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(digest))]
-    return Reply(200, word, headers, body=None if conditions.head else digest.encode(), sha256=facts.sha256)
+    return Reply(200, word, headers, body=None if conditions.head else digest.encode(), file=known_of(facts))
 
 
 def entity_headers(resource: Resource, content_type: str) -> list[tuple[bytes, bytes]]:

@@ -126,6 +126,11 @@ def remaining_life(fetched_at: float, fresh_until: float, now: float) -> int:
     return max(0, int(min(fresh_until - now, fresh_until - fetched_at)))
 
 
+def current_until(head: IndexHead) -> float:
+    """Until when a page is what would be served (unix seconds): it expires, or something in it is due."""
+    return min(head.fresh_until, head.due) if head.due else head.fresh_until
+
+
 def _modified(head: IndexHead) -> bytes:
     """The Last-Modified of a page: its source's, b"" where that is no date, or none that stands for it."""
     return head.modified.encode("latin-1") if _HTTP_DATE.fullmatch(head.modified) else b""
@@ -136,7 +141,9 @@ def _validators(
 ) -> list[tuple[bytes, bytes]]:
     """What a 200 and its 304 have in common (RFC 9110 §15.4.5): ETag, Cache-Control, Vary."""
     life = (
-        STALE_MAX_AGE_SECONDS if word == "STALE" else remaining_life(head.fetched_at, head.fresh_until, now)
+        STALE_MAX_AGE_SECONDS
+        if word == "STALE"
+        else remaining_life(head.fetched_at, current_until(head), now)
     )
     headers = [
         (b"etag", etag.encode("latin-1")),

@@ -10,6 +10,7 @@ import msgspec
 from shared.errors import OrchardError
 from shared.http.conditions import ByteRange
 from shared.models import FileName, IndexHead, SourceHeaders, StoredFile
+from shared.protocols.resource import Resource
 from shared.queue.jobs import AnyJob, Event, FetchArtifact
 from shared.settings import Settings
 
@@ -224,6 +225,15 @@ class Clock(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """What may be served."""
+
+    def admits(self, resource: Resource, facts: StoredFile) -> bool:
+        """Whether a stored file may go out. False: its age counts and is not known, a fetcher must tell it.
+        Raises `Blocked`, `TooYoung`."""
+        ...
+
+
 class Ports(msgspec.Struct, frozen=True):
     """All of them, with the settings that the flows read."""
 
@@ -232,9 +242,24 @@ class Ports(msgspec.Struct, frozen=True):
     misses: Misses
     objects: Objects
     live: Live
+    judge: Judge
     clock: Clock
     settings: Settings
     forward: Forward | None = None
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is known of the file that an answer is about: its digest, when it counts as published and when it
+    was stored (unix seconds, 0: unknown, and not)."""
+
+    sha256: str = ""
+    published: float = 0.0
+    stored_at: float = 0.0
+
+
+def known_of(facts: StoredFile) -> Known:
+    """Of a stored file."""
+    return Known(facts.sha256, facts.published, facts.created_at)
 
 
 class Reply(msgspec.Struct):
@@ -245,4 +270,4 @@ class Reply(msgspec.Struct):
     headers: list[tuple[bytes, bytes]]
     body: bytes | memoryview | Body | None = None  # None: headers only
     error: OrchardError | None = None  # the sender writes the problem document
-    sha256: str = ""  # of the file that the body is of, or a slice of, where that is known
+    file: Known = Known()  # that the body is of, or a slice of

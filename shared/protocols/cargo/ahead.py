@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from shared.access.blocks import NOTHING, ProjectBlocks
 from shared.errors import UpstreamInvalid
+from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.protocols.cargo import names
 from shared.protocols.cargo.entries import BadEntry, read_entry
 from shared.protocols.cargo.index import NEWEST_FORMAT, IndexFile
@@ -24,7 +24,7 @@ ANY = "*||1"  # the newest, with its default features
 _TOOL = re.compile(r"cargo[/ ][0-9]+\.")
 
 
-def chosen(file: IndexFile, requirement: str, blocks: ProjectBlocks) -> Summary | None:
+def chosen(file: IndexFile, requirement: str, blocks: ProjectVerdicts) -> Summary | None:
     """The newest version that will do."""
     wanted = parse_requirement(requirement)
     if wanted is None:
@@ -61,7 +61,7 @@ class CargoAhead(Ahead):
         document: IndexFile,
         tool: str,
         wanted: str,
-        blocks: ProjectBlocks = NOTHING,
+        blocks: ProjectVerdicts = NOTHING,
     ) -> Sequence[Guess]:
         requirement, features, defaults = (wanted or ANY).split("|")
         summary = chosen(document, requirement, blocks)

@@ -7,17 +7,19 @@ serving needs is read of every line; `entries.py` reads one line whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from shared.access.blocks import ProjectBlocks
 from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, FileName, UpstreamSource
+from shared.policy.age import Dated
+from shared.policy.project import ProjectVerdicts
 from shared.protocols.cargo import names
 from shared.protocols.cargo.semver import parse_version
 from shared.protocols.cargo.upstream import Config, download_url
 from shared.protocols.reading.links import Dropped
+from shared.protocols.reading.times import unix_seconds
 from shared.protocols.roles.documents import Documents, IndexDocument
 
 MAX_LINES = 100_000
@@ -37,6 +39,7 @@ class Line(msgspec.Struct, frozen=True):
     yanked: bool
     format: int  # `v`
     raw: bytes
+    published: float = 0.0  # unix seconds: `pubtime`; 0: it has none
 
 
 class IndexFile(msgspec.Struct, frozen=True):
@@ -58,6 +61,7 @@ class _Head(msgspec.Struct):
     cksum: str
     yanked: bool | None = None
     v: int | None = None
+    pubtime: object = None
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
@@ -87,20 +91,20 @@ def load_index_file(body: bytes) -> IndexFile:
     return IndexFile(body, tuple(line for line in lines if line is not None), tuple(dropped.reasons))
 
 
-def without_blocked(body: bytes, blocks: ProjectBlocks, stored: Mapping[str, str] = _NOTHING) -> bytes:
+def without_blocked(body: bytes, verdicts: ProjectVerdicts, stored: Mapping[str, str] = _NOTHING) -> bytes:
     """The file without the lines of blocked versions and bytes; the same bytes where there are none.
     `stored`: the SHA256 of each stored file by its version, which count beside what the lines tell."""
-    if not blocks.versions and not blocks.digests:
+    if not verdicts.versions and not verdicts.digests:
         return body
     file = load_index_file(body)
-    kept = [line for line in file.lines if not _is_blocked(line, blocks, stored)]
+    kept = [line for line in file.lines if not _is_blocked(line, verdicts, stored)]
     return body if len(kept) == len(file.lines) else join_lines(kept)
 
 
-def _is_blocked(line: Line, blocks: ProjectBlocks, stored: Mapping[str, str]) -> bool:
-    if names.canonical_version(line.version) in blocks.versions:
+def _is_blocked(line: Line, verdicts: ProjectVerdicts, stored: Mapping[str, str]) -> bool:
+    if not verdicts.of_file(names.canonical_version(line.version), "", line.cksum).allowed:
         return True
-    return line.cksum in blocks.digests or stored.get(line.version) in blocks.digests
+    return stored.get(line.version) in verdicts.digests
 
 
 def _read_line(crate: str, raw: bytes, dropped: Dropped) -> Line | None:
@@ -117,7 +121,9 @@ def _read_line(crate: str, raw: bytes, dropped: Dropped) -> Line | None:
     elif _SHA256.fullmatch(cksum) is None:
         dropped.add("cksum is no SHA256", head.cksum)
     else:
-        return Line(head.name, head.vers, cksum, bool(head.yanked), 1 if head.v is None else head.v, raw)
+        version_format = 1 if head.v is None else head.v
+        published = unix_seconds(head.pubtime)
+        return Line(head.name, head.vers, cksum, bool(head.yanked), version_format, raw, published)
     return None
 
 
@@ -151,6 +157,13 @@ class CargoDocuments(Documents):
 
     def entry_identities(self, file: FileName) -> tuple[str, ...]:
         return (names.index_identity(file.project),)
+
+    def dated(self, identity: str, document: IndexFile, *, marks: bool = False) -> Iterator[Dated]:
+        for line in document.lines:
+            yield Dated(line.version, names.canonical_version(line.version), line.published, line.cksum)
+
+    def dated_name(self, document: IndexFile, file: FileName) -> str:
+        return file.file_id if document.find(file.file_id) is not None else ""
 
     def lists_files(self, identity: str, document: IndexFile) -> bool:
         return bool(document.lines)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.access.blocks import ProjectBlocks
 from shared.models import SealedFile
+from shared.policy.project import ProjectVerdicts
 from shared.protocols.cargo import freezing
 from shared.protocols.cargo.index import IndexFile, join_lines, without_blocked
 from shared.protocols.cargo.paths import LINES
@@ -29,8 +29,8 @@ class CargoPages(Pages):
     wants_previous = staticmethod(freezing.wants_previous)
     mutated_files = staticmethod(freezing.mutated_files)
 
-    def without_blocked(self, identity: str, body: bytes, blocks: ProjectBlocks, sealed: Sealed) -> bytes:
-        return without_blocked(body, blocks, freezing.stored_digests(sealed))
+    def without_blocked(self, identity: str, body: bytes, verdicts: ProjectVerdicts, sealed: Sealed) -> bytes:
+        return without_blocked(body, verdicts, freezing.stored_digests(sealed))
 
     def carry_over(
         self, document: IndexFile, previous: IndexFile | None, sealed: Sealed, now: float

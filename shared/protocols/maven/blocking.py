@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, tostring
 
-from shared.access.blocks import ProjectBlocks
+from shared.policy.project import ProjectVerdicts
 from shared.protocols.maven import names
 from shared.protocols.maven.versions import version_key
 from shared.protocols.maven.xml import BadXml, parse
@@ -22,10 +22,10 @@ def version_asked(resource: Resource) -> str:
     return folders[-1] if folders[-1].endswith(names.SNAPSHOT) else ""
 
 
-def without_blocked(identity: str, body: bytes, blocks: ProjectBlocks) -> bytes:
+def without_blocked(identity: str, body: bytes, verdicts: ProjectVerdicts) -> bytes:
     """The document without blocked versions, `latest` and `release` being what is left; the same bytes
     where it names none of them."""
-    if not identity.startswith("metadata/") or not blocks.versions:
+    if not identity.startswith("metadata/") or not verdicts.versions:
         return body
     try:
         root = parse(body, "metadata")
@@ -33,25 +33,25 @@ def without_blocked(identity: str, body: bytes, blocks: ProjectBlocks) -> bytes:
         return body  # kept before it was read so strictly: its rendering says what is wrong
     versioning = root.find("versioning")
     listed = versioning.find("versions") if versioning is not None else None
-    if versioning is None or not _drop(versioning, listed, blocks):
+    if versioning is None or not _drop(versioning, listed, verdicts):
         return body
     return bytes(tostring(root, encoding="UTF-8", xml_declaration=True)) + b"\n"
 
 
-def _drop(versioning: Element, listed: Element | None, blocks: ProjectBlocks) -> bool:
+def _drop(versioning: Element, listed: Element | None, verdicts: ProjectVerdicts) -> bool:
     """Whether anything was taken out."""
     changed = False
     left: list[str] = []
     for version in list(listed) if listed is not None else []:
         text = (version.text or "").strip()
-        if text in blocks.versions and listed is not None:
+        if text in verdicts.versions and listed is not None:
             listed.remove(version)
             changed = True
         else:
             left.append(text)
     for name in ("latest", "release"):
         element = versioning.find(name)
-        if element is None or (element.text or "").strip() not in blocks.versions:
+        if element is None or (element.text or "").strip() not in verdicts.versions:
             continue
         changed = True
         fit = [text for text in left if name == "latest" or not text.endswith(names.SNAPSHOT)]

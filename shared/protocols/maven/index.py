@@ -16,7 +16,7 @@ import msgspec
 
 from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, FileName, UpstreamSource
-from shared.protocols.maven import names, paths
+from shared.protocols.maven import dates, names, paths
 from shared.protocols.maven.upstream import content_type
 from shared.protocols.maven.versions import version_key
 from shared.protocols.maven.xml import BadXml, children_of, parse, text_of
@@ -168,6 +168,9 @@ class MavenDocuments(Documents):
 
     def entry_identities(self, file: FileName) -> tuple[str, ...]:
         return (paths.metadata_identity(file.project),)
+
+    dated = staticmethod(dates.dated)
+    dated_name = staticmethod(dates.dated_name)
 
     def lists_files(self, identity: str, document: bytes) -> bool:
         project = paths.project_of(identity)

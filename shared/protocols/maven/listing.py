@@ -21,6 +21,7 @@ class Listing(msgspec.Struct, frozen=True):
     release: str = ""
     build: str = ""  # timestamp and number of a snapshot's newest build: "20240101.120000-1"
     builds: dict[tuple[str, str], str] = {}  # (extension, classifier) → version of its newest file
+    updated: str = ""  # `lastUpdated` as it stands
 
     def build_of(self, version: str, extension: str, classifier: str) -> str:
         """The version in the name of a snapshot's newest file; "" if none is given."""
@@ -43,6 +44,7 @@ def read_listing(body: bytes) -> Listing:
         versions=tuple(dict.fromkeys(_versions(versioning))),
         latest=_version(text_of(versioning, "latest")),
         release=_version(text_of(versioning, "release")),
+        updated=text_of(versioning, "lastUpdated"),
         build=f"{stamp}-{number}" if stamp and number and names.is_version(f"{stamp}-{number}") else "",
         builds={
             (text_of(each, "extension"), text_of(each, "classifier")): value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.access.blocks import ProjectBlocks
 from shared.models import SealedFile
+from shared.policy.project import ProjectVerdicts
 from shared.protocols.maven import blocking, index
 from shared.protocols.roles.pages import Pages, Rendering
 
@@ -20,5 +20,5 @@ class MavenPages(Pages):
     ) -> dict[str, Rendering]:
         return index.renderings(identity, document)
 
-    def without_blocked(self, identity: str, body: bytes, blocks: ProjectBlocks, sealed: Sealed) -> bytes:
-        return blocking.without_blocked(identity, body, blocks)
+    def without_blocked(self, identity: str, body: bytes, verdicts: ProjectVerdicts, sealed: Sealed) -> bytes:
+        return blocking.without_blocked(identity, body, verdicts)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.access.blocks import NOTHING, ProjectBlocks
+from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.protocols.npm import names
 from shared.protocols.npm.document import Document
 from shared.protocols.npm.resolver.specs import Spec, read_spec
@@ -31,7 +31,7 @@ def tool(user_agent: str) -> str:
     return found[1].lower() if found else ""
 
 
-def chosen(document: Document, spec: Spec, blocks: ProjectBlocks) -> str:
+def chosen(document: Document, spec: Spec, blocks: ProjectVerdicts) -> str:
     """The version that npm takes (npm-pick-manifest), "" for none: what `latest` names, if it will do, else
     the newest that is not deprecated, else the newest."""
     tags = value_of(document.top.get("dist-tags"))
@@ -108,7 +108,7 @@ class NpmAhead(Ahead):
         document: Document,
         tool: str,
         wanted: str,
-        blocks: ProjectBlocks = NOTHING,
+        blocks: ProjectVerdicts = NOTHING,
     ) -> Sequence[Guess]:
         if document.kind != "packument":
             return []

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shared.access.blocks import ProjectBlocks
-from shared.errors import Blocked
 from shared.models import SealedFile
+from shared.policy.project import ProjectVerdicts
 from shared.protocols.npm import names
 from shared.protocols.npm.document import decode_document, encode_document
 from shared.protocols.npm.semver import parse_version
@@ -35,7 +34,7 @@ def _version_in(resource: Resource) -> str:
 
 
 def without_blocked(
-    identity: str, body: bytes, blocks: ProjectBlocks, sealed: Mapping[tuple[str, str], SealedFile]
+    identity: str, body: bytes, verdicts: ProjectVerdicts, sealed: Mapping[tuple[str, str], SealedFile]
 ) -> bytes:
     """The canonical bytes with blocked versions hidden; the same bytes where there are none.
 
@@ -47,19 +46,19 @@ def without_blocked(
         return body
     spelled = {version: names.canonical_version(version) for version in document.versions}
     found = {
-        version: blocks.versions[spelling]
+        version: verdicts.versions[spelling]
         for version, spelling in spelled.items()
-        if spelling in blocks.versions
+        if spelling in verdicts.versions
     }
     for (_, filename), file in sealed.items():
-        if file.sha256 in blocks.digests:
+        if file.sha256 in verdicts.digests:
             version = document.known_version(filename)
             if version:
-                found.setdefault(version, blocks.digests[file.sha256])
+                found.setdefault(version, verdicts.digests[file.sha256])
     if document.kind == "version":
         for version in document.versions:
             if version in found:
-                raise Blocked(f"{document.name} {version} is blocked: {found[version]}")
+                raise found[version].refusal(f"{document.name} {version}")
         return body
     if not found:
         return body

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, FileName, UpstreamSource
+from shared.policy.age import Dated
 from shared.protocols.npm import names
 from shared.protocols.npm.dist import hashes_of, served_name, tarball_url
 from shared.protocols.npm.document import Document, Notes, decode_document, encode_document
 from shared.protocols.npm.semver import parse_version
 from shared.protocols.reading.json_text import Fields, Raw, fields_of, read_object, value_of
 from shared.protocols.reading.links import Dropped, Links, why_refused
+from shared.protocols.reading.times import unix_seconds
 from shared.protocols.roles.documents import Documents, IndexDocument
 
 MAX_VERSIONS = 100_000
@@ -101,8 +105,21 @@ def find_file(document: Document, file: FileName, source: UpstreamSource | None 
     )
 
 
+def dated(identity: str, document: Document, *, marks: bool = False) -> Iterator[Dated]:
+    """See `Documents.dated`. A version without a date has the moment at which this Orchard first saw it."""
+    if document.kind not in ("packument", "version"):
+        return
+    times = document.notes.times | document.time
+    for version in document.versions:
+        digests = hashes_of(document.upstream_dist(version)) if marks else {}
+        mark = digests.get("sha1") or digests.get("sha512", "")
+        yield Dated(version, names.canonical_version(version), unix_seconds(times.get(version)), mark)
+
+
 class NpmDocuments(Documents):
     """Packuments, and documents of one version."""
+
+    dated = staticmethod(dated)
 
     read_index = staticmethod(read_index)
     decode_document = staticmethod(decode_document)
@@ -112,6 +129,9 @@ class NpmDocuments(Documents):
         version = names.version_of(file.project, file.filename)
         packument = names.packument_identity(file.project)
         return (packument, names.version_identity(file.project, version)) if version else (packument,)
+
+    def dated_name(self, document: Document, file: FileName) -> str:
+        return document.known_version(file.filename)
 
     def lists_files(self, identity: str, document: Document) -> bool:
         return names.split_identity(identity)[0] == "packument" and bool(document.versions)

@@ -20,9 +20,9 @@ from packaging.tags import compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from shared.access.blocks import NOTHING, ProjectBlocks
 from shared.errors import InvalidParameter, UpstreamInvalid
 from shared.models import FileName
+from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.protocols.pypi import names
 from shared.protocols.pypi.document import Document, File, is_wheel
 from shared.protocols.pypi.resolver.candidates import allows_python, filenames_of, rank_of
@@ -131,7 +131,9 @@ def _environment(name: str) -> Environment | None:
     return Environment(name, linux.python, {**linux.markers, **markers}, ranks)
 
 
-def after_page(document: Document, where: Environment, wanted: str, blocks: ProjectBlocks) -> Iterator[Guess]:
+def after_page(
+    document: Document, where: Environment, wanted: str, blocks: ProjectVerdicts
+) -> Iterator[Guess]:
     """The metadata of the wheel that pip and uv would take."""
     if document.kind != "simple":
         return
@@ -144,7 +146,7 @@ def after_page(document: Document, where: Environment, wanted: str, blocks: Proj
 
 
 def likeliest(
-    document: Document, where: Environment, specifier: SpecifierSet, blocks: ProjectBlocks
+    document: Document, where: Environment, specifier: SpecifierSet, blocks: ProjectVerdicts
 ) -> File | None:
     """The best wheel of the newest version that will do; None where that has no wheel, or there is none.
     Yanked files and prereleases are for those who name them."""
@@ -172,7 +174,7 @@ def _likeliest(
     document: Document,
     where: Environment,
     specifier: SpecifierSet,
-    blocks: ProjectBlocks,
+    blocks: ProjectVerdicts,
 ) -> File | None:
     versions: dict[Version, list[tuple[File, Any]]] = {}
     parse = filenames_of(document.project)
@@ -252,7 +254,7 @@ class PyPIAhead(Ahead):
         document: Document,
         tool: str,
         wanted: str,
-        blocks: ProjectBlocks = NOTHING,
+        blocks: ProjectVerdicts = NOTHING,
     ) -> Sequence[Guess]:
         where = _environment(tool)
         return [] if where is None else list(after_page(document, where, wanted, blocks))

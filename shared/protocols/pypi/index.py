@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.errors import UpstreamInvalid
 from shared.models import FileName, UpstreamSource
-from shared.protocols.pypi import html, names, projects
+from shared.protocols.pypi import dates, html, names, projects
 from shared.protocols.pypi.document import (
     DOCUMENT_FORMAT,
     Document,
@@ -176,6 +176,8 @@ class PyPIDocuments(Documents):
     read_index = staticmethod(read_index)
     decode_document = staticmethod(decode_document)
     find_file = staticmethod(find_file)
+    dated = staticmethod(dates.dated)
+    dated_name = staticmethod(dates.dated_name)
     edition = 1  # since every wheel's metadata is advertised
 
     def edition_of(self, document: Document) -> int:

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from shared.access.blocks import ProjectBlocks
 from shared.errors import UpstreamInvalid
 from shared.models import SealedFile
+from shared.policy.project import ProjectVerdicts
 from shared.protocols.pypi import blocking, names, negotiation, sealing
 from shared.protocols.pypi.document import Document, File
 from shared.protocols.pypi.projects import listed
@@ -234,8 +234,8 @@ class PyPIPages(Pages):
             return render_legacy(document, sealed, base_url)
         return render_project(document, sealed, base_url)
 
-    def without_blocked(self, identity: str, body: bytes, blocks: ProjectBlocks, sealed: Sealed) -> bytes:
-        return blocking.without_blocked(body, blocks, sealed)
+    def without_blocked(self, identity: str, body: bytes, verdicts: ProjectVerdicts, sealed: Sealed) -> bytes:
+        return blocking.without_blocked(body, verdicts, sealed)
 
     def wants_previous(self, document: Document, sealed: Sealed) -> bool:
         return document.kind == "simple"

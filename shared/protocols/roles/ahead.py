@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from shared.access.blocks import NOTHING, ProjectBlocks
 from shared.models import FileName
+from shared.policy.project import NOTHING, ProjectVerdicts
 
 MOST_NAMES = 200
 """Guesses of one document: one that names more is a trap, or nothing that anybody resolves at once."""
@@ -37,7 +37,7 @@ class Ahead:
         return ""
 
     def after_index(
-        self, identity: str, document: Any, tool: str, wanted: str, blocks: ProjectBlocks = NOTHING
+        self, identity: str, document: Any, tool: str, wanted: str, blocks: ProjectVerdicts = NOTHING
     ) -> Sequence[Guess]:
         """What follows an index, of which versions `wanted` are asked for. `document`: as
         `Documents.decode_document` gives it. Nothing that is blocked. May raise `UpstreamInvalid`."""

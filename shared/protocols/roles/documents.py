@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
 from shared.models import FileEntry, FileName, UpstreamSource
+from shared.policy.age import Dated
 
 
 class IndexDocument(msgspec.Struct, frozen=True):
@@ -59,6 +60,16 @@ class Documents(ABC):
     def entry_identities(self, file: FileName) -> tuple[str, ...]:
         """Indexes whose document may list a file, the preferred first; the last is the one that is
         fetched when none of them is there (npm: the packument, else the small version document)."""
+
+    def dated(self, identity: str, document: Any, *, marks: bool = False) -> Iterable[Dated]:
+        """What a document lists, each with the date that the upstream tells. `marks`: with what tells its
+        bytes from others under the same name, also where that costs something to read."""
+        return ()
+
+    def dated_name(self, document: Any, file: FileName) -> str:
+        """The name under which `dated` has a file (of metadata: its parent's); "" if the document does not
+        list it."""
+        return ""
 
     def lists_files(self, identity: str, document: Any) -> bool:
         """Whether a document is its project's own list of files, and not empty: what pins the project to

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from shared.access.blocks import ProjectBlocks
 from shared.http.conditions import CODINGS
 from shared.models import SealedFile
+from shared.policy.project import ProjectVerdicts
 
 
 class Rendering(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ class Pages(ABC):
         self,
         identity: str,
         body: bytes,
-        blocks: ProjectBlocks,
+        verdicts: ProjectVerdicts,
         sealed: Mapping[tuple[str, str], SealedFile],
     ) -> bytes:
         """The canonical bytes of a document without what is blocked of its project; `body` itself where

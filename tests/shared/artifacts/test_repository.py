@@ -459,8 +459,8 @@ async def test_index_state__document_pin_and_files__in_one_query(
     assert state.document == await repository.stored_document("pypi", "simple/demo")
     assert state.pinned == {1}
     assert state.sealed == [
-        SealedFile(one.filename, url(1).file.file_id, one.sha256, 1001, digests={"sha512": "ab"}),
-        SealedFile(two.filename, url(2).file.file_id, two.sha256, 1002, sealed.sha256),
+        SealedFile(one.filename, url(1).file.file_id, one.sha256, 1001, "", {"sha512": "ab"}, one.created_at),
+        SealedFile(two.filename, url(2).file.file_id, two.sha256, 1002, sealed.sha256, {}, two.created_at),
     ]
 
 

@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
-from shared.access.blocks import Block, Blocks, ProjectBlocks
 from shared.errors import Blocked
 from shared.models import SealedFile, UpstreamSource
+from shared.policy.policy import Policy
+from shared.policy.project import ProjectVerdicts
+from shared.policy.rules import Block
 from shared.protocols import protocol_named
 from shared.protocols.pypi.blocking import file_version
 
 SHA = "ab" * 32
 
 
-def blocks(protocol: str, project: str, *versions: str, sha256: str = "") -> ProjectBlocks:
+def blocks(protocol: str, project: str, *versions: str, sha256: str = "") -> ProjectVerdicts:
     spelled = protocol_named(protocol)
     found = [Block(1, "why", protocol, project, spelled.names.canonical_version(each)) for each in versions]
     if sha256:
         found.append(Block(2, "malware", sha256=sha256))
-    return Blocks(found).of(protocol, project)
+    return Policy(found).of(protocol, project)
 
 
 def document(protocol: str, identity: str, body: bytes, content_type: str = "application/json") -> bytes:
@@ -106,25 +108,36 @@ def test_pypi_page__file_without_a_hash_sealed_with_blocked_bytes__goes() -> Non
     assert shown(left)["files"] == []
 
 
-def legacy(version: str) -> bytes:
+def legacy(version: str, identity: str = "json/a-b") -> bytes:
     def file(each: str) -> dict[str, Any]:
         digest = SHA if each == "1.0" else "22" * 32
         where = f"https://files.example.com/{each}"
         return {"filename": f"a_b-{each}.tar.gz", "url": where, "digests": {"sha256": digest}}
 
     releases = {each: [file(each)] for each in ("1.0", "2.0")}
-    body = {"info": {"name": "a-b", "version": version}, "urls": releases[version], "releases": releases}
-    return document("pypi", "json/a-b", json.dumps(body).encode())
+    info = {"name": "a-b", "version": version, "requires_dist": ["c"]}
+    body = {"info": info, "urls": releases[version], "releases": releases}
+    return document("pypi", identity, json.dumps(body).encode())
 
 
 def test_pypi_legacy_document__other_versions_go_and_its_own_is_refused() -> None:
     pypi = protocol_named("pypi")
     left = pypi.pages.without_blocked("json/a-b", legacy("2.0"), blocks("pypi", "a-b", "1.0"), {})
     assert list(shown(left)["releases"]) == ["2.0"]
+    one = "json/a-b/2.0"
     with pytest.raises(Blocked, match="why"):
-        pypi.pages.without_blocked("json/a-b", legacy("2.0"), blocks("pypi", "a-b", "2.0.0"), {})
-    left = pypi.pages.without_blocked("json/a-b", legacy("1.0"), blocks("pypi", "a-b", sha256=SHA), {})
-    assert shown(left)["urls"] == []
+        pypi.pages.without_blocked(one, legacy("2.0", one), blocks("pypi", "a-b", "2.0.0"), {})
+    with pytest.raises(Blocked, match="why"):
+        pypi.pages.without_blocked("json/a-b", legacy("2.0"), blocks("pypi", "a-b", "2.0.0", "1.0"), {})
+
+
+@pytest.mark.parametrize("gone", [blocks("pypi", "a-b", "1.0"), blocks("pypi", "a-b", sha256=SHA)])
+def test_pypi_legacy_document__its_newest_version_goes__tells_of_the_newest_that_is_left(
+    gone: ProjectVerdicts,
+) -> None:
+    left = shown(protocol_named("pypi").pages.without_blocked("json/a-b", legacy("1.0"), gone, {}))
+    assert [each["filename"] for each in left["urls"]] == ["a_b-2.0.tar.gz"]
+    assert left["info"] == {"name": "a-b", "version": "2.0", "requires_dist": None, "requires_python": None}
 
 
 # --- npm ----------------------------------------------------------------------------------------------------

@@ -8,18 +8,21 @@ from services.gateway.api.admin import checks
 from services.gateway.api.admin.access_types import (
     AuditEntry,
     BlockEntry,
+    ExemptionEntry,
     MadeToken,
     NewBlock,
+    NewExemption,
     NewToken,
     TokenEntry,
 )
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Page, Removed
-from shared.access.blocks import OF_UPSTREAM
 from shared.access.tokens import digest_of, is_token_name, new_token
 from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter
+from shared.policy.rules import OF_UPSTREAM
+from shared.redis import clock
 
 _NEWEST = 2**62
 
@@ -62,6 +65,34 @@ async def drop_block(
     await repository.drop_block(actor, block_id)
     await access_watcher.refresh()
     return Removed(str(block_id))
+
+
+@get("/api/v1/admin/exemptions", summary="What no rule holds back")
+async def exemptions(repository: AdminRepository) -> Page[ExemptionEntry]:
+    """All, the oldest first; those that are over too."""
+    return Page(await repository.exemptions())
+
+
+@post("/api/v1/admin/exemptions", summary="Exempt a package, a version or bytes from the rules")
+async def add_exemption(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: NewExemption
+) -> ExemptionEntry:
+    """Served everywhere within a second, until it expires. What is blocked by hand stays blocked, unless the
+    exemption is the more exact of the two (docs/firewall.md)."""
+    what, ends = checks.exemption(data), checks.expiry_of(data.expires.strip(), clock.now())
+    made = await repository.add_exemption(actor, what, ends)
+    await access_watcher.refresh()
+    return made
+
+
+@delete("/api/v1/admin/exemptions/{exemption_id:int}", summary="End an exemption", status_code=200)
+async def drop_exemption(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, exemption_id: int
+) -> Removed:
+    """The rules count for it again."""
+    await repository.drop_exemption(actor, exemption_id)
+    await access_watcher.refresh()
+    return Removed(str(exemption_id))
 
 
 @get("/api/v1/admin/tokens", summary="Tokens that are known here")
@@ -107,4 +138,15 @@ async def audit(
     return page_of(await repository.audit(start, check_limit(limit) + 1), limit)
 
 
-HANDLERS = [blocks, add_block, drop_block, tokens, add_token, drop_token, audit]
+HANDLERS = [
+    blocks,
+    add_block,
+    drop_block,
+    exemptions,
+    add_exemption,
+    drop_exemption,
+    tokens,
+    add_token,
+    drop_token,
+    audit,
+]

@@ -36,6 +36,25 @@ class BlockEntry(msgspec.Struct, frozen=True):
     created_by: str
 
 
+class NewExemption(Input, frozen=True):
+    """What no rule is to hold back: a package URL, with a version or for all, or bytes by SHA256."""
+
+    reason: str
+    of: str
+    expires: str = ""  # a date, or a time from now on: 36h, 7d; "": never
+
+
+class ExemptionEntry(msgspec.Struct, frozen=True):
+    """An exemption; one that is over is still listed."""
+
+    id: int
+    what: str  # a package URL, or a SHA256
+    reason: str
+    expires_at: float | None
+    created_at: float
+    created_by: str
+
+
 class NewToken(Input, frozen=True):
     """A token to make."""
 

@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services.gateway.api.admin.access_types import NewBlock
+from services.gateway.api.admin.access_types import NewBlock, NewExemption
+from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.parameters import check_sha256
 from shared.errors import ConfigurationError, InvalidParameter
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.base import PackageProxyBase
+from shared.setting_values import age, date
 from shared.sources.credentials import Credentials
 from shared.sources.options import SourceOptions, checked
 from shared.sources.urls import split_credentials
@@ -129,11 +131,37 @@ def priority(number: int) -> int:
     return number
 
 
-def block(wanted: NewBlock) -> NewBlock:
-    """The block in canonical spelling. Raises `InvalidParameter`."""
-    reason = " ".join(wanted.reason.split())
+def reason_of(text: str) -> str:
+    """Why, on one line. Raises `InvalidParameter`."""
+    reason = " ".join(text.split())
     if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
         raise InvalidParameter(f"reason: 1 to {LONGEST_REASON} printable characters; clients are shown it")
+    return reason
+
+
+def expiry_of(text: str, now: float) -> float | None:
+    """When it ends, in unix seconds, of a date or a time from `now` on; None: never. Raises
+    `InvalidParameter`."""
+    if not text:
+        return None
+    try:
+        ends = now + age(text) if text[-1] in "dh" else date(text)
+    except msgspec.ValidationError:
+        raise InvalidParameter("expires: expected 36h, 7d, or a date such as 2026-11-01") from None
+    if ends <= now:
+        raise InvalidParameter("expires: is over already")
+    return ends
+
+
+def exemption(wanted: NewExemption) -> NewBlock:
+    """What is exempt, as what is blocked is told. Raises `InvalidParameter`."""
+    reason, of = reason_of(wanted.reason), read_subject(wanted.of)
+    return NewBlock(reason, of.protocol, of.project, of.version, of.sha256)
+
+
+def block(wanted: NewBlock) -> NewBlock:
+    """The block in canonical spelling. Raises `InvalidParameter`."""
+    reason = reason_of(wanted.reason)
     if wanted.sha256:
         if wanted.protocol or wanted.name or wanted.version:
             raise InvalidParameter("sha256: stands alone; the same bytes are blocked under every name")

@@ -10,20 +10,29 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.api.admin.access_types import AuditEntry, BlockEntry, NewBlock, TokenEntry
+from services.gateway.api.admin.access_types import (
+    AuditEntry,
+    BlockEntry,
+    ExemptionEntry,
+    NewBlock,
+    TokenEntry,
+)
 from services.gateway.api.admin.statements import (
     ADD_ACCESS,
     ADD_BLOCK,
+    ADD_EXEMPTION,
     ADD_UPSTREAM,
     CHANGE_UPSTREAM,
     DROP_ACCESS,
     DROP_BLOCK,
+    DROP_EXEMPTION,
     DROP_PIN,
     DROP_UPSTREAM,
     FORGET_ABSENCES,
     LIST_ACCESS,
     LIST_AUDIT,
     LIST_BLOCKS,
+    LIST_EXEMPTIONS,
     LIST_PINS,
     LIST_UPSTREAMS,
     MOST,
@@ -32,14 +41,16 @@ from services.gateway.api.admin.statements import (
     SET_PIN,
 )
 from services.gateway.api.admin.upstream_types import Pin, Upstream
+from services.gateway.api.package_urls import purl
 from shared.errors import Conflict, EntryNotFound
-from shared.postgres.database import Database
+from shared.postgres.database import Database, Row
 from shared.settings import upstream_variable
 from shared.sources.options import known_options
 
 # Hints: what there is to name.
 UPSTREAMS = "`orchard upstreams list` shows them."
 BLOCKS = "`orchard blocks list` shows them."
+EXEMPTIONS = "`orchard exempt list` shows them."
 TOKENS = "`orchard tokens list` shows them."
 
 
@@ -173,6 +184,30 @@ class AdminRepository:
         if not await self._database.fetch(DROP_BLOCK, actor.name, actor.request_id, block_id):
             raise EntryNotFound(f"there is no block {block_id}", hint=BLOCKS)
 
+    async def exemptions(self) -> list[ExemptionEntry]:
+        """All, the oldest first."""
+        return [_exemption(row) for row in await self._database.fetch(LIST_EXEMPTIONS)]
+
+    async def add_exemption(self, actor: Actor, what: NewBlock, expires_at: float | None) -> ExemptionEntry:
+        """`what` canonical. Raises `Conflict` for one that is there, or for one too many."""
+        digest = bytes.fromhex(what.sha256) if what.sha256 else None
+        row = await self._database.fetchrow(
+            ADD_EXEMPTION, actor.name, actor.request_id, what.protocol, what.name, what.version, digest,
+            what.reason, expires_at, MOST,
+        )  # fmt: skip
+        if row is None:
+            full = len(await self.exemptions()) >= MOST
+            raise Conflict(
+                f"{MOST} exemptions are there, which is the most" if full else "this is exempt already",
+                hint=f"`orchard exempt remove` ends one. {EXEMPTIONS}",
+            )
+        return _exemption(row)
+
+    async def drop_exemption(self, actor: Actor, exemption_id: int) -> None:
+        """Raises `EntryNotFound`."""
+        if not await self._database.fetch(DROP_EXEMPTION, actor.name, actor.request_id, exemption_id):
+            raise EntryNotFound(f"there is no exemption {exemption_id}", hint=EXEMPTIONS)
+
     async def tokens(self) -> list[TokenEntry]:
         """All, the oldest first."""
         return [TokenEntry(**row) for row in await self._database.fetch(LIST_ACCESS)]
@@ -204,6 +239,13 @@ class AdminRepository:
             values = {**row, "before": _json(row["before"]), "after": _json(row["after"])}
             found.append((AuditEntry(**values), [row["id"]]))
         return found
+
+
+def _exemption(row: Row) -> ExemptionEntry:
+    what = row["sha256"] or purl(row["protocol"], row["name"], row["version"])
+    return ExemptionEntry(
+        row["id"], what, row["reason"], row["expires_at"], row["created_at"], row["created_by"]
+    )
 
 
 def _upstream(shown: str) -> Upstream:

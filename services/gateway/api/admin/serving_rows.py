@@ -13,7 +13,7 @@ from typing import Any
 
 from services.gateway.api.admin.serving_types import Got, Serving
 from services.gateway.api.admin.subjects import Subject
-from services.gateway.api.catalogue_rows import purl
+from services.gateway.api.package_urls import purl
 from shared.ledger.batch import RESULTS
 from shared.postgres.database import Database, Row
 

@@ -66,20 +66,14 @@ WITH gone AS (
 SELECT shown::text FROM gone
 """
 
-# Whoever has a pin has had sources, hence a revision.
 LIST_PINS = """
 WITH found AS (
-    SELECT r.protocol, p.project FROM source_revisions r CROSS JOIN LATERAL (
-        SELECT project FROM project_pins
-        WHERE protocol = r.protocol AND project COLLATE "C" >= $2 AND project COLLATE "C" < $2 || chr(1114111)
-            AND (r.protocol > $3 OR project COLLATE "C" > $4)
-        ORDER BY project COLLATE "C" LIMIT $5
-    ) p
-    WHERE ($1 = '' OR r.protocol = $1) AND r.protocol >= $3
+    (SELECT protocol, project FROM project_pins
+     WHERE ($1 = '' OR protocol = $1) AND starts_with(project, $2) AND (protocol, project) > ($3, $4)
+     ORDER BY 1, 2 LIMIT $5)
     UNION
-    (SELECT DISTINCT protocol, project COLLATE "C" FROM shared_pins
-     WHERE ($1 = '' OR protocol = $1) AND starts_with(project, $2)
-        AND (protocol > $3 OR protocol = $3 AND project COLLATE "C" > $4)
+    (SELECT DISTINCT protocol, project FROM shared_pins
+     WHERE ($1 = '' OR protocol = $1) AND starts_with(project, $2) AND (protocol, project) > ($3, $4)
      ORDER BY 1, 2 LIMIT $5)
     ORDER BY 1, 2 LIMIT $5
 )
@@ -116,13 +110,9 @@ WITH wanted AS (
     SELECT $3, $4, id FROM wanted, complete WHERE many > 1
     ON CONFLICT DO NOTHING
 ), no_longer_one AS (
-    DELETE FROM project_pins p USING complete, (
-        SELECT $4 AS project
-        UNION ALL
-        SELECT project FROM project_pins WHERE $6 <> '' AND protocol = $3 AND project <> $4
-            AND project COLLATE "C" >= $6 AND project COLLATE "C" < $6 || chr(1114111)
-    ) gone
-    WHERE p.protocol = $3 AND p.project = gone.project AND (p.project <> $4 OR many > 1)
+    DELETE FROM project_pins p USING complete
+    WHERE protocol = $3 AND (project = $4 AND many > 1
+        OR $6 <> '' AND project <> $4 AND starts_with(project, $6))
 ), no_longer_several AS (
     DELETE FROM shared_pins p USING complete
     WHERE protocol = $3 AND (
@@ -159,13 +149,8 @@ SELECT identity FROM index_documents WHERE protocol = $1 AND project = $2 AND po
 
 # $3: the beginning of a group's names.
 FORGET_ABSENCES = """
-DELETE FROM absences a USING (
-    SELECT identity FROM absences WHERE protocol = $1 AND project = $2
-    UNION ALL
-    SELECT identity FROM absences
-    WHERE $3 <> '' AND protocol = $1 AND project <> $2 AND starts_with(project, $3)
-) gone
-WHERE a.protocol = $1 AND a.identity = gone.identity RETURNING a.identity
+DELETE FROM absences WHERE protocol = $1 AND (project = $2 OR $3 <> '' AND starts_with(project, $3))
+RETURNING identity
 """
 
 NOTE = "INSERT INTO audit (who, request_id, action, target, after) VALUES ($1, $2, $3, $4, $5::jsonb)"
@@ -199,6 +184,45 @@ WITH gone AS (
 ), noted AS (
     INSERT INTO audit (who, request_id, action, target, before)
     SELECT $1, $2, 'block.delete',
+        coalesce(nullif(sha256, ''), concat_ws('/', protocol, name, nullif(version, ''))), to_jsonb(gone)
+    FROM gone
+)
+SELECT id FROM gone
+"""
+
+LIST_EXEMPTIONS = """
+SELECT id, protocol, name, version, coalesce(encode(sha256, 'hex'), '') AS sha256, reason,
+    extract(epoch FROM expires_at)::float8 AS expires_at,
+    extract(epoch FROM created_at)::float8 AS created_at, created_by
+FROM exemptions ORDER BY id
+"""
+
+ADD_EXEMPTION = """
+WITH made AS (
+    INSERT INTO exemptions (protocol, name, version, sha256, reason, expires_at, created_by)
+    SELECT $3, $4, $5, $6::bytea, $7, to_timestamp($8::float8), $1
+    WHERE (SELECT count(*) FROM exemptions) < $9
+    ON CONFLICT DO NOTHING
+    RETURNING id, protocol, name, version, coalesce(encode(sha256, 'hex'), '') AS sha256, reason,
+        extract(epoch FROM expires_at)::float8 AS expires_at,
+        extract(epoch FROM created_at)::float8 AS created_at, created_by
+), noted AS (
+    INSERT INTO audit (who, request_id, action, target, after)
+    SELECT $1, $2, 'exemption.create',
+        coalesce(nullif(sha256, ''), concat_ws('/', protocol, name, nullif(version, ''))), to_jsonb(made)
+    FROM made
+)
+SELECT * FROM made
+"""
+
+DROP_EXEMPTION = """
+WITH gone AS (
+    DELETE FROM exemptions WHERE id = $3
+    RETURNING id, protocol, name, version, coalesce(encode(sha256, 'hex'), '') AS sha256, reason, expires_at,
+        created_by
+), noted AS (
+    INSERT INTO audit (who, request_id, action, target, before)
+    SELECT $1, $2, 'exemption.delete',
         coalesce(nullif(sha256, ''), concat_ws('/', protocol, name, nullif(version, ''))), to_jsonb(gone)
     FROM gone
 )

@@ -10,10 +10,10 @@ import pytest
 from services.fetcher.http.response import FetchedBody
 from services.fetcher.sources.repository import SourceSet
 from services.fetcher.sources.upstream_blocks import MAX_REASON, MOST, UpstreamBlockRows, address_of, read
-from shared.access.blocks import ToldBlock
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import UpstreamInvalid
 from shared.models import CachedUrl, FileName, StoredFile, UpstreamSource
+from shared.policy.rules import ToldBlock
 from shared.postgres.database import Database
 from shared.protocols import PROTOCOLS, protocol_named
 

@@ -9,10 +9,10 @@ import pytest
 
 from services.gateway.api import blocked_graphs as module
 from services.gateway.api.blocked_graphs import BlockedGraphs
-from shared.access.blocks import Block
 from shared.access.repository import AccessState
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked
+from shared.policy.rules import Block
 from shared.postgres.database import Database
 from shared.redis.client import RedisClient
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from services.gateway.edge import purger
 from services.gateway.edge.purger import EdgePurger
 from services.gateway.serving.surrogate_keys import EVERYTHING, key_name, project_name
-from shared.access.blocks import Block
+from shared.policy.rules import Block
 from shared.redis.client import RedisClient
 from tests.support.stores import RedisAddress
 

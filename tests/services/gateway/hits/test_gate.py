@@ -9,11 +9,12 @@ import pytest
 import pytest_asyncio
 
 from services.gateway.hits.gate import HELD_BYTES, MOST_FILES, EarlyBytes, Gate, Pass
-from services.gateway.serving.ports import Reply
+from services.gateway.serving.ports import Known, Reply
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked
 from shared.http.conditions import ByteRange
 from shared.models import FileName
+from shared.policy.policy import Subject
 from shared.protocols import protocol_named
 from tests.services.gateway.conftest import Stores
 
@@ -100,10 +101,10 @@ async def test_let_out__blocked_while_it_was_made__refused_and_its_body_closed(
     gate, body = Gate(access), Streamed()
     await _block_bytes(stores, access)
     with pytest.raises(Blocked):
-        await gate.let_out(PYPI, FILE, Reply(200, "HIT", [], body=body, sha256=DIGEST))
+        await gate.let_out(PYPI, FILE, Reply(200, "HIT", [], body=body, file=Known(DIGEST)))
     assert body.closed
     with pytest.raises(Blocked):
-        await gate.let_out(PYPI, FILE, Reply(200, "HIT", [], body=b"x", sha256=DIGEST))
+        await gate.let_out(PYPI, FILE, Reply(200, "HIT", [], body=b"x", file=Known(DIGEST)))
 
 
 async def test_recheck__blocked_while_it_is_sent__its_sending_is_ended_and_others_go_on(
@@ -136,8 +137,8 @@ async def test_recheck__blocked_file_that_the_server_sends_by_itself__forgotten_
     stores: Stores, access: AccessWatcher
 ) -> None:
     gate = Gate(access)
-    gate.sends(("192.0.2.1", 1), Pass("pypi", "demo", "1.0", DIGEST))
-    gate.sends(("192.0.2.1", 2), Pass("pypi", "demo", "1.0", "b" * 64))
+    gate.sends(("192.0.2.1", 1), Pass(Subject("pypi", "demo", "1.0", DIGEST)))
+    gate.sends(("192.0.2.1", 2), Pass(Subject("pypi", "demo", "1.0", "b" * 64)))
     await _block_bytes(stores, access)
     gate.recheck()
     assert list(gate.by_path) == [("192.0.2.1", 2)]

@@ -133,7 +133,7 @@ async def test_file__blocks_change_while_it_is_read__does_not_come_back_among_th
     )
     memory.objects.on_read = memory.access
     await memory.hits.file(key, _target(resource), resource, Conditions())
-    assert memory.access.blocks.any
+    assert memory.access.policy.any
     assert not memory.is_hot(key)
 
 
@@ -207,7 +207,7 @@ async def test_large_page__blocks_change_while_its_body_is_opened__not_hot(
     )
     memory.objects.on_read = memory.access
     await memory.page()
-    assert memory.access.blocks.any and not memory.is_hot(KEY)
+    assert memory.access.policy.any and not memory.is_hot(KEY)
 
 
 async def test_file__facts_are_taken_away__no_longer_hot(stores: Stores, memory: Memory) -> None:

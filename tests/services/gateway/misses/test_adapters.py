@@ -54,7 +54,7 @@ async def test_read_index__made_under_other_blocks__has_no_body_to_serve(
         read = await index.read_index("pypi", "simple/demo", VARIANT, direct=direct)
         assert read.head is not None
         assert (read.head.variants, read.body) == ({}, None)
-    await _put_page(stores, access.blocks.of("pypi", "demo").stamp)
+    await _put_page(stores, access.policy.of("pypi", "demo").stamp)
     assert (await index.read_index("pypi", "simple/demo", VARIANT)).body == BODY
 
 

@@ -16,9 +16,9 @@ from services.gateway.misses import reading
 from services.gateway.misses.fetchers import SendingBroken
 from services.gateway.misses.live import LiveRelay, Transfer
 from services.gateway.misses.live_source import TransferBroken
-from shared.access.blocks import Blocks
 from shared.http.conditions import ByteRange
 from shared.models import StoredFile
+from shared.policy.policy import Policy
 from shared.queue.jobs import Event, FetchArtifact
 
 PIECE = 1000
@@ -94,7 +94,7 @@ class Fetcher:
 
 
 class Access:
-    blocks = Blocks()
+    policy = Policy()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from shared.protocols.resource import Resource
 from shared.queue.scripts import QueueScript
 from shared.redis.client import RedisClient
 from tests.services.gateway.conftest import Stores
-from tests.support.ports import MemoryLive, MemoryObjects
+from tests.support.ports import MemoryJudge, MemoryLive, MemoryObjects
 
 DIGEST = hashlib.sha256(b"cold").hexdigest()
 FILE = Resource(
@@ -67,6 +67,7 @@ async def ports(stores: Stores) -> AsyncIterator[Ports]:
         misses=MissWaiter(stores.queue, listener),
         objects=MemoryObjects(),
         live=MemoryLive(),
+        judge=MemoryJudge(),
         clock=SystemClock(),
         settings=stores.settings,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.access.blocks import NOTHING, ProjectBlocks
+from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.protocols.cargo.ahead import CargoAhead
 from shared.protocols.cargo.index import load_index_file
 from shared.protocols.roles.ahead import MOST_NAMES
@@ -22,7 +22,7 @@ def line(version: str, *deps: str | dict[str, Any], number: int = 0, **fields: A
     return {**about, "yanked": False, **fields}
 
 
-def after(*lines: dict[str, Any], wanted: str = "", blocks: ProjectBlocks = NOTHING) -> dict[str, str]:
+def after(*lines: dict[str, Any], wanted: str = "", blocks: ProjectVerdicts = NOTHING) -> dict[str, str]:
     body = b"".join(json.dumps(each).encode() + b"\n" for each in lines)
     found = AHEAD.after_index("index/demo", load_index_file(body), "cargo", wanted, blocks)
     assert all(guess.identity == f"index/{guess.project}" for guess in found)
@@ -65,8 +65,8 @@ def test_index__yanked_blocked_or_of_a_newer_format__another_one() -> None:
     assert after(first, line("1.1.0", "b ^1", yanked=True)) == {"a": "^1||1"}
     assert after(first, line("1.1.0", "b ^1", v=9)) == {"a": "^1||1"}
     newer = line("1.1.0", "b ^1", number=7)
-    assert after(first, newer, blocks=ProjectBlocks(versions={"1.1.0": "x"})) == {"a": "^1||1"}
-    assert after(first, newer, blocks=ProjectBlocks(digests={f"{7:064x}": "x"})) == {"a": "^1||1"}
+    assert after(first, newer, blocks=ProjectVerdicts(versions={"1.1.0": "x"})) == {"a": "^1||1"}
+    assert after(first, newer, blocks=ProjectVerdicts(digests={f"{7:064x}": "x"})) == {"a": "^1||1"}
     assert after(first, line("1.1.0", {"name": "b", "req": "nonsense"})) == {"a": "^1||1"}
 
 

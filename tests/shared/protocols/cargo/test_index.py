@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.access.blocks import Block, Blocks, ProjectBlocks
 from shared.errors import UpstreamInvalid
 from shared.models import FileName, UpstreamSource
+from shared.policy.policy import Policy
+from shared.policy.project import ProjectVerdicts
+from shared.policy.rules import Block
 from shared.protocols.cargo.entries import BadEntry, published_at, read_entry
 from shared.protocols.cargo.index import (
     CargoDocuments,
@@ -110,11 +112,11 @@ def test_version_told_twice__counts_as_told_last() -> None:
 # --- blocks ---------------------------------------------------------------------------------------
 
 
-def blocks(*versions: str, sha256: str = "") -> ProjectBlocks:
+def blocks(*versions: str, sha256: str = "") -> ProjectVerdicts:
     found = [Block(1, "why", "cargo", "example-crate", canonical_version(each)) for each in versions]
     if sha256:
         found.append(Block(2, "malware", sha256=sha256))
-    return Blocks(found).of("cargo", "example-crate")
+    return Policy(found).of("cargo", "example-crate")
 
 
 def test_without_blocked__leaves_out_the_lines_of_versions_and_bytes_and_nothing_else() -> None:
@@ -125,7 +127,7 @@ def test_without_blocked__leaves_out_the_lines_of_versions_and_bytes_and_nothing
 
 
 def test_without_blocked__are_the_same_bytes_where_nothing_is_blocked() -> None:
-    assert without_blocked(GOLDEN, ProjectBlocks()) is GOLDEN
+    assert without_blocked(GOLDEN, ProjectVerdicts()) is GOLDEN
     assert without_blocked(GOLDEN, blocks("9.9.9", sha256="f" * 64)) is GOLDEN
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared.access.blocks import NOTHING, ProjectBlocks
+from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.protocols.npm.ahead import NpmAhead
 from shared.protocols.npm.document import Notes, decode_document, encode_document
 from shared.protocols.roles.ahead import MOST_NAMES
@@ -38,7 +38,7 @@ def after(
     *,
     tags: Any = None,
     tool: str = "npm",
-    blocks: ProjectBlocks = NOTHING,
+    blocks: ProjectVerdicts = NOTHING,
     identity: str = "packument/demo",
     notes: Notes | None = None,
 ) -> dict[str, str]:
@@ -83,7 +83,7 @@ def test_packument__deprecated_or_blocked_or_hidden__another_one() -> None:
     versions = marked("1.0.0") | marked("1.1.0", deprecated="old")
     assert after(versions, "^1", tags={"latest": "1.1.0"}) == {"of-1.0.0": "*"}
     versions = marked("1.0.0", "1.1.0")
-    blocks = ProjectBlocks(versions={"1.1.0": "x"})
+    blocks = ProjectVerdicts(versions={"1.1.0": "x"})
     assert after(versions, "^1", tags={"latest": "1.1.0"}, blocks=blocks) == {"of-1.0.0": "*"}
     assert after(versions, "1.1.0", blocks=blocks) == {}
     assert after(versions, "^1", notes=Notes(hidden=frozenset({"1.1.0"}))) == {"of-1.0.0": "*"}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.access.blocks import NOTHING, ProjectBlocks
 from shared.errors import UpstreamInvalid
 from shared.models import FileName
+from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.protocols.pypi import ahead
 from shared.protocols.pypi.ahead import PyPIAhead
 from shared.protocols.pypi.document import Document, Envelope
@@ -82,7 +82,7 @@ def page(*filenames: str, **fields: Any) -> Document:
 
 
 def likeliest(
-    document: Document, wanted: str = "", tool: str = CP312, blocks: ProjectBlocks = NOTHING
+    document: Document, wanted: str = "", tool: str = CP312, blocks: ProjectVerdicts = NOTHING
 ) -> str:
     found = AHEAD.after_index("simple/demo", document, tool, wanted, blocks)
     assert len(found) <= 1
@@ -171,8 +171,8 @@ def test_page__yanked_or_for_another_python__is_not_taken() -> None:
 
 def test_page__blocked__the_next_version_or_nothing() -> None:
     document = page(whl("1.0"), whl("2.0"))
-    assert likeliest(document, blocks=ProjectBlocks(versions={"2": "x"})) == whl("1.0")
-    assert likeliest(document, blocks=ProjectBlocks(digests={f"{1:064x}": "x"})) == ""
+    assert likeliest(document, blocks=ProjectVerdicts(versions={"2": "x"})) == whl("1.0")
+    assert likeliest(document, blocks=ProjectVerdicts(digests={f"{1:064x}": "x"})) == ""
 
 
 def test_page__the_guess_is_the_file_that_the_page_leads_to() -> None:

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from bench.resolution_oracle_cargo_random import Made
-from shared.access.blocks import Block, Blocks
 from shared.errors import (
     Blocked,
     InvalidParameter,
@@ -21,6 +20,8 @@ from shared.errors import (
     ResolutionTooLarge,
 )
 from shared.models import SealedFile
+from shared.policy.policy import Policy
+from shared.policy.rules import Block
 from shared.protocols.cargo.index import read_index_file, without_blocked
 from shared.protocols.cargo.resolver.learned import Learned
 from shared.protocols.resolution import (
@@ -315,7 +316,7 @@ def test_optional_dependency_of_another_registry__matters_only_when_it_is_on() -
 
 
 def test_blocked_version__is_no_candidate() -> None:
-    blocked = Blocks([Block(1, "why", "cargo", "a", "1.1.0")]).of("cargo", "a")
+    blocked = Policy([Block(1, "why", "cargo", "a", "1.1.0")]).of("cargo", "a")
     body = without_blocked(index_file("a", {"1.0.0": PLAIN, "1.1.0": PLAIN}), blocked)
     known = KnownDocuments()
     known.documents[Document("index", "a")] = RESOLVER.prepare_index(body)

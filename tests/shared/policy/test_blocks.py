@@ -1,4 +1,4 @@
-"""Blocks as values: what they hold for a project, and stamps that tell states apart."""
+"""Policy as values: what they hold for a project, and stamps that tell states apart."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 
 import pytest
 
-from shared.access.blocks import NOTHING, Block, Blocks
 from shared.errors import Blocked
+from shared.policy.policy import Policy
+from shared.policy.project import NOTHING
+from shared.policy.rules import Block
 from shared.protocols import PROTOCOLS, named_alike
 from shared.protocols.base import PackageProxyBase
 
@@ -18,7 +20,7 @@ DIGEST = Block(3, "malware", sha256="ab" * 32)
 
 
 def test_nothing_blocked__no_stamp_and_no_refusal() -> None:
-    blocks = Blocks()
+    blocks = Policy()
     assert not blocks.any
     assert blocks.of("pypi", "evil") is NOTHING
     assert NOTHING.stamp == ""
@@ -27,7 +29,7 @@ def test_nothing_blocked__no_stamp_and_no_refusal() -> None:
 
 
 def test_check__blocked_name__refused_whatever_the_version() -> None:
-    blocks = Blocks([WHOLE])
+    blocks = Policy([WHOLE])
     for version in ("", "1.0"):
         with pytest.raises(Blocked, match="evil is blocked: stolen"):
             blocks.check("pypi", "evil", version)
@@ -36,7 +38,7 @@ def test_check__blocked_name__refused_whatever_the_version() -> None:
 
 
 def test_check__blocked_version__refused_alone() -> None:
-    blocks = Blocks([VERSION])
+    blocks = Policy([VERSION])
     with pytest.raises(Blocked, match=r"left-pad 1\.3\.0 is blocked: broken"):
         blocks.check("npm", "left-pad", "1.3.0")
     blocks.check("npm", "left-pad", "1.3.1")
@@ -45,18 +47,18 @@ def test_check__blocked_version__refused_alone() -> None:
 
 def test_check_digest__blocked_bytes__refused_under_every_name() -> None:
     with pytest.raises(Blocked, match="malware"):
-        Blocks([DIGEST]).check_digest("ab" * 32)
+        Policy([DIGEST]).check_digest("ab" * 32)
 
 
 def test_stamp__each_state__its_own_and_the_same_again() -> None:
     states = [[], [WHOLE], [VERSION], [DIGEST], [VERSION, DIGEST]]
     for protocol, project in (("pypi", "evil"), ("npm", "left-pad"), ("npm", "other")):
-        stamps = [Blocks(state).of(protocol, project).stamp for state in states]
-        assert stamps == [Blocks(list(reversed(state))).of(protocol, project).stamp for state in states]
-    left_pad = [Blocks(state).of("npm", "left-pad").stamp for state in states]
+        stamps = [Policy(state).of(protocol, project).stamp for state in states]
+        assert stamps == [Policy(list(reversed(state))).of(protocol, project).stamp for state in states]
+    left_pad = [Policy(state).of("npm", "left-pad").stamp for state in states]
     assert left_pad[0] == left_pad[1] == ""  # another project's block changes nothing
     assert len({left_pad[0], *left_pad[2:]}) == 4
-    assert Blocks([DIGEST]).of("npm", "other").stamp  # bytes may be on any page
+    assert Policy([DIGEST]).of("npm", "other").stamp  # bytes may be on any page
 
 
 @pytest.mark.parametrize("blocked", ["my-crate_x", "my_crate-x", "my-crate-x"])
@@ -65,7 +67,7 @@ def test_stamp__each_state__its_own_and_the_same_again() -> None:
 def test_names_that_clients_take_for_one__blocked_under_any__refused_under_all(
     blocked: str, asked: str, version: str
 ) -> None:
-    blocks = Blocks([Block(1, "it steals", "cargo", blocked, version)], named=named_alike)
+    blocks = Policy([Block(1, "it steals", "cargo", blocked, version)], named=named_alike)
     with pytest.raises(Blocked):
         blocks.check("cargo", asked, version)
     blocks.check("cargo", "my-crate", version)

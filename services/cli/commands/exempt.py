@@ -1,0 +1,76 @@
+"""`orchard exempt`: what no rule holds back; `orchard why`: what a rule says of a package."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+from urllib.parse import quote
+
+from services.cli.commands.upstreams import items
+from services.cli.errors import WrongUse
+from services.cli.output import Output, moment, table
+from services.cli.server import connect
+
+PATH = "/api/v1/admin/exemptions"
+OFFERS = "exemptions"
+
+
+def show(options: argparse.Namespace, output: Output) -> None:
+    """All exemptions with reason and end."""
+    answer = connect(options).call("GET", PATH, offers=OFFERS, admin=True)
+    rows = [
+        (
+            str(each.get("id")),
+            str(each.get("what")),
+            moment(each.get("expires_at")) if each.get("expires_at") else "never",
+            str(each.get("created_by", "")),
+            str(each.get("reason", "")),
+        )
+        for each in items(answer)
+    ]
+    heads = ("id", "exempt", "until", "by", "reason")
+    output.result(answer, table(rows, heads) if rows else "nothing is exempt")
+
+
+def add(options: argparse.Namespace, output: Output) -> None:
+    """Exempts a package, a version or a file; in force everywhere within a second."""
+    value = {"of": options.what, "reason": options.reason, "expires": options.expires}
+    made = connect(options).call("POST", PATH, value=value, offers=OFFERS, admin=True)
+    output.result(made, f"{options.what} is exempt")
+
+
+def remove(options: argparse.Namespace, output: Output) -> None:
+    """Ends an exemption, by its id or by what it is of."""
+    server = connect(options)
+    found = [options.what]
+    if not re.fullmatch(r"[0-9]{1,18}", options.what):
+        known = items(server.call("GET", PATH, offers=OFFERS, admin=True))
+        found = [str(each["id"]) for each in known if each.get("what") == options.what]
+    if not found:
+        raise WrongUse(
+            f"exempt remove: {options.what[:200]} is not exempt", "`orchard exempt list` shows what is."
+        )
+    for each in found:
+        server.call("DELETE", f"{PATH}/{each}", offers=OFFERS, admin=True)
+    output.result({"removed": found}, f"{options.what} is exempt no more")
+
+
+def why(options: argparse.Namespace, output: Output) -> None:
+    """The verdict of each file of a version; without a version, all that is held back."""
+    answer = connect(options).call("GET", f"/api/v1/why?of={quote(options.purl, safe='')}", offers="verdicts")
+    rows = [_row(each) for each in items(answer)]
+    heads = ("", "package", "rule", "why")
+    count = answer.get("versions", 0) if isinstance(answer, dict) else 0
+    output.result(
+        answer, table(rows, heads) if rows else f"nothing of {options.purl} is held back ({count} known)"
+    )
+
+
+def _row(each: dict[str, Any]) -> tuple[str, str, str, str]:
+    return (
+        "served" if each.get("allowed") else "refused",
+        str(each.get("what")),
+        str(each.get("rule") or "-"),
+        str(each.get("why") or (f"published {moment(each['published'])}" if each.get("published") else "-")),
+    )

@@ -1,0 +1,168 @@
+"""Whether a file that is not stored yet is old enough: before anybody may have a byte of it.
+
+Its date is that of the index which lists it, or, where none does (Maven), its own Last-Modified. Both are
+corrected by what this Orchard saw (shared/policy/age.py). A project's list of versions is fetched for that
+once, not for every file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+
+from services.fetcher.files.entries import JUST_FETCHED_SECONDS, Refresh
+from services.fetcher.indexes.documents import Documents, LastGood
+from services.fetcher.indexes.judging import Judging
+from shared.access.watcher import AccessWatcher
+from shared.artifacts.repository import ArtifactRepository
+from shared.errors import ProjectNotFound, TooYoung, UpstreamInvalid
+from shared.models import FileName, StoredFile
+from shared.policy.age import Arrival, Dated, Seen, by_name
+from shared.policy.policy import Subject
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.resource import Resource
+from shared.queue.jobs import IN_USE, RenderIndex
+from shared.redis import clock
+
+
+class Ages:
+    """Where no age is asked for, nothing is looked up and every date is 0.0: unknown."""
+
+    def __init__(
+        self, access: AccessWatcher, documents: Documents, judging: Judging, artifacts: ArtifactRepository
+    ) -> None:
+        self._access = access
+        self._documents = documents
+        self._judging = judging
+        self._artifacts = artifacts
+
+    def counts(self, protocol: PackageProxyBase) -> bool:
+        """Whether an age is asked for of a protocol's files."""
+        return self._access.policy.age_of(protocol.name) is not None
+
+    async def admitted(
+        self, protocol: PackageProxyBase, resource: Resource, refresh: Refresh, stored: StoredFile | None
+    ) -> float:
+        """When a file that an index lists counts as published (unix seconds). `stored`: what a row says of
+        it, whose object is lost. Raises `Blocked`, `TooYoung`, and why the list of versions cannot be
+        fetched."""
+        if not self.counts(protocol):
+            return 0.0
+        published = await self._listed(protocol, resource.file, refresh)
+        self.check(protocol, resource, published, stored)
+        return published
+
+    def check(
+        self,
+        protocol: PackageProxyBase,
+        resource: Resource,
+        published: float,
+        stored: StoredFile | None = None,
+    ) -> None:
+        """Raises `Blocked`, `TooYoung`."""
+        version = protocol.grammar.version_asked(resource)
+        subject = Subject(protocol.name, resource.project, version, resource.file_id, published)
+        if stored is not None:
+            subject = msgspec.structs.replace(subject, sha256=stored.sha256, stored_at=stored.created_at)
+        self._access.policy.check_file(subject, clock.now())
+
+    async def of_stored(
+        self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile, refresh: Refresh
+    ) -> StoredFile:
+        """Facts with the date that they lack, which is noted in the row. Raises `Blocked`, `TooYoung`."""
+        if not self.counts(protocol):
+            return stored
+        if not stored.published:
+            if resource.direct:
+                seen = await self.seen(protocol, resource, refresh)
+                published = self.of_answer(protocol, resource, stored.modified, seen)
+            else:
+                published = await self._listed(protocol, resource.file, refresh)
+            await self._artifacts.date_file(resource.file, published)
+            stored = msgspec.structs.replace(stored, published=published)
+        try:
+            self.check(protocol, resource, stored.published, stored)
+        except TooYoung:
+            if resource.direct:
+                await self.note_refused(protocol, resource, stored.published)
+            raise
+        return stored
+
+    async def _listed(self, protocol: PackageProxyBase, file: FileName, refresh: Refresh) -> float:
+        good, listed = await self._look(protocol, file)
+        if listed is None and not _is_new(good):
+            with contextlib.suppress(ProjectNotFound, UpstreamInvalid):
+                await refresh(protocol.name, protocol.grammar.index_identity(file.project))
+            good, listed = await self._look(protocol, file)
+        if listed is None:
+            return clock.now()  # another document lists it, and the list of versions does not: it is new
+        seen = await self._judging.seen(protocol, file.project, good)
+        return seen.date_of(listed, clock.now())
+
+    async def _look(self, protocol: PackageProxyBase, file: FileName) -> tuple[LastGood, Dated | None]:
+        identity = protocol.grammar.index_identity(file.project)
+        good = await self._documents.last_good(protocol.name, identity)
+        loaded = await self._documents.load(protocol, good.document_key) if good.document_key else None
+        if loaded is None:
+            return good, None
+        name = protocol.documents.dated_name(loaded.document, file)
+        return good, by_name(protocol.documents.dated(identity, loaded.document)).get(name)
+
+    # --- files that no index lists ------------------------------------------------------------------
+
+    async def seen(self, protocol: PackageProxyBase, resource: Resource, refresh: Refresh) -> Seen | None:
+        """What was seen of the project of a file that no index lists; None where no age is asked for. Raises
+        `TooYoung` where that alone says it, so that the upstream is not asked for it again and again."""
+        if not self.counts(protocol):
+            return None
+        project = resource.project
+        seen = await self._artifacts.first_seen(protocol.name, project)
+        if seen is None:
+            with contextlib.suppress(ProjectNotFound, UpstreamInvalid):
+                await refresh(protocol.name, protocol.grammar.index_identity(project))
+            seen = await self._artifacts.first_seen(protocol.name, project)
+        if seen is None:
+            now = clock.now()
+            seen = await self._artifacts.note_seen(protocol.name, project, lambda seen: seen or Seen(now))
+        arrival = seen.arrivals.get(self._name(protocol, resource))
+        if arrival is not None:
+            self.check(protocol, resource, arrival.not_before)
+        return seen
+
+    def of_answer(
+        self, protocol: PackageProxyBase, resource: Resource, modified: float, seen: Seen | None
+    ) -> float:
+        """When a file counts as published of which its source says `modified` (unix seconds; 0: nothing)."""
+        if seen is None:
+            return 0.0
+        name = self._name(protocol, resource)
+        version = protocol.grammar.version_asked(resource)
+        return seen.date_of(Dated(name, version, modified), clock.now())
+
+    async def note_refused(self, protocol: PackageProxyBase, resource: Resource, published: float) -> None:
+        """Remember the date of a version that was refused by it: pages are without it from then on."""
+        name = self._name(protocol, resource)
+
+        def change(seen: Seen | None) -> Seen:
+            seen = seen or Seen(published)
+            return msgspec.structs.replace(
+                seen, arrivals={**seen.arrivals, name: Arrival(published, published)}
+            )
+
+        await self._artifacts.note_seen(protocol.name, resource.project, change)
+
+    @staticmethod
+    def _name(protocol: PackageProxyBase, resource: Resource) -> str:
+        return protocol.documents.dated_name(b"", resource.file)
+
+
+def list_again(protocol: PackageProxyBase, project: str) -> RenderIndex:
+    """Has a list of versions made without what was refused by a date that it does not tell."""
+    identity = protocol.grammar.index_identity(project)
+    return RenderIndex(protocol=protocol.name, identity=identity, variant=IN_USE)
+
+
+def _is_new(good: LastGood) -> bool:
+    head = good.head
+    return head is not None and not head.failing and abs(clock.now() - head.fetched_at) < JUST_FETCHED_SECONDS

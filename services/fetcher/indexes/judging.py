@@ -1,0 +1,114 @@
+"""When the versions of a project count as published, as this Orchard's own rows contradict an upstream; and
+which of them a page is without."""
+
+from __future__ import annotations
+
+from services.fetcher.indexes.documents import Documents, LastGood, Loaded
+from shared.artifacts.repository import ArtifactRepository
+from shared.policy.age import Dated, Seen, by_name, seen_anew
+from shared.policy.project import ProjectVerdicts
+from shared.process.threads import BoundedThreads
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.dating import Sealed, held_beside, held_of
+from shared.protocols.resource import Resource
+from shared.redis import clock
+
+
+class Judging:
+    """Every method costs queries: it is asked only where an age is asked for."""
+
+    def __init__(self, documents: Documents, artifacts: ArtifactRepository, threads: BoundedThreads) -> None:
+        self._documents = documents
+        self._artifacts = artifacts
+        self._threads = threads
+
+    async def seen(self, protocol: PackageProxyBase, project: str, good: LastGood) -> Seen:
+        """What is noted of a project; `good`: of its list of versions. Raises `DatabaseUnavailable`."""
+        known = await self._artifacts.first_seen(protocol.name, project)
+        return known or Seen(good.row.fetched_at if good.row is not None else clock.now())
+
+    async def note(
+        self,
+        protocol: PackageProxyBase,
+        identity: str,
+        good: LastGood,
+        loaded: Loaded,
+        source_id: int,
+    ) -> None:
+        """Before a new document of a project's list takes the place of the last good one: note what it has
+        that the other, from the same source, had not. Raises `DatabaseUnavailable`."""
+        now, row = clock.now(), good.row
+        first = Seen(row.fetched_at if row is not None else now)
+        old: dict[str, Dated] = {}
+        new: dict[str, Dated] = {}
+        confirmed_at = 0.0
+        if row is not None and row.source_id == source_id and row.document_key != loaded.key:
+            previous = await self._documents.load(protocol, row.document_key)
+            if previous is not None:
+                old = await self._threads.run(_listed, protocol, identity, previous)
+                new = await self._threads.run(_listed, protocol, identity, loaded)
+                confirmed_at = row.fetched_at
+                if good.head is not None and good.head.document_key == row.document_key:
+                    confirmed_at = max(confirmed_at, good.head.fetched_at)
+
+        def change(seen: Seen | None) -> Seen:
+            seen = seen or first
+            if not confirmed_at:
+                return seen
+            return seen_anew(seen, old, new, confirmed_at=confirmed_at, now=now)
+
+        await self._artifacts.note_seen(protocol.name, protocol.grammar.project_of(identity), change)
+
+    async def held(
+        self,
+        protocol: PackageProxyBase,
+        identity: str,
+        loaded: Loaded,
+        sealed: Sealed,
+        verdicts: ProjectVerdicts,
+    ) -> ProjectVerdicts:
+        """The verdicts under which a document is shown. Raises `DatabaseUnavailable`, and `Blocked` or
+        `TooYoung` for a document that is about one version alone."""
+        project = protocol.grammar.project_of(identity)
+        if verdicts.age is None or not project:
+            return verdicts
+        now, list_of_versions = clock.now(), protocol.grammar.index_identity(project)
+        if identity == list_of_versions:
+            good = await self._documents.last_good(protocol.name, identity)
+            seen = await self.seen(protocol, project, good)
+            return await self._threads.run(
+                held_of, protocol, project, loaded.document, verdicts, seen, sealed, now
+            )
+        main, found = await self.of_project(protocol, project, sealed, verdicts)
+        document = None if main is None else main.document
+        found = await self._threads.run(
+            held_beside, protocol, identity, loaded.document, document, found, now
+        )
+        refuse_version(protocol, identity, found)
+        return found
+
+    async def of_project(
+        self, protocol: PackageProxyBase, project: str, sealed: Sealed, verdicts: ProjectVerdicts
+    ) -> tuple[Loaded | None, ProjectVerdicts]:
+        """A project's last good list of versions, and the verdicts with what is too young in it."""
+        good = await self._documents.last_good(protocol.name, protocol.grammar.index_identity(project))
+        main = await self._documents.load(protocol, good.document_key) if good.document_key else None
+        seen = await self.seen(protocol, project, good)
+        document = None if main is None else main.document
+        found = await self._threads.run(
+            held_of, protocol, project, document, verdicts, seen, sealed, clock.now()
+        )
+        return main, found
+
+
+def refuse_version(protocol: PackageProxyBase, identity: str, verdicts: ProjectVerdicts) -> None:
+    """Raises `Blocked` or `TooYoung` for an index that is about one version which may not be served."""
+    project = protocol.grammar.project_of(identity)
+    version = protocol.grammar.version_asked(Resource(protocol.name, "index", identity, project))
+    held = verdicts.versions.get(version) if version else None
+    if held is not None:
+        raise held.refusal(f"{project} {version}")
+
+
+def _listed(protocol: PackageProxyBase, identity: str, loaded: Loaded) -> dict[str, Dated]:
+    return by_name(protocol.documents.dated(identity, loaded.document, marks=True))

@@ -1,0 +1,104 @@
+"""Why something is served or not: the verdicts of a package's versions, as a page would be made now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import get
+from litestar.params import Parameter
+
+from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.package_urls import purl
+from shared.access.watcher import AccessWatcher
+from shared.errors import InvalidParameter, PackageNotFound
+from shared.models import SealedFile
+from shared.objects.verify import read_whole
+from shared.policy.age import Dated, Seen
+from shared.policy.project import ProjectVerdicts
+from shared.policy.verdict import ALLOWED, Verdict
+from shared.process.threads import BoundedThreads
+from shared.protocols import protocol_named
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.dating import dates_in
+from shared.redis import clock
+from shared.stores import Stores
+
+
+class Why(msgspec.Struct, frozen=True):
+    """The verdict of one version, or of one file where the files of a version differ in age."""
+
+    what: str  # a package URL; of a file with its name
+    allowed: bool
+    rule: str  # "": none is against it
+    why: str
+    published: float | None  # unix seconds: when it counts as published; null: no age is asked for
+    until: float | None  # when time alone makes it allowed; of an exemption, when that is over; null: never
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Of a version that is asked for, each of its files; else all that is not allowed."""
+
+    purl: str
+    versions: int  # that the newest list has, or files
+    items: list[Why]
+
+
+@get("/api/v1/why", summary="Why a version is served or not", tags=["policy"])
+async def why(
+    stores: Stores,
+    parsers: BoundedThreads,
+    access_watcher: AccessWatcher,
+    of: Annotated[str, Parameter(description="A package URL, with a version or without")],
+) -> Answer:
+    """By the last good list of its versions, and the rules of now. Asks no upstream."""
+    named = read_subject(of)
+    if named.sha256:
+        raise InvalidParameter("of: expected a package URL")
+    protocol = protocol_named(named.protocol)
+    identity = protocol.grammar.index_identity(named.project)
+    row = await stores.artifacts.stored_document(protocol.name, identity)
+    if row is None:
+        raise PackageNotFound(f"no list of the versions of {named.project} is stored here")
+    sealed = (await stores.artifacts.index_state(protocol.name, identity, named.project, ())).sealed
+    seen = await stores.artifacts.first_seen(protocol.name, named.project) or Seen(row.fetched_at)
+    body = await read_whole(stores.bare_objects, row.document_key, stores.threads)
+    verdicts = access_watcher.policy.of(protocol.name, named.project)
+    return await parsers.run(_answer, protocol, named.project, named.version, body, verdicts, seen, sealed)
+
+
+def _answer(
+    protocol: PackageProxyBase,
+    project: str,
+    version: str,
+    body: bytes,
+    verdicts: ProjectVerdicts,
+    seen: Seen,
+    sealed: list[SealedFile],
+) -> Answer:
+    now = clock.now()
+    listed, stored = dates_in(protocol, project, body, sealed)
+    items = []
+    for each in listed:
+        published = seen.date_of(each, now)
+        found = verdicts.verdict(each.version, each.mark, published, stored.get(each.name, 0.0), now)
+        if each.version == version or not (version or (found or ALLOWED).allowed):
+            items.append(_why(protocol, project, each, found or ALLOWED, published if verdicts.age else None))
+    if version and not items:
+        found = verdicts.by_hand(version, "")
+        if found is None:
+            raise PackageNotFound(f"{project} has no version {version} in its list here")
+        items.append(_why(protocol, project, Dated(version, version), found, None))
+    return Answer(purl(protocol.name, project, version), len(listed), items)
+
+
+def _why(
+    protocol: PackageProxyBase, project: str, listed: Dated, found: Verdict, published: float | None
+) -> Why:
+    what = purl(protocol.name, project, listed.version)
+    if listed.is_file:
+        what = f"{what} {listed.name}"
+    return Why(what, found.allowed, found.rule, found.why, published, found.until or None)
+
+
+HANDLERS = [why]

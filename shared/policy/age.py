@@ -1,0 +1,117 @@
+"""Minimum age: when something counts as published, and whether that is long enough ago. Pure.
+
+The upstream's date counts unless what this Orchard saw contradicts it. Whoever can publish can forge a date,
+but not the past of this Orchard: a version that an earlier fetch of the same document lacked is no older than
+that fetch. No date, or one in the future, counts as the moment at which it was first seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from shared.models import AHEAD_SECONDS
+from shared.policy.verdict import ALLOWED, Verdict, moment, span
+from shared.setting_values import LONGEST_AGE_SECONDS
+
+MOST_GONE = 2000  # names remembered that a document had once; the oldest go
+
+
+class Dated(msgspec.Struct, frozen=True):
+    """What a document says of one version, or, where versions grow (PyPI), of one file."""
+
+    name: str  # unique in the document: the file's name, or the version as it is spelt
+    version: str  # canonical
+    published: float = 0.0  # unix seconds, as the upstream says; 0: it says nothing
+    mark: str = ""  # of its bytes: another mark under the same name is another thing; "": unknown
+    is_file: bool = False
+
+
+class Arrival(msgspec.Struct, frozen=True, array_like=True):
+    """A name that a later document had and an earlier one had not."""
+
+    not_before: float  # unix seconds: the earlier document was the upstream's then
+    seen_at: float
+
+
+class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What this Orchard saw of one project: the column `first_seen.seen`."""
+
+    since: float  # unix seconds: when a list of its versions was first seen
+    arrivals: dict[str, Arrival] = {}
+    gone: dict[str, tuple[str, Arrival | None]] = {}  # mark and arrival of names that are listed no more
+
+    def date_of(self, listed: Dated, now: float) -> float:
+        """When it counts as published (unix seconds, never 0)."""
+        arrival = self.arrivals.get(listed.name)
+        first_seen = self.since if arrival is None else arrival.seen_at
+        if not listed.published or listed.published > now + AHEAD_SECONDS:
+            return first_seen
+        return listed.published if arrival is None else max(listed.published, arrival.not_before)
+
+
+def seen_anew(
+    seen: Seen, old: Mapping[str, Dated], new: Mapping[str, Dated], *, confirmed_at: float, now: float
+) -> Seen:
+    """What is known once a document lists `new` where the one before, which was still the upstream's at
+    `confirmed_at`, listed `old`. What was there once and comes back with the same bytes is not new."""
+    arrivals = {
+        name: arrival
+        for name, arrival in seen.arrivals.items()
+        if name in new and now - arrival.seen_at < LONGEST_AGE_SECONDS
+    }
+    gone = dict(seen.gone)
+    for name, listed in new.items():
+        known = old.get(name)
+        if known is not None and _is_same(known.mark, listed.mark):
+            continue
+        before = gone.pop(name, None) if known is None else None
+        if before is None or not _is_same(before[0], listed.mark):
+            arrivals[name] = Arrival(confirmed_at, now)
+        elif before[1] is not None:
+            arrivals[name] = before[1]
+    for name, listed in old.items():
+        if name not in new:
+            gone[name] = (listed.mark, seen.arrivals.get(name))
+    while len(gone) > MOST_GONE:
+        del gone[next(iter(gone))]
+    return Seen(seen.since, arrivals, gone)
+
+
+def _is_same(mark: str, other: str) -> bool:
+    return mark == other or not mark or not other
+
+
+class AgeLimit(msgspec.Struct, frozen=True):
+    """What is asked of the age of one project's versions."""
+
+    seconds: float  # 0: any age will do
+    since: float  # see `AgeRule`
+    nothing_after: float  # unix seconds; 0: no such date
+    stored_stay: bool
+
+    def verdict(self, published: float, stored_at: float, now: float) -> Verdict | None:
+        """`published`: when it counts as published, 0 unknown; `stored_at`: when its file was stored here, 0:
+        it is not. All in unix seconds. None: these do not tell. The date `nothing_after` spares nothing."""
+        latest = published or stored_at  # nothing is stored before it is published
+        if self.nothing_after and not (latest and latest <= self.nothing_after):
+            if not published:
+                return None
+            after = moment(self.nothing_after)
+            return Verdict(False, "nothing_after", f"published {moment(published)}, after {after}")
+        if not self.seconds or (latest and now - latest >= self.seconds):
+            return ALLOWED
+        if self.stored_stay and stored_at and stored_at < self.since:
+            return Verdict(True, "stored", f"stored here {moment(stored_at)}, before the rule")
+        if not published:
+            return None
+        until = published + self.seconds
+        why = f"published {moment(published)}, served from {moment(until)} on"
+        why += f" (minimum age {span(self.seconds)})"
+        return Verdict(False, "minimum_age", why, until)
+
+
+def by_name(listed: Iterable[Dated]) -> dict[str, Dated]:
+    """Of two entries of one name the last, as clients take them."""
+    return {each.name: each for each in listed}

@@ -1,0 +1,179 @@
+"""`Policy`: everything that decides what may be served, at one moment. What asks for a verdict asks this."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from shared.errors import TooYoung
+from shared.models import IndexHead
+from shared.policy.age import AgeLimit
+from shared.policy.project import NOTHING, ProjectVerdicts
+from shared.policy.rules import AgeRule, Block, Exemption, Rules
+from shared.policy.verdict import Verdict, by_hand
+
+NO_RULES = Rules()
+NO_AGE = AgeRule(0.0)
+
+
+def as_it_is(protocol: str, name: str) -> str:
+    """The name itself: of a protocol whose canonical names are one each."""
+    return name
+
+
+ByVersion = dict[tuple[str, str], dict[str, Verdict]]
+
+
+class Policy:
+    """Looked up by every request: dictionaries, made once per change. Whoever makes it leaves out exemptions
+    that are over."""
+
+    def __init__(
+        self,
+        blocks: Iterable[Block] = (),
+        rules: Rules = NO_RULES,
+        exemptions: Iterable[Exemption] = (),
+        *,
+        named: Callable[[str, str], str] = as_it_is,
+    ) -> None:
+        """`named`: of a protocol and a canonical name, what all names have in common that clients take for
+        the same one."""
+        self._named = named
+        self._rules = rules
+        self._limits: dict[str, AgeLimit | None] = {}
+        blocked, self._digests = self._sorted(blocks)
+        self.exemptions = tuple(exemptions)
+        exempt, self._exempt_digests = self._sorted(self.exemptions)
+        self._projects = {
+            key: self._project(key[0], blocked.get(key, {}), exempt.get(key, {}))
+            for key in blocked.keys() | exempt.keys()
+        }
+        self._others: dict[str, ProjectVerdicts] = {}  # by protocol: of projects that nobody has named
+        has_rules = bool(rules.nothing_after) or any(each.seconds for each in rules.ages.values())
+        self.any = bool(self._projects or self._digests or has_rules)
+
+    def _sorted(self, rows: Iterable[Block]) -> tuple[ByVersion, dict[str, Verdict]]:
+        versions: ByVersion = {}
+        digests: dict[str, Verdict] = {}
+        for row in rows:
+            made = by_hand(row.reason)
+            if isinstance(row, Exemption):
+                made = Verdict(True, "exemption", row.reason, row.expires_at)
+            if row.sha256:
+                digests[row.sha256] = made
+            else:
+                key = row.protocol, self._named(row.protocol, row.name)
+                versions.setdefault(key, {})[row.version] = made
+        return versions, digests
+
+    def of(self, protocol: str, project: str) -> ProjectVerdicts:
+        """What it says of a project (`project` canonical)."""
+        if not self.any:
+            return NOTHING
+        found = self._projects.get((protocol, self._named(protocol, project)))
+        if found is None:
+            found = self._others.get(protocol)
+            if found is None:
+                found = self._others[protocol] = self._project(protocol, {}, {})
+        return found
+
+    def age_of(self, protocol: str) -> AgeLimit | None:
+        """What is asked of a protocol's versions; None: nothing."""
+        if protocol not in self._limits:
+            rules = self._rules
+            rule = rules.ages.get(protocol, rules.ages.get("", NO_AGE))
+            asks = rule.seconds or rules.nothing_after
+            self._limits[protocol] = (
+                AgeLimit(rule.seconds, rule.since, rules.nothing_after, rules.stored_stay) if asks else None
+            )
+        return self._limits[protocol]
+
+    def _project(
+        self, protocol: str, blocked: Mapping[str, Verdict], exempt: Mapping[str, Verdict]
+    ) -> ProjectVerdicts:
+        age = self.age_of(protocol)
+        stamp = rules_stamp = ""
+        if blocked or self._digests:
+            stamp = _hashed([*sorted(blocked), "", *sorted(self._digests)])
+        if age is not None or exempt:
+            told = msgspec.json.encode(age).decode()
+            rules_stamp = _hashed([told, *sorted(exempt), "", *sorted(self._exempt_digests)])
+        if not (stamp or rules_stamp):
+            return NOTHING
+        return ProjectVerdicts(
+            whole=blocked.get(""),
+            versions={version: verdict for version, verdict in blocked.items() if version},
+            digests=self._digests,
+            stamp=stamp,
+            rules_stamp=rules_stamp,
+            age=age,
+            exempt=exempt,
+            exempt_digests=self._exempt_digests,
+        )
+
+    def is_made_under(self, head: IndexHead, protocol: str, project: str, now: float) -> bool:
+        """See `ProjectVerdicts.stands`."""
+        return self.of(protocol, project).stands(head, now)
+
+    def why_digest(self, sha256: str) -> str:
+        """The reason why bytes are blocked, "" if they are not."""
+        found = self._digests.get(sha256)
+        return "" if found is None else found.why
+
+    def check(self, protocol: str, project: str, version: str = "") -> None:
+        """By names alone. Raises `Blocked` for a blocked project, or for a blocked version of one ("" names
+        none)."""
+        verdicts = self.of(protocol, project)
+        found = verdicts.by_hand(version, "")
+        if found is not None and not found.allowed:
+            raise found.refusal(project if found is verdicts.whole else f"{project} {version}")
+
+    def check_digest(self, sha256: str) -> None:
+        """Raises `Blocked` for blocked bytes."""
+        found = self._digests.get(sha256)
+        if found is not None:
+            raise found.refusal(f"the file with the SHA256 {sha256}")
+
+    def verdict(self, subject: Subject, now: float) -> Verdict | None:
+        """See `ProjectVerdicts.verdict`."""
+        found = self.of(subject.protocol, subject.project)
+        return found.verdict(subject.version, subject.sha256, subject.published, subject.stored_at, now)
+
+    def admits(self, subject: Subject, now: float) -> bool:
+        """False: its age counts and is not known, so that nobody may have it before it is. Raises `Blocked`,
+        `TooYoung`."""
+        if not self.any:
+            return True
+        found = self.verdict(subject, now)
+        if found is not None and not found.allowed:
+            raise found.refusal(subject.noun)
+        return found is not None
+
+    def check_file(self, subject: Subject, now: float) -> None:
+        """As `admits`, where nobody will come to know more. Raises `Blocked`, `TooYoung`."""
+        if not self.admits(subject, now):
+            raise TooYoung(f"{subject.noun} is held back: nobody knows when it was published")
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A file that somebody wants, as far as it is known. Times in unix seconds, 0: unknown."""
+
+    protocol: str
+    project: str
+    version: str  # canonical; "" for none
+    sha256: str = ""
+    published: float = 0.0  # when it counts as published (`Seen.date_of`)
+    stored_at: float = 0.0
+
+    @property
+    def noun(self) -> str:
+        """In words for people."""
+        if self.sha256 and not self.version:
+            return f"the file of {self.project} with the SHA256 {self.sha256}"
+        return f"{self.project} {self.version}".strip()
+
+
+def _hashed(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

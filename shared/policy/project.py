@@ -1,0 +1,81 @@
+"""`ProjectVerdicts`: what the policy says of one project, and of the versions that a document of it lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from shared.models import IndexHead
+from shared.policy.age import AgeLimit, Dated, Seen
+from shared.policy.verdict import ALLOWED, Verdict
+
+
+class ProjectVerdicts(msgspec.Struct, frozen=True):
+    """`stamp` and `rules_stamp` differ between pages made before and after a change; "" where nothing is
+    blocked, and where no rule or exemption counts. `versions` and `files` hold what is not allowed."""
+
+    whole: Verdict | None = None  # of the whole project, if it is blocked
+    versions: Mapping[str, Verdict] = {}  # by canonical version
+    digests: Mapping[str, Verdict] = {}  # by SHA256: those of all projects
+    files: Mapping[str, Verdict] = {}  # by file name, where files of one version differ in age
+    stamp: str = ""  # of what is blocked
+    rules_stamp: str = ""  # of all else
+    age: AgeLimit | None = None
+    exempt: Mapping[str, Verdict] = {}  # by canonical version, "" for all
+    exempt_digests: Mapping[str, Verdict] = {}  # those of all projects
+    due: float = 0.0  # unix seconds: the next moment at which `held` would come to something else; 0: none
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything that a page of it may have to be without."""
+        return bool(self.stamp or self.rules_stamp)
+
+    def stands(self, head: IndexHead, now: float) -> bool:
+        """Whether the bodies of a page would be made the same now (unix seconds): no change of the policy
+        since, and nothing that has come of age."""
+        made = head.blocks == self.stamp and head.rules == self.rules_stamp
+        return made and not (head.due and now >= head.due)
+
+    def by_hand(self, version: str, sha256: str) -> Verdict | None:
+        """What operators have said of a version or file (both may be ""), the more exact first; a block goes
+        before an exemption that is as exact. None: nothing."""
+        found = self.digests.get(sha256) or self.versions.get(version)
+        found = found or self.exempt_digests.get(sha256) or (self.exempt.get(version) if version else None)
+        return found or self.whole or self.exempt.get("")
+
+    def verdict(
+        self, version: str, sha256: str, published: float, stored_at: float, now: float
+    ) -> Verdict | None:
+        """The one verdict of a file, by the first rule that says anything; times as `AgeLimit.verdict` takes
+        them. None: its age counts, and is not known."""
+        found = self.by_hand(version, sha256)
+        if found is not None:
+            return found
+        return ALLOWED if self.age is None else self.age.verdict(published, stored_at, now)
+
+    def held(
+        self, listed: Iterable[Dated], seen: Seen, stored: Mapping[str, float], now: float
+    ) -> ProjectVerdicts:
+        """With what is too young of these entries. `stored`: by their names, when the first file of each was
+        stored here (unix seconds)."""
+        if self.age is None:
+            return self
+        versions, files, due = dict(self.versions), dict(self.files), self.due
+        for each in listed:
+            published = seen.date_of(each, now)
+            found = self.verdict(each.version, each.mark, published, stored.get(each.name, 0.0), now)
+            if found is None or found.allowed or found.rule == "block":
+                continue
+            (files if each.is_file else versions)[each.name if each.is_file else each.version] = found
+            if found.until:
+                due = min(due, found.until) if due else found.until
+        return msgspec.structs.replace(self, versions=versions, files=files, due=due)
+
+    def of_file(self, version: str, filename: str, sha256: str) -> Verdict:
+        """What of a page's entry is known to be held: by its bytes, its version, its name."""
+        found = self.digests.get(sha256) or self.versions.get(version) or self.files.get(filename)
+        return found or ALLOWED
+
+
+NOTHING = ProjectVerdicts()

@@ -1,0 +1,99 @@
+"""The rules as they are stored: one value of the settings, and rows that operators make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from shared.settings import Settings
+
+
+class Block(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row of `blocks`, or what an upstream has blocked: a name with all its versions, one version of it,
+    or bytes by their SHA256."""
+
+    id: int
+    reason: str
+    protocol: str = ""
+    name: str = ""
+    version: str = ""  # canonical; "" = all
+    sha256: str = ""  # hex
+
+
+class ToldBlock(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A block as one Orchard tells it to another."""
+
+    reason: str
+    protocol: str = ""
+    name: str = ""
+    version: str = ""
+    sha256: str = ""
+
+
+OF_UPSTREAM = 0
+"""The `id` of a block that an upstream made: it has no row of its own, and is lifted there."""
+
+
+def told(blocks: Iterable[Block], protocol: str) -> list[ToldBlock]:
+    """The blocks of a protocol, and those of bytes."""
+    return [
+        ToldBlock(each.reason, each.protocol, each.name, each.version, each.sha256)
+        for each in blocks
+        if each.sha256 or each.protocol == protocol
+    ]
+
+
+class Exemption(Block, frozen=True, omit_defaults=True):
+    """One row of `exemptions`: what no rule holds back until `expires_at`."""
+
+    expires_at: float = 0.0  # unix seconds; 0: never
+
+    def is_active(self, now: float) -> bool:
+        """Whether it counts at this moment (unix seconds)."""
+        return not self.expires_at or now < self.expires_at
+
+
+class AgeRule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A minimum age. What was stored before `since` stays, if `Rules.stored_stay` says so."""
+
+    seconds: float
+    since: float = 0.0  # unix seconds: since when it asks for as much as this
+
+
+class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the settings say, of all protocols: the row `policy`."""
+
+    ages: dict[str, AgeRule] = {}  # by protocol; "": of all that have none of their own
+    nothing_after: float = 0.0  # unix seconds; 0: no such date
+    stored_stay: bool = True
+
+    def is_as(self, other: Rules) -> bool:
+        """Whether both ask for the same, whenever they began to."""
+        return _timeless(self) == _timeless(other)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The rules that an environment asks for, since no time that is known: nothing stored is older."""
+    return Rules(
+        ages={name: AgeRule(seconds) for name, seconds in settings.minimum_ages.items()},
+        nothing_after=settings.nothing_after or 0.0,
+        stored_stay=settings.stored_stay,
+    )
+
+
+def put_in_force(wanted: Rules, standing: Rules | None, now: float) -> Rules:
+    """`wanted` with the times since when each age is asked for: a rule that is new or stricter begins now
+    (unix seconds), one that is as it was, or laxer, when it did."""
+    known = {} if standing is None else standing.ages
+    everywhere = known.get("", AgeRule(0.0))
+    ages = {}
+    for name, rule in wanted.ages.items():
+        before = known.get(name, everywhere)
+        ages[name] = AgeRule(rule.seconds, before.since if rule.seconds <= before.seconds else now)
+    return msgspec.structs.replace(wanted, ages=ages)
+
+
+def _timeless(rules: Rules) -> tuple[object, ...]:
+    ages = {name: rule.seconds for name, rule in rules.ages.items()}
+    return ages, rules.nothing_after, rules.stored_stay

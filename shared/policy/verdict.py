@@ -1,0 +1,48 @@
+"""`Verdict`: whether a version, or a file of one, may be served; by which rule, why, until when. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from shared.errors import Blocked, TooYoung
+
+Rule = Literal["", "exemption", "block", "stored", "minimum_age", "nothing_after"]
+"""What decided. A later rule (malware, trust) is one more name here, and a refusal in `Verdict.refusal`."""
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one thing comes to. A version that is not allowed is hidden in every page, and its files are
+    refused."""
+
+    allowed: bool
+    rule: Rule = ""  # "": no rule is against it
+    why: str = ""
+    until: float = 0.0  # unix seconds at which time alone makes it allowed; 0: never
+
+    def refusal(self, what: str) -> Blocked:
+        """The error that a client gets for `what`, of a verdict that does not allow it."""
+        if self.rule == "block":
+            return Blocked(f"{what} is blocked: {self.why}")
+        return TooYoung(f"{what} is held back: {self.why}")
+
+
+ALLOWED = Verdict(True)
+
+
+def by_hand(reason: str) -> Verdict:
+    """Of something that an operator has blocked."""
+    return Verdict(False, "block", reason)
+
+
+def moment(seconds: float) -> str:
+    """Unix seconds as RFC 3339, for people."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(seconds: float) -> str:
+    """A time in days or hours, for people: "7 days", "36 h"."""
+    days, rest = divmod(round(seconds / 3600), 24)
+    return f"{days} days" if days and not rest else f"{round(seconds / 3600)} h"

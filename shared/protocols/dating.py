@@ -1,0 +1,77 @@
+"""What the policy says of the versions in a document, by its protocol's rules. Pure: rows are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shared.models import FileName, SealedFile
+from shared.policy.age import Arrival, Dated, Seen, by_name
+from shared.policy.project import ProjectVerdicts
+from shared.protocols.base import PackageProxyBase
+
+Sealed = Mapping[tuple[str, str], SealedFile]
+
+
+def held_of(
+    protocol: PackageProxyBase,
+    project: str,
+    main: Any,
+    verdicts: ProjectVerdicts,
+    seen: Seen,
+    sealed: Sealed,
+    now: float,
+) -> ProjectVerdicts:
+    """With what is too young in a project's own list of versions, `main`; None: there is none."""
+    if main is None:
+        return verdicts
+    stored = stored_at(protocol, project, main, sealed.values())
+    listed = protocol.documents.dated(protocol.grammar.index_identity(project), main)
+    return verdicts.held(listed, seen, stored, now)
+
+
+def dates_in(
+    protocol: PackageProxyBase, project: str, body: bytes, sealed: Iterable[SealedFile]
+) -> tuple[list[Dated], dict[str, float]]:
+    """What a project's stored list of versions tells, and `stored_at`. Raises `UpstreamInvalid`."""
+    document = protocol.documents.decode_document(body)
+    listed = protocol.documents.dated(protocol.grammar.index_identity(project), document)
+    return list(listed), stored_at(protocol, project, document, sealed)
+
+
+def stored_at(
+    protocol: PackageProxyBase, project: str, main: Any, sealed: Iterable[SealedFile]
+) -> dict[str, float]:
+    """When the first file of each entry of `main` was stored (unix seconds)."""
+    stored: dict[str, float] = {}
+    for file in sealed:
+        asked = FileName(protocol.name, project, file.file_id, file.filename)
+        name = protocol.documents.dated_name(main, asked)
+        stored[name] = min(file.stored_at, stored.get(name, file.stored_at))
+    return stored
+
+
+def held_beside(
+    protocol: PackageProxyBase,
+    identity: str,
+    document: Any,
+    main: Any,
+    verdicts: ProjectVerdicts,
+    now: float,
+) -> ProjectVerdicts:
+    """With what another document of the project lists and its own list does not: that is seen just now."""
+    known = _listed(protocol, identity, main)
+    fresh = {
+        name: each
+        for name, each in by_name(protocol.documents.dated(identity, document)).items()
+        if name not in known
+    }
+    seen = Seen(now, dict.fromkeys(fresh, Arrival(now, now)))
+    return verdicts.held(fresh.values(), seen, {}, now)
+
+
+def _listed(protocol: PackageProxyBase, identity: str, main: Any) -> Mapping[str, Dated]:
+    if main is None:
+        return {}
+    project = protocol.grammar.project_of(identity)
+    return by_name(protocol.documents.dated(protocol.grammar.index_identity(project), main))

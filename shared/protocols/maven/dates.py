@@ -1,0 +1,48 @@
+"""When versions were deployed. Metadata tells one moment: that of its last change, which is of the version
+that it calls the newest. The others are older; how old, each file's Last-Modified says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from shared.errors import UpstreamInvalid
+from shared.models import FileName
+from shared.policy.age import Dated
+from shared.protocols.maven import paths
+from shared.protocols.maven.listing import read_listing
+
+LONG_AGO = 1.0  # unix seconds: before the newest
+
+_UPDATED = re.compile(r"[0-9]{14}")
+
+
+def dated(identity: str, document: bytes, *, marks: bool = False) -> Iterator[Dated]:
+    """See `Documents.dated`."""
+    if identity != paths.metadata_identity(paths.project_of(identity)):
+        return
+    try:
+        listing = read_listing(document)
+    except UpstreamInvalid:  # kept before it was read so strictly: its rendering says what is wrong
+        return
+    newest = {listing.latest, listing.release} - {""} or set(listing.versions[-1:])
+    updated = _seconds(listing.updated)
+    for version in dict.fromkeys([*listing.versions, *newest]):
+        yield Dated(version, version, updated if version in newest else LONG_AGO)
+
+
+def _seconds(updated: str) -> float:
+    """Unix seconds of `lastUpdated` (yyyyMMddHHmmss, UTC); 0 of anything else."""
+    if _UPDATED.fullmatch(updated) is None:
+        return 0.0
+    try:
+        return max(0.0, datetime.strptime(updated, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return 0.0
+
+
+def dated_name(document: bytes, file: FileName) -> str:
+    """See `Documents.dated_name`."""
+    return paths.split_file_id(file.file_id)[0]

@@ -1,0 +1,57 @@
+"""The texts of environment variables as values, and what is said of one that cannot be read."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import msgspec
+
+LONGEST_AGE_SECONDS = 400 * 86_400
+"""What was first seen longer ago is forgotten: a minimum age cannot ask for more."""
+
+_AGE = re.compile(r"(?:([0-9]{1,5}) ?([dh])|0)?")
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "bool | null": "true or false",
+}
+
+
+def age(text: str) -> float:
+    """Seconds of "7d", "36h" or "0"; 0 of nothing. Raises `msgspec.ValidationError`."""
+    found = _AGE.fullmatch(text)
+    seconds = 0.0 if found is None or not found[1] else int(found[1]) * (86_400 if found[2] == "d" else 3_600)
+    if found is None or seconds > LONGEST_AGE_SECONDS:
+        raise msgspec.ValidationError("expected days or hours, up to 400 days: 7d, 36h, or 0")
+    return seconds
+
+
+def date(text: str) -> float:
+    """Unix seconds of a date, of its beginning in UTC, or of a moment (RFC 3339); 0 of nothing. Raises
+    `msgspec.ValidationError`."""
+    if not text:
+        return 0.0
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise msgspec.ValidationError("expected a date: 2026-11-01, or 2026-11-01T12:00:00Z") from None
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """The parts of a comma-separated list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def plain(error: msgspec.ValidationError) -> str:
+    """An error in words for people."""
+    text = str(error)
+    if text[:1].islower():
+        return text  # our own
+    text = text.replace("`", "").lower()
+    for kind, words in _KINDS.items():
+        if text.startswith(f"expected {kind}, got"):
+            return f"expected {words}"
+    return text.replace("expected int", "expected a number").replace("expected float", "expected a number")

@@ -1,0 +1,155 @@
+"""What a change brings: time passes, a rule is switched on, an exemption is made and is over. Two gateways,
+hot pages and hot files."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.firewall.shelves import DAY, OLD, SHELVES, YOUNG, Shelf, moment
+from tests.support.orchard import JSON, Cluster, cluster, wait_until
+from tests.support.stores import ROOT
+from tests.support.upstream import Upstream
+
+WEEK = 7 * DAY
+kinds = pytest.mark.parametrize("kind", SHELVES)
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("changes"), upstream, gateways=2) as running:
+        yield running
+
+
+class Rules:
+    """Puts rules in force, as a deployment's migrations step does."""
+
+    def __init__(self, orchard: Cluster) -> None:
+        self.orchard = orchard
+
+    def put(self, **settings: str) -> None:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
+        env["ORCHARD_DATABASE_URL"] = self.orchard.postgres.url("postgres")
+        done = subprocess.run(
+            [sys.executable, "-m", "shared.migrations"], cwd=ROOT, env=env | settings, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.fixture
+def rules(orchard: Cluster) -> Iterator[Rules]:
+    found = Rules(orchard)
+    yield found
+    found.put()
+
+
+def sql(orchard: Cluster, statement: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
+def new(orchard: Cluster, upstream: Upstream, kind: str) -> Shelf:
+    return SHELVES[kind](orchard, upstream, f"change-{next(_numbers)}")
+
+
+def statuses(orchard: Cluster, path: str) -> list[int]:
+    return [
+        httpx.get(each.base + path, headers={"accept": JSON}, timeout=30, trust_env=False).status_code
+        for each in orchard.all_of("gateway")
+    ]
+
+
+def shown(orchard: Cluster, it: Shelf) -> list[list[str]]:
+    answers = [
+        httpx.get(each.base + it.page, headers={"accept": JSON}, timeout=30, trust_env=False)
+        for each in orchard.all_of("gateway")
+    ]
+    assert {answer.status_code for answer in answers} == {200}
+    return [it.listed(answer.text) for answer in answers]
+
+
+def heat(orchard: Cluster, *paths: str) -> None:
+    for path in paths:
+        for _ in range(3):
+            statuses(orchard, path)
+
+
+@kinds
+def test_time__a_version_comes_of_age__it_is_there_by_itself_on_hot_pages_and_nobody_asks_the_registry(
+    orchard: Cluster, upstream: Upstream, rules: Rules, kind: str
+) -> None:
+    rules.put(ORCHARD_MINIMUM_AGE="7d")
+    it = new(orchard, upstream, kind)
+    it.put({"1.0.0": OLD, "2.0.0": WEEK - 6})
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the refusal")
+    assert shown(orchard, it) == [["1.0.0"]] * 2
+    heat(orchard, it.page)
+    before = upstream.count()
+    wait_until(lambda: shown(orchard, it) == [["1.0.0", "2.0.0"]] * 2, what="the version's coming of age")
+    assert upstream.count() == before
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [200, 200], what="its file")
+
+
+@kinds
+def test_rule_is_switched_on__what_was_stored_stays_and_what_was_not_goes(
+    orchard: Cluster, upstream: Upstream, rules: Rules, kind: str
+) -> None:
+    it = new(orchard, upstream, kind)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG, "3.0.0": YOUNG})
+    heat(orchard, it.page, it.file("2.0.0"))
+    rules.put(ORCHARD_MINIMUM_AGE="7d")
+    wait_until(lambda: statuses(orchard, it.file("3.0.0")) == [403, 403], what="the rule")
+    # Maven's metadata dates its newest version alone: the others are held by their files.
+    wait_until(lambda: shown(orchard, it) == [["1.0.0", "2.0.0"]] * 2, what="the page under the rule")
+    assert statuses(orchard, it.file("2.0.0")) == [200, 200]
+    rules.put(ORCHARD_MINIMUM_AGE="7d", ORCHARD_STORED_STAY="false")
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the stored file's refusal")
+    wait_until(lambda: shown(orchard, it) == [["1.0.0"]] * 2, what="the page without it")
+
+
+@kinds
+def test_hard_date__spares_nothing(orchard: Cluster, upstream: Upstream, rules: Rules, kind: str) -> None:
+    it = new(orchard, upstream, kind)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    heat(orchard, it.page, it.file("2.0.0"))
+    rules.put(ORCHARD_NOTHING_AFTER=moment(10 * DAY))
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the hard date")
+    wait_until(lambda: shown(orchard, it) == [["1.0.0"]] * 2, what="the page before that date")
+    assert statuses(orchard, it.file("1.0.0")) == [200, 200]
+
+
+@kinds
+def test_exemption__lets_in_at_once_and_holds_back_when_it_is_over(
+    orchard: Cluster, upstream: Upstream, rules: Rules, kind: str
+) -> None:
+    rules.put(ORCHARD_MINIMUM_AGE="7d")
+    it = new(orchard, upstream, kind)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    name = f"org.example:{it.name}" if it.protocol == "maven" else it.name
+    version = "2" if it.protocol == "pypi" else "2.0.0"
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the refusal")
+    sql(
+        orchard,
+        "INSERT INTO exemptions (protocol, name, version, reason, expires_at) VALUES "
+        f"('{it.protocol}', '{name}', '{version}', 'needed', now() + interval '6 seconds')",
+    )
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [200, 200], what="the exemption")
+    assert shown(orchard, it) == [["1.0.0", "2.0.0"]] * 2
+    heat(orchard, it.page, it.file("2.0.0"))
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the end of the exemption")
+    wait_until(lambda: shown(orchard, it) == [["1.0.0"]] * 2, what="the page after it")

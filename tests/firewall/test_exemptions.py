@@ -1,0 +1,81 @@
+"""`orchard exempt` and `orchard why`, through the API, over all protocols."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.firewall.conftest import NewShelf
+from tests.firewall.shelves import OLD, SHELVES, YOUNG, Shelf
+from tests.support.orchard import Cluster, wait_until
+from tests.support.stores import ROOT
+
+TYPES = {"pypi": "pypi", "npm": "npm", "cargo": "cargo", "maven": "maven/org.example"}
+
+
+def orchard_command(orchard: Cluster, *words: str, fails: bool = False) -> Any:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
+    env |= {"ORCHARD_URL": orchard.gateway.base, "ORCHARD_TOKEN": "operators-token-of-tests"}
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", *words, "--json"], cwd=ROOT, env=env, capture_output=True
+    )
+    assert (done.returncode != 0) == fails, done.stderr.decode()
+    return None if fails else json.loads(done.stdout)
+
+
+def purl(it: Shelf, version: str = "") -> str:
+    name = it.name.replace("@", "%40")
+    return f"pkg:{TYPES[it.protocol]}/{name}{f'@{version}' if version else ''}"
+
+
+@pytest.mark.parametrize("kind", SHELVES)
+def test_exempt__a_version__why_says_so_and_it_is_served_until_it_is_removed(
+    shelf: NewShelf, orchard: Cluster, kind: str
+) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    assert it.shown() == ["1.0.0"]
+    young = purl(it, "2.0.0")
+    (told,) = orchard_command(orchard, "why", young)["items"]
+    assert (told["allowed"], told["rule"]) == (False, "minimum_age")
+    assert "served from" in told["why"] and told["until"] > told["published"]
+    (old,) = orchard_command(orchard, "why", purl(it, "1.0.0"))["items"]
+    assert (old["allowed"], old["rule"]) == (True, "")
+    assert [each["what"] for each in orchard_command(orchard, "why", purl(it))["items"]] == [told["what"]]
+
+    words = ("exempt", "add", young, "--reason", "a fix", "--expires", "2d")
+    made = orchard_command(orchard, *words)
+    assert made["reason"] == "a fix" and made["expires_at"] > made["created_at"]
+    orchard_command(orchard, *words, fails=True)
+    wait_until(lambda: it.get(it.file("2.0.0")).content == it.data["2.0.0"], what="the exemption")
+    assert it.shown() == ["1.0.0", "2.0.0"]
+    (told,) = orchard_command(orchard, "why", young)["items"]
+    assert (told["allowed"], told["rule"], told["why"]) == (True, "exemption", "a fix")
+    assert made["what"] in [each["what"] for each in orchard_command(orchard, "exempt", "list")["items"]]
+
+    orchard_command(orchard, "exempt", "remove", made["what"])
+    wait_until(lambda: it.get(it.file("2.0.0")).status_code == 403, what="its end")
+    assert it.shown() == ["1.0.0"]
+    actions = [each["action"] for each in orchard_command(orchard, "audit")["items"][:2]]
+    assert actions == ["exemption.delete", "exemption.create"]
+
+
+@pytest.mark.parametrize(
+    ("what", "more"),
+    [
+        ("left-pad", []),
+        ("pkg:deb/debian/curl", []),
+        ("pkg:npm/left-pad@^1", []),
+        ("pkg:npm/left-pad", ["--expires", "soon"]),
+        ("pkg:npm/left-pad", ["--expires", "2020-01-01"]),
+        ("pkg:pypi/%00", []),
+        ("ab" * 31, []),
+    ],
+)
+def test_exempt__what_nothing_can_be_called__is_refused(orchard: Cluster, what: str, more: list[str]) -> None:
+    orchard_command(orchard, "exempt", "add", what, "--reason", "x", *more, fails=True)

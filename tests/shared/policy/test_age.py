@@ -1,0 +1,104 @@
+"""When something counts as published, and what a minimum age makes of that."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from shared.policy.age import AgeLimit, Arrival, Dated, Seen, by_name, seen_anew
+
+DAY = 86_400.0
+NOW = 1_800_000_000.0
+WEEK = AgeLimit(seconds=7 * DAY, since=NOW - 100 * DAY, nothing_after=0.0, stored_stay=True)
+
+
+def listed(name: str, age_days: float | None = 30.0, mark: str = "m") -> Dated:
+    return Dated(name, name, 0.0 if age_days is None else NOW - age_days * DAY, mark)
+
+
+@pytest.mark.parametrize(
+    ("age_days", "arrived", "expected_days"),
+    [
+        (30.0, None, 30.0),  # the upstream is believed
+        (30.0, Arrival(NOW - 2 * DAY, NOW - DAY), 2.0),  # an earlier fetch lacked it
+        (1.0, Arrival(NOW - 2 * DAY, NOW - DAY), 1.0),  # which does not contradict that
+        (None, None, 20.0),  # no date: since the project was first seen
+        (None, Arrival(NOW - 2 * DAY, NOW - DAY), 1.0),  # or since it was itself
+        (-30.0, None, 20.0),  # a date in the future is none
+        (-30.0, Arrival(NOW - 2 * DAY, NOW - DAY), 1.0),
+        (-0.001, None, -0.001),  # clocks differ
+    ],
+)
+def test_date__of_the_upstream_unless_what_was_seen_contradicts_it(
+    age_days: float | None, arrived: Arrival | None, expected_days: float
+) -> None:
+    seen = Seen(NOW - 20 * DAY, {} if arrived is None else {"a": arrived})
+    assert seen.date_of(listed("a", age_days), NOW) == NOW - expected_days * DAY
+
+
+def arrivals(seen: Seen, *steps: list[Dated]) -> Seen:
+    for number, (old, new) in enumerate(itertools.pairwise(steps)):
+        at = NOW + number
+        seen = seen_anew(seen, by_name(old), by_name(new), confirmed_at=at - 0.5, now=at)
+    return seen
+
+
+def test_seen__new_names_and_other_bytes_under_known_ones_are_new() -> None:
+    before = [listed("a"), listed("b"), listed("c", mark="")]
+    seen = arrivals(Seen(1.0), before, [listed("a"), listed("b", mark="other"), listed("c"), listed("d")])
+    assert seen.arrivals == {"b": Arrival(NOW - 0.5, NOW), "d": Arrival(NOW - 0.5, NOW)}
+    assert seen.since == 1.0
+
+
+def test_seen__gone_and_back_with_the_same_bytes__is_as_old_as_it_was() -> None:
+    both, one = [listed("a"), listed("b")], [listed("a")]
+    assert arrivals(Seen(1.0), both, one, both).arrivals == {}
+    assert arrivals(Seen(1.0), one, both, one, both).arrivals == {"b": Arrival(NOW - 0.5, NOW)}
+    other = [listed("a"), listed("b", mark="other")]
+    assert arrivals(Seen(1.0), both, one, other).arrivals == {"b": Arrival(NOW + 0.5, NOW + 1)}
+
+
+def test_seen__of_more_than_a_year_ago__forgotten() -> None:
+    old = Seen(1.0, {"a": Arrival(NOW - 402 * DAY, NOW - 401 * DAY), "b": Arrival(NOW - 2 * DAY, NOW - DAY)})
+    again = [listed("a"), listed("b")]
+    assert list(arrivals(old, again, again).arrivals) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("published", "stored", "rule"),
+    [
+        (8, None, ""),
+        (6, None, "minimum_age"),
+        (6, 5, "minimum_age"),  # stored since, by an exemption perhaps
+        (101, 3, ""),
+        (None, 8, ""),  # it is no younger than its storing
+        (None, 3, None),
+        (None, None, None),
+    ],
+)
+def test_minimum_age__by_what_is_known(published: int | None, stored: int | None, rule: str | None) -> None:
+    at = [0.0 if each is None else NOW - each * DAY for each in (published, stored)]
+    found = WEEK.verdict(*at, NOW)
+    assert (None if found is None else found.rule) == rule
+    if found is not None and not found.allowed:
+        assert found.until == at[0] + 7 * DAY
+
+
+@pytest.mark.parametrize(("stay", "rule"), [(True, "stored"), (False, "minimum_age")])
+def test_minimum_age__stored_before_the_rule__stays_if_that_is_wanted(stay: bool, rule: str) -> None:
+    limit = AgeLimit(7 * DAY, NOW - DAY, 0.0, stay)
+    found = limit.verdict(NOW - 3 * DAY, NOW - 2 * DAY, NOW)
+    assert found is not None and (found.rule, found.allowed) == (rule, stay)
+
+
+@pytest.mark.parametrize(
+    ("published", "stored", "rule"),
+    [(11, None, ""), (9, None, "nothing_after"), (9, 9, "nothing_after"), (None, 9, None), (None, 11, "")],
+)
+def test_nothing_after__a_hard_date(published: int | None, stored: int | None, rule: str | None) -> None:
+    limit = AgeLimit(0.0, NOW, NOW - 10 * DAY, True)
+    at = [0.0 if each is None else NOW - each * DAY for each in (published, stored)]
+    found = limit.verdict(*at, NOW)
+    assert (None if found is None else found.rule) == rule
+    assert found is None or found.allowed == (rule == "")
