@@ -170,6 +170,18 @@ def test_identities__round_trip(protocol: PackageProxyBase) -> None:
 
 
 @each_protocol
+def test_package_url__names_the_project_it_was_made_of(protocol: PackageProxyBase) -> None:
+    sample = SAMPLES[protocol.name]
+    found = _classify(protocol, sample.file_path)
+    assert isinstance(found, Resource)
+    for project in (found.project, sample.golden_project or found.project):
+        assert protocol.names.project_of_purl(*protocol.names.purl_parts(project)) == project
+    assert protocol.grammar.gives_file(found)
+    page = _classify(protocol, sample.index_path)
+    assert isinstance(page, Resource) and not protocol.grammar.gives_file(page)
+
+
+@each_protocol
 def test_names_of_pins__beside_its_own_are_of_groups_that_it_is_in(protocol: PackageProxyBase) -> None:
     file = _classify(protocol, SAMPLES[protocol.name].file_path)
     assert isinstance(file, Resource)

@@ -105,6 +105,16 @@ async def test_time__bounds_what_is_counted(rows: ServingRows) -> None:
     assert await got(rows, "aa" * 32, since=NOW + 400) == []
 
 
+async def test_later_batches__add_to_the_sums_of_the_day(rows: ServingRows, database: Database) -> None:
+    before = await got(rows, "bb" * 32)
+    keeper = LedgerRows(database, days=9)
+    for number, after in ((2, 500), (3, 40)):
+        serving = Serving(NOW + after, 0, 0, 0, "HIT", "", 2, 1)
+        await keeper.keep(Batch(FORMAT, "one", number, 0, [HOME], [SDIST], [serving]))
+    assert [(each[4], each[5], each[6]) for each in before] == [(1, 50, 50)]
+    assert [(each[4], each[5], each[6]) for each in await got(rows, "bb" * 32)] == [(5, 40, 500)]
+
+
 async def test_other_spelling_of_the_same_crate__is_found(rows: ServingRows) -> None:
     assert len(await got(rows, "pkg:cargo/my-crate@1.0.0")) == 1
 
