@@ -55,6 +55,7 @@ from shared.process.threads import BoundedThreads
 from shared.protocols import PROTOCOLS, named_alike
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
+from shared.redis import clock
 from shared.redis.client import RedisClient
 from shared.resolving.answers import KeptLocks, KeptResolutions
 from shared.settings import Settings
@@ -132,7 +133,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             access.changed(state)
             hot.clear()  # their responses were checked against the policy of before
             if purger is not None:
-                purger.blocks_changed(state.blocks)
+                now = clock.now()
+                exempt = [each for each in state.exemptions if each.is_active(now)]
+                purger.blocks_changed([*state.blocks, *exempt], state.rules or access_watcher.own_rules)
             asyncio.get_running_loop().call_soon(gate.recheck)  # once the watcher has taken them
 
         access_watcher = AccessWatcher(

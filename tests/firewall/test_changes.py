@@ -122,6 +122,35 @@ def test_rule_is_switched_on__what_was_stored_stays_and_what_was_not_goes(
     wait_until(lambda: shown(orchard, it) == [["1.0.0"]] * 2, what="the page without it")
 
 
+STORED_WAYS: dict[str, tuple[str, dict[str, str]]] = {
+    "whole": ("GET", {}),
+    "head": ("HEAD", {}),
+    "range": ("GET", {"range": "bytes=0-"}),
+    "tail": ("GET", {"range": "bytes=-100"}),
+    "again": ("GET", {"if-modified-since": "Fri, 01 Jan 2100 00:00:00 GMT"}),
+}
+
+
+@kinds
+def test_stored_file_that_may_not_stay__no_way_gives_a_byte_hot_or_not(
+    orchard: Cluster, upstream: Upstream, rules: Rules, kind: str
+) -> None:
+    it = new(orchard, upstream, kind)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    paths = (it.file("2.0.0"), *it.beside("2.0.0"))
+    heat(orchard, it.page, *paths)
+    rules.put(ORCHARD_MINIMUM_AGE="7d", ORCHARD_STORED_STAY="false")
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the rule")
+    for path in paths:
+        for gateway in orchard.all_of("gateway"):
+            for way, (method, headers) in STORED_WAYS.items():
+                answer = httpx.request(
+                    method, gateway.base + path, headers=headers, timeout=30, trust_env=False
+                )
+                assert answer.status_code == 403, (path, way)
+    assert statuses(orchard, it.file("1.0.0")) == [200, 200]
+
+
 @kinds
 def test_hard_date__spares_nothing(orchard: Cluster, upstream: Upstream, rules: Rules, kind: str) -> None:
     it = new(orchard, upstream, kind)

@@ -83,6 +83,9 @@ class PreparedDocuments:
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._preparing = asyncio.Semaphore(PREPARED_AT_ONCE)
         self._pages = Bounded[str, Any](MAX_PAGES, max_weight=MAX_PAGE_BYTES)
+        self._ruled = Bounded[tuple[str, str, str, int], tuple[Any, float]](
+            MAX_PAGES, max_weight=MAX_PAGE_BYTES
+        )  # as `_pages`, under a policy; beside each when it is no longer so (unix seconds, 0: never)
         self._models = Bounded[str, Any](MAX_MODELS)  # by protocol and SHA256
 
     async def read(self, key: str) -> bytes:
@@ -112,23 +115,31 @@ class PreparedDocuments:
         sealed: dict[tuple[str, str], SealedFile],
         seen: Seen | None,
     ) -> Any:
-        """As `page`, without what may not be served; prepared each time. `seen`: what is noted of the
-        project, where an age is asked for. Raises `Blocked` too."""
+        """As `page`, without what may not be served: prepared once as long as that is the same, which nobody
+        can say of blocked bytes. `seen`: what is noted of the project, where an age is asked for. Raises
+        `Blocked` too."""
         now = clock.now()
+        made_under = key, verdicts.stamp, verdicts.rules_stamp, len(seen.arrivals) if seen else 0
+        ruled = self._ruled.use(made_under)
+        if ruled is not None and (not ruled[1] or now < ruled[1]):
+            return ruled[0]
 
-        def prepare(body: bytes) -> Any:
+        def prepare(body: bytes) -> tuple[Any, float]:
             assert protocol.resolver is not None
             project = protocol.grammar.project_of(identity)
             found = verdicts
             if verdicts.age is not None and identity == protocol.grammar.index_identity(project):
                 document = protocol.documents.decode_document(body)
                 found = held_of(protocol, project, document, verdicts, seen or Seen(now), sealed, now)
-            return protocol.resolver.prepare_index(
-                protocol.pages.without_blocked(identity, body, found, sealed)
-            )
+            left = protocol.pages.without_blocked(identity, body, found, sealed)
+            return protocol.resolver.prepare_index(left), found.due
 
         async with self._preparing:
-            return await self._threads.run(prepare, await self.read(key))
+            body = await self.read(key)
+            ruled = await self._threads.run(prepare, body)
+        if not verdicts.digests:
+            self._ruled.put(made_under, ruled, len(body))
+        return ruled[0]
 
     async def model(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:
         """A stored file's metadata with its `Extraction.model`, which no row holds: out of the cache,

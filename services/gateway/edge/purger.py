@@ -17,7 +17,8 @@ from services.gateway.hits.tracking import InvalidationStream
 from services.gateway.serving.surrogate_keys import EVERYTHING, key_name, project_name
 from shared.cache.keys import PREFIX, Category
 from shared.errors import OrchardError
-from shared.policy.rules import Block
+from shared.policy.policy import NO_RULES
+from shared.policy.rules import Block, Rules
 from shared.redis.client import RedisClient
 from shared.telemetry.logs import get_logger
 
@@ -107,6 +108,7 @@ class EdgePurger:
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._blocks: frozenset[Block] = frozenset()
+        self._rules = NO_RULES
         self._revisions: dict[str, bytes] = {}  # key → value: of a protocol's sources
         self._renewed = asyncio.Queue[str](maxsize=256)
         self._stream = InvalidationStream(
@@ -138,8 +140,12 @@ class EdgePurger:
         if self._session is not None:
             await self._session.close()
 
-    def blocks_changed(self, blocks: Iterable[Block]) -> None:
-        """Purge what the difference can match: a project; everything for bytes, which any page may list."""
+    def blocks_changed(self, blocks: Iterable[Block], rules: Rules = NO_RULES) -> None:
+        """Purge what the difference can match: a project; everything for bytes, which any page may list.
+        Exemptions are blocks that let out; other rules may be about anything."""
+        if rules != self._rules:
+            self._rules = rules
+            self._forget_all()
         now = frozenset(blocks)
         different, self._blocks = now ^ self._blocks, now
         if different:

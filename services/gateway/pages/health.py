@@ -99,10 +99,12 @@ async def check_health(
     queue: HasDepths,
     offline: bool = False,
     ledger: bool = False,
+    rules_differ: bool = False,
 ) -> HealthReport:
     """The whole report, within about `PING_TIMEOUT_SECONDS`, never raising for a failing store.
 
-    `database` None: this process was given none. `ledger`: whether servings are noted.
+    `database` None: this process was given none. `ledger`: whether servings are noted. `rules_differ`: other
+    rules of what may be served are in force than this process's environment asks for.
     """
     database_health, cache_health, queue_health, heartbeats, depths, waiting = await asyncio.gather(
         check_store(database, "not configured"),
@@ -121,6 +123,7 @@ async def check_health(
         depths=depths or {},
         offline=offline,
         ledger=waiting,
+        rules_differ=rules_differ,
     )
 
 
@@ -150,6 +153,7 @@ def compose(
     depths: Mapping[str, HasDepth],
     offline: bool = False,
     ledger: LedgerHealth | None = None,
+    rules_differ: bool = False,
 ) -> HealthReport:
     """The report from what was read. Its status is `down` when neither facts nor jobs can be read."""
     workers: dict[str, list[Heartbeat]] = {}
@@ -177,6 +181,11 @@ def compose(
     problems += sorted(disks - {""})
     if ledger is not None and ledger.lag_seconds > LATE_SECONDS:
         problems.append(f"ledger: servings wait for {ledger.lag_seconds:.0f} s to be stored (docs/ledger.md)")
+    if rules_differ:
+        problems.append(
+            "policy: this gateway's ORCHARD_MINIMUM_AGE or its like is not what the last migrations step put "
+            "in force (docs/firewall.md)"
+        )
     facts_unreachable = redis_cache.status == "down" and database.status == "down"
     status: Status = "down" if facts_unreachable else "degraded" if problems else "ok"
     fetchers = workers.get("fetcher", [])
@@ -239,6 +248,7 @@ async def health(gateway: Gateway, settings: Settings) -> Response[bytes]:
         queue=gateway.queue,
         offline=settings.offline,
         ledger=settings.ledger_days > 0,
+        rules_differ=gateway.access_watcher.differs,
     )
     return Response(
         msgspec.json.encode(report),

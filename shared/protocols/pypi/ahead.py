@@ -194,7 +194,9 @@ def _likeliest(
         ranked = [
             (rank, file)
             for file, tags in versions[version]
-            if tags is not None and (rank := rank_of(tags, where.tags)) is not None
+            if tags is not None
+            and (rank := rank_of(tags, where.tags)) is not None
+            and file["filename"] not in blocks.files
         ]
         if ranked:
             best = min(ranked, key=lambda each: each[0])[1]

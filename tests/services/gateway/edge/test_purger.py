@@ -12,7 +12,7 @@ from aiohttp import web
 from services.gateway.edge import purger
 from services.gateway.edge.purger import EdgePurger
 from services.gateway.serving.surrogate_keys import EVERYTHING, key_name, project_name
-from shared.policy.rules import Block
+from shared.policy.rules import AgeRule, Block, Exemption, Rules
 from shared.redis.client import RedisClient
 from tests.support.stores import RedisAddress
 
@@ -112,6 +112,17 @@ async def test_blocks_change__the_projects_of_the_difference_are_purged(
     await edge.until(project_name("pypi", "one"), 3)
     running.blocks_changed([second, Block(3, "", sha256="ab")])
     await edge.until(EVERYTHING)
+
+
+async def test_rules_change__everything(running: EdgePurger, edge: FakeEdge) -> None:
+    rules = Rules({"": AgeRule(7.0)})
+    running.blocks_changed([], rules)
+    await edge.until(EVERYTHING)
+    edge.asked.clear()
+    exempt = Exemption(1, "", "pypi", "one")
+    running.blocks_changed([exempt], rules)
+    await edge.until(project_name("pypi", "one"))
+    assert not any(EVERYTHING in each for each in edge.asked)
 
 
 async def test_edge_refuses__asked_to_forget_everything_until_it_does(

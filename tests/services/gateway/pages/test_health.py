@@ -180,9 +180,22 @@ async def test_check_health__real_stores__whole_report(
     assert report.redis_cache.ping_seconds is not None
     assert report.database == StoreHealth("down", detail="not configured")
     assert report.status == "degraded"
+    assert not any("policy" in each for each in report.problems)
     assert report.queues["index"].ready == 1
     assert report.http_pool == Pool(1, 2)
     assert msgspec.json.decode(msgspec.json.encode(report))["version"] == "9"
+    await cache.aclose()
+
+
+async def test_check_health__other_rules_in_force_than_this_environment_asks_for__told(
+    store_settings: dict[str, str], queue_client: RedisClient
+) -> None:
+    cache = RedisClient.for_cache(load_settings(store_settings))
+    queue = JobQueue(queue_client)
+    report = await check_health(
+        version="9", database=None, cache=cache, queue_redis=queue_client, queue=queue, rules_differ=True
+    )
+    assert any("ORCHARD_MINIMUM_AGE" in each for each in report.problems)
     await cache.aclose()
 
 
