@@ -81,7 +81,8 @@ def test_block_upstream__is_told_as_a_block_with_its_reason__and_ends(
         assert answer.headers["x-orchard-error"] == "blocked"
         assert "CVE-1 in it" in problem(answer)["detail"]
     operate(central, "DELETE", f"/blocks/{block['id']}")
-    wait_until(lambda: edge.get(page_of(offer)).status_code == 200, what="the page without a block")
+    lifted = "the page without a block"
+    wait_until(lambda: edge.get(page_of(offer)).status_code == 200, seconds=60, what=lifted)
     assert edge.get(offer.path).content == offer.data
 
 
