@@ -1,6 +1,6 @@
 """The ledger of servings: what it costs a hit, and how fast its questions are over many rows.
 
-    python -m bench.ledger hits               # hits with and without it, in turn
+    python -m bench.ledger hits               # hits with and without it, in turn; a part of `make bench`
     python -m bench.ledger rows [10000000]    # so many rows are made, then asked about
 
 Rows: 30 days, 20,000 files and 2,000 clients; how often a file is served follows Zipf's law, so the first has
@@ -172,12 +172,16 @@ def rows(count: int) -> list[Figure]:
 
 
 def hits() -> list[Figure]:
-    """A file from memory and one by its path, from an Orchard with the ledger and one without, in turn."""
     base = Path(__file__).resolve().parent / ".work"
     root, work = base / "corpus", base / "run" / "ledger"
     corpus.build(root)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
+    return run(work, root)
+
+
+def run(work: Path, root: Path) -> list[Figure]:
+    """A file from memory and one by its path, from an Orchard with the ledger and one without, in turn."""
     for size in (20_000, 300_000):
         corpus.add_wheel(root, f"size{size}", size)
     with peers.upstream(work / "upstream", root) as upstream, ExitStack() as stack:

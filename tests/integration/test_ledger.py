@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from shared.ledger.stream import STREAM
 from tests.support.builders import build_wheel
-from tests.support.gateway import raw_request
+from tests.support.gateway import raw_request, read_response
 from tests.support.orchard import Cluster, wait_until
 from tests.support.upstream import Upstream
 
@@ -197,3 +198,29 @@ def test_off__nothing_is_noted(orchard: Cluster, wheel: tuple[str, str]) -> None
     gateway.stop()
     assert orchard.get(path).status_code == 200
     until(orchard, name, 2)
+
+
+def test_hostile_user_agents__are_other(orchard: Cluster, wheel: tuple[str, str]) -> None:
+    name, path = wheel
+    agents = [b"pip/24.0", b"\x1b[2Jpip/1", b"\xff\xfe/1", b"'; DROP TABLE servings; --", b"a" * 30_000, b""]
+    for agent in agents:
+        with socket.create_connection(("127.0.0.1", orchard.gateway.port), timeout=10) as client:
+            head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: ".encode()
+            client.sendall(head + agent + b"\r\n\r\n")
+            assert read_response(client).status in (200, 400)
+    wait_until(lambda: count(orchard, name) >= 1 + 4, seconds=30, what="the servings")
+
+    async def read() -> set[str]:
+        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        try:
+            rows = await connection.fetch(
+                "SELECT DISTINCT c.tool FROM servings s JOIN serving_files f ON f.id = s.file_id "
+                "JOIN serving_clients c ON c.id = s.client_id WHERE f.project = $1",
+                name,
+            )
+            return {row["tool"] for row in rows}
+        finally:
+            await connection.close()
+
+    tools = asyncio.run(read())
+    assert {"pip", "other", ""} <= tools <= {"pip", "other", "", "python-httpx"}

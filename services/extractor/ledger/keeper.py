@@ -24,6 +24,7 @@ log = get_logger()
 
 TURN_SECONDS = 1.0
 DAILY_SECONDS = 3600.0  # partitions are made and dropped this often
+UNKNOWN_SECONDS = 86_400.0  # so long a batch of a later version waits for it: it takes room from others
 _MARK = "orchard:servings:keeper"
 _EVER = timedelta(days=36_500)
 
@@ -37,6 +38,7 @@ class LedgerKeeper:
         self._days = days
         self._rows = LedgerRows(stores.database, days=days)
         self._prepared_at = -DAILY_SECONDS
+        self._passed = b""  # up to this entry there is nothing but batches of a later version
         self._turns = Every(TURN_SECONDS, self._turn, name="ledger", first_seconds=0)
 
     async def open(self) -> None:
@@ -58,18 +60,24 @@ class LedgerKeeper:
             if dropped:
                 log.info("servings_dropped_by_age", days=dropped)
             self._prepared_at = time.monotonic()
+            self._passed = b""
         if not self._days:
             await remove_all(self._redis)
             return 0
-        taken, after = 0, b""
+        taken, after, left = 0, self._passed, 0
         while entries := await read_batches(self._redis, after):
             for after, data in entries:
                 try:
                     await self._keep(data)
                 except UnknownFormat:
-                    continue  # stays for an extractor of that version
+                    if _age_seconds(after) < UNKNOWN_SECONDS:
+                        left += 1
+                        continue  # stays for an extractor of that version
+                    log.warning("servings_of_another_version_dropped", size_bytes=len(data))
                 await remove_batch(self._redis, after, len(data))
                 taken += 1
+        if left:
+            self._passed = after
         return taken
 
     async def _prepare(self) -> int:
@@ -94,6 +102,11 @@ class LedgerKeeper:
         """Of servings that were lost before this batch."""
         await self._artifacts.record_event("servings_dropped", "", "", "", {"gateway": batch.instance[:8]})
         log.warning("servings_were_dropped", gateway=batch.instance[:8], servings=batch.dropped)
+
+
+def _age_seconds(entry: bytes) -> float:
+    """By the id of an entry, which begins with milliseconds."""
+    return time.time() - int(entry.partition(b"-")[0]) / 1000
 
 
 def _count(kept: Kept) -> None:

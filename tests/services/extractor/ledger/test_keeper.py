@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from services.extractor.ledger.keeper import LedgerKeeper
 from services.extractor.ledger.rows import LedgerRows
 from shared.errors import DatabaseUnavailable, QueueUnavailable
 from shared.ledger.batch import FORMAT, Batch, Client, File, Serving, encode_batch
-from shared.ledger.stream import put_batch, read_batches
+from shared.ledger.stream import STREAM, put_batch, read_batches
 from tests.services.extractor.conftest import House
 
 DAYS = 10
@@ -133,9 +134,22 @@ async def test_batch_of_a_later_version__stays_for_its_extractor_and_holds_up_no
     for _ in range(40):  # more than one read
         await put_batch(house.queue_redis, later)
     await put(house, batch(1))
-    assert await keeper(house).run() == 1
+    one = keeper(house)
+    assert await one.run() == 1
     assert len(await ats(house)) == 1
     assert len(await read_batches(house.queue_redis)) == 16
+    await put(house, batch(2))
+    assert (await one.run(), await keeper(house).run()) == (1, 0)
+    assert len(await ats(house)) == 2
+
+
+async def test_batch_of_a_later_version_that_nobody_took_for_a_day__gives_up_its_room(house: House) -> None:
+    later = zlib.compress(msgspec.msgpack.encode([FORMAT + 1, "all new"]))
+    old = int((time.time() - module.UNKNOWN_SECONDS - 60) * 1000)
+    await house.queue_redis.raw.xadd(STREAM, {"batch": later}, id=f"{old}-0")
+    await put_batch(house.queue_redis, later)
+    assert await keeper(house).run() == 1
+    assert len(await read_batches(house.queue_redis)) == 1
 
 
 async def test_damaged_batch__is_removed(house: House) -> None:

@@ -196,3 +196,21 @@ async def test_put_whose_answer_was_lost__is_repeated_under_its_number(
     ledger.note(SCOPE, HEADERS, entry(), 1, 2.0)
     assert await ledger.flush()
     assert [each.number for each in await batches(redis)] == [1, 1, 2]
+
+
+async def test_stop_while_redis_is_away__ends_in_time__and_says_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LAST_SECONDS", 0.3)
+    lost: list[dict[str, Any]] = []
+    monkeypatch.setattr(module.log, "warning", lambda event, **said: lost.append({"event": event, **said}))
+    with own_redis(tmp_path, "queue") as server:
+        redis = client_of(address_of(server))
+        ledger = Ledger(redis, no_token)
+        await ledger.open()
+        server.kill()
+        for _ in range(3):
+            ledger.note(SCOPE, HEADERS, entry(), 1, 1.0)
+        await ledger.aclose()
+        assert lost == [{"event": "servings_lost", "servings": 3}]
+        await redis.aclose()
