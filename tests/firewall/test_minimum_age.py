@@ -10,6 +10,8 @@ import pytest
 from tests.firewall.conftest import NewShelf
 from tests.firewall.shelves import DAY, OLD, SHELVES, YOUNG, Npm, PyPI
 from tests.gates.ways import COLD_WAYS, Haul
+from tests.support.cargo_builders import Registry
+from tests.support.npm_builders import version_path
 from tests.support.orchard import problem, wait_until
 
 kinds = pytest.mark.parametrize("kind", SHELVES)
@@ -105,6 +107,48 @@ def test_date_in_the_future__counts_from_when_it_was_first_seen(shelf: NewShelf,
 def test_missing_date__counts_from_when_it_was_first_seen(shelf: NewShelf, kind: str) -> None:
     it = shelf(kind)
     it.put({"1.0.0": OLD, "2.0.0": None})
+    assert it.shown() == ["1.0.0"]
+    assert it.get(it.file("2.0.0")).status_code == 403
+
+
+def test_young_version_document__asked_for_again_and_again__the_registry_is_not(shelf: NewShelf) -> None:
+    it = shelf("npm")
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    for _ in range(4):
+        assert it.get(f"/npm/{it.name}/2.0.0").status_code == 403
+    assert it.upstream.count(version_path(it.name, "2.0.0")) == 0
+
+
+@pytest.mark.parametrize("kind", ["pypi", "cargo"])
+def test_other_bytes_under_a_known_name__are_a_new_version(shelf: NewShelf, kind: str) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD, "2.0.0": OLD})
+    assert it.shown() == ["1.0.0", "2.0.0"]
+    it.data["2.0.0"] = other_bytes(it.data["2.0.0"])
+    it.put({"1.0.0": OLD, "2.0.0": OLD})
+    assert _renewed(it)
+    assert it.shown() == ["1.0.0"]
+    assert it.get(it.file("2.0.0")).status_code == 403
+
+
+def other_bytes(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@kinds
+def test_version_is_withdrawn_and_comes_back__is_as_old_as_it_was(shelf: NewShelf, kind: str) -> None:
+    it = shelf(kind)
+    for ages in ({"1.0.0": OLD, "2.0.0": OLD}, {"1.0.0": OLD}, {"1.0.0": OLD, "2.0.0": OLD}):
+        it.put(ages)
+        assert _renewed(it)
+        assert it.shown() == list(ages)
+
+
+def test_cargo__young_and_yanked__is_hidden_as_any(shelf: NewShelf) -> None:
+    it = shelf("cargo")
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    Registry(it.upstream).yank(it.name, "2.0.0")
     assert it.shown() == ["1.0.0"]
     assert it.get(it.file("2.0.0")).status_code == 403
 
