@@ -192,7 +192,7 @@ def run(work: Path, root: Path) -> list[Figure]:
             for name, days in (("with", 90), ("without", 0))
         }
         runs: dict[str, Callable[[], load.Measurement]] = {}
-        costs = {name: [0.0, 0.0] for name in ours}
+        costs: dict[str, list[float]] = {}
         for name, one in ours.items():
             for size in (20_000, 300_000):
                 page = one.url(f"/pypi/simple/size{size}/")
@@ -200,7 +200,8 @@ def run(work: Path, root: Path) -> list[Figure]:
                     file = urllib.parse.urljoin(page, str(json.loads(answer.read())["files"][0]["url"]))
                 for _ in range(4):
                     urllib.request.urlopen(file).read()
-                runs[f"{size} B {name}"] = partial(_measure, file, one.pids("gateway"), costs[name])
+                each = costs[f"{size} B {name}"] = []
+                runs[f"{size} B {name}"] = partial(_measure, file, one.pids("gateway"), each)
         found = load.interleaved(runs, repeats=REPEATS)
     figures = []
     for size in (20_000, 300_000):
@@ -210,20 +211,21 @@ def run(work: Path, root: Path) -> list[Figure]:
         figures.append(
             Figure(f"hit of {size:,} B", f"{ratio:.3f} ×", f"≥ {LEAST:g} ×", ratio >= LEAST, words)
         )
-    each = {name: seconds / requests * 1e6 for name, (seconds, requests) in costs.items()}
-    words = f"{each['with']:.1f} µs with, {each['without']:.1f} µs without"
-    figures.append(Figure("CPU of a hit", f"{each['with'] / each['without']:.3f} ×", note=words))
+        least = {name: min(costs[f"{size} B {name}"]) for name in ours}  # what other load disturbs least
+        words = f"{least['with']:.1f} µs with, {least['without']:.1f} µs without, the least of {REPEATS} runs"
+        figures.append(Figure("… its CPU", f"{least['with'] / least['without']:.3f} ×", note=words))
     errors = sum(one.errors for one in found.values())
     figures.append(Figure("errors", str(errors), "0", errors == 0))
     return figures
 
 
-def _measure(url: str, pids: list[int], cost: list[float]) -> load.Measurement:
+def _measure(url: str, pids: list[int], costs: list[float]) -> load.Measurement:
+    """One run; adds microseconds of CPU that a request cost the gateway."""
     before = processes.cpu_seconds(pids)
     headers = {"User-Agent": 'pip/24.0 {"ci":null,"cpu":"x86_64"}'}
     found = load.wrk(url, connections=32, seconds=SECONDS, headers=headers)
-    cost[0] += processes.cpu_seconds(pids) - before
-    cost[1] += found.requests_per_second * SECONDS
+    seconds = processes.cpu_seconds(pids) - before
+    costs.append(seconds / (found.requests_per_second * SECONDS) * 1e6)
     return found
 
 
