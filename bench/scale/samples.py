@@ -221,7 +221,9 @@ SAMPLES: dict[str, Sample] = {
     # the API
     "ARTIFACT": lambda s, n: (_sha256(s, n), 100),
     "DEPENDENCIES": lambda s, n: (_sha256(s, n), -1, 100),
-    "DEPENDENTS": lambda s, n: (*package(n % 1000), digest("at", n), -1, 100),
+    "DEPENDENTS": lambda s, n: (
+        (package(n % 1000)[0], "maven")[n % 2], package(n % 1000)[1], digest("at", n)[: n % 5 * 8], -1, 100,
+    ),
     "PACKAGES": lambda s, n: (_package(s, n)[0], _package(s, n)[1], "", "\U0010ffff", 100),
     "LIST": lambda s, n: (
         ("", "upstream_mutated", "served_by_several")[n % 3], *([[], []], [["pypi"], [""]])[n % 2], 0.0,
