@@ -39,6 +39,7 @@ ANSWER_SECONDS = 8.0
 MOST = 10_000  # as an Orchard takes of its own
 MAX_BYTES = 32 * 1024 * 1024  # of so many, with names and reasons as long as they may be
 MAX_REASON = 1024  # characters
+BATCH = 1_000  # digests or names of one statement
 
 _READ = "SELECT url, etag, told::text AS told FROM upstream_blocks WHERE source_id = $1"
 # Touched only where something changed: each change is read anew by all processes.
@@ -165,13 +166,15 @@ class UpstreamBlockRows:
     ) -> list[ToldBlock]:
         """Those of its blocks that are about what this source serves here."""
         digests = [bytes.fromhex(each.sha256) for each in told if each.sha256]
-        rows = await self._database.fetch(_SERVED, digests, source.id) if digests else []
-        served = {str(row["sha256"]) for row in rows}
+        served: set[str] = set()
+        for start in range(0, len(digests), BATCH):
+            rows = await self._database.fetch(_SERVED, digests[start : start + BATCH], source.id)
+            served.update(str(row["sha256"]) for row in rows)
         names = {each.name: protocol.names.pin_names(each.name) for each in told if each.name}
         pins: dict[str, set[int]] = {}
-        if names:
-            wanted = sorted({pin for under in names.values() for pin in under})
-            for row in await self._database.fetch(_PINS, protocol.name, wanted):
+        wanted = sorted({pin for under in names.values() for pin in under})
+        for start in range(0, len(wanted), BATCH):
+            for row in await self._database.fetch(_PINS, protocol.name, wanted[start : start + BATCH]):
                 pins.setdefault(row["project"], set()).add(row["source_id"])
 
         def is_its(name: str) -> bool:

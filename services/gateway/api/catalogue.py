@@ -85,8 +85,9 @@ async def artifact_dependents(
     if found is None:
         raise ArtifactNotFound(f"no artifact with the SHA256 {digest} is stored here")
     first = found.names[0]
-    rows = await catalogue.dependents(first.protocol, first.project, _with_digest(after), limit + 1)
-    return page_of(rows, limit)
+    after = _with_digest(after)
+    rows, looked_after = await catalogue.dependents(first.protocol, first.project, after, limit + 1)
+    return page_of(rows, limit, looked_after)
 
 
 @get(
@@ -103,8 +104,9 @@ async def dependents(
 ) -> Page[Dependent]:
     """The package itself need not have been served."""
     project, after = _name(protocol, name), read_cursor(cursor, str, int)
-    rows = await catalogue.dependents(protocol, project, _with_digest(after), check_limit(limit) + 1)
-    return page_of(rows, limit)
+    after = _with_digest(after)
+    rows, looked_after = await catalogue.dependents(protocol, project, after, check_limit(limit) + 1)
+    return page_of(rows, limit, looked_after)
 
 
 @get("/api/v1/packages/{protocol:str}", summary="Packages known here", tags=["packages"])

@@ -1,4 +1,4 @@
-"""`Catalogue`: what the read API lists, page by page. Each method is one statement.
+"""`Catalogue`: what the read API lists, page by page. Each method is one statement, `dependents` some.
 
 Pages go on after the last row of the one before (keyset), so that the thousandth costs what the
 first does and rows that appear meanwhile shift nothing.
@@ -37,19 +37,24 @@ FROM artifact_dependencies WHERE sha256 = $1 AND position > $2
 ORDER BY position LIMIT $3
 """
 
-# By (name, sha256) of the index; a file that is stored under several names counts under the first.
+# By (name, sha256) of the index; a file that is stored under several names counts under the first. Protocols
+# share names, so what is read is bounded, not what is found: a row without a project is another protocol's.
 DEPENDENTS = """
 SELECT d.sha256, d.position, d.requirement, d.optional, d.kind, u.project, u.filename, a.version
-FROM artifact_dependencies d
+FROM (
+    SELECT sha256, position, requirement, optional, kind FROM artifact_dependencies
+    WHERE name = $2 AND (sha256, position) > ($3, $4) ORDER BY sha256, position LIMIT $5
+) d
 JOIN artifacts a ON a.sha256 = d.sha256
-JOIN LATERAL (
+LEFT JOIN LATERAL (
     SELECT project, filename FROM cached_urls u
     WHERE u.sha256 = d.sha256 AND u.protocol = $1 AND u.role = 'file'
     ORDER BY u.created_at, u.project, u.filename LIMIT 1
 ) u ON true
-WHERE d.name = $2 AND (d.sha256, d.position) > ($3, $4)
-ORDER BY d.sha256, d.position LIMIT $5
+ORDER BY d.sha256, d.position
 """
+LOOKED_AT = 500  # rows of `DEPENDENTS` in a statement
+LOOKS = 8  # statements of one page
 
 PACKAGES = """
 SELECT name, extract(epoch FROM created_at)::float8 AS first_seen_at
@@ -109,26 +114,18 @@ class Catalogue:
 
     async def dependents(
         self, protocol: str, name: str, after: list[Any] | None, limit: int
-    ) -> list[tuple[Dependent, list[Any]]]:
-        """Stored files that declare a dependency on a canonical name, with their keys."""
-        sha256, position = (bytes.fromhex(after[0]), after[1]) if after else (b"", -1)
-        rows = await self._database.fetch(DEPENDENTS, protocol, name, sha256, position, limit)
-        return [
-            (
-                Dependent(
-                    sha256=row["sha256"].hex(),
-                    project=row["project"],
-                    version=row["version"],
-                    filename=row["filename"],
-                    purl=purl(protocol, row["project"], row["version"]),
-                    requirement=row["requirement"],
-                    optional=row["optional"],
-                    kind=row["kind"],
-                ),
-                [row["sha256"].hex(), row["position"]],
-            )
-            for row in rows
-        ]
+    ) -> tuple[list[tuple[Dependent, list[Any]]], list[Any] | None]:
+        """Stored files that declare a dependency on a canonical name, with their keys; and the key that was
+        come to where more may follow although fewer than `limit` were found. Some statements at most."""
+        found: list[tuple[Dependent, list[Any]]] = []
+        for _ in range(LOOKS):
+            sha256, position = (bytes.fromhex(after[0]), after[1]) if after else (b"", -1)
+            rows = await self._database.fetch(DEPENDENTS, protocol, name, sha256, position, LOOKED_AT)
+            found += [_dependent(protocol, row) for row in rows if row["project"] is not None]
+            if len(rows) < LOOKED_AT or len(found) >= limit:
+                return found[:limit], None
+            after = [rows[-1]["sha256"].hex(), rows[-1]["position"]]
+        return found, after
 
     async def packages(
         self, protocol: str, prefix: str, after: list[Any] | None, limit: int
@@ -163,6 +160,21 @@ class Catalogue:
             )
             for row in rows
         ]
+
+
+def _dependent(protocol: str, row: Row) -> tuple[Dependent, list[Any]]:
+    sha256 = row["sha256"].hex()
+    dependent = Dependent(
+        sha256=sha256,
+        project=row["project"],
+        version=row["version"],
+        filename=row["filename"],
+        purl=purl(protocol, row["project"], row["version"]),
+        requirement=row["requirement"],
+        optional=row["optional"],
+        kind=row["kind"],
+    )
+    return dependent, [sha256, row["position"]]
 
 
 def _name(row: Row) -> ArtifactName:

@@ -84,12 +84,14 @@ def read_cursor(text: str, *types: type) -> list[Any] | None:
     raise InvalidParameter("cursor: not one that this list has given")
 
 
-def page_of(rows: list[tuple[T, list[Any]]], limit: int) -> Page[T]:
-    """A page of `limit` items of rows that were asked for with one more."""
+def page_of(rows: list[tuple[T, list[Any]]], limit: int, looked_after: list[Any] | None = None) -> Page[T]:
+    """A page of `limit` items of rows that were asked for with one more. `looked_after`: where the look for
+    them ended before that, None for the end of the list."""
     items = [item for item, _ in rows[:limit]]
-    if len(rows) <= limit:
+    after = rows[limit - 1][1] if len(rows) > limit else looked_after
+    if after is None:
         return Page(items)
-    return Page(items, cursor_of(rows[limit - 1][1]))
+    return Page(items, cursor_of(after))
 
 
 def cursor_of(key: list[Any]) -> str:

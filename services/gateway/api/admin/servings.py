@@ -61,7 +61,7 @@ async def who_has(
     named_by, all_looked_through = await kept_answers.naming(subject)
     dependents = []
     if subject.project:
-        found = await catalogue.dependents(subject.protocol, subject.project, None, DEPENDENTS)
+        found, _ = await catalogue.dependents(subject.protocol, subject.project, None, DEPENDENTS)
         dependents = [each for each, _ in found]
     return WhoHas(
         subject.purl,

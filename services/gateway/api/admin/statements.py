@@ -66,14 +66,20 @@ WITH gone AS (
 SELECT shown::text FROM gone
 """
 
+# Whoever has a pin has had sources, hence a revision.
 LIST_PINS = """
 WITH found AS (
-    (SELECT protocol, project FROM project_pins
-     WHERE ($1 = '' OR protocol = $1) AND starts_with(project, $2) AND (protocol, project) > ($3, $4)
-     ORDER BY 1, 2 LIMIT $5)
+    SELECT r.protocol, p.project FROM source_revisions r CROSS JOIN LATERAL (
+        SELECT project FROM project_pins
+        WHERE protocol = r.protocol AND project COLLATE "C" >= $2 AND project COLLATE "C" < $2 || chr(1114111)
+            AND (r.protocol > $3 OR project COLLATE "C" > $4)
+        ORDER BY project COLLATE "C" LIMIT $5
+    ) p
+    WHERE ($1 = '' OR r.protocol = $1) AND r.protocol >= $3
     UNION
-    (SELECT DISTINCT protocol, project FROM shared_pins
-     WHERE ($1 = '' OR protocol = $1) AND starts_with(project, $2) AND (protocol, project) > ($3, $4)
+    (SELECT DISTINCT protocol, project COLLATE "C" FROM shared_pins
+     WHERE ($1 = '' OR protocol = $1) AND starts_with(project, $2)
+        AND (protocol > $3 OR protocol = $3 AND project COLLATE "C" > $4)
      ORDER BY 1, 2 LIMIT $5)
     ORDER BY 1, 2 LIMIT $5
 )
@@ -110,9 +116,13 @@ WITH wanted AS (
     SELECT $3, $4, id FROM wanted, complete WHERE many > 1
     ON CONFLICT DO NOTHING
 ), no_longer_one AS (
-    DELETE FROM project_pins p USING complete
-    WHERE protocol = $3 AND (project = $4 AND many > 1
-        OR $6 <> '' AND project <> $4 AND starts_with(project, $6))
+    DELETE FROM project_pins p USING complete, (
+        SELECT $4 AS project
+        UNION ALL
+        SELECT project FROM project_pins WHERE $6 <> '' AND protocol = $3 AND project <> $4
+            AND project COLLATE "C" >= $6 AND project COLLATE "C" < $6 || chr(1114111)
+    ) gone
+    WHERE p.protocol = $3 AND p.project = gone.project AND (p.project <> $4 OR many > 1)
 ), no_longer_several AS (
     DELETE FROM shared_pins p USING complete
     WHERE protocol = $3 AND (
@@ -149,8 +159,13 @@ SELECT identity FROM index_documents WHERE protocol = $1 AND project = $2 AND po
 
 # $3: the beginning of a group's names.
 FORGET_ABSENCES = """
-DELETE FROM absences WHERE protocol = $1 AND (project = $2 OR $3 <> '' AND starts_with(project, $3))
-RETURNING identity
+DELETE FROM absences a USING (
+    SELECT identity FROM absences WHERE protocol = $1 AND project = $2
+    UNION ALL
+    SELECT identity FROM absences
+    WHERE $3 <> '' AND protocol = $1 AND project <> $2 AND starts_with(project, $3)
+) gone
+WHERE a.protocol = $1 AND a.identity = gone.identity RETURNING a.identity
 """
 
 NOTE = "INSERT INTO audit (who, request_id, action, target, after) VALUES ($1, $2, $3, $4, $5::jsonb)"

@@ -10,6 +10,7 @@ import pytest
 
 from services.gateway.api import catalogue_rows as statements
 from services.gateway.api.catalogue_rows import Catalogue, purl
+from services.gateway.api.parameters import page_of, read_cursor
 from shared.artifacts.repository import ArtifactRepository
 from shared.models import Dependency, Extraction, FileName
 from shared.postgres.database import Database
@@ -90,13 +91,39 @@ async def test_dependents__paged__each_file_once_with_its_first_name(database: D
     seen: list[str] = []
     after = None
     while True:
-        rows = await catalogue.dependents("pypi", "needed", after, 3)
+        rows, looked_after = await catalogue.dependents("pypi", "needed", after, 3)
+        assert looked_after is None
         seen += [item.sha256 for item, _ in rows]
         if len(rows) < 3:
             break
         after = rows[-1][1]
     assert (len(seen), set(seen)) == (7, hashes)
-    assert await catalogue.dependents("npm", "needed", None, 3) == []
+    assert await catalogue.dependents("npm", "needed", None, 3) == ([], None)
+
+
+async def test_dependents__of_another_protocols_package__a_page_looks_at_so_many_and_leads_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements, "LOOKED_AT", 2)
+    monkeypatch.setattr(statements, "LOOKS", 2)
+    for number in range(20):
+        await keep(database, f"user-{number}", protocol="npm", requires=["needed"])
+    ours = await keep(database, "ours", requires=["needed"])
+    catalogue, pages = Catalogue(database), 0
+    seen: list[str] = []
+    after: list[Any] | None = None
+    while True:
+        before = database.statements
+        rows, looked_after = await catalogue.dependents("pypi", "needed", after, 100)
+        assert database.statements - before <= 2
+        seen += [item.sha256 for item, _ in rows]
+        pages += 1
+        if looked_after is None:
+            break
+        after = looked_after
+    assert (seen, pages) == ([ours], 6)
+    page = page_of(rows, 100, ["ab", 1])
+    assert read_cursor(page.next, str, int) == ["ab", 1]
 
 
 async def test_packages__prefix__byte_order_and_no_neighbours(database: Database) -> None:
