@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -20,6 +21,7 @@ from bench.scale.rows import package
 from bench.scale.stores import Installation
 from services.gateway.hits.tracking import InvalidationStream
 from shared.cache.keys import PREFIX
+from shared.redis.client import RedisClient
 
 PAGES = 1000
 MOST_RATIO = 1.2
@@ -48,9 +50,13 @@ def measure(work: Path, large: Installation, small: Installation) -> list[Figure
 def _orchard(work: Path, stores: Installation, l1: int) -> Iterator[Orchard]:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    settings = {name.removeprefix("ORCHARD_").lower(): value for name, value in stores.settings().items()}
+    settings: dict[str, Any] = {
+        name.removeprefix("ORCHARD_").lower(): value for name, value in stores.settings().items()
+    }
     data = Path(settings.pop("data_dir"))
-    upstreams = {f"{each}_upstream": "http://127.0.0.1:9/" for each in ("npm", "maven", "cargo")}
+    upstreams: dict[str, Any] = {
+        f"{each}_upstream": "http://127.0.0.1:9/" for each in ("npm", "maven", "cargo")
+    }
     with orchard(
         data,
         upstream="http://127.0.0.1:9/simple/",
@@ -62,18 +68,18 @@ def _orchard(work: Path, stores: Installation, l1: int) -> Iterator[Orchard]:
         yield ours
 
 
-async def _followed(large: Installation, run: object) -> list[Figure]:
+async def _followed(large: Installation, run: Callable[[], list[Figure]]) -> list[Figure]:
     """Beside the gateways of a large installation: as many connections that follow the same cache."""
     async with large.stores() as stores, contextlib.AsyncExitStack() as open_streams:
         for _ in range(GATEWAYS - 1):
             await open_streams.enter_async_context(_stream(stores.cache_redis))
-        return await asyncio.to_thread(run)  # type: ignore[arg-type]
+        return await asyncio.to_thread(run)
 
 
 @contextlib.asynccontextmanager
-async def _stream(redis: object) -> AsyncIterator[None]:
+async def _stream(redis: RedisClient) -> AsyncIterator[None]:
     stream = InvalidationStream(
-        redis, prefix=PREFIX, on_change=lambda _: None, on_flush=lambda: None, on_connected=lambda _: None,  # type: ignore[arg-type]
+        redis, prefix=PREFIX, on_change=lambda _: None, on_flush=lambda: None, on_connected=lambda _: None
     )  # fmt: skip
     await stream.open()
     try:
