@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.gateway.ledger.entries import entry_of_refusal, entry_of_reply
-from services.gateway.serving.ports import Reply
+from services.gateway.serving.ports import Known, Reply
 from shared.errors import Blocked, FileNotFound, Forbidden, UpstreamRefused
 from shared.ledger.batch import RESULTS, File
 from shared.models import FileName
@@ -48,7 +48,7 @@ def told(entry: object) -> File:
     ],
 )
 def test_file__by_status(protocol: PackageProxyBase, status: int, result: str) -> None:
-    reply = Reply(status, "HIT", [], sha256=DIGEST)
+    reply = Reply(status, "HIT", [], file=Known(DIGEST))
     entry = entry_of_reply(protocol, resource(protocol), reply, status)
     assert (RESULTS[entry.result] if entry else "") == result
     if entry:
@@ -86,7 +86,7 @@ def test_what_stands_beside_a_file__is_no_serving(protocol: str, path: str) -> N
     known = protocol_named(protocol)
     found = known.grammar.classify("GET", path.encode(), b"", {})
     assert isinstance(found, Resource) and found.kind == "artifact"
-    assert entry_of_reply(known, found, Reply(200, "HIT", [], sha256=DIGEST), 200) is None
+    assert entry_of_reply(known, found, Reply(200, "HIT", [], file=Known(DIGEST)), 200) is None
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.name)
