@@ -115,7 +115,7 @@ def options(parser: Parser) -> None:
         "options", metavar="KEY=VALUE", nargs="*", default=[],
         help="absent=403,401 (statuses that mean 'not here'), checksums=fail|warn|ignore, "
         "merge=GROUP (sources of one owner), pages=here|elsewhere, "
-        "ahead=on|off (fetch what clients are likely to ask next)",
+        "ahead=on|off (fetch what clients are likely to ask next), ages=on|off (a minimum age counts)",
     )  # fmt: skip
 
 

@@ -35,15 +35,21 @@ class Arrival(msgspec.Struct, frozen=True, array_like=True):
     seen_at: float
 
 
+LONG_AGO = 1.0  # unix seconds: older than any rule asks
+
+
 class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     """What this Orchard saw of one project: the column `first_seen.seen`."""
 
     since: float  # unix seconds: when a list of its versions was first seen
     arrivals: dict[str, Arrival] = {}
     gone: dict[str, tuple[str, Arrival | None]] = {}  # mark and arrival of names that are listed no more
+    ageless: bool = False  # its source's age is no matter (`SourceOptions.aged`)
 
     def date_of(self, listed: Dated, now: float) -> float:
         """When it counts as published (unix seconds, never 0)."""
+        if self.ageless:
+            return LONG_AGO
         arrival = self.arrivals.get(listed.name)
         first_seen = self.since if arrival is None else arrival.seen_at
         if not listed.published or listed.published > now + AHEAD_SECONDS:
@@ -76,7 +82,7 @@ def seen_anew(
             gone[name] = (listed.mark, seen.arrivals.get(name))
     while len(gone) > MOST_GONE:
         del gone[next(iter(gone))]
-    return Seen(seen.since, arrivals, gone)
+    return msgspec.structs.replace(seen, arrivals=arrivals, gone=gone)
 
 
 def _is_same(mark: str, other: str) -> bool:

@@ -37,6 +37,9 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     """What a client is likely to ask next is fetched before it asks. Off for a source that is paid by the
     request or by the byte."""
 
+    aged: bool = True
+    """A minimum age counts for what it has. Off for a source of one's own, which tells no dates."""
+
 
 def checked(options: SourceOptions, where: str) -> SourceOptions:
     """The options in canonical form. Raises `ConfigurationError` naming `where`."""
@@ -55,7 +58,7 @@ def known_options(values: dict[str, Any]) -> SourceOptions:
 
 
 def parse_fragment(fragment: str, where: str) -> SourceOptions | None:
-    """`absent=403,401&checksums=warn&merge=corp&pages=elsewhere&ahead=off`; None where there is none.
+    """`absent=403,401&checksums=warn&merge=corp&pages=elsewhere&ahead=off&ages=off`; None for none.
 
     Raises `ConfigurationError` naming `where` and the keys that are known.
     """
@@ -70,6 +73,8 @@ def parse_fragment(fragment: str, where: str) -> SourceOptions | None:
                 values["pages_elsewhere"] = text == "elsewhere"
             elif key == "ahead" and text in ("on", "off"):
                 values["read_ahead"] = text == "on"
+            elif key == "ages" and text in ("on", "off"):
+                values["aged"] = text == "on"
             elif key in ("checksums", "merge"):
                 values[key] = text
             else:
@@ -78,6 +83,6 @@ def parse_fragment(fragment: str, where: str) -> SourceOptions | None:
     except (ValueError, msgspec.ValidationError):
         raise ConfigurationError(
             f"{where}: after '#' an address takes absent=403, checksums=fail|warn|ignore, merge=NAME, "
-            "pages=elsewhere and ahead=off, joined by '&'"
+            "pages=elsewhere, ahead=off and ages=off, joined by '&'"
         ) from None
     return checked(options, where)

@@ -163,6 +163,8 @@ def read_options(texts: list[str]) -> dict[str, Any]:
             found["pages_elsewhere"] = value == "elsewhere"
         elif key == "ahead" and value in ("on", "off"):
             found["read_ahead"] = value == "on"
+        elif key == "ages" and value in ("on", "off"):
+            found["aged"] = value == "on"
         elif key in ("checksums", "merge"):
             found[key] = value
         else:
@@ -183,6 +185,8 @@ def write_options(found: dict[str, Any]) -> str:
             texts.append("pages=" + ("elsewhere" if value else "here"))
         elif key == "read_ahead":
             texts.append("ahead=" + ("on" if value else "off"))
+        elif key == "aged":
+            texts.append("ages=" + ("on" if value else "off"))
         else:
             texts.append(f"{key}={value}")
     return " ".join(texts) or "the defaults"

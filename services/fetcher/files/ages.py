@@ -126,7 +126,7 @@ class Ages:
             now = clock.now()
             seen = await self._artifacts.note_seen(protocol.name, project, lambda seen: seen or Seen(now))
         arrival = seen.arrivals.get(self._name(protocol, resource))
-        if arrival is not None:
+        if arrival is not None and not seen.ageless:
             self.check(protocol, resource, arrival.not_before)
         return seen
 

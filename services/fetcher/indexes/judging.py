@@ -3,8 +3,11 @@ which of them a page is without."""
 
 from __future__ import annotations
 
+import msgspec
+
 from services.fetcher.indexes.documents import Documents, LastGood, Loaded
 from shared.artifacts.repository import ArtifactRepository
+from shared.models import UpstreamSource
 from shared.policy.age import Dated, Seen, by_name, seen_anew
 from shared.policy.project import ProjectVerdicts
 from shared.process.threads import BoundedThreads
@@ -32,17 +35,20 @@ class Judging:
         protocol: PackageProxyBase,
         identity: str,
         good: LastGood,
-        loaded: Loaded,
-        source_id: int,
-    ) -> None:
+        loaded: Loaded | None,
+        source: UpstreamSource,
+    ) -> bool:
         """Before a new document of a project's list takes the place of the last good one: note what it has
-        that the other, from the same source, had not. Raises `DatabaseUnavailable`."""
+        that the other, from the same source, had not. None: the last good one stands. Whether rules of age
+        count for the project only since now, or no more. Raises `DatabaseUnavailable`."""
         now, row = clock.now(), good.row
         first = Seen(row.fetched_at if row is not None else now)
         old: dict[str, Dated] = {}
         new: dict[str, Dated] = {}
         confirmed_at = 0.0
-        if row is not None and row.source_id == source_id and row.document_key != loaded.key:
+        is_ageless, was_ageless = not source.options.aged, False
+        is_another = loaded is not None and row is not None and row.document_key != loaded.key
+        if row is not None and loaded is not None and row.source_id == source.id and is_another:
             previous = await self._documents.load(protocol, row.document_key)
             if previous is not None:
                 old = await self._threads.run(_listed, protocol, identity, previous)
@@ -52,12 +58,16 @@ class Judging:
                     confirmed_at = max(confirmed_at, good.head.fetched_at)
 
         def change(seen: Seen | None) -> Seen:
+            nonlocal was_ageless
             seen = seen or first
+            was_ageless = seen.ageless
+            seen = msgspec.structs.replace(seen, ageless=is_ageless)
             if not confirmed_at:
                 return seen
             return seen_anew(seen, old, new, confirmed_at=confirmed_at, now=now)
 
         await self._artifacts.note_seen(protocol.name, protocol.grammar.project_of(identity), change)
+        return is_ageless != was_ageless
 
     async def held(
         self,

@@ -60,6 +60,7 @@ class IndexRun(IndexWriting):
         retry_at = clock.now() + _wait_seconds() if answer.old else 0.0
         same = head is not None and head.status == 200 and head.document_key == row.document_key
         same = same and head is not None and head.edition == edition
+        same = same and not await self._note(None, answer.source)
         if head is not None and same and self._verdicts.stands(head, clock.now()):
             renewed = msgspec.structs.replace(
                 head,
@@ -78,6 +79,12 @@ class IndexRun(IndexWriting):
             return None
         validators = row.upstream_etag, row.upstream_last_modified
         return await self._render(loaded, row.source_id, *validators, retry_at=retry_at)
+
+    async def _note(self, loaded: Loaded | None, source: UpstreamSource) -> bool:
+        """See `Judging.note`: of the list by which the project's versions are dated, where an age counts."""
+        if self._verdicts.age is None or self._identity != self._list_of_versions:
+            return False
+        return await self._tools.judging.note(self._protocol, self._identity, self._good, loaded, source)
 
     async def not_found(self, reason: str = "") -> IndexHead:
         """All sources answered 404: a short negative entry, with the reason for a person. Rows and documents
@@ -173,8 +180,7 @@ class IndexRun(IndexWriting):
         """As `store`, for a document that was read. `failing_since` not 0: a part of it is old or missing."""
         documents, pages = self._tools.documents, self._tools.pages
         documents.remember(loaded)
-        if self._verdicts.age is not None and self._identity == self._list_of_versions:
-            await self._tools.judging.note(self._protocol, self._identity, self._good, loaded, source.id)
+        await self._note(loaded, source)
         page, _ = await asyncio.gather(self._finish_page(loaded, body), documents.store(loaded, body))
         stored = StoredDocument(
             protocol=self._protocol.name,

@@ -10,11 +10,9 @@ from datetime import UTC, datetime
 
 from shared.errors import UpstreamInvalid
 from shared.models import FileName
-from shared.policy.age import Dated
+from shared.policy.age import LONG_AGO, Dated
 from shared.protocols.maven import paths
 from shared.protocols.maven.listing import read_listing
-
-LONG_AGO = 1.0  # unix seconds: before the newest
 
 _UPDATED = re.compile(r"[0-9]{14}")
 

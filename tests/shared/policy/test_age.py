@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from shared.policy.age import AgeLimit, Arrival, Dated, Seen, by_name, seen_anew
+from shared.policy.age import LONG_AGO, AgeLimit, Arrival, Dated, Seen, by_name, seen_anew
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -102,3 +102,9 @@ def test_nothing_after__a_hard_date(published: int | None, stored: int | None, r
     found = limit.verdict(*at, NOW)
     assert (None if found is None else found.rule) == rule
     assert found is None or found.allowed == (rule == "")
+
+
+def test_ageless__nothing_of_the_source_is_young_and_what_was_seen_is_kept() -> None:
+    seen = arrivals(Seen(NOW, ageless=True), [listed("a")], [listed("a"), listed("b", 0.5)])
+    assert {seen.date_of(listed(name, 0.5), NOW) for name in "ab"} == {LONG_AGO}
+    assert list(seen.arrivals) == ["b"] and seen.ageless

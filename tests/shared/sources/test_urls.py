@@ -34,6 +34,10 @@ VARIABLE = "ORCHARD_PYPI_UPSTREAM"
             SourceAddress("https://a.example.com/m/", options=SourceOptions(read_ahead=False)),
         ),
         (
+            "https://a.example.com/m/#ages=off",
+            SourceAddress("https://a.example.com/m/", options=SourceOptions(aged=False)),
+        ),
+        (
             "https://a.example.com/m/#pages=here",
             SourceAddress("https://a.example.com/m/", options=SourceOptions()),
         ),
