@@ -68,6 +68,10 @@ async def make_rows(url: str, sizes: Sizes, *, wait_seconds: float = 30.0) -> No
     """Migrates the database and fills it, unless it holds these rows already; statistics are of now."""
     await migrate(url, read_migrations(), wait_seconds=wait_seconds, say=lambda line: print(f"  {line}"))
     async with session(url) as database:
+        # As the trigger does for whoever adds a source.
+        await database.script(
+            "INSERT INTO source_revisions VALUES ('pypi', 1), ('npm', 1) ON CONFLICT DO NOTHING"
+        )
         if await database.fetch("SELECT FROM packages LIMIT 1"):
             return
         await database.script("SET session_replication_role = replica; SET maintenance_work_mem = '512MB'")

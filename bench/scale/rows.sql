@@ -43,6 +43,9 @@ FROM generate_series(0, :packages - 1) n;
 INSERT INTO project_pins (protocol, project, source_id)
 SELECT pg_temp.protocol(n), pg_temp.package(n), pg_temp.source(n) FROM generate_series(0, :packages - 1) n;
 
+INSERT INTO first_seen (protocol, project, seen)
+SELECT pg_temp.protocol(n), pg_temp.package(n), ''::bytea FROM generate_series(0, :packages - 1) n;
+
 INSERT INTO artifact_uses (sha256, used_at)
 SELECT pg_temp.digest('a', n * 20), now() - n % 100 * interval '1 day' FROM generate_series(0, :rows / 20 - 1) n;
 

@@ -12,7 +12,7 @@ from shared.redis.client import RedisClient
 from shared.redis.script import Script
 
 KEY = "orchard:artifact_uses"  # sorted set: digest → unix seconds, of the last hours
-BATCH = 500  # of one statement: each row is its own page of the index
+BATCH = 200  # of one statement: each row is its own page of the index
 
 # Rows sorted by key, so that two sweeps cannot deadlock; what no artifact row names any more is left out.
 UPSERT = """

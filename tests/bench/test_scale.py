@@ -17,7 +17,7 @@ ROWS = 20_000
 LARGE = {
     "artifacts", "cached_urls", "artifact_dependencies", "index_documents", "project_pins", "packages",
     "artifact_uses", "absences", "events", "audit", "resolutions", "ensures", "serving_files",
-    "serving_clients",
+    "serving_clients", "first_seen",
 }  # fmt: skip
 MOST_READ = 1_500
 READS_WHOLE = {"services.fetcher.sources.absences:_PRUNE": "what is to stay is counted; at most 220,000"}

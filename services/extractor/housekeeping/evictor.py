@@ -31,7 +31,7 @@ log = get_logger()
 
 LEAST_BYTES = 64 * 1024
 LEAST_UNUSED_SECONDS = 86_400.0
-BATCH = 1000
+BATCH = 500
 MOST_HELD = 50_000  # files in memory: the longest unused of all, 15 MB
 
 # Whatever looks like a digest or a file name in a kept answer is protected: both are found in its JSON

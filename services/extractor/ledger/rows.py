@@ -22,7 +22,7 @@ from shared.protocols import named_alike
 
 REMEMBERED = 50_000  # ids of clients, and as many of files
 GATEWAY_DAYS = 30  # so long after its last batch a gateway's number is kept
-PURGED = 2_000  # rows of one statement
+PURGED = 500  # rows of one statement: each is a page of four indexes
 
 CLIENTS = """
 INSERT INTO serving_clients AS c (key, address, token, tool, version, seen_on)
