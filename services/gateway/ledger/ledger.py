@@ -20,7 +20,7 @@ from services.gateway.http.requests import Headers
 from services.gateway.ledger.agents import LONGEST, Agents
 from services.gateway.ledger.entries import Entry
 from shared.errors import QueueUnavailable
-from shared.ledger.batch import FORMAT, Client, encode_batch
+from shared.ledger.batch import FORMAT, encode_batch
 from shared.ledger.stream import put_batch
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
@@ -35,8 +35,9 @@ MOST_ROWS = 10_000  # in memory, while a flush waits for Redis
 MOST_BYTES = 8 * 1024 * 1024  # of batches that wait for Redis
 LAST_SECONDS = 2.0  # a stopping gateway tries for so long
 
-_Who = tuple[str, bytes, str]
-"""Address, User-Agent, name of the token."""
+_Key = tuple[str, bytes, str, Entry]
+"""Address, User-Agent, name of the token; what was served. One dictionary of tuples: what the garbage
+collector would look through costs as much as the rest."""
 
 
 class Ledger:
@@ -57,8 +58,7 @@ class Ledger:
         self._addresses = addresses
         self._most_bytes = most_bytes
         self._agents = Agents()
-        self._rows: dict[_Who, dict[Entry, list[Any]]] = {}  # to when, how often, bytes
-        self._count = 0
+        self._rows: dict[_Key, tuple[float, int, int]] = {}  # to when, how often, bytes
         self._dropped = 0  # since the last batch
         self._instance = uuid.uuid4().hex
         self._number = 0
@@ -89,20 +89,16 @@ class Ledger:
             agent = agent[:LONGEST]
         given = headers.get(b"authorization")
         address = address_of(scope) if self._addresses else ""
-        who = (address, agent, "" if given is None else self._token_of(given))
-        rows = self._rows.get(who)
-        if rows is None:
-            rows = self._rows[who] = {}
-        row = rows.get(entry)
+        key = (address, agent, "" if given is None else self._token_of(given), entry)
+        rows = self._rows
+        row = rows.get(key)
         if row is not None:
-            row[1] += 1
-            row[2] += size_bytes
-        elif self._count >= MOST_ROWS:
+            rows[key] = (row[0], row[1] + 1, row[2] + size_bytes)
+        elif len(rows) >= MOST_ROWS:
             self._drop(1)
         else:
-            rows[entry] = [at, 1, size_bytes]
-            self._count += 1
-            if self._count == FLUSH_ROWS:
+            rows[key] = (at, 1, size_bytes)
+            if len(rows) == FLUSH_ROWS:
                 self._turns.wake()
 
     async def _turn(self) -> None:
@@ -126,24 +122,28 @@ class Ledger:
 
     def _seal(self) -> None:
         """Make a batch of what was noted."""
-        rows, self._rows, self._count = self._rows, {}, 0
+        rows, self._rows = self._rows, {}
         if not rows:
             return
-        clients: list[Client] = []
+        # As `Client`, `File` and `Serving`; a struct each would cost as much as the rest.
+        clients: list[tuple[str, ...]] = []
         files: list[msgspec.Raw] = []
-        places: dict[int, int] = {}  # of the files, by id: finished answers have one object each
-        servings: list[tuple[Any, ...]] = []  # as `Serving`; a struct each would cost as much as the rest
+        servings: list[tuple[Any, ...]] = []
+        of_clients: dict[tuple[str, bytes, str], int] = {}  # places
+        of_entries: dict[Entry, int] = {}
         count = 0
-        for (address, agent, token), of in rows.items():
-            place = len(clients)
-            clients.append(Client(address, token, *self._agents.tool(agent)))
-            for entry, (at, times, size_bytes) in of.items():
-                file = places.get(id(entry))
-                if file is None:
-                    file = places[id(entry)] = len(files)
-                    files.append(entry.file)
-                servings.append((at, place, file, entry.result, entry.cache, entry.code, times, size_bytes))
-                count += times
+        for (address, agent, token, entry), (at, times, size_bytes) in rows.items():
+            who = (address, agent, token)
+            client = of_clients.get(who)
+            if client is None:
+                client = of_clients[who] = len(clients)
+                clients.append((address, token, *self._agents.tool(agent)))
+            file = of_entries.get(entry)
+            if file is None:
+                file = of_entries[entry] = len(files)
+                files.append(entry.file)
+            servings.append((at, client, file, entry.result, entry.cache, entry.code, times, size_bytes))
+            count += times
         self._number += 1
         data = encode_batch((FORMAT, self._instance, self._number, self._dropped, clients, files, servings))
         if self._waiting_bytes + len(data) > self._most_bytes:
