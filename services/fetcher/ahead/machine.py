@@ -138,7 +138,7 @@ class ReadAhead:
         protocol = protocol_named(came.protocol)
         known = self._sources.current(came.protocol)
         source = next((each for each in known.sources if each.id == came.source_id), None) if known else None
-        if source is None or not source.options.read_ahead:
+        if source is None:
             return
         guesses = await self._guesses(protocol, came)
         allowed = await self._allowed.of(protocol, source, guesses[:MOST_NAMES])
