@@ -138,7 +138,7 @@ def test_stored_file_that_may_not_stay__no_way_gives_a_byte_hot_or_not(
     it = new(orchard, upstream, kind)
     it.put({"1.0.0": OLD, "2.0.0": YOUNG})
     paths = (it.file("2.0.0"), *it.beside("2.0.0"))
-    heat(orchard, it.page, *paths)
+    heat(orchard, it.page, it.file("1.0.0"), *paths)
     rules.put(ORCHARD_MINIMUM_AGE="7d", ORCHARD_STORED_STAY="false")
     wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the rule")
     for path in paths:

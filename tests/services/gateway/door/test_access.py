@@ -19,6 +19,7 @@ from shared.access.tokens import digest_of
 from shared.access.watcher import AccessWatcher
 from shared.errors import AccessUnknown, Forbidden, TooManyGuesses, Unauthorized
 from shared.models import FORMAT
+from shared.policy.verdict import by_hand
 from shared.postgres.database import Database
 from shared.process.resources import Resources
 from shared.redis.client import RedisClient
@@ -131,15 +132,15 @@ async def test_watcher__rows_changed_by_hand__heard_of_and_copied(
 ) -> None:
     watcher = AccessWatcher(database, queue_redis)
     await watcher.open()
-    assert watcher.state is not None and not watcher.blocks.any
+    assert watcher.state is not None and not watcher.policy.any
     await database.execute("INSERT INTO blocks (protocol, name, reason) VALUES ('pypi', 'evil', 'why')")
-    await _until(lambda: watcher.blocks.of("pypi", "evil").whole == "why")
+    await _until(lambda: watcher.policy.of("pypi", "evil").whole == by_hand("why"))
     await watcher.aclose()
     away = Database("postgresql://nobody@127.0.0.1:1/none", max_size=1)
     await away.open()
     late = AccessWatcher(away, queue_redis)
     await late.open()
-    assert late.blocks.of("pypi", "evil").whole == "why"  # out of the copy
+    assert late.policy.of("pypi", "evil").whole == by_hand("why")  # out of the copy
     await late.aclose()
     await away.aclose()
 
