@@ -19,7 +19,7 @@ import msgspec
 from shared.migrations.runner import migrate, read_migrations
 from shared.postgres.connection import Session, session
 
-FORMAT = 2  # of what is made: another number makes it anew
+FORMAT = 3  # of what is made: another number makes it anew
 PROTOCOLS = ("pypi", "npm")  # packages with even numbers, with odd ones
 _STATEMENTS = Path(__file__).with_name("rows.sql")
 # Filled without indexes and keys, which are made afterwards: one by one takes hours.

@@ -75,11 +75,14 @@ SELECT EXISTS (SELECT FROM fresh)
 
 ADD_DAY = "SELECT add_servings_day($1)"
 DROP_DAYS = "SELECT drop_servings_before($1)"
+# In order, or the last look, which finds nothing, reads all.
 PURGE_CLIENTS = """
-DELETE FROM serving_clients WHERE id IN (SELECT id FROM serving_clients WHERE seen_on < $1 LIMIT $2)
+DELETE FROM serving_clients WHERE id IN (
+    SELECT id FROM serving_clients WHERE seen_on < $1 ORDER BY seen_on LIMIT $2)
 """
 PURGE_FILES = """
-DELETE FROM serving_files WHERE id IN (SELECT id FROM serving_files WHERE seen_on < $1 LIMIT $2)
+DELETE FROM serving_files WHERE id IN (
+    SELECT id FROM serving_files WHERE seen_on < $1 ORDER BY seen_on LIMIT $2)
 """
 PURGE_GATEWAYS = "DELETE FROM serving_gateways WHERE kept_at < now() - $1 * interval '1 day'"
 

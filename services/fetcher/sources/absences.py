@@ -70,13 +70,13 @@ ON CONFLICT (protocol, identity) DO UPDATE SET
     sources = excluded.sources, reason = excluded.reason, known = excluded.known, seen_at = now()
 """  # noqa: S608 - of constants
 
+# What is older than the oldest that is to stay. The index alone tells which that is.
 _PRUNE = """
-DELETE FROM absences a USING (
-    (SELECT protocol, identity FROM absences WHERE known ORDER BY seen_at DESC OFFSET $1)
-    UNION ALL
-    (SELECT protocol, identity FROM absences WHERE NOT known ORDER BY seen_at DESC OFFSET $2)
-) old
-WHERE a.protocol = old.protocol AND a.identity = old.identity
+DELETE FROM absences
+WHERE known AND seen_at < (
+    SELECT seen_at FROM absences WHERE known ORDER BY seen_at DESC OFFSET $1 - 1 LIMIT 1)
+   OR NOT known AND seen_at < (
+    SELECT seen_at FROM absences WHERE NOT known ORDER BY seen_at DESC OFFSET $2 - 1 LIMIT 1)
 """
 
 _FIND = "SELECT reason FROM absences WHERE protocol = $1 AND identity = $2 AND sources = $3::bigint[]"

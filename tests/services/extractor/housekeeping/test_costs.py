@@ -4,6 +4,7 @@ things."""
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from typing import Any
@@ -71,8 +72,12 @@ async def test_sweep__files__one_statement_for_each_thousand(house: House) -> No
 
 async def test_sweep__more_than_one_run_looks_at__the_next_goes_on(house: House) -> None:
     files, bodies = put_many(house, ARTIFACTS, 25), put_many(house, VARIANTS, 5)
+    places = []
+    for _ in range(3):
+        assert (await Sweeper(house.stores, delete=False, most=10).run()).objects == 10
+        places.append(json.loads(await house.queue_redis.raw.get(ROUND))["at"])
+    assert places == [sorted(files)[9], sorted(files)[19], ""]
     found = [await Sweeper(house.stores, delete=True, most=10).run() for _ in range(3)]
-    assert [each.objects for each in found] == [10, 10, 10]
     assert [each.deleted for each in found] == [10, 10, 10]
     assert not any([await house.store.stat(key) for key in (*files, *bodies)])
     key = await orphan(house)

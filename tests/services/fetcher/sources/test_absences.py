@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.fetcher.sources import absences
 from services.fetcher.sources.absences import AbsenceRepository
 from shared.artifacts.repository import ArtifactRepository
 from shared.models import StoredDocument
@@ -56,3 +57,19 @@ async def test_find__other_sources_may_be_asked_now__nothing_is_known(database: 
     assert await absences.find("maven", "g/a", [1, 2]) == "neither has it"
     for others in ([1], [1, 2, 3], [1, 3]):
         assert await absences.find("maven", "g/a", others) is None
+
+
+async def test_prune__of_known_and_made_up_names__the_longest_unconfirmed_go_each_by_its_bound(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(absences, "MOST_KNOWN", 3)
+    monkeypatch.setattr(absences, "MOST_UNKNOWN", 2)
+    monkeypatch.setattr(absences, "PRUNED_EVERY", 1)
+    await database.execute(
+        "INSERT INTO absences (protocol, identity, project, sources, known, seen_at) "
+        "SELECT 'pypi', k || n, k || n, '{1}', k = 'known', now() - n * interval '1 hour' "
+        "FROM generate_series(1, 6) n, unnest(ARRAY['known', 'made-up']) k"
+    )
+    await AbsenceRepository(database).note("pypi", "new", project="new", sources=[1], reason="", generation=1)
+    left = await database.fetch("SELECT identity FROM absences ORDER BY identity")
+    assert [row["identity"] for row in left] == ["known1", "known2", "known3", "made-up1", "new"]
