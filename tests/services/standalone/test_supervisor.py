@@ -141,8 +141,12 @@ def test_child_killed__is_started_again_and_a_line_says_so(tmp_path: Path, name:
         count = len(orchard.pids())
         os.kill(first, signal.SIGKILL)
         wait_for(lambda: f"{name} was killed by SIGKILL; starting it again" in orchard.text, "the line")
-        wait_for(lambda: len(orchard.pids()) == count, "the restart", seconds=FIRST_BACKOFF_SECONDS + 10)
-        assert orchard.pid_of(words) != first
+
+        def is_back() -> bool:  # a server says in its command line what it is only once it has started
+            there = {pid for pid in orchard.pids() if words in command_line(pid)}
+            return len(there) == 1 and first not in there and len(orchard.pids()) == count
+
+        wait_for(is_back, "the restart", seconds=FIRST_BACKOFF_SECONDS + 10)
         wait_for(orchard.gateway_answers, "the gateway")
         orchard.process.terminate()
         assert orchard.wait_until_over(seconds=10) == 0

@@ -13,7 +13,7 @@ import pytest
 from services.standalone.redis_server import EmbeddedRedis
 from shared.errors import QueueUnavailable
 from shared.queue.context import JobContext
-from shared.queue.jobs import FetchIndex
+from shared.queue.jobs import QUEUES, FetchIndex
 from shared.queue.producer import JobQueue
 from shared.queue.worker import QueueWorker
 from tests.shared.queue.queue_support import new_worker, queue_client, running
@@ -88,7 +88,7 @@ async def test_queues_page__in_chromium__is_live_fits_and_says_when_it_is_not(
                 wanted = int(os.environ.get("ORCHARD_TEST_SAMPLES", "3"))
                 await page.until(f"samples.length >= {wanted}", seconds=20 + 2 * wanted)
                 assert await page.evaluate("document.querySelectorAll('.chart canvas').length") == 4
-                assert await page.evaluate("document.querySelectorAll('#rows tr').length") == 5
+                assert await page.evaluate("document.querySelectorAll('#rows tr').length") == len(QUEUES)
                 await _shows(page, pictures / "queues-desk.png", DESK, dark=False)
                 await _shows(page, pictures / "queues-desk-dark.png", DESK, dark=True)
                 await _shows(page, pictures / "queues-phone.png", PHONE, dark=False)
