@@ -36,10 +36,11 @@ OF_UPSTREAM = 0
 
 
 def told(blocks: Iterable[Block], protocol: str) -> list[ToldBlock]:
-    """The blocks of a protocol, and those of bytes."""
+    """The blocks of a protocol, and those of bytes. One's own come first: who is told reads so many and no
+    more, and an upstream may have any number."""
     return [
         ToldBlock(each.reason, each.protocol, each.name, each.version, each.sha256)
-        for each in blocks
+        for each in sorted(blocks, key=lambda each: each.id == OF_UPSTREAM)
         if each.sha256 or each.protocol == protocol
     ]
 

@@ -29,7 +29,7 @@ from shared.process.bounded import Bounded
 from shared.process.periodic import Every
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.roles.ahead import MOST_NAMES, Guess
+from shared.protocols.roles.ahead import MOST_NAMES, MOST_WANTED, Guess
 from shared.queue.jobs import Event, FetchArtifact, FetchIndex
 from shared.queue.listener import EventListener
 from shared.stores import Stores
@@ -140,8 +140,9 @@ class ReadAhead:
         source = next((each for each in known.sources if each.id == came.source_id), None) if known else None
         if source is None:
             return
-        guesses = await self._guesses(protocol, came)
-        allowed = await self._allowed.of(protocol, source, guesses[:MOST_NAMES])
+        found = (await self._guesses(protocol, came))[:MOST_NAMES]
+        guesses = [each for each in found if len(each.wanted) <= MOST_WANTED]
+        allowed = await self._allowed.of(protocol, source, guesses)
         guessed = [(job_of(protocol, guess, came.asker), owner) for guess, owner in allowed]
         for job, _ in guessed:  # also of what no job is made for: its client may ask
             self._wanted.put((came.asker.client, job.id), job.asker.wanted if job.asker else "")

@@ -36,7 +36,7 @@ log = get_logger()
 
 ASKED_EVERY_SECONDS = 10.0
 ANSWER_SECONDS = 8.0
-MOST = 10_000  # as an Orchard takes of its own
+MOST = 10_000  # as an Orchard takes of its own; what comes after so many is not looked at
 MAX_BYTES = 32 * 1024 * 1024  # of so many, with names and reasons as long as they may be
 MAX_REASON = 1024  # characters
 BATCH = 1_000  # digests or names of one statement
@@ -132,7 +132,7 @@ class UpstreamBlocks:
             deadline_seconds=ANSWER_SECONDS,
         )
         if answer.status == 200 and teller(answer.headers.get("via", "")) is not None:
-            known = read(source, answer)
+            known = await self._stores.threads.run(read, source, answer)
         elif answer.status != 304:
             return  # what it told last stands
         counting = await self._rows.counting(protocol, source, found, known.told)
@@ -199,10 +199,10 @@ def read(source: UpstreamSource, answer: FetchedBody) -> _Known:
     return _Known(etag, tuple(_sensible(source, told)))
 
 
-def _sensible(source: UpstreamSource, told: Iterable[ToldBlock]) -> list[ToldBlock]:
+def _sensible(source: UpstreamSource, told: Sequence[ToldBlock]) -> list[ToldBlock]:
     protocol = protocol_named(source.protocol)
     found: list[ToldBlock] = []
-    for each in told:
+    for each in told[:MOST]:
         reason = _plain(each.reason)
         if each.sha256:
             if is_sha256(each.sha256):
@@ -210,7 +210,7 @@ def _sensible(source: UpstreamSource, told: Iterable[ToldBlock]) -> list[ToldBlo
         elif each.protocol == source.protocol and _is_name(each.name) and _is_name(each.version or "1"):
             name = protocol.names.canonical_name(each.name)
             found.append(ToldBlock(reason, each.protocol, name, each.version))
-    return found[:MOST]
+    return found
 
 
 def _is_name(text: str) -> bool:
@@ -219,7 +219,7 @@ def _is_name(text: str) -> bool:
 
 def _plain(text: str) -> str:
     """One line for a person, within bounds."""
-    kept = "".join(each for each in text if each.isprintable())[:MAX_REASON]
+    kept = "".join(each for each in text[: 4 * MAX_REASON] if each.isprintable())[:MAX_REASON]
     return kept.encode("utf-8", "replace").decode()
 
 

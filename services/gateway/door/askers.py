@@ -103,9 +103,10 @@ class Askers:
             self._telling = asyncio.create_task(self._tell_soon(), name="asked for")
 
     async def _tell_soon(self) -> None:
-        await asyncio.sleep(TELL_SECONDS)
-        asked, self._asked = self._asked, []
-        try:
-            await self._queue.announce("asked", asked)
-        except OrchardError as error:  # they count as not asked for
-            log.debug("asked_not_told", error=error.code)
+        while self._asked:  # more may come while Redis is told
+            await asyncio.sleep(TELL_SECONDS)
+            asked, self._asked = self._asked, []
+            try:
+                await self._queue.announce("asked", asked)
+            except OrchardError as error:  # they count as not asked for
+                log.debug("asked_not_told", error=error.code)

@@ -15,10 +15,9 @@ from shared.protocols.maven import names
 from shared.protocols.maven.model import Coordinates, Pom, RawDependency, read_pom
 from shared.protocols.maven.resolver.inheritance import document_name
 from shared.protocols.maven.xml import BadXml, parse
-from shared.protocols.roles.ahead import MOST_NAMES, Ahead, Guess
+from shared.protocols.roles.ahead import MOST_NAMES, MOST_WANTED, Ahead, Guess
 
 PARENT, IMPORT = "parent", "import"
-MOST_CHARACTERS = 2_000  # of `wanted`
 MOST_DEEP = 8  # references within references
 
 _TOOL = re.compile(r"(Apache-Maven|Gradle)/[0-9]+")
@@ -39,7 +38,7 @@ def properties_of(pom: Pom) -> Mapping[str, str]:
 
 def _text(text: str, known: Mapping[str, str]) -> str:
     for _ in range(MOST_DEEP):
-        if "${" not in text or len(text) > MOST_CHARACTERS:
+        if "${" not in text or len(text) > MOST_WANTED:
             break
         text = _REFERENCE.sub(lambda found: known.get(found[1], found[0]), text)
     return text
@@ -49,7 +48,7 @@ def _guess(at: Coordinates, read_as: str, excluded: Sequence[str]) -> Iterator[G
     """Nothing for what is no file's address, or may be another file tomorrow."""
     name = document_name(at)
     wanted = " ".join((read_as, *excluded))
-    if name is None or at.version.endswith(names.SNAPSHOT) or len(wanted) > MOST_CHARACTERS:
+    if name is None or at.version.endswith(names.SNAPSHOT) or len(wanted) > MOST_WANTED:
         return
     yield Guess(
         name.project, file=FileName("maven", name.project, name.file_id, name.filename), wanted=wanted

@@ -17,6 +17,9 @@ from shared.policy.project import NOTHING, ProjectVerdicts
 MOST_NAMES = 200
 """Guesses of one document: one that names more is a trap, or nothing that anybody resolves at once."""
 
+MOST_WANTED = 2_000
+"""Characters of `Guess.wanted`: it lies in queued jobs, and is remembered for each client."""
+
 
 class Guess(msgspec.Struct, frozen=True):
     """An index (`identity`) or a `file`, of which versions `wanted` are asked for: read by the same role

@@ -12,7 +12,7 @@ import pytest_asyncio
 from shared.errors import InvalidData, QueueFull
 from shared.queue import keys
 from shared.queue.context import JobContext
-from shared.queue.jobs import Claim, Event, FetchIndex
+from shared.queue.jobs import AHEAD, ARTIFACT, Claim, Event, FetchArtifact, FetchIndex
 from shared.queue.producer import JobQueue, publish
 from shared.redis.client import RedisClient
 from tests.shared.queue.queue_support import eventually, job, new_worker, queue_client, running
@@ -150,6 +150,25 @@ async def test_enqueue__background_while_a_client_waits__coalesces(client: Redis
     assert not await queue.enqueue(job(background=True))
     depths = await queue.depths()
     assert (depths["refresh"].ready, depths["index"].ready) == (0, 1)
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_enqueue__a_guess_that_one_needs_whole__another_who_does_not_takes_nothing_back(
+    client: RedisClient, is_running: bool
+) -> None:
+    queue = JobQueue(client)
+    guess = FetchArtifact("pypi", "demo", "f" * 64, "demo-1.0-py3-none-any.whl", guessed=True)
+    whole = msgspec.structs.replace(guess, guessed=False)
+    await queue.enqueue(guess)
+    await set_claim(client, guess.id, 1)
+    assert not await queue.enqueue(whole)
+    if not is_running:  # given back
+        await client.raw.delete(keys.claim_key(guess.id))
+
+    assert not await queue.enqueue(msgspec.structs.replace(whole, abandonable=True))
+    assert await queue.as_asked_now(guess) == whole
+    depths = await queue.depths([AHEAD, ARTIFACT])
+    assert (depths[AHEAD].ready, depths[ARTIFACT].ready) == (is_running, not is_running)
 
 
 async def test_enqueue__many_jobs__leave_a_bounded_number_of_tokens(client: RedisClient) -> None:

@@ -21,6 +21,12 @@ local function put(key, arg)
     redis.call('ZADD', queue, now + defer, id)
     if defer == 0 then wake(tokens, most) end
   end
+  local function standing() -- the payload of whoever asked before; nil for a guess or a refresh
+    local raw = redis.call('GET', job)
+    local good, held = pcall(cmsgpack.unpack, raw or '')
+    local fields = good and type(held) == 'table' and held.k
+    return type(fields) == 'table' and not fields.guessed and not fields.background and raw or nil
+  end
   local score = redis.call('ZSCORE', queue, id)
   if score then
     if defer == 0 and tonumber(score) > now and not claimed then
@@ -32,6 +38,7 @@ local function put(key, arg)
   for nth, other in ipairs({KEYS[key + 5], KEYS[key + 6]}) do
     if other ~= '' and redis.call('ZSCORE', other, id) then
       if nth <= higher then return answer(0) end
+      if ARGV[arg + 6] ~= '1' then payload = standing() or payload end -- it asks for no less
       if claimed then -- it stays where it runs, as what is asked for now
         redis.call('SET', job, payload, 'XX', 'KEEPTTL')
         return answer(0)

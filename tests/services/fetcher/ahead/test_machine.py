@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from shared.errors import OrchardError
+from shared.protocols.roles.ahead import MOST_WANTED
 from shared.queue.jobs import AHEAD, Asker, FetchArtifact, FetchIndex
 from tests.services.fetcher.conftest import Fetcher, running_fetcher, sha256
 from tests.support.builders import build_wheel
@@ -117,6 +118,18 @@ async def test_metadata__a_trap__nothing_is_fetched(fetcher: Fetcher, requires: 
     await fetcher.ended(metadata_of("demo", content))
     await quiet(fetcher)
     assert pages_seen(fetcher.upstream) == {"demo"}
+
+
+async def test_metadata__wants_more_than_is_kept_of_a_client__that_is_no_guess(fetcher: Fetcher) -> None:
+    long = "long" + ",".join(f"!=0.{number}" for number in range(MOST_WANTED // 4))
+    content = offer(fetcher.upstream, "demo", long, "short>=1")
+    for name in ("long", "short"):
+        offer(fetcher.upstream, name)
+    await fetcher.ended(FetchIndex("pypi", "simple/demo"))
+    await fetcher.ended(metadata_of("demo", content))
+    await until(lambda: "short" in pages_seen(fetcher.upstream))
+    await quiet(fetcher)
+    assert pages_seen(fetcher.upstream) == {"demo", "short"}
 
 
 async def test_metadata__of_a_wheel_that_gives_no_ranges__is_not_downloaded_for_a_guess(

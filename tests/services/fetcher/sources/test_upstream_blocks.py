@@ -79,6 +79,11 @@ def test_read__within_bounds() -> None:
     assert found[0].reason == "x" * MAX_REASON
 
 
+def test_read__rows_without_end__so_many_are_looked_at() -> None:
+    good = {"sha256": "ab" * 32, "reason": "bad"}
+    assert len(told_by(items(*[{"reason": ""}] * (MOST - 1), good, good))) == 1
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"items": 1}', b'{"items": [{"reason": 1}]}'])
 def test_read__no_list_of_blocks__is_invalid(body: bytes) -> None:
     with pytest.raises(UpstreamInvalid):

@@ -7,9 +7,12 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.gateway.door.askers import Askers
+from shared.protocols.resource import Resource
 from shared.queue.context import JobContext
 from shared.queue.jobs import Asker, Event, FetchIndex
 from tests.services.gateway.conftest import Stores
@@ -105,6 +108,31 @@ async def test_guess__was_fetched_and_is_asked_for__is_told_once(
         await get(gateway, "flask")
         await get(gateway, "other")
         assert await asked(heard) == ("index:pypi:simple/other",)
+
+
+async def test_guess__is_asked_for_while_another_is_told__is_told_too() -> None:
+    tellings: asyncio.Queue[tuple[list[str], asyncio.Event]] = asyncio.Queue()
+
+    class SlowQueue:
+        async def announce(self, kind: str, ids: list[str]) -> None:
+            there = asyncio.Event()
+            tellings.put_nowait((ids, there))
+            await there.wait()
+
+    unused: Any = None
+    queue: Any = SlowQueue()
+    askers = Askers(queue, unused, unused, is_waited_for=lambda _: False, is_on=True)
+    async with asyncio.timeout(10):
+        for name in ("one", "two"):
+            askers.known.put(f"index:pypi:simple/{name}", True)
+        askers.note(Resource("pypi", "index", "simple/one"))
+        ids, there = await tellings.get()
+        assert ids == ["index:pypi:simple/one"]
+        askers.note(Resource("pypi", "index", "simple/two"))
+        there.set()
+        ids, there = await tellings.get()
+        assert ids == ["index:pypi:simple/two"]
+        there.set()
 
 
 async def test_guess__is_waited_for_when_it_is_told__is_asked_for(
