@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import msgspec
 
 LONGEST_AGE_SECONDS = 400 * 86_400
-"""What was first seen longer ago is forgotten: a minimum age cannot ask for more."""
+"""Of what was seen longer ago not all is remembered: a minimum age cannot ask for more."""
+
+LAST_MOMENT = 253_402_300_800.0  # unix seconds: the end of the year 9999, in UTC
 
 _AGE = re.compile(r"(?:([0-9]{1,5}) ?([dh])|0)?")
 _KINDS = {
@@ -35,7 +37,10 @@ def date(text: str) -> float:
         return 0.0
     try:
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        if not 0 < seconds < LAST_MOMENT:  # 0 would be no date
+            raise ValueError(text)
+        return seconds
     except (ValueError, OverflowError):
         raise msgspec.ValidationError("expected a date: 2026-11-01, or 2026-11-01T12:00:00Z") from None
 

@@ -273,7 +273,8 @@ def load_settings(
             if own is None:
                 values[field] = _convert(field, text)
             elif own["age"]:
-                values["minimum_ages"][protocol] = age(text)
+                if text:  # empty is as good as unset: only "0" takes a rule away
+                    values["minimum_ages"][protocol] = age(text)
             elif own["kind"] == "upstream":
                 values["upstreams"][protocol] = addresses(text)
             elif text:

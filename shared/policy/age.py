@@ -61,11 +61,14 @@ def seen_anew(
     seen: Seen, old: Mapping[str, Dated], new: Mapping[str, Dated], *, confirmed_at: float, now: float
 ) -> Seen:
     """What is known once a document lists `new` where the one before, which was still the upstream's at
-    `confirmed_at`, listed `old`. What was there once and comes back with the same bytes is not new."""
+    `confirmed_at`, listed `old`. What was there once and comes back with the same bytes is not new. An
+    arrival of longer ago than any minimum age is forgotten, unless it contradicts the upstream: a hard date
+    may ask for it."""
     arrivals = {
         name: arrival
         for name, arrival in seen.arrivals.items()
-        if name in new and now - arrival.seen_at < LONGEST_AGE_SECONDS
+        if name in new
+        and (now - arrival.seen_at < LONGEST_AGE_SECONDS or new[name].published < arrival.not_before)
     }
     gone = dict(seen.gone)
     for name, listed in new.items():

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 
+from shared.policy.age import Seen
 from tests.firewall.shelves import DAY, OLD, SHELVES, YOUNG, Shelf, moment
 from tests.support.orchard import JSON, Cluster, cluster, wait_until
 from tests.support.stores import ROOT
@@ -120,6 +122,21 @@ def test_rule_is_switched_on__what_was_stored_stays_and_what_was_not_goes(
     rules.put(ORCHARD_MINIMUM_AGE="7d", ORCHARD_STORED_STAY="false")
     wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the stored file's refusal")
     wait_until(lambda: shown(orchard, it) == [["1.0.0"]] * 2, what="the page without it")
+
+
+@pytest.mark.parametrize("age", [None, -DAY])
+def test_maven__undated_file_of_a_version_that_the_list_lacks__is_seen_just_now(
+    orchard: Cluster, upstream: Upstream, rules: Rules, age: float | None
+) -> None:
+    rules.put(ORCHARD_MINIMUM_AGE="7d")
+    it = new(orchard, upstream, "maven")
+    it.put({"1.0.0": OLD, "1.1.0": YOUNG})
+    wait_until(lambda: statuses(orchard, it.file("1.1.0")) == [403, 403], what="the rule")
+    known_for_long = msgspec.msgpack.encode(Seen(1.0)).hex()
+    sql(orchard, f"UPDATE first_seen SET seen = '\\x{known_for_long}' WHERE project LIKE '%:{it.name}'")
+    it.put({"1.0.0": OLD, "1.1.0": YOUNG, "2.0.0": age})
+    assert statuses(orchard, it.file("2.0.0")) == [403, 403]
+    assert statuses(orchard, it.file("2.0.0")) == [403, 403]
 
 
 STORED_WAYS: dict[str, tuple[str, dict[str, str]]] = {

@@ -24,6 +24,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
             for name in ("NPM", "MAVEN", "CARGO")
         },
     }
+    settings["ORCHARD_MAVEN_UPSTREAM"] += f"&merge=all,{upstream.url}/others/#merge=all"
     with cluster(tmp_path_factory.mktemp("own"), upstream, **settings) as running:
         yield running
 
@@ -39,3 +40,16 @@ def test_own_source__young_and_undated_versions_are_served(
     assert it.shown() == list(ages)
     for version in ages:
         assert it.get(it.file(version)).status_code == 200
+
+
+def test_own_source__merged_with_another__spares_nothing_of_that_one(
+    orchard: Cluster, upstream: Upstream
+) -> None:
+    it = SHELVES["maven"](orchard, upstream, f"own-{next(_numbers)}")
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    for path in (it.page, it.upstream_file("2.0.0")):
+        upstream.put(path.replace("/maven/", "/others/"), upstream.reply(path))
+    it.put({"1.0.0": OLD})
+    upstream.remove(it.upstream_file("2.0.0"))
+    assert it.shown() == ["1.0.0"]
+    assert it.get(it.file("2.0.0")).status_code == 403

@@ -35,6 +35,12 @@ def test_defaults__nothing_set__the_plan_s_values() -> None:
         ("ORCHARD_OFFLINE", "maybe"),
         ("ORCHARD_LOG_LEVEL", "loud"),
         ("ORCHARD_PYPI_UPSTREAM", "ftp://example.com/simple/"),
+        ("ORCHARD_MINIMUM_AGE", "-1d"),
+        ("ORCHARD_MINIMUM_AGE", "1e9h"),
+        ("ORCHARD_MINIMUM_AGE_NPM", "off"),
+        ("ORCHARD_NOTHING_AFTER", "yesterday"),
+        ("ORCHARD_NOTHING_AFTER", "1970-01-01"),
+        ("ORCHARD_NOTHING_AFTER", "9999-12-31T23:59:59-10:00"),
     ],
 )
 def test_bad_value__one_line_names_the_variable(name: str, value: str) -> None:

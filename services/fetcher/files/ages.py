@@ -112,8 +112,9 @@ class Ages:
     # --- files that no index lists ------------------------------------------------------------------
 
     async def seen(self, protocol: PackageProxyBase, resource: Resource, refresh: Refresh) -> Seen | None:
-        """What was seen of the project of a file that no index lists; None where no age is asked for. Raises
-        `TooYoung` where that alone says it, so that the upstream is not asked for it again and again."""
+        """What was seen of the project of a file that no index lists; None where no age is asked for. Of a
+        version that the last list lacks, nothing was seen before now. Raises `TooYoung` where that alone says
+        it, so that the upstream is not asked for it again and again."""
         if not self.counts(protocol):
             return None
         project = resource.project
@@ -128,6 +129,8 @@ class Ages:
         arrival = seen.arrivals.get(self._name(protocol, resource))
         if arrival is not None and not seen.ageless:
             self.check(protocol, resource, arrival.not_before)
+        if arrival is None and (await self._look(protocol, resource.file))[1] is None:
+            seen = msgspec.structs.replace(seen, since=clock.now())
         return seen
 
     def of_answer(

@@ -86,8 +86,9 @@ class DescribeArtifactJob:
             if resource.direct:
                 seen = await self._ages.seen(protocol, resource, refresh)
                 described = await self._direct.first(protocol, resource, ctx.generation, self._described)
-                if seen is not None and not described.found.source.options.aged:
-                    seen = msgspec.structs.replace(seen, ageless=True)
+                if seen is not None:
+                    ageless = not described.found.source.options.aged
+                    seen = msgspec.structs.replace(seen, ageless=ageless)
                 modified = described.source_headers.modified
                 published = self._ages.of_answer(protocol, resource, modified, seen)
                 if seen is not None:

@@ -160,8 +160,8 @@ class ArtifactRun:
         """Download and seal. Raises what `Download.run` raises, `Abandoned`, `StoreUnavailable`,
         `DatabaseUnavailable`."""
         tools, job = self._tools, self.job
-        if self.seen is not None and not found.source.options.aged:
-            self.seen = msgspec.structs.replace(self.seen, ageless=True)
+        if self.seen is not None:  # the list may be of another source
+            self.seen = msgspec.structs.replace(self.seen, ageless=not found.source.options.aged)
         tools.floor.check()  # before the upstream is asked in vain
         name = f"{self.ctx.generation}-{next(_numbers)}"
         spool = Spool(tools.spool_folder / name, tools.threads)

@@ -72,11 +72,12 @@ class MergedIndex:
         if not answered:
             return await run.fail(failures[0]) if failures else None
         bodies = [part.body for part in answered if part.body is not None]
+        aged = (part.source for part in answered if part.source.options.aged)
         body = await self._tools.threads.run(self._protocol.documents.merge_documents, self._identity, bodies)
         return await run.keep(
             body,
             Loaded.of(body, self._protocol.documents.decode_document(body)),
-            answered[0].source,
+            next(aged, answered[0].source),  # where the age of one counts, it counts for the union
             failing_since=clock.now() if failures else 0.0,
             retry_after_seconds=max((error.retry_after_seconds for error in failures), default=0),
         )

@@ -57,7 +57,8 @@ def _packument(document: Document, base_url: str, sealed: Sealed) -> dict[str, R
 
     def full() -> bytes:
         top = dict(document.top)
-        if time := _time(document):
+        time = _time(document)
+        if time or document.time:
             top["time"] = Raw(_encode(time))
         if "dist-tags" in top:
             top["dist-tags"] = Raw(_encode(tags))
@@ -147,8 +148,10 @@ def _modified(time: dict[str, Any]) -> str | None:
 
 
 def _time(document: Document) -> dict[str, Any]:
-    """`time` with every version in it: clients with a minimum age refuse versions without one."""
-    time = document.time
+    """`time` with every version that is shown in it, for clients with a minimum age refuse versions without
+    one; and with none that is hidden."""
+    hidden = document.notes.hidden
+    time = {key: value for key, value in document.time.items() if key not in hidden}
     if not document.notes.times:
         return time
     time = {**time, **document.notes.times}

@@ -65,6 +65,16 @@ def test_seen__of_more_than_a_year_ago__forgotten() -> None:
     assert list(arrivals(old, again, again).arrivals) == ["b"]
 
 
+@pytest.mark.parametrize("age_days", [None, 500.0])
+def test_seen__of_more_than_a_year_ago__kept_where_it_contradicts_the_upstream(
+    age_days: float | None,
+) -> None:
+    """A hard date may ask for more than the longest age."""
+    arrival = Arrival(NOW - 402 * DAY, NOW - 401 * DAY)
+    again = [listed("a", age_days)]
+    assert arrivals(Seen(1.0, {"a": arrival}), again, again).arrivals == {"a": arrival}
+
+
 @pytest.mark.parametrize(
     ("published", "stored", "rule"),
     [

@@ -100,7 +100,11 @@ def test_stamps__a_change_of_rules_or_exemptions_is_another_and_blocks_have_thei
 
 
 def test_rules__of_the_environment() -> None:
-    environment = {"ORCHARD_MINIMUM_AGE": "36h", "ORCHARD_MINIMUM_AGE_NPM": "0"}
+    environment = {
+        "ORCHARD_MINIMUM_AGE": "36h",
+        "ORCHARD_MINIMUM_AGE_NPM": "0",
+        "ORCHARD_MINIMUM_AGE_PYPI": "",
+    }
     rules = rules_of(load_settings({**environment, "ORCHARD_NOTHING_AFTER": "2026-11-01"}))
     assert rules == Rules({"": AgeRule(36 * 3600), "npm": AgeRule(0.0)}, 1793491200.0)
 
