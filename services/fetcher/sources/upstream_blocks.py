@@ -18,6 +18,7 @@ from services.fetcher.http.response import FetchedBody, decode_body
 from services.fetcher.sources.policy import owners
 from services.fetcher.sources.repository import SourceSet
 from services.fetcher.sources.watcher import SourceWatcher
+from shared.artifacts.rows import first_pinned
 from shared.cache.keys import Category, cache_key
 from shared.digests import is_sha256
 from shared.errors import OrchardError, UpstreamInvalid
@@ -170,19 +171,25 @@ class UpstreamBlockRows:
         for start in range(0, len(digests), BATCH):
             rows = await self._database.fetch(_SERVED, digests[start : start + BATCH], source.id)
             served.update(str(row["sha256"]) for row in rows)
-        names = {each.name: protocol.names.pin_names(each.name) for each in told if each.name}
-        pins: dict[str, set[int]] = {}
-        wanted = sorted({pin for under in names.values() for pin in under})
+        spellings = {each.name: protocol.names.spellings(each.name) for each in told if each.name}
+        pin_names = {each: protocol.names.pin_names(each) for under in spellings.values() for each in under}
+        pins: dict[str, frozenset[int]] = {}
+        wanted = sorted({pin for under in pin_names.values() for pin in under})
         for start in range(0, len(wanted), BATCH):
             for row in await self._database.fetch(_PINS, protocol.name, wanted[start : start + BATCH]):
-                pins.setdefault(row["project"], set()).add(row["source_id"])
+                pins[row["project"]] = pins.get(row["project"], frozenset()) | {row["source_id"]}
 
         def is_its(name: str) -> bool:
-            pinned = {id for pin in names[name] for id in pins.get(pin, ())}
-            first = next(iter(owners(found.sources, name, pinned)), ())
-            return any(each.id == source.id for each in first)
+            if not spellings[name]:  # whose they are cannot be told
+                return len(found.sources) == 1
+            # What is blocked under one is blocked under all: none may be another's.
+            pinned = [first for each in spellings[name] if (first := first_pinned(pins, pin_names[each]))]
+            return all(
+                any(each.id == source.id for each in next(iter(owners(found.sources, name, ids)), ()))
+                for ids in pinned or [frozenset[int]()]
+            )
 
-        its = {name for name in names if is_its(name)}
+        its = {name for name in spellings if is_its(name)}
         return [each for each in told if each.name in its or each.sha256 in served]
 
 

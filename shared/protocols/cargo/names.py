@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ CONFIG = "config.json"
 """The identity of what an index says of itself; `index_identity` gives those of crates."""
 
 MAX_CHARACTERS = 64
+MOST_SIGNS = 5  # `-` and `_` of a name whose spellings are counted up: there are 32
 
 _NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_-]{{0,{MAX_CHARACTERS - 1}}}")
 
@@ -78,6 +80,15 @@ class CargoNames(Names):
 
     def named_alike(self, name: str) -> str:
         return name.replace("_", "-")
+
+    def spellings(self, name: str) -> tuple[str, ...]:
+        parts = re.split("[-_]", name)
+        if len(parts) > MOST_SIGNS + 1:
+            return ()
+        return tuple(
+            "".join(map("".join, zip(parts, (*signs, ""), strict=True)))
+            for signs in itertools.product("-_", repeat=len(parts) - 1)
+        )
 
     def is_version(self, text: str) -> bool:
         return parse_version(text) is not None

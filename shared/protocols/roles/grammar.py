@@ -132,6 +132,10 @@ class Names(ABC):  # all but the type of its package URLs has a default
         blocked under all (Cargo asks for `my_crate` and `my-crate` in turn)."""
         return name
 
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """All canonical names that are named alike, this one too; empty where they are too many."""
+        return (name,)
+
     def purl_parts(self, project: str) -> tuple[str, str]:
         """Namespace ("" for none) and name of a project in its package URL."""
         return "", project

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from services.fetcher.http.response import FetchedBody
@@ -104,12 +105,13 @@ async def counting(database: Database, *sources: UpstreamSource, told: ToldBlock
     return bool(await rows.counting(protocol_named("pypi"), CENTRAL, found, [told]))
 
 
-async def pin(database: Database, project: str, source: UpstreamSource) -> None:
+async def pin(database: Database, project: str, source: UpstreamSource, protocol: str = "pypi") -> None:
     await database.execute(
-        "INSERT INTO project_pins (protocol, project, source_id) VALUES ('pypi', $1, $2)"
+        "INSERT INTO project_pins (protocol, project, source_id) VALUES ($3, $1, $2)"
         " ON CONFLICT (protocol, project) DO UPDATE SET source_id = excluded.source_id",
         project,
         source.id,
+        protocol,
     )
 
 
@@ -128,6 +130,40 @@ async def test_counting__what_it_serves_or_would_be_asked_for_first(database: Da
     for name, sources, counts in cases:
         told = ToldBlock("bad", "pypi", name)
         assert await counting(database, *sources, told=told) is counts, (name, sources)
+
+
+ALIKE = {
+    "another spelling is another's": ("cargo", {"my_crate": 3}, "my-crate", False),
+    "some spelling is another's": ("cargo", {"my-crate": 1, "my_crate": 3}, "my-crate", False),
+    "another spelling is its": ("cargo", {"my_crate": 1}, "my-crate", True),
+    "nobody's": ("cargo", {}, "my-crate", True),
+    "more spellings than can be looked for": ("cargo", {}, "a-b-c-d-e-f-g", False),
+    "its group, and another's artifact": ("maven", {"g:*": 1, "g:a": 3}, "g:a", False),
+    "another's group, and its artifact": ("maven", {"g:*": 3, "g:a": 1}, "g:a", True),
+    "another's group": ("maven", {"g:*": 3}, "g:a", False),
+}
+
+
+@pytest.mark.parametrize("case", ALIKE)
+async def test_counting__what_is_blocked_with_it_is_its_too(database: Database, case: str) -> None:
+    protocol, pins, name, counts = ALIKE[case]
+    central, second = (msgspec.structs.replace(each, protocol=protocol) for each in (CENTRAL, SECOND))
+    for project, id in pins.items():
+        await pin(database, project, central if id == central.id else second, protocol)
+    rows, told = UpstreamBlockRows(database), ToldBlock("bad", protocol, name)
+    found = SourceSet(protocol, 1, (central, second))
+    assert bool(await rows.counting(protocol_named(protocol), central, found, [told])) is counts
+
+
+async def test_counting__more_spellings_than_can_be_looked_for__nobody_else_is_there(
+    database: Database,
+) -> None:
+    central, told = (
+        msgspec.structs.replace(CENTRAL, protocol="cargo"),
+        ToldBlock("bad", "cargo", "a-b-c-d-e-f-g"),
+    )
+    found = SourceSet("cargo", 1, (central,))
+    assert await UpstreamBlockRows(database).counting(protocol_named("cargo"), central, found, [told])
 
 
 async def test_counting__bytes_that_came_from_it_and_nobody_else(database: Database) -> None:

@@ -64,3 +64,11 @@ def test_pattern__means_both_signs_since_cargo_asks_for_both(
 def test_identity__of_a_crate_and_of_the_index_itself() -> None:
     assert names.project_of(names.index_identity("serde-json")) == "serde-json"
     assert names.project_of(names.CONFIG) == ""
+
+
+def test_spellings__of_all_that_cargo_takes_for_the_same() -> None:
+    named = names.CargoNames()
+    assert set(named.spellings("a-b_c")) == {"a-b-c", "a-b_c", "a_b-c", "a_b_c"}
+    assert named.spellings("serde") == ("serde",)
+    assert len(named.spellings("-".join("abcdef"))) == 2**names.MOST_SIGNS
+    assert named.spellings("-".join("abcdefg")) == ()
