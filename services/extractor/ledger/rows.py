@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 
 from shared.digests import is_sha256
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseUnavailable, InvalidData
 from shared.ledger.batch import Batch, Client, File, Serving
 from shared.postgres.database import Database
 from shared.process.bounded import Bounded
@@ -115,6 +115,7 @@ class LedgerRows:
 
     async def prepare(self) -> int:
         """Make the partitions of the next days, drop what is too old; how many days went."""
+        self._forget()  # whoever else works on the tables tells us nothing
         first = today()
         for ahead in range(3):
             await self._add_day(first + timedelta(days=ahead))
@@ -135,9 +136,15 @@ class LedgerRows:
         try:
             return await self._keep(batch)
         except DatabaseUnavailable:  # after a failover it may lack what we remember
-            self._known_on = date.min
-            self._partitions.clear()
+            self._forget()
             raise
+        except InvalidData:  # its day may be gone: another dropped it, or a backup was restored
+            self._forget()
+            return await self._keep(batch)
+
+    def _forget(self) -> None:
+        self._known_on = date.min
+        self._partitions.clear()
 
     async def _keep(self, batch: Batch) -> Kept:
         now = datetime.now(UTC)
@@ -214,7 +221,9 @@ class LedgerRows:
         missing = {key: row for key, row in rows.items() if key not in ids}
         if missing:
             columns = [list(column) for column in zip(*missing.values(), strict=True)]
-            for row in await self._database.fetch(statement, list(missing), *columns, self._known_on):
+            # A serving may be of tomorrow: clocks differ.
+            seen_on = self._known_on + timedelta(days=1)
+            for row in await self._database.fetch(statement, list(missing), *columns, seen_on):
                 ids[bytes(row["key"])] = row["id"]
                 known.put(bytes(row["key"]), row["id"])
         return ids

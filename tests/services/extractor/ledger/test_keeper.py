@@ -189,7 +189,7 @@ async def test_who_and_what_no_serving_names_any_more__is_removed(house: House) 
     await keeper(house).run()
     for table in ("serving_clients", "serving_files"):
         await house.database.execute(
-            f"UPDATE {table} SET seen_on = seen_on - {DAYS + 1} WHERE id = (SELECT max(id) FROM {table})"
+            f"UPDATE {table} SET seen_on = seen_on - {DAYS + 2} WHERE id = (SELECT max(id) FROM {table})"
         )
     await LedgerRows(house.database, days=DAYS).prepare()
     rows = await house.database.fetch("SELECT address FROM serving_clients")
@@ -205,7 +205,36 @@ async def test_whoever_is_seen_again__stays(house: House, monkeypatch: pytest.Mo
     rows._known_on = date.min  # another day
     await rows.keep(batch(2))
     row = await house.database.fetchrow("SELECT seen_on FROM serving_clients")
-    assert row is not None and row["seen_on"] == datetime.now(UTC).date()
+    assert row is not None and row["seen_on"] == datetime.now(UTC).date() + timedelta(days=1)
+
+
+async def test_clock_of_a_gateway_before_midnight_is_past_it__its_client_stays_as_long_as_the_serving(
+    house: House,
+) -> None:
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    at = datetime.combine(tomorrow, datetime.min.time(), UTC).timestamp()
+    rows = LedgerRows(house.database, days=DAYS)
+    await rows.keep(batch(1, at))
+    await rows.drop_before(tomorrow)
+    assert await ats(house) == [at]
+    assert len(await house.database.fetch("SELECT FROM serving_clients, serving_files")) == 1
+
+
+async def test_days_that_another_dropped__are_made_again_and_nothing_is_lost(house: House) -> None:
+    rows = LedgerRows(house.database, days=DAYS)
+    await rows.keep(batch(1))
+    await LedgerRows(house.database, days=0).drop_before(date(2999, 1, 1))
+    assert (await rows.keep(batch(2, instance="two"))).stored == 1
+    named = "SELECT FROM servings s JOIN serving_clients c ON c.id = s.client_id"
+    assert len(await house.database.fetch(named)) == 1
+
+
+async def test_days_that_another_dropped__are_made_again_with_those_of_the_next_days(house: House) -> None:
+    rows = LedgerRows(house.database, days=DAYS)
+    await rows.prepare()
+    await LedgerRows(house.database, days=0).drop_before(date(2999, 1, 1))
+    await rows.prepare()
+    assert len(await days(house)) == 3
 
 
 async def test_servings_older_than_what_is_kept__are_left_out(house: House) -> None:
