@@ -139,6 +139,19 @@ def test_maven__undated_file_of_a_version_that_the_list_lacks__is_seen_just_now(
     assert statuses(orchard, it.file("2.0.0")) == [403, 403]
 
 
+def test_maven__undated_file_that_is_stored__was_published_when_it_was_stored_at_the_latest(
+    orchard: Cluster, upstream: Upstream, rules: Rules
+) -> None:
+    it = new(orchard, upstream, "maven")
+    it.put({"1.0.0": OLD, "2.0.0": None})
+    heat(orchard, it.file("2.0.0"))
+    it.put({"1.0.0": OLD})
+    rules.put(ORCHARD_MINIMUM_AGE="7d", ORCHARD_STORED_STAY="false")
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the rule")
+    dated = f"SELECT FROM cached_urls WHERE project LIKE '%:{it.name}' AND published <= created_at"
+    sql(orchard, f"DO $$ BEGIN ASSERT EXISTS ({dated}); END $$")
+
+
 STORED_WAYS: dict[str, tuple[str, dict[str, str]]] = {
     "whole": ("GET", {}),
     "head": ("HEAD", {}),
@@ -199,3 +212,22 @@ def test_exemption__lets_in_at_once_and_holds_back_when_it_is_over(
     heat(orchard, it.page, it.file("2.0.0"))
     wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the end of the exemption")
     wait_until(lambda: shown(orchard, it) == [["1.0.0"]] * 2, what="the page after it")
+
+
+def test_hard_date__maven_names_a_stored_version_itself__it_is_not_resolved(
+    orchard: Cluster, upstream: Upstream, rules: Rules
+) -> None:
+    it = new(orchard, upstream, "maven")
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    body = {"protocol": "maven", "requirements": [f"org.example:{it.name}:2.0.0"]}
+
+    def resolved() -> tuple[int, str]:
+        answer = httpx.post(orchard.url("/api/v1/resolve"), json=body, timeout=30, trust_env=False)
+        return answer.status_code, answer.text
+
+    heat(orchard, it.page, it.file("2.0.0"), *it.beside("2.0.0"))
+    rules.put(ORCHARD_NOTHING_AFTER=moment(10 * DAY))
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [403, 403], what="the hard date")
+    wait_until(lambda: resolved()[0] != 202, what="the resolution")
+    status, text = resolved()
+    assert status == 404 and "after" in text, text

@@ -22,7 +22,7 @@ from shared.cache.service import CacheService, IndexRead
 from shared.errors import Blocked, ObjectMissing, UpstreamInvalid
 from shared.models import FileName, SealedFile
 from shared.objects.port import ObjectStore
-from shared.policy.policy import Policy
+from shared.policy.policy import Policy, Subject
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Absent, Document, ResolutionRequest, Resolver, Unavailable
@@ -202,6 +202,14 @@ class _Round:
         await asyncio.gather(*(self._one(*each) for each in zip(documents, names, rows, strict=True)))
 
     async def _one(self, document: Document, name: str, row: StoredMetadata) -> None:
+        try:
+            admitted = self._admits(document, row)
+        except Blocked as error:
+            self.brought.found[document] = Absent(error.message, blocked=True)
+            return
+        if not admitted:  # its age is not known: a fetcher finds it out
+            await self._follow(document, FetchArtifact.of(self._file(document)))
+            return
         if row.sha256 and self._protocol.archive.has_model(document.filename):
             try:
                 found = await self._owner._prepared.model(self._protocol, document, row)
@@ -227,12 +235,29 @@ class _Round:
             return
         self.brought.found[document] = found
 
+    def _admits(self, document: Document, row: StoredMetadata) -> bool:
+        """See `Policy.admits`: of a stored file that no index lists. What an index lists comes from a page,
+        which is without what may not be served."""
+        policy = self._owner._access.policy
+        if not policy.any or not row.stored_at:
+            return True
+        resource = self._protocol.grammar.artifact_resource(self._file(document))
+        if not resource.direct:
+            return True
+        version = self._protocol.grammar.version_asked(resource)
+        of = Subject(resource.protocol, resource.project, version, row.sha256, row.published, row.stored_at)
+        return policy.admits(of, clock.now())
+
     async def _fetch(self, document: Document, name: str, row: StoredMetadata) -> None:
         job: AnyJob
         if row.sha256:  # stored, but not extracted yet
             job = ExtractDependencies.of(self._file(document), sha256=row.sha256)
         else:
             job = FetchArtifact.of(self._file(document, name if document.advertised else ""))
+        await self._follow(document, job)
+
+    async def _follow(self, document: Document, job: AnyJob) -> None:
+        """Asks for a job, or records how it has failed."""
         ended = await self._outcome(job, self._progress.asked.get(job.id))
         if ended is not None and ended.kind == "failed":
             self.brought.found[document] = failure_of(ended)

@@ -119,7 +119,8 @@ class PreparedDocuments:
         can say of blocked bytes. `seen`: what is noted of the project, where an age is asked for. Raises
         `Blocked` too."""
         now = clock.now()
-        made_under = key, verdicts.stamp, verdicts.rules_stamp, len(seen.arrivals) if seen else 0
+        what_was_seen = hash(msgspec.msgpack.encode(seen))
+        made_under = key, verdicts.stamp, verdicts.rules_stamp, what_was_seen
         ruled = self._ruled.use(made_under)
         if ruled is not None and (not ruled[1] or now < ruled[1]):
             return ruled[0]

@@ -79,6 +79,7 @@ class Ages:
                 published = self.of_answer(protocol, resource, stored.modified, seen)
             else:
                 published = await self._listed(protocol, resource.file, refresh)
+            published = min(published, stored.created_at or published)  # or it could not have been stored
             await self._artifacts.date_file(resource.file, published)
             stored = msgspec.structs.replace(stored, published=published)
         try:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
 from services.extractor.extraction.sandbox.parent import Sandbox
-from services.extractor.resolving.prepared_documents import extraction_with_model
+from services.extractor.resolving.prepared_documents import PreparedDocuments, extraction_with_model
 from shared.cache.keys import Category
 from shared.models import Extraction
 from shared.objects.port import artifact_key
+from shared.policy.age import Arrival, Seen
+from shared.policy.policy import Policy
+from shared.policy.rules import AgeRule, Rules
+from shared.protocols.cargo import CargoProxy
 from shared.protocols.maven import MavenProxy
 from shared.protocols.maven.model import decode_pom
+from shared.redis import clock
 from tests.services.extractor.conftest import House
 from tests.support.maven_builders import Dep, build_pom
 
@@ -47,3 +54,23 @@ async def test_model__kept_one_used__lost_or_unreadable_one_read_again(house: Ho
     for unreadable in (b"", b"of another version"):
         await keep(unreadable)
         assert await read() == fresh
+
+
+async def test_page_under_a_rule__what_was_seen_is_another__made_anew(house: House) -> None:
+    line = {"name": "demo", "vers": "1.0.0", "deps": [], "cksum": "0" * 64, "features": {}, "yanked": False}
+    body = msgspec.json.encode({**line, "pubtime": "2020-01-01T00:00:00Z"})
+    key = artifact_key(hashlib.sha256(body).hexdigest())
+    await house.store.put_bytes(key, body)
+    sandbox = await house.resources.open("sandbox", Sandbox(house.store, children=1))
+    prepared = PreparedDocuments(cache=house.cache, store=house.store, threads=house.threads, sandbox=sandbox)
+    verdicts = Policy((), Rules({"": AgeRule(7 * 86_400.0)})).of("cargo", "demo")
+    now = clock.now()
+    made = [
+        await prepared.page_without(CargoProxy(), "index/demo", key, verdicts, {}, seen)
+        for seen in (
+            Seen(1.0, {"1.0.0": Arrival(1.0, 1.0)}),
+            Seen(1.0, {"1.0.0": Arrival(now, now)}),
+            Seen(1.0, {"1.0.0": Arrival(now, now)}, ageless=True),
+        )
+    ]
+    assert [len(page.file.lines) for page in made] == [1, 0, 1]
