@@ -200,8 +200,10 @@ SAMPLES: dict[str, Sample] = {
         "gateway", n, 0, [NOW] * MANY, *([1] * MANY for _ in range(5)), *([""] * MANY for _ in range(2)),
     ),
     "ADD_DAY": lambda s, n: (TODAY,),
-    "FILES_BY_NAME": lambda s, n: (*_package(s, n), "", 2000),
-    "FILES_BY_DIGEST": lambda s, n: (digest("a", n), 2000),
+    "FILES_BY_NAME": lambda s, n: (2000, *_package(s, n), ""),
+    "GOT_BY_NAME": lambda s, n: (2000, *_package(s, n), ""),
+    "FILES_BY_DIGEST": lambda s, n: (2000, digest("a", n)),
+    "GOT_BY_DIGEST": lambda s, n: (2000, digest("a", n)),
     "WHO": lambda s, n: (
         [n % s.files + 1], TODAY - timedelta(days=30), TODAY, NOW - 3600, NOW, 0.0, 0.0,
         2**62, 0, 0, 0, "", 100,

@@ -14,21 +14,25 @@ from typing import Any
 from services.gateway.api.admin.serving_types import Got, Serving
 from services.gateway.api.admin.subjects import Subject
 from services.gateway.api.package_urls import purl
-from shared.ledger.batch import RESULTS
+from shared.ledger.batch import REFUSED, RESULTS
 from shared.postgres.database import Database, Row
 
 MOST_FILES = 2000  # of one package or digest: all its versions and files
 LATEST = 253_402_214_400.0  # unix seconds, the last midnight of the year 9999
 _DAY = 86_400.0
 
-FILES_BY_NAME = """
-SELECT id FROM serving_files
-WHERE protocol = $1 AND alike = $2 AND ($3 = '' OR version = $3) ORDER BY seen_on DESC, id DESC LIMIT $4
-"""
-FILES_BY_DIGEST = """
-SELECT id FROM serving_files
-WHERE sha256 = $1 AND octet_length(sha256) = 32 ORDER BY seen_on DESC, id DESC LIMIT $2
-"""
+_BY_NAME = "protocol = $2 AND alike = $3 AND ($4 = '' OR version = $4)"
+_BY_DIGEST = "sha256 = $2 AND octet_length(sha256) = 32"
+_GOT = f" AND EXISTS (SELECT FROM servings_daily d WHERE d.file_id = f.id AND d.result <> {REFUSED})"
+
+
+def _files(condition: str) -> str:
+    """$1 limit."""
+    return f"SELECT id FROM serving_files f WHERE {condition} ORDER BY seen_on DESC, id DESC LIMIT $1"  # noqa: S608
+
+
+FILES_BY_NAME, GOT_BY_NAME = _files(_BY_NAME), _files(_BY_NAME + _GOT)
+FILES_BY_DIGEST, GOT_BY_DIGEST = _files(_BY_DIGEST), _files(_BY_DIGEST + _GOT)
 
 # $1 files; $2 to $3 whole days; $4 to $5 and $6 to $7 the parts of days before and after them (unix seconds);
 # $8 to $12 the last row of the page before, $13 limit.
@@ -95,13 +99,14 @@ class ServingRows:
         return [(_got(row), [row[name] for name in names]) for row in rows]
 
     async def _files(self, subject: Subject) -> list[int]:
+        every, got = FILES_BY_NAME, GOT_BY_NAME
+        of: list[str | bytes] = [subject.protocol, subject.alike, subject.version]
         if subject.sha256:
-            rows = await self._database.fetch(FILES_BY_DIGEST, bytes.fromhex(subject.sha256), MOST_FILES)
-        else:
-            rows = await self._database.fetch(
-                FILES_BY_NAME, subject.protocol, subject.alike, subject.version, MOST_FILES
-            )
-        return [row["id"] for row in rows]
+            every, got, of = FILES_BY_DIGEST, GOT_BY_DIGEST, [bytes.fromhex(subject.sha256)]
+        rows = await self._database.fetch(every, MOST_FILES, *of)
+        if len(rows) == MOST_FILES:  # who is refused may ask for files of any name, and must hide nobody
+            rows = await self._database.fetch(got, MOST_FILES, *of) + rows
+        return list(dict.fromkeys(row["id"] for row in rows))[:MOST_FILES]
 
     async def servings(
         self, since: float, until: float, after: int, limit: int

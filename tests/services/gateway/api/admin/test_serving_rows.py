@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from services.extractor.ledger.rows import LedgerRows
+from services.gateway.api.admin import serving_rows
 from services.gateway.api.admin.kept_answers import KeptAnswers
 from services.gateway.api.admin.serving_rows import LATEST, ServingRows, _parts
 from services.gateway.api.admin.subjects import read_subject
@@ -242,3 +243,14 @@ async def test_sums_and_servings__count_the_same(database: Database, hours: int)
             until=start + 3600 * (hours + length),
         )
         assert sum(each[4] for each in found) == min(length, 72 - hours)
+
+
+@pytest.mark.parametrize("of", ["pkg:pypi/flask", "aa" * 32])
+async def test_more_refused_files_than_are_looked_at__hide_nobody_who_got_one(
+    rows: ServingRows, database: Database, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    monkeypatch.setattr(serving_rows, "MOST_FILES", 4)
+    files = [File("pypi", "flask", "3", f"flask-3.0-{number}.whl", "aa" * 32) for number in range(9)]
+    servings = [Serving(NOW + 400, 0, number, 3, "MISS", "blocked", 1, 0) for number in range(9)]
+    await LedgerRows(database, days=9).keep(Batch(FORMAT, "two", 1, 0, [HOME], files, servings))
+    assert ("pip", "flask-3.0", "served", "", 6, 0, 100) in await got(rows, of)
