@@ -40,7 +40,8 @@ ANSWER_SECONDS = 8.0
 MOST = 10_000  # as an Orchard takes of its own; what comes after so many is not looked at
 MAX_BYTES = 32 * 1024 * 1024  # of so many, with names and reasons as long as they may be
 MAX_REASON = 1024  # characters
-BATCH = 1_000  # digests or names of one statement
+BATCH = 1_000  # digests of one statement
+NAMES = 250  # of one statement, with all their spellings: so many hold up the event loop for no time
 
 _READ = "SELECT url, etag, told::text AS told FROM upstream_blocks WHERE source_id = $1"
 # Touched only where something changed: each change is read anew by all processes.
@@ -171,13 +172,22 @@ class UpstreamBlockRows:
         for start in range(0, len(digests), BATCH):
             rows = await self._database.fetch(_SERVED, digests[start : start + BATCH], source.id)
             served.update(str(row["sha256"]) for row in rows)
-        spellings = {each.name: protocol.names.spellings(each.name) for each in told if each.name}
+        names = sorted({each.name for each in told if each.name})
+        its: set[str] = set()
+        for start in range(0, len(names), NAMES):
+            its |= await self._its(protocol, source, found, names[start : start + NAMES])
+        return [each for each in told if each.name in its or each.sha256 in served]
+
+    async def _its(
+        self, protocol: PackageProxyBase, source: UpstreamSource, found: SourceSet, names: Sequence[str]
+    ) -> set[str]:
+        """Those names that are this source's, with all that clients take for the same."""
+        spellings = {name: protocol.names.spellings(name) for name in names}
         pin_names = {each: protocol.names.pin_names(each) for under in spellings.values() for each in under}
         pins: dict[str, frozenset[int]] = {}
         wanted = sorted({pin for under in pin_names.values() for pin in under})
-        for start in range(0, len(wanted), BATCH):
-            for row in await self._database.fetch(_PINS, protocol.name, wanted[start : start + BATCH]):
-                pins[row["project"]] = pins.get(row["project"], frozenset()) | {row["source_id"]}
+        for row in await self._database.fetch(_PINS, protocol.name, wanted):
+            pins[row["project"]] = pins.get(row["project"], frozenset()) | {row["source_id"]}
 
         def is_its(name: str) -> bool:
             if not spellings[name]:  # whose they are cannot be told
@@ -189,8 +199,7 @@ class UpstreamBlockRows:
                 for ids in pinned or [frozenset[int]()]
             )
 
-        its = {name for name in spellings if is_its(name)}
-        return [each for each in told if each.name in its or each.sha256 in served]
+        return {name for name in names if is_its(name)}
 
 
 def read(source: UpstreamSource, answer: FetchedBody) -> _Known:
