@@ -152,6 +152,21 @@ def test_maven__undated_file_that_is_stored__was_published_when_it_was_stored_at
     sql(orchard, f"DO $$ BEGIN ASSERT EXISTS ({dated}); END $$")
 
 
+def test_maven__young_sources_of_an_old_version__refused_alone(
+    orchard: Cluster, upstream: Upstream, rules: Rules
+) -> None:
+    rules.put(ORCHARD_MINIMUM_AGE="7d")
+    it = new(orchard, upstream, "maven")
+    it.put({"1.0.0": OLD, "1.1.0": YOUNG, "1.2.0": YOUNG})
+    sources = it.file("1.0.0").replace(".jar", "-sources.jar")
+    upstream.put(sources, upstream.reply(it.file("1.1.0")))
+    wait_until(lambda: statuses(orchard, it.file("1.1.0")) == [403, 403], what="the rule")
+    assert statuses(orchard, sources) == [403, 403]
+    assert upstream.count(sources) == 1
+    assert statuses(orchard, it.file("1.0.0")) == [200, 200]
+    wait_until(lambda: shown(orchard, it) == [["1.0.0"]] * 2, what="the page")
+
+
 STORED_WAYS: dict[str, tuple[str, dict[str, str]]] = {
     "whole": ("GET", {}),
     "head": ("HEAD", {}),

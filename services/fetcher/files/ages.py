@@ -127,10 +127,11 @@ class Ages:
         if seen is None:
             now = clock.now()
             seen = await self._artifacts.note_seen(protocol.name, project, lambda seen: seen or Seen(now))
-        arrival = seen.arrivals.get(self._name(protocol, resource))
-        if arrival is not None and not seen.ageless:
-            self.check(protocol, resource, arrival.not_before)
-        if arrival is None and (await self._look(protocol, resource.file))[1] is None:
+        known = (self._name(protocol, resource), resource.filename)
+        arrivals = [seen.arrivals[name] for name in known if name in seen.arrivals]
+        if arrivals and not seen.ageless:
+            self.check(protocol, resource, max(each.not_before for each in arrivals))
+        if not arrivals and (await self._look(protocol, resource.file))[1] is None:
             seen = msgspec.structs.replace(seen, since=clock.now())
         return seen
 
@@ -145,8 +146,10 @@ class Ages:
         return seen.date_of(Dated(name, version, modified), clock.now())
 
     async def note_refused(self, protocol: PackageProxyBase, resource: Resource, published: float) -> None:
-        """Remember the date of a version that was refused by it: pages are without it from then on."""
-        name = self._name(protocol, resource)
+        """Remember the date of a file that was refused by it: where it is its version's, pages are without
+        that from then on."""
+        of_version = protocol.documents.dates_version(resource.file)
+        name = self._name(protocol, resource) if of_version else resource.filename
 
         def change(seen: Seen | None) -> Seen:
             seen = seen or Seen(published)

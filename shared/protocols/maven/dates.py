@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from shared.errors import UpstreamInvalid
 from shared.models import FileName
 from shared.policy.age import LONG_AGO, Dated
-from shared.protocols.maven import paths
+from shared.protocols.maven import names, paths
 from shared.protocols.maven.listing import read_listing
 
 _UPDATED = re.compile(r"[0-9]{14}")
@@ -44,3 +44,11 @@ def _seconds(updated: str) -> float:
 def dated_name(document: bytes, file: FileName) -> str:
     """See `Documents.dated_name`."""
     return paths.split_file_id(file.file_id)[0]
+
+
+def dates_version(file: FileName) -> bool:
+    """The POM and the main artifact do, and all of a snapshot: sources, documentation and signatures are
+    deployed later too."""
+    version = dated_name(b"", file)
+    extension = file.filename.removeprefix(f"{file.project.rpartition(':')[2]}-{version}.")
+    return version.endswith(names.SNAPSHOT) or (extension != file.filename and "." not in extension)

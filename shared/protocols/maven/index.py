@@ -171,6 +171,7 @@ class MavenDocuments(Documents):
 
     dated = staticmethod(dates.dated)
     dated_name = staticmethod(dates.dated_name)
+    dates_version = staticmethod(dates.dates_version)
 
     def lists_files(self, identity: str, document: bytes) -> bool:
         project = paths.project_of(identity)

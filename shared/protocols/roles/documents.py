@@ -71,6 +71,10 @@ class Documents(ABC):
         list it."""
         return ""
 
+    def dates_version(self, file: FileName) -> bool:
+        """Whether a file that no index lists is as old as its version: what is added later is not."""
+        return True
+
     def lists_files(self, identity: str, document: Any) -> bool:
         """Whether a document is its project's own list of files, and not empty: what pins the project to
         its source. All others (of one version, audits, signatures) never decide where files come from."""
