@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -180,7 +181,9 @@ class Resolution(msgspec.Struct, frozen=True):
 class Resolver(ABC):
     """A protocol's rules. Stateless and pure."""
 
-    @abstractmethod
+    protocol: ClassVar[str]
+    chooses_optional: ClassVar[bool] = True  # whether `include_optional` makes a difference
+
     def request(
         self,
         *,
@@ -192,6 +195,40 @@ class Resolver(ABC):
         as_of: str = "",
     ) -> ResolutionRequest:
         """The canonical request. Raises `InvalidParameter` naming the parameter at fault."""
+        target = self.environment_named(environment)
+        check_bounds(max_depth, requirements)
+        return ResolutionRequest(
+            protocol=self.protocol,
+            artifact=artifact,
+            requirements=tuple(sorted(self.canonical(requirements))),
+            max_depth=max_depth,
+            include_optional=include_optional and self.chooses_optional,
+            environment=target,
+            as_of=self.moment(as_of) if as_of else "",
+        )
+
+    @abstractmethod
+    def environment_named(self, name: str) -> str:
+        """The environment's canonical name; the default one's for "". Raises `InvalidParameter`."""
+
+    @abstractmethod
+    def canonical(self, requirements: tuple[str, ...]) -> Iterable[str]:
+        """The requirements in one spelling, each once. Raises `InvalidParameter`."""
+
+    def moment(self, as_of: str) -> str:
+        """The time in one spelling, UTC. Raises `InvalidParameter`."""
+        try:
+            found = datetime.fromisoformat(as_of)
+        except ValueError:
+            raise InvalidParameter(
+                f"as_of: expected a date or time as RFC 3339 writes it, not {as_of[:40]!r}"
+            ) from None
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=UTC)
+        try:
+            return found.astimezone(UTC).isoformat(timespec="seconds")
+        except (OverflowError, ValueError):
+            raise InvalidParameter(f"as_of: {as_of[:40]!r} is out of range") from None
 
     @abstractmethod
     def prepare_index(self, body: bytes) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from shared.protocols.toy.index import ToyDocuments
@@ -10,7 +10,6 @@ from shared.protocols.toy.index import ToyDocuments
 from shared.errors import InvalidParameter
 from shared.models import Extraction, SealedFile
 from shared.protocols.resolution import (
-    DEFAULT_MAX_DEPTH,
     Absent,
     Document,
     Edge,
@@ -21,26 +20,21 @@ from shared.protocols.resolution import (
     ResolutionRequest,
     Resolver,
     RootFile,
-    check_bounds,
     missing_root,
 )
 
 
 class ToyResolver(Resolver):
-    def request(
-        self,
-        *,
-        artifact: str = "",
-        requirements: tuple[str, ...] = (),
-        max_depth: int = DEFAULT_MAX_DEPTH,
-        include_optional: bool = False,
-        environment: str = "",
-        as_of: str = "",
-    ) -> ResolutionRequest:
-        check_bounds(max_depth, requirements)
+    protocol = "toy"
+    chooses_optional = False
+
+    def environment_named(self, name: str) -> str:
+        return ""
+
+    def canonical(self, requirements: tuple[str, ...]) -> Iterable[str]:
         if not all(text.isalnum() for text in requirements):
             raise InvalidParameter("requirements: expected names of toys")
-        return ResolutionRequest("toy", artifact, tuple(sorted(set(requirements))), max_depth)
+        return set(requirements)
 
     def prepare_index(self, body: bytes) -> Any:
         return ToyDocuments().decode_document(body)[1]

@@ -10,8 +10,8 @@ filename=node.filename)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -29,7 +29,6 @@ from shared.protocols.cargo.resolver.solver import Solver
 from shared.protocols.cargo.resolver.summaries import Summary
 from shared.protocols.cargo.semver import Version
 from shared.protocols.resolution import (
-    DEFAULT_MAX_DEPTH,
     MAX_DOCUMENTS,
     Absent,
     Document,
@@ -40,7 +39,6 @@ from shared.protocols.resolution import (
     Resolver,
     RootFile,
     Unavailable,
-    check_bounds,
     missing_root,
 )
 
@@ -48,32 +46,18 @@ from shared.protocols.resolution import (
 class CargoResolver(Resolver):
     """Cargo's rules: versions as its resolver picks them, features as they turn dependencies on."""
 
-    def request(
-        self,
-        *,
-        artifact: str = "",
-        requirements: tuple[str, ...] = (),
-        max_depth: int = DEFAULT_MAX_DEPTH,
-        include_optional: bool = False,
-        environment: str = "",
-        as_of: str = "",
-    ) -> ResolutionRequest:
-        target = _environment(environment or DEFAULT_ENVIRONMENT)
-        check_bounds(max_depth, requirements)
+    protocol = "cargo"
+
+    def environment_named(self, name: str) -> str:
+        return environment(name or DEFAULT_ENVIRONMENT).name
+
+    def canonical(self, requirements: tuple[str, ...]) -> Iterable[str]:
         spelled: dict[str, str] = {}
         for asked in map(read_asked, requirements):
             project = names.canonical(asked.name)
             if spelled.setdefault(project, asked.text) != asked.text:
                 raise InvalidParameter(f"requirements: {asked.name} is asked for twice")
-        return ResolutionRequest(
-            protocol="cargo",
-            artifact=artifact,
-            requirements=tuple(sorted(spelled.values())),
-            max_depth=max_depth,
-            include_optional=include_optional,
-            environment=target,
-            as_of=_moment(as_of),
-        )
+        return spelled.values()
 
     def prepare_index(self, body: bytes) -> Crate:
         return read_crate(load_index_file(body))
@@ -183,24 +167,3 @@ def _root_summary(root: RootFile, registry: Registry) -> Summary | NeededDocumen
 
 
 # --- requests ---------------------------------------------------------------------------------------
-
-
-def _environment(name: str) -> str:
-    return environment(name).name
-
-
-def _moment(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidParameter(
-            f"as_of: expected a date or time as RFC 3339 writes it, not {text[:40]!r}"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC).isoformat(timespec="seconds")
-    except (OverflowError, ValueError):
-        raise InvalidParameter(f"as_of: {text[:40]!r} is out of range") from None

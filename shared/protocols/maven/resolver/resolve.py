@@ -8,7 +8,7 @@ project=…, file_id=…, filename=…)`: `project` is `Node.name`, the rest sta
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -28,7 +28,6 @@ from shared.protocols.maven.resolver.mediation import Mediation
 from shared.protocols.maven.resolver.ranges import is_range
 from shared.protocols.maven.resolver.selection import Unsolvable
 from shared.protocols.resolution import (
-    DEFAULT_MAX_DEPTH,
     MAX_DOCUMENTS,
     Absent,
     Document,
@@ -38,7 +37,6 @@ from shared.protocols.resolution import (
     ResolutionRequest,
     Resolver,
     RootFile,
-    check_bounds,
     missing_root,
 )
 
@@ -49,27 +47,24 @@ PLEXUS_UTILS = Artifact("org.codehaus.plexus", "plexus-utils", "1.1")
 class MavenResolver(Resolver):
     """Maven's rules."""
 
-    def request(
-        self,
-        *,
-        artifact: str = "",
-        requirements: tuple[str, ...] = (),
-        max_depth: int = DEFAULT_MAX_DEPTH,
-        include_optional: bool = False,
-        environment: str = "",
-        as_of: str = "",
-    ) -> ResolutionRequest:
-        if as_of:
-            raise InvalidParameter("as_of: Maven repositories do not tell when a file was uploaded")
-        check_bounds(max_depth, requirements)
-        return ResolutionRequest(
-            protocol="maven",
-            artifact=artifact,
-            requirements=_canonical(requirements),
-            max_depth=max_depth,
-            include_optional=include_optional,
-            environment=_environment(environment or DEFAULT_ENVIRONMENT),
-        )
+    protocol = "maven"
+
+    def environment_named(self, name: str) -> str:
+        return environment(name or DEFAULT_ENVIRONMENT).name
+
+    def canonical(self, requirements: tuple[str, ...]) -> Iterable[str]:
+        found: dict[ConflictKey, Artifact] = {}
+        for text in requirements:
+            artifact = read_requirement(text)
+            before = found.setdefault(artifact.key, artifact)
+            if before.version != artifact.version:
+                raise InvalidParameter(
+                    f"requirements: {before} and {artifact} are two versions of one artifact"
+                )
+        return map(str, found.values())
+
+    def moment(self, as_of: str) -> str:
+        raise InvalidParameter("as_of: Maven repositories do not tell when a file was uploaded")
 
     def prepare_index(self, body: bytes) -> Listing:
         return read_listing(body)
@@ -206,17 +201,3 @@ def _artifact_of(root: RootFile) -> Artifact:
     if found is None:
         raise NotResolvable(f"{root.filename} is no artifact of a Maven version")
     return found
-
-
-def _canonical(requirements: tuple[str, ...]) -> tuple[str, ...]:
-    found: dict[ConflictKey, Artifact] = {}
-    for text in requirements:
-        artifact = read_requirement(text)
-        before = found.setdefault(artifact.key, artifact)
-        if before.version != artifact.version:
-            raise InvalidParameter(f"requirements: {before} and {artifact} are two versions of one artifact")
-    return tuple(sorted(map(str, found.values())))
-
-
-def _environment(name: str) -> str:
-    return environment(name).name

@@ -9,8 +9,8 @@ filename=node.filename)`; its address here is `/npm/{name}/-/{filename}`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from shared.errors import (
     InvalidParameter,
@@ -30,7 +30,6 @@ from shared.protocols.npm.resolver.tree import Node
 from shared.protocols.npm.resolver.tree_build import TreeBuilder
 from shared.protocols.npm.resolver.tree_flags import mark_inert, mark_optional
 from shared.protocols.resolution import (
-    DEFAULT_MAX_DEPTH,
     MAX_DOCUMENTS,
     Absent,
     Document,
@@ -41,7 +40,6 @@ from shared.protocols.resolution import (
     Resolver,
     RootFile,
     Unavailable,
-    check_bounds,
     missing_root,
 )
 
@@ -53,33 +51,19 @@ _KINDS = {"runtime": "prod", "bundled": "prod", "optional": "optional", "peer": 
 class NpmResolver(Resolver):
     """npm's rules: version picking, and the tree of folders as npm's own resolver builds it."""
 
-    def request(
-        self,
-        *,
-        artifact: str = "",
-        requirements: tuple[str, ...] = (),
-        max_depth: int = DEFAULT_MAX_DEPTH,
-        include_optional: bool = False,
-        environment: str = "",
-        as_of: str = "",
-    ) -> ResolutionRequest:
-        target = _environment(environment or DEFAULT_ENVIRONMENT)
-        check_bounds(max_depth, requirements)
+    protocol = "npm"
+    chooses_optional = False  # npm locks them anyway, and a package's devDependencies never
+
+    def environment_named(self, name: str) -> str:
+        return environment(name or DEFAULT_ENVIRONMENT).name
+
+    def canonical(self, requirements: tuple[str, ...]) -> Iterable[str]:
         spelled = {_canonical(text) for text in requirements}
         folders = [_split(text)[0].lower() for text in spelled]
         twice = sorted({name for name in folders if folders.count(name) > 1}) if len(folders) > 1 else []
         if twice:
             raise InvalidParameter(f"requirements: {twice[0]} is asked for twice; give one an alias")
-        return ResolutionRequest(
-            protocol="npm",
-            artifact=artifact,
-            requirements=tuple(sorted(spelled)),
-            max_depth=max_depth,
-            # npm locks all optional dependencies anyway, and a package's devDependencies never.
-            include_optional=False,
-            environment=target,
-            as_of=_moment(as_of),
-        )
+        return spelled
 
     def prepare_index(self, body: bytes) -> Packument:
         return read_packument(body)
@@ -183,10 +167,6 @@ def _extracted(document: Document, extraction: Extraction) -> Manifest:
 # --- requests ---------------------------------------------------------------------------------------
 
 
-def _environment(name: str) -> str:
-    return environment(name).name
-
-
 def _split(text: str) -> tuple[str, str]:
     """Name and range of `name@range`; a scope's own `@` is part of the name."""
     name, _, wanted = text[1:].partition("@")
@@ -212,20 +192,3 @@ def _canonical(text: str) -> str:
     if spec.kind not in _RESOLVABLE:
         raise InvalidParameter(f"requirements: {name} is asked for by address; only names are resolved")
     return f"{name}@{wanted}"
-
-
-def _moment(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidParameter(
-            f"as_of: expected a date or time as RFC 3339 writes it, not {text[:40]!r}"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC).isoformat(timespec="seconds")
-    except (OverflowError, ValueError):
-        raise InvalidParameter(f"as_of: {text[:40]!r} is out of range") from None

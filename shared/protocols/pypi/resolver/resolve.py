@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from packaging import requirements as pep508
 from packaging.requirements import InvalidRequirement
@@ -23,7 +23,6 @@ from shared.protocols.pypi.resolver.model import Declared, Metadata, Requirement
 from shared.protocols.pypi.resolver.requirements import BadMetadata, parse_metadata
 from shared.protocols.pypi.resolver.solver import EnoughNeeds, Provider
 from shared.protocols.resolution import (
-    DEFAULT_MAX_DEPTH,
     MAX_DOCUMENTS,
     MAX_ROUNDS,
     Absent,
@@ -34,7 +33,6 @@ from shared.protocols.resolution import (
     ResolutionRequest,
     Resolver,
     RootFile,
-    check_bounds,
     missing_root,
 )
 
@@ -45,27 +43,13 @@ _MAX_REQUIREMENTS_OF_FILE = 10_000
 class PyPIResolver(Resolver):
     """PyPI's rules, as pip applies them (see solver.py and candidates.py)."""
 
-    def request(
-        self,
-        *,
-        artifact: str = "",
-        requirements: tuple[str, ...] = (),
-        max_depth: int = DEFAULT_MAX_DEPTH,
-        include_optional: bool = False,
-        environment: str = "",
-        as_of: str = "",
-    ) -> ResolutionRequest:
-        target = _environment(environment or DEFAULT_ENVIRONMENT)
-        check_bounds(max_depth, requirements)
-        return ResolutionRequest(
-            protocol="pypi",
-            artifact=artifact,
-            requirements=tuple(sorted({_canonical(text) for text in requirements})),
-            max_depth=max_depth,
-            include_optional=include_optional,
-            environment=target,
-            as_of=_moment(as_of),
-        )
+    protocol = "pypi"
+
+    def environment_named(self, name: str) -> str:
+        return environment(name or DEFAULT_ENVIRONMENT).name
+
+    def canonical(self, requirements: tuple[str, ...]) -> Iterable[str]:
+        return {_canonical(text) for text in requirements}
 
     def prepare_index(self, body: bytes) -> Page:
         return read_page(body)
@@ -179,10 +163,6 @@ def _metadata(lines: Iterable[str], requires_python: str, extras: Iterable[str])
 # --- requests ------------------------------------------------------------------------------------
 
 
-def _environment(name: str) -> str:
-    return environment(name).name
-
-
 def _canonical(text: str) -> str:
     if len(text) > _MAX_REQUIREMENT_CHARACTERS:
         raise InvalidParameter(f"requirements: one is longer than {_MAX_REQUIREMENT_CHARACTERS} characters")
@@ -199,20 +179,3 @@ def _canonical(text: str) -> str:
     requirement.name = canonicalize_name(requirement.name)
     requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
     return str(requirement)
-
-
-def _moment(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidParameter(
-            f"as_of: expected a date or time as RFC 3339 writes it, not {text[:40]!r}"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC).isoformat(timespec="seconds")
-    except (OverflowError, ValueError):
-        raise InvalidParameter(f"as_of: {text[:40]!r} is out of range") from None
