@@ -45,7 +45,7 @@ from services.gateway.ledger.entries import Entry
 from services.gateway.ledger.ledger import Ledger
 from services.gateway.serving.ports import Reply
 from services.standalone.postgres import EmbeddedPostgres
-from shared.errors import DatabaseUnavailable
+from shared.errors.passing import DatabaseUnavailable
 from shared.ledger.batch import FORMAT, Batch, Client, File, Serving
 from shared.migrations.runner import migrate, read_migrations
 from shared.postgres.connection import session

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.service import CacheService
-from shared.errors import ConfigurationError, QueueUnavailable, StoreUnavailable
+from shared.errors import ConfigurationError
+from shared.errors.passing import QueueUnavailable, StoreUnavailable
 from shared.objects.files import FileObjectStore
 from shared.objects.guard import GuardedStore
 from shared.objects.port import ObjectStore

@@ -46,7 +46,8 @@ from services.gateway.serving.forward_flow import serve_forward
 from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.own_flow import own_reply
 from services.gateway.serving.ports import ForwardRequest, Reply
-from shared.errors import Blocked, InternalError, MalformedRequest, OrchardError, ShuttingDown
+from shared.errors import Blocked, InternalError, MalformedRequest, OrchardError
+from shared.errors.passing import ShuttingDown
 from shared.process import interpreter
 from shared.protocols import PROTOCOLS, load, spoken
 from shared.protocols.resource import Redirect, Resource

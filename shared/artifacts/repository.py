@@ -27,7 +27,8 @@ from shared.artifacts.rows import (
     stored_file_of,
     url_columns,
 )
-from shared.errors import DatabaseUnavailable, InvalidData
+from shared.errors import InvalidData
+from shared.errors.passing import DatabaseUnavailable
 from shared.models import (
     CachedUrl,
     Extraction,

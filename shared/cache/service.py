@@ -27,7 +27,8 @@ from shared.cache.values import (
     matching_body,
     split_body,
 )
-from shared.errors import CacheUnavailable, InvalidData
+from shared.errors import InvalidData
+from shared.errors.passing import CacheUnavailable
 from shared.models import FileName, IndexHead, StoredFile, decode_stored
 from shared.telemetry.logs import get_logger
 

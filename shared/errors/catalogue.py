@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from shared.errors import ErrorValue, InternalError, LastingError, OrchardError
+from shared.errors import (
+    ErrorValue,
+    InternalError,
+    LastingError,
+    OrchardError,
+    passing,  # noqa: F401  # classes are known once their module is imported
+)
 
 
 def _all_errors(base: type[OrchardError]) -> list[type[OrchardError]]:

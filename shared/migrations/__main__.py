@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 
 from shared.access.repository import write_rules
-from shared.errors import ConfigurationError, DatabaseUnavailable, OrchardError
+from shared.errors import ConfigurationError, OrchardError
+from shared.errors.passing import DatabaseUnavailable
 from shared.migrations.runner import DriftError, MigrationFailed, migrate, read_migrations
 from shared.policy.rules import rules_of
 from shared.protocols import spoken

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from shared.errors import DatabaseUnavailable, OrchardError
+from shared.errors import OrchardError
+from shared.errors.passing import DatabaseUnavailable
 from shared.postgres.connection import Session, session
 
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")

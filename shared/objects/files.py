@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from shared.errors import ObjectMissing, StoreUnavailable
+from shared.errors.passing import ObjectMissing, StoreUnavailable
 from shared.objects.file_reads import is_no_file, open_file, pread_cached, read_cached, read_file
 from shared.objects.port import FOLDERS, STREAM_CHUNK_BYTES, GrowingPut, ObjectStat, split_key
 from shared.process.threads import BoundedThreads

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from shared.errors import QueueUnavailable, StoreUnavailable
+from shared.errors.passing import QueueUnavailable, StoreUnavailable
 from shared.objects.metrics import MeasuredStore
 from shared.objects.port import GrowingPut, ObjectStore
 from shared.redis.client import RedisClient

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from shared.errors import ObjectMissing
+from shared.errors.passing import ObjectMissing
 from shared.objects.port import GrowingPut, ObjectStat, ObjectStore
 from shared.telemetry.metrics import OBJECT_BYTES, OBJECT_DURATION
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Hashable
 from pathlib import Path
 
-from shared.errors import ObjectMissing, StoreUnavailable
+from shared.errors.passing import ObjectMissing, StoreUnavailable
 from shared.objects.file_reads import is_no_file
 from shared.objects.port import ObjectStore, split_key
 from shared.process.bounded import Bounded

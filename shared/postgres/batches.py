@@ -12,7 +12,8 @@ import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from shared.errors import InvalidData, ShuttingDown
+from shared.errors import InvalidData
+from shared.errors.passing import ShuttingDown
 from shared.telemetry.metrics import BATCH_ROWS
 
 Item = TypeVar("Item")

@@ -16,7 +16,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
-from shared.errors import DatabaseUnavailable, OrchardError
+from shared.errors import OrchardError
+from shared.errors.passing import DatabaseUnavailable
 from shared.postgres.connection import (
     CONNECT_TIMEOUT_SECONDS,
     SERVER_SETTINGS,

@@ -9,13 +9,8 @@ from typing import Any
 import asyncpg
 from asyncpg.exceptions import _base as client_side
 
-from shared.errors import (
-    ConfigurationError,
-    DatabaseUnavailable,
-    InternalError,
-    InvalidData,
-    OrchardError,
-)
+from shared.errors import ConfigurationError, InternalError, InvalidData, OrchardError
+from shared.errors.passing import DatabaseUnavailable
 
 _DATA_CLASSES = ("22", "23", "54")  # data exception, integrity constraint, program limit exceeded
 _PASSING_CLASSES = ("08", "40", "53", "55", "57", "58")  # connection, rollback, resources, operator, system

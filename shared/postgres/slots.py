@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from shared.errors import DatabaseUnavailable
+from shared.errors.passing import DatabaseUnavailable
 
 _DEADLINE: ContextVar[float | None] = ContextVar("database_deadline", default=None)
 

@@ -11,7 +11,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 
-from shared.errors import Overloaded
+from shared.errors.passing import Overloaded
 
 WAIT_SECONDS = 5.0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.telemetry import metrics
 
 LEAST_BYTES = 1024**3  # by default: a gibibyte, or

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from shared.errors import ShuttingDown
+from shared.errors.passing import ShuttingDown
 
 P = ParamSpec("P")
 R = TypeVar("R")

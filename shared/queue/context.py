@@ -9,7 +9,8 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from shared.errors import ErrorValue, QueueFull, QueueUnavailable
+from shared.errors import ErrorValue
+from shared.errors.passing import QueueFull, QueueUnavailable
 from shared.models import NO_SOURCE_HEADERS, SourceHeaders
 from shared.queue.jobs import AnyJob, Claim, Event, Job
 

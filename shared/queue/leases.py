@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from shared.errors import QueueFull, QueueUnavailable
+from shared.errors.passing import QueueFull, QueueUnavailable
 from shared.models import FORMAT
 from shared.process.periodic import Backoff, Every
 from shared.queue import keys, scripts

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from shared.errors import InvalidData, QueueFull
+from shared.errors import InvalidData
+from shared.errors.passing import QueueFull
 from shared.queue import keys, scripts
 from shared.queue.jobs import CHANNEL, QUEUES, AnyJob, Claim, Event, FetchArtifact
 from shared.queue.keys import QueueDepth

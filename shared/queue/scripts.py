@@ -16,7 +16,7 @@ from typing import Any
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from shared.errors import QueueFull, QueueUnavailable
+from shared.errors.passing import QueueFull, QueueUnavailable
 from shared.redis.client import RedisClient
 from shared.redis.script import Script
 

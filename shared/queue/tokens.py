@@ -11,7 +11,7 @@ import asyncio
 from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
-from shared.errors import QueueUnavailable
+from shared.errors.passing import QueueUnavailable
 from shared.redis.client import RedisClient
 
 GRACE_SECONDS = 1.0  # beyond BLPOP's own timeout: then Redis hangs

@@ -19,16 +19,9 @@ import structlog
 from arq import Worker
 from arq.worker import func
 
-from shared.errors import (
-    ErrorValue,
-    InternalError,
-    InvalidData,
-    OrchardError,
-    PassingError,
-    QueueFull,
-    QueueUnavailable,
-)
+from shared.errors import ErrorValue, InternalError, InvalidData, OrchardError
 from shared.errors.foreign import own_lack
+from shared.errors.passing import PassingError, QueueFull, QueueUnavailable
 from shared.http.via import received
 from shared.process.periodic import Backoff, Every
 from shared.queue import keys

@@ -20,8 +20,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.errors import CacheUnavailable, ConfigurationError, OrchardError, QueueUnavailable
+from shared.errors import ConfigurationError, OrchardError
 from shared.errors.foreign import reason_of
+from shared.errors.passing import CacheUnavailable, QueueUnavailable
 from shared.process.circuit import Circuit
 from shared.redis.lanes import Argument, MGetBatcher, Pipeline
 from shared.redis.sentinel import RoleConnection, Sentinels, parse_sentinel

@@ -15,7 +15,8 @@ import msgspec
 
 from shared.cache.keys import Category
 from shared.cache.service import CacheService
-from shared.errors import CacheUnavailable, ErrorValue
+from shared.errors import ErrorValue
+from shared.errors.passing import CacheUnavailable
 from shared.postgres.database import Database
 from shared.protocols.resolution import ResolutionRequest
 from shared.queue.jobs import Ensure, Resolve

@@ -14,13 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from shared.errors import (
-    OrchardError,
-    UpstreamInvalid,
-    UpstreamRateLimited,
-    UpstreamRefused,
-    UpstreamUnavailable,
-)
+from shared.errors import OrchardError, UpstreamInvalid, UpstreamRefused
+from shared.errors.passing import UpstreamRateLimited, UpstreamUnavailable
 
 Meaning = Literal["found", "unchanged", "absent", "range"] | type[OrchardError]
 

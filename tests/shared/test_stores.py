@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ConfigurationError, QueueUnavailable
+from shared.errors import ConfigurationError
+from shared.errors.passing import QueueUnavailable
 from shared.process.resources import Resources
 from shared.settings import load_settings
 from shared.stores import open_database, open_object_store, open_redis_pair, open_stores, open_threads

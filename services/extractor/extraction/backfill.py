@@ -17,7 +17,7 @@ import msgspec
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.service import CacheService
 from shared.digests import matches
-from shared.errors import CacheUnavailable, ObjectMissing
+from shared.errors.passing import CacheUnavailable, ObjectMissing
 from shared.models import CachedUrl, FileEntry, FileName, StandingFile, StoredFile
 from shared.objects.port import ObjectStore, artifact_key
 from shared.objects.verify import read_whole

@@ -18,7 +18,8 @@ from services.extractor.extraction.sandbox.parent import Outcome, Sandbox
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.keys import Category
 from shared.cache.service import CacheService
-from shared.errors import CacheUnavailable, InvalidData, PassingError, ShuttingDown
+from shared.errors import InvalidData
+from shared.errors.passing import CacheUnavailable, PassingError, ShuttingDown
 from shared.models import Extraction, StoredFile
 from shared.postgres.batches import BatchWriter
 from shared.protocols.base import PackageProxyBase

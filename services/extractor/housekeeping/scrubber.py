@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import OrchardError, QueueFull, QueueUnavailable
+from shared.errors import OrchardError
+from shared.errors.passing import QueueFull, QueueUnavailable
 from shared.objects.guard import sweeping
 from shared.objects.port import ARTIFACTS, DOCUMENTS, is_key
 from shared.objects.verify import Verifier, is_occupied

@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from shared.errors import CacheUnavailable
+from shared.errors.passing import CacheUnavailable
 from shared.models import IndexHead
 from shared.objects.files import FileObjectStore
 from shared.objects.guard import sweeping

@@ -14,7 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 
 from shared.digests import is_sha256
-from shared.errors import DatabaseUnavailable, InvalidData
+from shared.errors import InvalidData
+from shared.errors.passing import DatabaseUnavailable
 from shared.ledger.batch import Batch, Client, File, Serving
 from shared.postgres.database import Database
 from shared.process.bounded import Bounded

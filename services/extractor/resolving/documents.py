@@ -19,7 +19,8 @@ from services.extractor.resolving.stored import StoredFiles, StoredMetadata
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.service import CacheService, IndexRead
-from shared.errors import Blocked, ObjectMissing, UpstreamInvalid
+from shared.errors import Blocked, UpstreamInvalid
+from shared.errors.passing import ObjectMissing
 from shared.models import FileName, SealedFile
 from shared.objects.port import ObjectStore
 from shared.policy.policy import Policy, Subject

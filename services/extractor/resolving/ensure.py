@@ -12,8 +12,9 @@ from services.extractor.resolving.ensure_fetching import MOST_SECONDS, EnsureFet
 from services.extractor.resolving.ensure_locking import Locksmith
 from services.extractor.resolving.progress import OWN_TROUBLE, EnsureProgress, EnsureWork, WantedFile
 from services.extractor.resolving.stepping import Made, SteppingJob
-from shared.errors import DeadlineExceeded, ResolutionTooLarge, UpstreamUnavailable
+from shared.errors import ResolutionTooLarge
 from shared.errors.catalogue import from_value
+from shared.errors.passing import DeadlineExceeded, UpstreamUnavailable
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.lock import encode_lock
 from shared.protocols.resolution import Resolution

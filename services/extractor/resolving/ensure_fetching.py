@@ -17,8 +17,9 @@ from services.extractor.resolving.progress import OWN_TROUBLE, EnsureProgress, E
 from services.extractor.resolving.stored import StoredFiles
 from shared.artifacts.repository import ArtifactRepository
 from shared.artifacts.uses import report_uses
-from shared.errors import ResolutionTooLarge, UpstreamRateLimited
+from shared.errors import ResolutionTooLarge
 from shared.errors.catalogue import is_final
+from shared.errors.passing import UpstreamRateLimited
 from shared.models import StoredFile
 from shared.objects.port import ObjectStore
 from shared.protocols.base import PackageProxyBase

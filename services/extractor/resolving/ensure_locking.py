@@ -9,7 +9,8 @@ from typing import Any
 from services.extractor.resolving.ensure_fetching import BATCH, documents_of
 from services.extractor.resolving.progress import EnsureProgress, EnsureWork
 from services.extractor.resolving.stored import StoredFiles
-from shared.errors import ObjectMissing, UpstreamInvalid
+from shared.errors import UpstreamInvalid
+from shared.errors.passing import ObjectMissing
 from shared.objects.port import ObjectStore
 from shared.objects.verify import read_whole
 from shared.process.threads import BoundedThreads

@@ -15,7 +15,7 @@ from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.resolving.stored import StoredMetadata
 from shared.cache.keys import Category
 from shared.cache.service import CacheService
-from shared.errors import CacheUnavailable
+from shared.errors.passing import CacheUnavailable
 from shared.models import Extraction, SealedFile
 from shared.objects.port import ObjectStore
 from shared.objects.verify import read_whole

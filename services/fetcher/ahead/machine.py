@@ -22,7 +22,8 @@ from services.fetcher.indexes.judging import Judging
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.access.watcher import AccessWatcher
 from shared.cache.service import CacheService
-from shared.errors import OrchardError, QueueFull
+from shared.errors import OrchardError
+from shared.errors.passing import QueueFull
 from shared.models import IndexHead, StoredFile
 from shared.objects.verify import read_whole
 from shared.process.bounded import Bounded

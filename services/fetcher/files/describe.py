@@ -18,7 +18,8 @@ from services.fetcher.indexes.job import FetchIndexJob
 from services.fetcher.sources.absences import Absences
 from services.fetcher.sources.upstreams import Upstreams, silent
 from shared.artifacts.repository import ArtifactRepository
-from shared.errors import OrchardError, ProjectNotFound, UpstreamUnavailable
+from shared.errors import OrchardError, ProjectNotFound
+from shared.errors.passing import UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, IndexHead, SourceHeaders
 from shared.protocols import protocol_named
 from shared.queue.context import JobContext

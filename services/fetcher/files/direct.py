@@ -18,15 +18,8 @@ from services.fetcher.sources.policy import nobody_asked, owners, why_absent
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
-from shared.errors import (
-    CacheUnavailable,
-    DigestMismatch,
-    FileNotFound,
-    LastingError,
-    Offline,
-    UpstreamInvalid,
-    UpstreamUnavailable,
-)
+from shared.errors import DigestMismatch, FileNotFound, LastingError, Offline, UpstreamInvalid
+from shared.errors.passing import CacheUnavailable, UpstreamUnavailable
 from shared.models import FORMAT, IndexHead, UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource

@@ -13,15 +13,8 @@ from services.fetcher.files.uncoding import Uncoded
 from services.fetcher.http.response import UpstreamResponse, codings_of
 from services.fetcher.sources.policy import reading_of
 from services.fetcher.sources.upstreams import Upstreams
-from shared.errors import (
-    DigestMismatch,
-    OrchardError,
-    TooLarge,
-    UpstreamInvalid,
-    UpstreamStrayed,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
+from shared.errors import DigestMismatch, OrchardError, TooLarge, UpstreamInvalid, UpstreamStrayed
+from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
 from shared.http.headers import unix_seconds
 from shared.models import FileEntry, SourceHeaders, UpstreamSource
 from shared.telemetry.logs import get_logger

@@ -19,16 +19,15 @@ from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import (
     Blocked,
-    DeadlineExceeded,
     FileNotFound,
     LastingError,
     Offline,
     OrchardError,
     ProjectNotFound,
     UpstreamInvalid,
-    UpstreamUnavailable,
 )
 from shared.errors.catalogue import from_value
+from shared.errors.passing import DeadlineExceeded, UpstreamUnavailable
 from shared.http.via import received
 from shared.models import FileEntry, FileName, IndexHead, UpstreamSource
 from shared.protocols import protocol_named

@@ -14,14 +14,8 @@ from services.fetcher.files.entries import Entries, Found, Refresh, at_kept_addr
 from services.fetcher.files.run import ArtifactRun, ArtifactTools, follow_file, publish_done
 from services.fetcher.sources.absences import Absences
 from services.fetcher.sources.mutations import report_mutation
-from shared.errors import (
-    CacheUnavailable,
-    DigestMismatch,
-    FileNotFound,
-    LastingError,
-    PassingError,
-    TooYoung,
-)
+from shared.errors import DigestMismatch, FileNotFound, LastingError, TooYoung
+from shared.errors.passing import CacheUnavailable, PassingError
 from shared.models import FileName, StoredFile
 from shared.postgres.batches import BatchWriter
 from shared.protocols import protocol_named

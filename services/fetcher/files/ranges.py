@@ -19,7 +19,8 @@ from services.fetcher.files.download import gone_or_strayed
 from services.fetcher.files.entries import Found
 from services.fetcher.http.response import UpstreamResponse, codings_of
 from services.fetcher.sources.upstreams import Upstreams, silent
-from shared.errors import LastingError, Offline, UpstreamUnavailable
+from shared.errors import LastingError, Offline
+from shared.errors.passing import UpstreamUnavailable
 from shared.process.bounded import Bounded
 from shared.sources.urls import origin_text
 from shared.telemetry.logs import get_logger

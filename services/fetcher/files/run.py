@@ -30,12 +30,8 @@ from services.fetcher.sources.upstreams import Upstreams
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.digests import matches, strongest
-from shared.errors import (
-    FileNotFound,
-    SupersededError,
-    TooYoung,
-    UpstreamUnavailable,
-)
+from shared.errors import FileNotFound, TooYoung
+from shared.errors.passing import SupersededError, UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, CachedUrl, FileEntry, Role, SourceHeaders, StoredFile
 from shared.objects.port import ObjectStore, artifact_key
 from shared.policy.age import Seen

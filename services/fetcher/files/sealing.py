@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from services.fetcher.sources.mutations import report_mutation
 from shared.cache.keys import Category
-from shared.errors import CacheUnavailable, OrchardError, UpstreamInvalid
+from shared.errors import OrchardError, UpstreamInvalid
+from shared.errors.passing import CacheUnavailable
 from shared.models import CachedUrl, FileEntry, FileName, StoredFile
 from shared.objects.verify import Verifier
 from shared.postgres.batches import BatchWriter

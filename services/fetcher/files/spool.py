@@ -24,7 +24,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.objects.port import GrowingPut, ObjectStore, artifact_key
 from shared.process.disk import make_expendable
 from shared.process.threads import BoundedThreads

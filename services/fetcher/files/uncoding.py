@@ -10,7 +10,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterator
 
-from shared.errors import UpstreamInvalid, UpstreamUnavailable
+from shared.errors import UpstreamInvalid
+from shared.errors.passing import UpstreamUnavailable
 
 _GZIP = b"\x1f\x8b"
 _STEP = 1 << 20

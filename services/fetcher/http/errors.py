@@ -14,17 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 import aiohttp
 import httpx
 
-from shared.errors import (
-    LastingError,
-    OrchardError,
-    PassingError,
-    UpstreamInvalid,
-    UpstreamRateLimited,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-    UpstreamUntrusted,
-)
+from shared.errors import LastingError, OrchardError, UpstreamInvalid, UpstreamUntrusted
 from shared.errors.foreign import causes, own_lack, reason_of
+from shared.errors.passing import PassingError, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from shared.http.headers import date_seconds
 from shared.sources.answers import meaning
 

@@ -36,14 +36,8 @@ from services.fetcher.http.errors import as_orchard_errors
 from services.fetcher.http.pool import Lane, Pool, open_pool
 from services.fetcher.http.response import FetchedBody, UpstreamResponse
 from services.fetcher.http.sessions import Sessions
-from shared.errors import (
-    Offline,
-    OrchardError,
-    TooLarge,
-    UpstreamBlocked,
-    UpstreamInvalid,
-    UpstreamTimeout,
-)
+from shared.errors import Offline, OrchardError, TooLarge, UpstreamBlocked, UpstreamInvalid
+from shared.errors.passing import UpstreamTimeout
 from shared.http.trust import ca_context
 from shared.http.via import received, via_value
 from shared.models import UpstreamSource

@@ -14,7 +14,7 @@ from services.fetcher.http.connector import Connector
 from services.fetcher.http.egress import EgressPolicy
 from services.fetcher.http.http1 import Http1, as_httpx
 from services.fetcher.http.http2 import Http2
-from shared.errors import DeadlineExceeded
+from shared.errors.passing import DeadlineExceeded
 
 Lane = Literal["index", "artifact"]
 

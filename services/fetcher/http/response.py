@@ -15,7 +15,8 @@ import msgspec
 from isal import isal_zlib
 
 from services.fetcher.http.errors import as_orchard_errors
-from shared.errors import TooLarge, UpstreamInvalid, UpstreamTimeout
+from shared.errors import TooLarge, UpstreamInvalid
+from shared.errors.passing import UpstreamTimeout
 from shared.telemetry.metrics import UPSTREAM_BYTES
 
 MAX_CODINGS = 2

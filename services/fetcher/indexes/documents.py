@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import CacheUnavailable, ObjectMissing, UpstreamInvalid
+from shared.errors import UpstreamInvalid
+from shared.errors.passing import CacheUnavailable, ObjectMissing
 from shared.models import IndexHead, SealedFile, StoredDocument
 from shared.objects.port import document_key as stored_key
 from shared.objects.verify import read_whole

@@ -16,15 +16,8 @@ from services.fetcher.sources.repository import SourceSet
 from services.fetcher.sources.shadows import Shadows
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
-from shared.errors import (
-    Blocked,
-    LastingError,
-    OrchardError,
-    PassingError,
-    ProjectNotFound,
-    UpstreamStrayed,
-    UpstreamUnavailable,
-)
+from shared.errors import Blocked, LastingError, OrchardError, ProjectNotFound, UpstreamStrayed
+from shared.errors.passing import PassingError, UpstreamUnavailable
 from shared.models import IndexHead
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase

@@ -18,7 +18,8 @@ from services.fetcher.indexes.writing import IndexTools
 from services.fetcher.sources.absences import doubted
 from services.fetcher.sources.described import Validators
 from services.fetcher.sources.upstreams import IndexAnswer, Upstreams
-from shared.errors import LastingError, ObjectMissing, OrchardError, PassingError
+from shared.errors import LastingError, OrchardError
+from shared.errors.passing import ObjectMissing, PassingError
 from shared.models import IndexHead, StoredDocument, UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.redis import clock

@@ -14,7 +14,7 @@ from services.fetcher.indexes.pages import Page, Wanted, sealed_by_key, wanted_b
 from services.fetcher.indexes.writing import IndexTools, stale_seconds
 from services.fetcher.sources.policy import candidates
 from services.fetcher.sources.watcher import SourceWatcher
-from shared.errors import DatabaseUnavailable, StoreUnavailable
+from shared.errors.passing import DatabaseUnavailable, StoreUnavailable
 from shared.models import FORMAT, IndexHead
 from shared.policy.project import ProjectVerdicts
 from shared.protocols import protocol_named

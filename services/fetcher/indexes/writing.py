@@ -19,7 +19,7 @@ from services.fetcher.sources.repository import SourceSet
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.service import CacheService
-from shared.errors import CacheUnavailable, SupersededError
+from shared.errors.passing import CacheUnavailable, SupersededError
 from shared.models import FORMAT, IndexHead, UpstreamSource
 from shared.process.byte_budget import ByteBudget
 from shared.process.threads import BoundedThreads

@@ -21,7 +21,8 @@ from services.fetcher.sources.policy import candidates
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
-from shared.errors import OrchardError, TooLarge, UpstreamRefused, UpstreamUnavailable
+from shared.errors import OrchardError, TooLarge, UpstreamRefused
+from shared.errors.passing import UpstreamUnavailable
 from shared.http import via
 from shared.models import UpstreamSource
 from shared.process.threads import BoundedThreads

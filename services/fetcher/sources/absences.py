@@ -21,17 +21,19 @@ from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.statements import is_newer
 from shared.errors import (
-    CacheUnavailable,
-    DeadlineExceeded,
     FileNotFound,
     InvalidData,
     Offline,
     OrchardError,
     ProjectNotFound,
     SourceUnusable,
-    UpstreamRateLimited,
     UpstreamRefused,
     UpstreamStrayed,
+)
+from shared.errors.passing import (
+    CacheUnavailable,
+    DeadlineExceeded,
+    UpstreamRateLimited,
     UpstreamTimeout,
     UpstreamUnavailable,
 )

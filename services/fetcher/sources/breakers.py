@@ -32,14 +32,8 @@ import msgspec
 
 from services.fetcher.sources.probes import Asked, KnownGood, Probe
 from shared.cache.service import CacheService
-from shared.errors import (
-    CacheUnavailable,
-    OrchardError,
-    UpstreamRateLimited,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-    UpstreamUntrusted,
-)
+from shared.errors import OrchardError, UpstreamUntrusted
+from shared.errors.passing import CacheUnavailable, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from shared.models import FORMAT, BreakerState, UpstreamSource
 from shared.process.bounded import Bounded
 from shared.telemetry.logs import get_logger

@@ -11,23 +11,20 @@ import time
 from collections.abc import Mapping
 
 from shared.cache.service import CacheService
-from shared.errors import (
-    Blocked,
+from shared.errors import Blocked, LastingError, OrchardError, UpstreamRefused
+from shared.errors.catalogue import CATALOGUE
+from shared.errors.passing import (
     BudgetSpent,
     CacheUnavailable,
     DeadlineExceeded,
     EnsureIncomplete,
-    LastingError,
     ObjectMissing,
-    OrchardError,
     PassingError,
     SupersededError,
     UpstreamRateLimited,
-    UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from shared.errors.catalogue import CATALOGUE
 from shared.http.via import ERROR_HEADER, Installation, teller
 from shared.models import UpstreamSource
 

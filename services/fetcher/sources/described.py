@@ -15,14 +15,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from services.fetcher.http.response import FetchedBody, decode_body
-from shared.errors import (
-    InvalidData,
-    LastingError,
-    ObjectMissing,
-    PassingError,
-    UpstreamInvalid,
-    UpstreamUnavailable,
-)
+from shared.errors import InvalidData, LastingError, UpstreamInvalid
+from shared.errors.passing import ObjectMissing, PassingError, UpstreamUnavailable
 from shared.models import AHEAD_SECONDS, StoredDocument, UpstreamSource
 from shared.objects.port import document_key
 from shared.objects.verify import read_whole

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from shared.default_upstreams import default_upstream
-from shared.errors import ConfigurationError, DatabaseUnavailable, OrchardError, SourceUnusable
+from shared.errors import ConfigurationError, OrchardError, SourceUnusable
+from shared.errors.passing import DatabaseUnavailable
 from shared.models import SourceLimits, UpstreamSource
 from shared.postgres.database import Database, Row
 from shared.settings import Settings, upstream_variable

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.sources.repository import SourceRepository, SourceSet
-from shared.errors import DatabaseUnavailable
+from shared.errors.passing import DatabaseUnavailable
 from shared.models import UpstreamSource
 from shared.process.periodic import NEVER, Every
 from shared.protocols import PROTOCOLS

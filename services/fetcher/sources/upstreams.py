@@ -26,16 +26,8 @@ from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments, Validators
 from services.fetcher.sources.policy import reading_of
 from services.fetcher.sources.probes import Asked, Kind, Probe
-from shared.errors import (
-    Offline,
-    OrchardError,
-    SourceUnusable,
-    TooLarge,
-    UpstreamInvalid,
-    UpstreamStrayed,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
+from shared.errors import Offline, OrchardError, SourceUnusable, TooLarge, UpstreamInvalid, UpstreamStrayed
+from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
 from shared.models import UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.upstream import FileHeaders, UpstreamRequest

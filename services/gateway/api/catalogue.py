@@ -21,7 +21,8 @@ from services.gateway.api.parameters import (
 from services.gateway.api.types import Artifact, DependencyItem, Dependent, Package, PackageFile, Page
 from shared.cache.keys import Category
 from shared.cache.service import CacheService
-from shared.errors import ArtifactNotFound, CacheUnavailable, InvalidParameter, PackageNotFound
+from shared.errors import ArtifactNotFound, InvalidParameter, PackageNotFound
+from shared.errors.passing import CacheUnavailable
 from shared.protocols import PROTOCOLS, find_protocol
 from shared.telemetry.logs import get_logger
 

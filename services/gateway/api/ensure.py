@@ -13,14 +13,8 @@ from services.gateway.api.exports import EXPORTS
 from services.gateway.api.parameters import CheckMayRefresh, check_key, flag
 from services.gateway.api.types import EnsureProgress
 from services.gateway.http.base_urls import BaseUrls
-from shared.errors import (
-    EnsureIncomplete,
-    EnsureInvalid,
-    EnsureNotFound,
-    InvalidParameter,
-    Offline,
-    Overloaded,
-)
+from shared.errors import EnsureInvalid, EnsureNotFound, InvalidParameter, Offline
+from shared.errors.passing import EnsureIncomplete, Overloaded
 from shared.process.threads import BoundedThreads
 from shared.protocols.lock import Lock, decode_lock
 from shared.queue.jobs import Ensure

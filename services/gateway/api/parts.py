@@ -13,7 +13,7 @@ from litestar.di import Provide
 from services.gateway.api.catalogue_rows import Catalogue
 from services.gateway.api.parameters import CheckMayRefresh, check_may_refresh
 from services.gateway.compose import Gateway
-from shared.errors import ShuttingDown
+from shared.errors.passing import ShuttingDown
 from shared.settings import Settings
 
 

@@ -12,7 +12,7 @@ from litestar.params import Parameter
 
 from services.gateway.api.types import Page
 from shared.access.watcher import AccessWatcher
-from shared.errors import AccessUnknown
+from shared.errors.passing import AccessUnknown
 from shared.http.conditions import is_not_modified
 from shared.policy.rules import ToldBlock, told
 

@@ -21,7 +21,8 @@ from services.gateway.http.requests import Headers
 from shared.access.exposure import reads_anonymously
 from shared.access.repository import AccessRepository, AccessState, KnownToken, by_digest
 from shared.access.tokens import PREFIX, digest_of, presented
-from shared.errors import AccessUnknown, Forbidden, OrchardError, TooManyGuesses, Unauthorized
+from shared.errors import Forbidden, OrchardError, TooManyGuesses, Unauthorized
+from shared.errors.passing import AccessUnknown
 from shared.process.bounded import Bounded
 from shared.process.periodic import Every
 from shared.settings import Settings

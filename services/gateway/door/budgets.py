@@ -14,7 +14,7 @@ from typing import Any
 
 from services.gateway.door.access import Access, client_of
 from services.gateway.http.requests import Headers
-from shared.errors import BudgetSpent
+from shared.errors.passing import BudgetSpent
 from shared.process.bounded import Bounded
 from shared.queue.jobs import AnyJob, Ensure, FetchArtifact, Resolve
 from shared.settings import Settings

@@ -18,7 +18,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from services.gateway.hits.hot_folder import Copy, HotFolder, Incoming, mark_used
-from shared.errors import ObjectMissing, OrchardError, StoreUnavailable
+from shared.errors import OrchardError
+from shared.errors.passing import ObjectMissing, StoreUnavailable
 from shared.objects.file_reads import open_file, pread_cached, read_cached, read_file
 from shared.objects.port import DOCUMENTS, STREAM_CHUNK_BYTES, ObjectStore, split_key
 from shared.process.bounded import Bounded

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from services.gateway.hits.tracking import InvalidationStream
 from shared.cache.keys import PREFIX, SEALED, Category
-from shared.errors import CacheUnavailable
+from shared.errors.passing import CacheUnavailable
 from shared.redis.client import RedisClient
 from shared.telemetry import metrics
 

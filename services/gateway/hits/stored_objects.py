@@ -16,7 +16,7 @@ from pathlib import Path
 from services.gateway.hits.hot_objects import HotObjects
 from services.gateway.hits.uses import UseLog
 from services.gateway.serving.ports import Body
-from shared.errors import ObjectMissing, StoreUnavailable
+from shared.errors.passing import ObjectMissing, StoreUnavailable
 from shared.objects.file_reads import is_no_file, stat_to_send
 from shared.objects.port import ObjectStore, split_key
 from shared.objects.s3.store import S3ObjectStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from shared.artifacts.uses import report_uses
-from shared.errors import QueueUnavailable
+from shared.errors.passing import QueueUnavailable
 from shared.objects.port import ARTIFACTS
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator
 
 from services.gateway.http.requests import Headers
 from services.gateway.http.responses import ClientGone, Receive
-from shared.errors import Overloaded, RequestTooLarge, RequestTooSlow
+from shared.errors import RequestTooLarge, RequestTooSlow
+from shared.errors.passing import Overloaded
 from shared.process.byte_budget import ByteBudget
 from shared.resolving.ensure_file import MAX_BYTES as ENSURE_BYTES
 from shared.settings import Settings

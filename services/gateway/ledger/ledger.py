@@ -19,7 +19,7 @@ from services.gateway.http.addresses import address_of
 from services.gateway.http.requests import Headers
 from services.gateway.ledger.agents import LONGEST, Agents
 from services.gateway.ledger.entries import Entry
-from shared.errors import QueueUnavailable
+from shared.errors.passing import QueueUnavailable
 from shared.ledger.batch import FORMAT, encode_batch
 from shared.ledger.stream import put_batch
 from shared.process.periodic import Every

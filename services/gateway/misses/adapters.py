@@ -12,7 +12,7 @@ from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.keys import Category, cache_key
 from shared.cache.service import CacheService, IndexRead
-from shared.errors import CacheUnavailable, DatabaseUnavailable
+from shared.errors.passing import CacheUnavailable, DatabaseUnavailable
 from shared.models import FileName, StoredFile
 from shared.postgres.slots import deadline
 from shared.protocols import protocol_named

@@ -10,8 +10,9 @@ import msgspec
 
 from services.gateway.misses.fetchers import FetcherPool
 from services.gateway.serving.ports import ForwardAnswer, ForwardRequest
-from shared.errors import ErrorValue, OrchardError, UpstreamUnavailable
+from shared.errors import ErrorValue, OrchardError
 from shared.errors.catalogue import from_value
+from shared.errors.passing import UpstreamUnavailable
 from shared.redis.client import RedisClient
 from shared.worker.heartbeat import Heartbeat, read_health
 from shared.worker.tokens import token_for

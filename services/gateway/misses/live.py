@@ -15,7 +15,7 @@ from services.gateway.misses.fetchers import FetcherPool, SendingBroken
 from services.gateway.misses.live_source import LiveSource, ObjectReader, Relay, StoredFacts, TransferBroken
 from services.gateway.misses.reading import Reading
 from services.gateway.serving.ports import LiveBody
-from shared.errors import UpstreamUnavailable
+from shared.errors.passing import UpstreamUnavailable
 from shared.http.conditions import ByteRange
 from shared.queue.jobs import Event, FetchArtifact
 from shared.queue.listener import EventListener

@@ -16,8 +16,9 @@ import msgspec
 
 from services.gateway.hits.gate import Gate
 from services.gateway.misses.fetchers import FetcherPool, LiveResponse
-from shared.errors import OrchardError, UpstreamUnavailable
+from shared.errors import OrchardError
 from shared.errors.catalogue import from_value
+from shared.errors.passing import UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, FileName, SourceHeaders, StoredFile, decode_stored
 from shared.queue.jobs import Event, FetchArtifact
 from shared.queue.listener import EventListener

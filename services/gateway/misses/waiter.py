@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from shared.errors import OrchardError, QueueFull
+from shared.errors import OrchardError
+from shared.errors.passing import QueueFull
 from shared.queue.jobs import AnyJob, Event
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue

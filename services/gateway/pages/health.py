@@ -17,7 +17,8 @@ from litestar import Response, get
 
 from services.gateway.compose import Gateway
 from shared.access.identity import PATH, is_nonce, proof
-from shared.errors import InvalidParameter, OrchardError, QueueUnavailable
+from shared.errors import InvalidParameter, OrchardError
+from shared.errors.passing import QueueUnavailable
 from shared.ledger.stream import read_waiting
 from shared.redis.client import RedisClient
 from shared.settings import Settings

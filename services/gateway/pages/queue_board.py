@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
 import msgspec
 
-from shared.errors import OrchardError, TooManyListeners
+from shared.errors import OrchardError
+from shared.errors.passing import TooManyListeners
 from shared.process.periodic import NEVER, Every
 from shared.queue.jobs import ARTIFACT, EXTRACT, INDEX, RESOLVE
 from shared.queue.keys import QueueDepth

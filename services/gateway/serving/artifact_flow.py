@@ -22,15 +22,9 @@ from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.index_reply import judge, remaining_life
 from services.gateway.serving.pieces import unsatisfiable
 from services.gateway.serving.ports import CacheWord, Known, Objects, Ports, Reply, known_of
-from shared.errors import (
-    CacheUnavailable,
-    DeadlineExceeded,
-    DigestMismatch,
-    ErrorValue,
-    FileNotFound,
-    StoreUnavailable,
-)
+from shared.errors import DigestMismatch, ErrorValue, FileNotFound
 from shared.errors.catalogue import from_value
+from shared.errors.passing import CacheUnavailable, DeadlineExceeded, StoreUnavailable
 from shared.http.conditions import Conditions, Unsatisfiable, asked_range, asks_little
 from shared.models import StoredFile, decode_stored
 from shared.protocols.resource import Resource

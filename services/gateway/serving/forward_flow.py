@@ -7,7 +7,8 @@ nobody may say it, unless the operator wants it so (ORCHARD_AUDIT_UNANSWERED).
 from __future__ import annotations
 
 from services.gateway.serving.ports import CacheWord, ForwardRequest, Ports, Reply
-from shared.errors import LastingError, Offline, OrchardError, PassingError, RouteNotFound, UpstreamInvalid
+from shared.errors import LastingError, Offline, OrchardError, RouteNotFound, UpstreamInvalid
+from shared.errors.passing import PassingError
 from shared.protocols.resource import Resource
 from shared.sources.answers import ABOUT_THE_REQUEST, NOT_OFFERED, meaning
 

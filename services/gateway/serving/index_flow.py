@@ -18,8 +18,9 @@ from services.gateway.serving.index_reply import (
 from services.gateway.serving.ports import CacheWord, IndexEntry, Ports, Reply
 from services.gateway.serving.rebasing import rebased
 from shared.cache.keys import variant_name
-from shared.errors import CacheUnavailable, DeadlineExceeded, OrchardError, ProjectNotFound, StoreUnavailable
+from shared.errors import OrchardError, ProjectNotFound
 from shared.errors.catalogue import from_value
+from shared.errors.passing import CacheUnavailable, DeadlineExceeded, StoreUnavailable
 from shared.http.conditions import Conditions
 from shared.models import IndexHead
 from shared.protocols import protocol_named

@@ -15,7 +15,7 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.objects.port import ObjectStat
 from shared.objects.s3.config import S3Config, tls_context
 from shared.objects.s3.errors import as_error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 
-from shared.errors import ObjectMissing, StoreUnavailable
+from shared.errors.passing import ObjectMissing, StoreUnavailable
 from shared.http.headers import date_seconds
 
 FULL_RETRY_SECONDS = 10

@@ -21,7 +21,7 @@ import yarl
 from minio.credentials.credentials import Credentials
 from minio.signer import presign_v4, sign_v4_s3
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.objects.port import STREAM_CHUNK_BYTES
 from shared.objects.s3.bodies import (
     BODY_ERRORS,

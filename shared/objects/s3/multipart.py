@@ -14,7 +14,7 @@ import msgspec
 import urllib3
 from minio.datatypes import ListMultipartUploadsResult
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.objects.s3.errors import as_error, code_of
 from shared.objects.s3.http import S3Http
 

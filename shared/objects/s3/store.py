@@ -13,7 +13,8 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
-from shared.errors import ConfigurationError, ObjectMissing, StoreUnavailable
+from shared.errors import ConfigurationError
+from shared.errors.passing import ObjectMissing, StoreUnavailable
 from shared.http.headers import date_seconds
 from shared.objects.port import STREAM_CHUNK_BYTES, GrowingPut, ObjectStat, split_key
 from shared.objects.s3.admin import S3Admin

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from io import FileIO
 from pathlib import Path
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.objects.file_reads import open_file, pread_cached
 from shared.objects.port import STREAM_CHUNK_BYTES
 from shared.objects.s3.http import S3Http

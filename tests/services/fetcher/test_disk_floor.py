@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from tests.services.fetcher.conftest import WHEEL, running_fetcher
 from tests.support.builders import build_wheel
 from tests.support.upstream import Upstream

@@ -11,8 +11,9 @@ import socket
 import pytest
 
 from services.fetcher.http.errors import as_orchard_errors
-from shared.errors import OrchardError, PassingError, UpstreamUnavailable
+from shared.errors import OrchardError
 from shared.errors.foreign import own_lack, reason_of
+from shared.errors.passing import PassingError, UpstreamUnavailable
 
 SAID = {
     "Error 111 connecting to 127.0.0.1:6379. Connect call failed ('127.0.0.1', 6379).": "Connect call failed",

@@ -16,13 +16,8 @@ import pytest_asyncio
 
 from services.fetcher.http import manager as http_module
 from services.fetcher.http.manager import HttpClientManager
-from shared.errors import (
-    ConfigurationError,
-    OrchardError,
-    PassingError,
-    UpstreamUnavailable,
-    UpstreamUntrusted,
-)
+from shared.errors import ConfigurationError, OrchardError, UpstreamUntrusted
+from shared.errors.passing import PassingError, UpstreamUnavailable
 from shared.http.trust import BESIDE, INSTEAD, ca_context
 from shared.models import UpstreamSource
 from tests.support.certificates import authority

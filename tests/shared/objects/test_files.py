@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.objects import file_reads
 from shared.objects.files import FileObjectStore
 from shared.objects.port import artifact_key

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from shared.errors import ObjectMissing
+from shared.errors.passing import ObjectMissing
 from shared.objects.files import FileObjectStore
 from shared.objects.metrics import MeasuredStore
 from shared.objects.port import artifact_key

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import InvalidData, ObjectMissing, StoreUnavailable
+from shared.errors import InvalidData
+from shared.errors.passing import ObjectMissing, StoreUnavailable
 from shared.objects.files import FileObjectStore
 from shared.objects.port import STREAM_CHUNK_BYTES, ObjectStore, artifact_key, document_key
 from shared.objects.s3.store import S3ObjectStore

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ObjectMissing
+from shared.errors.passing import ObjectMissing
 from shared.objects import verify
 from shared.objects.files import FileObjectStore
 from shared.objects.port import artifact_key, document_key

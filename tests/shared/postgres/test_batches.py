@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.errors import DatabaseUnavailable, InvalidData, ShuttingDown
+from shared.errors import InvalidData
+from shared.errors.passing import DatabaseUnavailable, ShuttingDown
 from shared.postgres.batches import BatchWriter
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from services.standalone.postgres import EmbeddedPostgres
-from shared.errors import ConfigurationError, DatabaseUnavailable, InternalError, InvalidData
+from shared.errors import ConfigurationError, InternalError, InvalidData
+from shared.errors.passing import DatabaseUnavailable
 from shared.postgres.database import Database
 from shared.postgres.slots import deadline
 from shared.settings import load_settings

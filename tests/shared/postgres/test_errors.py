@@ -6,14 +6,8 @@ import asyncpg
 import pytest
 from asyncpg import exceptions
 
-from shared.errors import (
-    ConfigurationError,
-    DatabaseUnavailable,
-    InternalError,
-    InvalidData,
-    OrchardError,
-    PassingError,
-)
+from shared.errors import ConfigurationError, InternalError, InvalidData, OrchardError
+from shared.errors.passing import DatabaseUnavailable, PassingError
 from shared.postgres.errors import translate
 
 TOLD: list[tuple[BaseException, type[OrchardError]]] = [

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from shared.errors import DatabaseUnavailable
+from shared.errors.passing import DatabaseUnavailable
 from shared.postgres import watcher
 from shared.postgres.database import Database
 from shared.postgres.watcher import RowWatcher

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.errors import Overloaded
+from shared.errors.passing import Overloaded
 from shared.process.byte_budget import ByteBudget
 
 

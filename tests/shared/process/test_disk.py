@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.process.disk import DiskFloor, in_words
 from tests.support.small_disk import fill, small_disk
 

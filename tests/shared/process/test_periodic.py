@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.errors import DatabaseUnavailable
+from shared.errors.passing import DatabaseUnavailable
 from shared.process.periodic import NEVER, Backoff, Every
 
 LONG = 3600.0

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from shared.errors import ShuttingDown
+from shared.errors.passing import ShuttingDown
 from shared.process.threads import BoundedThreads
 
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from shared.errors import InvalidData, QueueFull
+from shared.errors import InvalidData
+from shared.errors.passing import QueueFull
 from shared.queue import keys
 from shared.queue.context import JobContext
 from shared.queue.jobs import AHEAD, ARTIFACT, Claim, Event, FetchArtifact, FetchIndex

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from shared.errors import QueueUnavailable
+from shared.errors.passing import QueueUnavailable
 from shared.queue import keys
 from shared.queue.context import JobContext
 from shared.queue.dead import DeadLetters

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from shared.errors import UpstreamUnavailable
+from shared.errors.passing import UpstreamUnavailable
 from shared.queue.context import Deferred, JobContext
 from shared.queue.jobs import QUEUES, FetchIndex
 from shared.queue.producer import JobQueue

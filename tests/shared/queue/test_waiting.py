@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from shared.errors import UpstreamUnavailable
+from shared.errors.passing import UpstreamUnavailable
 from shared.queue import keys, waiting
 from shared.queue.context import JobContext
 from shared.queue.jobs import Claim, Event, FetchArtifact, FetchIndex

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from shared.errors import UpstreamTimeout, UpstreamUnavailable
 from shared.errors.catalogue import from_value
+from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
 from shared.queue import keys, scripts
 from shared.queue.context import Deferred, JobContext
 from shared.queue.dead import DeadLetters

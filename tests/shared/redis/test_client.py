@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from services.standalone.redis_server import EmbeddedRedis
-from shared.errors import CacheUnavailable, ConfigurationError, QueueUnavailable
+from shared.errors import ConfigurationError
+from shared.errors.passing import CacheUnavailable, QueueUnavailable
 from shared.redis.client import DEADLINE_SECONDS, RedisClient
 from shared.redis.script import Script
 from tests.support.stores import RedisAddress, address_of, own_redis

@@ -13,7 +13,8 @@ from services.gateway.hits.l1 import L1Cache
 from services.gateway.hits.tracking import InvalidationStream
 from shared.cache.keys import PREFIX, Category, facts_key, fence_key, head_key, revision_key, variant_key
 from shared.cache.service import CacheService
-from shared.errors import CacheUnavailable, ConfigurationError
+from shared.errors import ConfigurationError
+from shared.errors.passing import CacheUnavailable
 from shared.models import FORMAT, FileName, IndexHead, StoredFile, VariantInfo
 from shared.redis.cluster_client import ClusterClient
 from shared.redis.script import mark_stands, take_mark

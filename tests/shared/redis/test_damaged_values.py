@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from shared.errors import QueueUnavailable
+from shared.errors.passing import QueueUnavailable
 from shared.queue import keys
 from shared.queue.context import JobContext
 from shared.queue.jobs import Claim, FetchIndex

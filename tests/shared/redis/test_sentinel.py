@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from services.gateway.hits.tracking import InvalidationStream
-from shared.errors import CacheUnavailable, ConfigurationError, QueueUnavailable
+from shared.errors import ConfigurationError
+from shared.errors.passing import CacheUnavailable, QueueUnavailable
 from shared.queue.context import JobContext
 from shared.queue.jobs import Event, FetchIndex
 from shared.queue.producer import JobQueue

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import LastingError, PassingError
+from shared.errors import LastingError
 from shared.errors.catalogue import CATALOGUE, is_final
+from shared.errors.passing import PassingError
 from shared.sources.answers import RULES, meaning
 
 

@@ -22,7 +22,7 @@ from services.extractor.extraction.sandbox.frames import (
     Task,
     framed,
 )
-from shared.errors import ObjectMissing, PassingError, ShuttingDown
+from shared.errors.passing import ObjectMissing, PassingError, ShuttingDown
 from shared.models import Extraction
 from shared.objects.port import ObjectStore
 from shared.objects.verify import Verifier

@@ -7,7 +7,8 @@ import random
 import msgspec
 
 from services.gateway.misses.fetchers import FetcherPool
-from shared.errors import EntryNotFound, SourceUnusable, UpstreamUnavailable
+from shared.errors import EntryNotFound, SourceUnusable
+from shared.errors.passing import UpstreamUnavailable
 from shared.redis.client import RedisClient
 from shared.sources.answers import UpstreamTest
 from shared.sources.credentials import Credentials

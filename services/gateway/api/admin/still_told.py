@@ -11,8 +11,9 @@ from services.gateway.hits.stored_objects import StoredObjects
 from services.gateway.misses.waiter import MissWaiter
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.service import CacheService
-from shared.errors import DeadlineExceeded, OrchardError, PassingError, UpstreamUnavailable
+from shared.errors import OrchardError
 from shared.errors.catalogue import from_value
+from shared.errors.passing import DeadlineExceeded, PassingError, UpstreamUnavailable
 from shared.models import FileName
 from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named

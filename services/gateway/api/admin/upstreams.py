@@ -26,7 +26,8 @@ from services.gateway.api.parameters import Cursor, Limit, check_limit, page_of,
 from services.gateway.api.types import Page, Removed
 from shared.cache.keys import Category
 from shared.cache.service import CacheService
-from shared.errors import CacheUnavailable, Conflict, InvalidParameter
+from shared.errors import Conflict, InvalidParameter
+from shared.errors.passing import CacheUnavailable
 from shared.protocols.resource import ABSENT
 from shared.settings import upstream_variable
 from shared.sources.answers import UpstreamTest

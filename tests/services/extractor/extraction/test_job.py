@@ -19,7 +19,7 @@ import pytest
 from services.extractor.extraction import job as extract_dependencies
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.keys import Category
-from shared.errors import DatabaseUnavailable
+from shared.errors.passing import DatabaseUnavailable
 from shared.models import (
     Extraction,
     FileName,
@@ -266,7 +266,7 @@ async def test_database__away_for_a_moment__job_waits_it_out(
 async def test_object_lost__job_fails_as_passing__artifact_stays_pending(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shared.errors import ObjectMissing
+    from shared.errors.passing import ObjectMissing
 
     monkeypatch.setattr(extract_dependencies, "RETRY_DELAYS_SECONDS", ())
     job = await house.keep("demo-1.0-py3-none-any.whl", build_wheel("demo", "1.0"))

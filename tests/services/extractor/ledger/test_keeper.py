@@ -15,7 +15,7 @@ from services.extractor.ledger import keeper as module
 from services.extractor.ledger import rows as rows_module
 from services.extractor.ledger.keeper import LedgerKeeper
 from services.extractor.ledger.rows import LedgerRows
-from shared.errors import DatabaseUnavailable, QueueUnavailable
+from shared.errors.passing import DatabaseUnavailable, QueueUnavailable
 from shared.ledger.batch import FORMAT, Batch, Client, File, Serving, encode_batch
 from shared.ledger.stream import STREAM, put_batch, read_batches
 from tests.services.extractor.conftest import House

@@ -10,16 +10,8 @@ from collections.abc import Mapping
 import pytest
 
 from services.fetcher.files import early_metadata
-from shared.errors import (
-    Blocked,
-    Offline,
-    OrchardError,
-    PassingError,
-    UpstreamInvalid,
-    UpstreamRefused,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
+from shared.errors import Blocked, Offline, OrchardError, UpstreamInvalid, UpstreamRefused
+from shared.errors.passing import PassingError, UpstreamTimeout, UpstreamUnavailable
 from shared.models import StoredFile
 from shared.protocols.pypi.names import stable_id
 from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher, sha256

@@ -16,16 +16,8 @@ import msgspec
 import pytest
 
 from services.fetcher.files.sealing import Sealer
-from shared.errors import (
-    DigestMismatch,
-    FileNotFound,
-    LastingError,
-    PassingError,
-    UpstreamInvalid,
-    UpstreamRateLimited,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
+from shared.errors import DigestMismatch, FileNotFound, LastingError, UpstreamInvalid
+from shared.errors.passing import PassingError, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from shared.models import FileName, StoredFile
 from shared.objects.port import artifact_key
 from shared.queue.jobs import AnyJob, ExtractDependencies, RenderIndex

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.fetcher.files.spool import MEMORY_BYTES, Spool, SpoolBroken, clear_spool
-from shared.errors import StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.process.threads import BoundedThreads
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from services.fetcher.http import ahead
 from services.fetcher.http.ahead import MOST_ORIGINS, Ahead
 from services.fetcher.http.manager import HttpClientManager
-from shared.errors import UpstreamUnavailable
+from shared.errors.passing import UpstreamUnavailable
 from shared.models import UpstreamSource
 from tests.services.fetcher.http.conftest import BODY
 from tests.support.upstream import Fault, Upstream

@@ -9,7 +9,7 @@ import pytest
 from services.fetcher.http.errors import MAX_RETRY_AFTER_SECONDS as MOST
 from services.fetcher.http.errors import as_orchard_errors, error_of_status, retry_after_seconds
 from services.fetcher.http.http1 import as_httpx
-from shared.errors import UpstreamUnavailable
+from shared.errors.passing import UpstreamUnavailable
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 

@@ -16,7 +16,7 @@ from services.fetcher.http import pool
 from services.fetcher.http.http2 import MOST_CONNECTIONS, TRIES
 from services.fetcher.http.http2_stream import STREAM_WINDOW
 from services.fetcher.http.manager import HttpClientManager
-from shared.errors import UpstreamUnavailable
+from shared.errors.passing import UpstreamUnavailable
 from shared.models import UpstreamSource
 from tests.services.fetcher.http.conftest import BODY, HTTP2, get
 from tests.support.http2_upstream import (

@@ -13,7 +13,8 @@ from h2.settings import SettingCodes
 from services.fetcher.http import http2_connection
 from services.fetcher.http.http2 import MOST_CONNECTIONS
 from services.fetcher.http.manager import HttpClientManager
-from shared.errors import OrchardError, UpstreamInvalid, UpstreamTimeout, UpstreamUnavailable
+from shared.errors import OrchardError, UpstreamInvalid
+from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
 from tests.services.fetcher.http.conftest import BODY, HTTP2, get
 from tests.support.http2_upstream import (
     Http2Server,

@@ -10,7 +10,8 @@ import pytest_asyncio
 from h2.settings import SettingCodes
 
 from services.fetcher.http.manager import HttpClientManager
-from shared.errors import OrchardError, UpstreamTimeout, UpstreamUnavailable
+from shared.errors import OrchardError
+from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
 from shared.models import UpstreamSource
 from tests.services.fetcher.http.conftest import BODY, HTTP2, get
 from tests.support.http2_upstream import (

@@ -19,15 +19,13 @@ from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.http.response import decode_body
 from shared.errors import (
     ConfigurationError,
-    DeadlineExceeded,
     Offline,
     OrchardError,
     TooLarge,
     UpstreamBlocked,
     UpstreamInvalid,
-    UpstreamTimeout,
-    UpstreamUnavailable,
 )
+from shared.errors.passing import DeadlineExceeded, UpstreamTimeout, UpstreamUnavailable
 from shared.models import SourceLimits, UpstreamSource
 from shared.protocols import PROTOCOLS
 from tests.services.fetcher.http.conftest import BODY, HTTP1

@@ -10,14 +10,8 @@ import time
 import pytest
 
 from services.fetcher.sources import breakers
-from shared.errors import (
-    Offline,
-    OrchardError,
-    UpstreamInvalid,
-    UpstreamRateLimited,
-    UpstreamRefused,
-    UpstreamUnavailable,
-)
+from shared.errors import Offline, OrchardError, UpstreamInvalid, UpstreamRefused
+from shared.errors.passing import UpstreamRateLimited, UpstreamUnavailable
 from shared.models import IndexHead
 from shared.queue.jobs import FetchIndex
 from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher, sha256

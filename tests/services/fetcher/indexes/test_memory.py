@@ -12,7 +12,7 @@ import pytest
 
 from services.fetcher.http.manager import FetchedBody
 from services.fetcher.indexes.reading import MEMORY_FACTOR, read_answer
-from shared.errors import Overloaded
+from shared.errors.passing import Overloaded
 from shared.models import UpstreamSource
 from shared.process.byte_budget import ByteBudget
 from shared.process.threads import BoundedThreads

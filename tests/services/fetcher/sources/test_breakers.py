@@ -13,15 +13,11 @@ from services.fetcher.http.errors import error_of_status
 from services.fetcher.sources.breakers import ADDRESSES_TO_OPEN, PROBE_SECONDS, WITHIN_SECONDS, Breakers
 from services.fetcher.sources.probes import Asked, Kind
 from shared.cache.service import CacheService
-from shared.errors import (
+from shared.errors import OrchardError, TooLarge, UpstreamBlocked, UpstreamInvalid, UpstreamRefused
+from shared.errors.passing import (
     CacheUnavailable,
     DeadlineExceeded,
-    OrchardError,
     PassingError,
-    TooLarge,
-    UpstreamBlocked,
-    UpstreamInvalid,
-    UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnavailable,
 )

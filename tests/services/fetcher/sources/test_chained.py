@@ -6,18 +6,9 @@ import pytest
 
 from services.fetcher.sources.chained import ABSENT, OF_ONE, is_stale
 from services.fetcher.sources.refusals import error_of
-from shared.errors import (
-    Blocked,
-    LastingError,
-    NoSource,
-    Offline,
-    OrchardError,
-    PassingError,
-    UpstreamRateLimited,
-    UpstreamRefused,
-    UpstreamUnavailable,
-)
+from shared.errors import Blocked, LastingError, NoSource, Offline, OrchardError, UpstreamRefused
 from shared.errors.catalogue import CATALOGUE
+from shared.errors.passing import PassingError, UpstreamRateLimited, UpstreamUnavailable
 from shared.http.via import ERROR_HEADER, name_of, told
 from shared.models import UpstreamSource
 

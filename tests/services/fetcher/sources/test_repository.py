@@ -11,7 +11,8 @@ import pytest
 
 from services.fetcher.sources.repository import EnvSource, SourceRepository, SourceSet, match_rows
 from services.fetcher.sources.watcher import SourceWatcher
-from shared.errors import CacheUnavailable, ConfigurationError
+from shared.errors import ConfigurationError
+from shared.errors.passing import CacheUnavailable
 from shared.models import UpstreamSource
 from shared.postgres.database import Database
 from shared.settings import load_settings

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from shared.cache.keys import Category
-from shared.errors import OrchardError, UpstreamUnavailable
+from shared.errors import OrchardError
+from shared.errors.passing import UpstreamUnavailable
 from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher
 from tests.support.upstream import Fault, Upstream
 

@@ -17,7 +17,8 @@ from services.gateway.door.access import GUESS_SECONDS, OPERATOR, Access, Guesse
 from shared.access.repository import AccessRepository, AccessState, KnownToken
 from shared.access.tokens import digest_of
 from shared.access.watcher import AccessWatcher
-from shared.errors import AccessUnknown, Forbidden, TooManyGuesses, Unauthorized
+from shared.errors import Forbidden, TooManyGuesses, Unauthorized
+from shared.errors.passing import AccessUnknown
 from shared.models import FORMAT
 from shared.policy.verdict import by_hand
 from shared.postgres.database import Database

@@ -13,7 +13,7 @@ import pytest
 from services.gateway.door.access import Access
 from services.gateway.door.budgets import WINDOW_SECONDS, Budgets, Window, asking
 from shared.access.repository import AccessRepository
-from shared.errors import BudgetSpent
+from shared.errors.passing import BudgetSpent
 from shared.queue.jobs import FetchArtifact, FetchIndex
 from shared.settings import Settings
 from tests.services.gateway.conftest import Stores

@@ -17,7 +17,7 @@ from services.gateway.hits.l1 import L1Cache
 from services.standalone.redis_server import EmbeddedRedis
 from shared.cache.keys import PREFIX, Category, cache_key, head_key, revision_key, variant_key
 from shared.cache.service import CacheService
-from shared.errors import CacheUnavailable
+from shared.errors.passing import CacheUnavailable
 from shared.models import FORMAT, FileName, IndexHead, StoredFile, VariantInfo
 from shared.redis.client import RedisClient
 from shared.settings import Settings

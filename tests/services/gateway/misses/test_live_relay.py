@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import FileNotFound, UpstreamUnavailable
+from shared.errors import FileNotFound
+from shared.errors.passing import UpstreamUnavailable
 from shared.queue.context import JobContext
 from shared.queue.jobs import DescribeArtifact, FetchArtifact
 from tests.services.gateway.conftest import Stores

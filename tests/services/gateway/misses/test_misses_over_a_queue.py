@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from shared.errors import UpstreamUnavailable
+from shared.errors.passing import UpstreamUnavailable
 from shared.queue.context import JobContext
 from shared.queue.jobs import FetchArtifact, FetchIndex, RenderIndex
 from tests.services.gateway.conftest import Stores

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.gateway.pages.health import StoreHealth, check_health, check_store, compose
-from shared.errors import DatabaseUnavailable
+from shared.errors.passing import DatabaseUnavailable
 from shared.models import FORMAT
 from shared.queue.jobs import FetchIndex
 from shared.queue.producer import JobQueue

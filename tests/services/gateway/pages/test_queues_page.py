@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.standalone.redis_server import EmbeddedRedis
-from shared.errors import QueueUnavailable
+from shared.errors.passing import QueueUnavailable
 from shared.queue.context import JobContext
 from shared.queue.jobs import QUEUES, FetchIndex
 from shared.queue.producer import JobQueue

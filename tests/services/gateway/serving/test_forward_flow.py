@@ -9,14 +9,8 @@ import pytest
 
 from services.gateway.serving.forward_flow import serve_forward
 from services.gateway.serving.ports import ForwardAnswer, ForwardRequest, Reply
-from shared.errors import (
-    LastingError,
-    Offline,
-    OrchardError,
-    PassingError,
-    RouteNotFound,
-    UpstreamUnavailable,
-)
+from shared.errors import LastingError, Offline, OrchardError, RouteNotFound
+from shared.errors.passing import PassingError, UpstreamUnavailable
 from shared.protocols.resource import Resource
 from shared.settings import Settings
 from tests.support.ports import MemoryWorld

@@ -11,11 +11,7 @@ import pytest
 from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.index_reply import variants_of
 from services.gateway.serving.ports import Reply
-from shared.errors import (
-    CacheUnavailable,
-    DeadlineExceeded,
-    UpstreamUnavailable,
-)
+from shared.errors.passing import CacheUnavailable, DeadlineExceeded, UpstreamUnavailable
 from shared.http.conditions import Conditions
 from shared.protocols.resource import Resource
 from shared.queue.jobs import AnyJob, Event, FetchIndex, RenderIndex

@@ -16,7 +16,8 @@ import httpx
 import msgspec
 import pytest
 
-from shared.errors import ConfigurationError, ObjectMissing, StoreUnavailable
+from shared.errors import ConfigurationError
+from shared.errors.passing import ObjectMissing, StoreUnavailable
 from shared.objects.port import artifact_key
 from shared.objects.s3.config import S3Config
 from shared.objects.s3.multipart import begin_upload, incomplete_uploads

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared.errors import ConfigurationError, StoreUnavailable
+from shared.errors import ConfigurationError
+from shared.errors.passing import StoreUnavailable
 from shared.objects.port import artifact_key
 from shared.objects.s3.config import S3Config
 from shared.objects.s3.store import S3ObjectStore

@@ -16,7 +16,7 @@ import pytest
 
 from services.extractor.extraction.sandbox.child import Limits
 from services.extractor.extraction.sandbox.parent import Outcome, Sandbox
-from shared.errors import ObjectMissing, PassingError, ShuttingDown
+from shared.errors.passing import ObjectMissing, PassingError, ShuttingDown
 from shared.objects.files import FileObjectStore
 from shared.objects.port import artifact_key
 from shared.process.threads import BoundedThreads
