@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from services.fetcher.ahead.budgets import GuessedJob, Held
 from services.fetcher.ahead.came import Came
-from services.fetcher.ahead.ledger import GuessedJob, Held
 from shared.models import IndexHead
 from shared.objects.port import artifact_key
 from shared.protocols import protocol_named

@@ -2,7 +2,7 @@
 
 A few tasks work through the documents that came; what they cannot keep up with is left out. They guess by the
 protocol's `Ahead`, leave out what may not be fetched (`allowed.py`), and enqueue what the budgets leave
-(`ledger.py`), as jobs of the ids that real requests have. The end of such a job leads to the next document.
+(`budgets.py`), as jobs of the ids that real requests have. The end of such a job leads to the next document.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import msgspec
 
 from services.fetcher.ahead.allowed import Allowed
+from services.fetcher.ahead.budgets import Budgets, GuessedJob
 from services.fetcher.ahead.came import Came
 from services.fetcher.ahead.guesses import LARGEST_FILE_BYTES, following, is_fresh, job_of
-from services.fetcher.ahead.ledger import GuessedJob, Ledger
 from services.fetcher.indexes.documents import Documents
 from services.fetcher.indexes.judging import Judging
 from services.fetcher.sources.watcher import SourceWatcher
@@ -68,7 +68,7 @@ class ReadAhead:
         self._listener, self._documents = listener, documents
         self._sources, self._access, self._judging = sources, access, judging
         self._allowed = Allowed(sources, access, stores.artifacts)
-        self._ledger = Ledger(in_flight=settings.ahead_slots)
+        self._budgets = Budgets(in_flight=settings.ahead_slots)
         self._wanted = Bounded[tuple[str, str], str](REMEMBERED)
         self._backlog: asyncio.Queue[Came] = asyncio.Queue(BACKLOG)
         self._tasks: list[asyncio.Task[None]] = []
@@ -151,7 +151,7 @@ class ReadAhead:
         jobs: list[GuessedJob] = []
         for (job, owner), facts in zip(guessed, there, strict=True):
             if facts is None:
-                if self._ledger.take(job, owner.id, owner.name, is_sure=came.is_sure):
+                if self._budgets.take(job, owner.id, owner.name, is_sure=came.is_sure):
                     jobs.append(job)
             elif isinstance(facts, StoredFile) and isinstance(job, FetchArtifact) and came.identity:
                 self.file_came(job, facts, owner.id)  # the pages that it leads to may have expired
@@ -212,12 +212,12 @@ class ReadAhead:
             return
         self._listener.unregister(event.job_id, self._ended)
         if event.kind == "failed":
-            self._ledger.failed(event.job_id)
+            self._budgets.failed(event.job_id)
             return
         if event.upstream_bytes is None:  # it was there, or was asked for before it began
-            self._ledger.drop(event.job_id)
+            self._budgets.drop(event.job_id)
             return
-        held = self._ledger.fetched(event.job_id, event.upstream_bytes)
+        held = self._budgets.fetched(event.job_id, event.upstream_bytes)
         if held is None or (then := following(held, event)) is None:
             return
         if held.is_sure or held.asked:
@@ -230,16 +230,16 @@ class ReadAhead:
         if event.kind != "asked":
             return
         for job_id in event.ids:
-            then = self._ledger.asked(job_id)
+            then = self._budgets.asked(job_id)
             if then is not None:
                 self._came(then)
 
     async def _settle(self) -> None:
-        for job_id in self._ledger.forget_old():
+        for job_id in self._budgets.forget_old():
             self._listener.unregister(job_id, self._ended)
-        for source, usefulness in self._ledger.figures():
+        for source, usefulness in self._budgets.figures():
             AHEAD_USEFULNESS.labels(source).set(usefulness)
 
     def _forget(self, job_id: str) -> None:
-        self._ledger.drop(job_id)
+        self._budgets.drop(job_id)
         self._listener.unregister(job_id, self._ended)

@@ -78,7 +78,7 @@ class Figure:
         self._asked_bytes *= left
 
 
-class Ledger:
+class Budgets:
     """The guesses of one process."""
 
     def __init__(self, *, in_flight: int, now: Callable[[], float] = time.monotonic) -> None:
