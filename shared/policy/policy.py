@@ -12,7 +12,7 @@ from shared.models import IndexHead
 from shared.policy.age import AgeLimit
 from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.policy.rules import AgeRule, Block, Exemption, Rules
-from shared.policy.verdict import Verdict, by_hand
+from shared.policy.verdict import Subject, Verdict, by_hand
 
 NO_RULES = Rules()
 NO_AGE = AgeRule(0.0)
@@ -138,12 +138,11 @@ class Policy:
 
     def verdict(self, subject: Subject, now: float) -> Verdict | None:
         """See `ProjectVerdicts.verdict`."""
-        found = self.of(subject.protocol, subject.project)
-        return found.verdict(subject.version, subject.sha256, subject.published, subject.stored_at, now)
+        return self.of(subject.protocol, subject.project).verdict(subject, now)
 
     def admits(self, subject: Subject, now: float) -> bool:
-        """False: its age counts and is not known, so that nobody may have it before it is. Raises `Blocked`,
-        `TooYoung`."""
+        """False: a rule that counts lacks a fact of it: nobody may have it before that is known. Raises
+        `Blocked`, `TooYoung`."""
         if not self.any:
             return True
         found = self.verdict(subject, now)
@@ -155,24 +154,6 @@ class Policy:
         """As `admits`, where nobody will come to know more. Raises `Blocked`, `TooYoung`."""
         if not self.admits(subject, now):
             raise TooYoung(f"{subject.noun} is held back: nobody knows when it was published")
-
-
-class Subject(msgspec.Struct, frozen=True):
-    """A file that somebody wants, as far as it is known. Times in unix seconds, 0: unknown."""
-
-    protocol: str
-    project: str
-    version: str  # canonical; "" for none
-    sha256: str = ""
-    published: float = 0.0  # when it counts as published (`Seen.date_of`)
-    stored_at: float = 0.0
-
-    @property
-    def noun(self) -> str:
-        """In words for people."""
-        if self.sha256 and not self.version:
-            return f"the file of {self.project} with the SHA256 {self.sha256}"
-        return f"{self.project} {self.version}".strip()
 
 
 def _hashed(parts: Iterable[str]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from shared.models import IndexHead
 from shared.policy.age import AgeLimit, Dated, Seen
-from shared.policy.verdict import ALLOWED, Verdict
+from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict
 
 
 class ProjectVerdicts(msgspec.Struct, frozen=True):
@@ -44,15 +44,26 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         found = found or self.exempt_digests.get(sha256) or (self.exempt.get(version) if version else None)
         return found or self.whole or self.exempt.get("")
 
-    def verdict(
-        self, version: str, sha256: str, published: float, stored_at: float, now: float
-    ) -> Verdict | None:
-        """The one verdict of a file, by the first rule that says anything; times as `AgeLimit.verdict` takes
-        them. None: its age counts, and is not known."""
-        found = self.by_hand(version, sha256)
-        if found is not None:
-            return found
-        return ALLOWED if self.age is None else self.age.verdict(published, stored_at, now)
+    def verdict(self, of: Subject, now: float) -> Verdict | None:
+        """The one verdict of a file, by the first rule of `ORDER` that says anything. None: one that counts
+        lacks a fact of it."""
+        note = ALLOWED
+        for rule in ORDER:
+            found = rule(self, of, now)
+            if found is UNKNOWN:
+                return None
+            if found is not None and found.rule == "stored":  # it spares from that rule, not from the rest
+                note = found
+            elif found is not None:
+                return found
+        return note
+
+    def by_age(self, of: Subject, now: float) -> Verdict | None:
+        """What a date says of it: refused, spared or `UNKNOWN`; None: nothing is against it."""
+        if self.age is None:
+            return None
+        found = self.age.verdict(of.published, of.stored_at, now)
+        return UNKNOWN if found is None else None if found is ALLOWED else found
 
     def held(
         self, listed: Iterable[Dated], seen: Seen, stored: Mapping[str, float], now: float
@@ -63,8 +74,8 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
             return self
         versions, files, due = dict(self.versions), dict(self.files), self.due
         for each in listed:
-            published = seen.date_of(each, now)
-            found = self.verdict(each.version, each.mark, published, stored.get(each.name, 0.0), now)
+            of = Subject("", "", each.version, each.mark, seen.date_of(each, now), stored.get(each.name, 0.0))
+            found = self.verdict(of, now)
             if found is None or found.allowed or found.rule == "block":
                 continue
             (files if each.is_file else versions)[each.name if each.is_file else each.version] = found
@@ -77,5 +88,14 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         found = self.digests.get(sha256) or self.versions.get(version) or self.files.get(filename)
         return found or ALLOWED
 
+
+Judge = Callable[[ProjectVerdicts, Subject, float], Verdict | None]
+
+ORDER: tuple[Judge, ...] = (
+    lambda project, of, now: project.by_hand(of.version, of.sha256),
+    ProjectVerdicts.by_age,
+)
+"""All rules; the first that says anything decides (docs/decisions/0040). Each is a pure function of the
+policy, what is known of a file, and now (unix seconds)."""
 
 NOTHING = ProjectVerdicts()

@@ -10,7 +10,8 @@ import msgspec
 from shared.errors import Blocked, TooYoung
 
 Rule = Literal["", "exemption", "block", "stored", "minimum_age", "nothing_after"]
-"""What decided. A later rule (malware, trust) is one more name here, and a refusal in `Verdict.refusal`."""
+"""What decided. A further rule is one more name here, a refusal in `Verdict.refusal`, and its place in
+`ORDER` of project.py."""
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,6 +31,25 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 ALLOWED = Verdict(True)
+UNKNOWN = Verdict(False)  # what a rule comes to that counts and lacks a fact
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A file that somebody wants, as far as it is known. Times in unix seconds, 0: unknown."""
+
+    protocol: str
+    project: str
+    version: str  # canonical; "" for none
+    sha256: str = ""
+    published: float = 0.0  # when it counts as published (`Seen.date_of`)
+    stored_at: float = 0.0
+
+    @property
+    def noun(self) -> str:
+        """In words for people."""
+        if self.sha256 and not self.version:
+            return f"the file of {self.project} with the SHA256 {self.sha256}"
+        return f"{self.project} {self.version}".strip()
 
 
 def by_hand(reason: str) -> Verdict:

@@ -23,7 +23,8 @@ from shared.errors import Blocked, UpstreamInvalid
 from shared.errors.passing import ObjectMissing
 from shared.models import FileName, SealedFile
 from shared.objects.port import ObjectStore
-from shared.policy.policy import Policy, Subject
+from shared.policy.policy import Policy
+from shared.policy.verdict import Subject
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Absent, Document, ResolutionRequest, Resolver, Unavailable

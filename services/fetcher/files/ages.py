@@ -19,7 +19,7 @@ from shared.artifacts.repository import ArtifactRepository
 from shared.errors import ProjectNotFound, TooYoung, UpstreamInvalid
 from shared.models import FileName, StoredFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
-from shared.policy.policy import Subject
+from shared.policy.verdict import Subject
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
 from shared.queue.jobs import IN_USE, RenderIndex

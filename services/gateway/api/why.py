@@ -16,7 +16,7 @@ from shared.models import SealedFile
 from shared.objects.verify import read_whole
 from shared.policy.age import Dated, Seen
 from shared.policy.project import ProjectVerdicts
-from shared.policy.verdict import ALLOWED, Verdict
+from shared.policy.verdict import ALLOWED, Subject, Verdict
 from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
@@ -81,7 +81,8 @@ def _answer(
     items = []
     for each in listed:
         published = seen.date_of(each, now)
-        found = verdicts.verdict(each.version, each.mark, published, stored.get(each.name, 0.0), now)
+        of = Subject(protocol.name, project, each.version, each.mark, published, stored.get(each.name, 0.0))
+        found = verdicts.verdict(of, now)
         if each.version == version or not (version or (found or ALLOWED).allowed):
             items.append(_why(protocol, project, each, found or ALLOWED, published if verdicts.age else None))
     if version and not items:

@@ -24,7 +24,8 @@ from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked
 from shared.http.conditions import ByteRange
 from shared.models import StoredFile
-from shared.policy.policy import Policy, Subject
+from shared.policy.policy import Policy
+from shared.policy.verdict import Subject
 from shared.process.bounded import Bounded
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase

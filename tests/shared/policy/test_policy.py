@@ -6,8 +6,9 @@ import pytest
 
 from shared.errors import Blocked, TooYoung
 from shared.policy.age import Dated, Seen
-from shared.policy.policy import Policy, Subject
+from shared.policy.policy import Policy
 from shared.policy.rules import AgeRule, Block, Exemption, Rules, put_in_force, rules_of
+from shared.policy.verdict import Subject
 from shared.settings import load_settings
 
 DAY = 86_400.0

@@ -14,7 +14,7 @@ from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked
 from shared.http.conditions import ByteRange
 from shared.models import FileName
-from shared.policy.policy import Subject
+from shared.policy.verdict import Subject
 from shared.protocols import protocol_named
 from tests.services.gateway.conftest import Stores
 
