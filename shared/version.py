@@ -1,3 +1,3 @@
 """The version that every service reports: images hold files, not an installed distribution."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

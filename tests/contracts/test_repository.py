@@ -77,6 +77,8 @@ def test_no_file_names_a_registry_host() -> None:
     pattern = re.compile("|".join(re.escape(each) for each in sorted(hosts | roots)), re.IGNORECASE)
     found = []
     for path in _tracked():
+        if path == ROOT / "LICENSE":  # names its author's host; test_release.py holds its text
+            continue
         text = path.read_bytes().decode("utf-8", "replace")
         found += [f"{path.relative_to(ROOT)}: {match.group()}" for match in pattern.finditer(text)]
     assert found == []
