@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -37,8 +38,14 @@ def _quality(text: str) -> float | None:
     return quality if quality <= 1.0 else None
 
 
+# What a server without a date sends; the standard library reads it as 2001.
+_YEAR_1 = re.compile(r" 00[0-9]{2} ")
+
+
 def date_seconds(text: str) -> float | None:
     """A date of RFC 9110 §5.6.7 in unix seconds; None for none, and for one that cannot be."""
+    if _YEAR_1.search(text):
+        return None
     try:
         when = parsedate_to_datetime(text.strip())
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

@@ -2,7 +2,7 @@
 
 The upstream's date counts unless what this Orchard saw contradicts it. Whoever can publish can forge a date,
 but not the past of this Orchard: a version that an earlier fetch of the same document lacked is no older than
-that fetch. No date, or one in the future, counts as the moment at which it was first seen.
+that fetch. No date, and one that cannot be, counts as the moment at which it was first seen.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Arrival(msgspec.Struct, frozen=True, array_like=True):
     seen_at: float
 
 
-LONG_AGO = 1.0  # unix seconds: older than any rule asks
+LONG_AGO = -1.0  # unix seconds, as no upstream can say it: older than any rule asks
+EARLIEST = 946_684_800.0  # unix seconds, 2000-01-01: no package was published before there was a registry
 
 
 class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,7 +53,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
             return LONG_AGO
         arrival = self.arrivals.get(listed.name)
         first_seen = self.since if arrival is None else arrival.seen_at
-        if not listed.published or listed.published > now + AHEAD_SECONDS:
+        if listed.published != LONG_AGO and not EARLIEST <= listed.published <= now + AHEAD_SECONDS:
             return first_seen
         return listed.published if arrival is None else max(listed.published, arrival.not_before)
 

@@ -4,6 +4,7 @@ protocols, on a registry with dates."""
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -100,6 +101,17 @@ def _renewed(it: object) -> bool:
 def test_date_in_the_future__counts_from_when_it_was_first_seen(shelf: NewShelf, kind: str) -> None:
     it = shelf(kind)
     it.put({"1.0.0": OLD, "2.0.0": -30 * DAY})
+    assert it.shown() == ["1.0.0"]
+    assert it.get(it.file("2.0.0")).status_code == 403
+
+
+@kinds
+@pytest.mark.parametrize("year", [1, 1970, 1980])
+def test_date_from_before_there_were_registries__counts_from_when_it_was_first_seen(
+    shelf: NewShelf, kind: str, year: int
+) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD, "2.0.0": time.time() - datetime(year, 1, 2, tzinfo=UTC).timestamp()})
     assert it.shown() == ["1.0.0"]
     assert it.get(it.file("2.0.0")).status_code == 403
 

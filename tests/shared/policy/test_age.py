@@ -28,6 +28,9 @@ def listed(name: str, age_days: float | None = 30.0, mark: str = "m") -> Dated:
         (-30.0, None, 20.0),  # a date in the future is none
         (-30.0, Arrival(NOW - 2 * DAY, NOW - DAY), 1.0),
         (-0.001, None, -0.001),  # clocks differ
+        (NOW / DAY - 1, None, 20.0),  # neither is one of 1970, which disks without a clock tell
+        (NOW / DAY - 10_000, None, 20.0),
+        (NOW / DAY - 10_958, None, NOW / DAY - 10_958),
     ],
 )
 def test_date__of_the_upstream_unless_what_was_seen_contradicts_it(
