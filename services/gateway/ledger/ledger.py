@@ -19,8 +19,9 @@ from services.gateway.http.addresses import address_of
 from services.gateway.http.requests import Headers
 from services.gateway.ledger.agents import LONGEST, Agents
 from services.gateway.ledger.entries import Entry
+from services.gateway.ledger.refusals import Refusals
 from shared.errors.passing import QueueUnavailable
-from shared.ledger.batch import FORMAT, encode_batch
+from shared.ledger.batch import FORMAT, REFUSED, encode_batch
 from shared.ledger.stream import put_batch
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
@@ -58,6 +59,7 @@ class Ledger:
         self._addresses = addresses
         self._most_bytes = most_bytes
         self._agents = Agents()
+        self._refusals = Refusals()
         self._rows: dict[_Key, tuple[float, int, int]] = {}  # to when, how often, bytes
         self._dropped = 0  # since the last batch
         self._instance = uuid.uuid4().hex
@@ -84,6 +86,8 @@ class Ledger:
 
     def note(self, scope: Any, headers: Headers, entry: Entry, size_bytes: int, at: float) -> None:
         """One request is answered. `size_bytes` of the file went out, at `at` in unix seconds."""
+        if entry.result == REFUSED:
+            entry = self._refusals.bounded(entry)
         agent = headers.get(b"user-agent", b"")
         if len(agent) > LONGEST:
             agent = agent[:LONGEST]

@@ -12,7 +12,7 @@ import pytest
 from services.gateway.ledger import ledger as module
 from services.gateway.ledger.entries import Entry
 from services.gateway.ledger.ledger import Ledger
-from shared.ledger.batch import Batch, File, decode_batch
+from shared.ledger.batch import REFUSED, Batch, File, decode_batch
 from shared.ledger.stream import put_batch, read_batches, read_waiting, remove_all
 from shared.redis.client import RedisClient
 from tests.support.stores import RedisAddress, address_of, own_redis
@@ -214,3 +214,13 @@ async def test_stop_while_redis_is_away__ends_in_time__and_says_what_is_lost(
         await ledger.aclose()
         assert lost == [{"event": "servings_lost", "servings": 3}]
         await redis.aclose()
+
+
+async def test_refused__many_alike__one_row(redis: RedisClient) -> None:
+    ledger = Ledger(redis, no_token)
+    for _ in range(3):  # each request makes an entry of its own
+        refused = Entry(File("pypi", "flask", "3", "flask-3.0.tar.gz", ""), REFUSED, "NONE", "blocked")
+        ledger.note(SCOPE, HEADERS, refused, 0, 1.0)
+    assert await ledger.flush()
+    (batch,) = await batches(redis)
+    assert len(batch.files) == 1 and [each.times for each in batch.servings] == [3]
