@@ -17,6 +17,7 @@ from isal import igzip
 from services.fetcher.indexes.documents import Loaded
 from services.fetcher.indexes.judging import Judging
 from shared.cache.keys import unaddressed, variant_name
+from shared.errors import Blocked
 from shared.models import IndexHead, SealedFile, VariantInfo
 from shared.objects.port import VARIANTS
 from shared.objects.verify import read_whole
@@ -161,7 +162,15 @@ class Pages:
         if verdicts.any:
             verdicts = await self._judging.held(protocol, identity, loaded, sealed, verdicts)
             body = body or await read_whole(self._objects, loaded.key, self._threads)
-            document = await self._threads.run(_allowed, protocol, identity, loaded, body, verdicts, sealed)
+            try:
+                document = await self._threads.run(
+                    _allowed, protocol, identity, loaded, body, verdicts, sealed
+                )
+            except Blocked:
+                instead = await self._instead(protocol, identity, verdicts, sealed)
+                if instead is None:
+                    raise
+                document = instead
         if loaded.size_bytes <= SMALL_BYTES:
             wanted = msgspec.structs.replace(wanted, every=True)
         arguments = (protocol, identity, document, sealed, base_url, wanted)
@@ -170,6 +179,25 @@ class Pages:
         else:
             page = await self._threads.run(render_page, *arguments)
         return msgspec.structs.replace(page, is_changed=True, due=verdicts.due) if verdicts.any else page
+
+    async def _instead(
+        self, protocol: PackageProxyBase, identity: str, verdicts: ProjectVerdicts, sealed: Sealed
+    ) -> Any:
+        """What is shown in place of a document that may not be; None: nothing."""
+        project = protocol.grammar.project_of(identity)
+        listing, found = await self._judging.of_project(protocol, project, sealed, verdicts)
+        if listing is None:
+            return None
+        body = await read_whole(self._objects, listing.key, self._threads)
+
+        def make() -> Any:
+            left = protocol.pages.without_blocked(
+                protocol.grammar.index_identity(project), body, found, sealed
+            )
+            made = protocol.pages.instead(identity, left)
+            return None if made is None else protocol.documents.decode_document(made)
+
+        return await self._threads.run(make)
 
     async def store(self, page: Page) -> None:
         """Put the large bodies of a page. Before its head is written, which names them."""

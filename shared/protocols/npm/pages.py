@@ -16,9 +16,10 @@ from shared.errors import UpstreamInvalid
 from shared.models import SealedFile
 from shared.protocols.npm import blocking, freezing, names
 from shared.protocols.npm.dist import hashes_of, own_digests
-from shared.protocols.npm.document import Document
+from shared.protocols.npm.document import Document, Notes, decode_document, encode_document
 from shared.protocols.npm.names import ONE_FILE_ID
 from shared.protocols.npm.negotiation import ABBREVIATED, FULL
+from shared.protocols.npm.semver import parse_version
 from shared.protocols.npm.tags import shown_tags
 from shared.protocols.reading.json_text import Fields, Raw, fields_of, value_of
 from shared.protocols.roles.pages import Pages, Rendering
@@ -50,9 +51,31 @@ def render(document: Document, base_url: str, sealed: Sealed) -> dict[str, Rende
     return {"full": Rendering(lambda: bytes(document.envelope.text), FULL)}
 
 
-def _packument(document: Document, base_url: str, sealed: Sealed) -> dict[str, Rendering]:
+def instead(identity: str, listing: bytes) -> bytes | None:
+    """See `Pages.instead`. A packument holds what the document of a version does."""
+    kind, _, tag = names.split_identity(identity)
+    if kind != "version" or parse_version(tag):
+        return None
+    packument = decode_document(listing)
+    version = _tags(packument).get(tag)
+    raw = packument.versions.get(version or "")
+    if version is None or raw is None:
+        return None
+    notes = packument.notes
+    held = Notes(
+        filenames={version: packument.filename(version)},
+        dists={version: notes.dists[version]} if version in notes.dists else {},
+    )
+    return encode_document(identity, packument.envelope.url, held, memoryview(raw))
+
+
+def _tags(document: Document) -> dict[str, str]:
     declared = value_of(document.top.get("dist-tags"))
-    tags = shown_tags(declared, document.notes.hidden, document.versions, document.is_deprecated)
+    return shown_tags(declared, document.notes.hidden, document.versions, document.is_deprecated)
+
+
+def _packument(document: Document, base_url: str, sealed: Sealed) -> dict[str, Rendering]:
+    tags = _tags(document)
     changed = any(_added(document, version, sealed) for version in document.versions) if sealed else False
 
     def full() -> bytes:
@@ -164,6 +187,7 @@ class NpmPages(Pages):
 
     per_base_url = staticmethod(names.has_addresses)
     without_blocked = staticmethod(blocking.without_blocked)
+    instead = staticmethod(instead)
     wants_previous = staticmethod(freezing.wants_previous)
     carry_over = staticmethod(freezing.carry_over)
 

@@ -55,6 +55,12 @@ class Pages(ABC):
         nothing of it is there. Raises `Blocked` for a document that is about one blocked version."""
         return body
 
+    def instead(self, identity: str, listing: bytes) -> bytes | None:
+        """The canonical bytes of a document that is asked for by a tag ("latest"), whose upstream's may not
+        be served: of what the tag comes to in `listing`, its project's own list without what is blocked.
+        None: it comes to nothing, or no tag is asked for."""
+        return None
+
     def wants_previous(self, document: Any, sealed: Mapping[tuple[str, str], SealedFile]) -> bool:
         """Whether a new document needs the one before it: `carry_over` is called only then."""
         return False
