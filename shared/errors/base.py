@@ -32,6 +32,7 @@ class OrchardError(Exception):
     asked_to_wait = False  # `retry_after_seconds` comes from the upstream's Retry-After
     about_host = False  # the host cannot be reached at all: nothing of it can be had
     about_one = False  # this address alone: all else of the host can be had
+    of_source = False  # a source says so of what it has, and no rule of this Orchard's
 
     def __init__(self, message: str, *, retry_after_seconds: int | None = None, hint: str = "") -> None:
         """`hint`: what to do, where it is more exact than what its class says. It does not travel."""

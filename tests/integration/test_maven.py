@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
+from shared.http.via import ERROR_HEADER, name_of, told
 from tests.support.maven_builders import Dep, Repository, build_jar, build_pom
 from tests.support.orchard import Cluster, Service, wait_until
 from tests.support.upstream import Fault, Reply, Upstream
@@ -194,6 +195,35 @@ def test_file_that_one_of_a_merge_group_lacks__from_the_other(
     second.put(f"{stem}.jar", jar)
     assert orchard.get(f"/maven/{stem}.pom").status_code == 200
     assert orchard.get(f"/maven/{stem}.jar").content == jar
+
+
+BLOCKED = Fault(
+    status=403,
+    headers={"via": told(name_of("a" * 32)), ERROR_HEADER: "blocked"},
+    body=b'{"detail": "it is blocked: bad"}',
+    content_type="application/problem+json",
+)
+
+
+def test_what_one_of_a_merge_group_has_blocked__the_others_of_it_are_served(
+    orchard: Cluster, upstream: Upstream, first: Repository, second: Repository, artifact: str
+) -> None:
+    """By an upstream that is an Orchard: its page, its files, the pointer of its snapshot."""
+    first.add("org.demo", artifact, "1.0")
+    ours = second.add("org.demo", artifact, "2.0")
+    for repository, version in ((first, "1.0"), (second, "2.0")):
+        repository.add_metadata("org.demo", artifact, [version])
+    page = f"org/demo/{artifact}/maven-metadata.xml"
+    for path in (page, ours, f"org/demo/{artifact}/1.0/{artifact}-1.0.jar"):
+        upstream.fault(f"/maven/{path}", BLOCKED)
+    answer = orchard.get(f"/maven/{page}")
+    assert (answer.status_code, versions_of(answer.content)) == (200, ["2.0"])
+    assert orchard.get(f"/maven/{ours}").status_code == 200
+    assert orchard.get(f"/maven/org/demo/{artifact}/1.0/{artifact}-1.0.jar").status_code == 403
+    alone = f"org/demo/{artifact}-alone/maven-metadata.xml"
+    upstream.fault(f"/maven/{alone}", BLOCKED)
+    assert orchard.get(f"/maven/{alone}").status_code == 403
+    upstream.heal()
 
 
 # --- integrity --------------------------------------------------------------------------------------

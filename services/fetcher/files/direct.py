@@ -18,7 +18,7 @@ from services.fetcher.sources.policy import nobody_asked, owners, why_absent
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
-from shared.errors import DigestMismatch, FileNotFound, LastingError, Offline, UpstreamInvalid
+from shared.errors import Blocked, DigestMismatch, FileNotFound, LastingError, Offline, UpstreamInvalid
 from shared.errors.passing import CacheUnavailable, UpstreamUnavailable
 from shared.models import FORMAT, IndexHead, UpstreamSource
 from shared.protocols.base import PackageProxyBase
@@ -56,9 +56,9 @@ class DirectFiles:
     ) -> T:
         """The result of `attempt` at the first source that does not answer with a true 404 (`GoneUpstream`).
 
-        Raises `FileNotFound` when all lack it, or the first that has its project does, or every source
-        excludes the name; `Offline`; and `NoSource` when only a source that is paused or gone may be asked:
-        its files are not missing.
+        What one of an owner's sources has blocked, another of them may have. Raises `FileNotFound` when all
+        lack it, or the first that has its project does, or every source excludes the name; `Offline`; and
+        `NoSource` when only a source that is paused or gone may be asked: its files are not missing.
         """
         known = self._sources.current(protocol.name)
         if known is None:
@@ -73,6 +73,7 @@ class DirectFiles:
             log.warning("no_source_may_be_asked", protocol=protocol.name, reason=error.message)
             raise error
         for owner in asked:
+            refused: Blocked | None = None
             ids = frozenset(source.id for source in owner)
             for source in owner:
                 described = await self._upstreams.described(protocol, source)
@@ -83,6 +84,12 @@ class DirectFiles:
                     return await attempt(Found(entry, described, frozenset() if pinned else ids))
                 except GoneUpstream:
                     continue
+                except Blocked as error:
+                    if not error.of_source:
+                        raise
+                    refused = refused or error
+            if refused is not None:
+                raise refused
             if len(asked) > 1 and await self._upstreams.lists_project(protocol, project, owner):
                 pinned = ids  # treated as if it had the file: it has the project
                 break

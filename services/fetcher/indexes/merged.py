@@ -18,7 +18,7 @@ from services.fetcher.indexes.writing import IndexTools
 from services.fetcher.sources.absences import doubted
 from services.fetcher.sources.described import Validators
 from services.fetcher.sources.upstreams import IndexAnswer, Upstreams
-from shared.errors import LastingError, OrchardError
+from shared.errors import Blocked, LastingError, OrchardError
 from shared.errors.passing import ObjectMissing, PassingError
 from shared.models import IndexHead, StoredDocument, UpstreamSource
 from shared.protocols.base import PackageProxyBase
@@ -29,11 +29,13 @@ log = get_logger()
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One source's part: its document, or None if it answered 404 or never answered; and its failure."""
+    """One source's part: its document, or None if it answered 404 or never answered; and its failure. What it
+    has blocked is no part, and was asked for."""
 
     source: UpstreamSource
     body: bytes | None = None
     error: OrchardError | None = None
+    refused: Blocked | None = None
 
 
 class MergedIndex:
@@ -58,7 +60,7 @@ class MergedIndex:
     async def fetch(self, run: IndexRun, sources: Sequence[UpstreamSource]) -> IndexHead | None:
         """The head that was written. None if every source truly lacks it.
 
-        Raises the first failure if no source ever answered.
+        Raises the first failure if no source ever answered, and `Blocked` if none is left that may be shown.
         """
         parts = await asyncio.gather(*(self._part(source) for source in sources))
         failures = [part.error for part in parts if part.error is not None]
@@ -70,6 +72,9 @@ class MergedIndex:
                 answered=len(answered),
                 because=failures[0].code,
             )
+        refused = [part.refused for part in parts if part.refused is not None]
+        if not answered and refused:
+            raise refused[0]
         if not answered:
             return await run.fail(failures[0]) if failures else None
         bodies = [part.body for part in answered if part.body is not None]
@@ -106,6 +111,8 @@ class MergedIndex:
                     self._protocol.name, self._row_name(source), self._generation
                 )
             return Part(source)
+        except Blocked as error:
+            return Part(source, refused=error)
         except (PassingError, LastingError) as error:
             return Part(source, await self._last_good(row), error)
 

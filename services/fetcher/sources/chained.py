@@ -62,8 +62,10 @@ def meant(code: str, status: int, text: str, error: OrchardError | None) -> Orch
     if code in ABSENT:
         return error
     kind = CATALOGUE.get(code)
-    if kind is Blocked or (kind is not None and issubclass(kind, LastingError)):
-        return kind(text)
+    if kind is not None and issubclass(kind, (Blocked, LastingError)):
+        found: OrchardError = kind(text)
+        found.of_source = True
+        return found
     if status in (404, 410):
         return UpstreamRefused(text)
     if error is not None and kind is not None and issubclass(kind, PassingError):

@@ -23,7 +23,7 @@ from shared.cache.keys import Category, cache_key
 from shared.digests import is_sha256
 from shared.errors import OrchardError, UpstreamInvalid
 from shared.http.via import teller
-from shared.models import UpstreamSource
+from shared.models import FileName, UpstreamSource
 from shared.policy.rules import ToldBlock
 from shared.postgres.database import Database
 from shared.process.periodic import Every
@@ -56,6 +56,10 @@ _PINS = """
 SELECT project, source_id FROM project_pins WHERE protocol = $1 AND project = ANY($2::text[])
 UNION ALL
 SELECT project, source_id FROM shared_pins WHERE protocol = $1 AND project = ANY($2::text[])
+"""
+_STORED = """
+SELECT project, file_id, filename, encode(sha256, 'hex') AS sha256 FROM cached_urls
+WHERE protocol = $1 AND source_id = $2 AND project = ANY($3::text[])
 """
 _SERVED = """
 SELECT encode(sha256, 'hex') AS sha256 FROM cached_urls WHERE sha256 = ANY($1::bytea[])
@@ -166,22 +170,46 @@ class UpstreamBlockRows:
     async def counting(
         self, protocol: PackageProxyBase, source: UpstreamSource, found: SourceSet, told: Sequence[ToldBlock]
     ) -> list[ToldBlock]:
-        """Those of its blocks that are about what this source serves here."""
+        """Those of its blocks that are about what this source serves here. Of a project that it has with
+        others (`merge`), what is stored from it."""
+        names = sorted({each.name for each in told if each.name})
+        its: set[str] = set()
+        shared: set[str] = set()
+        for start in range(0, len(names), NAMES):
+            some = names[start : start + NAMES]
+            alone, together = await self._its(protocol, source, found, some)
+            its |= alone
+            shared |= together
+        told = [*told, *await self._stored(protocol, source, [each for each in told if each.name in shared])]
         digests = [bytes.fromhex(each.sha256) for each in told if each.sha256]
         served: set[str] = set()
         for start in range(0, len(digests), BATCH):
             rows = await self._database.fetch(_SERVED, digests[start : start + BATCH], source.id)
             served.update(str(row["sha256"]) for row in rows)
-        names = sorted({each.name for each in told if each.name})
-        its: set[str] = set()
-        for start in range(0, len(names), NAMES):
-            its |= await self._its(protocol, source, found, names[start : start + NAMES])
         return [each for each in told if each.name in its or each.sha256 in served]
+
+    async def _stored(
+        self, protocol: PackageProxyBase, source: UpstreamSource, told: Sequence[ToldBlock]
+    ) -> list[ToldBlock]:
+        """The same by the digests of what is stored from this source."""
+        meant = {(each.name, each.version): each.reason for each in told}
+        projects = sorted({spelt for each in told for spelt in protocol.names.spellings(each.name)})
+        found: list[ToldBlock] = []
+        for row in await self._database.fetch(_STORED, protocol.name, source.id, projects) if meant else ():
+            file = FileName(protocol.name, row["project"], row["file_id"], row["filename"])
+            version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
+            names = protocol.names.spellings(file.project)
+            reasons = (meant.get((name, of)) for name in names for of in ("", version))
+            reason = next(filter(None, reasons), "")
+            if reason:
+                found.append(ToldBlock(reason, sha256=row["sha256"]))
+        return found
 
     async def _its(
         self, protocol: PackageProxyBase, source: UpstreamSource, found: SourceSet, names: Sequence[str]
-    ) -> set[str]:
-        """Those names that are this source's, with all that clients take for the same."""
+    ) -> tuple[set[str], set[str]]:
+        """Those names that are this source's alone, with all that clients take for the same; and those that
+        it has with others."""
         spellings = {name: protocol.names.spellings(name) for name in names}
         pin_names = {each: protocol.names.pin_names(each) for under in spellings.values() for each in under}
         pins: dict[str, frozenset[int]] = {}
@@ -189,17 +217,26 @@ class UpstreamBlockRows:
         for row in await self._database.fetch(_PINS, protocol.name, wanted):
             pins[row["project"]] = pins.get(row["project"], frozenset()) | {row["source_id"]}
 
-        def is_its(name: str) -> bool:
-            if not spellings[name]:  # whose they are cannot be told
-                return len(found.sources) == 1
-            # What is blocked under one is blocked under all: none may be another's.
+        def owners_of(name: str) -> list[set[int]]:
+            """Who has each of its spellings: what is blocked under one is blocked under all."""
             pinned = [first for each in spellings[name] if (first := first_pinned(pins, pin_names[each]))]
-            return all(
-                any(each.id == source.id for each in next(iter(owners(found.sources, name, ids)), ()))
+            return [
+                {each.id for each in next(iter(owners(found.sources, name, ids)), ())}
                 for ids in pinned or [frozenset[int]()]
-            )
+            ]
 
-        return {name for name in names if is_its(name)}
+        alone: set[str] = set()
+        together: set[str] = set()
+        for name in names:
+            if not spellings[name]:  # whose they are cannot be told
+                alone |= {name} if len(found.sources) == 1 else set()
+                continue
+            ids = owners_of(name)
+            if all(each == {source.id} for each in ids):
+                alone.add(name)
+            elif all(source.id in each for each in ids):
+                together.add(name)
+        return alone, together
 
 
 def read(source: UpstreamSource, answer: FetchedBody) -> _Known:

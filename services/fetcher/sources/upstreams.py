@@ -26,7 +26,15 @@ from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments, Validators
 from services.fetcher.sources.policy import reading_of
 from services.fetcher.sources.probes import Asked, Kind, Probe
-from shared.errors import Offline, OrchardError, SourceUnusable, TooLarge, UpstreamInvalid, UpstreamStrayed
+from shared.errors import (
+    Blocked,
+    Offline,
+    OrchardError,
+    SourceUnusable,
+    TooLarge,
+    UpstreamInvalid,
+    UpstreamStrayed,
+)
 from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
 from shared.models import UpstreamSource
 from shared.protocols.base import PackageProxyBase
@@ -105,16 +113,24 @@ class Upstreams:
         candidates: Sequence[UpstreamSource],
         validators: Validators | None = None,
     ) -> IndexAnswer | None:
-        """The first candidate's answer that is not a 404; None if all answer 404.
+        """The first candidate's answer that is not a 404; None if all answer 404. One that has it blocked
+        withholds what it has itself: another of the same owner may have it too.
 
-        Raises `Offline`, or the failure of the first source that failed.
+        Raises `Offline`, the failure of the first source that failed, or else what was blocked.
         """
+        refused: Blocked | None = None
         for candidate in candidates:
             source = await self.described(protocol, candidate)
             asked = protocol.upstream.upstream_request(identity, source)
-            response = await self._ask(source, asked, validators, self._settings.max_index_bytes)
+            try:
+                response = await self._ask(source, asked, validators, self._settings.max_index_bytes)
+            except Blocked as error:
+                refused = refused or error
+                continue
             if response is not None:
                 return IndexAnswer(source, response)
+        if refused is not None:
+            raise refused
         return None
 
     async def described(self, protocol: PackageProxyBase, source: UpstreamSource) -> UpstreamSource:
@@ -175,12 +191,8 @@ class Upstreams:
                         if method == "HEAD" and response.status in (400, 405, 501):
                             continue
                         found = response.headers
-                        described = FileHeaders(
-                            etag=found.get("etag", ""),
-                            last_modified=found.get("last-modified", ""),
-                            content_length=found.get("content-length", ""),
-                            date=found.get("date", ""),
-                        )
+                        names = FileHeaders.__struct_fields__
+                        described = FileHeaders(*(found.get(each.replace("_", "-"), "") for each in names))
                         kept = {"etag": described.etag, "last-modified": described.last_modified}
                         body = msgspec.json.encode(described)
                         return FetchedBody(response.status, kept, response.url, body)

@@ -29,8 +29,8 @@ def test_every_code__trouble_stays_trouble_and_only_a_true_absence_is_one(code: 
         found = meant(code, status)
         if code in ABSENT:
             assert found is None and status == 404
-        elif issubclass(kind, LastingError) or kind is Blocked:
-            assert type(found) is kind
+        elif issubclass(kind, LastingError | Blocked):
+            assert type(found) is kind and found.of_source
         elif issubclass(kind, PassingError):
             assert isinstance(found, UpstreamUnavailable)
             assert found.about_one is issubclass(kind, OF_ONE)

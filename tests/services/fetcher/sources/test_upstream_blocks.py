@@ -17,6 +17,7 @@ from shared.models import CachedUrl, FileName, StoredFile, UpstreamSource
 from shared.policy.rules import ToldBlock
 from shared.postgres.database import Database
 from shared.protocols import PROTOCOLS, protocol_named
+from shared.sources.options import SourceOptions
 
 CENTRAL = UpstreamSource(
     id=1, protocol="pypi", name="central", url="https://central.example.com/pypi/simple/"
@@ -177,3 +178,24 @@ async def test_counting__bytes_that_came_from_it_and_nobody_else(database: Datab
         told = ToldBlock("bad", sha256=digest)
         assert await counting(database, CENTRAL, SECOND, told=told) is (ids == (1,))
     assert not await counting(database, CENTRAL, told=ToldBlock("bad", sha256="ff" * 32))
+
+
+@pytest.mark.parametrize(("version", "count"), [("", 2), ("1.0", 1), ("3.0", 0)])
+async def test_counting__project_that_it_has_with_others__what_is_stored_from_it(
+    database: Database, version: str, count: int
+) -> None:
+    options = SourceOptions(merge="corp")
+    central, second = (
+        msgspec.structs.replace(each, protocol="maven", options=options) for each in (CENTRAL, SECOND)
+    )
+    artifacts = ArtifactRepository(database)
+    for number, source in enumerate((central, central, second)):
+        digest = f"{number + 77:064x}"
+        of = f"{number + 1}.0"
+        name = FileName("maven", "org.corp:shared", of, f"shared-{of}.jar")
+        stored = StoredFile(digest, 1, "a/b", f"artifacts/{digest}", name.filename)
+        await artifacts.batch_create_artifacts([CachedUrl(name, stored, 1, source_id=source.id)])
+    told = ToldBlock("bad", "maven", "org.corp:shared", version)
+    found = SourceSet("maven", 1, (central, second))
+    counted = await UpstreamBlockRows(database).counting(protocol_named("maven"), central, found, [told])
+    assert len(counted) == count and all(each.sha256 for each in counted)
