@@ -17,12 +17,12 @@ MAVEN_CLIENTS := .cache/clients/.installed-maven
 MAVEN_COPY := org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy
 DEPLOY_CHECK := .cache/deploy-check
 CLIENT_STAMPS := $(CLIENTS:%=.cache/clients/%/.installed)
-# Every package comes at its pinned version with its pinned hash, from whatever index pip is set up for.
-INSTALL := -m pip install --disable-pip-version-check --no-input --require-hashes --no-deps
+# Pinned versions with pinned hashes, from whatever index pip is set up for; says little.
+INSTALL := scripts/install.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts k8s-check mutants bench soak demo pins client-tools minio clean
+.PHONY: help run test lint types contracts k8s-check mutants bench soak demo pins client-tools minio wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -67,8 +67,11 @@ client-tools: $(CLIENT_STAMPS) $(NODE_CLIENTS) $(MAVEN_CLIENTS) ## Install the c
 minio: ## Build MinIO's server for the tests, where Go is there (once)
 	@scripts/minio.sh || echo "Tests go on without MinIO." >&2
 
+wheel: $(DEV_STAMP) ## Build dist/orchard_proxy-….whl (uv build and python -m build do the same)
+	@$(BIN)/python -m hatchling build -d dist $(ARGS)
+
 clean: ## Remove what can be made again; never the data folder
-	rm -rf $(VENV) .cache bench/.work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .cache dist bench/.work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './data/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -82,13 +85,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv --clear $(VENV)
 
 $(RUN_STAMP): services/standalone/requirements.txt | $(BIN)/python
-	@echo "Installing $$(grep -c '==' $<) packages into $(VENV) (only when the pins have changed)"
-	@$(BIN)/python $(INSTALL) -r $<
+	@$(BIN)/python $(INSTALL) $<
 	@touch $@
 
 $(DEV_STAMP): requirements-dev.txt | $(BIN)/python
-	@echo "Installing $$(grep -c '==' $<) packages into $(VENV) (only when the pins have changed)"
-	@$(BIN)/python $(INSTALL) --quiet -r $<
+	@$(BIN)/python $(INSTALL) $<
 	@touch $@ $(RUN_STAMP)
 
 # The command of this checkout, from any working directory.
@@ -100,9 +101,8 @@ $(BIN)/orchard: services/cli/launch.py | $(BIN)/python
 .cache/clients/%/.installed: tests/clients/requirements-%.txt
 	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "client tools need Python 3.11 or newer with venv; '$(PYTHON)' is not that" >&2; exit 1; }
-	@echo "Installing the client $* into .cache/clients/$*"
 	@$(PYTHON) -m venv --clear .cache/clients/$*
-	@.cache/clients/$*/bin/python $(INSTALL) --quiet -r $<
+	@.cache/clients/$*/bin/python $(INSTALL) $<
 	@touch $@
 
 # Exact versions from whatever registry npm is set up for. Without node there is nothing to install:
@@ -138,7 +138,6 @@ $(MAVEN_CLIENTS): tests/clients/maven-clients.txt
 	fi
 
 $(DEPLOY_CHECK)/.installed: deploy/requirements-check.txt
-	@echo "Installing $$(grep -c '==' $<) packages into $(DEPLOY_CHECK)/venv (only when the pins have changed)"
 	@$(PYTHON) -m venv --clear $(DEPLOY_CHECK)/venv
-	@$(DEPLOY_CHECK)/venv/bin/python $(INSTALL) --quiet -r $<
+	@$(DEPLOY_CHECK)/venv/bin/python $(INSTALL) $<
 	@touch $@

@@ -16,13 +16,20 @@ COMMON = ("--json", "--quiet", "--url")
 HEAD = """\
 # The `orchard` command
 
-`make run` and `make test` put it into `.venv/bin`; link it into your `PATH` from there. It works from any
-folder, needs nothing but Python's standard library, and speaks to a running Orchard over
-[its API](api.md).
+It works from any folder, needs nothing but Python's standard library (3.11 or newer), and speaks to a running
+Orchard over [its API](api.md). Get it from
+
+- the Orchard that you use: `curl -fsSO http://127.0.0.1:8080/orchard.pyz`, then `python3 orchard.pyz …`: one
+  file, which speaks to where it came from unless told otherwise;
+- the wheel (`make wheel`; [README](../README.md#install-it)), with its extra `server` for `orchard up`;
+- a checkout: `make run` and `make test` put it into `.venv/bin`; link it into your `PATH` from there.
+
+`orchard completion` prints completion for bash, zsh and fish. The wheel installs a manual page; here it is
+[orchard.1](orchard.1).
 
 | variable | |
 |---|---|
-| `ORCHARD_URL` | the Orchard to speak to; unset: this machine's, by `ORCHARD_HOST` and `ORCHARD_PORT` |
+| `ORCHARD_URL` | the Orchard to speak to; unset: where `orchard.pyz` came from, or this machine's |
 | `ORCHARD_TOKEN` | a token to read with |
 | `ORCHARD_ADMIN_TOKEN` | the operator's token |
 
@@ -56,26 +63,31 @@ def main() -> None:
     out.append(CODES.rstrip())
     comments = dict(re.findall(r"    ([A-Z_]+) = \d+  # (.+)", SOURCE.read_text()))
     out += [f"| {int(each)} | {comments[each.name]} |" for each in Exit]
-    for each in _commands(parser):
+    for each in commands_of(parser):
         out.append(_section(each))
     sys.stdout.write("\n".join(out) + "\n" + TAIL)
 
 
-def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+def commands_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Every command and group below it, in the order of `--help`."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for each in action.choices.values():
                 yield each
-                yield from _commands(each)
+                yield from commands_of(each)
 
 
 def _section(parser: argparse.ArgumentParser) -> str:
     level = "#" * len(parser.prog.split())
     own = [each for each in parser._actions if not set(each.option_strings) & {"--help", *COMMON}]
-    arguments = [each for each in own if not isinstance(each, argparse._SubParsersAction)]
+    arguments = [
+        each
+        for each in own
+        if not isinstance(each, argparse._SubParsersAction) and each.help != argparse.SUPPRESS
+    ]
     lines = [f"\n{level} {parser.prog}\n", str(parser.description)]
     if arguments:
-        words = [_word(each) for each in arguments if not each.option_strings or each.required]
+        words = [word_of(each) for each in arguments if not each.option_strings or each.required]
         rest = ["[options]"] if any(each.option_strings and not each.required for each in arguments) else []
         lines += ["", f"    {' '.join([parser.prog, *words, *rest])}", "", "| argument | |", "|---|---|"]
         lines += [_row(each) for each in arguments]
@@ -99,7 +111,8 @@ def _more(text: str) -> list[str]:
     return found
 
 
-def _word(action: argparse.Action) -> str:
+def word_of(action: argparse.Action) -> str:
+    """An argument or required option as a synopsis names it."""
     name = str(action.metavar or action.dest)
     if action.option_strings:
         return f"{action.option_strings[-1]} {name}"
@@ -107,7 +120,7 @@ def _word(action: argparse.Action) -> str:
 
 
 def _row(action: argparse.Action) -> str:
-    names = action.option_strings or [_word(action)]
+    names = action.option_strings or [word_of(action)]
     value = f" {action.metavar}" if action.option_strings and action.metavar else ""
     shown = ", ".join(f"`{each}{value if each.startswith('--') else ''}`" for each in names)
     return f"| {shown} | {str(action.help).replace('|', '/')} |"

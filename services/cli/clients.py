@@ -12,25 +12,27 @@ import difflib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from services.cli.errors import CommandFailed
 from services.cli.files import write_whole
 from services.cli.table import CLIENTS as PROTOCOL_OF
 from shared.clientfiles.setup import CannotEdit, ClientSetup, Configure, FileEdit, Setup, read_text
 
-_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "protocols"
+_FOLDER = Path(__file__).parents[2] / "shared" / "protocols"
+_LOADER: Any = globals()["__loader__"]  # of files, or of an archive (orchard.pyz)
 
 
 def _of(client: str) -> Configure:
     def configure(setup: Setup) -> ClientSetup:
         protocol = PROTOCOL_OF[client]
-        spec = spec_from_file_location(f"clients_of_{protocol}", _FOLDER / protocol / "clients.py")
-        assert spec is not None and spec.loader is not None
+        path = str(_FOLDER / protocol / "clients.py")
+        spec = spec_from_loader(f"clients_of_{protocol}", loader=None)
+        assert spec is not None
         module = module_from_spec(spec)
-        spec.loader.exec_module(module)
+        exec(compile(_LOADER.get_data(path), path, "exec"), module.__dict__)  # noqa: S102 - our own file
         made: ClientSetup = module.CLIENTS[client](setup)
         return made
 

@@ -15,6 +15,7 @@ from services.cli.table import CLIENTS, PROTOCOLS
 from shared.version import VERSION
 
 TOOLS = tuple(CLIENTS)
+SHELLS = ("bash", "zsh", "fish")
 
 _ABOUT = "Look after an Orchard: a caching proxy for package registries."
 _EPILOG = """\
@@ -42,6 +43,7 @@ def build_parser() -> Parser:
     _ensure(commands)
     _resolve(commands)
     _client_config(commands)
+    _completion(commands)
     parser_admin.add_to(commands)
     return parser
 
@@ -49,7 +51,8 @@ def build_parser() -> Parser:
 def _up(commands: Any) -> None:
     parser = command(
         commands, "up", "start a whole Orchard on this machine, as `make run` does", "up:run",
-        more="Data is kept where `make run` keeps it, or in ORCHARD_DATA_DIR. Ctrl-C stops it.",
+        more="Data is kept in ORCHARD_DATA_DIR: unless set, in `data` of a checkout, as `make run` does, and "
+        "in ~/.local/share/orchard where it is installed. Ctrl-C stops it.",
     )  # fmt: skip
     for name, text in (
         ("gateways", "gateway processes, on ports from ORCHARD_PORT upwards"),
@@ -142,6 +145,26 @@ examples
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=seconds, help="give up waiting (6); the work goes on"
     )
+
+
+def _completion(commands: Any) -> None:
+    more = """\
+examples
+  orchard completion bash > ~/.local/share/bash-completion/completions/orchard
+  orchard completion zsh > ~/.zfunc/_orchard
+  orchard completion fish > ~/.config/fish/completions/orchard.fish
+
+zsh: the folder must be in fpath before compinit.
+"""
+    parser = command(
+        commands, "completion", "print a shell's completion script for this command", "completion:run",
+        more=more,
+    )  # fmt: skip
+    parser.add_argument(
+        "shell", metavar="SHELL", choices=(*SHELLS, "words"),
+        help=f"{', '.join(SHELLS)}; words: what may follow the words after --, for these scripts",
+    )  # fmt: skip
+    parser.add_argument("words", metavar="WORD", nargs="*", default=[], help=argparse.SUPPRESS)
 
 
 def _client_config(commands: Any) -> None:

@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 from services.cli.errors import WrongUse
 
 ROOT = Path(__file__).resolve().parents[2]
+FROM = "ORCHARD_PYZ_FROM"
+"""Set by orchard.pyz for itself: the address that it was downloaded from."""
+CAME_FROM = "the address that orchard.pyz came from; ORCHARD_URL names another"
 MOST_GATEWAYS = 32  # that one Orchard starts, each on a port above the other
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file, which standalone writes in its data folder
@@ -40,28 +43,35 @@ class Target(NamedTuple):
 
 def choose_target(url: str, environ: Mapping[str, str]) -> Target:
     """`url` (from --url, may be ""), else ORCHARD_URL, else this machine's Orchard. Raises `WrongUse`."""
-    chosen_by = "--url" if url else "ORCHARD_URL" if environ.get("ORCHARD_URL") else ""
-    base = (url or environ.get("ORCHARD_URL", "") or _local(environ)).strip().rstrip("/")
+    given = environ.get("ORCHARD_URL", "")
+    origin = "" if url or given else environ.get(FROM, "")
+    chosen_by = "--url" if url else "ORCHARD_URL" if given else CAME_FROM if origin else ""
+    base = (url or given or origin or _local(environ)).strip().rstrip("/")
     _check(base, chosen_by or "ORCHARD_HOST, ORCHARD_PORT")
-    given, admin = environ.get("ORCHARD_TOKEN", "").strip(), environ.get("ORCHARD_ADMIN_TOKEN", "").strip()
-    at = "" if given or admin else _own_address(base, environ)
+    token, admin = environ.get("ORCHARD_TOKEN", "").strip(), environ.get("ORCHARD_ADMIN_TOKEN", "").strip()
+    at = "" if token or admin else _own_address(base, environ)
     return Target(
         base,
         chosen_by,
-        read_token=given or admin,
-        admin_token=admin or given,
+        read_token=token or admin,
+        admin_token=admin or token,
         file_token=_token_of_file(environ) if at else "",
         proven_at=at,
     )
 
 
 def data_folder(environ: Mapping[str, str]) -> Path:
-    """Where this checkout's Orchard keeps its data: ORCHARD_DATA_DIR, else `data` beside the code.
-
-    `make run` starts in the checkout, so its default `./data` is that folder from anywhere.
+    """Where the Orchard that `orchard up` starts keeps its data: ORCHARD_DATA_DIR, else a checkout's `data`,
+    which is where `make run` keeps it too; else, installed, $XDG_DATA_HOME/orchard: environments are
+    replaced, data is not.
     """
     named = environ.get("ORCHARD_DATA_DIR", "").strip()
-    return Path(named).expanduser().absolute() if named else ROOT / "data"
+    if named:
+        return Path(named).expanduser().absolute()
+    if (ROOT / "pyproject.toml").is_file():
+        return ROOT / "data"
+    share = Path(environ.get("XDG_DATA_HOME", "").strip() or "~/.local/share").expanduser()
+    return share.absolute() / "orchard"
 
 
 def _local(environ: Mapping[str, str]) -> str:

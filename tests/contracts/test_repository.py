@@ -113,12 +113,15 @@ def test_error_catalogue__codes_unique_statuses_sane_hints_present() -> None:
         assert each.retryable == (each.status == 503), each
 
 
-@pytest.mark.parametrize("page", ["cli", "errors", "settings"])
-def test_generated_page__is_what_the_code_generates(page: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [("cli", "cli.md"), ("errors", "errors.md"), ("settings", "settings.md"), ("man", "orchard.1")],
+)
+def test_generated_page__is_what_the_code_generates(page: str, file: str) -> None:
     command = [sys.executable, "-m", f"scripts.{page}_page"]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    hint = f"run: python -m scripts.{page}_page > docs/{page}.md"
-    assert (ROOT / "docs" / f"{page}.md").read_text() == made, hint
+    hint = f"run: python -m scripts.{page}_page > docs/{file}"
+    assert (ROOT / "docs" / file).read_text() == made, hint
 
 
 def test_errors_page__has_every_code() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Mapping
+from importlib import metadata
+from importlib.util import find_spec
 from typing import NoReturn
 
 from services.cli.errors import CommandFailed, WrongUse
@@ -14,6 +17,7 @@ from services.cli.target import ROOT, data_folder
 
 # For the command alone: what the services do not need they are not given.
 _OF_THE_COMMAND = ("ORCHARD_URL", "ORCHARD_TOKEN")
+DISTRIBUTION = "orchard-proxy"
 
 
 def run(options: argparse.Namespace, output: Output) -> NoReturn:
@@ -21,7 +25,9 @@ def run(options: argparse.Namespace, output: Output) -> NoReturn:
     if options.url:
         raise WrongUse("up: --url has no meaning here", "ORCHARD_HOST and ORCHARD_PORT say where it listens.")
     if not (ROOT / "services" / "standalone").is_dir():
-        raise CommandFailed("the standalone Orchard is not installed here", "Use a checkout of Orchard.")
+        raise CommandFailed("this is the command alone, without a server", f"Install {DISTRIBUTION}[server].")
+    if find_spec("granian") is None:
+        raise CommandFailed("the server's packages are not installed here", how_to_install())
     words = [sys.executable, "-m", "services.standalone"]
     for name in ("gateways", "fetchers", "extractors"):
         words += [f"--{name}", str(getattr(options, name))]
@@ -33,4 +39,18 @@ def run(options: argparse.Namespace, output: Output) -> NoReturn:
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The supervisor's: a relative ORCHARD_DATA_DIR is meant from where the command was called."""
     kept = {name: value for name, value in environ.items() if name not in _OF_THE_COMMAND}
-    return kept | {"ORCHARD_DATA_DIR": str(data_folder(environ))}
+    # First, before a stranger's `shared` or `services`; `-m` alone looks into the working directory, and
+    # not even there with PYTHONSAFEPATH.
+    path = os.pathsep.join(filter(None, [str(ROOT), environ.get("PYTHONPATH", "")]))
+    return kept | {"ORCHARD_DATA_DIR": str(data_folder(environ)), "PYTHONPATH": path}
+
+
+def how_to_install() -> str:
+    """The line that brings the extra, from where this came."""
+    try:
+        told = metadata.distribution(DISTRIBUTION).read_text("direct_url.json") or "{}"
+        url = str(json.loads(told).get("url", ""))
+    except metadata.PackageNotFoundError:  # a checkout
+        return "Start it with `make run`, which installs them."
+    wanted = f"'{DISTRIBUTION}[server]{f' @ {url}' if url else ''}'"
+    return f"pip install {wanted}   or   uvx --from {wanted} orchard up"

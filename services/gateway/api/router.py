@@ -15,6 +15,7 @@ from services.gateway.api.openapi_page import openapi_config
 from services.gateway.api.parts import Running, opened_of, parts
 from services.gateway.http.responses import SECURITY_HEADERS, error_headers
 from services.gateway.pages import queues
+from services.gateway.pages.command import command
 from services.gateway.pages.health import health, identity, live, metrics_page, ready
 from services.gateway.pages.home import page
 from shared.errors import (
@@ -45,6 +46,7 @@ def build_litestar(application: Running) -> Litestar:
     return Litestar(
         route_handlers=[
             page,
+            command,
             health,
             live,
             ready,

@@ -66,9 +66,8 @@ LONGEST_REMEMBERED = 512  # bytes of one: clients choose user name and spelling
 TOUCH_SECONDS = 60.0
 OPERATOR = "ORCHARD_ADMIN_TOKEN"  # as the audit names who used that one
 
-OPEN_PATHS = frozenset(
-    (b"/", b"/health", b"/health/live", b"/health/ready", b"/health/identity", b"/metrics")
-)
+FOR_PEOPLE = frozenset((b"/", b"/orchard.pyz"))
+OPEN_PATHS = FOR_PEOPLE | {b"/health", b"/health/live", b"/health/ready", b"/health/identity", b"/metrics"}
 """What probes, Prometheus and a person without a token need. None of it tells of packages."""
 
 

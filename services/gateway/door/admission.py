@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.door.access import OPEN_PATHS, client_of
+from services.gateway.door.access import FOR_PEOPLE, OPEN_PATHS, client_of
 from services.gateway.door.budgets import asking
 from services.gateway.http.addresses import address_of
 from services.gateway.http.bodies import MOST_BYTES, SMALL_BYTES, has_body, replayed
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-PROBES = (OPEN_PATHS - {b"/"}) | {b"/api/v1/queues/events"}
+PROBES = (OPEN_PATHS - FOR_PEOPLE) | {b"/api/v1/queues/events"}
 """Asked every few seconds by machines: neither logged nor counted, or nothing else would be seen. Nor is a
 stream of events, which lasts for as long as somebody looks: no latency of ours."""
 

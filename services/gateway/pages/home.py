@@ -34,8 +34,10 @@ _PAGE = """<!doctype html>
 <p>A caching proxy for package registries. What it served once, it serves again, byte for byte,
 also while the registry is away.</p>
 {offline}{sections}
-<p>Or let the <code>orchard</code> command change a client's own file:</p>
-<pre>ORCHARD_URL={base} orchard client-config pip --write</pre>
+<p>Or let the <code>orchard</code> command change a client's own file
+(<a href="orchard.pyz">orchard.pyz</a>, Python 3.11 or newer, nothing else; it knows this address):</p>
+<pre>curl -fsSO {base}/orchard.pyz
+python3 orchard.pyz client-config pip --write</pre>
 <h2>This Orchard</h2>
 <p><a href="ui/queues">Queues</a> · <a href="health">Health</a> · <a href="metrics">Metrics</a> ·
 <a href="api/v1/openapi">API</a></p>

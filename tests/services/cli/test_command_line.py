@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.server
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -232,7 +233,13 @@ def test_up__environment__relative_folder_is_meant_from_here_and_the_token_stays
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found = environment({"ORCHARD_DATA_DIR": "mine", "ORCHARD_TOKEN": "x", "ORCHARD_PORT": "1", "A": "b"})
-    assert found == {"ORCHARD_DATA_DIR": str(tmp_path / "mine"), "ORCHARD_PORT": "1", "A": "b"}
+    assert found == {
+        "ORCHARD_DATA_DIR": str(tmp_path / "mine"),
+        "ORCHARD_PORT": "1",
+        "A": "b",
+        "PYTHONPATH": str(ROOT),
+    }
+    assert environment({"PYTHONPATH": "theirs"})["PYTHONPATH"] == f"{ROOT}{os.pathsep}theirs"
     assert environment({})["ORCHARD_DATA_DIR"] == str(ROOT / "data")
 
 
