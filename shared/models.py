@@ -165,6 +165,7 @@ class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     metadata_sha256: str = ""  # of the stored core metadata; advertised from then on
     digests: dict[str, str] = {}  # further hashes kept at ingest: algorithm → hex
     stored_at: float = 0.0  # unix seconds
+    published: float = 0.0  # as in `StoredFile`
 
 
 class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -143,7 +143,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
         gate = Gate(access_watcher)
         await resources.open("access watcher", access_watcher)
-        graphs = BlockedGraphs(access_watcher)
+        graphs = BlockedGraphs(access_watcher, stores, parsers)
         listener = await resources.open("events", queue.subscribe())
         askers = Askers(
             queue,

@@ -103,6 +103,7 @@ def sealed_file_of(row: Row) -> SealedFile:
         metadata_sha256=row["metadata_sha256"].hex() if row["metadata_sha256"] else "",
         digests=_texts(row["digests"]),
         stored_at=row["stored_at"],
+        published=row["published"],
     )
 
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import asyncpg
 import httpx
@@ -246,3 +247,44 @@ def test_hard_date__maven_names_a_stored_version_itself__it_is_not_resolved(
     wait_until(lambda: resolved()[0] != 202, what="the resolution")
     status, text = resolved()
     assert status == 404 and "after" in text, text
+
+
+ASKED = {"pypi": "{}", "npm": "{}@*", "cargo": "{}", "maven": "org.example:{}:2.0.0"}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+@pytest.mark.parametrize("stored", [True, False])
+def test_kept_resolution_and_lock__hold_a_version_that_may_not_be_served_now__are_refused(
+    orchard: Cluster, upstream: Upstream, rules: Rules, kind: str, stored: bool
+) -> None:
+    it = new(orchard, upstream, kind)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    if stored:
+        heat(orchard, it.page, it.file("2.0.0"), *it.beside("2.0.0"))
+    requirement = ASKED[kind].format(it.name)
+    tables = {"npm": f'dependencies = {{ {it.name} = "*" }}', "maven": f'dependencies = ["{requirement}"]'}
+    table = tables.get(kind, f'requirements = ["{requirement}"]')
+    asked: dict[str, dict[str, Any]] = {
+        "resolve": {"json": {"protocol": kind, "requirements": [requirement]}},
+        "ensure": {"content": f"[{kind}]\n{table}\n"},
+    }
+    if not stored:  # an ensure stores it
+        del asked["ensure"]
+
+    def answer(what: str) -> httpx.Response:
+        return httpx.post(orchard.url(f"/api/v1/{what}"), **asked[what], timeout=30, trust_env=False)
+
+    for what in asked:
+        wait_until(lambda what=what: answer(what).status_code == 200, seconds=30, what=what)
+    kept = answer("ensure").json()["key"] if stored else ""
+    rules.put(ORCHARD_MINIMUM_AGE="7d", ORCHARD_STORED_STAY="false")
+    for what in asked:
+        wait_until(lambda what=what: answer(what).status_code == 403, what=f"the refusal of {what}")
+        told = answer(what).json()
+        assert told["code"] == "too_young" and "refresh=true" in told["detail"]
+        assert it.name in told["detail"]
+    if kept:
+        assert orchard.get(f"/api/v1/ensures/{kept}").status_code == 403
+    rules.put()
+    for what in asked:
+        wait_until(lambda what=what: answer(what).status_code == 200, what=f"{what} without the rule")

@@ -109,7 +109,7 @@ class Answers(ABC, Generic[J, P]):
         places = [self._kept.place(job) for job in jobs]
         body = await self._kept.find(places, jobs[0].key, direct=direct)
         if body is not None:
-            self._graphs.check(body)
+            await self._graphs.check(body)
         return body
 
     async def _ended(self, jobs: Sequence[J]) -> bytes | None:
@@ -118,7 +118,7 @@ class Answers(ABC, Generic[J, P]):
             if ended is not None and ended.error is not None:
                 raise from_value(ended.error)
             if ended is not None and ended.body:
-                self._graphs.check(ended.body)
+                await self._graphs.check(ended.body)
                 return ended.body
         return None
 

@@ -1,21 +1,34 @@
-"""Stored graphs and locks that name something blocked: they stay stored, and are refused while the block
-stands."""
+"""Stored graphs and locks that name something which may not be served: they stay stored, and are refused as
+long as that is so."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 import msgspec
 
+from services.gateway.api.listings import Listing, load_listing
 from shared.access.watcher import AccessWatcher
-from shared.errors import Blocked
+from shared.errors import Blocked, TooYoung
+from shared.models import FileName
 from shared.policy.policy import Policy
+from shared.policy.verdict import Subject, Verdict
 from shared.process.bounded import Bounded
+from shared.process.threads import BoundedThreads
 from shared.protocols import find_protocol
+from shared.protocols.base import PackageProxyBase
+from shared.redis import clock
+from shared.stores import Stores
 
 REMEMBERED = 256  # verdicts
 REMEMBERED_BYTES = 32 * 1024 * 1024  # of the bodies whose results are remembered: locks have megabytes
+LISTS_AT_ONCE = 8
+
+REFRESH = "refresh=true works the answer out without it"
 
 
-class _Node(msgspec.Struct):
+class _Node(msgspec.Struct, frozen=True):
     name: str = ""
     version: str = ""
     sha256: str = ""
@@ -42,7 +55,7 @@ class _Locked(_Graph):
 
 
 class _Answer(msgspec.Struct):
-    """The fields of a graph or a lock that blocks can match."""
+    """The fields of a graph or a lock that a rule can match."""
 
     request: _Request = msgspec.field(default_factory=_Request)
     nodes: list[_Node] = []
@@ -53,40 +66,111 @@ class _Answer(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
+class _Found(msgspec.Struct, frozen=True):
+    """What a body comes to: what refuses it, until then (unix seconds; 0: until the policy changes)."""
+
+    refused: Blocked | None = None
+    until: float = 0.0
+
+
 class BlockedGraphs:
-    """Checks stored answers against the blocks. A result is computed once per body and change of blocks."""
+    """Checks stored answers against the policy. What was found of a body stands until the policy changes, or
+    until time makes it another."""
 
-    def __init__(self, watcher: AccessWatcher) -> None:
+    def __init__(self, watcher: AccessWatcher, stores: Stores, parsers: BoundedThreads) -> None:
         self._watcher = watcher
-        self._blocks: Policy | None = None
-        self._verdicts = Bounded[bytes, str](REMEMBERED, max_weight=REMEMBERED_BYTES)
+        self._stores = stores
+        self._parsers = parsers
+        self._policy: Policy | None = None
+        self._verdicts = Bounded[bytes, _Found](REMEMBERED, max_weight=REMEMBERED_BYTES)
+        self._lists = asyncio.Semaphore(LISTS_AT_ONCE)
 
-    def why(self, body: bytes) -> str:
-        """What a graph or lock names that is blocked, "" for nothing."""
-        blocks = self._watcher.policy
-        if not blocks.any:
-            return ""
-        if blocks is not self._blocks:
-            self._blocks = blocks
+    def is_allowed(self, body: bytes) -> bool:
+        """Whether an answer is known to name nothing that may not be served: what memory alone tells."""
+        if not self._watcher.policy.any:
+            return True
+        known = self._known(body)
+        return known is not None and known.refused is None
+
+    async def check(self, body: bytes) -> None:
+        """Raises `Blocked` or `TooYoung` for a graph or lock that names what may not be served;
+        `DatabaseUnavailable` where that cannot be told."""
+        policy = self._watcher.policy
+        if not policy.any:
+            return
+        found = self._known(body)
+        if found is None:
+            found = await self._judge(body, policy)
+            if policy is self._policy:
+                self._verdicts.put(body, found, len(body))
+        if found.refused is not None:
+            raise type(found.refused)(found.refused.message)
+
+    def _known(self, body: bytes) -> _Found | None:
+        if self._watcher.policy is not self._policy:
+            self._policy = self._watcher.policy
             self._verdicts.clear()
-        verdict = self._verdicts.get(body)
+        known = self._verdicts.get(body)
+        return None if known is not None and known.until and clock.now() >= known.until else known
+
+    async def _judge(self, body: bytes, policy: Policy) -> _Found:
+        try:
+            named = list(_named(body))
+            for protocol, node in named:
+                if protocol is not None:
+                    policy.check(protocol.name, node.name, node.version)
+                policy.check_digest(node.sha256)
+        except msgspec.MsgspecError:  # what cannot be judged is not given out
+            return _Found(Blocked("this kept answer cannot be read, and there are rules"))
+        except Blocked as error:
+            return _Found(Blocked(f"{error.message}; {REFRESH}"))
+        projects: dict[tuple[str, str], tuple[PackageProxyBase, set[_Node]]] = {}
+        for protocol, node in named:
+            if protocol is not None and policy.of(protocol.name, node.name).age is not None:
+                projects.setdefault((protocol.name, node.name), (protocol, set()))[1].add(node)
+        founds = await asyncio.gather(
+            *(self._of_project(policy, protocol, nodes) for protocol, nodes in projects.values())
+        )
+        return next((each for each in founds if each.refused is not None), _Found())
+
+    async def _of_project(self, policy: Policy, protocol: PackageProxyBase, nodes: set[_Node]) -> _Found:
+        """`nodes`: all of one project."""
+        async with self._lists:
+            listing = await load_listing(self._stores, protocol, next(iter(nodes)).name)
+            return await self._parsers.run(_of_listing, policy, protocol, listing, nodes)
+
+
+def _of_listing(policy: Policy, protocol: PackageProxyBase, listing: Listing, nodes: set[_Node]) -> _Found:
+    """Of a file that is stored, by its own date; else by the list of its versions."""
+    now, project = clock.now(), listing.project
+    verdicts = policy.of(protocol.name, project)
+    by_version: dict[str, list[tuple[str, Verdict | None]]] = {}
+    for each, _, verdict in listing.judged(protocol, verdicts, now):
+        by_version.setdefault(each.version, []).append((each.mark, verdict))
+    stored: dict[str, list[tuple[str, Verdict | None]]] = {}
+    for file in listing.sealed:
+        name = FileName(protocol.name, project, file.file_id, file.filename)
+        version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(name))
+        of = Subject(protocol.name, project, version, file.sha256, file.published, file.stored_at)
+        stored.setdefault(version, []).append((file.sha256, verdicts.verdict(of, now)))
+    for node in sorted(nodes, key=lambda node: (node.version, node.sha256)):
+        judged = [*stored.get(node.version, ()), *by_version.get(node.version, ())]
+        exact = [verdict for mark, verdict in judged if node.sha256 and mark == node.sha256]
+        told = [each for each in exact or [verdict for _, verdict in judged] if each is not None]
+        verdict = told[0] if told else verdicts.by_hand(node.version, node.sha256)
+        noun = f"{project} {node.version}"
         if verdict is None:
-            verdict = _why(body, blocks)
-            self._verdicts.put(body, verdict, len(body))
-        return verdict
-
-    def check(self, body: bytes) -> None:
-        """Raises `Blocked` for a graph or lock that names something blocked."""
-        why = self.why(body)
-        if why:
-            raise Blocked(f"{why}; refresh=true works the answer out without it")
+            return _Found(TooYoung(f"{noun} is held back: nobody knows when it was published; {REFRESH}"))
+        if not verdict.allowed:
+            refused = verdict.refusal(noun)
+            return _Found(type(refused)(f"{refused.message}; {REFRESH}"), verdict.until)
+    return _Found()
 
 
-def _why(body: bytes, blocks: Policy) -> str:
-    try:
-        answer = _decode(body)
-    except msgspec.MsgspecError:  # what cannot be judged is not given out
-        return "this kept answer cannot be read, and there are blocks"
+def _named(body: bytes) -> Iterator[tuple[PackageProxyBase | None, _Node]]:
+    """All that an answer names, with names and versions canonical, and its protocol; None: one that is not
+    known. Raises `msgspec.MsgspecError`."""
+    answer = _decode(body)
     documents = [_Node(each.project, each.file_id) for each in answer.documents]
     parts = [(answer.request.protocol, answer.nodes), (answer.request.protocol, documents)]
     for name, locked in answer.protocols.items():
@@ -95,12 +179,8 @@ def _why(body: bytes, blocks: Policy) -> str:
     for name, nodes in parts:
         protocol = find_protocol(name)
         for node in nodes:
-            try:
-                if protocol is not None:
-                    project = protocol.names.canonical_name(node.name)
-                    blocks.check(name, project, protocol.names.canonical_version(node.version))
-                if node.sha256:
-                    blocks.check_digest(node.sha256)
-            except Blocked as error:
-                return error.message
-    return ""
+            if protocol is None:
+                yield None, node
+                continue
+            version = protocol.names.canonical_version(node.version)
+            yield protocol, _Node(protocol.names.canonical_name(node.name), version, node.sha256)

@@ -177,7 +177,7 @@ class WarmResolutions:
         except OrchardError:
             return None
         body = next((value for value in values if value is not None), None)
-        return None if body is None or self._graphs.why(body) else body
+        return body if body is not None and self._graphs.is_allowed(body) else None
 
     @staticmethod
     def headers(body: bytes, request_id: str) -> HeaderList:

@@ -9,18 +9,16 @@ from litestar import get
 from litestar.params import Parameter
 
 from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.listings import Listing, load_listing
 from services.gateway.api.package_urls import purl
 from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter, PackageNotFound
-from shared.models import SealedFile
-from shared.objects.verify import read_whole
-from shared.policy.age import Dated, Seen
+from shared.policy.age import Dated
 from shared.policy.project import ProjectVerdicts
-from shared.policy.verdict import ALLOWED, Subject, Verdict
+from shared.policy.verdict import ALLOWED, Verdict
 from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import dates_in
 from shared.redis import clock
 from shared.stores import Stores
 
@@ -56,33 +54,17 @@ async def why(
     if named.sha256:
         raise InvalidParameter("of: expected a package URL")
     protocol = protocol_named(named.protocol)
-    identity = protocol.grammar.index_identity(named.project)
-    row = await stores.artifacts.stored_document(protocol.name, identity)
-    if row is None:
+    listing = await load_listing(stores, protocol, named.project)
+    if not listing.body:
         raise PackageNotFound(f"no list of the versions of {named.project} is stored here")
-    sealed = (await stores.artifacts.index_state(protocol.name, identity, named.project, ())).sealed
-    seen = await stores.artifacts.first_seen(protocol.name, named.project) or Seen(row.fetched_at)
-    body = await read_whole(stores.bare_objects, row.document_key, stores.threads)
     verdicts = access_watcher.policy.of(protocol.name, named.project)
-    return await parsers.run(_answer, protocol, named.project, named.version, body, verdicts, seen, sealed)
+    return await parsers.run(_answer, protocol, named.version, listing, verdicts)
 
 
-def _answer(
-    protocol: PackageProxyBase,
-    project: str,
-    version: str,
-    body: bytes,
-    verdicts: ProjectVerdicts,
-    seen: Seen,
-    sealed: list[SealedFile],
-) -> Answer:
-    now = clock.now()
-    listed, stored = dates_in(protocol, project, body, sealed)
-    items = []
-    for each in listed:
-        published = seen.date_of(each, now)
-        of = Subject(protocol.name, project, each.version, each.mark, published, stored.get(each.name, 0.0))
-        found = verdicts.verdict(of, now)
+def _answer(protocol: PackageProxyBase, version: str, listing: Listing, verdicts: ProjectVerdicts) -> Answer:
+    project, items, count = listing.project, [], 0
+    for each, published, found in listing.judged(protocol, verdicts, clock.now()):
+        count += 1
         if each.version == version or not (version or (found or ALLOWED).allowed):
             items.append(_why(protocol, project, each, found or ALLOWED, published if verdicts.age else None))
     if version and not items:
@@ -90,7 +72,7 @@ def _answer(
         if found is None:
             raise PackageNotFound(f"{project} has no version {version} in its list here")
         items.append(_why(protocol, project, Dated(version, version), found, None))
-    return Answer(purl(protocol.name, project, version), len(listed), items)
+    return Answer(purl(protocol.name, project, version), count, items)
 
 
 def _why(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -32,6 +32,11 @@ def told(watcher: AccessWatcher, revision: int, *blocks: Block) -> None:
     watcher._take(AccessState(1, revision, (), blocks))
 
 
+def graphs_of(watcher: AccessWatcher) -> BlockedGraphs:
+    """Of blocks alone: nothing is looked up for these."""
+    return BlockedGraphs(watcher, cast(Any, None), cast(Any, None))
+
+
 LOCKS = {
     "package": {"packages": [GOOD, EVIL]},
     "document": {"packages": [GOOD], "documents": [EVIL]},
@@ -50,53 +55,55 @@ LOCKS = {
     ],
     ids=["name", "version", "bytes"],
 )
-def test_lock__names_something_blocked__refused_until_lifted(
+async def test_lock__names_something_blocked__refused_until_lifted(
     watcher: AccessWatcher, part: dict[str, Any], block: Block
 ) -> None:
-    graphs = BlockedGraphs(watcher)
+    graphs = graphs_of(watcher)
     body = msgspec.json.encode({"format": 1, "protocols": {"pypi": NOTHING, "maven": part}})
-    graphs.check(body)
+    await graphs.check(body)
     told(watcher, 1, block)
     for _ in range(2):  # the second time from memory
         with pytest.raises(Blocked, match="it steals"):
-            graphs.check(body)
+            await graphs.check(body)
     told(watcher, 2)
-    graphs.check(body)
+    await graphs.check(body)
 
 
-def test_graph__made_of_a_blocked_pom__refused(watcher: AccessWatcher) -> None:
-    graphs = BlockedGraphs(watcher)
+async def test_graph__made_of_a_blocked_pom__refused(watcher: AccessWatcher) -> None:
+    graphs = graphs_of(watcher)
     documents = [{"project": "org.x:evil", "file_id": "1.0", "filename": "evil-1.0.pom"}]
     body = msgspec.json.encode({"request": {"protocol": "maven"}, "nodes": [GOOD], "documents": documents})
     told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil", "1.1"))
-    graphs.check(body)
+    await graphs.check(body)
     told(watcher, 2, Block(2, "it steals", "maven", "org.x:evil", "1.0"))
     with pytest.raises(Blocked, match=r"org\.x:evil 1\.0"):
-        graphs.check(body)
+        await graphs.check(body)
 
 
-def test_lock__holds_a_build_of_a_blocked_snapshot__refused(watcher: AccessWatcher) -> None:
+async def test_lock__holds_a_build_of_a_blocked_snapshot__refused(watcher: AccessWatcher) -> None:
     build = {"name": "org.x:evil", "version": "1.0-20260101.010101-1"}
     told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil", "1.0-SNAPSHOT"))
     with pytest.raises(Blocked):
-        BlockedGraphs(watcher).check(msgspec.json.encode({"protocols": {"maven": {"packages": [build]}}}))
+        await graphs_of(watcher).check(msgspec.json.encode({"protocols": {"maven": {"packages": [build]}}}))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"nodes": 1}', b'{"protocols": []}'])
-def test_answer_that_cannot_be_judged__refused_while_anything_is_blocked(
+async def test_answer_that_cannot_be_judged__refused_while_anything_is_blocked(
     watcher: AccessWatcher, body: bytes
 ) -> None:
-    graphs = BlockedGraphs(watcher)
-    graphs.check(body)
+    graphs = graphs_of(watcher)
+    await graphs.check(body)
     told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil"))
     with pytest.raises(Blocked):
-        graphs.check(body)
+        await graphs.check(body)
 
 
-def test_verdicts__large_bodies__not_held(watcher: AccessWatcher, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_verdicts__large_bodies__not_held(
+    watcher: AccessWatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "REMEMBERED_BYTES", 4096)
-    graphs = BlockedGraphs(watcher)
+    graphs = graphs_of(watcher)
     told(watcher, 1, Block(1, "it steals", "maven", "org.x:evil"))
     for number in range(20):
-        graphs.check(msgspec.json.encode({"number": number, "padding": "x" * 1000}))
+        await graphs.check(msgspec.json.encode({"number": number, "padding": "x" * 1000}))
     assert sum(map(len, graphs._verdicts)) <= 4096

@@ -1,0 +1,53 @@
+"""What is stored of a project, and what the policy says of each version that its own list names. Asks no
+upstream."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import msgspec
+
+from shared.errors.passing import ObjectMissing
+from shared.models import SealedFile
+from shared.objects.verify import read_whole
+from shared.policy.age import Dated, Seen
+from shared.policy.project import ProjectVerdicts
+from shared.policy.verdict import Subject, Verdict
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.dating import dates_in
+from shared.stores import Stores
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The last good list of a project's versions, and its stored files."""
+
+    project: str
+    body: bytes  # canonical; b"" where no list is stored
+    seen: Seen
+    sealed: list[SealedFile]
+
+    def judged(
+        self, protocol: PackageProxyBase, verdicts: ProjectVerdicts, now: float
+    ) -> Iterator[tuple[Dated, float, Verdict | None]]:
+        """Each entry of the list: when it counts as published (unix seconds), and its verdict. Takes what
+        parsing takes. Raises `UpstreamInvalid`."""
+        listed, stored = dates_in(protocol, self.project, self.body, self.sealed) if self.body else ([], {})
+        for each in listed:
+            published = self.seen.date_of(each, now)
+            stored_at = stored.get(each.name, 0.0)
+            of = Subject(protocol.name, self.project, each.version, each.mark, published, stored_at)
+            yield each, published, verdicts.verdict(of, now)
+
+
+async def load_listing(stores: Stores, protocol: PackageProxyBase, project: str) -> Listing:
+    """Three round trips. Raises `DatabaseUnavailable`, `StoreUnavailable`."""
+    identity = protocol.grammar.index_identity(project)
+    state = await stores.artifacts.index_state(protocol.name, identity, project, ())
+    row = state.document
+    body = b""
+    if row is not None:
+        with contextlib.suppress(ObjectMissing):
+            body = await read_whole(stores.bare_objects, row.document_key, stores.threads)
+    seen = await stores.artifacts.first_seen(protocol.name, project)
+    return Listing(project, body, seen or Seen(0.0 if row is None else row.fetched_at), state.sealed)
