@@ -15,6 +15,7 @@ import pytest
 
 from bench.harness.processes import descendants
 from tests.support.builders import build_wheel
+from tests.support.freezing import freeze
 from tests.support.orchard import JSON, Cluster, cluster, wait_until
 from tests.support.s3_proxy import running_s3_proxy
 from tests.support.seaweedfs import SeaweedFS, new_prefix
@@ -51,7 +52,7 @@ def _frozen(pid: int) -> Iterator[None]:
     """The server with all its processes: PostgreSQL's first one alone serves no connection that is open."""
     pids = [pid, *descendants(pid)]
     for each in pids:
-        os.kill(each, signal.SIGSTOP)
+        freeze(each)
     try:
         yield
     finally:

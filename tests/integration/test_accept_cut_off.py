@@ -15,6 +15,7 @@ from services.gateway.api.admin.repository import Actor
 from services.standalone.redis_server import EmbeddedRedis
 from shared.postgres.database import Database
 from tests.integration.test_events import KINDS, TOKEN, Names, Npm, PyPI, accept, admin, changed, events
+from tests.support.freezing import freeze
 from tests.support.npm_builders import tarball_path
 from tests.support.orchard import Cluster, problem, wait_until
 from tests.support.upstream import Fault, Upstream
@@ -27,7 +28,7 @@ def orchard_settings() -> dict[str, str]:
 
 @contextmanager
 def frozen(server: EmbeddedRedis) -> Iterator[None]:
-    os.kill(server.pid, signal.SIGSTOP)
+    freeze(server.pid)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import httpx
 
 from tests.support.builders import build_wheel
+from tests.support.freezing import freeze
 from tests.support.orchard import JSON, Cluster, wait_until
 from tests.support.upstream import Upstream
 
@@ -46,7 +47,7 @@ def _ask(orchard: Cluster, path: str) -> tuple[int, str, float]:
 @contextmanager
 def _frozen(pids: list[int]) -> Iterator[None]:
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.freezing import group, wait_until_frozen
 from tests.support.orchard import wait_until
 from tests.support.stores import ROOT
 
@@ -47,6 +48,8 @@ class Varnish:
     def signal(self, number: int) -> None:
         """Send a signal to all of its processes (SIGSTOP, SIGCONT)."""
         os.killpg(self.process.pid, number)
+        if number == signal.SIGSTOP:
+            wait_until_frozen(group(self.process.pid))
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ import redis
 
 from services.standalone.postgres import EmbeddedPostgres
 from services.standalone.redis_server import EmbeddedRedis
+from tests.support.freezing import group, wait_until_frozen
 from tests.support.stores import ROOT, address_of, own_postgres, own_redis
 from tests.support.upstream import Upstream
 
@@ -75,6 +76,8 @@ class Service:
         """Send a signal to the whole group (SIGSTOP, SIGCONT, SIGKILL)."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+            if number == signal.SIGSTOP:
+                wait_until_frozen(group(self.process.pid))
 
     def kill(self) -> None:
         """SIGKILL, and wait."""

@@ -24,6 +24,7 @@ import httpx
 import pytest
 
 from shared.objects.s3.config import S3Config
+from tests.support.freezing import wait_until_frozen
 
 BUCKET = "orchard-tests"
 ACCESS_KEY = "orchard-test"
@@ -97,6 +98,8 @@ class SeaweedFS:
         """SIGSTOP freezes it, SIGCONT wakes it."""
         if self._process is not None:
             self._process.send_signal(number)
+            if number == signal.SIGSTOP:
+                wait_until_frozen([self._process.pid])
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End it and wait; a second call does nothing."""

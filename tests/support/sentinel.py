@@ -14,6 +14,7 @@ from typing import Literal
 import redis
 
 from services.standalone.redis_server import server_binary
+from tests.support.freezing import wait_until_frozen
 from tests.support.gateway import free_port
 
 PASSWORD = "only-for-this-test"
@@ -53,6 +54,8 @@ class Server:
     def signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, number)
+            if number == signal.SIGSTOP:
+                wait_until_frozen([self.process.pid])
 
     def kill(self) -> None:
         """SIGKILL, and wait."""

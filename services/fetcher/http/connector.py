@@ -164,7 +164,10 @@ class Connector(aiohttp.TCPConnector):
         if self._trim_handle is not None:
             self._trim_handle.cancel()
             self._trim_handle = None
-        return super()._close(abort_ssl=abort_ssl)
+        # aiohttp asks each one's transport, and a transport of TLS that was closed twice fails when asked.
+        closing = {held for held in self._acquired if held.transport and held.transport.is_closing()}
+        self._acquired -= closing
+        return super()._close(abort_ssl=abort_ssl) + [held.closed for held in closing if held.closed]
 
 
 def _is_readable(transport: asyncio.BaseTransport | None) -> bool:

@@ -17,6 +17,7 @@ MOST_CONNECTIONS = 4  # to one origin, opened while all others are full
 MOST_ORIGINS = 1024  # remembered; an index may name any number
 KEPT_SECONDS = 600.0  # how long an idle connection is kept, if the server lets it
 TRIES = 3  # of a request that the server says it did not process
+NO_BOUND = 1 << 31  # streams of a connection are numbered up to here (RFC 9113 §5.1.1)
 HTTP1_SECONDS = 600.0  # how long an origin that did not choose HTTP/2, or broke it, is asked by HTTP/1.1
 
 OriginKey = tuple[str, str, int | None, str | None]
@@ -29,15 +30,30 @@ class _Origin:
         self.connections: list[Connection] = []
         self.opening: asyncio.Task[None] | None = None
         self.http1_until = 0.0  # the loop's time
+        self.most_requests = NO_BOUND  # of one connection: what the server took of one that it ended
         self.changed = asyncio.Event()
 
     def change(self) -> None:
         """Wake those who wait for room: they look again."""
         if any(each.broken for each in self.connections):
             self.prefer_http1()
+        for each in self.connections:
+            if each.took:
+                self.most_requests = each.took
+            elif each.usable and each.idle and each.begun > self.most_requests:
+                self.most_requests = NO_BOUND  # it ended that one for another reason
         self.connections = [each for each in self.connections if each.usable]
         self.changed.set()
         self.changed = asyncio.Event()
+
+    def has_room(self, connection: Connection) -> bool:
+        """Whether it takes a request now.
+
+        Servers end a connection after so many requests, and do nothing with those that were sent beyond
+        (GOAWAY, RFC 9113 §6.8): sent again all at once, the rest of a burst would meet that end again and
+        again. A connection that should have been ended and was not is tried with one.
+        """
+        return connection.has_room and (connection.begun < self.most_requests or connection.idle)
 
     def prefer_http1(self) -> None:
         """Ask it by HTTP/1.1 for a while."""
@@ -124,7 +140,7 @@ class Http2:
         """A connection that takes a request now; None if the origin speaks HTTP/1.1."""
         while not self._closed:
             for connection in origin.connections:
-                if connection.has_room:
+                if origin.has_room(connection):
                     return connection
             if origin.http1_until > self._loop.time():
                 return None
@@ -156,10 +172,11 @@ class Http2:
                 origin.prefer_http1()
                 return
             try:
-                origin.connections.append(Connection(held, origin.change))
+                connection = Connection(held, origin.change)  # what came early may change the list of them
             except BaseException:
                 held.close()
                 raise
+            origin.connections.append(connection)
             if self._sweep is None:
                 self._sweep = self._loop.call_later(KEPT_SECONDS, self._close_idle)
         finally:

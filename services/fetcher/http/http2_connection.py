@@ -68,7 +68,11 @@ class Connection(asyncio.Protocol):
         self._owed = 0  # bytes that came and were not given back to the connection's window
         self._ends = False  # takes no further request
         self._first = b""  # the first bytes that came
+        self.begun = 0  # requests, ever
         self.answered = False
+        self.took: int | None = (
+            None  # how many requests the server took before it said goodbye to further ones
+        )
         self.broken = False  # it did not turn out to speak HTTP/2 at all
         self.idle_since = self._heard = self._loop.time()
         self._pinged = False
@@ -115,6 +119,7 @@ class Connection(asyncio.Protocol):
         with self._as_httpx():
             stream_id = self._h2.get_next_available_stream_id()
         stream = self._streams[stream_id] = Stream(self, stream_id, request)
+        self.begun += 1
         try:
             with self._as_httpx():
                 self._h2.send_headers(stream_id, head_of(request), end_stream=not request.content)
@@ -284,6 +289,7 @@ class Connection(asyncio.Protocol):
         not_begun = NotProcessed if code == ErrorCodes.NO_ERROR else SpeaksHttp1
         for stream in list(self._streams.values()):
             if stream.id > last_stream_id:
+                self.took = (last_stream_id + 1) // 2  # a client's streams have odd numbers (RFC 9113 §5.1.1)
                 stream.fail(not_begun())
                 self.leave(stream)
         if not self._streams:

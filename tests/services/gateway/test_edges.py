@@ -22,6 +22,7 @@ from shared.models import FileName
 from shared.redis.client import RedisClient
 from shared.settings import load_settings
 from tests.services.gateway.conftest import Stores
+from tests.support.freezing import freeze
 from tests.support.gateway import ROOT, GatewayProcess, RawResponse, raw_request, running_gateway
 from tests.support.stores import address_of, own_redis
 
@@ -283,7 +284,7 @@ async def test_cache_redis_frozen__memory_is_served_and_nothing_hangs(
 
             assert (await get("/pypi/simple/flask/")).headers["x-cache"] == "HIT"
             assert (await get(path)).status == 200
-            os.kill(server.pid, signal.SIGSTOP)
+            freeze(server.pid)
             try:
                 await asyncio.sleep(3.5)  # asked each second, and given up after 2 s of silence
                 stale = await get("/pypi/simple/flask/")

@@ -12,6 +12,7 @@ import pytest
 from services.standalone.child import FIRST_BACKOFF_SECONDS
 from services.standalone.servers import free_port
 from tests.services.standalone.harness import Standalone, command_line, wait_for
+from tests.support.freezing import freeze
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 
@@ -97,7 +98,7 @@ def test_supervisor_and_watchdog_killed__nothing_is_left_but_what_services_detac
         orchard.wait_until_ready()
         detached = {pid for pid in orchard.pids() if "time.sleep(600)" in command_line(pid)}
         watchdog = orchard.pid_of("watchdog.py")
-        os.kill(watchdog, signal.SIGSTOP)  # so that it cannot be replaced nor act
+        freeze(watchdog)  # so that it cannot be replaced nor act
         orchard.process.kill()
         os.kill(watchdog, signal.SIGKILL)
         wait_for(lambda: orchard.pids() <= detached, "the direct children to end", seconds=8)

@@ -17,6 +17,7 @@ from shared.errors.passing import DatabaseUnavailable
 from shared.postgres.database import Database
 from shared.postgres.slots import deadline
 from shared.settings import load_settings
+from tests.support.freezing import freeze
 from tests.support.stores import own_postgres
 
 BOUND_SECONDS = 4.0  # promised: about 2; the rest is for a busy machine
@@ -227,7 +228,7 @@ async def test_frozen__busy_waiting_and_new_calls__all_bounded_then_recovers(
     await asyncio.gather(*(database.fetch("SELECT pg_sleep(0.05)") for _ in range(4)))
     pids = family(server)
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     try:
         times = await asyncio.gather(*(fails(database.fetch("SELECT 1")) for _ in range(40)))
         assert max(times) < BOUND_SECONDS
@@ -250,7 +251,7 @@ async def test_frozen__aclose__bounded(server: EmbeddedPostgres) -> None:
     await database.fetch("SELECT 1")
     pids = family(server)
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     try:
         started = time.monotonic()
         await database.aclose()
@@ -264,7 +265,7 @@ async def test_pre_ping__connection_gone_stale__replaced_unseen(server: Embedded
     database = Database(server.url("postgres"), max_size=1, pre_ping=True)
     await database.open()
     (row,) = await database.fetch("SELECT pg_backend_pid() AS pid")
-    os.kill(row["pid"], signal.SIGSTOP)  # as a firewall that dropped the idle connection: silence
+    freeze(row["pid"])  # as a firewall that dropped the idle connection: silence
     try:
         (again,) = await database.fetch("SELECT pg_backend_pid() AS pid")
         assert again["pid"] != row["pid"]
@@ -307,7 +308,7 @@ async def test_listen__connection_falls_silent__found_and_made_anew(server: Embe
     listener = await database.listen(["a"], lambda *_: None, lambda: connects.append(time.monotonic()))
     await until(lambda: len(connects) == 1)
     (row,) = await database.fetch("SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
-    os.kill(row["pid"], signal.SIGSTOP)
+    freeze(row["pid"])
     try:
         await until(lambda: len(connects) == 2)
     finally:

@@ -16,6 +16,7 @@ from shared.queue.context import Handler
 from shared.queue.jobs import FetchIndex
 from shared.queue.worker import QueueWorker
 from shared.redis.client import RedisClient
+from tests.support.freezing import wait_until_frozen
 from tests.support.stores import RedisAddress
 
 ROOT = Path(__file__).parents[3]
@@ -100,6 +101,8 @@ class WorkerProcess:
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            wait_until_frozen([self.process.pid])
 
 
 @contextlib.asynccontextmanager

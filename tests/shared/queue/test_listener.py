@@ -16,6 +16,7 @@ from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient
 from tests.shared.queue.queue_support import eventually, job, new_worker, queue_client, running
+from tests.support.freezing import freeze
 from tests.support.stores import RedisAddress, address_of, own_redis
 
 
@@ -143,7 +144,7 @@ async def test_listener__redis_frozen__notices_and_tells_the_gap_afterwards(tmp_
         await listener.open()
         gaps: list[bool] = []
         listener.on_gap.append(lambda: gaps.append(True))
-        os.kill(server.pid, signal.SIGSTOP)
+        freeze(server.pid)
         try:
             await eventually(lambda: not listener.connected)
         finally:

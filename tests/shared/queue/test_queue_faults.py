@@ -28,6 +28,7 @@ from tests.shared.queue.queue_support import (
     worker_process,
 )
 from tests.shared.queue.test_worker import EMPTY, Holding, claim_of
+from tests.support.freezing import freeze
 from tests.support.stores import RedisAddress, address_of, own_redis
 
 
@@ -275,7 +276,7 @@ async def test_redis_frozen__every_call_of_a_producer_fails_in_about_a_second(tm
         client = queue_client(address_of(server))
         queue = JobQueue(client)
         await queue.enqueue(job())
-        os.kill(server.pid, signal.SIGSTOP)
+        freeze(server.pid)
         try:
             for call in (
                 lambda: queue.enqueue(job("other")),
@@ -304,7 +305,7 @@ async def test_redis_frozen_longer_than_the_lease__the_job_goes_on_where_it_runs
         async with running(worker):
             await queue.enqueue(job())
             await eventually(lambda: len(handler.runs) == 1)
-            os.kill(server.pid, signal.SIGSTOP)
+            freeze(server.pid)
             await asyncio.sleep(2.5)
             os.kill(server.pid, signal.SIGCONT)
 

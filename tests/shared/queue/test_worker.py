@@ -247,7 +247,7 @@ async def test_workers__12_with_10_slots__run_120_of_120_at_once(
     client: RedisClient, queue: JobQueue
 ) -> None:
     handler = Holding()
-    workers = [new_worker(client, handler) for _ in range(12)]
+    workers = [new_worker(client, handler, lease_seconds=60) for _ in range(12)]
     async with running(*workers):
         await asyncio.gather(*(queue.enqueue(job(f"project-{n}")) for n in range(130)))
         await eventually(lambda: len(handler.runs) == 120)

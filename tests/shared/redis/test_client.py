@@ -18,6 +18,7 @@ from shared.errors import ConfigurationError
 from shared.errors.passing import CacheUnavailable, QueueUnavailable
 from shared.redis.client import DEADLINE_SECONDS, RedisClient
 from shared.redis.script import Script
+from tests.support.freezing import freeze
 from tests.support.stores import RedisAddress, address_of, own_redis
 
 
@@ -100,7 +101,7 @@ async def test_get_many__a_caller_is_cancelled_in_flight__the_others_of_its_mget
     client = client_of(address_of(own))
     await client.raw.mset({"a": "1", "b": "2"})
     await client.get_many(["a"])
-    os.kill(own.pid, signal.SIGSTOP)
+    freeze(own.pid)
     tasks = [asyncio.create_task(client.get_many([key])) for key in ("a", "b")]
     await asyncio.sleep(0.1)  # sent, not answered
     tasks[0].cancel()
@@ -141,7 +142,7 @@ async def test_get_many__the_server_cut_idle_connections__is_retried_unseen(
 async def test_aclose__callers_are_waiting__they_get_the_clients_error(own: EmbeddedRedis) -> None:
     client = client_of(address_of(own))
     await client.ping()
-    os.kill(own.pid, signal.SIGSTOP)
+    freeze(own.pid)
     waiting = asyncio.create_task(client.get_many(["a"]))
     await asyncio.sleep(0.05)
 
@@ -196,7 +197,7 @@ async def test_command__a_caller_is_cancelled_in_flight__later_callers_get_their
 async def test_command__the_server_is_frozen__all_end_by_one_deadline(own: EmbeddedRedis) -> None:
     client = client_of(address_of(own))
     await client.command("PING")
-    os.kill(own.pid, signal.SIGSTOP)
+    freeze(own.pid)
 
     results = await asyncio.gather(*(client.command("ECHO", i) for i in range(500)), return_exceptions=True)
 
@@ -246,7 +247,7 @@ async def test_call__the_server_is_frozen__all_end_by_one_deadline_and_later_one
     client = client_of(address_of(own))
     await client.raw.set("a", "1")
     await client.get_many(["a"])
-    os.kill(own.pid, signal.SIGSTOP)
+    freeze(own.pid)
 
     started = time.monotonic()
     first = asyncio.gather(*(client.get_many([f"k{i}"]) for i in range(500)), return_exceptions=True)
@@ -293,7 +294,7 @@ async def becomes_available(client: RedisClient) -> None:
 async def test_raw_command__the_server_is_frozen__the_guard_opens_the_circuit(own: EmbeddedRedis) -> None:
     client = client_of(address_of(own))
     await client.ping()
-    os.kill(own.pid, signal.SIGSTOP)
+    freeze(own.pid)
 
     with pytest.raises(CacheUnavailable), client.guard():
         await client.raw.set("a", "1")
@@ -308,7 +309,7 @@ async def test_circuit__the_frozen_server_is_killed_and_started_again__calls_suc
 ) -> None:
     client = client_of(address_of(own))
     await client.ping()
-    os.kill(own.pid, signal.SIGSTOP)
+    freeze(own.pid)
     with pytest.raises(CacheUnavailable):
         await client.get_many(["a"])
 

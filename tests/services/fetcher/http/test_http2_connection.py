@@ -184,3 +184,17 @@ async def test_no_stream_is_allowed_any_more__timeout(upstream: Http2Upstream) -
         with pytest.raises(UpstreamTimeout):
             await get(manager, upstream)
         assert manager.stats().active == 0
+
+
+async def test_connection_that_was_closed_twice_is_still_held__the_pool_closes(
+    upstream: Http2Upstream, manager: HttpClientManager
+) -> None:
+    """asyncio's transport of TLS cannot be asked anything after its second close()."""
+    assert await get(manager, upstream) == (200, BODY)
+    connector = manager._pools["source-1-test"]._connector
+    (protocol,) = connector._acquired
+    assert protocol.transport is not None
+    protocol.transport.close()
+    protocol.transport.close()
+    await manager.aclose()
+    assert connector.closed

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from services.fetcher.http.http2 import MOST_CONNECTIONS
 from services.fetcher.http.manager import HttpClientManager
 from shared.models import UpstreamSource
 from tests.support.gateway import free_port
@@ -75,4 +76,5 @@ async def test_connections_end_after_a_few_requests__every_request_is_answered(n
         asked = ["small"] * 150 + ["large"] * 10
         assert all(await asyncio.gather(*(get(manager, name) for name in asked)))
         made = manager.stats().connects
-        assert len(asked) // REQUESTS <= made < len(asked)  # each serves several
+        # Each of the first four took too many at once and was ended; the next ones were filled, no further.
+        assert len(asked) // REQUESTS <= made <= len(asked) // REQUESTS + MOST_CONNECTIONS

@@ -21,6 +21,7 @@ from shared.errors.passing import CacheUnavailable
 from shared.models import FORMAT, FileName, IndexHead, StoredFile, VariantInfo
 from shared.redis.client import RedisClient
 from shared.settings import Settings
+from tests.support.freezing import freeze
 from tests.support.stores import RedisAddress, address_of, own_redis
 
 PAGE = ("pypi", "simple/flask")
@@ -591,7 +592,7 @@ async def test_frozen_redis__held_pages_are_served_unverified_others_fail_then_a
     assert (await cache.read_index(*PAGE, JSON)).verified
     await cache.read_facts(FileName("pypi", "a", "b", "c"))
 
-    os.kill(own.pid, signal.SIGSTOP)
+    freeze(own.pid)
     assert cache.peek_index(*PAGE, JSON) is not None, "nobody can know yet"
     await until(lambda: not l1.connected)
 
@@ -628,7 +629,7 @@ async def test_frozen_redis__the_revision_was_just_forgotten__the_page_is_still_
     await cache.read_index(*PAGE, JSON)
     await cache.raise_revision("pypi", 1)
     await until(lambda: not l1.holds(revision_key("pypi")))
-    os.kill(own.pid, signal.SIGSTOP)
+    freeze(own.pid)
 
     read = await cache.read_index(*PAGE, JSON)
 
