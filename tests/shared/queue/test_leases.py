@@ -6,6 +6,7 @@ import pytest
 
 from shared.queue import keys
 from shared.queue.context import JobContext
+from shared.queue.jobs import Event
 from shared.queue.leases import Leases
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient
@@ -61,6 +62,23 @@ async def test_renew__another_had_the_job_meanwhile__it_is_lost_though_nobody_ho
     assert not stale.is_current(), "its generation is older than another's: what it writes is refused"
     assert (await queue.read_state(job().id))[0] is None
     assert not await stale.publish("done")
+
+
+async def test_finish__another_has_the_job__it_goes_on_with_it_and_nothing_is_told(
+    client: RedisClient, queue: JobQueue
+) -> None:
+    first, second = leases(client), leases(client)
+    await queue.enqueue(job())
+    stale = await claim(first)
+    await run_out(client)
+    other = await claim(second)
+
+    await first.finish(stale, Event(stale.job_id, "failed", stale.generation))
+    assert not stale.is_current()
+    running, _ = await queue.read_state(job().id)
+    assert running is not None and running.generation == other.generation
+    assert await client.raw.get(keys.outcome_key(job().id)) is None
+    assert await other.publish("done")
 
 
 async def test_give_back__tries_were_forgotten_meanwhile__no_count_below_nothing_is_left(
