@@ -12,6 +12,10 @@ LONGEST_AGE_SECONDS = 400 * 86_400
 
 LAST_MOMENT = 253_402_300_800.0  # unix seconds: the end of the year 9999, in UTC
 
+SEVERITIES = {"critical": 9.0, "high": 7.0, "medium": 4.0, "low": 0.1}
+"""The least CVSS score of each (CVSS 3.1 §5)."""
+
+_SCORE = re.compile(r"[0-9]{1,2}(?:\.[0-9]+)?")
 _AGE = re.compile(r"(?:([0-9]{1,5}) ?([dh])|0)?")
 _KINDS = {
     "int": "a whole number",
@@ -43,6 +47,19 @@ def date(text: str) -> float:
         return seconds
     except (ValueError, OverflowError):
         raise msgspec.ValidationError("expected a date: 2026-11-01, or 2026-11-01T12:00:00Z") from None
+
+
+def severity(text: str) -> float | None:
+    """The least CVSS score that is meant by a word or a number; 0 of "any", None of nothing. Raises
+    `msgspec.ValidationError`."""
+    if not text:
+        return None
+    words = {"any": 0.0, **SEVERITIES}
+    if text.lower() in words:
+        return words[text.lower()]
+    if _SCORE.fullmatch(text) is None or not 0 < float(text) <= 10:
+        raise msgspec.ValidationError("expected low, medium, high, critical, any, or a CVSS score: 7.5")
+    return float(text)
 
 
 def addresses(text: str) -> tuple[str, ...]:

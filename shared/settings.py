@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.errors import ConfigurationError
-from shared.setting_values import addresses, age, date, plain
+from shared.setting_values import addresses, age, date, plain, severity
 
 PREFIX = "ORCHARD_"
 
@@ -45,6 +45,7 @@ _SECRETS = frozenset(
         "queue_redis_sentinel_password",
         "database_url",
         "upstreams",
+        "osv_feeds",
         "http_proxy",
         "s3_access_key",
         "s3_secret_key",
@@ -168,7 +169,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # --- what may be served (docs/firewall.md) ----------------------------------------------------------
     minimum_ages: dict[str, float] = {}  # of a version before it is served: 7d, 36h; unset: no such rule
     nothing_after: float | None = None  # a date (2026-11-01, or RFC 3339): nothing published later is served
-    stored_stay: bool = True  # what was stored before a minimum age was set stays served
+    stored_stay: bool = True  # what was stored before a rule was set, or an advisory known, stays served
+    osv_feeds: tuple[str, ...] = ()  # advisories: folders, zips or addresses, comma-separated; unset: none
+    osv_severity: float | None = None  # refuse vulnerabilities from: low … critical, any, a CVSS score
 
     # --- workers ---------------------------------------------------------------------------------------
     index_slots: Positive = 64  # index fetches at once per fetcher
@@ -291,6 +294,8 @@ def load_settings(
 def _convert(field: str, text: str) -> Any:
     if field == "nothing_after":
         return date(text)
+    if field == "osv_severity":
+        return severity(text)
     if field in _LISTS:
         return addresses(text)
     lowered = text.lower()

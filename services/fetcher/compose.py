@@ -10,6 +10,7 @@ from aiohttp import web
 
 from services.fetcher.ahead.jobs import GuessedFileJob, GuessedIndexJob
 from services.fetcher.ahead.machine import ReadAhead
+from services.fetcher.feeds.keeper import FeedKeeper
 from services.fetcher.files.abandoned import Bounds
 from services.fetcher.files.ages import Ages
 from services.fetcher.files.describe import DescribeArtifactJob
@@ -50,7 +51,7 @@ from shared.postgres.batches import BatchWriter
 from shared.process.byte_budget import ByteBudget
 from shared.process.disk import DiskFloor
 from shared.process.resources import Resources
-from shared.protocols import PROTOCOLS, named_alike
+from shared.protocols import PROTOCOLS, named_alike, version_key
 from shared.protocols.base import PackageProxyBase
 from shared.queue.context import Handler
 from shared.queue.jobs import (
@@ -189,7 +190,9 @@ async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
     box = SealingBox.from_texts(settings.secret_key)
     access = await resources.open(
         "access watcher",
-        AccessWatcher(database, stores.queue_redis, named=named_alike, own_rules=rules_of(settings)),
+        AccessWatcher(
+            database, stores.queue_redis, named=named_alike, order=version_key, own_rules=rules_of(settings)
+        ),
     )
     http = await resources.open(
         "upstream connections", HttpClientManager.from_settings(settings, own_name=lambda: access.own_name)
@@ -201,6 +204,7 @@ async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
         "source watcher",
         SourceWatcher(database, stores.cache, sync.changed(http), protocols=names, box=box),
     )
+    await resources.open("feeds of advisories", FeedKeeper(stores, http=http, access=access))
     await resources.open("blocks of upstreams", UpstreamBlocks(stores, sources=sources, http=http))
     breakers = Breakers(stores.cache, probe_with(http, settings))
     resources.add("breakers", breakers.aclose)

@@ -52,7 +52,7 @@ from shared.policy.rules import rules_of
 from shared.postgres.database import Database
 from shared.process.resources import Resources
 from shared.process.threads import BoundedThreads
-from shared.protocols import PROTOCOLS, named_alike
+from shared.protocols import PROTOCOLS, named_alike, version_key
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.redis import clock
@@ -139,7 +139,12 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             asyncio.get_running_loop().call_soon(gate.recheck)  # once the watcher has taken them
 
         access_watcher = AccessWatcher(
-            database, queue_redis, access_changed, named=named_alike, own_rules=rules_of(settings)
+            database,
+            queue_redis,
+            access_changed,
+            named=named_alike,
+            order=version_key,
+            own_rules=rules_of(settings),
         )
         gate = Gate(access_watcher)
         await resources.open("access watcher", access_watcher)

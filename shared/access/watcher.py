@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
+from shared.access.feeds import FeedWatcher
 from shared.access.repository import CHANNEL, AccessRepository, AccessState, keep_copy, read_copy
 from shared.errors import OrchardError
 from shared.http.via import name_of
-from shared.policy.policy import NO_RULES, Policy, as_it_is
+from shared.policy.policy import NO_RULES, Policy, as_it_is, no_order
 from shared.policy.rules import Rules
 from shared.postgres.database import Database
 from shared.postgres.watcher import RowWatcher
@@ -36,11 +38,12 @@ class AccessWatcher:
         on_change: Callable[[AccessState], None] | None = None,
         *,
         named: Callable[[str, str], str] = as_it_is,
+        order: Callable[[str, str], Any] = no_order,
         own_rules: Rules = NO_RULES,
     ) -> None:
         """`on_change` is called in the event loop with the first state, every newer one, and whenever an
-        exemption is over. `named`: as `Policy` takes it. `own_rules`: of this process's environment, which
-        count where nobody has written any, or nothing is known."""
+        exemption is over or advisories change. `named`, `order`: as `Policy` takes them. `own_rules`: of this
+        process's environment, which count where nobody has written any, or nothing is known."""
         self._repository = AccessRepository(database)
         self._redis = queue_redis
         self._on_change = on_change
@@ -48,7 +51,9 @@ class AccessWatcher:
         self._first = asyncio.Event()
         self.state: AccessState | None = None
         self._named = named
+        self._order = order
         self.own_rules = own_rules
+        self.feeds = FeedWatcher(queue_redis, self._advised)
         self.policy = Policy((), own_rules, named=named)
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -58,11 +63,13 @@ class AccessWatcher:
         return "" if self.state is None else name_of(self.state.installation)
 
     async def open(self) -> None:
-        """Starts watching; waits a moment for a first state, which may come from the copy."""
+        """Starts watching; waits a moment for a first state, which may come from the copy, and for the
+        advisories."""
         await self._rows.open()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SECONDS):
                 await self._first.wait()
+        await self.feeds.open()
         if self.state is None:
             log.warning(
                 "access_unknown", hint="neither PostgreSQL nor the queue Redis tells tokens and blocks"
@@ -70,6 +77,7 @@ class AccessWatcher:
 
     async def aclose(self) -> None:
         """Stops watching."""
+        await self.feeds.aclose()
         await self._rows.aclose()
         if self._expiry is not None:
             self._expiry.cancel()
@@ -89,7 +97,10 @@ class AccessWatcher:
         self._take(await self._lifted(state, known))
 
     async def catch_up(self) -> None:
-        """As `refresh`, if the rows have changed since: one small statement if not."""
+        """As `refresh`, if the rows have changed since, and the newest advisories: one small statement and a
+        command if nothing has."""
+        with contextlib.suppress(OrchardError):
+            await self.feeds.look()
         if self.state is None or await self._repository.revision() > self.state.revision:
             await self.refresh()
 
@@ -140,10 +151,25 @@ class AccessWatcher:
             log.warning("rules_differ", hint="the rules in force are those of the last migrations step")
         self._await_expiry(state)
 
-    def _made_of(self, state: AccessState) -> Policy:
+    def _made_of(self, state: AccessState | None) -> Policy:
         now = clock.now()
-        active = [each for each in state.exemptions if each.is_active(now)]
-        return Policy(state.blocks, self._rules_of(state), active, named=self._named)
+        blocks, exemptions = ((), ()) if state is None else (state.blocks, state.exemptions)
+        active = [each for each in exemptions if each.is_active(now)]
+        return Policy(
+            blocks,
+            self._rules_of(state),
+            active,
+            named=self._named,
+            order=self._order,
+            advisories=self.feeds.advisories,
+        )
+
+    def _advised(self) -> None:
+        """Other advisories count from now on."""
+        policy = self._made_of(self.state)
+        if self._on_change is not None and self.state is not None:
+            self._on_change(self.state)
+        self.policy = policy
 
     def _await_expiry(self, state: AccessState) -> None:
         """Looks again when the next exemption is over. Clocks step: it never waits long without a look."""

@@ -21,6 +21,9 @@ EventKind = Literal[
     "upstream_strayed",
     "served_by_several",
     "servings_dropped",
+    "feed_refused",
+    "malware_stored",
+    "advisory_about_served",
 ]
 
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)

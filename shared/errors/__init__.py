@@ -71,6 +71,19 @@ class TooYoung(Blocked):
     hint = "`orchard why PURL` says which rule; `orchard exempt add PURL --reason …` lets it in at once."
 
 
+class Malware(Blocked):
+    code = "malware"
+    hint = (
+        "An advisory calls it malware; `orchard why PURL` says which, `orchard who-has PURL` who has it. "
+        "A package of your own that has the same name: `orchard exempt add PURL --reason …`."
+    )
+
+
+class RefusedByPolicy(Blocked):
+    code = "policy"
+    hint = "`orchard why PURL` says which rule; `orchard exempt add PURL --reason …` lets it in at once."
+
+
 class EntryNotFound(OrchardError):
     code = "entry_not_found"
     status = 404

@@ -94,6 +94,11 @@ class AccessUnknown(PassingError):
     hint = "No list of tokens could be read yet: neither PostgreSQL nor the queue Redis answered."
 
 
+class AdvisoriesUnknown(PassingError):
+    code = "advisories_unknown"
+    hint = "No feed of ORCHARD_OSV_FEEDS was read yet; `orchard feeds` says why. Nothing is served before."
+
+
 class DeadlineExceeded(PassingError):
     code = "deadline_exceeded"
     hint = "The work goes on in the background; the next try will likely find it done."

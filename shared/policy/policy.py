@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from shared.errors import TooYoung
+from shared.errors.passing import AdvisoriesUnknown
 from shared.models import IndexHead
+from shared.policy.advisories import Advisories, Advisory
 from shared.policy.age import AgeLimit
-from shared.policy.project import NOTHING, ProjectVerdicts
+from shared.policy.project import NOTHING, Advised, ProjectVerdicts
 from shared.policy.rules import AgeRule, Block, Exemption, Rules
 from shared.policy.verdict import Subject, Verdict, by_hand
 
 NO_RULES = Rules()
 NO_AGE = AgeRule(0.0)
+REMEMBERED = 4096  # projects whose advisories are kept as they were read
 
 
 def as_it_is(protocol: str, name: str) -> str:
     """The name itself: of a protocol whose canonical names are one each."""
     return name
+
+
+def no_order(protocol: str, version: str) -> Any:
+    """As `Names.version_key`: of protocols whose versions nobody can put in order."""
+    return None
 
 
 ByVersion = dict[tuple[str, str], dict[str, Verdict]]
@@ -37,10 +47,17 @@ class Policy:
         exemptions: Iterable[Exemption] = (),
         *,
         named: Callable[[str, str], str] = as_it_is,
+        order: Callable[[str, str], Any] = no_order,
+        advisories: Advisories | None = None,
     ) -> None:
         """`named`: of a protocol and a canonical name, what all names have in common that clients take for
-        the same one."""
+        the same one. `order`: of a protocol and a version, its key in that protocol's order, or None.
+        `advisories` None: none are known, so that nothing is served where the rules ask for them."""
         self._named = named
+        self._order = order
+        self._advisories = advisories if rules.feeds else None
+        self._is_blind = rules.feeds and advisories is None
+        self._advised: dict[tuple[str, str], ProjectVerdicts] = {}
         self._rules = rules
         self._limits: dict[str, AgeLimit | None] = {}
         blocked, self._digests = self._sorted(blocks)
@@ -52,7 +69,7 @@ class Policy:
         }
         self._others: dict[str, ProjectVerdicts] = {}  # by protocol: of projects that nobody has named
         has_rules = bool(rules.nothing_after) or any(each.seconds for each in rules.ages.values())
-        self.any = bool(self._projects or self._digests or has_rules)
+        self.any = bool(self._projects or self._digests or has_rules or rules.feeds)
 
     def _sorted(self, rows: Iterable[Block]) -> tuple[ByVersion, dict[str, Verdict]]:
         versions: ByVersion = {}
@@ -72,12 +89,40 @@ class Policy:
         """What it says of a project (`project` canonical)."""
         if not self.any:
             return NOTHING
-        found = self._projects.get((protocol, self._named(protocol, project)))
+        key = (protocol, self._named(protocol, project))
+        if self._advisories is None:
+            return self._ruled(key)
+        found = self._advised.get(key)
         if found is None:
+            if len(self._advised) >= REMEMBERED:
+                self._advised.clear()
+            found = self._advised[key] = self._with_advisories(key, self._advisories)
+        return found
+
+    def _ruled(self, key: tuple[str, str]) -> ProjectVerdicts:
+        found = self._projects.get(key)
+        if found is None:
+            protocol = key[0]
             found = self._others.get(protocol)
             if found is None:
                 found = self._others[protocol] = self._project(protocol, {}, {})
         return found
+
+    def _with_advisories(self, key: tuple[str, str], advisories: Advisories) -> ProjectVerdicts:
+        rules, found = self._rules, self._ruled(key)
+        told = advisories.of(*key)
+        malware = tuple(each for each in told if each.is_malware)
+        severe: tuple[Advisory, ...] = ()
+        if rules.severity is not None:
+            severe = tuple(e for e in told if not e.is_malware and e.score >= rules.severity)
+        if not (malware or severe):
+            return found
+        order = partial(self._order, key[0])
+        advised = Advised(malware, severe, order, rules.severity_since, rules.stored_stay)
+        since = [repr(rules.severity_since), repr(rules.stored_stay)] if severe else []
+        encoded = msgspec.json.encode((malware, severe)).decode()
+        stamp = _hashed([found.rules_stamp, *since, encoded])
+        return msgspec.structs.replace(found, advised=advised, rules_stamp=stamp)
 
     def age_of(self, protocol: str) -> AgeLimit | None:
         """What is asked of a protocol's versions; None: nothing."""
@@ -124,11 +169,27 @@ class Policy:
 
     def check(self, protocol: str, project: str, version: str = "") -> None:
         """By names alone. Raises `Blocked` for a blocked project, or for a blocked version of one ("" names
-        none)."""
+        none), `Malware` likewise, and `AdvisoriesUnknown`."""
+        self._look()
         verdicts = self.of(protocol, project)
-        found = verdicts.by_hand(version, "")
+        found = verdicts.by_name(version, "")
         if found is not None and not found.allowed:
             raise found.refusal(project if found is verdicts.whole else f"{project} {version}")
+
+    def check_new(self, protocol: str, project: str, version: str) -> None:
+        """As `check`, of a file that is not stored here: what spares those that are does not count. Raises
+        `RefusedByPolicy` too. Its age is another question."""
+        self.check(protocol, project, version)
+        verdicts = self.of(protocol, project)
+        if verdicts.by_name(version, "") is None:
+            found = verdicts.by_vulnerability(version, 0.0)
+            if found is not None:
+                raise found.refusal(f"{project} {version}")
+
+    def _look(self) -> None:
+        """Raises `AdvisoriesUnknown` where nobody can say what is malware."""
+        if self._is_blind:
+            raise AdvisoriesUnknown("no advisories are known here yet: what is malware cannot be told")
 
     def check_digest(self, sha256: str) -> None:
         """Raises `Blocked` for blocked bytes."""
@@ -137,7 +198,8 @@ class Policy:
             raise found.refusal(f"the file with the SHA256 {sha256}")
 
     def verdict(self, subject: Subject, now: float) -> Verdict | None:
-        """See `ProjectVerdicts.verdict`."""
+        """See `ProjectVerdicts.verdict`. Raises `AdvisoriesUnknown`."""
+        self._look()
         return self.of(subject.protocol, subject.project).verdict(subject, now)
 
     def admits(self, subject: Subject, now: float) -> bool:

@@ -7,8 +7,40 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from shared.models import IndexHead
+from shared.policy.advisories import Advisory, Order
 from shared.policy.age import AgeLimit, Dated, Seen
 from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict
+
+
+def unordered(version: str) -> None:
+    """Of a protocol whose versions nobody can put in order."""
+
+
+class Advised(msgspec.Struct, frozen=True):
+    """The advisories on a project that count."""
+
+    malware: tuple[Advisory, ...] = ()
+    vulnerabilities: tuple[Advisory, ...] = ()  # the most severe first
+    order: Order = unordered
+    since: float = 0.0  # unix seconds: what was stored before stays, if `stored_stay`
+    stored_stay: bool = True
+
+    def is_malware(self, version: str) -> Verdict | None:
+        """Of a version; of "": of whatever version. None: it is not."""
+        for each in self.malware:
+            if each.affects(version, self.order) if version else each.is_about_all:
+                return Verdict(False, "malware", each.told)
+        return None
+
+    def is_vulnerable(self, version: str, stored_at: float) -> Verdict | None:
+        """`stored_at` in unix seconds, 0: not here. What was here before an advisory was known stays."""
+        for each in self.vulnerabilities:
+            spared = self.stored_stay and stored_at and stored_at < max(each.seen_at, self.since)
+            if version and not spared and each.affects(version, self.order):
+                fixed = each.fixed_for(version, self.order)
+                behind = f"fixed in {fixed}" if fixed else "no fixed version is known"
+                return Verdict(False, "vulnerability", f"{each.told}; {behind}")
+        return None
 
 
 class ProjectVerdicts(msgspec.Struct, frozen=True):
@@ -24,12 +56,18 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     age: AgeLimit | None = None
     exempt: Mapping[str, Verdict] = {}  # by canonical version, "" for all
     exempt_digests: Mapping[str, Verdict] = {}  # those of all projects
+    advised: Advised | None = None  # None: no advisory on it counts
     due: float = 0.0  # unix seconds: the next moment at which `held` would come to something else; 0: none
 
     @property
     def any(self) -> bool:
         """Whether there is anything that a page of it may have to be without."""
         return bool(self.stamp or self.rules_stamp)
+
+    @property
+    def judges(self) -> bool:
+        """Whether each version has to be looked at: what is not allowed is not all in `versions`."""
+        return self.age is not None or self.advised is not None
 
     def stands(self, head: IndexHead, now: float) -> bool:
         """Whether the bodies of a page would be made the same now (unix seconds): no change of the policy
@@ -43,6 +81,20 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         found = self.digests.get(sha256) or self.versions.get(version)
         found = found or self.exempt_digests.get(sha256) or (self.exempt.get(version) if version else None)
         return found or self.whole or self.exempt.get("")
+
+    def by_name(self, version: str, sha256: str) -> Verdict | None:
+        """By names alone: what counts however old a thing is, stored or not."""
+        return self.by_hand(version, sha256) or self.by_malware(version)
+
+    def by_malware(self, version: str) -> Verdict | None:
+        """Of a version; of "": of the whole project, unless a version of it is exempt. None: it is none."""
+        if self.advised is None or (self.exempt and not version):
+            return None
+        return self.advised.is_malware(version)
+
+    def by_vulnerability(self, version: str, stored_at: float) -> Verdict | None:
+        """See `Advised.is_vulnerable`."""
+        return None if self.advised is None else self.advised.is_vulnerable(version, stored_at)
 
     def verdict(self, of: Subject, now: float) -> Verdict | None:
         """The one verdict of a file, by the first rule of `ORDER` that says anything. None: one that counts
@@ -68,9 +120,9 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     def held(
         self, listed: Iterable[Dated], seen: Seen, stored: Mapping[str, float], now: float
     ) -> ProjectVerdicts:
-        """With what is too young of these entries. `stored`: by their names, when the first file of each was
-        stored here (unix seconds)."""
-        if self.age is None:
+        """With what may not be served of these entries. `stored`: by their names, when the first file of each
+        was stored here (unix seconds)."""
+        if not self.judges:
             return self
         versions, files, due = dict(self.versions), dict(self.files), self.due
         for each in listed:
@@ -93,7 +145,9 @@ Judge = Callable[[ProjectVerdicts, Subject, float], Verdict | None]
 
 ORDER: tuple[Judge, ...] = (
     lambda project, of, now: project.by_hand(of.version, of.sha256),
+    lambda project, of, now: project.by_malware(of.version),
     ProjectVerdicts.by_age,
+    lambda project, of, now: project.by_vulnerability(of.version, of.stored_at),
 )
 """All rules; the first that says anything decides (docs/decisions/0040). Each is a pure function of the
 policy, what is known of a file, and now (unix seconds)."""

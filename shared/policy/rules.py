@@ -68,6 +68,9 @@ class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
     ages: dict[str, AgeRule] = {}  # by protocol; "": of all that have none of their own
     nothing_after: float = 0.0  # unix seconds; 0: no such date
     stored_stay: bool = True
+    feeds: bool = False  # whether advisories count; then nothing is served while none are known
+    severity: float | None = None  # CVSS: a vulnerability of so much is refused; None: none is, 0: each is
+    severity_since: float = 0.0  # unix seconds: since when it asks for as much as this
 
     def is_as(self, other: Rules) -> bool:
         """Whether both ask for the same, whenever they began to."""
@@ -80,6 +83,8 @@ def rules_of(settings: Settings) -> Rules:
         ages={name: AgeRule(seconds) for name, seconds in settings.minimum_ages.items()},
         nothing_after=settings.nothing_after or 0.0,
         stored_stay=settings.stored_stay,
+        feeds=bool(settings.osv_feeds),
+        severity=settings.osv_severity,
     )
 
 
@@ -92,9 +97,13 @@ def put_in_force(wanted: Rules, standing: Rules | None, now: float) -> Rules:
     for name, rule in wanted.ages.items():
         before = known.get(name, everywhere)
         ages[name] = AgeRule(rule.seconds, before.since if rule.seconds <= before.seconds else now)
-    return msgspec.structs.replace(wanted, ages=ages)
+    begun = None if standing is None else standing.severity
+    since = now
+    if wanted.severity is None or (begun is not None and begun <= wanted.severity):
+        since = 0.0 if standing is None else standing.severity_since
+    return msgspec.structs.replace(wanted, ages=ages, severity_since=since)
 
 
 def _timeless(rules: Rules) -> tuple[object, ...]:
     ages = {name: rule.seconds for name, rule in rules.ages.items()}
-    return ages, rules.nothing_after, rules.stored_stay
+    return ages, rules.nothing_after, rules.stored_stay, rules.feeds, rules.severity

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
-from shared.errors import Blocked, TooYoung
+from shared.errors import Blocked, Malware, RefusedByPolicy, TooYoung
 
-Rule = Literal["", "exemption", "block", "stored", "minimum_age", "nothing_after"]
-"""What decided. A further rule is one more name here, a refusal in `Verdict.refusal`, and its place in
-`ORDER` of project.py."""
+Rule = Literal["", "exemption", "block", "malware", "stored", "minimum_age", "nothing_after", "vulnerability"]
+"""What decided. A further rule is one more name here, a refusal in `REFUSALS`, and its place in `ORDER` of
+project.py."""
+
+REFUSALS: Mapping[Rule, tuple[type[Blocked], str]] = {
+    "block": (Blocked, "is blocked"),
+    "malware": (Malware, "is malware"),
+    "minimum_age": (TooYoung, "is held back"),
+    "nothing_after": (TooYoung, "is held back"),
+    "vulnerability": (RefusedByPolicy, "is refused"),
+}
+"""The error that a client gets, and the words in it, of each rule that is against something."""
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,9 +35,8 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def refusal(self, what: str) -> Blocked:
         """The error that a client gets for `what`, of a verdict that does not allow it."""
-        if self.rule == "block":
-            return Blocked(f"{what} is blocked: {self.why}")
-        return TooYoung(f"{what} is held back: {self.why}")
+        kind, words = REFUSALS[self.rule]
+        return kind(f"{what} {words}: {self.why}")
 
 
 ALLOWED = Verdict(True)

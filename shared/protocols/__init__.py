@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.cargo import CargoProxy
@@ -38,6 +39,12 @@ def named_alike(protocol: str, name: str) -> str:
     `Names.named_alike`."""
     found = _BY_NAME.get(protocol)
     return name if found is None else found.names.named_alike(name)
+
+
+def version_key(protocol: str, version: str) -> Any:
+    """See `Names.version_key`."""
+    found = _BY_NAME.get(protocol)
+    return None if found is None else found.names.version_key(version)
 
 
 def spoken() -> dict[str, float]:

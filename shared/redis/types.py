@@ -23,6 +23,8 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:outcome:", "string"),
     ("^orchard:generation$", "hash"),
     ("^orchard:access$", "hash"),
+    ("^orchard:advisories$", "hash"),
+    ("^orchard:advisories:", "string"),
     ("^orchard:artifact_uses$", "zset"),
     ("^orchard:servings$", "stream"),
     ("^orchard:servings:", "string"),

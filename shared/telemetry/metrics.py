@@ -374,6 +374,15 @@ LEDGER_LAG = Gauge(
     "How long the oldest batch of servings has waited for an extractor.",
     registry=REGISTRY,
 )
+FEED_CONFIRMED = Gauge(
+    "orchard_osv_feed_confirmed_at_seconds",
+    "When a feed of advisories last said what it has (unix seconds; 0: never).",
+    ("feed",),
+    registry=REGISTRY,
+)
+FEED_ADVISORIES = Gauge(
+    "orchard_osv_feed_advisories", "Advisories that count, by feed.", ("feed",), registry=REGISTRY
+)
 DATABASE_STATEMENTS = Counter("orchard_database_statements_total", "SQL statements sent.", registry=REGISTRY)
 
 

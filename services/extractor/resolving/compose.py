@@ -12,7 +12,7 @@ from services.extractor.resolving.stored import StoredFiles
 from shared.access.watcher import AccessWatcher
 from shared.policy.rules import rules_of
 from shared.process.resources import Resources
-from shared.protocols import PROTOCOLS, named_alike
+from shared.protocols import PROTOCOLS, named_alike, version_key
 from shared.queue.context import Handler
 from shared.queue.jobs import Ensure, Job, Resolve
 from shared.queue.wakeups import Wakeups
@@ -30,7 +30,11 @@ async def resolving_handlers(
     access = await resources.open(
         "access watcher",
         AccessWatcher(
-            stores.database, stores.queue_redis, named=named_alike, own_rules=rules_of(stores.settings)
+            stores.database,
+            stores.queue_redis,
+            named=named_alike,
+            order=version_key,
+            own_rules=rules_of(stores.settings),
         ),
     )
     resolutions, stored = KeptResolutions(stores.database, stores.cache), StoredFiles(stores.database)

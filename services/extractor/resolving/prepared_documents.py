@@ -129,7 +129,7 @@ class PreparedDocuments:
             assert protocol.resolver is not None
             project = protocol.grammar.project_of(identity)
             found = verdicts
-            if verdicts.age is not None and identity == protocol.grammar.index_identity(project):
+            if verdicts.judges and identity == protocol.grammar.index_identity(project):
                 document = protocol.documents.decode_document(body)
                 found = held_of(protocol, project, document, verdicts, seen or Seen(now), sealed, now)
             left = protocol.pages.without_blocked(identity, body, found, sealed)

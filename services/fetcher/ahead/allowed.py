@@ -8,6 +8,8 @@ from services.fetcher.sources.policy import owners
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
+from shared.errors import Blocked
+from shared.errors.passing import AdvisoriesUnknown
 from shared.models import UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.ahead import Guess
@@ -51,8 +53,14 @@ class Allowed:
         return found
 
     def _is_blocked(self, protocol: PackageProxyBase, guess: Guess) -> bool:
-        blocks = self._access.policy.of(protocol.name, guess.project)
-        if blocks.whole or guess.file is None or not blocks.versions:
-            return bool(blocks.whole)
-        resource = protocol.grammar.artifact_resource(guess.file)
-        return protocol.grammar.version_asked(resource) in blocks.versions
+        policy = self._access.policy
+        if not policy.any:
+            return False
+        version = ""
+        if guess.file is not None:
+            version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(guess.file))
+        try:
+            policy.check_new(protocol.name, guess.project, version)
+        except (Blocked, AdvisoriesUnknown):
+            return True
+        return False

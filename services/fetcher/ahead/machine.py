@@ -174,7 +174,7 @@ class ReadAhead:
             return ()
         project = protocol.grammar.project_of(came.identity)
         verdicts = self._access.policy.of(protocol.name, project)
-        if verdicts.age is not None and project:
+        if verdicts.judges and project:
             _, verdicts = await self._judging.of_project(protocol, project, {}, verdicts)
         return await self._threads.run(
             ahead.after_index, came.identity, loaded.document, asker.tool, asker.wanted, verdicts

@@ -67,6 +67,12 @@ class Ages:
             subject = msgspec.structs.replace(subject, sha256=stored.sha256, stored_at=stored.created_at)
         self._access.policy.check_file(subject, clock.now())
 
+    def check_new(self, protocol: PackageProxyBase, resource: Resource) -> None:
+        """See `Policy.check_new`."""
+        policy = self._access.policy
+        if policy.any:
+            policy.check_new(protocol.name, resource.project, protocol.grammar.version_asked(resource))
+
     async def of_stored(
         self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile, refresh: Refresh
     ) -> StoredFile:

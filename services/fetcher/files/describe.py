@@ -82,6 +82,7 @@ class DescribeArtifactJob:
                 published=facts.published,
             )
             return
+        self._ages.check_new(protocol, resource)
         async with self._absences.of_file(resource, ctx.generation):
             published = 0.0
             if resource.direct:

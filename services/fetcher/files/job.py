@@ -82,6 +82,8 @@ class FetchArtifactJob:
             if row.provisional:
                 await self._tools.sealer.drop_provisional(job.file)
                 row = None
+        if row is None:
+            policy.check_new(job.protocol, job.project, protocol.grammar.version_asked(resource))
         promised = row.sha256 if row is not None else resource.sha256
         if resource.direct:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)

@@ -30,7 +30,7 @@ from services.fetcher.sources.upstreams import Upstreams
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.digests import matches, strongest
-from shared.errors import FileNotFound, TooYoung
+from shared.errors import Blocked, FileNotFound, TooYoung
 from shared.errors.passing import SupersededError, UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, CachedUrl, FileEntry, Role, SourceHeaders, StoredFile
 from shared.objects.port import ObjectStore, artifact_key
@@ -268,16 +268,25 @@ class ArtifactRun:
             raise SupersededError(f"{job.project} was pinned to another upstream meanwhile")
 
     async def _refuse_blocked(self, found: Found, sha256: str) -> None:
-        """Raises `Blocked`: bytes that are blocked are not kept, and their readers break off."""
-        job = self.job
-        if not self._tools.access.policy.why_digest(sha256):
-            return
-        log.warning("blocked_file_refused", project=job.project, filename=job.filename, sha256=sha256)
-        detail = {"sha256": sha256, "source": found.source.name}
-        await self._tools.artifacts.record_event(
-            "blocked_file_refused", job.protocol, job.project, job.filename, detail
-        )
-        self._tools.access.policy.check_digest(sha256)
+        """Raises `Blocked`: bytes that are blocked by now, or malware, are not kept, and their readers break
+        off."""
+        job, policy = self.job, self._tools.access.policy
+        try:
+            policy.check_digest(sha256)
+            policy.check(job.protocol, job.project, self.protocol.grammar.version_asked(self.resource))
+        except Blocked as error:
+            log.warning(
+                "blocked_file_refused",
+                project=job.project,
+                filename=job.filename,
+                sha256=sha256,
+                code=error.code,
+            )
+            detail = {"sha256": sha256, "source": found.source.name}
+            await self._tools.artifacts.record_event(
+                "blocked_file_refused", job.protocol, job.project, job.filename, detail
+            )
+            raise
 
     async def from_parent(self, found: Found, parent: str, fetch: Fetch, *, index_stands: bool) -> StoredFile:
         """The metadata that upstream does not deliver, out of the file it describes, got by `fetch`.

@@ -18,7 +18,7 @@ from shared.redis import clock
 
 
 class Judging:
-    """Every method costs queries: it is asked only where an age is asked for."""
+    """Every method costs queries: it is asked only where versions are looked at one by one."""
 
     def __init__(self, documents: Documents, artifacts: ArtifactRepository, threads: BoundedThreads) -> None:
         self._documents = documents
@@ -80,7 +80,7 @@ class Judging:
         """The verdicts under which a document is shown. Raises `DatabaseUnavailable`, and `Blocked` or
         `TooYoung` for a document that is about one version alone."""
         project = protocol.grammar.project_of(identity)
-        if verdicts.age is None or not project:
+        if not verdicts.judges or not project:
             return verdicts
         now, list_of_versions = clock.now(), protocol.grammar.index_identity(project)
         if identity == list_of_versions:
@@ -100,7 +100,7 @@ class Judging:
     async def of_project(
         self, protocol: PackageProxyBase, project: str, sealed: Sealed, verdicts: ProjectVerdicts
     ) -> tuple[Loaded | None, ProjectVerdicts]:
-        """A project's last good list of versions, and the verdicts with what is too young in it."""
+        """A project's last good list of versions, and the verdicts with what may not be served of it."""
         good = await self._documents.last_good(protocol.name, protocol.grammar.index_identity(project))
         main = await self._documents.load(protocol, good.document_key) if good.document_key else None
         seen = await self.seen(protocol, project, good)

@@ -72,6 +72,7 @@ def meant_patterns(pattern: str) -> tuple[str, ...]:
 class CargoNames(Names):
     """Crates by their names in lower case."""
 
+    osv_ecosystem: ClassVar[str] = "crates-io"
     purl_type: ClassVar[str] = "cargo"
 
     canonical_name = staticmethod(canonical)
@@ -92,5 +93,9 @@ class CargoNames(Names):
 
     def is_version(self, text: str) -> bool:
         return parse_version(text) is not None
+
+    def version_key(self, version: str) -> tuple[object, ...] | None:
+        found = parse_version(version)
+        return None if found is None else found.precedence
 
     meant_patterns = staticmethod(meant_patterns)

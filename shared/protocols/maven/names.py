@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from shared.protocols.maven.versions import version_key
 from shared.protocols.roles.grammar import Names
 
 METADATA = "maven-metadata.xml"
@@ -143,6 +144,7 @@ def purl_parts(project: str) -> tuple[str, str]:
 class MavenNames(Names):
     """Names are "{groupId}:{artifactId}"."""
 
+    osv_ecosystem: ClassVar[str] = "maven"
     purl_type: ClassVar[str] = "maven"
     example: ClassVar[str] = "group:artifact or group:*"
 
@@ -152,6 +154,9 @@ class MavenNames(Names):
     group_prefix = staticmethod(group_prefix)
     meant_patterns = staticmethod(meant_patterns)
     purl_parts = staticmethod(purl_parts)
+
+    def version_key(self, version: str) -> Any:
+        return version_key(version) if version else None
 
     def project_of_purl(self, namespace: str, name: str) -> str:
         return f"{namespace}:{name}"

@@ -127,6 +127,7 @@ def purl_parts(project: str) -> tuple[str, str]:
 class NpmNames(Names):
     """Names with their capitals and scopes; versions are semver's."""
 
+    osv_ecosystem: ClassVar[str] = "npm"
     purl_type: ClassVar[str] = "npm"
 
     is_project_name = staticmethod(is_name)
@@ -134,6 +135,10 @@ class NpmNames(Names):
 
     def is_version(self, text: str) -> bool:
         return parse_version(text) is not None
+
+    def version_key(self, version: str) -> tuple[object, ...] | None:
+        found = parse_version(version)
+        return None if found is None else found.key
 
     meant_patterns = staticmethod(meant_patterns)
     purl_parts = staticmethod(purl_parts)

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import ClassVar
 
 from packaging.utils import canonicalize_version
+from packaging.version import InvalidVersion, Version
 
 from shared.protocols.roles.grammar import Names
 
@@ -76,6 +78,15 @@ def canonical_version(version: str) -> str:
     return canonicalize_version(version)
 
 
+@lru_cache(maxsize=4096)
+def version_key(version: str) -> Version | None:
+    """The order of PEP 440; None for what is no such version."""
+    try:
+        return Version(version)
+    except InvalidVersion:
+        return None
+
+
 def meant_patterns(pattern: str) -> tuple[str, ...]:
     """An operator writes `Acme_*` and means acme-* (PEP 503)."""
     return (_SEPARATORS.sub("-", pattern),)
@@ -84,12 +95,16 @@ def meant_patterns(pattern: str) -> tuple[str, ...]:
 class PyPINames(Names):
     """Names as PEP 503 normalises them, versions as PEP 440 does."""
 
+    osv_ecosystem: ClassVar[str] = "pypi"
     purl_type: ClassVar[str] = "pypi"
 
     canonical_name = staticmethod(normalise)
     is_project_name = staticmethod(is_project)
     canonical_version = staticmethod(canonical_version)
     meant_patterns = staticmethod(meant_patterns)
+
+    def version_key(self, version: str) -> Version | None:
+        return version_key(version)
 
 
 ROOT = "simple/"

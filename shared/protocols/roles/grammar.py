@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from shared.access.tokens import BASIC
 from shared.errors.base import Problem, problem_body
@@ -94,6 +94,8 @@ _SEVERAL = frozenset("*?[](){},<>|^~= ")  # of a range or a pattern, in no proto
 class Names(ABC):  # all but the type of its package URLs has a default
     """The canonical spelling of each name and version, which pages, blocks and pins use."""
 
+    osv_ecosystem: ClassVar[str] = ""  # as advisories name it (OSV schema, "affected[].package"), in lower
+    # case, with "-" for all else; "": no advisory is about its packages
     purl_type: ClassVar[str]  # of its package URLs (purl specification, "purl-types"): "pypi"
     example: ClassVar[str] = ""  # of a name that can be pinned, for an error: "group:artifact or group:*"
 
@@ -112,6 +114,10 @@ class Names(ABC):  # all but the type of its package URLs has a default
     def canonical_version(self, version: str) -> str:
         """The canonical spelling of a version, under which it is blocked."""
         return version
+
+    def version_key(self, version: str) -> Any:
+        """What orders a version among those of its project; None for what is none, or has no place."""
+        return None
 
     def pin_names(self, project: str) -> tuple[str, ...]:
         """The names under which a project may be pinned, the most special first."""

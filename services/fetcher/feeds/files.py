@@ -1,0 +1,85 @@
+"""The documents of a feed on this machine, a folder or a zip: bounded, whatever a zip says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+MOST_DOCUMENTS = 2_000_000
+MOST_DOCUMENT_BYTES = 8 * 1024 * 1024
+MOST_BYTES = 16 * 1024**3  # of all documents, unpacked
+_FAULTS = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
+"""What `zipfile` raises for one that is damaged, encrypted or packed in a way that is not known."""
+
+
+class UnreadableFeed(Exception):
+    """Why a feed cannot be read: nothing of it counts."""
+
+
+def signature(feed: Path) -> str:
+    """Differs once a document has changed. Raises `UnreadableFeed`."""
+    digest = hashlib.sha256()
+    try:
+        for path in _files(feed):
+            found = path.stat()
+            digest.update(
+                f"{path}\0{found.st_mtime_ns}\0{found.st_size}\0{found.st_ino}\n".encode(errors="replace")
+            )
+    except OSError as error:
+        raise UnreadableFeed(f"{error.strerror or error}: {feed.name}") from None
+    return digest.hexdigest()
+
+
+def documents(feed: Path) -> Iterator[tuple[str, bytes | None]]:
+    """Name and content of each document; None for what is larger than one may be. Raises
+    `UnreadableFeed`."""
+    left, count = MOST_BYTES, 0
+    for path in _files(feed):
+        for name, body in _zipped(path) if path.suffix == ".zip" else _plain(path):
+            count += 1
+            left -= len(body or b"")
+            if count > MOST_DOCUMENTS or left < 0:
+                raise UnreadableFeed("it is too large")
+            yield name, body
+
+
+def _files(feed: Path) -> Iterator[Path]:
+    """In an order of their own. Links to folders are not followed."""
+    if not feed.is_dir():
+        yield feed
+        return
+    for folder, folders, names in os.walk(feed, onerror=_raise):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith((".json", ".zip")):
+                yield Path(folder, name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _plain(path: Path) -> Iterator[tuple[str, bytes | None]]:
+    try:
+        with path.open("rb") as file:
+            body = file.read(MOST_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise UnreadableFeed(f"{error.strerror or error}: {path.name}") from None
+    yield path.name, body if len(body) <= MOST_DOCUMENT_BYTES else None
+
+
+def _zipped(path: Path) -> Iterator[tuple[str, bytes | None]]:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            for entry in packed.infolist():
+                if entry.is_dir() or not entry.filename.endswith(".json"):
+                    continue
+                with packed.open(entry) as file:
+                    body = file.read(MOST_DOCUMENT_BYTES + 1)
+                yield entry.filename, body if len(body) <= MOST_DOCUMENT_BYTES else None
+    except _FAULTS as error:
+        raise UnreadableFeed(f"{path.name} is no zip that can be read: {error}") from None

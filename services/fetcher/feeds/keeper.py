@@ -1,0 +1,221 @@
+"""`FeedKeeper`: looks at the feeds of ORCHARD_OSV_FEEDS, and has what is new count everywhere.
+
+One of all fetchers looks at a feed at a time. What it has is read in a process of its own (`build.py`), kept
+as a row, then put into the queue Redis, where all processes find it. What cannot be read, or is worse than
+what was there, changes nothing but the fault that `orchard feeds` and an event tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import math
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from services.fetcher.feeds.build import Made, Order
+from services.fetcher.feeds.download import Feed, download, feed_of
+from services.fetcher.feeds.files import UnreadableFeed, signature
+from services.fetcher.feeds.news import News
+from services.fetcher.feeds.rows import Feed as Known
+from services.fetcher.feeds.rows import FeedRows
+from services.fetcher.http.manager import HttpClientManager
+from shared.access.feeds import KEY, has_blob, read_state, unpack, write_blob, write_state
+from shared.access.watcher import AccessWatcher
+from shared.errors import OrchardError
+from shared.process.periodic import Every
+from shared.redis import clock
+from shared.redis.script import take_mark
+from shared.stores import Stores
+from shared.telemetry.logs import get_logger
+
+log = get_logger()
+
+TURN_SECONDS = 1.0
+FOLDER_SECONDS = 2.0  # between two looks at a folder or file
+ADDRESS_SECONDS = 55.0  # between two conditional requests
+LOOK_SHARE = 20  # so many times as long as a look took, the next one waits at least
+READ_SECONDS = 900.0
+
+_ROOT = Path(__file__).parents[3]
+_decode = msgspec.json.Decoder(Made).decode
+
+
+class FeedKeeper:
+    """Of one fetcher, while open."""
+
+    def __init__(self, stores: Stores, *, http: HttpClientManager, access: AccessWatcher) -> None:
+        self._stores = stores
+        self._redis = stores.queue_redis
+        self._http = http
+        self._access = access
+        self._folder = Path(stores.settings.data_dir).resolve() / "feeds"  # for what is read just now
+        self._rows = FeedRows(stores.database)
+        self._news = News(stores, access)
+        self._feeds = [feed_of(text, number) for number, text in enumerate(stores.settings.osv_feeds)]
+        self._pauses: dict[str, float] = {}  # seconds, of feeds at which a look takes long
+        self._turns = Every(TURN_SECONDS, self._turn, name="feeds of advisories", first_seconds=0)
+
+    async def open(self) -> None:
+        """Start."""
+        if self._feeds:
+            await self._stores.threads.run(_prepare, self._folder)
+            await self._turns.open()
+
+    async def aclose(self) -> None:
+        """Stop, in the middle of a look if need be."""
+        await self._turns.aclose()
+
+    async def _turn(self) -> None:
+        looked = False
+        for feed in self._feeds:
+            if await self._is_due(feed):
+                looked = True
+                await self._look(feed, (await self._rows.read([feed.name])).get(feed.name))
+        if looked:
+            names = [each.name for each in self._feeds]
+            known = await self._rows.read(names)
+            await self._publish([known[name] for name in names if name in known])
+
+    async def _is_due(self, feed: Feed) -> bool:
+        mark = f"{KEY}:look:{hashlib.sha256(feed.name.encode(errors='replace')).hexdigest()[:16]}"
+        usual = ADDRESS_SECONDS if feed.path is None else FOLDER_SECONDS
+        return await take_mark(self._redis, mark, max(usual, self._pauses.get(feed.name, 0.0)))
+
+    # --- one look ---------------------------------------------------------------------------------
+
+    async def _look(self, feed: Feed, known: Known | None) -> None:
+        tried = known.tried if known is not None else ""
+        with tempfile.TemporaryDirectory(prefix="osv-", dir=self._folder) as name:
+            work = Path(name)
+            try:
+                path, state = await self._newest(feed, tried, work)
+            except (UnreadableFeed, OrchardError) as error:
+                await self._refuse(
+                    feed, known, tried, error.message if isinstance(error, OrchardError) else str(error)
+                )
+                return
+            if state in ("", tried):
+                if known is not None and known.tried == known.good:
+                    await self._rows.confirm(feed.name, known.good)
+                return
+            made, packed = await self._read(feed, known, path, work)
+        if made.refused:
+            await self._refuse(feed, known, state, made.refused)
+            return
+        before = known.state.digest if known is not None else ""
+        if made.digest == before:
+            await self._rows.confirm(feed.name, state)
+            return
+        await self._rows.keep(feed.name, state, made, packed, before, self._now)
+        log.info("feed_read", feed=feed.name, advisories=made.count, left_out=made.left_out)
+
+    async def _newest(self, feed: Feed, tried: str, work: Path) -> tuple[Path, str]:
+        """Where its content is, and what tells it from others; "": it is what was tried. Raises
+        `UnreadableFeed` and what an address raises."""
+        if feed.path is not None:
+            started = time.monotonic()
+            found = await self._stores.threads.run(signature, feed.path)
+            self._pauses[feed.name] = LOOK_SHARE * (time.monotonic() - started)
+            return feed.path, found
+        assert feed.source is not None
+        target = work / ("feed.zip" if feed.source.url.partition("?")[0].endswith(".zip") else "feed.json")
+        etag = "" if tried.startswith("sha256:") else tried
+        return target, await download(self._http, feed.source, etag, target)
+
+    async def _read(self, feed: Feed, known: Known | None, path: Path, work: Path) -> tuple[Made, bytes]:
+        self._now = float(math.ceil(clock.now()))  # what is stored by now was here before the advisory
+        previous, target, data = work / "previous", work / "snapshot", b""
+        if known is not None and known.state.digest:
+            packed = await self._rows.snapshot(feed.name)
+            data = await self._stores.threads.run(unpack, packed, known.state.digest)
+            await self._stores.threads.run(previous.write_bytes, data)
+        order = Order(
+            feed=str(_ROOT / path),
+            previous=str(previous) if data else "",
+            target=str(target),
+            now=self._now,
+            sha256=_told_beside(path),
+        )
+        made = await _built(order)
+        if made.refused:
+            return made, b""
+        return made, await self._stores.threads.run(target.read_bytes)
+
+    async def _refuse(self, feed: Feed, known: Known | None, tried: str, why: str) -> None:
+        await self._rows.refuse(feed.name, tried, why)
+        if known is not None and known.state.fault == why[:500]:
+            return
+        log.warning("feed_refused", feed=feed.name, reason=why)
+        detail = {"feed": feed.name, "because": why}
+        await self._stores.artifacts.record_event("feed_refused", "", "", "", detail)
+
+    # --- what counts ------------------------------------------------------------------------------
+
+    async def _publish(self, known: list[Known]) -> None:
+        """Raises what the stores raise: the next turn does it."""
+        for each in known:
+            digest = each.state.digest
+            if digest and not await has_blob(self._redis, digest):
+                await write_blob(self._redis, digest, await self._rows.snapshot(each.state.feed))
+        states = [each.state for each in known]
+        standing = await read_state(self._redis)
+        if standing is None or list(standing.feeds) != states:
+            await write_state(self._redis, states)
+        await self._access.feeds.look()
+        for each in known:
+            if each.told != each.state.digest:
+                await self._news.tell(each.state)
+                await self._rows.note_told(each.state.feed, each.state.digest)
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder, and remove what killed fetchers left in it (several may share it)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if leftover.stat().st_mtime < time.time() - 2 * READ_SECONDS:
+                shutil.rmtree(leftover)
+
+
+def _told_beside(path: Path) -> str:
+    """The SHA-256 in the file beside a feed's, as `sha256sum` writes it; "": there is none."""
+    try:
+        return path.with_name(path.name + ".sha256").read_text().split()[0].lower()
+    except (OSError, ValueError, IndexError):
+        return ""
+
+
+async def _built(order: Order) -> Made:
+    """What the child says; of one that dies, that the feed is refused."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.fetcher.feeds.build",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=_ROOT,
+        # Nothing of our environment: it holds the passwords of the stores.
+        env={"PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            output, _ = await child.communicate(msgspec.json.encode(order))
+    except TimeoutError:
+        return Made(f"to read it takes longer than {READ_SECONDS:.0f} s")
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    try:
+        return _decode(output)
+    except msgspec.MsgspecError:
+        return Made("the process that read it died")

@@ -1,0 +1,54 @@
+"""A feed of advisories that a test writes: a folder of OSV documents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.firewall.shelves import Shelf
+
+ECOSYSTEMS = {"pypi": "PyPI", "npm": "npm", "maven": "Maven", "cargo": "Crates-IO"}
+
+
+def osv(advisory: str, ecosystem: str, name: str, **said: Any) -> dict[str, Any]:
+    """A document of the OSV schema. `said`: `versions`, `ranges` of what is affected; all else as it is."""
+    affected = {"package": {"ecosystem": ecosystem, "name": name}}
+    for key in ("versions", "ranges"):
+        if key in said:
+            affected[key] = said.pop(key)
+    return {"schema_version": "1.7.0", "id": advisory, "affected": [affected], **said}
+
+
+def span(start: str = "0", *, fixed: str = "", last: str = "", kind: str = "ECOSYSTEM") -> dict[str, Any]:
+    """A range."""
+    events: list[dict[str, str]] = [{"introduced": start}]
+    if fixed:
+        events.append({"fixed": fixed})
+    if last:
+        events.append({"last_affected": last})
+    return {"type": kind, "events": events}
+
+
+class Folder:
+    """A feed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        self.put(osv("MAL-0000-1", "npm", "always-here", ranges=[span()]))
+
+    def put(self, *documents: dict[str, Any]) -> None:
+        for each in documents:
+            draft = self.path / f"{each['id']}.draft"
+            draft.write_text(json.dumps(each))
+            draft.rename(self.path / f"{each['id']}.json")
+
+    def drop(self, advisory: str) -> None:
+        (self.path / f"{advisory}.json").unlink()
+
+
+def of_shelf(advisory: str, it: Shelf, **said: Any) -> dict[str, Any]:
+    """As `osv`, about a shelf's package."""
+    name = f"org.example:{it.name}" if it.protocol == "maven" else it.name
+    return osv(advisory, ECOSYSTEMS[it.protocol], name, **said)
