@@ -123,10 +123,10 @@ class BlockedGraphs:
         except msgspec.MsgspecError:  # what cannot be judged is not given out
             return _Found(Blocked("this kept answer cannot be read, and there are rules"))
         except Blocked as error:
-            return _Found(Blocked(f"{error.message}; {REFRESH}"))
+            return _Found(type(error)(f"{error.message}; {REFRESH}"))
         projects: dict[tuple[str, str], tuple[PackageProxyBase, set[_Node]]] = {}
         for protocol, node in named:
-            if protocol is not None and policy.of(protocol.name, node.name).age is not None:
+            if protocol is not None and policy.of(protocol.name, node.name).judges:
                 projects.setdefault((protocol.name, node.name), (protocol, set()))[1].add(node)
         founds = await asyncio.gather(
             *(self._of_project(policy, protocol, nodes) for protocol, nodes in projects.values())
@@ -157,7 +157,8 @@ def _of_listing(policy: Policy, protocol: PackageProxyBase, listing: Listing, no
         judged = [*stored.get(node.version, ()), *by_version.get(node.version, ())]
         exact = [verdict for mark, verdict in judged if node.sha256 and mark == node.sha256]
         told = [each for each in exact or [verdict for _, verdict in judged] if each is not None]
-        verdict = told[0] if told else verdicts.by_hand(node.version, node.sha256)
+        unknown = Subject(protocol.name, project, node.version, node.sha256)
+        verdict = told[0] if told else verdicts.verdict(unknown, now)
         noun = f"{project} {node.version}"
         if verdict is None:
             return _Found(TooYoung(f"{noun} is held back: nobody knows when it was published; {REFRESH}"))
