@@ -22,7 +22,7 @@ INSTALL := scripts/install.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts k8s-check mutants bench soak demo pins client-tools minio wheel clean
+.PHONY: help run test lint types contracts k8s-check mutants bench soak demo pins client-tools minio wheel images clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,9 @@ minio: ## Build MinIO's server for the tests, where Go is there (once)
 
 wheel: $(DEV_STAMP) ## Build dist/orchard_proxy-….whl (uv build and python -m build do the same)
 	@$(BIN)/python -m hatchling build -d dist $(ARGS)
+
+images: ## Build the images of all services with docker or buildah, whichever is there
+	@$(PYTHON) -m scripts.images $(ARGS)
 
 clean: ## Remove what can be made again; never the data folder
 	rm -rf $(VENV) .cache dist bench/.work .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Each image holds shared/ and one service: with only that service's pins, every module must import."""
+"""Each image holds shared/, the command and one service: with its pins alone, every module imports."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def test_image__shared_and_one_service_with_its_pins__every_module_imports(
     shutil.copytree(ROOT / "shared", tree / "shared", ignore=shutil.ignore_patterns("__pycache__"))
     (tree / "services").mkdir()
     shutil.copy(ROOT / "services" / "__init__.py", tree / "services")
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "services" / service, tree / "services" / service, ignore=ignore)
+    ignore = shutil.ignore_patterns("__pycache__", "launch.py")
+    for name in ("cli", service):
+        shutil.copytree(ROOT / "services" / name, tree / "services" / name, ignore=ignore)
     python = tmp_path / "venv" / "bin" / "python"
     _run([uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv")], tmp_path, env)
     pins = ROOT / "services" / service / "requirements.txt"

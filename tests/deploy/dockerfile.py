@@ -1,8 +1,7 @@
-"""Reads a Dockerfile as far as tests need it: stages, ENV, COPY, CMD, HEALTHCHECK, USER."""
+"""Reads a Dockerfile as far as tests need it: stages, their instructions, ENV."""
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -32,21 +31,6 @@ class Stage:
         """What ENV sets."""
         pairs = (word.partition("=") for line in self.all("ENV") for word in shlex.split(line))
         return {name: value for name, _, value in pairs}
-
-    @property
-    def command(self) -> list[str]:
-        """CMD in its exec form."""
-        return list(json.loads(self.one("CMD")))
-
-    @property
-    def health_command(self) -> list[str]:
-        """The exec form inside HEALTHCHECK."""
-        return list(json.loads(self.one("HEALTHCHECK").partition("CMD ")[2]))
-
-    def copies(self) -> list[tuple[str, str]]:
-        """(source in the build context, absolute target) of every COPY that is not between stages."""
-        words = [shlex.split(line) for line in self.all("COPY") if "--from" not in line]
-        return [(source, target) for source, target in words]
 
 
 def read_dockerfile(path: Path) -> list[Stage]:

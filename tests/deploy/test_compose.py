@@ -18,6 +18,7 @@ from tests.deploy.tools import BIN, needs_schemas, needs_tools, run
 from tests.support.stores import ROOT
 
 FILE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "deploy" / "images" / "Dockerfile"
 OURS = ("gateway-1", "gateway-2", "fetcher-1", "fetcher-2", "extractor", "migrations")
 
 
@@ -109,7 +110,7 @@ def test_services__settings_are_known_and_stores_have_their_roles(compose: dict[
 
 
 def test_services__advertise_their_own_names_on_the_port_of_the_image(compose: dict[str, Any]) -> None:
-    final = read_dockerfile(ROOT / "services" / "fetcher" / "Dockerfile")[-1]
+    final = read_dockerfile(DOCKERFILE)[-1]
     port = final.environment["ORCHARD_WORKER_PORT"]
     for name in ("fetcher-1", "fetcher-2"):
         assert compose["services"][name]["environment"]["ORCHARD_WORKER_ADVERTISE"] == f"{name}:{port}"
@@ -166,7 +167,25 @@ def test_proxy__its_configuration_is_accepted_by_nginx(tmp_path: Path) -> None:
 
 
 @needs_tools
-@pytest.mark.parametrize("service", ["gateway", "fetcher", "extractor"])
-def test_dockerfile__hadolint_has_nothing_to_say(service: str) -> None:
-    done = run(BIN / "hadolint", f"services/{service}/Dockerfile")
+def test_dockerfile__hadolint_has_nothing_to_say() -> None:
+    done = run(BIN / "hadolint", DOCKERFILE)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_dockerfile__installs_by_hash_alone_and_runs_as_a_number_without_tools() -> None:
+    build, final = read_dockerfile(DOCKERFILE)
+    assert build.image == final.image == "${PYTHON_IMAGE}"
+    assert final.one("USER") == "10001:10001"
+    assert all("--from=build" in line for line in final.all("COPY"))
+    installing = next(line for line in build.all("RUN") if "pip install" in line)
+    for option in ("--require-hashes", "--no-deps", "--only-binary=:all:"):
+        assert option in installing
+    assert "apt-get" not in " ".join(build.all("RUN") + final.all("RUN"))
+
+
+def test_services__each_image_is_built_for_the_service_that_it_is_named_after(
+    compose: dict[str, Any],
+) -> None:
+    for name in OURS:
+        service = compose["services"][name]
+        assert service["image"] == f"orchard-{service['build']['args']['SERVICE']}:dev"
