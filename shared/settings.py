@@ -107,7 +107,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scrub_days: NotNegative = 30  # everything stored is hashed again within so many days; 0 = off
     min_free_bytes: NotNegative | None = None  # so much of the disk stays free of files; unset: 1 GiB or 5 %
     evict_days: NotNegative = 0  # files not used for so long leave the store until asked for; 0 = off
-    evict_bytes: NotNegative = 0  # so many bytes of files stay, the longest unused go first; 0 = no bound
+    evict_bytes: NotNegative | None = (
+        None  # of files at most; 0: no bound; unset: standalone half of the disk
+    )
     hot_objects_dir: str = ""  # gateway: copies of files from S3 that are hot; "" = ORCHARD_DATA_DIR/hot
     hot_objects_bytes: NotNegative = 2 * 1024**3  # of these copies at most, per folder; 0 = off
     artifact_delivery: str = "stream"  # stream, or redirect: 307 to a presigned URL of the store

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from services.cli import parser_admin
+from services.cli import parser_admin, parser_upkeep
 from services.cli.parts import EXPORTS, Parser, command, common, exports, number, seconds
 from services.cli.table import CLIENTS, PROTOCOLS
 from shared.version import VERSION
@@ -45,6 +45,7 @@ def build_parser() -> Parser:
     _client_config(commands)
     _completion(commands)
     parser_admin.add_to(commands)
+    parser_upkeep.add_to(commands)
     return parser
 
 

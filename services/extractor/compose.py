@@ -10,6 +10,7 @@ from services.extractor.extraction.pending import PendingSweep
 from services.extractor.extraction.retired import drop
 from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.housekeeping.evictor import Evictor, PressureEvictor, UsesKept
+from services.extractor.housekeeping.measuring import Measuring
 from services.extractor.housekeeping.scrubber import Scrubber
 from services.extractor.housekeeping.sweeper import Sweeper
 from services.extractor.housekeeping.timer import Resting, Run, SweepTimer
@@ -103,7 +104,7 @@ async def _open_housekeeping(resources: Resources, stores: Stores) -> None:
 def _runs(stores: Stores) -> list[Run]:
     """The housekeeping of each interval, in order."""
     settings = stores.settings
-    runs: list[Run] = [UsesKept(stores)]
+    runs: list[Run] = [UsesKept(stores), Resting(Measuring(stores), stores.queue_redis)]
     if settings.sweep != "off":
         runs.append(Sweeper(stores, delete=settings.sweep == "delete"))
     if settings.scrub_days:
@@ -112,6 +113,6 @@ def _runs(stores: Stores) -> list[Run]:
             Scrubber(stores, verifier, days=settings.scrub_days, interval_seconds=settings.sweep_interval)
         )
     if (settings.evict_days or settings.evict_bytes) and not settings.offline:
-        evictor = Evictor(stores, days=settings.evict_days, max_bytes=settings.evict_bytes)
+        evictor = Evictor(stores, days=settings.evict_days, max_bytes=settings.evict_bytes or 0)
         runs.append(Resting(evictor, stores.queue_redis))
     return runs

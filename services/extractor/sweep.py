@@ -30,7 +30,7 @@ async def sweep(settings: Settings, *, delete: bool, evict: bool = False) -> Swe
     async with Resources() as resources:
         stores = await open_stores(resources, settings, max_connections=2)
         if evict:
-            days, max_bytes = settings.evict_days, settings.evict_bytes
+            days, max_bytes = settings.evict_days, settings.evict_bytes or 0
             return await Evictor(stores, days=days, max_bytes=max_bytes, dry_run=not delete).run()
         return await Sweeper(stores, delete=delete, most=0).run()
 

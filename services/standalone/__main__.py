@@ -12,7 +12,7 @@ from pathlib import Path
 from services.standalone.data_folder import DataFolder
 from services.standalone.kept_files import remembered_keys
 from services.standalone.output import complain, say
-from services.standalone.preflight import check_ports, make_room
+from services.standalone.preflight import bound_of, check_ports, make_room
 from services.standalone.supervisor import Supervisor
 from services.standalone.table import Counts, Modules
 from services.standalone.upstreams import choose_upstreams
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
         if given_up:
             say(given_up)
         environment["ORCHARD_DATA_DIR"] = str(folder.path)
+        environment["ORCHARD_EVICT_BYTES"] = str(bound_of(settings, folder.path))
         supervisor = Supervisor(
             settings,
             folder,

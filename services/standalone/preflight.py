@@ -84,6 +84,14 @@ def make_room(folder: Path) -> str:
     return given
 
 
+def bound_of(settings: Settings, folder: Path) -> int:
+    """How many bytes of files stay at most: half of the disk unless set; 0, no bound, for a bucket."""
+    if settings.evict_bytes is not None or settings.s3_endpoint:
+        return settings.evict_bytes or 0
+    found = os.statvfs(folder)
+    return found.f_blocks * found.f_frsize // 2
+
+
 def _free(folder: Path) -> int:
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize

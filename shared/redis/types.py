@@ -35,6 +35,7 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:sweeper$", "string"),
     ("^orchard:sweeper:", "string"),
     ("^orchard:scrub:cursor$", "string"),
+    ("^orchard:stored$", "list"),
     ("^orchard:artifact_metadata:", "string"),
     ("^orchard:artifact_fence:", "string"),
     ("^orchard:artifact_dependencies:", "string"),

@@ -228,7 +228,14 @@ DISK_FLOOR_BYTES = Gauge(
     registry=REGISTRY,
 )
 STORED_BYTES = Gauge(
-    "orchard_stored_bytes", "Bytes of objects, as the last sweep found them.", ("folder",), registry=REGISTRY
+    "orchard_stored_bytes", "Bytes of objects, as they were last counted (hourly).", ("folder",),
+    registry=REGISTRY,
+)  # fmt: skip
+STORED_OBJECTS = Gauge(
+    "orchard_stored_objects", "Objects, as they were last counted (hourly).", ("folder",), registry=REGISTRY
+)
+DATABASE_BYTES = Gauge(
+    "orchard_database_bytes", "Of the database on its disk, as last counted (hourly).", registry=REGISTRY
 )
 OBJECTS_VERIFIED = Counter(
     "orchard_objects_verified_total",

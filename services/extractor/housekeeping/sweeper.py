@@ -25,7 +25,6 @@ from shared.objects.s3.store import S3ObjectStore
 from shared.redis.types import SCAN_COUNT
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
-from shared.telemetry.metrics import STORED_BYTES
 
 log = get_logger()
 
@@ -57,7 +56,6 @@ class Round(msgspec.Struct):
     """How far the sweep has come: the last key that was looked at, or a folder that begins ("documents/")."""
 
     at: str = ""
-    bytes: int = 0  # stored in this folder up to there
 
 
 _decode_round = msgspec.json.Decoder(Round).decode
@@ -91,7 +89,6 @@ class Sweeper:
                 continue
             if not await self._sweep_folder(folder, reached, report):
                 break
-            STORED_BYTES.labels(folder).set(reached.bytes)
             reached = Round(f"{folder}0")  # "0" sorts after "/": after all of this folder
         else:
             reached = Round()
@@ -113,7 +110,6 @@ class Sweeper:
             report.objects += 1
             report.bytes += found.size_bytes
             reached.at = found.key
-            reached.bytes += found.size_bytes
             if found.modified_at < time.time() - self._young_seconds:
                 batch.append(found)
             if len(batch) >= size:

@@ -9,7 +9,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from services.gateway.api import catalogue, ensure, resolution, told_blocks, why
-from services.gateway.api.admin import access, dead_letters, events, servings, upstreams
+from services.gateway.api.admin import access, dead_letters, disk, events, servings, upstreams
 from services.gateway.api.admin.guard import guarded
 from services.gateway.api.openapi_page import openapi_config
 from services.gateway.api.parts import Running, opened_of, parts
@@ -41,6 +41,7 @@ def build_litestar(application: Running) -> Litestar:
         *access.HANDLERS,
         *events.HANDLERS,
         *dead_letters.HANDLERS,
+        *disk.HANDLERS,
         *servings.HANDLERS,
     ]
     return Litestar(

@@ -20,6 +20,7 @@ from shared.access.identity import PATH, is_nonce, proof
 from shared.errors import InvalidParameter, OrchardError
 from shared.errors.passing import QueueUnavailable
 from shared.ledger.stream import read_waiting
+from shared.objects.measured import read_measured
 from shared.redis.client import RedisClient
 from shared.settings import Settings
 from shared.telemetry import metrics
@@ -288,6 +289,11 @@ async def metrics_page(gateway: Gateway, in_flight: int) -> Response[bytes]:
     gateway.l1.count()
     with contextlib.suppress(QueueUnavailable):  # the queue's figures stay as they were
         metrics.set_queue_depths(await gateway.queue.depths())
+        for measured in await read_measured(gateway.queue_redis, 1):
+            for folder, amount in measured.folders.items():
+                metrics.STORED_BYTES.labels(folder).set(amount.bytes)
+                metrics.STORED_OBJECTS.labels(folder).set(amount.objects)
+            metrics.DATABASE_BYTES.set(measured.database_bytes)
         if gateway.ledger is not None:
             metrics.LEDGER_LAG.set((await read_waiting(gateway.queue_redis)).lag_seconds)
     body, content_type = metrics.render()

@@ -213,3 +213,16 @@ def test_audit__newest_first_with_who_and_what(operator: Command) -> None:
     assert "left-pad" in done.stdout
     assert "--limit shows more" in done.stderr
     assert len(operator.json("audit", "--limit", "2")["items"]) == 2
+
+
+def test_disk__asked__what_is_free_is_said_before_anything_was_counted(operator: Command) -> None:
+    told = operator("disk")
+    assert told.returncode == 0, told.stderr
+    assert "free" in told.stdout and "was not counted yet" in told.stdout
+    report = operator.json("disk")
+    (disk,) = report["disks"]
+    assert disk["service"] == "fetcher" and disk["free_bytes"] <= disk["total_bytes"]
+
+
+def test_disk__without_the_operators_token__refused(anonymous: Command) -> None:
+    assert anonymous("disk").returncode == 4

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.standalone.preflight import LEAST_BYTES, RESERVE_BYTES, make_room
+from services.standalone.preflight import LEAST_BYTES, RESERVE_BYTES, bound_of, make_room
 from shared.errors import ConfigurationError
+from shared.settings import load_settings
 from tests.support.small_disk import fill, small_disk
 
 
@@ -37,3 +38,10 @@ def test_room__nothing_to_give_up__one_line_names_folder_and_variable(tmp_path: 
             make_room(folder)
         assert "\n" not in refused.value.message
         assert "ORCHARD_DATA_DIR" in refused.value.message and str(folder) in refused.value.message
+
+
+def test_bound__unset__half_of_the_disk_and_what_is_set_counts(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 100) as folder:
+        assert bound_of(load_settings({}), folder) == 50 * 1024 * 1024
+        assert bound_of(load_settings({"ORCHARD_EVICT_BYTES": "0"}), folder) == 0
+        assert bound_of(load_settings({"ORCHARD_EVICT_BYTES": "7"}), folder) == 7

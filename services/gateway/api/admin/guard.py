@@ -63,6 +63,7 @@ def guarded(handlers: Sequence[HTTPRouteHandler], opened: Opened) -> Router:
                     opened().parsers,
                 )
             ),
+            "queue_redis": part(lambda: opened().queue_redis),
             "desk": part(lambda: opened().desk),
             "access_watcher": part(lambda: opened().access_watcher),
             "job_queue": part(lambda: opened().queue),
