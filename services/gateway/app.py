@@ -24,6 +24,7 @@ from services.gateway.door.access import OPEN_PATHS, client_of
 from services.gateway.door.admission import answer_other, refused, turned_away
 from services.gateway.door.budgets import asking
 from services.gateway.door.neighbours import READING, check_page_of
+from services.gateway.hits.contents import PREFIX as BY_DIGEST
 from services.gateway.http.bodies import FORWARDED_BYTES
 from services.gateway.http.cors import is_preflight, readable, send_preflight
 from services.gateway.http.requests import Key, Target, key_of, read_headers
@@ -175,7 +176,10 @@ class Application:
         status, result, size, code = 500, "", 0, ""
         sent = Sent()
         try:
-            target = gateway.reader.read(key, headers)
+            if raw_path.startswith(BY_DIGEST):
+                target = await gateway.contents.read(key)
+            else:
+                target = gateway.reader.read(key, headers)
             reply = await self._reply(gateway, target, scope, key, headers, request_id, receive, peer)
             passage = await gateway.gate.let_out(target.protocol, target.resource, reply)
             result = reply.cache

@@ -18,6 +18,7 @@ from services.gateway.door.budgets import Budgets
 from services.gateway.door.neighbours import KnownHosts
 from services.gateway.edge.purger import EdgePurger
 from services.gateway.edge.words import EdgeWords
+from services.gateway.hits.contents import Contents
 from services.gateway.hits.gate import Gate
 from services.gateway.hits.hot import HotPages, MemoryHits
 from services.gateway.hits.hot_folder import HotFolder
@@ -76,6 +77,7 @@ class Gateway:
     gate: Gate
     desk: FetcherDesk
     reader: RequestReader
+    contents: Contents
     request_ids: RequestIds
     cache: CacheService
     ports: Ports
@@ -167,7 +169,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await resources.open("askers", askers)
         fetchers = await resources.open("fetchers", FetcherPool())
         objects = await _open_objects(resources, stores)
-        ports = _ports(stores, misses, objects, fetchers, listener, access_watcher, gate)
+        facts = StoredFacts(
+            cache, stores.artifacts, request_timeout=settings.request_seconds(), access=access_watcher
+        )
+        ports = _ports(stores, misses, objects, fetchers, listener, access_watcher, gate, facts)
         proxies = TrustedProxies(settings.trusted_proxies)
         slow_clients = await _open_slow_clients(resources, settings, proxies)
         access_log = None
@@ -179,6 +184,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             ledger = Ledger(queue_redis, access.name_of, addresses=settings.ledger_addresses)
             await resources.open("ledger", ledger)
         resolutions = KeptResolutions(database, cache)
+        contents = Contents(cache, stores.artifacts, facts, gate, request_timeout=settings.request_seconds())
         yield Gateway(
             settings=settings,
             stores=stores,
@@ -192,6 +198,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 own_name=lambda: access_watcher.own_name,
                 edge=settings.edge,
             ),
+            contents=contents,
             request_ids=RequestIds(),
             cache=cache,
             ports=ports,
@@ -247,11 +254,9 @@ def _ports(
     listener: EventListener,
     access: AccessWatcher,
     gate: Gate,
+    facts: StoredFacts,
 ) -> Ports:
     settings, measured = stores.settings, MeasuredStore(stores.bare_objects)
-    facts = StoredFacts(
-        stores.cache, stores.artifacts, request_timeout=settings.request_seconds(), access=access
-    )
     relay = LiveRelay(
         fetchers=fetchers, queue=stores.queue, listener=listener, facts=facts, objects=measured, gate=gate
     )

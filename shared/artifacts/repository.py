@@ -79,6 +79,12 @@ class ArtifactRepository:
             found[row["at"]] = stored_file_of(row)
         return found
 
+    async def names_of(self, algorithm: str, digest: str, most: int) -> list[FileName]:
+        """The names of stored files whose bytes have this digest (lower-case hex, of an algorithm of
+        `NAMES_BY_DIGEST`), the first stored first. One query."""
+        rows = await self._database.fetch(sql.NAMES_BY_DIGEST[algorithm], digest, most)
+        return [FileName(**dict(row)) for row in rows]
+
     async def get_or_create_artifact(self, url: CachedUrl) -> StoredFile:
         """What is stored under the URL's name: this, or what was inserted first.
 

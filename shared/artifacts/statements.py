@@ -23,6 +23,18 @@ FROM cached_urls c JOIN artifacts a ON a.sha256 = c.sha256
 WHERE c.protocol = $1 AND c.project = $2 AND c.file_id = $3 AND c.filename = $4
 """  # noqa: S608 - of constants
 
+# Names of stored files by a digest of their bytes, the first stored first. Other digests than SHA256 are kept
+# where their protocol asks for them.
+_NAMES = """
+SELECT protocol, project, file_id, filename FROM cached_urls
+WHERE {which} AND role <> 'provisional' ORDER BY created_at, protocol, project, file_id, filename LIMIT $2
+"""
+NAMES_BY_DIGEST = {
+    "sha256": _NAMES.format(which="sha256 = decode($1, 'hex')"),
+    "sha512": _NAMES.format(which="digests ->> 'sha512' = $1"),
+    "sha1": _NAMES.format(which="digests ->> 'sha1' = $1"),
+}
+
 # The same for many: columns position, protocol, project, file_id, filename.
 LOOKUP_MANY = f"""
 SELECT i.at, {_STORED}

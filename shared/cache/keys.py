@@ -23,6 +23,7 @@ class Category(StrEnum):
 
     ARTIFACT_METADATA = "artifact_metadata"
     ARTIFACT_DEPENDENCIES = "artifact_dependencies"
+    ARTIFACT_NAMES = "artifact_names"
     DEPENDENCY_RESOLUTION = "dependency_resolution"
     UPSTREAM_SOURCES = "upstream_sources"
     PACKAGE_INDEX = "package_index"

@@ -18,6 +18,7 @@ from shared.redis.client import RedisClient
 from shared.settings import Settings
 from shared.telemetry import metrics
 
+NAMES_SECONDS = 86_400  # by then the bytes may have more names
 GENERATION_BYTES = 8  # big-endian, before each body
 F = TypeVar("F", IndexHead, BreakerState)
 
@@ -125,6 +126,7 @@ class CacheValues:
         ttls: dict[Category, int | None] = {
             Category.ARTIFACT_METADATA: None,
             Category.ARTIFACT_DEPENDENCIES: None,
+            Category.ARTIFACT_NAMES: NAMES_SECONDS,
             Category.DEPENDENCY_RESOLUTION: None,
             Category.UPSTREAM_SOURCES: settings.cache_ttl_upstream,
             Category.PACKAGE_INDEX: settings.cache_ttl_index,

@@ -38,6 +38,7 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:stored$", "list"),
     ("^orchard:artifact_metadata:", "string"),
     ("^orchard:artifact_fence:", "string"),
+    ("^orchard:artifact_names:", "string"),
     ("^orchard:artifact_dependencies:", "string"),
     ("^orchard:dependency_resolution:", "string"),
     ("^orchard:upstream_sources:[^:]+:breakers:[^:]+$", "set"),

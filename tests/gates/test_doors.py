@@ -51,6 +51,7 @@ def test_no_token__kept_answers_and_pages_of_our_own_are_401(
     assert raw_request(closed, kept, headers=ADMIN).headers["x-cache"] == "HIT"
     paths = [
         kept,
+        f"/cas/sha256/{wanted.sha256}",
         f"{kept}?protocol=pypi",
         f"/api/v1/artifacts/{wanted.sha256}",
         "/api/v1/queues",

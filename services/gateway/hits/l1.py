@@ -26,6 +26,7 @@ LIFETIME = {
     Category.PACKAGE_INDEX: 3600.0,
     Category.DEPENDENCY_RESOLUTION: 3600.0,
     Category.PACKAGE_VERSIONS: 60.0,
+    Category.ARTIFACT_NAMES: 3600.0,
     Category.UPSTREAM_SOURCES: 60.0,
 }
 _CATEGORIES = frozenset(Category)

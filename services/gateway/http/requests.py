@@ -118,9 +118,10 @@ class RequestReader:
         self._remembered = Bounded[Key, Target](REMEMBERED)
 
     def is_protocol_path(self, raw_path: bytes) -> bool:
-        """Whether a path belongs to a protocol (or to a view of one) rather than to the other routes."""
+        """Whether a path is a package request, below a protocol's mount point, in a view or by digest, rather
+        than one for the other routes."""
         first = raw_path[1 : raw_path.find(b"/", 1)] if raw_path.find(b"/", 1) > 0 else raw_path[1:]
-        return first in self._mounts or first == b"v" or self._mounted(raw_path) is not None
+        return first in self._mounts or first in (b"v", b"cas") or self._mounted(raw_path) is not None
 
     def protocol_at(self, raw_path: bytes) -> PackageProxyBase | None:
         """The protocol below whose mount point a path lies, or which takes it from the root."""
