@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 
 from services.gateway.api.resolution import PREFIX as ARTIFACTS
-from services.gateway.api.router import build_litestar
 from services.gateway.compose import Gateway, open_gateway
-from services.gateway.door.access import OPEN_PATHS, client_of
+from services.gateway.door.access import client_of
 from services.gateway.door.admission import answer_other, refused, turned_away
+from services.gateway.door.browsers import check_own_page, is_open, way_in, with_session
 from services.gateway.door.budgets import asking
 from services.gateway.door.neighbours import READING, check_page_of
+from services.gateway.door.sessions import PAGES, granted
 from services.gateway.hits.contents import PREFIX as BY_DIGEST
 from services.gateway.http.bodies import FORWARDED_BYTES
 from services.gateway.http.cors import is_preflight, readable, send_preflight
@@ -42,6 +43,7 @@ from services.gateway.http.sockets import Peer
 from services.gateway.http.stopping import closing, end_when_orphaned
 from services.gateway.ledger.entries import Entry, entry_of_refusal, entry_of_reply
 from services.gateway.misses.live_source import TransferBroken
+from services.gateway.router import build_litestar
 from services.gateway.serving.artifact_flow import serve_artifact
 from services.gateway.serving.forward_flow import serve_forward
 from services.gateway.serving.index_flow import serve_index
@@ -122,9 +124,16 @@ class Application:
                 if await turned_away(gateway, scope, raw_path, headers, send, check):
                     return
             if not gateway.reader.is_protocol_path(raw_path):
-                is_open = anonymous or raw_path in OPEN_PATHS
-                if not is_open and await refused(gateway, scope, raw_path, headers, send):
-                    return
+                if raw_path.startswith(PAGES):
+                    scope = await with_session(gateway, scope, headers)
+                    check = partial(check_own_page, scope, headers)
+                    if await turned_away(gateway, scope, raw_path, headers, send, check):
+                        return
+                may_read = anonymous or is_open(raw_path) or granted(scope) is not None
+                if not may_read:
+                    elsewhere = way_in(scope, raw_path, headers)
+                    if await refused(gateway, scope, raw_path, headers, send, elsewhere):
+                        return
                 if not (raw_path.startswith(ARTIFACTS) and await self._kept(gateway, scope, raw_path, send)):
                     await answer_other(gateway, self.litestar, scope, raw_path, receive, send)
                 return

@@ -11,11 +11,13 @@ from pathlib import Path
 from services.gateway.api.admin.fetcher_desk import FetcherDesk
 from services.gateway.api.answers import Ensures, Resolutions
 from services.gateway.api.blocked_graphs import BlockedGraphs
+from services.gateway.api.queue_board import QueueBoard
 from services.gateway.api.resolution import WarmResolutions
 from services.gateway.door.access import Access
 from services.gateway.door.askers import Askers
 from services.gateway.door.budgets import Budgets
 from services.gateway.door.neighbours import KnownHosts
+from services.gateway.door.sessions import Sessions
 from services.gateway.edge.purger import EdgePurger
 from services.gateway.edge.words import EdgeWords
 from services.gateway.hits.contents import Contents
@@ -34,12 +36,12 @@ from services.gateway.http.requests import RequestIds, RequestReader
 from services.gateway.http.slow_clients import SlowClients
 from services.gateway.http.sockets import MOST_CONNECTIONS, connections_for
 from services.gateway.ledger.ledger import Ledger
+from services.gateway.ledger.traffic import TrafficLog
 from services.gateway.misses.adapters import CachedIndex, StoredFacts, SystemClock
 from services.gateway.misses.fetchers import FetcherPool
 from services.gateway.misses.forward import ForwardRelay
 from services.gateway.misses.live import LiveRelay
 from services.gateway.misses.waiter import MissWaiter
-from services.gateway.pages.queue_board import QueueBoard
 from services.gateway.serving.ports import Ports
 from shared.access.exposure import check_exposure
 from shared.access.repository import AccessRepository, AccessState
@@ -61,6 +63,7 @@ from shared.redis.client import RedisClient
 from shared.resolving.answers import KeptLocks, KeptResolutions
 from shared.settings import Settings
 from shared.stores import Stores, open_stores
+from shared.telemetry.metrics import ANSWERED
 
 DATABASE_CONNECTIONS = 8
 """A gateway asks the database only for files that the cache has lost: it needs few connections."""
@@ -74,6 +77,7 @@ class Gateway:
     stores: Stores
     access: Access
     access_watcher: AccessWatcher
+    sessions: Sessions
     gate: Gate
     desk: FetcherDesk
     reader: RequestReader
@@ -88,6 +92,7 @@ class Gateway:
     slow_clients: SlowClients
     hosts: KnownHosts
     record: Record
+    traffic: TrafficLog
     ledger: Ledger | None  # None: ORCHARD_LEDGER_DAYS is 0
     cache_redis: RedisClient
     queue_redis: RedisClient
@@ -190,6 +195,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             stores=stores,
             access=access,
             access_watcher=access_watcher,
+            sessions=Sessions(queue_redis, access),
             gate=gate,
             desk=FetcherDesk(fetchers, queue_redis, secret=settings.queue_redis_password),
             reader=RequestReader(
@@ -209,6 +215,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             slow_clients=slow_clients,
             hosts=KnownHosts(settings),
             record=Record(access_log),
+            traffic=await resources.open("traffic", TrafficLog(queue_redis, ANSWERED.totals)),
             ledger=ledger,
             cache_redis=cache_redis,
             queue_redis=queue_redis,

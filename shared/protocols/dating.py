@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.models import FileName, SealedFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
 from shared.policy.project import ProjectVerdicts
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.roles.documents import Remark
 
 Sealed = Mapping[tuple[str, str], SealedFile]
 
@@ -37,6 +38,26 @@ def dates_in(
     document = protocol.documents.decode_document(body)
     listed = protocol.documents.dated(protocol.grammar.index_identity(project), document)
     return list(listed), stored_at(protocol, project, document, sealed)
+
+
+class Told(NamedTuple):
+    """What a project's list of versions tells, and what is stored: by the entries' names, "" for none of
+    them."""
+
+    listed: list[Dated]
+    remarks: Mapping[str, Remark]
+    stored: dict[str, list[SealedFile]]
+
+
+def told_in(protocol: PackageProxyBase, project: str, body: bytes, sealed: Iterable[SealedFile]) -> Told:
+    """All of it, for people. Raises `UpstreamInvalid`."""
+    document = protocol.documents.decode_document(body)
+    stored: dict[str, list[SealedFile]] = {}
+    for each in sealed:
+        file = FileName(protocol.name, project, each.file_id, each.filename)
+        stored.setdefault(protocol.documents.dated_name(document, file), []).append(each)
+    listed = protocol.documents.dated(protocol.grammar.index_identity(project), document)
+    return Told(list(listed), protocol.documents.remarks(document), stored)
 
 
 def stored_at(

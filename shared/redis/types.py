@@ -28,6 +28,8 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:artifact_uses$", "zset"),
     ("^orchard:servings$", "stream"),
     ("^orchard:servings:", "string"),
+    ("^orchard:traffic:", "hash"),
+    ("^orchard:session:", "string"),
     ("^orchard:health$", "zset"),
     ("^orchard:health:", "string"),
     ("^orchard:put:", "string"),

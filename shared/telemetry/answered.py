@@ -11,10 +11,15 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 SAVED = frozenset({"HIT", "STALE", "NEGATIVE", "REVALIDATED"})  # answers that no upstream was asked for
+
+
+_COUNTED = SAVED | {"LIVE", "MISS"}  # a refusal and a redirect needed neither cache nor upstream
+_NO_PROTOCOLS = frozenset({"api", "other"})
 
 
 class _Row:
@@ -26,6 +31,15 @@ class _Row:
         self.buckets = [0] * (buckets + 1)  # requests by duration, not cumulated
         self.seconds = 0.0
         self.size = 0  # bytes of bodies
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Of one protocol since this process began. Saved: no upstream was asked for it."""
+
+    requests: int = 0
+    saved_requests: int = 0
+    size_bytes: int = 0
+    saved_bytes: int = 0
 
 
 class Answered(Collector):
@@ -50,6 +64,17 @@ class Answered(Collector):
     def serve(self, size_bytes: int, *, live: bool) -> None:
         """Count body bytes sent to a client."""
         self._served["live" if live else "cache"] += size_bytes
+
+    def totals(self) -> dict[str, Totals]:
+        """By protocol; answers to Orchard's own questions and redirects are no package requests."""
+        sums: dict[str, list[int]] = {}
+        for (protocol, result, _), row in list(self._rows.items()):
+            if result in _COUNTED and protocol not in _NO_PROTOCOLS:
+                count, saved = sum(row.buckets), result in SAVED
+                found = sums.setdefault(protocol, [0, 0, 0, 0])
+                for place, number in enumerate((count, count * saved, row.size, row.size * saved)):
+                    found[place] += number
+        return {protocol: Totals(*found) for protocol, found in sums.items()}
 
     def _row(self, protocol: str, result: str, status: int) -> _Row:
         key = (*self._label(protocol, result), status // 100 if 100 <= status < 600 else 0)

@@ -15,34 +15,21 @@ from services.gateway.api.parameters import (
     Limit,
     check_limit,
     check_sha256,
+    package_name,
     page_of,
     read_cursor,
 )
 from services.gateway.api.types import Artifact, DependencyItem, Dependent, Package, PackageFile, Page
 from shared.cache.keys import Category
 from shared.cache.service import CacheService
-from shared.errors import ArtifactNotFound, InvalidParameter, PackageNotFound
+from shared.errors import ArtifactNotFound, PackageNotFound
 from shared.errors.passing import CacheUnavailable
-from shared.protocols import PROTOCOLS, find_protocol
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
 
-_MAX_NAME = 512
-
 _decode = msgspec.msgpack.Decoder(Page[PackageFile]).decode
 _encode = msgspec.msgpack.Encoder().encode
-
-
-def _name(protocol: str, text: str) -> str:
-    """A package's canonical name out of a path."""
-    known = find_protocol(protocol)
-    if known is None:
-        raise InvalidParameter(f"protocol: expected one of {', '.join(each.name for each in PROTOCOLS)}")
-    name = text.strip("/")
-    if not name or len(name) > _MAX_NAME or not name.isprintable():
-        raise InvalidParameter("name: expected a package's name")
-    return known.names.canonical_name(name)
 
 
 @get("/api/v1/artifacts/{sha256:str}", summary="An artifact by its SHA256", tags=["artifacts"])
@@ -104,7 +91,7 @@ async def dependents(
     cursor: Cursor = "",
 ) -> Page[Dependent]:
     """The package itself need not have been served."""
-    project, after = _name(protocol, name), read_cursor(cursor, str, int)
+    project, after = package_name(protocol, name)[1], read_cursor(cursor, str, int)
     after = _with_digest(after)
     rows, looked_after = await catalogue.dependents(protocol, project, after, check_limit(limit) + 1)
     return page_of(rows, limit, looked_after)
@@ -119,9 +106,9 @@ async def packages(
     cursor: Cursor = "",
 ) -> Page[Package]:
     """In byte order of their canonical names."""
-    start = _name(protocol, prefix) if prefix else ""
+    start = package_name(protocol, prefix)[1] if prefix else ""
     if not prefix:
-        _name(protocol, "any")
+        package_name(protocol, "any")
     after = read_cursor(cursor, str)
     return page_of(await catalogue.packages(protocol, start, after, check_limit(limit) + 1), limit)
 
@@ -140,7 +127,7 @@ async def package_files(
     cursor: Cursor = "",
 ) -> Page[PackageFile]:
     """What was served and is stored; the protocol's own pages list all that the upstream has."""
-    project, after = _name(protocol, name), read_cursor(cursor, str, str)
+    project, after = package_name(protocol, name)[1], read_cursor(cursor, str, str)
     if after is None and limit == DEFAULT_LIMIT:
         page = await _first_page(cache, catalogue, protocol, project)
     else:

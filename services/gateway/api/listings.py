@@ -26,6 +26,7 @@ class Listing(msgspec.Struct, frozen=True):
     body: bytes  # canonical; b"" where no list is stored
     seen: Seen
     sealed: list[SealedFile]
+    fetched_at: float = 0.0  # unix seconds: the list; 0: there is none
 
     def judged(
         self, protocol: PackageProxyBase, verdicts: ProjectVerdicts, now: float
@@ -50,4 +51,5 @@ async def load_listing(stores: Stores, protocol: PackageProxyBase, project: str)
         with contextlib.suppress(ObjectMissing):
             body = await read_whole(stores.bare_objects, row.document_key, stores.threads)
     seen = await stores.artifacts.first_seen(protocol.name, project)
-    return Listing(project, body, seen or Seen(0.0 if row is None else row.fetched_at), state.sealed)
+    fetched_at = 0.0 if row is None else row.fetched_at
+    return Listing(project, body, seen or Seen(fetched_at), state.sealed, fetched_at)

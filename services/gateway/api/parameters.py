@@ -16,6 +16,10 @@ from services.gateway.api.types import Page
 from services.gateway.door.access import Access
 from shared.digests import is_sha256
 from shared.errors import Forbidden, InvalidParameter, Unauthorized
+from shared.protocols import PROTOCOLS, find_protocol
+from shared.protocols.base import PackageProxyBase
+
+_MAX_NAME = 512  # characters
 
 CheckMayRefresh = Callable[[], None]
 """Raises `Forbidden` unless an operator asks, `AccessUnknown`, `TooManyGuesses`."""
@@ -34,6 +38,17 @@ def check_key(text: str, field: str = "key") -> str:
     if not is_sha256(text):
         raise InvalidParameter(f"{field}: expected 64 hex digits")
     return text
+
+
+def package_name(protocol: str, text: str) -> tuple[PackageProxyBase, str]:
+    """A protocol, and a package's canonical name in it, out of a path. Raises `InvalidParameter`."""
+    known = find_protocol(protocol)
+    if known is None:
+        raise InvalidParameter(f"protocol: expected one of {', '.join(each.name for each in PROTOCOLS)}")
+    name = text.strip("/")
+    if not name or len(name) > _MAX_NAME or not name.isprintable():
+        raise InvalidParameter("name: expected a package's name")
+    return known, known.names.canonical_name(name)
 
 
 def number(name: str, text: str, default: int) -> int:

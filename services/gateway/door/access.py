@@ -66,8 +66,9 @@ LONGEST_REMEMBERED = 512  # bytes of one: clients choose user name and spelling
 TOUCH_SECONDS = 60.0
 OPERATOR = "ORCHARD_ADMIN_TOKEN"  # as the audit names who used that one
 
-FOR_PEOPLE = frozenset((b"/", b"/orchard.pyz"))
-OPEN_PATHS = FOR_PEOPLE | {b"/health", b"/health/live", b"/health/ready", b"/health/identity", b"/metrics"}
+PROBED_PATHS = frozenset((b"/health", b"/health/live", b"/health/ready", b"/health/identity", b"/metrics"))
+FOR_PEOPLE = frozenset((b"/", b"/orchard.pyz", b"/ui/signin"))
+OPEN_PATHS = PROBED_PATHS | FOR_PEOPLE
 """What probes, Prometheus and a person without a token need. None of it tells of packages."""
 
 
@@ -160,9 +161,11 @@ class Access:
             token = self.grant(authorization, client)
         except Unauthorized as error:
             raise Unauthorized(error.message, hint=f"This is for operators. {Forbidden.hint}") from None
-        if token.scope != "admin":
-            raise Forbidden(f"the token {token.name} has the scope read, and this needs the scope admin")
-        return token
+        return operator(token)
+
+    def by_digest(self, digest: str) -> KnownToken | None:
+        """The token with this digest (hex), as it is now; None: it is none any more."""
+        return self._tokens.get(bytes.fromhex(digest))
 
     # --- when tokens were used ----------------------------------------------------------------------
 
@@ -172,6 +175,13 @@ class Access:
             return
         with contextlib.suppress(OrchardError):  # coarse anyway: what is lost comes with the next use
             await self._repository.touch(sorted(used))
+
+
+def operator(token: KnownToken) -> KnownToken:
+    """The same token. Raises `Forbidden` for one that may only read."""
+    if token.scope != "admin":
+        raise Forbidden(f"the token {token.name} has the scope read, and this needs the scope admin")
+    return token
 
 
 def client_of(access: Access, scope: Any, headers: Headers) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.door.access import FOR_PEOPLE, OPEN_PATHS, client_of
+from services.gateway.door.access import PROBED_PATHS, client_of
 from services.gateway.door.budgets import asking
 from services.gateway.http.addresses import address_of
 from services.gateway.http.bodies import MOST_BYTES, SMALL_BYTES, has_body, replayed
@@ -23,24 +23,38 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-PROBES = (OPEN_PATHS - FOR_PEOPLE) | {b"/api/v1/queues/events"}
+PROBES = PROBED_PATHS | {b"/api/v1/queues/events", b"/ui/queues/events"}
 """Asked every few seconds by machines: neither logged nor counted, or nothing else would be seen. Nor is a
 stream of events, which lasts for as long as somebody looks: no latency of ours."""
 
 
-async def refused(gateway: Gateway, scope: Any, raw_path: bytes, headers: Headers, send: Send) -> bool:
+async def refused(
+    gateway: Gateway,
+    scope: Any,
+    raw_path: bytes,
+    headers: Headers,
+    send: Send,
+    way_in: bytes | None = None,
+) -> bool:
     """Whether the request was answered with 401 (or 503), since reading needs a token and it has none.
+    `way_in`: where a person is sent instead of the 401.
 
     Ask only where `Access.anonymous` is false.
     """
     check = partial(gateway.access.check_read, headers.get(b"authorization"), address_of(scope))
-    return await turned_away(gateway, scope, raw_path, headers, send, check)
+    return await turned_away(gateway, scope, raw_path, headers, send, check, way_in)
 
 
 async def turned_away(
-    gateway: Gateway, scope: Any, raw_path: bytes, headers: Headers, send: Send, check: Callable[[], None]
+    gateway: Gateway,
+    scope: Any,
+    raw_path: bytes,
+    headers: Headers,
+    send: Send,
+    check: Callable[[], None],
+    way_in: bytes | None = None,
 ) -> bool:
-    """Whether `check` raised an `OrchardError`, and the request was answered with it."""
+    """Whether `check` raised an `OrchardError`, and the request was answered with it, or sent to `way_in`."""
     started = time.perf_counter()
     try:
         check()
@@ -49,6 +63,10 @@ async def turned_away(
         request_id = gateway.request_ids.of(headers.get(b"x-request-id"))
         head = scope["method"] == "HEAD"
         cache = UNCACHED if gateway.reader.is_protocol_path(raw_path) else ""
+        if way_in is not None and error.status == 401:
+            await send_elsewhere(send, way_in, request_id)
+            gateway.record.answered(scope, raw_path, request_id, started, "other", "", 303, 0, error.code)
+            return True
         challenge = BASIC
         if protocol is not None and error.status == 401:
             challenge = protocol.grammar.challenge(
@@ -63,6 +81,14 @@ async def turned_away(
         )
         return True
     return False
+
+
+async def send_elsewhere(send: Send, location: bytes, request_id: str) -> None:
+    """303, to be kept by nobody."""
+    headers = [(b"location", location), (b"cache-control", b"no-store"), (b"content-length", b"0")]
+    headers.append((b"x-request-id", request_id.encode()))
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def answer_other(

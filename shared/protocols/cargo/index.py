@@ -20,7 +20,7 @@ from shared.protocols.cargo.semver import parse_version
 from shared.protocols.cargo.upstream import Config, download_url
 from shared.protocols.reading.links import Dropped
 from shared.protocols.reading.times import unix_seconds
-from shared.protocols.roles.documents import Documents, IndexDocument
+from shared.protocols.roles.documents import Documents, IndexDocument, Remark
 
 MAX_LINES = 100_000
 NEWEST_FORMAT = 2
@@ -161,6 +161,9 @@ class CargoDocuments(Documents):
     def dated(self, identity: str, document: IndexFile, *, marks: bool = False) -> Iterator[Dated]:
         for line in document.lines:
             yield Dated(line.version, names.canonical_version(line.version), line.published, line.cksum)
+
+    def remarks(self, document: IndexFile) -> Mapping[str, Remark]:
+        return {line.version: Remark(withdrawn="yanked") for line in document.lines if line.yanked}
 
     def dated_name(self, document: IndexFile, file: FileName) -> str:
         return file.file_id if document.find(file.file_id) is not None else ""

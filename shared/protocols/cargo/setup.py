@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from packageurl.contrib import purl2url
 
+from shared.protocols.cargo.clients import CLIENTS
 from shared.protocols.roles.setup import Address, ClientHint, Machine, Setup
 
 _SPARSE = "sparse+"
@@ -22,6 +23,12 @@ class CargoSetup(Setup):
 
     client_seconds: ClassVar[float] = 25.0
     certificates_variable: ClassVar[str] = "CARGO_HTTP_CAINFO"
+    clients = CLIENTS
+
+    def installs(self, project: str, version: str) -> tuple[ClientHint, ...]:
+        return (
+            ClientHint("cargo", (f"cargo add {project}@{version}" if version else f"cargo add {project}",)),
+        )
 
     def hints(self, address: Address) -> tuple[ClientHint, ...]:
         lines = (

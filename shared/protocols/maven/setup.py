@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from packageurl.contrib import purl2url
 
+from shared.protocols.maven.clients import CLIENTS
 from shared.protocols.roles.setup import Address, ClientHint, Setup, before
 
 
@@ -14,6 +15,24 @@ class MavenSetup(Setup):
     """mvn gives up at its first 503, and waits 30 min for a silent server; Gradle tries again after 30 s."""
 
     client_seconds: ClassVar[float] = 55.0
+    clients = CLIENTS
+
+    def installs(self, project: str, version: str) -> tuple[ClientHint, ...]:
+        group, _, artifact = project.partition(":")
+        number = version or "…"
+        dependency = (
+            "<dependency>",
+            f"  <groupId>{group}</groupId>",
+            f"  <artifactId>{artifact}</artifactId>",
+            f"  <version>{number}</version>",
+            "</dependency>",
+        )
+        return (
+            ClientHint("mvn", dependency, "in pom.xml, inside <dependencies>:"),
+            ClientHint(
+                "Gradle", (f'implementation "{project}:{number}"',), "in build.gradle, in dependencies:"
+            ),
+        )
 
     def hints(self, address: Address) -> tuple[ClientHint, ...]:
         url = f"{address.base}/maven/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, FileName, UpstreamSource
@@ -14,7 +14,7 @@ from shared.protocols.npm.semver import parse_version
 from shared.protocols.reading.json_text import Fields, Raw, fields_of, read_object, value_of
 from shared.protocols.reading.links import Dropped, Links, why_refused
 from shared.protocols.reading.times import unix_seconds
-from shared.protocols.roles.documents import Documents, IndexDocument
+from shared.protocols.roles.documents import Documents, IndexDocument, Remark
 
 MAX_VERSIONS = 100_000
 
@@ -129,6 +129,14 @@ class NpmDocuments(Documents):
         version = names.version_of(file.project, file.filename)
         packument = names.packument_identity(file.project)
         return (packument, names.version_identity(file.project, version)) if version else (packument,)
+
+    def remarks(self, document: Document) -> Mapping[str, Remark]:
+        found = {}
+        for version, raw in document.versions.items():
+            told = value_of(fields_of(raw).get("deprecated"))
+            if told:
+                found[version] = Remark(withdrawn="deprecated", reason=told if isinstance(told, str) else "")
+        return found
 
     def dated_name(self, document: Document, file: FileName) -> str:
         return document.known_version(file.filename)

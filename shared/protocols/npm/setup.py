@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from packageurl.contrib import purl2url
 
+from shared.protocols.npm.clients import CLIENTS
 from shared.protocols.roles.setup import Address, ClientHint, Machine, Setup, before
 
 
@@ -17,6 +18,15 @@ class NpmSetup(Setup):
 
     client_seconds: ClassVar[float] = 55.0
     certificates_variable: ClassVar[str] = "NPM_CONFIG_CAFILE"
+    clients = CLIENTS
+
+    def installs(self, project: str, version: str) -> tuple[ClientHint, ...]:
+        wanted = f"{project}@{version}" if version else project
+        return (
+            ClientHint("npm", (f"npm install {wanted}",)),
+            ClientHint("pnpm", (f"pnpm add {wanted}",)),
+            ClientHint("yarn", (f"yarn add {wanted}",)),
+        )
 
     def hints(self, address: Address) -> tuple[ClientHint, ...]:
         registry = f"{address.base}/npm/"

@@ -14,6 +14,7 @@ from shared.protocols.pypi import names
 from shared.protocols.pypi.blocking import file_version
 from shared.protocols.pypi.document import Document
 from shared.protocols.reading.times import unix_seconds
+from shared.protocols.roles.documents import Remark
 
 
 def dated(identity: str, document: Document, *, marks: bool = False) -> Iterator[Dated]:
@@ -33,6 +34,25 @@ def _dated(document: Document, files: Iterable[dict[str, Any]], hashes: str, tim
         version = file_version(document.project, filename)
         sha256 = file[hashes].get("sha256", "")
         yield Dated(filename, version, unix_seconds(file.get(time)), sha256, is_file=True)
+
+
+def remarks(document: Document) -> dict[str, Remark]:
+    """See `Documents.remarks`: the size and the versions' spelling (PEP 700), what is yanked (PEP 592)."""
+    if document.kind != "simple":
+        return {}
+    told = document.page.get("versions") or ()
+    spelt = {names.canonical_version(each): each for each in told if isinstance(each, str)}
+    found = {}
+    for file in document.page["files"]:
+        filename = file["filename"]
+        found[filename] = _remark(file, spelt.get(file_version(document.project, filename), ""))
+    return found
+
+
+def _remark(file: dict[str, Any], version: str) -> Remark:
+    size, yanked = file.get("size"), file.get("yanked")
+    reason = yanked if isinstance(yanked, str) else ""
+    return Remark(version, "yanked" if yanked else "", reason, size if isinstance(size, int) else 0)
 
 
 def dated_name(document: Document, file: FileName) -> str:

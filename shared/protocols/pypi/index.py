@@ -178,6 +178,7 @@ class PyPIDocuments(Documents):
     find_file = staticmethod(find_file)
     dated = staticmethod(dates.dated)
     dated_name = staticmethod(dates.dated_name)
+    remarks = staticmethod(dates.remarks)
     edition = 1  # since every wheel's metadata is advertised
 
     def edition_of(self, document: Document) -> int:

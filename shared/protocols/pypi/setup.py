@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from packageurl.contrib import purl2url
 
+from shared.protocols.pypi.clients import CLIENTS
 from shared.protocols.roles.setup import Address, ClientHint, Machine, Setup, before
 
 _SECTIONS = ("install", "global")  # a command's own section over [global]
@@ -20,6 +21,15 @@ class PyPISetup(Setup):
     """pip and uv. Silence ends the wait of pip and poetry after 15 s; uv tries again after 30."""
 
     certificates_variable: ClassVar[str] = "PIP_CERT"
+    clients = CLIENTS
+
+    def installs(self, project: str, version: str) -> tuple[ClientHint, ...]:
+        wanted = f"{project}=={version}" if version else project
+        return (
+            ClientHint("pip", (f"pip install {wanted}",)),
+            ClientHint("uv", (f"uv add {wanted}",)),
+            ClientHint("poetry", (f"poetry add {wanted}",)),
+        )
 
     def hints(self, address: Address) -> tuple[ClientHint, ...]:
         index = f"{address.base}/pypi/simple/"

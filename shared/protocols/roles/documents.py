@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -22,6 +22,15 @@ class IndexDocument(msgspec.Struct, frozen=True):
     body: bytes
     dropped: tuple[str, ...] = ()  # entries refused with the reason (foreign schemes and such): counted
     document: Any = None  # what `decode_document` would make of `body`, where it is at hand
+
+
+class Remark(msgspec.Struct, frozen=True):
+    """What an upstream says of one entry, for people."""
+
+    version: str = ""  # as it is spelt there; "": as `Dated.version`
+    withdrawn: str = ""  # "yanked" or "deprecated", as the ecosystem calls it
+    reason: str = ""
+    size_bytes: int = 0  # of its file; 0: it does not say
 
 
 class Documents(ABC):
@@ -65,6 +74,11 @@ class Documents(ABC):
         """What a document lists, each with the date that the upstream tells. `marks`: with what tells its
         bytes from others under the same name, also where that costs something to read."""
         return ()
+
+    def remarks(self, document: Any) -> Mapping[str, Remark]:
+        """What a document says of entries beside their dates, by their names in `dated`; only of those of
+        which there is something to say."""
+        return {}
 
     def dated_name(self, document: Any, file: FileName) -> str:
         """The name under which `dated` has a file (of metadata: its parent's); "" if the document does not

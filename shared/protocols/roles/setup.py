@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from shared.clientfiles.setup import Configure
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -63,6 +65,14 @@ class Setup(ABC):
     certificates_variable: ClassVar[str] = ""
     """The environment variable that names its client's file of certificate authorities, which the fetcher
     uses too: "PIP_CERT"."""
+
+    clients: ClassVar[Mapping[str, Configure]] = {}
+    """How each client's own files are set up, by the name of its command: `CLIENTS` of the protocol's
+    clients.py, which `orchard client-config` reads too."""
+
+    def installs(self, project: str, version: str) -> tuple[ClientHint, ...]:
+        """What a person types to use one version of a package ("": whichever is newest)."""
+        return ()
 
     @abstractmethod
     def hints(self, address: Address) -> tuple[ClientHint, ...]:

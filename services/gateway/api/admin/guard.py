@@ -17,7 +17,9 @@ from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.serving_rows import ServingRows
 from services.gateway.api.admin.still_told import StillTold
 from services.gateway.api.parts import Opened, part
+from services.gateway.door.access import operator
 from services.gateway.door.neighbours import check_page
+from services.gateway.door.sessions import granted
 from shared.artifacts.repository import ArtifactRepository
 from shared.queue.dead import DeadLetters
 
@@ -35,11 +37,15 @@ def guarded(handlers: Sequence[HTTPRouteHandler], opened: Opened) -> Router:
         """
         gateway, of = opened(), connection.headers.get
         check_page(of("host", ""), of("origin"), of("sec-fetch-site"), gateway.settings.public_url)
-        given = of("authorization")
-        token = gateway.access.administrator(
-            None if given is None else given.encode("latin-1", "replace"),
-            connection.client.host if connection.client else "",
-        )
+        token = granted(connection.scope)
+        if token is not None:
+            operator(token)
+        else:
+            given = of("authorization")
+            token = gateway.access.administrator(
+                None if given is None else given.encode("latin-1", "replace"),
+                connection.client.host if connection.client else "",
+            )
         connection.state.actor = token.name
 
     return Router(

@@ -15,13 +15,13 @@ from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.upstream_types import (
     Invalidated,
     Invalidation,
-    LeftAlone,
     NewPin,
     NewUpstream,
     Pin,
     Upstream,
     UpstreamChange,
 )
+from services.gateway.api.left_alone import left_alone
 from services.gateway.api.parameters import Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Page, Removed
 from shared.cache.keys import Category
@@ -49,13 +49,12 @@ async def _as_seen(cache: CacheService, upstream: Upstream) -> Upstream:
     """The source with what fetchers have seen of it: open breakers, which Orchard it is. Without that while
     the cache Redis is away."""
     try:
-        found, orchard = await asyncio.gather(
-            cache.open_breakers(upstream.protocol, upstream.id),
+        alone, orchard = await asyncio.gather(
+            left_alone(cache, upstream.protocol, upstream.id),
             cache.read_installation(upstream.protocol, upstream.id),
         )
     except CacheUnavailable:
         return upstream
-    alone = [LeftAlone(each.name, each.reason, each.message, round(each.left_seconds, 1)) for each in found]
     failing = alone[0].reason if alone else ""
     return msgspec.structs.replace(upstream, failing=failing, left_alone=alone, orchard=orchard)
 

@@ -10,7 +10,7 @@ from litestar import Request, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
 
-from services.gateway.pages.home import HEADERS, STYLE
+from services.gateway.pages.front import HEADERS, STYLE
 from shared.version import VERSION
 
 PATH = "/api/v1/openapi"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from services.gateway.pages.health import StoreHealth, check_health, check_store, compose
+from services.gateway.api.health import StoreHealth, check_health, check_store, compose
 from shared.errors.passing import DatabaseUnavailable
 from shared.models import FORMAT
 from shared.queue.jobs import FetchIndex

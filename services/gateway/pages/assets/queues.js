@@ -184,7 +184,7 @@ function state() {
 }
 
 function connect() {
-  source = new EventSource("../api/v1/queues/events");
+  source = new EventSource("queues/events");
   source.addEventListener("history", (event) => {
     for (const each of JSON.parse(event.data)) add(each);
     retry = FIRST_RETRY_MS;

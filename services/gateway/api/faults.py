@@ -1,23 +1,14 @@
-"""Litestar's part of the gateway: everything that is not a package request."""
+"""Whatever a handler or the router raised, as an error of ours and as a problem document."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from litestar import Litestar, Request, Response
+from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from services.gateway.api import catalogue, ensure, resolution, told_blocks, why
-from services.gateway.api.admin import access, dead_letters, disk, events, servings, upstreams
-from services.gateway.api.admin.guard import guarded
-from services.gateway.api.openapi_page import openapi_config
-from services.gateway.api.parts import Running, opened_of, parts
 from services.gateway.http.responses import SECURITY_HEADERS, error_headers
-from services.gateway.pages import queues
-from services.gateway.pages.command import command
-from services.gateway.pages.health import health, identity, live, metrics_page, ready
-from services.gateway.pages.home import page
 from shared.errors import (
     InternalError,
     InvalidParameter,
@@ -33,46 +24,9 @@ from shared.telemetry.logs import get_logger
 log = get_logger()
 
 
-def build_litestar(application: Running) -> Litestar:
-    """The router; its handlers are given the parts of the application's gateway (`parts.py`)."""
-    opened = opened_of(application)
-    operators = [
-        *upstreams.HANDLERS,
-        *access.HANDLERS,
-        *events.HANDLERS,
-        *dead_letters.HANDLERS,
-        *disk.HANDLERS,
-        *servings.HANDLERS,
-    ]
-    return Litestar(
-        route_handlers=[
-            page,
-            command,
-            health,
-            live,
-            ready,
-            identity,
-            metrics_page,
-            *catalogue.HANDLERS,
-            *resolution.HANDLERS,
-            *ensure.HANDLERS,
-            *told_blocks.HANDLERS,
-            *why.HANDLERS,
-            *queues.HANDLERS,
-            queues.queue_events(opened),
-            guarded(operators, opened),
-        ],
-        dependencies=parts(application, opened),
-        openapi_config=openapi_config(),
-        exception_handlers={Exception: on_error},
-        logging_config=None,
-        debug=False,
-    )
-
-
 def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Any exception as a problem document."""
-    known = _as_orchard(error)
+    known = as_orchard(error)
     if isinstance(known, InternalError):
         log.error("request_failed", path=request.scope["path"], exc_info=error)
     request_id = request.headers.get("x-request-id", "")[:64]
@@ -98,7 +52,8 @@ def _fault(field: str, message: str) -> str:
     return f"{field or 'body'}: {message or 'not understood'}"
 
 
-def _as_orchard(error: Exception) -> OrchardError:
+def as_orchard(error: Exception) -> OrchardError:
+    """Whatever a handler or the router raised, as an error of ours."""
     if isinstance(error, OrchardError):
         return error
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:

@@ -1,4 +1,4 @@
-"""The queues for people and autoscalers: figures, a stream of them, and the page that shows it."""
+"""The queues for people and autoscalers: figures, and a stream of them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,15 @@ import contextlib
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, asgi, get
+from litestar import Response, asgi, get
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from services.gateway.api.parts import Opened
+from services.gateway.api.queue_board import QueueBoard
 from services.gateway.http.responses import ClientGone, send_error, until_disconnect
-from services.gateway.pages.queue_board import QueueBoard
-from services.gateway.pages.ui import ASSETS
-from shared.errors import MethodNotAllowed, OrchardError, RouteNotFound
+from shared.errors import MethodNotAllowed, OrchardError
 
-# Scripts, styles and figures of this host only; uPlot styles its elements from script, which needs no
-# 'unsafe-inline'.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_PAGE_HEADERS = {
-    "content-security-policy": _POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # revalidated each time: a page must not outlive an upgrade
-}
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
@@ -53,7 +40,7 @@ def queue_events(opened: Opened) -> ASGIRouteHandler:
     """The same as server-sent events: `history`, then `figures` every two seconds; `unavailable` while the
     queue Redis does not answer; `draining` before this gateway stops."""
 
-    @asgi("/api/v1/queues/events", copy_scope=True)
+    @asgi(["/api/v1/queues/events", "/ui/queues/events"], copy_scope=True)
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope.get("method") != "GET":
@@ -92,26 +79,4 @@ async def _stream(board: QueueBoard, receive: Receive, peer: Any, send: Send) ->
             await events.aclose()
 
 
-@get("/ui/queues", include_in_schema=False)
-async def queues_page(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The page with the live charts."""
-    return _asset(request, "queues.html")
-
-
-@get("/ui/assets/{name:str}", include_in_schema=False)
-async def asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-    """A file that a page uses."""
-    return _asset(request, name)
-
-
-def _asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-    found = ASSETS.get(name)
-    if found is None:
-        raise RouteNotFound("nothing is served at this address")
-    headers = {**_PAGE_HEADERS, "etag": found.etag, "content-type": found.content_type}
-    if request.headers.get("if-none-match") == found.etag:
-        return Response(b"", status_code=304, headers=headers)
-    return Response(found.body, headers=headers)
-
-
-HANDLERS = [queues, queues_page, asset]
+HANDLERS = [queues]

@@ -1,0 +1,206 @@
+"""The versions of a package as its last good list tells them, with what is stored and what is held back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+import msgspec
+from litestar import get
+from litestar.params import Parameter
+
+from services.gateway.api.listings import Listing, load_listing
+from services.gateway.api.parameters import (
+    DEFAULT_LIMIT,
+    Cursor,
+    Limit,
+    check_limit,
+    cursor_of,
+    package_name,
+    read_cursor,
+)
+from shared.access.watcher import AccessWatcher
+from shared.errors import PackageNotFound
+from shared.models import FileName, SealedFile
+from shared.policy.age import LONG_AGO, Dated
+from shared.policy.project import ProjectVerdicts
+from shared.policy.verdict import ALLOWED, Subject
+from shared.process.threads import BoundedThreads
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.dating import told_in
+from shared.protocols.roles.documents import Remark
+from shared.redis import clock
+from shared.stores import Stores
+
+_NO_REMARK = Remark()
+
+
+class ListedFile(msgspec.Struct, frozen=True):
+    """One file of a version, or the version itself where its list names no files."""
+
+    name: str
+    size_bytes: int  # 0: unknown
+    sha256: str  # "": not stored here
+    published: float | None  # unix seconds, as the upstream says
+    withdrawn: str  # "", "yanked", "deprecated"
+    reason: str  # of that
+    allowed: bool
+    rule: str  # what decided; "": none is against it
+    why: str
+    until: float | None  # unix seconds at which time alone makes it allowed
+
+
+class ListedVersion(msgspec.Struct, frozen=True):
+    """One version. What is said of it holds for all of its files that are listed."""
+
+    version: str
+    published: float | None  # unix seconds: of its first file; null: the upstream does not say
+    size_bytes: int  # of its listed and stored files; 0: unknown
+    listed: bool  # false: the upstream has it no more, and what is stored is served
+    files: int  # that are listed, or stored
+    stored: int  # of them
+    withdrawn: str
+    reason: str
+    allowed: bool  # some of it is served
+    rule: str  # what decided; "": none is against it
+    why: str
+    until: float | None
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """A page of versions, the newest first. `files`: of the version that was asked for."""
+
+    protocol: str
+    name: str
+    fetched_at: float  # unix seconds: when the list was last fetched
+    versions: int  # all of them
+    items: list[ListedVersion]
+    files: list[ListedFile] = []
+    next: str = ""
+
+
+@get("/api/v1/versions/{protocol:str}/{name:path}", summary="Versions of a package", tags=["packages"])
+async def versions(
+    stores: Stores,
+    parsers: BoundedThreads,
+    access_watcher: AccessWatcher,
+    protocol: str,
+    name: str,
+    version: Annotated[str, Parameter(description="Only this one, with its files")] = "",
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = "",
+) -> Versions:
+    """All that the upstream listed when it was last asked, and what is stored of what it lists no more. Asks
+    no upstream."""
+    known, project = package_name(protocol, name)
+    after = read_cursor(cursor, int)
+    start = max(0, after[0]) if after is not None else 0
+    listing = await load_listing(stores, known, project)
+    if not listing.body:
+        raise PackageNotFound(f"no list of the versions of {project} is stored here")
+    verdicts = access_watcher.policy.of(known.name, project)
+    found = await parsers.run(_by_version, known, listing, verdicts)
+    if version:
+        wanted = known.names.canonical_version(version)
+        files = found.get(wanted)
+        if files is None:
+            raise PackageNotFound(f"{project} has no version {version} in its list here")
+        shown = [_version(wanted, files)]
+        return Versions(protocol, project, listing.fetched_at, len(found), shown, [each for each, _ in files])
+    newest = _newest_first(found)
+    page = newest[start : start + check_limit(limit)]
+    goes_on = cursor_of([start + len(page)]) if start + len(page) < len(newest) else ""
+    items = [_version(each, found[each]) for each in page]
+    return Versions(protocol, project, listing.fetched_at, len(found), items, [], goes_on)
+
+
+class Files(list[tuple[ListedFile, bool]]):
+    """Of one version, each with whether the upstream lists it. `spelt`: the version as written there."""
+
+    spelt: str = ""
+
+
+def _by_version(protocol: PackageProxyBase, listing: Listing, verdicts: ProjectVerdicts) -> dict[str, Files]:
+    """In the list's order."""
+    project, now = listing.project, clock.now()
+    entries, remarks, stored = told_in(protocol, project, listing.body, listing.sealed)
+    found: dict[str, Files] = {}
+    for listed in entries:
+        kept = stored.pop(listed.name, [])
+        stored_at = min((each.stored_at for each in kept), default=0.0)
+        published = listing.seen.date_of(listed, now)
+        of = Subject(protocol.name, project, listed.version, listed.mark, published, stored_at)
+        verdict = verdicts.verdict(of, now) or ALLOWED
+        shared = (verdict.allowed, verdict.rule, verdict.why, verdict.until or None)
+        remark = remarks.get(listed.name, _NO_REMARK)
+        files = found.setdefault(listed.version, Files())
+        files.spelt = files.spelt or remark.version
+        files.extend((each, True) for each in _listed(listed, kept, remark, shared))
+    for each in (file for files in stored.values() for file in files):
+        file = FileName(protocol.name, project, each.file_id, each.filename)
+        version = protocol.names.canonical_version(
+            protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
+        )
+        verdict = verdicts.by_hand(version, each.sha256) or ALLOWED
+        gone = ListedFile(
+            each.filename, each.size_bytes, each.sha256, None, "", "",
+            verdict.allowed, verdict.rule, verdict.why, None,
+        )  # fmt: skip
+        found.setdefault(version, Files()).append((gone, False))
+    return found
+
+
+def _listed(
+    listed: Dated, stored: list[SealedFile], remark: Remark, verdict: tuple[bool, str, str, float | None]
+) -> Iterator[ListedFile]:
+    """An entry with what is stored of it: its file, or of a version without named files each."""
+    published = listed.published if listed.published > LONG_AGO else None
+    if not stored:
+        yield ListedFile(
+            listed.name, remark.size_bytes, "", published, remark.withdrawn, remark.reason, *verdict
+        )
+    for each in stored:
+        yield ListedFile(
+            each.filename, each.size_bytes, each.sha256, published, remark.withdrawn, remark.reason, *verdict
+        )
+
+
+def _version(version: str, files: Files) -> ListedVersion:
+    listed = [each for each, is_listed in files if is_listed]
+    of = listed or [each for each, _ in files]
+    allowed = any(each.allowed for each in of)
+    # One that is served speaks for the version where one is, else one that is held back.
+    speaks = next(each for each in of if each.allowed == allowed)
+    withdrawn = next((each for each in of if each.withdrawn), None)
+    is_withdrawn = withdrawn is not None and all(each.withdrawn for each in of)
+    return ListedVersion(
+        version=files.spelt or version,
+        published=min((each.published for each in of if each.published is not None), default=None),
+        size_bytes=sum(each.size_bytes for each, _ in files),
+        listed=bool(listed),
+        files=len(files),
+        stored=sum(1 for each, _ in files if each.sha256),
+        withdrawn=withdrawn.withdrawn if withdrawn is not None and is_withdrawn else "",
+        reason=withdrawn.reason if withdrawn is not None and is_withdrawn else "",
+        allowed=allowed,
+        rule=speaks.rule,
+        why=speaks.why,
+        until=None if allowed else min((each.until for each in of if each.until is not None), default=None),
+    )
+
+
+def _newest_first(found: dict[str, Files]) -> list[str]:
+    """By date where the upstream tells that of all that it lists, else as it lists them, the last first."""
+    dates = {version: _dates(files) for version, files in found.items()}
+    listed = [version for version, files in found.items() if any(is_listed for _, is_listed in files)]
+    if all(dates[version] for version in listed):
+        places = {version: place for place, version in enumerate(found)}
+        return sorted(found, key=lambda each: (min(dates[each], default=0.0), places[each]), reverse=True)
+    return [*reversed(listed), *(version for version in found if version not in set(listed))]
+
+
+def _dates(files: Iterable[tuple[ListedFile, bool]]) -> list[float]:
+    return [each.published for each, _ in files if each.published is not None]
+
+
+HANDLERS = [versions]

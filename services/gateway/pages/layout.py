@@ -1,0 +1,93 @@
+"""What all pages share: the template engine, how numbers and times are written, the headers."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.template import TemplateConfig
+
+from shared.process.disk import in_words
+
+# Scripts, styles, forms and figures of this host only; nothing inline. uPlot styles its elements from script,
+# which needs no 'unsafe-inline'.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",  # without any a form would say that its page has no origin (Fetch, 3.2)
+    "cache-control": "no-store",
+}
+
+_UNITS = ((86_400 * 365, "y"), (86_400, "d"), (3600, "h"), (60, "min"))
+
+
+def template_config() -> TemplateConfig[JinjaTemplateEngine]:
+    """Templates lie beside the handlers of their subject. All that they show is escaped, and a name that no
+    handler gave is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        size=in_words, count=count, ago=ago, span=span, moment=moment, iso=iso, segment=segment,
+        query=urlencode, share=share,
+    )  # fmt: skip
+    environment.globals["parts"] = environment.get_template("parts.html").module
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+
+
+def count(number: int) -> str:
+    """1,234,567."""
+    return f"{number:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part in percent; never 100 % where something is left."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    return f"{math.floor(percent) if percent > 99 else round(percent)} %"
+
+
+def span(seconds: float) -> str:
+    """How long: "3 d", "5 min", "0.12 s"."""
+    for unit, name in _UNITS:
+        if seconds >= unit:
+            return f"{seconds // unit:.0f} {name}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def ago(at: float) -> str:
+    """How long ago, or how far ahead, a time in unix seconds is."""
+    passed = round(time.time() - at)
+    if passed < -5:
+        return f"in {span(-passed)}"
+    return "just now" if passed < 5 else f"{span(passed)} ago"
+
+
+def moment(at: float) -> str:
+    """Unix seconds for people."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def iso(at: float) -> str:
+    """Unix seconds for `datetime` of a `time` element."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def segment(text: str) -> str:
+    """A name as part of an address; slashes stay, as npm's scopes have them."""
+    return quote(text, safe="/@:")

@@ -1,0 +1,73 @@
+"""Litestar's part of the gateway: everything that is not a package request."""
+
+from __future__ import annotations
+
+from litestar import Litestar
+
+from services.gateway.api import (
+    catalogue,
+    client_config,
+    ensure,
+    locks,
+    queues,
+    resolution,
+    search,
+    stock,
+    told_blocks,
+    versions,
+    why,
+)
+from services.gateway.api.admin import access, dead_letters, disk, events, servings, upstreams
+from services.gateway.api.admin.guard import guarded
+from services.gateway.api.faults import on_error
+from services.gateway.api.health import health, identity, live, metrics_page, ready
+from services.gateway.api.parts import Running, opened_of, parts
+from services.gateway.pages.command import command
+from services.gateway.pages.front import page
+from services.gateway.pages.layout import template_config
+from services.gateway.pages.openapi_page import openapi_config
+from services.gateway.pages.routes import pages
+
+
+def build_litestar(application: Running) -> Litestar:
+    """The router; its handlers are given the parts of the application's gateway (`api/parts.py`)."""
+    opened = opened_of(application)
+    operators = [
+        *upstreams.HANDLERS,
+        *access.HANDLERS,
+        *events.HANDLERS,
+        *dead_letters.HANDLERS,
+        *disk.HANDLERS,
+        *servings.HANDLERS,
+    ]
+    return Litestar(
+        route_handlers=[
+            page,
+            command,
+            health,
+            live,
+            ready,
+            identity,
+            metrics_page,
+            *catalogue.HANDLERS,
+            *versions.HANDLERS,
+            *search.HANDLERS,
+            *stock.HANDLERS,
+            *client_config.HANDLERS,
+            *resolution.HANDLERS,
+            *ensure.HANDLERS,
+            *locks.HANDLERS,
+            *told_blocks.HANDLERS,
+            *why.HANDLERS,
+            *queues.HANDLERS,
+            queues.queue_events(opened),
+            guarded(operators, opened),
+            pages(opened),
+        ],
+        dependencies=parts(application, opened),
+        openapi_config=openapi_config(),
+        template_config=template_config(),
+        exception_handlers={Exception: on_error},
+        logging_config=None,
+        debug=False,
+    )

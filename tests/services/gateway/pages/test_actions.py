@@ -1,0 +1,93 @@
+"""What operators do from a page has the API's effect and its line in the audit, under their name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import msgspec
+
+from shared.queue.jobs import FetchIndex
+from shared.queue.keys import DeadLetter, dead_key, encode_job
+from tests.services.gateway.pages.conftest import OPERATOR, TOKEN, Town
+from tests.support.orchard import wait_until
+
+
+def _api(town: Town, path: str) -> Any:
+    answer = httpx.get(f"{town.open}/api/v1/{path}", headers=OPERATOR, trust_env=False, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def _do(town: Town, change: str, session: dict[str, str], **fields: str) -> httpx.Response:
+    answer = town.post(change, session, town.closed, **fields)
+    assert answer.status_code == 303, answer.text
+    return answer
+
+
+def test_upstream__tested_paused_and_resumed(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    known = next(each for each in _api(town, "admin/upstreams")["items"] if each["protocol"] == "maven")
+    answer = town.post(f"upstreams/{known['id']}/test", session, town.closed, project="org.example:library")
+    assert answer.status_code == 200 and "It answered 200 in" in answer.text
+    _do(town, f"upstreams/{known['id']}/pause", session)
+    assert not _api(town, f"admin/upstreams/{known['id']}")["enabled"]
+    assert ">paused<" in town.get("upstreams", {}).text
+    _do(town, f"upstreams/{known['id']}/resume", session)
+    assert _api(town, f"admin/upstreams/{known['id']}")["enabled"]
+
+
+def test_package__blocked_and_the_block_lifted__by_the_token_that_signed_in(town: Town) -> None:
+    _, token = town.token("alice", "admin")
+    bearer = {"authorization": f"Bearer {token}"}
+    wait_until(lambda: town.get("", bearer, town.closed).status_code == 200, what="the token")
+    session = town.sign_in(token)
+    _do(town, "blocks", session, of="pkg:cargo/serde-like", reason="not wanted")
+    made = next(each for each in _api(town, "admin/blocks")["items"] if each["name"] == "serde-like")
+    assert (made["reason"], made["created_by"]) == ("not wanted", "alice")
+    page = town.get("packages/cargo/serde-like", session, town.closed).text
+    assert "not wanted" in page and f"blocks/{made['id']}/lift" in page
+    _do(town, f"blocks/{made['id']}/lift", session)
+    assert "serde-like" not in str(_api(town, "admin/blocks"))
+    assert [each["actor"] for each in _api(town, "admin/audit?limit=2")["items"]] == ["alice", "alice"]
+
+
+def test_exemption__made_and_ended(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    _do(town, "exemptions", session, of="pkg:pypi/werkzeug", reason="needed", expires="2d")
+    made = next(each for each in _api(town, "admin/exemptions")["items"] if "werkzeug" in each["what"])
+    _do(town, f"exemptions/{made['id']}/end", session)
+    assert "werkzeug" not in str(_api(town, "admin/exemptions"))
+
+
+def test_pages_of_a_package__asked_for_anew(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    answer = _do(town, "packages/npm/refresh", session, name="@example/button")
+    assert answer.headers["location"] == "../../packages/npm/@example/button?done=refreshed"
+    assert _api(town, "admin/audit?limit=1")["items"][0]["action"] == "cache.invalidate"
+
+
+def test_job_given_up__tried_again_or_dropped(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    for change in ("retry", "drop"):
+        job = FetchIndex(protocol="pypi", identity=f"simple/heavy-{change}")
+        letter = DeadLetter(job.id, "its worker was killed", 3, 1.0, encode_job(job))
+        with town.orchard.client(town.orchard.queue) as queue:
+            queue.lpush(dead_key("index"), msgspec.json.encode(letter))
+        kept = {each["job_id"]: each["id"] for each in _api(town, "admin/queues/index/dead")["items"]}
+        _do(town, f"jobs/index/{kept[job.id]}/{change}", session)
+        assert kept[job.id] not in str(_api(town, "admin/queues/index/dead"))
+
+
+def test_wrong_input__is_told_on_a_page_in_the_apis_words(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    for change, fields, said in (
+        ("blocks", {"of": "flask", "reason": "x"}, "expected a package URL"),
+        ("blocks", {"of": "pkg:pypi/flask", "reason": ""}, "reason: 1 to 500"),
+        ("exemptions", {"of": "pkg:pypi/flask", "reason": "x", "expires": "soon"}, "expires: expected"),
+        ("upstreams/999999/pause", {}, "there is no upstream 999999"),
+        ("jobs/nowhere/x/retry", {}, "queue: expected one of"),
+    ):
+        answer = town.post(change, session, town.closed, **fields)
+        assert answer.status_code in (400, 404), answer.text
+        assert said in answer.text and "<h1>" in answer.text

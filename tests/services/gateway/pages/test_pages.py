@@ -1,0 +1,178 @@
+"""Every page: what it may hold, who may see it, and that a list of all addresses is complete."""
+
+from __future__ import annotations
+
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+from litestar.handlers import HTTPRouteHandler
+
+from services.gateway.pages.routes import HANDLERS
+from tests.services.gateway.pages.conftest import OPERATOR, Town
+from tests.support.page_list import addresses
+from tests.support.town import MARK
+
+NAMES = list(addresses("0" * 64))
+MISSING = {"nothing": 404, "package-unknown": 404}
+NOBODY: dict[str, str] = {}
+FOR_OPERATORS = ("events", "audit", "jobs", "who-has", "disk")
+# Pages that show a text which others write, and who has to look to see it.
+MARKED = [
+    ("packages", NOBODY), ("package", NOBODY), ("package-deprecated", NOBODY), ("version-yanked", NOBODY),
+    ("file", NOBODY), ("upstreams", NOBODY), ("home", NOBODY), ("events", OPERATOR), ("jobs", OPERATOR),
+    ("audit", OPERATOR), ("who-has", OPERATOR), ("package-deprecated", OPERATOR),
+]  # fmt: skip
+
+PATHS = {
+    "GET": {
+        "/",
+        "/search",
+        "/packages",
+        "/packages/{protocol:str}/{name:path}",
+        "/files/{sha256:str}",
+        "/who-has",
+        "/setup",
+        "/upstreams",
+        "/events",
+        "/disk",
+        "/locks",
+        "/audit",
+        "/jobs",
+        "/queues",
+        "/signin",
+        "/assets/{name:str}",
+    },
+    "POST": {
+        "/packages/{protocol:str}/refresh",
+        "/upstreams/{upstream:int}/test",
+        "/upstreams/{upstream:int}/pause",
+        "/upstreams/{upstream:int}/resume",
+        "/events/{event:int}/accept",
+        "/blocks",
+        "/blocks/{block_id:int}/lift",
+        "/exemptions",
+        "/exemptions/{exemption:int}/end",
+        "/jobs/{queue:str}/{letter:str}/retry",
+        "/jobs/{queue:str}/{letter:str}/drop",
+        "/signin",
+        "/signout",
+    },
+}
+
+
+class Elements(HTMLParser):
+    """What of a page could run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.scripts: list[str | None] = []
+        self.images: list[str | None] = []
+        self.inline: list[str] = []  # attributes that hold script or style
+        self.ids: list[str] = []
+        self.foreign: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        about = dict(attrs)
+        if tag == "script":
+            self.scripts.append(about.get("src"))
+        if tag == "img":
+            self.images.append(about.get("src"))
+        self.inline += [name for name in about if name.startswith("on") or name == "style"]
+        self.ids += [about["id"] or ""] if "id" in about else []
+        for name in ("href", "src", "action"):
+            target = about.get(name) or ""
+            if ":" in target.partition("/")[0] or target.startswith("//"):
+                self.foreign.append(target)
+
+
+def test_pages__every_address__stands_in_the_list() -> None:
+    found: dict[str, set[str]] = {"GET": set(), "POST": set()}
+    for each in HANDLERS:
+        assert isinstance(each, HTTPRouteHandler)
+        for method in each.http_methods:
+            found[str(method)] |= each.paths
+    assert found == PATHS
+
+
+@pytest.mark.parametrize("reader", ["operator", "nobody"])
+@pytest.mark.parametrize("name", NAMES)
+def test_page__with_markup_in_every_text__shows_it_as_text_under_a_strict_policy(
+    town: Town, name: str, reader: str
+) -> None:
+    answer = town.get(town.addresses[name], OPERATOR if reader == "operator" else NOBODY)
+    assert answer.status_code == MISSING.get(name, 200), answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "form-action 'self'" in policy
+    assert answer.headers["cache-control"] == "no-store"
+    found = Elements(answer.text)
+    assert [each for each in found.scripts if each is None or not each.endswith("assets/orchard.js")] == []
+    assert [each for each in found.images if each is None or not each.endswith("assets/icon.svg")] == []
+    assert (found.inline, found.foreign) == ([], [])
+    assert len(found.ids) == len(set(found.ids)), "an id names one element"
+    assert "<script>" not in answer.text and "onerror=alert(1)>" not in answer.text
+
+
+@pytest.mark.parametrize(("name", "reader"), MARKED)
+def test_page__of_a_text_that_others_write__shows_all_of_it(
+    town: Town, name: str, reader: dict[str, str]
+) -> None:
+    assert MARK[:40] in unescape(town.get(town.addresses[name], reader).text), (
+        "else the table above proves nothing"
+    )
+
+
+@pytest.mark.parametrize("name", FOR_OPERATORS)
+def test_page__for_operators__tells_others_nothing_but_the_way_in(town: Town, name: str) -> None:
+    shown = town.get(town.addresses[name], NOBODY).text
+    assert "is for operators" in shown and 'href="./signin"' in shown
+    assert "left-pad" not in shown and "flsak" not in shown
+
+
+def test_page__of_a_file__has_digest_source_and_both_directions_of_dependencies(town: Town) -> None:
+    address = town.addresses["file"]
+    shown = unescape(town.get(address, NOBODY).text)
+    for text in (address.removeprefix("files/"), town.orchard.upstream.url, "werkzeug>=3", "Needed by"):
+        assert text in shown
+    needed = town.get("packages/pypi/werkzeug", NOBODY).text
+    assert "werkzeug&gt;=3" in needed.partition("Needed by")[2]
+
+
+def test_page__of_a_package__tells_versions_with_what_is_held_and_why(town: Town) -> None:
+    shown = unescape(town.get("packages/npm/left-pad", NOBODY).text)
+    assert "1.3.0" in shown and "deprecated" in shown and "padStart" in shown
+    assert "blocked" in shown and "broken" in shown
+    assert "npm install left-pad" in shown
+
+
+def test_search__a_digest_leads_to_its_file_a_package_url_to_its_package(town: Town) -> None:
+    file = town.addresses["file"]
+    answer = town.get(f"search?q={file.removeprefix('files/')}", NOBODY)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"./{file}")
+    assert ">werkzeug</a>" in town.get("search?q=pkg:pypi/Werkzeug", NOBODY).text
+    assert ">@example/button</a>" in town.get("search?q=button", NOBODY).text
+    assert "Nothing of that name" in town.get("search?q=zzzz", NOBODY).text
+
+
+@pytest.mark.parametrize("client", ["pip", "uv", "poetry", "npm", "pnpm", "yarn", "mvn", "gradle", "cargo"])
+def test_setup__each_client__has_the_lines_that_the_command_shows(town: Town, client: str) -> None:
+    shown = unescape(
+        town.get(f"setup?client={client}&token=yes&address=https://o.example.com/x", NOBODY).text
+    )
+    assert "https://o.example.com/x/" in shown or "//o.example.com/x/" in shown
+    assert "ORCHARD_TOKEN" in shown
+    assert f"orchard.pyz client-config {client} --write" in shown
+    assert ("/nonexistent" not in shown and "your-project" in shown) or client not in ("poetry",)
+
+
+def test_home__after_installs__tells_what_was_saved(town: Town) -> None:
+    shown = town.get("", NOBODY).text
+    assert "hit rate today" in shown and "not downloaded again" in shown
+    assert "Nothing was asked for yet" not in shown
+
+
+def test_pages__without_the_slash__lead_to_the_folder(town: Town) -> None:
+    answer = town.get("../ui", NOBODY)
+    assert (answer.status_code, answer.headers["location"]) == (303, "./ui/")

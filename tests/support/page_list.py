@@ -1,0 +1,34 @@
+"""The pages for people by name, as tests and pictures ask for them in a town (tests/support/town.py)."""
+
+from __future__ import annotations
+
+
+def addresses(sha256: str) -> dict[str, str]:
+    """Below `/ui/`; `sha256` of a stored file."""
+    return {
+        "home": "",
+        "search": "search?q=fl",
+        "search-none": "search?q=nowhere-to-be-found",
+        "packages": "packages?protocol=pypi",
+        "packages-none": "packages?protocol=npm&prefix=zzz",
+        "package": "packages/pypi/flask",
+        "package-deprecated": "packages/npm/left-pad",
+        "package-scoped": "packages/npm/@example/button",
+        "package-maven": "packages/maven/org.example:library",
+        "package-unknown": "packages/pypi/nobody-has-asked-for-it",
+        "version": "packages/pypi/flask?version=3.1.0",
+        "version-yanked": "packages/pypi/flask?version=3.0.0",
+        "file": f"files/{sha256}",
+        "setup": "setup",
+        "setup-token": "setup?client=npm&token=yes&address=https://orchard.example.com",
+        "setup-maven": "setup?client=mvn",
+        "upstreams": "upstreams",
+        "events": "events",
+        "disk": "disk",
+        "locks": "locks",
+        "jobs": "jobs",
+        "audit": "audit",
+        "who-has": "who-has?of=pkg:pypi/flask",
+        "signin": "signin",
+        "nothing": "no/such/page",
+    }
