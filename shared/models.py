@@ -136,6 +136,8 @@ class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: str = ""  # stamp of the rules that the bodies were made under, as `blocks`
     due: float = 0.0  # unix seconds: the bodies lack a version that may be shown from then on; 0: none
 
+    counterpart: int = 0  # of a page in a view: `bodies_generation` of the plain page that it stands for
+
     def is_made_of(self, revision: int) -> bool:
         """Whether no source has changed since: one may be disabled now. 0: the revision is unknown."""
         return self.source_revision >= revision

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -43,6 +44,8 @@ from services.fetcher.sources.sync import SourceSync
 from services.fetcher.sources.upstream_blocks import UpstreamBlocks
 from services.fetcher.sources.upstreams import Upstreams, probe_with
 from services.fetcher.sources.watcher import SourceWatcher
+from services.fetcher.views.dates import EveryAge, VersionDates
+from services.fetcher.views.render import RenderViewJob
 from shared.access.watcher import AccessWatcher
 from shared.models import CachedUrl, FileName, StoredFile
 from shared.objects.verify import Verifier
@@ -59,11 +62,13 @@ from shared.queue.jobs import (
     ARTIFACT,
     INDEX,
     REFRESH,
+    DateArtifact,
     DescribeArtifact,
     FetchArtifact,
     FetchIndex,
     Job,
     RenderIndex,
+    RenderView,
 )
 from shared.queue.listener import EventListener
 from shared.queue.waiting import JobWaiter
@@ -150,15 +155,19 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             shadows=Shadows(upstream.upstreams, stores.artifacts),
             came=ahead.page_came,
         )
-        describe = DescribeArtifactJob(
+        describe = partial(
+            DescribeArtifactJob,
             upstreams=upstream.upstreams,
             entries=entries,
             direct=direct,
             fetch_index=fetch_index,
             artifacts=stores.artifacts,
             absences=upstream.absences,
-            ages=ages,
         )
+        described = describe(ages=ages)
+        dated = describe(ages=EveryAge(stores, upstream.access, tools.documents, tools.judging))
+        dates = VersionDates(stores, direct, tools.judging, described.ask)
+        render_view = RenderViewJob(tools=tools, fetch_index=fetch_index, dates=dates)
         render = RenderIndexJob(sources=upstream.sources, tools=tools)
         fetch_artifact = _artifact_job(
             resources, stores, upstream, entries, direct, live, floor, listener, ahead, ages
@@ -166,7 +175,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         process.add_worker(
             INDEX,
             settings.index_slots,
-            {FetchIndex: fetch_index, RenderIndex: render, DescribeArtifact: describe},
+            {
+                FetchIndex: fetch_index,
+                RenderIndex: render,
+                RenderView: render_view,
+                DescribeArtifact: described,
+                DateArtifact: dated,
+            },
         )
         process.add_worker(ARTIFACT, settings.artifact_slots, {FetchArtifact: fetch_artifact})
         process.add_worker(REFRESH, settings.refresh_slots, {FetchIndex: fetch_index})

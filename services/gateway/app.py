@@ -49,6 +49,7 @@ from services.gateway.serving.forward_flow import serve_forward
 from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.own_flow import own_reply
 from services.gateway.serving.ports import ForwardRequest, Reply
+from services.gateway.serving.views import serve_file_in_view
 from shared.errors import Blocked, InternalError, MalformedRequest, OrchardError
 from shared.errors.passing import ShuttingDown
 from shared.process import interpreter
@@ -313,7 +314,7 @@ class Application:
             flow = serve_index
         else:
             reply = await gateway.memory.file(key, target, resource, conditions)
-            flow = serve_artifact
+            flow = serve_file_in_view if resource.view else serve_artifact
         if reply is None:
             reply = await unless_gone(receive, peer, flow(resource, conditions, gateway.ports))
         assert isinstance(reply, Reply)

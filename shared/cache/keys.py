@@ -65,6 +65,11 @@ def head_key(protocol: str, identity: str) -> str:
     return cache_key(Category.PACKAGE_INDEX, protocol, identity)
 
 
+def in_view(view: str, identity: str) -> str:
+    """The identity of a page as a view shows it: "" of none, the page's own."""
+    return f"{view}|{identity}" if view else identity
+
+
 def variant_key(head: str, variant: str) -> str:
     """Key of one finished body beside its head. Raises `InvalidData`."""
     if not variant.isprintable() or " " in variant or not variant:

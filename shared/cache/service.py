@@ -111,10 +111,10 @@ class CacheService(SourceStates):
             return None
         variant = _first_of(variants, head)
         variant_name = index_keys(protocol, identity, variant)[2]
-        if not local.holds(variant_name):
+        if variant and not local.holds(variant_name):
             return None
         revision = local.peek_decoded(revision_name, decode_revision) or 0
-        body = local.peek_decoded(variant_name, split_body)
+        body = local.peek_decoded(variant_name, split_body) if variant else None
         if not _belongs(head, body):
             return None
         self._count(Category.PACKAGE_INDEX, head)

@@ -71,6 +71,12 @@ class TooYoung(Blocked):
     hint = "`orchard why PURL` says which rule; `orchard exempt add PURL --reason …` lets it in at once."
 
 
+class NotInView(Blocked):
+    code = "not_in_view"
+    status = 404
+    hint = "It may be there without the view: the address without /v/…/."
+
+
 class Malware(Blocked):
     code = "malware"
     hint = (

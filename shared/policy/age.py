@@ -45,6 +45,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float  # unix seconds: when a list of its versions was first seen
     arrivals: dict[str, Arrival] = {}
     gone: dict[str, tuple[str, Arrival | None]] = {}  # mark and arrival of names that are listed no more
+    told: dict[str, float] = {}  # dates of versions by their files (`Documents.dating_file`), in unix seconds
     ageless: bool = False  # its source's age is no matter (`SourceOptions.aged`)
 
     def date_of(self, listed: Dated, now: float) -> float:
@@ -53,9 +54,10 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
             return LONG_AGO
         arrival = self.arrivals.get(listed.name)
         first_seen = self.since if arrival is None else arrival.seen_at
-        if listed.published != LONG_AGO and not EARLIEST <= listed.published <= now + AHEAD_SECONDS:
+        published = self.told.get(listed.name, listed.published)
+        if published != LONG_AGO and not EARLIEST <= published <= now + AHEAD_SECONDS:
             return first_seen
-        return listed.published if arrival is None else max(listed.published, arrival.not_before)
+        return published if arrival is None else max(published, arrival.not_before)
 
 
 def seen_anew(

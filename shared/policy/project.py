@@ -9,7 +9,7 @@ import msgspec
 from shared.models import IndexHead
 from shared.policy.advisories import Advisory, Order
 from shared.policy.age import AgeLimit, Dated, Seen
-from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict
+from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict, moment
 
 
 def unordered(version: str) -> None:
@@ -57,6 +57,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     exempt: Mapping[str, Verdict] = {}  # by canonical version, "" for all
     exempt_digests: Mapping[str, Verdict] = {}  # those of all projects
     advised: Advised | None = None  # None: no advisory on it counts
+    as_of: float = 0.0  # unix seconds: nothing published later is there; 0: no such view (`seen_from`)
     due: float = 0.0  # unix seconds: the next moment at which `held` would come to something else; 0: none
 
     @property
@@ -67,7 +68,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     @property
     def judges(self) -> bool:
         """Whether each version has to be looked at: what is not allowed is not all in `versions`."""
-        return self.age is not None or self.advised is not None
+        return self.age is not None or self.advised is not None or self.as_of > 0
 
     def stands(self, head: IndexHead, now: float) -> bool:
         """Whether the bodies of a page would be made the same now (unix seconds): no change of the policy
@@ -110,6 +111,19 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
                 return found
         return note
 
+    def seen_from(self, at: float) -> ProjectVerdicts:
+        """What it comes to in a view of that moment (unix seconds): one more bound, which nothing lifts."""
+        return msgspec.structs.replace(self, as_of=at, rules_stamp=f"{self.rules_stamp}@{at:.0f}")
+
+    def by_view(self, of: Subject) -> Verdict | None:
+        """Whether it was there at the view's moment; `UNKNOWN` where nobody knows, None: it was."""
+        then = self.as_of
+        if not then or (of.published and of.published <= then) or (of.stored_at and of.stored_at <= then):
+            return None  # nothing is stored before it is published
+        if not of.published:
+            return UNKNOWN
+        return Verdict(False, "view", f"published {moment(of.published)}, seen from {moment(then)}")
+
     def by_age(self, of: Subject, now: float) -> Verdict | None:
         """What a date says of it: refused, spared or `UNKNOWN`; None: nothing is against it."""
         if self.age is None:
@@ -144,6 +158,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
 Judge = Callable[[ProjectVerdicts, Subject, float], Verdict | None]
 
 ORDER: tuple[Judge, ...] = (
+    lambda project, of, now: project.by_view(of),
     lambda project, of, now: project.by_hand(of.version, of.sha256),
     lambda project, of, now: project.by_malware(of.version),
     ProjectVerdicts.by_age,

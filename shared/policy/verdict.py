@@ -8,9 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from shared.errors import Blocked, Malware, RefusedByPolicy, TooYoung
+from shared.errors import Blocked, Malware, NotInView, RefusedByPolicy, TooYoung
 
-Rule = Literal["", "exemption", "block", "malware", "stored", "minimum_age", "nothing_after", "vulnerability"]
+Rule = Literal[
+    "", "exemption", "block", "malware", "stored", "minimum_age", "nothing_after", "vulnerability", "view"
+]
 """What decided. A further rule is one more name here, a refusal in `REFUSALS`, and its place in `ORDER` of
 project.py."""
 
@@ -20,6 +22,7 @@ REFUSALS: Mapping[Rule, tuple[type[Blocked], str]] = {
     "minimum_age": (TooYoung, "is held back"),
     "nothing_after": (TooYoung, "is held back"),
     "vulnerability": (RefusedByPolicy, "is refused"),
+    "view": (NotInView, "is not in this view"),
 }
 """The error that a client gets, and the words in it, of each rule that is against something."""
 

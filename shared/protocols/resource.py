@@ -34,6 +34,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
     forward_path: str = ""  # forward: the upstream's path for a request that is passed on, never cached
     forward_fallback: bytes = b""  # forward: the JSON to answer here, or where nobody else does
     content_codings: tuple[str, ...] = CODINGS
+    view: str = ""  # that it is asked for in (shared/protocols/reading/views.py); "": in none
 
     @property
     def file(self) -> FileName:

@@ -137,6 +137,22 @@ class RenderIndex(Job, frozen=True, tag="render_index"):
         return f"render:{self.protocol}:{self.identity}:{self.base_url}{variant}"
 
 
+class RenderView(Job, frozen=True, tag="render_view"):
+    """Render a page as a view shows it (docs/decisions/0050), from its last good document."""
+
+    queue: ClassVar[str] = INDEX
+    protocol: str
+    identity: str
+    view: str
+    variant: str  # as in `FetchIndex`
+    base_url: str = ""  # for protocols whose bodies hold absolute URLs
+    request_id: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"view:{self.protocol}:{self.view}:{self.identity}:{self.base_url}:{self.variant}"
+
+
 class FileJob(Job, frozen=True):
     """A job about one file."""
 
@@ -198,6 +214,19 @@ class DescribeArtifact(FileJob, frozen=True, tag="describe_artifact"):
     @property
     def id(self) -> str:
         return f"describe:{self.protocol}:{self.file.identity}"
+
+
+class DateArtifact(FileJob, frozen=True, tag="date_artifact"):
+    """Find when a file was published; of one that is stored, note it (docs/decisions/0050)."""
+
+    queue: ClassVar[str] = INDEX
+    request_id: str = ""
+    via: str = ""  # installations that the request came through (shared/http/via.py)
+    unstored: bool = False  # as in `FetchArtifact`
+
+    @property
+    def id(self) -> str:
+        return f"date:{self.protocol}:{self.file.identity}"
 
 
 class ExtractDependencies(FileJob, frozen=True, tag="extract_dependencies"):
@@ -265,7 +294,17 @@ class DeriveDependencies(Job, frozen=True, tag="derive_dependencies"):
         return f"derive:{self.protocol}:{self.sha256}:{self.turn}"
 
 
-AnyJob = FetchIndex | RenderIndex | FetchArtifact | DescribeArtifact | ExtractDependencies | Resolve | Ensure
+AnyJob = (
+    FetchIndex
+    | RenderIndex
+    | RenderView
+    | FetchArtifact
+    | DescribeArtifact
+    | DateArtifact
+    | ExtractDependencies
+    | Resolve
+    | Ensure
+)
 
 # --- what comes back -----------------------------------------------------------------------------
 
@@ -295,7 +334,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     content_type: str = ""
     source_headers: SourceHeaders = SourceHeaders()  # of a file that is described
     sha256: str = ""
-    published: float = 0.0  # live, described: when the file counts as published; 0: nobody asked
+    published: float = 0.0  # live, described, dated: when the file counts as published; 0: nobody asked
     error: ErrorValue | None = None
     value: bytes = b""  # done: the new cached value (facts) when small, saving a read
     upstream_bytes: int | None = None  # done: of a guessed job, how many body bytes it took from upstream

@@ -43,7 +43,7 @@ class MemoryIndex:
     revalidated: set[str] = field(default_factory=set)
 
     async def read_index(
-        self, protocol: str, identity: str, *variants: str, direct: bool = False
+        self, protocol: str, identity: str, *variants: str, view: str = "", direct: bool = False
     ) -> MemoryEntry:
         head = self.heads.get(identity)
         named = head.variants if head is not None else {}

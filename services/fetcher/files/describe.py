@@ -23,7 +23,7 @@ from shared.errors.passing import UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, IndexHead, SourceHeaders
 from shared.protocols import protocol_named
 from shared.queue.context import JobContext
-from shared.queue.jobs import IN_USE, DescribeArtifact, FetchIndex
+from shared.queue.jobs import IN_USE, DateArtifact, DescribeArtifact, FetchIndex
 
 FIRST_BYTES = 64  # enough to tell a web page from the file
 _TOTAL = re.compile(r"bytes \d{1,18}-\d{1,18}/(\d{1,18})")
@@ -38,7 +38,8 @@ class Described(msgspec.Struct, frozen=True):
 
 
 class DescribeArtifactJob:
-    """Handler of `DescribeArtifact`. It runs in the queue of indexes, so it fetches one inline."""
+    """Handler of `DescribeArtifact`, and, where `ages` dates everything, of `DateArtifact`. It runs in the
+    queue of indexes, so it fetches one inline."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class DescribeArtifactJob:
         self._artifacts = artifacts
         self._fetches: dict[tuple[str, str], asyncio.Task[IndexHead]] = {}  # those that run
 
-    async def __call__(self, ctx: JobContext, job: DescribeArtifact) -> None:
+    async def __call__(self, ctx: JobContext, job: DescribeArtifact | DateArtifact) -> None:
         """Raises `FileNotFound`, or the upstream's error."""
 
         async def refresh(protocol: str, identity: str) -> None:
@@ -87,7 +88,7 @@ class DescribeArtifactJob:
             published = 0.0
             if resource.direct:
                 seen = await self._ages.seen(protocol, resource, refresh)
-                described = await self._direct.first(protocol, resource, ctx.generation, self._described)
+                described = await self._direct.first(protocol, resource, ctx.generation, self.ask)
                 if seen is not None:
                     ageless = not described.found.source.options.aged
                     seen = msgspec.structs.replace(seen, ageless=ageless)
@@ -103,7 +104,7 @@ class DescribeArtifactJob:
                 unknown = described.size_bytes is None or protocol.upstream.kept_headers
                 if unknown and found.entry.url:
                     described = await at_kept_address(
-                        self._entries, refresh, protocol, resource, found, self._described
+                        self._entries, refresh, protocol, resource, found, self.ask
                     )
         ctx.done(
             size_bytes=described.size_bytes,
@@ -128,7 +129,7 @@ class DescribeArtifactJob:
         if not done.cancelled():
             done.exception()  # retrieved, even when everyone who waited has gone
 
-    async def _described(self, found: Found) -> Described:
+    async def ask(self, found: Found) -> Described:
         """HEAD; where that is refused, has no length, is of a web page or takes half the time, a GET for the
         first bytes. Bounded in time as an index is, whose slot and connection it takes. Raises
         `UpstreamTimeout`, and

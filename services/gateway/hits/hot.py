@@ -20,14 +20,16 @@ from services.gateway.http.base_urls import MAX_KEPT
 from services.gateway.http.requests import Headers, Key, Target, size_of
 from services.gateway.ledger.entries import entry_of_reply
 from services.gateway.serving.artifact_flow import serve_sealed
-from services.gateway.serving.index_reply import current_until, served_now, variants_of
+from services.gateway.serving.index_reply import counterpart, current_until, served_now, variants_of
 from services.gateway.serving.ports import Reply
+from services.gateway.serving.views import was_there
 from shared.access.watcher import AccessWatcher
-from shared.cache.keys import facts_key, index_keys
-from shared.cache.service import CacheService
+from shared.cache.keys import facts_key, head_key, in_view, index_keys
+from shared.cache.service import CacheService, IndexRead
 from shared.http.conditions import Conditions, is_not_modified, wants_revalidation
 from shared.http.via import may_loop
 from shared.process.bounded import Bounded
+from shared.protocols.reading.views import view_named
 from shared.protocols.resource import Resource
 from shared.redis import clock
 
@@ -141,18 +143,19 @@ class MemoryHits:
         """The reply with a fresh page that was rendered under the current policy; None for all else. Waits
         for a body that lies in the object store, and for nothing else. Raises `StoreUnavailable`."""
         variants = target.variants or variants_of(resource, conditions)
-        entry = self._cache.peek_index(resource.protocol, resource.identity, *variants)
-        if entry is None or entry.head is None:
-            return None
         now, limit = clock.now(), self._stale_limit
         policy = self._access.policy
-        if not policy.is_made_under(entry.head, resource.protocol, resource.project, now):
+        entry = self._peek(resource, variants, now)
+        if entry is None or entry.head is None:
             return None
         found = served_now(resource, conditions, entry, now=now, stale_limit=limit)
         if found is None:
             return None
         reply, stored = found
-        keys = index_keys(resource.protocol, resource.identity, entry.variant)
+        shown = in_view(resource.view, resource.identity)
+        keys = list(index_keys(resource.protocol, shown, entry.variant))
+        if resource.view:
+            keys.append(head_key(resource.protocol, resource.identity))
         made_of = tuple((name, self._l1.peek(name)) for name in keys)
         is_there: IsThere | None = None
         if stored is not None:
@@ -180,6 +183,19 @@ class MemoryHits:
             self._hot.keep(key, kept, _address(headers) if resource.per_base_url else None)
         return reply
 
+    def _peek(self, resource: Resource, variants: tuple[str, ...], now: float) -> IndexRead | None:
+        """The page as memory has it, made under the current policy; None where it has not all of it."""
+        protocol, identity = resource.protocol, resource.identity
+        verdicts = self._access.policy.of(protocol, resource.project)
+        shown = self._cache.peek_index(protocol, in_view(resource.view, identity), *variants)
+        if shown is None or not resource.view:
+            stands = shown is not None and shown.head is not None and verdicts.stands(shown.head, now)
+            return shown if stands else None
+        plain = self._cache.peek_index(protocol, identity)
+        if plain is None:
+            return None
+        return counterpart(plain, shown, verdicts.seen_from(view_named(resource.view).moment), now)
+
     async def file(
         self, key: Key, target: Target, resource: Resource, conditions: Conditions
     ) -> Reply | None:
@@ -189,6 +205,8 @@ class MemoryHits:
         if facts is None:
             return None
         policy = self._access.policy
+        if resource.view and not was_there(resource, facts.published, facts.created_at):
+            return None
         if not self._gate.admits(resource, facts):
             return None
         reply = await serve_sealed(resource, conditions, facts, self._objects)

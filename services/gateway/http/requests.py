@@ -21,6 +21,8 @@ from shared.http.conditions import Conditions, accepted_codings, wants_revalidat
 from shared.http.via import loops, names_in, told
 from shared.process.bounded import Bounded
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.reading.views import PREFIX as VIEWS
+from shared.protocols.reading.views import split_view, view_named
 from shared.protocols.resource import Redirect, Resource
 from shared.settings import upstream_variable
 
@@ -124,7 +126,10 @@ class RequestReader:
         return first in self._mounts or first in (b"v", b"cas") or self._mounted(raw_path) is not None
 
     def protocol_at(self, raw_path: bytes) -> PackageProxyBase | None:
-        """The protocol below whose mount point a path lies, or which takes it from the root."""
+        """The protocol below whose mount point a path lies, in whatever view, or which takes it from the
+        root."""
+        if raw_path.startswith(VIEWS):
+            raw_path = raw_path[raw_path.find(b"/", len(VIEWS)) :]
         found = self._mounted(raw_path)
         return None if found is None else found[0]
 
@@ -193,11 +198,10 @@ class RequestReader:
         method, raw_path, query, _, encodings, _ = key
         if method not in ("GET", "HEAD", "POST"):  # which of them an address takes, its grammar says
             raise MethodNotAllowed(f"{method[:16]} is not answered here")
-        found = self._mounted(raw_path)
+        view, plain_path = split_view(raw_path)
+        found = self._mounted(plain_path)
         if found is None:
-            raise RouteNotFound(
-                "there are no views yet" if raw_path.startswith(b"/v/") else "no such protocol"
-            )
+            raise RouteNotFound("no such protocol")
         protocol, path = found
         try:
             resource = protocol.grammar.classify(method, path, query, seen_by_grammar(key))
@@ -206,6 +210,8 @@ class RequestReader:
                 raise
             # A person opened the mount point itself, which no client of this protocol asks for.
             resource = Redirect("../" if raw_path.endswith(b"/") else "./", 302)
+        if view is not None and isinstance(resource, Resource):
+            resource = msgspec.structs.replace(resource, view=view.name)
         codings, variants = Conditions().codings, tuple[str, ...]()
         if isinstance(resource, Resource) and resource.kind == "index":
             codings = accepted_codings(encodings, resource.content_codings)
@@ -221,9 +227,12 @@ class RequestReader:
         base_url = shown_url = ""
         if isinstance(resource, Resource) and resource.per_base_url:
             public = self.base_urls.choose(headers.get(b"host"), scope["scheme"])
-            base_url = f"{public}{target.protocol.mount[:-1]}"
+            below = target.protocol.mount[:-1]
+            if resource.view:
+                below = view_named(resource.view).path + below
+            base_url = f"{public}{below}"
             if not self.base_urls.keeps(public):
-                base_url, shown_url = f"{PLACEHOLDER}{target.protocol.mount[:-1]}", base_url
+                base_url, shown_url = f"{PLACEHOLDER}{below}", base_url
                 codings = ("identity",)  # what is compressed cannot be changed on the way out
         get = headers.get
         return Conditions(

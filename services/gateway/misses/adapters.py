@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 
 import msgspec
 
+from services.gateway.serving.index_reply import counterpart
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
-from shared.cache.keys import Category, cache_key
+from shared.cache.keys import Category, cache_key, in_view
 from shared.cache.service import CacheService, IndexRead
 from shared.errors.passing import CacheUnavailable, DatabaseUnavailable
 from shared.models import FileName, StoredFile
 from shared.postgres.slots import deadline
 from shared.protocols import protocol_named
+from shared.protocols.reading.views import view_named
 from shared.redis import clock
 from shared.redis.client import RedisClient
 from shared.redis.script import take_mark
@@ -40,8 +43,10 @@ class CachedIndex:
         self._access = access
 
     async def read_index(
-        self, protocol: str, identity: str, *variants: str, direct: bool = False
+        self, protocol: str, identity: str, *variants: str, view: str = "", direct: bool = False
     ) -> IndexRead:
+        if view:
+            return await self._in_view(protocol, identity, variants, view, direct=direct)
         read = await self._cache.read_index(protocol, identity, *variants, direct=direct)
         if self._is_as_ruled(protocol, identity, read):
             return read
@@ -55,6 +60,17 @@ class CachedIndex:
         assert read.head is not None
         empty = msgspec.structs.replace(read.head, variants={})
         return msgspec.structs.replace(read, head=empty, body=None)
+
+    async def _in_view(
+        self, protocol: str, identity: str, variants: Sequence[str], view: str, *, direct: bool
+    ) -> IndexRead:
+        plain, shown = await asyncio.gather(
+            self._cache.read_index(protocol, identity, direct=direct),
+            self._cache.read_index(protocol, in_view(view, identity), *variants, direct=direct),
+        )
+        project = protocol_named(protocol).grammar.project_of(identity)
+        verdicts = self._access.policy.of(protocol, project).seen_from(view_named(view).moment)
+        return counterpart(plain, shown, verdicts, clock.now())
 
     def _is_as_ruled(self, protocol: str, identity: str, read: IndexRead) -> bool:
         head = read.head

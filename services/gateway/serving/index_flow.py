@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from services.gateway.serving.index_reply import (
     Verdict,
@@ -25,7 +26,7 @@ from shared.http.conditions import Conditions
 from shared.models import IndexHead
 from shared.protocols import protocol_named
 from shared.protocols.resource import Resource
-from shared.queue.jobs import Event, FetchIndex, RenderIndex
+from shared.queue.jobs import IN_USE, Event, FetchIndex, RenderIndex, RenderView
 
 REVALIDATE_AT_MOST_EVERY_SECONDS = 10
 """A client's `no-cache` reaches the upstream at most once per page in this time, fleet-wide."""
@@ -165,7 +166,7 @@ class _IndexRequest:
         for _ in range(RENDERED_AT_MOST):
             rendered = await self._render()
             if rendered.kind == "failed" and rendered.error is not None:
-                if may_fetch and word != "STALE":
+                if may_fetch and word != "STALE" and not self.resource.view:
                     return await self._miss()
                 raise from_value(rendered.error)
             entry = await self._read(direct=True)
@@ -189,13 +190,15 @@ class _IndexRequest:
         return rebased(reply, self.conditions) if self.conditions.shown_url else reply
 
     async def _render(self) -> Event:
-        job = RenderIndex(
-            protocol=self.resource.protocol,
-            identity=self.resource.identity,
-            base_url=self.conditions.base_url if self.resource.per_base_url else "",
-            request_id=self.conditions.request_id,
-            variant=variant_name(self.resource.representation, self.conditions.codings[0]),
-        )
+        wanted: dict[str, Any] = {
+            "protocol": self.resource.protocol,
+            "identity": self.resource.identity,
+            "base_url": self.conditions.base_url if self.resource.per_base_url else "",
+            "request_id": self.conditions.request_id,
+            "variant": variant_name(self.resource.representation, self.conditions.codings[0]),
+        }
+        view = self.resource.view
+        job = RenderView(view=view, **wanted) if view else RenderIndex(**wanted)
 
         async def rendered() -> bool:
             return await self._has_body(await self._read(direct=True))
@@ -228,20 +231,24 @@ class _IndexRequest:
         return Reply(404, word, headers, error=error)
 
     def _fetch_job(self, *, background: bool) -> FetchIndex:
+        base_url, variant = "", IN_USE  # a view has bodies of its own
+        if not self.resource.view:
+            base_url = self.conditions.base_url if self.resource.per_base_url else ""
+            variant = variant_name(self.resource.representation, self.conditions.codings[0])
         return FetchIndex(
             via=self.conditions.via,
             protocol=self.resource.protocol,
             identity=self.resource.identity,
             background=background,
-            base_url=self.conditions.base_url if self.resource.per_base_url else "",
+            base_url=base_url,
             request_id=self.conditions.request_id,
-            variant=variant_name(self.resource.representation, self.conditions.codings[0]),
+            variant=variant,
         )
 
     async def _read(self, *, direct: bool = False) -> IndexEntry:
         resource = self.resource
         return await self.ports.index.read_index(
-            resource.protocol, resource.identity, *self.variants, direct=direct
+            resource.protocol, resource.identity, *self.variants, view=resource.view, direct=direct
         )
 
     def _judge(self, entry: IndexEntry) -> Verdict:

@@ -12,8 +12,10 @@ from services.gateway.serving.ports import CacheWord, IndexEntry, Reply
 from services.gateway.serving.rebasing import rebased_etag
 from services.gateway.serving.surrogate_keys import page_names
 from shared.cache.keys import coding_of, variant_name
+from shared.cache.service import IndexRead
 from shared.http.conditions import Conditions, is_not_modified
 from shared.models import IndexHead
+from shared.policy.project import ProjectVerdicts
 from shared.protocols.resource import Resource
 from shared.redis.clock import is_fresh
 
@@ -119,6 +121,22 @@ def index_reply(
         return (reply, Stored(info.object_key, size, start, length)) if info.object_key else None
     reply.body = entry.body if length == size else entry.body[start : start + length]
     return reply, None
+
+
+def counterpart(plain: IndexRead, shown: IndexRead, verdicts: ProjectVerdicts, now: float) -> IndexRead:
+    """A page as a view shows it: the plain one with the bodies of its counterpart, if these were made of the
+    document that the plain ones were made of, after them, and under `verdicts`; else with none."""
+    head, own = plain.head, shown.head
+    if head is None or head.status != 200:
+        return plain
+    made_of_it = own is not None and own.document_key == head.document_key
+    if own is None or not made_of_it or own.counterpart != head.bodies_generation:
+        own = None
+    if own is None or not verdicts.stands(own, now):
+        head = msgspec.structs.replace(head, variants={})
+        return IndexRead(head, None, plain.revision, plain.verified, shown.variant)
+    head = msgspec.structs.replace(head, variants=own.variants, modified=own.modified, due=own.due)
+    return IndexRead(head, shown.body, plain.revision, plain.verified and shown.verified, shown.variant)
 
 
 def remaining_life(fetched_at: float, fresh_until: float, now: float) -> int:

@@ -41,10 +41,10 @@ class IndexCache(Protocol):
     """Cached index pages, and the state of the upstream behind them."""
 
     async def read_index(
-        self, protocol: str, identity: str, *variants: str, direct: bool = False
+        self, protocol: str, identity: str, *variants: str, view: str = "", direct: bool = False
     ) -> IndexEntry:
-        """The head, and of `variants` the first that the page has. `direct` passes by any in-process copy,
-        for a re-check after an event.
+        """The head, and of `variants` the first that the page has, as a view shows it ("": as it is).
+        `direct` passes by any in-process copy, for a re-check after an event.
 
         Raises `CacheUnavailable`.
         """

@@ -46,6 +46,14 @@ def dated_name(document: bytes, file: FileName) -> str:
     return paths.split_file_id(file.file_id)[0]
 
 
+def dating_file(project: str, listed: Dated) -> FileName | None:
+    """See `Documents.dating_file`: the POM. That of a snapshot is another one tomorrow."""
+    version = listed.version
+    if version.endswith(names.SNAPSHOT) or not names.is_version(version):
+        return None
+    return FileName("maven", project, version, f"{project.rpartition(':')[2]}-{version}.pom")
+
+
 def dates_version(file: FileName) -> bool:
     """The POM and the main artifact do, and all of a snapshot: sources, documentation and signatures are
     deployed later too."""

@@ -172,6 +172,7 @@ class MavenDocuments(Documents):
     dated = staticmethod(dates.dated)
     dated_name = staticmethod(dates.dated_name)
     dates_version = staticmethod(dates.dates_version)
+    dating_file = staticmethod(dates.dating_file)
 
     def lists_files(self, identity: str, document: bytes) -> bool:
         project = paths.project_of(identity)

@@ -89,6 +89,11 @@ class Documents(ABC):
         """Whether a file that no index lists is as old as its version: what is added later is not."""
         return True
 
+    def dating_file(self, project: str, listed: Dated) -> FileName | None:
+        """The file whose own Last-Modified tells when a listed version was published; None where the document
+        tells it."""
+        return None
+
     def lists_files(self, identity: str, document: Any) -> bool:
         """Whether a document is its project's own list of files, and not empty: what pins the project to
         its source. All others (of one version, audits, signatures) never decide where files come from."""

@@ -121,3 +121,25 @@ def test_rules__put_in_force__a_stricter_one_begins_now_and_a_laxer_one_when_it_
     both = put_in_force(ages(_=7, npm=8, cargo=2), first, 200.0)
     assert [both.ages[name].since for name in ("", "npm", "cargo")] == [100.0, 200.0, 100.0]
     assert first.is_as(ages(_=7)) and not first.is_as(ages(_=8))
+
+
+@pytest.mark.parametrize(
+    ("published", "stored_at", "expected"),
+    [
+        (90.0, 0.0, True),
+        (100.0, 0.0, True),
+        (101.0, 0.0, False),
+        (0.0, 0.0, None),
+        (0.0, 99.0, True),
+        (101.0, 99.0, True),
+    ],
+)
+def test_view__one_more_bound_that_no_exemption_lifts(
+    published: float, stored_at: float, expected: bool | None
+) -> None:
+    exempt = Exemption(1, "ours", "pypi", "demo")
+    seen = Policy(exemptions=[exempt]).of("pypi", "demo").seen_from(100.0)
+    found = seen.verdict(Subject("pypi", "demo", "1.0", "", published, stored_at), 1000.0)
+    assert (None if found is None else found.allowed) is expected
+    assert seen.any and seen.judges
+    assert seen.rules_stamp != Policy(exemptions=[exempt]).of("pypi", "demo").seen_from(101.0).rules_stamp

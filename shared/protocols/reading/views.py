@@ -1,0 +1,73 @@
+"""Views: a first part of every address, `/v/{view}/`, that narrows what a client sees (docs/decisions/0050).
+
+Taken off before any protocol is asked. Whatever a view is spelt like, it has one name, which keys and links
+hold.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+
+from shared import setting_values
+from shared.errors import MalformedRequest, RouteNotFound
+
+PREFIX = b"/v/"
+LONGEST = 128  # bytes of a view's name as it comes
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_MOMENT = re.compile(
+    r"at-([0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?)"
+)
+
+
+class View(msgspec.Struct, frozen=True):
+    """`at`: what there was at `moment` (unix seconds), and nothing published later."""
+
+    name: str  # as keys and links hold it: "at-1767225600"
+    kind: Literal["at"] = "at"
+    moment: float = 0.0
+
+    @property
+    def path(self) -> str:
+        """What stands before a protocol's mount point in addresses."""
+        return f"/v/{self.name}"
+
+
+def split_view(raw_path: bytes) -> tuple[View | None, bytes]:
+    """The view of an undecoded path, and the path below it; None of a path that is in no view.
+
+    Raises `RouteNotFound` and `MalformedRequest` for what is no view.
+    """
+    if not raw_path.startswith(PREFIX):
+        return None, raw_path
+    name, slash, rest = raw_path[len(PREFIX) :].partition(b"/")
+    if len(name) > LONGEST:
+        raise RouteNotFound("no view has so long a name")
+    text = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), name).decode("latin-1")
+    return view_named(text), slash + rest
+
+
+@lru_cache(maxsize=1024)
+def view_named(name: str) -> View:
+    """The view of this name, in any spelling. Raises `RouteNotFound`, `MalformedRequest`."""
+    if name.startswith("at-"):
+        digits = name.removeprefix("at-")
+        found = _MOMENT.fullmatch(name)
+        try:
+            if digits.isascii() and digits.isdigit():
+                moment = float(digits)
+                if not 0 < moment < setting_values.LAST_MOMENT:
+                    raise ValueError(name)
+            elif found is not None:
+                moment = float(int(setting_values.date(found[1])))
+            else:
+                raise ValueError(name)
+        except (ValueError, OverflowError, msgspec.ValidationError):
+            raise MalformedRequest(
+                "the view is no date: /v/at-2026-01-01/… or /v/at-2026-01-01T12:00:00Z/…, in UTC"
+            ) from None
+        return View(f"at-{moment:.0f}", "at", moment)
+    raise RouteNotFound("there is no such view: /v/at-{date}/… is one")
