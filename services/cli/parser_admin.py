@@ -37,6 +37,7 @@ def add_to(commands: Any) -> None:
         _pins,
         _blocks,
         _exempt,
+        _feeds,
         _tokens,
         _who_has,
         _servings,
@@ -199,6 +200,19 @@ examples
     parser.add_argument("what", metavar="PURL", help="as `orchard exempt list` shows it, or its id")
 
 
+def _feeds(commands: Any) -> None:
+    below = group(commands, "feeds", "where advisories on malware and vulnerabilities come from (operator)")
+    command(below, "list", "say of each feed what counts, how fresh it is, and what is wrong", "feeds:show")
+    parser = command(below, "accept", "let a feed count that has become much smaller", "feeds:accept")
+    parser.add_argument("feed", metavar="FEED", help="as `orchard feeds list` shows it")
+    below = group(commands, "quarantine", "stored files that are malware (operator)")
+    parser = command(below, "list", "list them; they are served to nobody", "feeds:quarantine")
+    page(parser)
+    parser = command(below, "get", "write the bytes of one to a file; noted in the audit", "feeds:get")
+    parser.add_argument("sha256", metavar="SHA256", help="as `orchard quarantine list` shows it")
+    parser.add_argument("output", metavar="FILE", help="where to write it")
+
+
 def _tokens(commands: Any) -> None:
     below = group(commands, "tokens", "who may read and who may administrate (operator)")
     command(below, "list", "list tokens by name, never the tokens themselves", "tokens:show")
@@ -220,13 +234,16 @@ examples
   orchard who-has pkg:npm/left-pad@1.3.0
   orchard who-has pkg:maven/org.apache.logging.log4j/log4j-core --since 30d
   orchard who-has 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 --json
+  orchard who-has MAL-2026-4711
 
 A name may be spelt as its protocol allows; without a version all of them are meant. The question is in the
 audit. docs/ledger.md says what is a serving.
 """
     parser = command(commands, "who-has", "say who got a package or a file, and what names it (operator)",
                      "servings:who_has", more=more)  # fmt: skip
-    parser.add_argument("of", metavar="PURL", help="a package URL, with or without a version, or a SHA256")
+    parser.add_argument(
+        "of", metavar="PURL", help="a package URL, with or without a version, a SHA256, or an advisory"
+    )
     period(parser)
     page(parser)
 

@@ -96,7 +96,9 @@ class AccessUnknown(PassingError):
 
 class AdvisoriesUnknown(PassingError):
     code = "advisories_unknown"
-    hint = "No feed of ORCHARD_OSV_FEEDS was read yet; `orchard feeds` says why. Nothing is served before."
+    hint = (
+        "No feed of ORCHARD_OSV_FEEDS was read yet; `orchard feeds list` says why. Nothing is served before."
+    )
 
 
 class DeadlineExceeded(PassingError):

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.firewall.shelves import Shelf
+from tests.support.orchard import Cluster, wait_until
 
 ECOSYSTEMS = {"pypi": "PyPI", "npm": "npm", "maven": "Maven", "cargo": "Crates-IO"}
 
@@ -36,7 +39,8 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir()
-        self.put(osv("MAL-0000-1", "npm", "always-here", ranges=[span()]))
+        # So many that the feed does not shrink by much when one is dropped.
+        self.put(*(osv(f"MAL-0000-{n}", "npm", f"always-here-{n}", ranges=[span()]) for n in range(20)))
 
     def put(self, *documents: dict[str, Any]) -> None:
         for each in documents:
@@ -48,7 +52,24 @@ class Folder:
         (self.path / f"{advisory}.json").unlink()
 
 
+def await_feed(orchard: Cluster) -> None:
+    """Return once every gateway knows advisories: nothing is served before."""
+    for gateway in orchard.all_of("gateway"):
+        address = f"{gateway.base}/pypi/simple/nothing/"
+        wait_until(
+            lambda address=address: httpx.get(address, timeout=30, trust_env=False).status_code == 404,
+            seconds=60,
+            what="the first advisories",
+        )
+
+
 def of_shelf(advisory: str, it: Shelf, **said: Any) -> dict[str, Any]:
     """As `osv`, about a shelf's package."""
     name = f"org.example:{it.name}" if it.protocol == "maven" else it.name
     return osv(advisory, ECOSYSTEMS[it.protocol], name, **said)
+
+
+def purl_of(it: Shelf) -> str:
+    """The package URL of a shelf's package."""
+    name = f"org.example/{it.name}" if it.protocol == "maven" else it.name.replace("@", "%40")
+    return f"pkg:{it.protocol}/{name}"

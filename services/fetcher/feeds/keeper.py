@@ -2,7 +2,7 @@
 
 One of all fetchers looks at a feed at a time. What it has is read in a process of its own (`build.py`), kept
 as a row, then put into the queue Redis, where all processes find it. What cannot be read, or is worse than
-what was there, changes nothing but the fault that `orchard feeds` and an event tell.
+what was there, changes nothing but the fault that `orchard feeds list` and an event tell.
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ class FeedKeeper:
             previous=str(previous) if data else "",
             target=str(target),
             now=self._now,
+            may_shrink=known is not None and known.may_shrink,
             sha256=_told_beside(path),
         )
         made = await _built(order)

@@ -9,7 +9,8 @@ from shared.access.feeds import FeedState, Project
 from shared.postgres.database import Database, Row
 
 _COLUMNS = """
-    feed, good, tried, digest, advisories, left_out, fault, before, told, changed::text AS changed,
+    feed, good, tried, digest, advisories, left_out, fault, before, told, may_shrink,
+    changed::text AS changed,
     coalesce(extract(epoch FROM read_at), 0)::float8 AS read_at,
     coalesce(extract(epoch FROM confirmed_at), 0)::float8 AS confirmed_at
 """
@@ -23,7 +24,7 @@ VALUES ($1, $2, $2, $3, $4, $5, $6, to_timestamp($7), to_timestamp($7), $8, $9::
 ON CONFLICT (feed) DO UPDATE SET
     good = $2, tried = $2, digest = $3, snapshot = $4, advisories = $5, left_out = $6,
     read_at = to_timestamp($7), confirmed_at = to_timestamp($7), looked_at = now(), fault = '',
-    before = $8, changed = $9::jsonb
+    before = $8, changed = $9::jsonb, may_shrink = false
 WHERE f.digest = $8
 """
 _CONFIRM = """
@@ -44,6 +45,7 @@ class Feed(msgspec.Struct, frozen=True):
     good: str = ""
     tried: str = ""
     told: str = ""
+    may_shrink: bool = False
 
 
 _decode = msgspec.json.Decoder(tuple[Project, ...] | None).decode
@@ -96,4 +98,4 @@ def _feed(row: Row) -> Feed:
         before=row["before"],
         changed=None if row["changed"] is None else _decode(row["changed"]),
     )
-    return Feed(state, row["good"], row["tried"], row["told"])
+    return Feed(state, row["good"], row["tried"], row["told"], row["may_shrink"])

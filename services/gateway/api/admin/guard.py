@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 
 from services.gateway.api.admin.event_rows import EventRepository
+from services.gateway.api.admin.feeds import FeedRepository
 from services.gateway.api.admin.kept_answers import KeptAnswers
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.serving_rows import ServingRows
@@ -58,6 +59,8 @@ def guarded(handlers: Sequence[HTTPRouteHandler], opened: Opened) -> Router:
             "repository": part(lambda: AdminRepository(opened().database)),
             "event_repository": part(lambda: EventRepository(opened().database)),
             "serving_rows": part(lambda: ServingRows(opened().database)),
+            "feed_repository": part(lambda: FeedRepository(opened().database)),
+            "objects": part(lambda: opened().objects),
             "kept_answers": part(lambda: KeptAnswers(opened().database)),
             "dead_letters": part(lambda: DeadLetters(opened().queue_redis)),
             "still_told": part(

@@ -15,7 +15,9 @@ from services.gateway.api.admin.serving_types import Got, Serving
 from services.gateway.api.admin.subjects import Subject
 from services.gateway.api.package_urls import purl
 from shared.ledger.batch import REFUSED, RESULTS
+from shared.policy.advisories import About
 from shared.postgres.database import Database, Row
+from shared.protocols import protocol_named
 
 MOST_FILES = 2000  # of one package or digest: all its versions and files
 LATEST = 253_402_214_400.0  # unix seconds, the last midnight of the year 9999
@@ -31,6 +33,10 @@ def _files(condition: str) -> str:
     return f"SELECT id FROM serving_files f WHERE {condition} ORDER BY seen_on DESC, id DESC LIMIT $1"  # noqa: S608
 
 
+FILES_ABOUT = """
+SELECT id, project, version FROM serving_files WHERE protocol = $1 AND alike = $2 AND version <> ''
+ORDER BY seen_on DESC, id DESC
+"""
 FILES_BY_NAME, GOT_BY_NAME = _files(_BY_NAME), _files(_BY_NAME + _GOT)
 FILES_BY_DIGEST, GOT_BY_DIGEST = _files(_BY_DIGEST), _files(_BY_DIGEST + _GOT)
 
@@ -87,10 +93,9 @@ class ServingRows:
         self._database = database
 
     async def who_got(
-        self, subject: Subject, since: float, until: float, after: Sequence[Any] | None, limit: int
+        self, files: Sequence[int], since: float, until: float, after: Sequence[Any] | None, limit: int
     ) -> list[tuple[Got, list[Any]]]:
-        """Who got what of a subject, or was refused it, the last first, with the key of each."""
-        files = await self._files(subject)
+        """Who got one of these files, or was refused it, the last first, with the key of each."""
         if not files:
             return []
         start = after or (2**62, 0, 0, 0, "")
@@ -98,7 +103,20 @@ class ServingRows:
         names = ("last_us", "file_id", "client_id", "result", "code")
         return [(_got(row), [row[name] for name in names]) for row in rows]
 
-    async def _files(self, subject: Subject) -> list[int]:
+    async def affected(self, abouts: Sequence[About]) -> tuple[list[int], list[Subject]]:
+        """The files that these advisories are about, and the versions of which they are."""
+        files: list[int] = []
+        subjects: dict[Subject, None] = {}
+        for about in abouts:
+            names = protocol_named(about.protocol).names
+            for row in await self._database.fetch(FILES_ABOUT, about.protocol, about.project.lower()):
+                if any(each.affects(row["version"], names.version_key) for each in about.advisories):
+                    files.append(row["id"])
+                    subjects[Subject(about.protocol, row["project"], row["version"])] = None
+        return files[:MOST_FILES], list(subjects)
+
+    async def files_of(self, subject: Subject) -> list[int]:
+        """Its files, the last seen first."""
         every, got = FILES_BY_NAME, GOT_BY_NAME
         of: list[str | bytes] = [subject.protocol, subject.alike, subject.version]
         if subject.sha256:

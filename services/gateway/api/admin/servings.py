@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from litestar import get
@@ -10,8 +11,8 @@ from litestar.params import Parameter
 from services.gateway.api.admin.kept_answers import KeptAnswers
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.serving_rows import LATEST, ServingRows
-from services.gateway.api.admin.serving_types import Serving, WhoHas
-from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.admin.serving_types import Naming, Serving, WhoHas
+from services.gateway.api.admin.subjects import Subject, read_subject
 from services.gateway.api.catalogue_rows import Catalogue
 from services.gateway.api.parameters import (
     DEFAULT_LIMIT,
@@ -23,10 +24,13 @@ from services.gateway.api.parameters import (
     read_cursor,
 )
 from services.gateway.api.types import Page
+from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter
 
 MOST_SERVINGS = 5000  # of one page: an export has millions
 DEPENDENTS = 20  # shown
+MOST_LOOKED_FOR = 4  # versions that an advisory is about, in kept locks and resolutions
+ADVISORY = re.compile(r"[A-Za-z0-9]+-[A-Za-z0-9._:-]{1,120}")
 
 Since = Annotated[float, Parameter(description="Unix seconds: only what was served since")]
 Until = Annotated[float, Parameter(description="Unix seconds: only what was served before; 0: no bound")]
@@ -39,7 +43,10 @@ async def who_has(
     catalogue: Catalogue,
     repository: AdminRepository,
     actor: Actor,
-    of: Annotated[str, Parameter(description="A package URL, with or without a version, or a SHA-256")],
+    access_watcher: AccessWatcher,
+    of: Annotated[
+        str, Parameter(description="A package URL, with or without a version, a SHA-256, or an advisory's id")
+    ],
     since: Since = 0.0,
     until: Until = 0.0,
     limit: Limit = DEFAULT_LIMIT,
@@ -47,18 +54,29 @@ async def who_has(
 ) -> WhoHas:
     """The last first. The first page also has the kept locks and resolutions that name it, and stored files
     that depend on it. The question is in the audit."""
-    subject = read_subject(of)
+    known = access_watcher.feeds.advisories
+    abouts = known.named(of.strip()) if known is not None and ADVISORY.fullmatch(of.strip()) else []
+    subject = Subject() if abouts else read_subject(of)
     since, until = _time(since, until)
     after = read_cursor(cursor, int, int, int, int, str)
     if after is not None and not (0 <= after[0] < 2**62 and all(0 <= each < 2**31 for each in after[1:4])):
         raise InvalidParameter("cursor: not one that this list has given")
     if after is None:
         await repository.note(actor, "servings.who_has", of[:1024], {"since": since, "until": until})
-    rows = await serving_rows.who_got(subject, since, until, after, check_limit(limit) + 1)
+    if abouts:
+        files, subjects = await serving_rows.affected(abouts)
+    else:
+        files, subjects = await serving_rows.files_of(subject), [subject]
+    rows = await serving_rows.who_got(files, since, until, after, check_limit(limit) + 1)
     page = page_of(rows, limit)
     if after is not None:
         return WhoHas(subject.purl, subject.sha256, since, until, page.items, page.next)
-    named_by, all_looked_through = await kept_answers.naming(subject)
+    named_by: list[Naming] = []
+    all_looked_through = len(subjects) <= MOST_LOOKED_FOR
+    for each in subjects[:MOST_LOOKED_FOR]:
+        named, looked_through = await kept_answers.naming(each)
+        named_by += [it for it in named if it not in named_by]
+        all_looked_through = all_looked_through and looked_through
     dependents = []
     if subject.project:
         found, _ = await catalogue.dependents(subject.protocol, subject.project, None, DEPENDENTS)

@@ -75,7 +75,7 @@ async def got(rows: ServingRows, of: str, **more: Any) -> list[tuple[Any, ...]]:
             each.first_at - NOW,
             each.last_at - NOW,
         )
-        for each, _ in await rows.who_got(read_subject(of), **asked)
+        for each, _ in await rows.who_got(await rows.files_of(read_subject(of)), **asked)
     ]
 
 
@@ -130,9 +130,9 @@ async def test_capitals__which_package_urls_do_not_keep__are_found(database: Dat
 
 async def test_pages__go_on_after_the_last_row(rows: ServingRows) -> None:
     subject = read_subject("pkg:pypi/flask")
-    whole = await rows.who_got(subject, 0, LATEST, None, 100)
+    whole = await rows.who_got(await rows.files_of(subject), 0, LATEST, None, 100)
     after, found = None, []
-    while page := await rows.who_got(subject, 0, LATEST, after, 2):
+    while page := await rows.who_got(await rows.files_of(subject), 0, LATEST, after, 2):
         found += [each for each, _ in page]
         after = page[-1][1]
     assert found == [each for each, _ in whole]
