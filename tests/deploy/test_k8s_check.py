@@ -231,7 +231,7 @@ def test_ways_in__lead_to_every_protocol_the_api_and_the_pages(overlay: str) -> 
             paths |= {match["path"]["value"] for match in each["spec"]["rules"][0]["matches"]}
         if each["kind"] == "Ingress":
             paths |= {path["path"] for path in each["spec"]["rules"][0]["http"]["paths"]}
-    assert paths == {*(f"/{each.name}" for each in PROTOCOLS), "/api", "/ui", "/health", "/"}
+    assert paths == {*(f"/{each.name}" for each in PROTOCOLS), "/api", "/ui", "/health", "/orchard.pyz", "/"}
 
 
 def test_deployments__keep_their_selectors__which_kubernetes_never_lets_change() -> None:
