@@ -91,8 +91,8 @@ def main() -> int:
     )
     options = parser.parse_args()
     ecosystems = {
-        "pypi": Ecosystem("pypi/simple/", PACKAGES, {"pip": _pip, "uv": _uv}),
-        "npm": Ecosystem("npm/", APP, {"npm": _npm}),
+        "pypi": Ecosystem("pypi/simple/", PACKAGES, {"pip": pip, "uv": _uv}),
+        "npm": Ecosystem("npm/", APP, {"npm": npm}),
         "maven": Ecosystem(
             "maven/", demo_maven.PROJECT, {"mvn": demo_maven.package, "gradle": demo_gradle.assemble}
         ),
@@ -235,7 +235,7 @@ def _round(work: Path, install: Install, ecosystem: Ecosystem, orchard: Running 
         started = time.perf_counter()
         install(packages, index, target)
         seconds[_label(packages)] = time.perf_counter() - started
-        digest.update(_digest(target).encode())
+        digest.update(digest_of(target).encode())
         count += _count(target)
     after = figures(orchard)
     result = Round(seconds, digest.hexdigest(), count)
@@ -272,7 +272,7 @@ def _get(url: str) -> bytes:
         return bytes(answer.read())
 
 
-def _digest(target: Path) -> str:
+def digest_of(target: Path) -> str:
     """One digest over the names and bytes of what was installed (not over what clients generate)."""
     digest = hashlib.sha256()
     for path in sorted(target.rglob("*")):
@@ -295,12 +295,12 @@ def _digest(target: Path) -> str:
 def _count(target: Path) -> int:
     """How many packages were installed."""
     manifests = (path.parent for path in (target / "node_modules").rglob("package.json"))
-    npm = sum(each.parent.name == "node_modules" or each.parent.name.startswith("@") for each in manifests)
+    node = sum(each.parent.name == "node_modules" or each.parent.name.startswith("@") for each in manifests)
     maven = sum(1 for _ in target.rglob("*.pom"))
-    return npm + maven + sum(1 for each in ("*.dist-info", "*.crate") for _ in target.glob(each))
+    return node + maven + sum(1 for each in ("*.dist-info", "*.crate") for _ in target.glob(each))
 
 
-def _npm(packages: Sequence[str], index: str, target: Path) -> None:
+def npm(packages: Sequence[str], index: str, target: Path) -> None:
     target.mkdir()
     about = {
         "name": "demo",
@@ -316,7 +316,7 @@ def _npm(packages: Sequence[str], index: str, target: Path) -> None:
     run_client(command, through_orchard=bool(index))
 
 
-def _pip(packages: Sequence[str], index: str, target: Path) -> None:
+def pip(packages: Sequence[str], index: str, target: Path) -> None:
     command = [
         sys.executable,
         "-m",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from bench.harness import nginx, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".work" / "peers"
+NODE = ROOT / ".work" / "verdaccio"
 REQUIREMENTS = ROOT / "requirements-peers.txt"
 
 
@@ -51,6 +53,29 @@ def install() -> None:
     ]
     subprocess.run(command, check=True)
     stamp.touch()
+
+
+def install_verdaccio() -> bool:
+    """Verdaccio, once; whether it is there."""
+    if (NODE / "node_modules" / ".bin" / "verdaccio").exists():
+        return True
+    if shutil.which("npm") is None:
+        print("  npm is not installed: Verdaccio is left out", flush=True)
+        return False
+    print("  installing Verdaccio (once) …", flush=True)
+    NODE.mkdir(parents=True, exist_ok=True)
+    # It names a dependency by a tag, which registries that serve a part of the public one lack.
+    overrides = {"node-fetch": "2.6.7"}
+    about = {
+        "name": "peers",
+        "private": True,
+        "dependencies": {"verdaccio": "^6.0.0"},
+        "overrides": overrides,
+    }
+    (NODE / "package.json").write_text(json.dumps(about))
+    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    subprocess.run(command, cwd=NODE, check=True)
+    return True
 
 
 @contextlib.contextmanager
@@ -133,7 +158,6 @@ def devpi(work: Path, index_url: str) -> Iterator[Peer]:
 def _make_mirror(base: str, index_url: str) -> None:
     """Log in as root and create the mirror index (devpi's JSON API)."""
     import base64
-    import json
     import urllib.request
 
     def call(method: str, path: str, body: dict[str, object], auth: str = "") -> dict[str, object]:
@@ -150,7 +174,12 @@ def _make_mirror(base: str, index_url: str) -> None:
     call(
         "PUT",
         "/root/bench",
-        {"type": "mirror", "mirror_url": index_url, "mirror_use_external_urls": False},
+        {
+            "type": "mirror",
+            "mirror_url": index_url,
+            "mirror_use_external_urls": False,
+            "mirror_no_project_list": True,
+        },
         auth,
     )
 
