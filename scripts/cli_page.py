@@ -116,7 +116,7 @@ def word_of(action: argparse.Action) -> str:
     name = str(action.metavar or action.dest)
     if action.option_strings:
         return f"{action.option_strings[-1]} {name}"
-    return {"?": f"[{name}]", "+": f"{name}…"}.get(str(action.nargs), name)
+    return {"?": f"[{name}]", "*": f"[{name}…]", "+": f"{name}…"}.get(str(action.nargs), name)
 
 
 def _row(action: argparse.Action) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase
+from shared.resolving.pinned import all_kinds
 
 HEAD = '''\
 """What the command knows of protocols. Generated: `python -m scripts.cli_table > services/cli/table.py`."""
@@ -25,6 +26,7 @@ def main() -> None:
     out = [HEAD + _tuple("PROTOCOLS", [each.name for each in PROTOCOLS])]
     exports = [name for each in PROTOCOLS for name in each.locks.exports]
     out.append(_tuple("EXPORTS", exports))
+    out.append(_tuple("KINDS", list(all_kinds())))
     out.append("CLIENTS = {")
     out += [f'    "{client}": "{each.name}",' for each in PROTOCOLS for client in _clients(each)]
     out.append('}\n"""By the name of a client\'s command: its protocol."""\n\nREQUIREMENTS_IN = {')

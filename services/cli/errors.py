@@ -18,6 +18,7 @@ class Exit(IntEnum):
     CONFLICT = 5  # no set of versions satisfies all requirements
     UNFINISHED = 6  # something is missing for a passing cause, or time ran out: try again
     UNSUPPORTED = 7  # this server does not offer what was asked for
+    DIFFERS = 8  # files of a lock differ, are absent, refused or of no registry: no retry brings them
     INTERRUPTED = 130  # Ctrl-C
     BROKEN_PIPE = 141  # whoever read the output has gone
 
@@ -88,6 +89,10 @@ def unfinished(what: str, missing: Iterable[Mapping[str, Any]], *, then: str = "
     else:
         message, hint = f"{what} lacks something{named}", "No retry brings it: see the reasons."
     return Unfinished(message, f"{then} {hint}".strip())
+
+
+class Differs(CommandFailed):
+    exit_code = Exit.DIFFERS
 
 
 class NotOffered(CommandFailed):

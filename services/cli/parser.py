@@ -11,7 +11,7 @@ from typing import Any
 
 from services.cli import parser_admin, parser_upkeep
 from services.cli.parts import EXPORTS, Parser, command, common, exports, number, seconds
-from services.cli.table import CLIENTS, PROTOCOLS
+from services.cli.table import CLIENTS, KINDS, PROTOCOLS
 from shared.version import VERSION
 
 TOOLS = tuple(CLIENTS)
@@ -76,21 +76,28 @@ examples
   orchard ensure
   orchard ensure builds/app.ensure --lock builds/app.lock.json
   orchard ensure --export requirements.txt,bom.cdx.json
+  orchard ensure uv.lock package-lock.json
   orchard ensure --json | jq -r '.protocols[].packages[].purl'
 
 Ctrl-C leaves the work going on in Orchard; the same command picks it up again.
 """
     parser = command(
-        commands, "ensure", "resolve an ensure file, have all of it in the cache, write its lock",
+        commands, "ensure", "have all that an ensure file or a lock names in the cache, write its lock",
         "ensure:run", more=more,
     )  # fmt: skip
     parser.add_argument(
-        "file", metavar="FILE", nargs="?", default="orchard.ensure",
-        help="the ensure file (orchard.ensure); '-' reads standard input",
+        "files", metavar="FILE", nargs="*",
+        help="the ensure file (orchard.ensure), or locks that clients made (docs/ensure.md); "
+        "'-' reads standard input",
+    )  # fmt: skip
+    parser.add_argument(
+        "--kind", metavar="KIND", choices=(*KINDS, "ensure"), default="",
+        help=f"what FILE is, if its name does not tell: ensure, {', '.join(KINDS)}",
     )  # fmt: skip
     parser.add_argument(
         "--lock", metavar="PATH", default="",
-        help="where the lock is written (orchard.lock.json beside FILE; with --json: only if named)",
+        help="where the lock is written (beside FILE: orchard.lock.json, of a lock "
+        "FILE.orchard.lock.json; with --json: only if named)",
     )  # fmt: skip
     parser.add_argument(
         "--export", metavar="NAME", type=exports, action="extend", default=[],

@@ -18,6 +18,14 @@ EXPORTS = (
     "Cargo.lock",
 )
 
+KINDS = (
+    "uv.lock",
+    "pylock.toml",
+    "poetry.lock",
+    "pdm.lock",
+    "requirements.txt",
+)
+
 CLIENTS = {
     "pip": "pypi",
     "uv": "pypi",

@@ -159,7 +159,7 @@ class NotResolvable(OrchardError):
 class EnsureInvalid(OrchardError):
     code = "ensure_invalid"
     status = 422
-    hint = "The tables and keys of an ensure file are described in docs/ensure.md."
+    hint = "Ensure files, and the locks that are taken in their place, are described in docs/ensure.md."
 
 
 class EnsureNotFound(OrchardError):

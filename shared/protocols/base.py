@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.protocols.roles.grammar import Grammar, Names
     from shared.protocols.roles.locks import Locks
     from shared.protocols.roles.pages import Pages
+    from shared.protocols.roles.pins import Pins
     from shared.protocols.roles.setup import Setup
     from shared.protocols.roles.upstream import Forwarding, Upstream
 
@@ -85,6 +86,13 @@ class PackageProxyBase(ABC):
         from shared.protocols.roles.locks import Locks
 
         return Locks()
+
+    @cached_property
+    def pins(self) -> Pins:
+        """The locks of its clients, read as the files that they name; none by default."""
+        from shared.protocols.roles.pins import Pins
+
+        return Pins()
 
     @cached_property
     def ahead(self) -> Ahead:

@@ -54,6 +54,7 @@ class Missing(msgspec.Struct, frozen=True, omit_defaults=True):
     wanted_by: str = ""  # a purl
     requirement: str = ""
     passing: bool = False
+    cause: str = ""  # of a lock input: "differs", "absent", "refused", "elsewhere", "unverified" or "failed"
 
 
 class LockedGraph(msgspec.Struct, frozen=True, omit_defaults=True):

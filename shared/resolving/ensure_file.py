@@ -19,6 +19,7 @@ import msgspec
 
 from shared.errors import EnsureInvalid, InvalidParameter, NotResolvable
 from shared.protocols import PROTOCOLS, protocol_named
+from shared.protocols.reading.toml_text import MAX_KEY_PARTS, long_key_at
 from shared.protocols.resolution import MAX_DEPTH, MAX_REQUIREMENTS, ResolutionRequest, Resolver
 from shared.protocols.roles.locks import Table
 from shared.resolving.toml_positions import Path, place_of, positions
@@ -102,11 +103,6 @@ ENSURE_FORMAT = 1
 MAX_BYTES = 256 * 1024
 MAX_APART = 100  # resolutions of one table beside that of its roots
 
-MAX_KEY_PARTS = 32
-# `tomllib` keeps every beginning of a dotted key, so that time and memory grow with the square of its parts.
-# Texts in quotes are looked at, too: nothing that an ensure file names has so many dots.
-_PART = r"""(?:[A-Za-z0-9_-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')"""
-_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MAX_KEY_PARTS}}}")
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -134,6 +130,10 @@ class EnsureFile(msgspec.Struct, frozen=True):
         return {plan.protocol: _shown(plan) for plan in self.plans}
 
     @property
+    def protocols(self) -> tuple[str, ...]:
+        return tuple(plan.protocol for plan in self.plans)
+
+    @property
     def document(self) -> str:
         """`canonical` as JSON."""
         return msgspec.json.encode(self.canonical, order="sorted").decode()
@@ -146,9 +146,9 @@ class EnsureFile(msgspec.Struct, frozen=True):
 
 def read_toml(text: str) -> EnsureFile:
     """The file of a TOML text. Raises `EnsureInvalid` with line and column, `NotResolvable`."""
-    long = _LONG_KEY.search(text)
-    if long is not None:
-        line, column = place_of(text, long.start())
+    long = long_key_at(text)
+    if long >= 0:
+        line, column = place_of(text, long)
         raise EnsureInvalid(
             f"line {line}, column {column}: more than {MAX_KEY_PARTS} parts with dots between"
         )

@@ -38,6 +38,8 @@ _OTHERS = {
     "uv.toml",
     "kustomization.yaml",
     "Cargo.toml",
+    "pylock.toml",
+    "pnpm-lock.yaml",
     ".cargo/config.toml",
 }
 """File names in documents that are clients' and users' own, or an overlay's."""

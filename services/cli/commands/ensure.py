@@ -4,38 +4,55 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from services.cli.errors import CommandFailed, Exit, WrongUse, unfinished
+from services.cli.errors import CommandFailed, Differs, Exit, WrongUse, unfinished
 from services.cli.files import read_input, write_whole
 from services.cli.output import Output, counted, size
 from services.cli.server import Server, connect
 from services.cli.waiting import Progress, run_to_end
 
 LOCK_NAME = "orchard.lock.json"
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024  # of a lock; the server bounds ensure files further
 OFFERS = "ensure files"
 
 
 def run(options: argparse.Namespace, output: Output) -> Exit:
-    """Writes the lock (with --json: prints it) and the exports asked for; of an incomplete lock nothing, so
-    that a good one stays."""
-    text = read_input(options.file, "An ensure file", MAX_BYTES)
-    lock_path = _lock_path(options)
+    """Each file by itself, in order; the first that fails ends the command. Writes the lock (with --json:
+    prints it) and the exports asked for; of an incomplete lock nothing, so that a good one stays."""
+    files = options.files or ["orchard.ensure"]
+    if len(files) > 1 and (options.lock or options.export):
+        raise WrongUse("--lock and --export are for one file", "Run the command once for each.")
+    for file in files:
+        options.file = file
+        _run(options, output)
+    return Exit.DONE
+
+
+def _run(options: argparse.Namespace, output: Output) -> None:
+    text = read_input(options.file, "An ensure file or a lock", MAX_BYTES)
     server = connect(options)
     again = f"`orchard ensure {options.file}` picks it up again."
     try:
         body = ensure(
-            server, text, output, refresh=options.refresh, timeout_seconds=options.timeout, again=again
+            server,
+            text,
+            output,
+            refresh=options.refresh,
+            timeout_seconds=options.timeout,
+            again=again,
+            told={"kind": options.kind, "name": "" if options.file == "-" else Path(options.file).name},
         )
     except CommandFailed as error:
         if error.code == "ensure_invalid":  # "line 3, column 9: …", of which file this process knows
             error.message = f"{options.file}: {error.message}"
         raise
     lock = _lock_of(body)
+    lock_path = _lock_path(options, lock)
     if options.check and lock.get("complete", True):
-        _compare(lock_path or _default_lock(options), body)
+        _compare(lock_path or _default_lock(options, lock), body)
     complete = lock.get("complete", True)
     written = []
     if complete and not options.check:
@@ -49,8 +66,15 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
     else:
         output.result(None, summary(lock, written))
     if not complete:
-        raise unfinished("the lock", lock.get("missing", ()), then="No file was written.")
-    return Exit.DONE
+        raise _unfinished(lock)
+
+
+def _unfinished(lock: dict[str, Any]) -> CommandFailed:
+    missing = lock.get("missing", ())
+    error = unfinished("the lock", missing, then="No file was written.")
+    if missing and all(each.get("cause") and not each.get("passing") for each in missing):
+        return Differs(error.message, error.hint)
+    return error
 
 
 def ensure(
@@ -62,8 +86,10 @@ def ensure(
     refresh: bool = False,
     timeout_seconds: float | None = None,
     again: str,
+    told: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The lock of an ensure file, as the server wrote it, once all of it is in the cache.
+    """The lock of an ensure file, as the server wrote it, once all of it is in the cache. `told`: the kind or
+    the name of a client's lock in its place.
 
     Raises the `CommandFailed` that fits, `Interrupted` on Ctrl-C.
     """
@@ -71,7 +97,7 @@ def ensure(
         return run_to_end(
             server,
             "/api/v1/ensure",
-            query={"refresh": "true" if refresh else ""},
+            query={"refresh": "true" if refresh else "", **(told or {})},
             body=text,
             content_type=content_type,
             admin=refresh,
@@ -82,15 +108,20 @@ def ensure(
         )
 
 
-def _default_lock(options: argparse.Namespace) -> Path:
-    folder = Path() if options.file == "-" else Path(options.file).parent
-    return folder / LOCK_NAME
+def _folder(options: argparse.Namespace) -> Path:
+    return Path() if options.file == "-" else Path(options.file).parent
 
 
-def _lock_path(options: argparse.Namespace) -> Path | None:
+def _default_lock(options: argparse.Namespace, lock: dict[str, Any]) -> Path:
+    """Of an ensure file orchard.lock.json; several locks of clients lie in one folder."""
+    of_lock = "pins" in lock.get("ensure", {}) and options.file != "-"
+    return _folder(options) / (f"{Path(options.file).name}.{LOCK_NAME}" if of_lock else LOCK_NAME)
+
+
+def _lock_path(options: argparse.Namespace, lock: dict[str, Any]) -> Path | None:
     if options.lock:
         return Path(options.lock)
-    return None if options.json else _default_lock(options)
+    return None if options.json else _default_lock(options, lock)
 
 
 def _lock_of(body: bytes) -> dict[str, Any]:
@@ -146,7 +177,7 @@ def _exports(server: Server, key: str, options: argparse.Namespace) -> dict[Path
     folder = (
         Path(options.export_dir)
         if options.export_dir
-        else (Path(options.lock or _default_lock(options)).parent)
+        else (Path(options.lock).parent if options.lock else _folder(options))
     )
     found = {}
     for name in dict.fromkeys(options.export):

@@ -7,6 +7,7 @@ from services.extractor.resolving.documents import DocumentLoader
 from services.extractor.resolving.ensure import EnsureHandler
 from services.extractor.resolving.ensure_fetching import EnsureFetching
 from services.extractor.resolving.ensure_locking import Locksmith
+from services.extractor.resolving.pin_finding import PinFinder
 from services.extractor.resolving.resolve import ResolveHandler
 from services.extractor.resolving.stored import StoredFiles
 from shared.access.watcher import AccessWatcher
@@ -69,7 +70,18 @@ async def resolving_handlers(
             wakeups=wakeups,
             protocols=protocols,
         ),
-        locksmith=Locksmith(stored=stored, store=stores.objects, threads=stores.threads, protocols=protocols),
+        locksmith=Locksmith(
+            stored=stored, store=stores.objects, threads=stores.threads, access=access, protocols=protocols
+        ),
+        finder=PinFinder(
+            stored=stored,
+            store=stores.objects,
+            threads=stores.threads,
+            queue=stores.queue,
+            wakeups=wakeups,
+            access=access,
+            protocols=protocols,
+        ),
         queue=stores.queue,
         wakeups=wakeups,
         protocols=protocols,

@@ -10,6 +10,7 @@ import msgspec
 
 from services.extractor.resolving.ensure_fetching import MOST_SECONDS, EnsureFetching, documents_of, files_of
 from services.extractor.resolving.ensure_locking import Locksmith
+from services.extractor.resolving.pin_finding import PinFinder
 from services.extractor.resolving.progress import OWN_TROUBLE, EnsureProgress, EnsureWork, WantedFile
 from services.extractor.resolving.stepping import Made, SteppingJob
 from shared.errors import ResolutionTooLarge
@@ -24,7 +25,8 @@ from shared.queue.producer import JobQueue
 from shared.queue.waiting import outcome_since
 from shared.queue.wakeups import Wakeups
 from shared.resolving.answers import KeptLocks, KeptResolutions, resolve_job
-from shared.resolving.ensure_file import EnsureFile, read_json
+from shared.resolving.ensure_file import EnsureFile
+from shared.resolving.pinned import PinnedFiles, read_document
 
 MOST_RESOLVING_SECONDS = 600.0
 BACKSTOP_SECONDS = 0.5
@@ -49,6 +51,7 @@ class EnsureHandler(SteppingJob[Ensure, EnsureProgress, EnsureWork]):
         resolutions: KeptResolutions,
         fetching: EnsureFetching,
         locksmith: Locksmith,
+        finder: PinFinder,
         queue: JobQueue,
         wakeups: Wakeups,
         protocols: Mapping[str, PackageProxyBase],
@@ -57,15 +60,20 @@ class EnsureHandler(SteppingJob[Ensure, EnsureProgress, EnsureWork]):
         self._resolutions = resolutions
         self._fetching = fetching
         self._locksmith = locksmith
+        self._finder = finder
         self._queue = queue
         self._protocols = protocols
 
     async def advance(self, job: Ensure, work: EnsureWork, state: EnsureProgress) -> Made:
-        file = read_json(job.document)
-        await self._resolve(job, file, work, state)
+        file = read_document(job.document)
         if work.files is None:
+            if isinstance(file, PinnedFiles):
+                wanted = await self._finder.find(job, file, work, state)
+            else:
+                await self._resolve(job, file, work, state)
+                wanted = self._wanted(file, work)
             state.phase, state.resolving = "fetching", []
-            await self._fetching.begin(work, self._wanted(file, work))
+            await self._fetching.begin(work, wanted)
         await self._fetching.fetch(job, work, state)
         lock = await self._locksmith.make(job.key, file, work, state)
         stale = any(graph.stale for table in lock.protocols.values() for graph in (table, *table.apart))

@@ -200,7 +200,7 @@ class EnsureFetching:
         if event is None:
             return False
         progress.seen[job_id] = event.generation
-        failure, most = _failure(event)
+        failure, most = failure_of_event(event)
         tries = progress.retried.get(job_id, 0)
         if failure.passing and tries < most:
             progress.retried[job_id] = tries + 1
@@ -212,7 +212,7 @@ class EnsureFetching:
         return True
 
 
-def _failure(event: Event) -> tuple[Failure, int]:
+def failure_of_event(event: Event) -> tuple[Failure, int]:
     """A job's failure, and how often it may be tried again."""
     if event.error is None:  # also when it is done, and its row is missing
         return Failure("its job ended without a result", passing=True), MOST_RETRIES

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from services.extractor.resolving.ensure_fetching import BATCH, documents_of
+from services.extractor.resolving.pin_locking import make_lock
 from services.extractor.resolving.progress import EnsureProgress, EnsureWork
 from services.extractor.resolving.stored import StoredFiles
+from shared.access.watcher import AccessWatcher
 from shared.errors import UpstreamInvalid
 from shared.errors.passing import ObjectMissing
 from shared.objects.port import ObjectStore
@@ -27,6 +29,7 @@ from shared.protocols.lock import (
 from shared.protocols.resolution import Node, Resolution, Unresolved
 from shared.queue.jobs import FetchArtifact
 from shared.resolving.ensure_file import EnsureFile
+from shared.resolving.pinned import PinnedFiles
 
 READS_AT_ONCE = 8
 
@@ -43,15 +46,23 @@ class Locksmith:
         stored: StoredFiles,
         store: ObjectStore,
         threads: BoundedThreads,
+        access: AccessWatcher,
         protocols: Mapping[str, PackageProxyBase],
     ) -> None:
         self._stored = stored
         self._store = store
         self._threads = threads
+        self._access = access
         self._protocols = protocols
 
-    async def make(self, key: str, file: EnsureFile, work: EnsureWork, progress: EnsureProgress) -> Lock:
+    async def make(
+        self, key: str, file: EnsureFile | PinnedFiles, work: EnsureWork, progress: EnsureProgress
+    ) -> Lock:
         """The lock. Raises what the stores raise."""
+        if isinstance(file, PinnedFiles):
+            return await self._threads.run(
+                make_lock, key, file, work, progress, self._access.policy, self._protocols
+            )
         protocols: dict[str, LockedProtocol] = {}
         missing: list[Missing] = []
         for plan in file.plans:

@@ -10,9 +10,19 @@ from typing import Any
 
 import msgspec
 
+from shared.errors import (
+    Blocked,
+    DigestMismatch,
+    FileNotFound,
+    Malware,
+    ProjectNotFound,
+    RefusedByPolicy,
+    TooYoung,
+)
 from shared.errors.catalogue import is_final
-from shared.models import StoredFile
+from shared.models import FileName, StoredFile
 from shared.protocols.resolution import Absent, Document, Resolution, Unavailable
+from shared.protocols.roles.pins import Pin
 from shared.queue.jobs import AnyJob, Event, FetchArtifact, FetchIndex
 
 OWN_TROUBLE = frozenset(f"{store}_unavailable" for store in ("cache", "queue", "database", "store")) | {
@@ -22,6 +32,13 @@ OWN_TROUBLE = frozenset(f"{store}_unavailable" for store in ("cache", "queue", "
     "superseded",
 }
 """Errors that say nothing about the upstream: such a job is asked for again."""
+
+CAUSES = {
+    **dict.fromkeys((ProjectNotFound.code, FileNotFound.code), "absent"),
+    **dict.fromkeys((Blocked.code, TooYoung.code, Malware.code, RefusedByPolicy.code), "refused"),
+    DigestMismatch.code: "differs",
+}
+"""What a job's error means for a pin (`Missing.cause`), by its code; all others: "failed"."""
 
 
 class Progress(msgspec.Struct):
@@ -59,6 +76,20 @@ class Failure(msgspec.Struct, frozen=True):
     passing: bool
 
 
+class Lacking(msgspec.Struct, frozen=True):
+    """Why a pin's file is not there. `cause`: as in `Missing`."""
+
+    cause: str
+    reason: str
+    passing: bool = False
+
+    @classmethod
+    def of(cls, failure: Failure) -> Lacking:
+        """Of the failure of a job. What an upstream lacks is absent, what a rule refuses refused."""
+        code = failure.reason.partition(":")[0]
+        return cls(CAUSES.get(code, "failed"), failure.reason, failure.passing)
+
+
 class EnsureProgress(msgspec.Struct):
     """The saved state; a part of it is shown to those who wait."""
 
@@ -92,6 +123,7 @@ class EnsureWork:
     def __init__(self) -> None:
         self.resolutions: dict[str, Resolution] = {}
         self.files: dict[str, WantedFile] | None = None  # by job id; None before everything is resolved
+        self.pins: dict[str, dict[Pin, FileName | Lacking]] = {}  # of a lock input, by protocol
         self.indexes: dict[str, FetchIndex] = {}  # by job id: pages that are not stored yet
         self.facts: dict[str, StoredFile] = {}  # by job id: what is stored of `files`
 

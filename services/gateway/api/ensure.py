@@ -18,7 +18,9 @@ from shared.errors.passing import EnsureIncomplete, Overloaded
 from shared.process.threads import BoundedThreads
 from shared.protocols.lock import Lock, decode_lock
 from shared.queue.jobs import Ensure
+from shared.resolving.ensure_file import MAX_BYTES as ENSURE_BYTES
 from shared.resolving.ensure_file import EnsureFile, read_json, read_toml
+from shared.resolving.pinned import ENSURE_KIND, PinnedFiles, is_pinned, kind_of, read_lock
 
 _ANSWERS = {
     200: ResponseSpec(Lock, description="The lock, complete or with what is missing"),
@@ -29,7 +31,14 @@ _INLINE_BYTES = 8 * 1024  # read on the loop: most files are smaller
 _EXPORTED_INLINE_BYTES = 64 * 1024  # of a lock; a larger one is exported off the loop
 
 
-def _read(body: bytes, content_type: str) -> EnsureFile:
+def _read(body: bytes, content_type: str, kind: str, name: str) -> EnsureFile | PinnedFiles:
+    kind = kind or kind_of(name, body)
+    if kind and kind != ENSURE_KIND:
+        return read_lock(kind, body)
+    if len(body) > ENSURE_BYTES:
+        raise EnsureInvalid(
+            f"an ensure file has at most {ENSURE_BYTES} bytes; a lock is told by name= or kind="
+        )
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -55,8 +64,11 @@ async def ensure(
     check_may_refresh: CheckMayRefresh,
     request_id: str,
     refresh: str = "",
+    kind: str = "",
+    name: str = "",
 ) -> Response[bytes]:
-    """The body is an ensure file: TOML, or JSON of the same shape (`Content-Type: application/json`).
+    """The body is an ensure file: TOML, or JSON of the same shape (`Content-Type: application/json`); or a
+    lock of some client, told by `kind`, else by the `name` of its file and by its content.
 
     200 with the lock, the same bytes for ever once it was complete; 202 with how far it is: ask its
     `location` again. 422 for a file that is wrong, with line and column, and when no versions fit."""
@@ -67,15 +79,15 @@ async def ensure(
     if len(body) > _INLINE_BYTES:  # a fifth of a second for the largest
         if parsers.waiting >= _MOST_WAITING:
             raise Overloaded(f"{_MOST_WAITING} ensure files wait to be read")
-        file = await parsers.run(_read, body, content_type)
+        file = await parsers.run(_read, body, content_type, kind, name)
     else:
-        file = _read(body, content_type)
+        file = _read(body, content_type, kind, name)
     job = Ensure(
         key=file.key,
         document=file.document,
         refresh=again,
         request_id=request_id,
-        protocols=tuple(plan.protocol for plan in file.plans),
+        protocols=file.protocols,
     )
     return answered(await ensures.answer(job, location=_location(file.key)))
 
@@ -122,6 +134,8 @@ def _exported(body: bytes, name: str, base_url: str) -> bytes:
         )
     if protocol and protocol not in lock.protocols:
         raise EnsureNotFound(f"this ensure file has no table [{protocol}], so no {name}")
+    if is_pinned(lock.ensure) and not export.of_pins:
+        raise EnsureNotFound(f"this is a lock of files alone: {name} would need what they were chosen for")
     return export.render(lock, base_url)
 
 

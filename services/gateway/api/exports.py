@@ -94,7 +94,7 @@ def _hashes(package: LockedPackage) -> Iterable[dict[str, str]]:
             yield {"alg": _ALGORITHMS[algorithm], "content": digest}
 
 
-BOM = Export("application/vnd.cyclonedx+json; version=1.6", lambda lock, _: bom(lock))
+BOM = Export("application/vnd.cyclonedx+json; version=1.6", lambda lock, _: bom(lock), of_pins=True)
 """Of all protocols at once."""
 
 EXPORTS: dict[str, tuple[str, Export]] = {

@@ -16,14 +16,14 @@ from services.gateway.http.responses import ClientGone, Receive
 from shared.errors import RequestTooLarge, RequestTooSlow
 from shared.errors.passing import Overloaded
 from shared.process.byte_budget import ByteBudget
-from shared.resolving.ensure_file import MAX_BYTES as ENSURE_BYTES
+from shared.protocols.reading.lock_text import MAX_BYTES as LOCK_BYTES
 from shared.settings import Settings
 
 SMALL_BYTES = 64 * 1024
 """What a route takes that asks for no more."""
 
 MOST_BYTES = {
-    b"/api/v1/ensure": ENSURE_BYTES,
+    b"/api/v1/ensure": LOCK_BYTES,
     b"/api/v1/resolve": 1024 * 1024,
 }
 """Routes that ask for more."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shared.protocols.pypi.names import PyPINames
     from shared.protocols.pypi.pages import PyPIPages
     from shared.protocols.pypi.paths import PyPIGrammar
+    from shared.protocols.pypi.pinning.role import PyPIPins
     from shared.protocols.pypi.resolver.resolve import PyPIResolver
     from shared.protocols.pypi.setup import PyPISetup
     from shared.protocols.pypi.upstream import PyPIUpstream
@@ -78,6 +79,12 @@ class PyPIProxy(PackageProxyBase):
         from shared.protocols.pypi.locking import PyPILocks
 
         return PyPILocks()
+
+    @cached_property
+    def pins(self) -> PyPIPins:
+        from shared.protocols.pypi.pinning.role import PyPIPins
+
+        return PyPIPins()
 
     @cached_property
     def ahead(self) -> PyPIAhead:

@@ -15,11 +15,15 @@ from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
 
 
 def requirements_txt(lock: Lock) -> bytes:
-    """One pin with the SHA256 of its chosen file for each project, by name."""
+    """One pin for each project, by name, with the SHA256 of each of its files: of its chosen one, of all that
+    a lock input names."""
     graph = lock.protocols["pypi"]
-    lines = [f"# ensure {lock.key}", f"# for {graph.environment}"]
-    for package in sorted(graph.packages, key=lambda each: each.name):
-        lines.append(f"{package.name}=={package.version} \\\n    --hash=sha256:{package.sha256}")
+    lines = [f"# ensure {lock.key}"] + [f"# for {graph.environment}"] * bool(graph.environment)
+    hashes: dict[tuple[str, str], list[str]] = {}
+    for package in graph.packages:
+        hashes.setdefault((package.name, package.version), []).append(f"--hash=sha256:{package.sha256}")
+    for (name, version), each in sorted(hashes.items()):
+        lines.append(" \\\n    ".join([f"{name}=={version}", *sorted(each)]))
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -34,7 +38,9 @@ class PyPILocks(Locks):
 
     table: ClassVar[type[Table] | None] = PyPITable
     exports: ClassVar[Mapping[str, Export]] = {
-        "requirements.txt": Export("text/plain; charset=utf-8", lambda lock, _: requirements_txt(lock)),
+        "requirements.txt": Export(
+            "text/plain; charset=utf-8", lambda lock, _: requirements_txt(lock), of_pins=True
+        ),
     }
 
     def roots(self, table: PyPITable) -> Iterator[RootRequirement]:

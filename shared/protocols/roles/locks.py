@@ -27,6 +27,7 @@ class Export(msgspec.Struct, frozen=True):
 
     content_type: str
     render: Callable[[Lock, str], bytes]  # the base URL of the Orchard that serves it, no "/" at its end
+    of_pins: bool = False  # also of a lock that has no requirements, environment or edges (`PinnedFiles`)
 
 
 class Locks:

@@ -1,0 +1,79 @@
+"""`Pins`: the locks of a protocol's clients, read as the files that they name (docs/decisions/0052)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+from packageurl import PackageURL
+
+from shared.models import FileName
+
+
+class Pin(msgspec.Struct, frozen=True, omit_defaults=True, order=True):
+    """One file that a lock names, checked: no part of it can be a path."""
+
+    name: str  # canonical
+    version: str  # as the lock spells it
+    filename: str = ""  # "" where the lock tells none
+    digests: tuple[tuple[str, str], ...] = ()  # algorithm and hex, sorted; several hex may stand apart by " "
+
+
+class Elsewhere(msgspec.Struct, frozen=True, order=True):
+    """A package that a lock takes from no registry."""
+
+    name: str
+    reason: str
+
+
+class LockRead(msgspec.Struct, frozen=True):
+    """What a lock names."""
+
+    pins: list[Pin]
+    elsewhere: list[Elsewhere] = []
+
+
+class LockKind(msgspec.Struct, frozen=True):
+    """A format of locks. `read` raises `EnsureInvalid` with the place of what is wrong."""
+
+    read: Callable[[bytes], LockRead]
+    filename: re.Pattern[str]  # of its files, whole
+    content: re.Pattern[bytes] | None = None  # in the first 4 KiB of such a file; None: the name is enough
+
+
+class NotFound(Exception):
+    """No file of an index is the pin's; the text says why. `differs`: one of its name has other bytes."""
+
+    def __init__(self, reason: str, *, differs: bool = False) -> None:
+        super().__init__(reason)
+        self.differs = differs
+
+
+class Pins:
+    """A protocol without kinds has no locks that are read."""
+
+    kinds: ClassVar[Mapping[str, LockKind]] = {}
+    reads_index: ClassVar[bool] = True  # whether `find` needs a project's index document
+
+    def find(self, document: Any, pin: Pin) -> FileName:
+        """The file of a pin; `document` is its project's decoded index (None without `reads_index`). Raises
+        `NotFound`."""
+        raise NotImplementedError
+
+    def of_purl(self, purl: PackageURL, digests: tuple[tuple[str, str], ...]) -> Pin:
+        """The pin of a package URL in a bill of materials. Raises `ValueError` with what is wrong."""
+        raise ValueError("its locks are not read here")
+
+    def qualifiers(self, pin: Pin, filename: str) -> dict[str, str]:
+        """Of the package URL of a found file: what tells it from others of the same version."""
+        return {}
+
+
+def first_different(wanted: tuple[tuple[str, str], ...], told: Mapping[str, str]) -> str:
+    """The first algorithm of `wanted` by which `told` (algorithm → hex) is of other bytes; "" for none."""
+    for algorithm, digests in wanted:
+        if algorithm in told and not set(digests.split()) & set(told[algorithm].split()):
+            return algorithm
+    return ""

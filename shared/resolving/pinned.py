@@ -1,0 +1,101 @@
+"""Lock inputs as documents of ensures: whose kind, which pins, under which key (docs/decisions/0052)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from shared.errors import EnsureInvalid
+from shared.protocols import PROTOCOLS
+from shared.protocols.reading.lock_text import MOST_PINS
+from shared.protocols.roles.pins import Elsewhere, LockKind, Pin
+from shared.resolving.ensure_file import ENSURE_FORMAT, EnsureFile, read_json, unknown
+
+ENSURE_KIND = "ensure"
+"""How an ensure file is called beside the kinds of locks."""
+
+_HEAD_BYTES = 4096
+
+
+class PinnedFiles(msgspec.Struct, frozen=True):
+    """What a lock input names, in one canonical form: equal files have one key, whatever lock named them."""
+
+    pins: dict[str, tuple[Pin, ...]]  # by protocol, sorted
+    elsewhere: tuple[Elsewhere, ...] = ()  # sorted
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """As it is shown in its lock, and as `read_document` takes it back."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    @property
+    def document(self) -> str:
+        """`canonical` as JSON."""
+        return msgspec.json.encode(self.canonical, order="sorted").decode()
+
+    @property
+    def key(self) -> str:
+        """The key of the lock: 64 hex digits."""
+        return hashlib.sha256(f"{ENSURE_FORMAT}\n{self.document}".encode()).hexdigest()
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return tuple(self.pins)
+
+
+_pinned = msgspec.json.Decoder(PinnedFiles)
+
+
+def is_pinned(ensure: Mapping[str, Any]) -> bool:
+    """Whether a lock's `ensure` is of pins."""
+    return "pins" in ensure
+
+
+def read_document(text: str) -> EnsureFile | PinnedFiles:
+    """The document of a job. Raises `EnsureInvalid`."""
+    if not text.startswith(('{"elsewhere":', '{"pins":')):
+        return read_json(text)
+    try:
+        return _pinned.decode(text)
+    except msgspec.DecodeError as error:
+        raise EnsureInvalid(f"this version does not read such pins: {error}") from None
+
+
+def all_kinds() -> dict[str, tuple[str, LockKind]]:
+    """By the name of a kind: its protocol, and how it is read."""
+    return {name: (each.name, kind) for each in PROTOCOLS for name, kind in each.pins.kinds.items()}
+
+
+def kind_of(filename: str, body: bytes) -> str:
+    """The kind of a file by its name and its beginning; "" for no lock: an ensure file, then."""
+    basename = filename.replace("\\", "/").rpartition("/")[2]
+    head = body[:_HEAD_BYTES]
+    for name, (_, kind) in all_kinds().items():
+        if kind.filename.fullmatch(basename) and (kind.content is None or kind.content.search(head)):
+            return name
+    return ""
+
+
+def read_lock(name: str, body: bytes) -> PinnedFiles:
+    """The pins of a lock of this kind. Raises `EnsureInvalid` with the place of what is wrong."""
+    kinds = all_kinds()
+    if name not in kinds:
+        raise EnsureInvalid(unknown("kind of lock:", name, (*kinds, ENSURE_KIND)))
+    protocol, kind = kinds[name]
+    read = kind.read(body)
+    return pinned({protocol: read.pins}, read.elsewhere)
+
+
+def pinned(pins: Mapping[str, list[Pin]], elsewhere: list[Elsewhere]) -> PinnedFiles:
+    """In canonical form. Raises `EnsureInvalid` for none or too many."""
+    found = {name: tuple(sorted(set(each))) for name, each in sorted(pins.items()) if each}
+    count = sum(map(len, found.values()))
+    if count > MOST_PINS:
+        raise EnsureInvalid(f"it names more than {MOST_PINS} files")
+    if not count and not elsewhere:
+        raise EnsureInvalid("it names no file of a registry")
+    return PinnedFiles(found, tuple(sorted(set(elsewhere))))
