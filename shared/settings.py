@@ -106,6 +106,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verify_seconds: NotNegative = 86_400  # a stored file is hashed again before use after this; 0 = never
     scrub_days: NotNegative = 30  # everything stored is hashed again within so many days; 0 = off
     min_free_bytes: NotNegative | None = None  # so much of the disk stays free of files; unset: 1 GiB or 5 %
+    relay_bytes: NotNegative = (
+        256 * 1024 * 1024
+    )  # memory of files passed on while the disk is short, per fetcher
     evict_days: NotNegative = 0  # files not used for so long leave the store until asked for; 0 = off
     evict_bytes: NotNegative | None = (
         None  # of files at most; 0: no bound; unset: standalone half of the disk

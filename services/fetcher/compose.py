@@ -22,6 +22,7 @@ from services.fetcher.files.job import FetchArtifactJob
 from services.fetcher.files.live import LiveDownloads
 from services.fetcher.files.metadata_fallback import MetadataFallback
 from services.fetcher.files.ranges import RangeReader
+from services.fetcher.files.room import RelayRoom
 from services.fetcher.files.run import ArtifactTools
 from services.fetcher.files.sealing import Sealer
 from services.fetcher.files.spool import clear_spool
@@ -300,6 +301,7 @@ def _artifact_job(
         spool_folder=spool,
         access=upstream.access,
         floor=floor,
+        room=RelayRoom(settings.relay_bytes),
         max_bytes=settings.max_artifact_bytes,
         abandoned=Bounds(settings.abandoned_bytes, settings.abandoned_seconds),
         early=EarlyMetadata(RangeReader(upstream.upstreams), threads=threads, artifacts=stores.artifacts),

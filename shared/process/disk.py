@@ -1,9 +1,9 @@
-"""The floor of free disk space: below it files are refused, so that databases and queues on the same disk go
+"""The floor of free disk space: below it no file is stored, so that databases and queues on the same disk go
 on.
 
-A full disk stops PostgreSQL, and with it the eviction of files. So files are refused before that, with a
-reason and with room for the remedy (services/extractor/housekeeping/evictor.py). Folders whose whole content
-can be made again are made by `make_expendable`.
+A full disk stops PostgreSQL, and with it the eviction of files. So files are passed on, or refused with a
+reason, before that, with room for the remedy (services/extractor/housekeeping/evictor.py). Folders whose
+whole content can be made again are made by `make_expendable`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Disk(msgspec.Struct, frozen=True):
 
     @property
     def is_short(self) -> bool:
-        """Files are refused."""
+        """Files are passed on, and not stored."""
         return self.free_bytes < self.floor_bytes
 
     def problem(self) -> str:
         """One line for /health; "" if all is well."""
         if not self.is_low:
             return ""
-        effect = "new files are refused" if self.is_short else "soon new files will be refused"
+        effect = "new files are not stored" if self.is_short else "soon new files will not be stored"
         return (
             f"disk: {in_words(self.free_bytes)} of {in_words(self.total_bytes)} free in the data folder; "
             f"{effect} (below {in_words(self.floor_bytes)}, ORCHARD_MIN_FREE_BYTES)"
@@ -76,10 +76,15 @@ class DiskFloor:
         except OSError:
             return None
 
+    def has_room(self, wanted_bytes: int) -> bool:
+        """Whether a file of so many bytes leaves the floor free."""
+        disk = self.glance()  # without one, writing will say what is wrong
+        return disk is None or not disk.floor_bytes or disk.free_bytes - wanted_bytes >= disk.floor_bytes
+
     def check(self, wanted_bytes: int = 0) -> None:
         """Raises `StoreUnavailable` if a file of so many bytes would leave less than the floor."""
-        disk = self.glance()  # without one, writing will say what is wrong
-        if disk is not None and disk.floor_bytes and disk.free_bytes - wanted_bytes < disk.floor_bytes:
+        if not self.has_room(wanted_bytes):
+            disk = self.look()
             raise StoreUnavailable(
                 f"the disk is nearly full: {in_words(disk.free_bytes)} free, "
                 f"{in_words(wanted_bytes)} wanted, {in_words(disk.floor_bytes)} to be left "

@@ -80,6 +80,7 @@ class JobContext:
         published: float = 0.0,
         error: ErrorValue | None = None,
         value: bytes = b"",
+        passed: bool = False,
         keep_seconds: float = 3.0,
     ) -> bool:
         """Publish an event to the waiters; `live` carries this worker's address and token.
@@ -87,7 +88,9 @@ class JobContext:
         False: not published, because the lease is lost or the queue Redis does not answer. Never raises:
         events are hints, and a waiter finds a stored result on its timer.
         """
-        event = self._event(kind, size_bytes, content_type, source_headers, sha256, published, error, value)
+        event = self._event(
+            kind, size_bytes, content_type, source_headers, sha256, published, error, value, passed
+        )
         try:
             return await self._send(self, event, keep_seconds)
         except (QueueUnavailable, QueueFull) as failure:
@@ -103,11 +106,12 @@ class JobContext:
         sha256: str = "",
         published: float = 0.0,
         value: bytes = b"",
+        passed: bool = False,
     ) -> None:
         """Have `done` published when this run ends, in the same step. Without effect if the handler raises
         after all."""
         self.published_at_end = self._event(
-            "done", size_bytes, content_type, source_headers, sha256, published, None, value
+            "done", size_bytes, content_type, source_headers, sha256, published, None, value, passed
         )
 
     def took(self, upstream_bytes: int) -> None:
@@ -132,8 +136,9 @@ class JobContext:
         published: float,
         error: ErrorValue | None,
         value: bytes,
+        passed: bool,
     ) -> Event:
-        live = kind == "live"
+        live = kind == "live" or passed
         return Event(
             job_id=self.job_id,
             kind=kind,
@@ -147,6 +152,7 @@ class JobContext:
             published=published,
             error=error,
             value=value,
+            passed=passed,
         )
 
 

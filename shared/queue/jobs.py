@@ -317,7 +317,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """The state of one job, published and kept for some seconds under `orchard:outcome:{job_id}`.
 
     live: bytes can be read from `address` with `token`; `size_bytes` if known.
-    done: the result is in the cache (or, for `describe`, in `size_bytes`/`content_type`).
+    done: the result is in the cache (or, for `describe`, in `size_bytes`/`content_type`). Of a file that was
+        `passed`, nothing is stored: its bytes can be read from `address` for some seconds, once more.
     failed: `error` says why; shared by all who wait.
 
     Of no job (`job_id` ""), and not kept:
@@ -337,6 +338,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     published: float = 0.0  # live, described, dated: when the file counts as published; 0: nobody asked
     error: ErrorValue | None = None
     value: bytes = b""  # done: the new cached value (facts) when small, saving a read
+    passed: bool = False  # live, done: the file is verified and not stored, for the disk is short
     upstream_bytes: int | None = None  # done: of a guessed job, how many body bytes it took from upstream
     ids: tuple[str, ...] = ()
 

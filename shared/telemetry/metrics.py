@@ -34,7 +34,9 @@ REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 JOB_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 PROTOCOLS = {"api"}  # what may be a label beside "other"; `declare_protocols` adds to it
-RESULTS = frozenset({"HIT", "LIVE", "MISS", "STALE", "NEGATIVE", "REVALIDATED", "NONE"})  # as in X-Cache
+RESULTS = frozenset(
+    {"HIT", "LIVE", "PASS", "MISS", "STALE", "NEGATIVE", "REVALIDATED", "NONE"}
+)  # as in X-Cache
 OTHER = "other"
 
 HTTP_IN_FLIGHT = Gauge("orchard_http_requests_in_flight", "Requests being answered now.", registry=REGISTRY)
@@ -224,9 +226,13 @@ DISK_FREE_BYTES = Gauge(
 )
 DISK_FLOOR_BYTES = Gauge(
     "orchard_disk_floor_bytes",
-    "Files are refused when less is free (ORCHARD_MIN_FREE_BYTES).",
+    "No file is stored when less is free (ORCHARD_MIN_FREE_BYTES).",
     registry=REGISTRY,
 )
+FILES_PASSED = Counter(
+    "orchard_files_passed_total", "Files that were verified and not stored: the disk is short.",
+    registry=REGISTRY,
+)  # fmt: skip
 STORED_BYTES = Gauge(
     "orchard_stored_bytes", "Bytes of objects, as they were last counted (hourly).", ("folder",),
     registry=REGISTRY,

@@ -99,14 +99,14 @@ def _states(report: dict[str, Any], upstreams: Any) -> str:
 
 
 def _disks(report: dict[str, Any]) -> list[str]:
-    """Where files lie: what is free, and below what they are refused."""
+    """Where files lie: what is free, and below what they are not stored."""
     disks = {
         (disk["free_bytes"] // 10**6, disk["total_bytes"] // 10**6, disk["floor_bytes"] // 10**6)
         for worker in report.get("workers", {}).get("fetcher", [])
         if isinstance(disk := worker.get("disk"), dict)
     }
     return [
-        f"disk: {free:,} MB free of {total:,} MB; files are refused below {floor:,} MB"
+        f"disk: {free:,} MB free of {total:,} MB; files are not stored below {floor:,} MB"
         for free, total, floor in sorted(disks)
     ]
 

@@ -11,7 +11,7 @@ import contextlib
 import hmac
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import ClientConnectionResetError, web
@@ -20,13 +20,14 @@ from services.fetcher.files.abandoned import Audience
 from services.fetcher.files.spool import Spool, SpoolBroken
 from services.fetcher.sources.upstreams import Upstreams
 from shared.errors import OrchardError
-from shared.models import NO_SOURCE_HEADERS, FileEntry, SourceHeaders, UpstreamSource
+from shared.models import NO_SOURCE_HEADERS, FileEntry, SourceHeaders, StoredFile, UpstreamSource
 from shared.process.bounded import Bounded
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
 
 BEGIN_SECONDS = 4.0  # how long a reader waits for the upstream's response head; gateways allow five
+LINGER_SECONDS = 3.0  # what is stored nowhere can be read as long as its job's end can be looked up
 ENDED_SECONDS = 10.0  # for so long a reader who comes too late is answered at once
 MAX_ENDED = 4096
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -45,6 +46,18 @@ class LiveDownload:
     entry: FileEntry
     audience: Audience
     source_headers: SourceHeaders = NO_SOURCE_HEADERS  # known once readers may come
+    later_tokens: list[str] = field(default_factory=list)  # of further runs, which passed on the same
+
+    def admits(self, token: str) -> bool:
+        """Whether a reader has the token of a run's claim."""
+        tokens = (self.token, *self.later_tokens)
+        return any(hmac.compare_digest(token.encode(), each.encode()) for each in tokens)
+
+
+@dataclass(eq=False)
+class _Passed:
+    facts: StoredFile
+    times: int = 0  # that it was passed on within `LINGER_SECONDS`
 
 
 class LiveDownloads:
@@ -54,6 +67,7 @@ class LiveDownloads:
         self._upstreams = upstreams
         self._downloads: dict[str, LiveDownload] = {}
         self._expected: dict[str, list[asyncio.Future[None]]] = {}
+        self._passed: dict[LiveDownload, _Passed] = {}
         self._ended = Bounded[str, float](MAX_ENDED)  # job id → monotonic time of its end
 
     @property
@@ -76,6 +90,31 @@ class LiveDownloads:
             del self._downloads[download.job_id]
             self._ended.put(download.job_id, time.monotonic())
 
+    def linger(self, download: LiveDownload, facts: StoredFile) -> None:
+        """Of a file that is passed on: take readers a little longer, then `end` it and release its spool."""
+        self._passed.setdefault(download, _Passed(facts)).times += 1
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._over, download)
+
+    def passed(self, job_id: str) -> StoredFile | None:
+        """The facts of the same file, passed on just now."""
+        download = self._downloads.get(job_id)
+        passed = self._passed.get(download) if download is not None else None
+        return passed.facts if passed is not None else None
+
+    def again(self, job_id: str, token: str) -> None:
+        """What was `passed` on is for readers of another run, with its token, too."""
+        download = self._downloads[job_id]
+        download.later_tokens.append(token)
+        self.linger(download, self._passed[download].facts)
+
+    def _over(self, download: LiveDownload) -> None:
+        passed = self._passed[download]
+        passed.times -= 1
+        if not passed.times:
+            del self._passed[download]
+            self.end(download)
+            download.spool.release()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """200 with the bytes from `?from=` on, or 206 for a `Range` not in the spool yet; 404 if there
         is no such download (any more), 403 for a wrong token."""
@@ -87,7 +126,7 @@ class LiveDownloads:
         if download is None:
             return web.Response(status=404)
         token = request.headers.get("x-orchard-token", "")
-        if not hmac.compare_digest(token.encode(), download.token.encode()):
+        if not download.admits(token):
             return web.Response(status=403)
         try:
             with download.audience.reading():

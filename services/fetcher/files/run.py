@@ -22,8 +22,10 @@ from services.fetcher.files.direct import DirectFiles, PublishedCheck
 from services.fetcher.files.download import Download, source_headers_of
 from services.fetcher.files.early_metadata import EarlyMetadata
 from services.fetcher.files.entries import Found
+from services.fetcher.files.following import follow_file, publish_done
 from services.fetcher.files.live import LiveDownload, LiveDownloads
 from services.fetcher.files.metadata_fallback import MetadataFallback
+from services.fetcher.files.room import RelayRoom
 from services.fetcher.files.sealing import Sealer, check, public_url
 from services.fetcher.files.spool import Spool, spool_upload
 from services.fetcher.sources.upstreams import Upstreams
@@ -32,7 +34,7 @@ from shared.artifacts.repository import ArtifactRepository
 from shared.digests import matches, strongest
 from shared.errors import Blocked, FileNotFound, TooYoung
 from shared.errors.passing import SupersededError, UpstreamUnavailable
-from shared.models import NO_SOURCE_HEADERS, CachedUrl, FileEntry, Role, SourceHeaders, StoredFile
+from shared.models import NO_SOURCE_HEADERS, CachedUrl, Role, SourceHeaders, StoredFile
 from shared.objects.port import ObjectStore, artifact_key
 from shared.policy.age import Seen
 from shared.process.disk import DiskFloor
@@ -40,18 +42,17 @@ from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
 from shared.queue.context import JobContext
-from shared.queue.jobs import IN_USE, ExtractDependencies, FetchArtifact, RenderIndex
+from shared.queue.jobs import FetchArtifact
 from shared.queue.producer import JobQueue
+from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
 
 SMALL_BYTES = 256 * 1024
 SMALL_DELAY_SECONDS = 0.025  # a small file is done before a reader could have connected
-RENDER_AFTER_SECONDS = 2.0  # one rendering for all files of a project that come within this time
 WHOLE_DELAY_SECONDS = 0.25  # all bytes are here, and soon sealed: a relay would only be more work
 
-_encode = msgspec.msgpack.Encoder().encode
 _numbers = itertools.count()
 
 Fetch = Callable[[FetchArtifact], Awaitable[StoredFile]]
@@ -74,51 +75,12 @@ class ArtifactTools:
     spool_folder: Path
     access: AccessWatcher
     floor: DiskFloor
+    room: RelayRoom
     max_bytes: int
     abandoned: Bounds
     early: EarlyMetadata
     came: Callable[[FetchArtifact, StoredFile, int], None]  # a file is there, of the source of this id
     ages: Ages
-
-
-def publish_done(ctx: JobContext, facts: StoredFile) -> None:
-    """Have those who wait told, when the job ends, that the file is stored."""
-    ctx.done(
-        size_bytes=facts.size_bytes,
-        content_type=facts.content_type,
-        sha256=facts.sha256,
-        value=_encode(facts),
-    )
-
-
-def follow_file(
-    ctx: JobContext,
-    protocol: PackageProxyBase,
-    job: FetchArtifact,
-    facts: StoredFile,
-    entry: FileEntry | None,
-) -> None:
-    """Have follow what follows from a stored file: its extraction, and a rendering where its index lacks what
-    we know of it. `entry`: of the upstream's index; None where no index lists the file, or none is at hand.
-
-    Also of a run that finds the file stored: the run that stored it may have been killed before its end. Both
-    jobs change nothing the second time.
-    """
-    metadata = protocol.archive.parent_of(job.filename) is not None
-    if not metadata and protocol.archive.is_extractable(job.filename):
-        ctx.follow(ExtractDependencies.of(job.file, sha256=facts.sha256, request_id=job.request_id))
-    if entry is None:
-        return
-    render = RenderIndex(
-        protocol=job.protocol,
-        identity=protocol.grammar.index_identity(job.project),
-        request_id=job.request_id,
-        variant=IN_USE,
-    )
-    if not entry.hashes and facts.digests:  # from now on ours are shown
-        ctx.follow(render, defer_seconds=RENDER_AFTER_SECONDS)
-    elif metadata and entry.hashes and facts.sha256 not in entry.hashes.get("sha256", "").lower().split():
-        ctx.follow(render)  # clients refuse it by the digest that the page tells
 
 
 class NotAhead(Exception):
@@ -158,7 +120,13 @@ class ArtifactRun:
         tools, job = self._tools, self.job
         if self.seen is not None:  # the list may be of another source
             self.seen = msgspec.structs.replace(self.seen, ageless=not found.source.options.aged)
-        tools.floor.check()  # before the upstream is asked in vain
+        memory = tools.room if self._relay and job.abandonable and not job.guessed else None
+        if memory is None:
+            tools.floor.check()  # before the upstream is asked in vain
+        elif (facts := tools.live.passed(job.id)) and not tools.floor.has_room(facts.size_bytes):
+            tools.live.again(job.id, self.ctx.claim.token)
+            publish_done(self.ctx, facts, passed=True)
+            return facts
         name = f"{self.ctx.generation}-{next(_numbers)}"
         spool = Spool(tools.spool_folder / name, tools.threads)
         live = LiveDownload(
@@ -171,6 +139,7 @@ class ArtifactRun:
             entry=found.entry,
             audience=Audience(spool),
         )
+
         published = PublishedCheck(tools.direct, tools.artifacts, self.protocol, found)
 
         def head_came(headers: Mapping[str, str]) -> None:
@@ -191,7 +160,7 @@ class ArtifactRun:
                     spool,
                     promised_sha256=self._promised,
                     max_bytes=tools.max_bytes,
-                    check_room=tools.floor.check,
+                    check_room=lambda wanted: spool.make_room(wanted, tools.floor, memory),
                     on_head=head_came,
                     on_trusted=lambda headers: self._let_in(live, headers),
                     kept_digests=self.protocol.upstream.kept_digests,
@@ -209,8 +178,13 @@ class ArtifactRun:
                 await self._refuse_blocked(found, sha256)
                 await check(self.protocol, found.entry, spool.open, spool.size, tools.threads)
                 await self._pin(found)
-                await upload.store(sha256)
-            facts = await self._seal(found, sha256, spool.size, digests, download.source_headers)
+                if not spool.passing:
+                    await upload.store(sha256)
+            stored = self._stored(found, sha256, spool.size, digests, download.source_headers)
+            if spool.passing:
+                self._pass_on(live, stored)
+                return stored
+            facts = await self._seal(found, stored)
             if facts.sha256 == sha256:
                 spool.seal()  # otherwise other bytes stand under this name: readers break off
             return facts
@@ -223,8 +197,9 @@ class ArtifactRun:
             if self._announcing is not None:
                 self._announcing.cancel()
             published.cancel()
-            tools.live.end(live)
-            spool.release()
+            if not (spool.passing and spool.state == "sealed"):
+                tools.live.end(live)
+                spool.release()
 
     async def _relay_parts(self, live: LiveDownload) -> None:
         """Have parts of the file read, each by a request of its own, until somebody wants the whole. Raises
@@ -341,17 +316,42 @@ class ArtifactRun:
         await check(self.protocol, found.entry, lambda: io.BytesIO(raw), len(raw), tools.threads)
         sha256 = hashlib.sha256(raw).hexdigest()
         await tools.objects.put_bytes(artifact_key(sha256), raw)
-        return await self._seal(found, sha256, len(raw), {}, role=role)
+        return await self._seal(found, self._stored(found, sha256, len(raw)), role)
 
-    async def _seal(
+    def _stored(
         self,
         found: Found,
         sha256: str,
         size_bytes: int,
-        digests: dict[str, str],
+        digests: dict[str, str] | None = None,
         source_headers: SourceHeaders = NO_SOURCE_HEADERS,
-        role: Role | None = None,
     ) -> StoredFile:
+        """The facts of what came."""
+        return StoredFile(
+            sha256=sha256,
+            size_bytes=size_bytes,
+            content_type=found.entry.content_type,
+            object_key=artifact_key(sha256),
+            filename=self.job.filename,
+            digests=digests or {},
+            modified=source_headers.modified,
+            headers=source_headers.headers,
+            published=self.published,
+        )
+
+    def _pass_on(self, live: LiveDownload, facts: StoredFile) -> None:
+        """Verified, and stored nowhere: whoever waits reads it here. No row, no facts in the cache."""
+        if self._announcing is None:
+            self._tools.live.begin(live)
+        else:
+            self._announcing.cancel()  # no `live` after `done`
+        live.spool.seal()
+        self._tools.live.linger(live, facts)
+        publish_done(self.ctx, facts, passed=True)
+        metrics.FILES_PASSED.inc()
+        log.warning("file_passed", filename=facts.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)
+
+    async def _seal(self, found: Found, stored: StoredFile, role: Role | None = None) -> StoredFile:
         """Row → cache; the event and what follows are sent when the job ends."""
         tools, job = self._tools, self.job
         if role is None:
@@ -359,17 +359,7 @@ class ArtifactRun:
         facts = await tools.sealer.seal(
             CachedUrl(
                 job.file,
-                StoredFile(
-                    sha256=sha256,
-                    size_bytes=size_bytes,
-                    content_type=found.entry.content_type,
-                    object_key=artifact_key(sha256),
-                    filename=job.filename,
-                    digests=digests,
-                    modified=source_headers.modified,
-                    headers=source_headers.headers,
-                    published=self.published,
-                ),
+                stored,
                 generation=self.ctx.generation,
                 source_id=found.source.id,
                 upstream_url=public_url(found.entry.url or (found.entry.holder or found.entry).url),
@@ -395,11 +385,15 @@ class ArtifactRun:
             self._announcing = asyncio.create_task(self._announce(live))
 
     async def _announce(self, live: LiveDownload) -> None:
-        total = live.spool.total
-        if total is not None and total <= SMALL_BYTES:
+        total, passed = live.spool.total, live.spool.passing
+        if not passed and total is not None and total <= SMALL_BYTES:
             await asyncio.sleep(SMALL_DELAY_SECONDS)
             if live.spool.size == total:
                 await asyncio.sleep(WHOLE_DELAY_SECONDS)
         await self.ctx.publish(
-            "live", size_bytes=total, content_type=live.content_type, published=self.published
+            "live",
+            size_bytes=total,
+            content_type=live.content_type,
+            published=self.published,
+            passed=passed,
         )

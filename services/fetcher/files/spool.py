@@ -24,13 +24,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from services.fetcher.files.room import RelayRoom
 from shared.errors.passing import StoreUnavailable
 from shared.objects.port import GrowingPut, ObjectStore, artifact_key
-from shared.process.disk import make_expendable
+from shared.process.disk import DiskFloor, make_expendable
 from shared.process.threads import BoundedThreads
 
 CHUNK_BYTES = 256 * 1024
 MEMORY_BYTES = 256 * 1024  # of each download at most; bounded by the slots: 64 MiB for 256
+
+_OPENED = Path("/proc/self/fd")  # a file by its descriptor: each opening has an offset of its own
 
 State = Literal["open", "sealed", "broken"]
 
@@ -49,11 +52,37 @@ class Spool:
         self.state: State = "open"
         self._memory: bytearray | None = bytearray()  # all bytes, until there is a file
         self._descriptor = -1
+        self._room: RelayRoom | None = None  # whose memory it is in, and `_taken` bytes of it
+        self._taken = 0
+        self._short = StoreUnavailable("the disk is nearly full")
         self._threads = threads
         self._holders = 1
         self._waiting: list[asyncio.Future[None]] = []
 
     # --- the writer -------------------------------------------------------------------------------
+
+    @property
+    def passing(self) -> bool:
+        """Whether it is kept off the disk: then its file is not stored."""
+        return self._room is not None
+
+    def make_room(self, wanted_bytes: int, floor: DiskFloor, memory: RelayRoom | None) -> None:
+        """For so many bytes more: on the disk, or before anything was written in `memory`. Raises
+        `StoreUnavailable`."""
+        try:
+            if not self.passing:
+                floor.check(wanted_bytes)
+        except StoreUnavailable as error:
+            if memory is None or self.size:
+                raise
+            self._room, self._short = memory, error
+        self._reserve(self.size + wanted_bytes)
+
+    def _reserve(self, size: int) -> None:
+        """It will have so many bytes. Raises `StoreUnavailable` if it is passed on and memory lacks them."""
+        if self._room is not None and size > self._taken:
+            self._room.take(size - self._taken, self._short)
+            self._taken = size
 
     def append(self, chunk: bytes) -> None:
         """Write at the end and wake the readers. Raises `StoreUnavailable` when the disk fails or is full.
@@ -61,6 +90,7 @@ class Spool:
         On the loop: a write goes to the kernel's memory (256 KiB in some 50 µs), less than a thread
         switch each would cost at full speed.
         """
+        self._reserve(self.size + len(chunk))
         memory = self._memory
         if memory is not None and self.size + len(chunk) <= MEMORY_BYTES:
             memory += chunk
@@ -89,9 +119,15 @@ class Spool:
         """All bytes written so far, to be read elsewhere; close it."""
         if self._memory is not None:
             return io.BytesIO(self._memory)
-        return self.path.open("rb")
+        path = _OPENED / str(self._descriptor) if self.passing else self.path
+        return path.open("rb")
 
     def _move_to_file(self, memory: bytearray) -> None:
+        if self.passing:
+            self._descriptor = os.memfd_create(self.path.name, os.MFD_CLOEXEC)
+            _write_at(self._descriptor, memory, 0)
+            self._memory = None
+            return
         make_expendable(self.path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = self._descriptor = os.open(self.path, flags, 0o600)
@@ -119,7 +155,7 @@ class Spool:
         if self.state == "open":
             self.state = "broken"
         self._wake()
-        if self._descriptor >= 0:
+        if self._descriptor >= 0 and not self.passing:
             with contextlib.suppress(FileNotFoundError):
                 self.path.unlink()
         self._let_go()
@@ -174,8 +210,13 @@ class Spool:
 
     def _let_go(self) -> None:
         self._holders -= 1
-        if self._holders == 0 and self._descriptor >= 0:
+        if self._holders:
+            return
+        if self._descriptor >= 0:
             os.close(self._descriptor)
+        if self._room is not None:
+            self._room.give_back(self._taken)
+            self._taken = 0
 
 
 def _write_at(descriptor: int, data: bytes | bytearray, position: int) -> int:
@@ -256,7 +297,7 @@ class SpoolUpload:
 
     async def _follow(self) -> None:
         spool = self._spool
-        if not await spool.reach(LEAST_BYTES + 1):
+        if not await spool.reach(LEAST_BYTES + 1) or spool.passing:
             return
         self._put = self._objects.begin_put(artifact_key(self._expected), spool.path)
         if self._put is None:

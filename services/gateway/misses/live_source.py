@@ -90,6 +90,8 @@ class LiveSource:
         self._received = offset
         self._response: LiveResponse | None = None
         self._ended: Event | None = None
+        self._passed = event if event.kind == "done" and event.passed else None
+        """The end of the job, where only its fetcher has the bytes: they are read to their end first."""
         self._changed = asyncio.Event()
         self._closed = False
         self._asked_at = 0.0
@@ -170,8 +172,10 @@ class LiveSource:
         """Read the job's state from the queue. True: a claim says where to connect."""
         claim, outcome = await self._relay.queue.read_state(self._job.id)
         if outcome is not None and outcome.kind != "live" and outcome.generation >= self._generation:
+            newer = outcome.generation > self._generation
             self._on_event(outcome)
-            return False
+            if newer or not outcome.passed:
+                return outcome.passed
         if claim is not None:
             self._address, self._token, self._generation = claim.address, claim.token, claim.generation
             return bool(claim.address)
@@ -186,7 +190,8 @@ class LiveSource:
         return False
 
     def _on_event(self, event: Event) -> None:
-        if event.kind == "live":
+        if event.kind == "live" or event.passed:
+            self._passed = event if event.kind == "done" else None
             self._address, self._token, self._generation = event.address, event.token, event.generation
         else:
             self._ended = event
@@ -196,6 +201,8 @@ class LiveSource:
 
     async def _moved(self) -> bool:
         """While silent: whether another fetcher owns the job now, or nobody does."""
+        if self._passed is not None:
+            return False
         generation = self._generation
         try:
             claim, outcome = await self._relay.queue.read_state(self._job.id)
@@ -209,6 +216,9 @@ class LiveSource:
         """All bytes are here; wait for the job's end, which must come soon."""
         deadline = time.monotonic() + LOST_SECONDS
         while self._ended is None:
+            if self._passed is not None:
+                self._ended = self._passed
+                return
             if time.monotonic() > deadline:
                 raise TransferBroken("the stored file was not confirmed in time")
             self._changed.clear()

@@ -233,7 +233,10 @@ class _ArtifactRequest:
                 return None
             if event.kind == "failed" and event.error is not None:
                 return await self._failed(event.error)
-            reply = await self._relay(job, event, expected) if event.kind == "live" else None
+            live = event.kind == "live" or (relayed and event.passed)
+            reply = await self._relay(job, event, expected) if live else None
+            if reply is None and event.passed and event.kind == "done" and event.size_bytes:
+                raise StoreUnavailable(f"{resource.filename} cannot be stored now: the disk is nearly full")
             if reply is None:
                 reply = await self._stored(event, expected)
             if reply is not None:
@@ -272,7 +275,8 @@ class _ArtifactRequest:
             # Perhaps of an upstream's own 206, which nobody has hashed: nobody may keep any of them.
             headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
             headers.append((b"content-range", body.content_range.encode("latin-1")))
-        return Reply(body.status, "LIVE", headers, body=body, file=Known(expected, event.published))
+        word: CacheWord = "PASS" if event.passed else "LIVE"
+        return Reply(body.status, word, headers, body=body, file=Known(expected, event.published))
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:
         facts = decode_stored(event.value) or await self.ports.facts.cached(self.resource.file)

@@ -14,7 +14,7 @@ from shared.protocols.resource import Resource
 from shared.queue.jobs import AnyJob, Event, FetchArtifact
 from shared.settings import Settings
 
-CacheWord = Literal["HIT", "LIVE", "MISS", "STALE", "NEGATIVE", "REVALIDATED", "NONE"]
+CacheWord = Literal["HIT", "LIVE", "PASS", "MISS", "STALE", "NEGATIVE", "REVALIDATED", "NONE"]
 """What X-Cache and the metrics call the way a reply was found; NONE: nobody was asked for it."""
 
 

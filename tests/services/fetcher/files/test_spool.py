@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from services.fetcher.files.room import RelayRoom
 from services.fetcher.files.spool import MEMORY_BYTES, Spool, SpoolBroken, clear_spool
 from shared.errors.passing import StoreUnavailable
+from shared.process.disk import Disk, DiskFloor
 from shared.process.threads import BoundedThreads
 
 
@@ -110,3 +112,50 @@ async def test_clear_spool__left_by_a_killed_fetcher__removed_and_what_is_writte
     assert clear_spool(folder) == 1
     assert {path.name for path in folder.iterdir()} == {"writing", "fresh"}
     writing.release()
+
+
+class Full(DiskFloor):
+    """No room at all."""
+
+    def look(self) -> Disk:
+        return Disk(0, 100, 50)
+
+
+@pytest.mark.parametrize("size", [1000, MEMORY_BYTES + 1000])
+async def test_passed_on__off_the_disk_and_its_memory_is_given_back_after_the_last_reader(
+    tmp_path: Path, threads: BoundedThreads, size: int
+) -> None:
+    data, room = os.urandom(size), RelayRoom(10 * MEMORY_BYTES)
+    spool = Spool(tmp_path / "spool" / "one", threads)
+    spool.make_room(size, Full(tmp_path, None), room)
+    assert spool.passing and room.taken_bytes == size
+    spool.append(data)
+    spool.seal()
+    reading = spool.follow()
+    first = await anext(reading)
+    with spool.open() as file, spool.open() as other:  # each with an offset of its own
+        assert file.read() == other.read() == data
+    spool.release()
+    assert room.taken_bytes == size and not list(tmp_path.rglob("one"))
+    assert first + b"".join([piece async for piece in reading]) == data
+    assert room.taken_bytes == 0
+
+
+async def test_passed_on__more_than_the_memory_for_it__refused_with_both_reasons(
+    tmp_path: Path, threads: BoundedThreads
+) -> None:
+    room = RelayRoom(1000)
+    spool = Spool(tmp_path / "one", threads)
+    with pytest.raises(StoreUnavailable, match=r"nearly full.*ORCHARD_RELAY_BYTES"):
+        spool.make_room(1001, Full(tmp_path, None), room)
+    spool.release()
+    assert room.taken_bytes == 0
+
+
+async def test_no_memory_for_it__as_for_what_must_be_stored__the_disk_alone_counts(
+    tmp_path: Path, threads: BoundedThreads
+) -> None:
+    spool = Spool(tmp_path / "one", threads)
+    with pytest.raises(StoreUnavailable, match="nearly full"):
+        spool.make_room(1, Full(tmp_path, None), None)
+    assert not spool.passing
