@@ -168,6 +168,7 @@ class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     digests: dict[str, str] = {}  # further hashes kept at ingest: algorithm → hex
     stored_at: float = 0.0  # unix seconds
     published: float = 0.0  # as in `StoredFile`
+    judged: str = ""  # as in `StoredFile`
 
 
 class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -225,7 +226,17 @@ class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="for
     headers: dict[str, str] = {}  # as in `SourceHeaders`
     provisional: bool = False  # metadata that was read before its file was stored: it may turn out wrong
     published: float = 0.0  # unix seconds: when it counts as published (shared/policy/age.py); 0: unknown
+    judged: str = ""  # what the policy file came to, and under which rules (shared/policy/content.py `told`)
 
+
+class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the policy has to know of a file that its bytes do not tell; as in `StoredFile`."""
+
+    published: float = 0.0
+    judged: str = ""
+
+
+NO_STANDING = Standing()
 
 _decode_stored = msgspec.msgpack.Decoder(StoredFile).decode
 

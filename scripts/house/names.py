@@ -48,6 +48,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "orchard who-has pkg:npm/left-pad@1.3.0": _EXAMPLE,
         "orchard who-has pkg:maven/org.apache.logging.log4j/log4j-core --since 30d": _EXAMPLE,
         "orchard why pkg:npm/left-pad@1.3.0": _EXAMPLE,
+        "orchard policy test pkg:npm/left-pad@1.3.0 --file policy.toml": _EXAMPLE,
         "orchard why pkg:pypi/flask": _EXAMPLE,
         "orchard exempt add pkg:npm/left-pad@1.3.0 --reason 'fixes CVE-2026-1' --expires 7d": _EXAMPLE,
         "orchard exempt add pkg:maven/com.corp/lib --reason 'ours'": _EXAMPLE,

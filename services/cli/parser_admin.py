@@ -38,6 +38,8 @@ def add_to(commands: Any) -> None:
         _blocks,
         _exempt,
         _feeds,
+        _policy,
+        _held,
         _tokens,
         _who_has,
         _servings,
@@ -211,6 +213,48 @@ def _feeds(commands: Any) -> None:
     parser = command(below, "get", "write the bytes of one to a file; noted in the audit", "feeds:get")
     parser.add_argument("sha256", metavar="SHA256", help="as `orchard quarantine list` shows it")
     parser.add_argument("output", metavar="FILE", help="where to write it")
+
+
+def _policy(commands: Any) -> None:
+    below = group(commands, "policy", "the file of finer rules (operator)")
+    command(below, "show", "list the rules in force", "policy:show")
+    more = """\
+examples
+  orchard policy apply policy.toml --dry-run
+  orchard policy test pkg:npm/left-pad@1.3.0 --file policy.toml
+"""
+    parser = command(
+        below, "apply", "put a file in force, in place of the one before", "policy:apply", more=more
+    )
+    parser.add_argument("file", metavar="FILE", help="TOML (docs/firewall.md); - for standard input")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only tell what it would have refused in 30 days"
+    )
+    parser.add_argument("--yes", action="store_true", help="also rules that would have refused everything")
+    parser = command(below, "test", "say what the rules come to for a package", "policy:test")
+    parser.add_argument("purl", metavar="PURL", help="a package URL, with a version or for all")
+    parser.add_argument(
+        "--file", metavar="FILE", default="", help="by this file; without it by the rules in force"
+    )
+
+
+def _held(commands: Any) -> None:
+    below = group(commands, "held", "versions that rules hold back (operator)")
+    parser = command(below, "list", "list them, the last first", "policy:held")
+    page(parser)
+    parser = command(below, "show", "show what a package's held versions changed", "policy:show_held")
+    parser.add_argument("purl", metavar="PURL", help="a package URL, with a version or for all")
+    for name, about, does in (
+        ("approve", "let one in: an exemption", "policy:approve"),
+        ("deny", "keep one out for good: a block", "policy:deny"),
+    ):
+        parser = command(below, name, about, does)
+        parser.add_argument("purl", metavar="PURL", help="a package URL, with a version or for all")
+        parser.add_argument("--reason", metavar="TEXT", required=True, help="for whoever reads the list")
+        if name == "approve":
+            parser.add_argument(
+                "--expires", metavar="WHEN", default="", help="36h, 7d or a date; never without it"
+            )
 
 
 def _tokens(commands: Any) -> None:

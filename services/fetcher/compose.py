@@ -28,6 +28,7 @@ from services.fetcher.files.sealing import Sealer
 from services.fetcher.files.spool import clear_spool
 from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.indexes.documents import Documents
+from services.fetcher.indexes.held_queue import HeldQueue
 from services.fetcher.indexes.job import FetchIndexJob
 from services.fetcher.indexes.judging import Judging
 from services.fetcher.indexes.pages import Pages
@@ -253,7 +254,7 @@ def _routes(stores: Stores, upstream: UpstreamParts, token: WorkerToken) -> list
 def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:
     budget_bytes = stores.settings.index_budget_bytes
     documents = Documents(stores)
-    judging = Judging(documents, stores.artifacts, stores.threads)
+    judging = Judging(documents, stores.artifacts, stores.threads, HeldQueue(stores.database))
     return IndexTools(
         documents=documents,
         pages=Pages(stores, judging),

@@ -17,7 +17,7 @@ from services.gateway.api import (
     versions,
     why,
 )
-from services.gateway.api.admin import access, dead_letters, disk, events, feeds, servings, upstreams
+from services.gateway.api.admin import access, dead_letters, disk, events, feeds, policy, servings, upstreams
 from services.gateway.api.admin.guard import guarded
 from services.gateway.api.faults import on_error
 from services.gateway.api.health import health, identity, live, metrics_page, ready
@@ -40,6 +40,7 @@ def build_litestar(application: Running) -> Litestar:
         *disk.HANDLERS,
         *servings.HANDLERS,
         *feeds.HANDLERS,
+        *policy.HANDLERS,
     ]
     return Litestar(
         route_handlers=[

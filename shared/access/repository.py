@@ -12,6 +12,7 @@ import msgspec
 
 from shared.errors import OrchardError
 from shared.models import FORMAT, MOST_REVISION
+from shared.policy.named import NamedRule
 from shared.policy.rules import Block, Exemption, Rules, put_in_force
 from shared.postgres.connection import session
 from shared.postgres.database import Database
@@ -44,6 +45,7 @@ SELECT json_build_object(
                     protocol text, name text, version text, reason text, sha256 text)
         ) known), '[]'),
     'rules', (SELECT rules FROM policy),
+    'policy_rules', coalesce((SELECT json_agg(rule ORDER BY position) FROM policy_rules), '[]'),
     'exemptions', coalesce((SELECT json_agg(json_build_object(
         'id', id, 'protocol', protocol, 'name', name, 'version', version, 'reason', reason,
         'sha256', coalesce(encode(sha256, 'hex'), ''),
@@ -101,6 +103,7 @@ class AccessState(msgspec.Struct, frozen=True):
     tokens: tuple[KnownToken, ...] = ()
     blocks: tuple[Block, ...] = ()
     rules: Rules | None = None  # None: nobody has written any
+    policy_rules: tuple[NamedRule, ...] = ()  # of the policy file, in its order
     exemptions: tuple[Exemption, ...] = ()  # that were not over when this was read
     installation: str = ""  # random; "" where this was written before there was one
 

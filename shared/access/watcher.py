@@ -162,6 +162,7 @@ class AccessWatcher:
             named=self._named,
             order=self._order,
             advisories=self.feeds.advisories,
+            named_rules=() if state is None else state.policy_rules,
         )
 
     def _advised(self) -> None:
@@ -192,4 +193,4 @@ class AccessWatcher:
 
 
 def _policy_of(state: AccessState) -> tuple[object, ...]:
-    return state.blocks, state.rules, state.exemptions
+    return state.blocks, state.rules, state.policy_rules, state.exemptions

@@ -34,6 +34,7 @@ from shared.models import (
     Extraction,
     FileName,
     IndexState,
+    Standing,
     StandingFile,
     StoredDocument,
     StoredFile,
@@ -270,9 +271,11 @@ class ArtifactRepository:
                 return seen
         raise DatabaseUnavailable("a row was changed by others each time it was read")
 
-    async def date_file(self, file: FileName, published: float) -> None:
-        """Records when a stored file counts as published (unix seconds). One statement."""
-        await self._database.execute(sql.DATE_FILE, *msgspec.structs.astuple(file), published)
+    async def note_standing(self, file: FileName, standing: Standing) -> None:
+        """Records what the policy has to know of a stored file. One statement."""
+        await self._database.execute(
+            sql.DATE_FILE, *msgspec.structs.astuple(file), standing.published, standing.judged
+        )
 
     # --- events ---------------------------------------------------------------------------------------
 

@@ -68,6 +68,7 @@ def url_columns(urls: Sequence[CachedUrl]) -> list[list[Any]]:
         [each.modified for each in stored],
         [event_detail(each.headers) for each in stored],
         [each.published for each in stored],
+        [each.judged for each in stored],
     ]
 
 
@@ -90,6 +91,7 @@ def stored_file_of(row: Row) -> StoredFile:
         headers=_texts(row["headers"]),
         provisional=row["provisional"],
         published=row["published"],
+        judged=row["judged"],
     )
 
 
@@ -104,6 +106,7 @@ def sealed_file_of(row: Row) -> SealedFile:
         digests=_texts(row["digests"]),
         stored_at=row["stored_at"],
         published=row["published"],
+        judged=row["judged"],
     )
 
 

@@ -15,7 +15,7 @@ _STORED = """a.sha256, a.size_bytes, a.content_type, a.object_key, c.filename, c
        extract(epoch FROM c.created_at)::float8 AS created_at,
        coalesce(extract(epoch FROM c.upstream_modified), 0)::float8 AS modified, c.headers::text AS headers,
        c.role = 'provisional' AS provisional,
-       coalesce(extract(epoch FROM c.published), 0)::float8 AS published"""
+       coalesce(extract(epoch FROM c.published), 0)::float8 AS published, c.judged"""
 
 LOOKUP = f"""
 SELECT {_STORED}
@@ -46,7 +46,7 @@ FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[])
 
 # Columns: position, protocol, project, file_id, filename, sha256, size, content type, object key,
 # generation, source, upstream URL, role, digests, unix seconds of Last-Modified (0: unknown), headers, unix
-# seconds when it counts as published (0: unknown). The
+# seconds when it counts as published (0: unknown), what the policy file came to. The
 # `true = ALL (…)` conditions order the inserts: package, artifact, URL; every statement takes its locks in
 # that order.
 STORE = """
@@ -54,9 +54,9 @@ WITH input AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
                          $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[],
                          $12::text[], $13::text[], $14::text[], $15::float8[], $16::text[],
-                         $17::float8[])
+                         $17::float8[], $18::text[])
         AS t(at, protocol, project, file_id, filename, sha256, size_bytes, content_type, object_key,
-             generation, source_id, upstream_url, role, digests, modified, headers, published)
+             generation, source_id, upstream_url, role, digests, modified, headers, published, judged)
 ), standing AS (
     SELECT i.at, c.* FROM input i JOIN cached_urls c USING (protocol, project, file_id, filename)
 ), fresh AS (
@@ -85,10 +85,10 @@ WITH input AS (
 ), new_urls AS (
     INSERT INTO cached_urls
         (protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url, digests,
-         upstream_modified, headers, published)
+         upstream_modified, headers, published, judged)
     SELECT protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url,
            digests::jsonb, to_timestamp(nullif(modified, 0)), headers::jsonb,
-           to_timestamp(nullif(published, 0))
+           to_timestamp(nullif(published, 0)), judged
     FROM fresh
     WHERE true = ALL (SELECT true FROM new_artifacts)
     ORDER BY protocol, project, file_id, filename
@@ -96,16 +96,16 @@ WITH input AS (
     RETURNING *
 ), result AS (
     SELECT f.at, n.sha256, n.filename, n.role, n.created_at, n.digests, n.upstream_modified, n.headers,
-           n.published
+           n.published, n.judged
     FROM new_urls n JOIN fresh f USING (protocol, project, file_id, filename)
     UNION ALL
-    SELECT at, sha256, filename, role, created_at, digests, upstream_modified, headers, published
+    SELECT at, sha256, filename, role, created_at, digests, upstream_modified, headers, published, judged
     FROM standing
 )
 SELECT r.at, r.sha256, r.filename, r.role = 'provisional' AS provisional, r.digests::text AS digests,
        extract(epoch FROM r.created_at)::float8 AS created_at,
        coalesce(extract(epoch FROM r.upstream_modified), 0)::float8 AS modified, r.headers::text AS headers,
-       coalesce(extract(epoch FROM r.published), 0)::float8 AS published,
+       coalesce(extract(epoch FROM r.published), 0)::float8 AS published, r.judged,
        coalesce(o.size_bytes, n.size_bytes, i.size_bytes) AS size_bytes,
        coalesce(o.content_type, n.content_type, i.content_type) AS content_type,
        coalesce(o.object_key, n.object_key, i.object_key) AS object_key
@@ -210,7 +210,7 @@ LEFT JOIN cached_urls m ON m.protocol = c.protocol AND m.project = c.project AND
 SEALED_FILES = f"""
 SELECT c.project, c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256,
        c.digests::text AS digests, extract(epoch FROM c.created_at)::float8 AS stored_at,
-       coalesce(extract(epoch FROM c.published), 0)::float8 AS published
+       coalesce(extract(epoch FROM c.published), 0)::float8 AS published, c.judged
 {_SEALED} WHERE c.protocol = $1 AND c.project = ANY($2::text[]) AND c.role = 'file'
 ORDER BY c.project, c.filename, c.file_id
 """  # noqa: S608 - of constants
@@ -287,13 +287,13 @@ SELECT (SELECT row_to_json(d)::text FROM ({STORED_DOCUMENT}) d) AS document,
             'filename', c.filename, 'file_id', c.file_id, 'sha256', encode(c.sha256, 'hex'),
             'size_bytes', a.size_bytes, 'metadata_sha256', coalesce(encode(m.sha256, 'hex'), ''),
             'digests', c.digests, 'stored_at', extract(epoch FROM c.created_at)::float8,
-            'published', coalesce(extract(epoch FROM c.published), 0)::float8)
+            'published', coalesce(extract(epoch FROM c.published), 0)::float8, 'judged', c.judged)
             ORDER BY c.filename, c.file_id)::text
         {_SEALED} WHERE c.protocol = $1 AND c.project = $3 AND c.role = 'file') AS sealed
 """  # noqa: S608 - of constants
 
 DATE_FILE = """
-UPDATE cached_urls SET published = to_timestamp($5)
+UPDATE cached_urls SET published = to_timestamp(nullif($5, 0)), judged = $6
 WHERE protocol = $1 AND project = $2 AND file_id = $3 AND filename = $4
 """
 

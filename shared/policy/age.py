@@ -47,6 +47,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: dict[str, tuple[str, Arrival | None]] = {}  # mark and arrival of names that are listed no more
     told: dict[str, float] = {}  # dates of versions by their files (`Documents.dating_file`), in unix seconds
     ageless: bool = False  # its source's age is no matter (`SourceOptions.aged`)
+    source: str = ""  # name of the source that its list came from last; "": not noted
 
     def date_of(self, listed: Dated, now: float) -> float:
         """When it counts as published (unix seconds, never 0)."""

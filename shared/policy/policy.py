@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,11 @@ from shared.errors.passing import AdvisoriesUnknown
 from shared.models import IndexHead
 from shared.policy.advisories import Advisories, Advisory
 from shared.policy.age import AgeLimit
+from shared.policy.named import NamedRule
 from shared.policy.project import NOTHING, Advised, ProjectVerdicts
 from shared.policy.rules import AgeRule, Block, Exemption, Rules
 from shared.policy.verdict import Subject, Verdict, by_hand
+from shared.setting_values import age, date
 
 NO_RULES = Rules()
 NO_AGE = AgeRule(0.0)
@@ -49,15 +51,18 @@ class Policy:
         named: Callable[[str, str], str] = as_it_is,
         order: Callable[[str, str], Any] = no_order,
         advisories: Advisories | None = None,
+        named_rules: Sequence[NamedRule] = (),
     ) -> None:
         """`named`: of a protocol and a canonical name, what all names have in common that clients take for
         the same one. `order`: of a protocol and a version, its key in that protocol's order, or None.
-        `advisories` None: none are known, so that nothing is served where the rules ask for them."""
+        `advisories` None: none are known, so that nothing is served where the rules ask for them.
+        `named_rules`: those of the policy file, in its order."""
         self._named = named
         self._order = order
         self._advisories = advisories if rules.feeds else None
         self._is_blind = rules.feeds and advisories is None
-        self._advised: dict[tuple[str, str], ProjectVerdicts] = {}
+        self._named_rules = tuple(named_rules)
+        self._exact: dict[tuple[str, str], ProjectVerdicts] = {}
         self._rules = rules
         self._limits: dict[str, AgeLimit | None] = {}
         blocked, self._digests = self._sorted(blocks)
@@ -69,7 +74,7 @@ class Policy:
         }
         self._others: dict[str, ProjectVerdicts] = {}  # by protocol: of projects that nobody has named
         has_rules = bool(rules.nothing_after) or any(each.seconds for each in rules.ages.values())
-        self.any = bool(self._projects or self._digests or has_rules or rules.feeds)
+        self.any = bool(self._projects or self._digests or has_rules or rules.feeds or self._named_rules)
 
     def _sorted(self, rows: Iterable[Block]) -> tuple[ByVersion, dict[str, Verdict]]:
         versions: ByVersion = {}
@@ -90,13 +95,16 @@ class Policy:
         if not self.any:
             return NOTHING
         key = (protocol, self._named(protocol, project))
-        if self._advisories is None:
+        if self._advisories is None and not self._named_rules:
             return self._ruled(key)
-        found = self._advised.get(key)
+        found = self._exact.get(key)
         if found is None:
-            if len(self._advised) >= REMEMBERED:
-                self._advised.clear()
-            found = self._advised[key] = self._with_advisories(key, self._advisories)
+            if len(self._exact) >= REMEMBERED:
+                self._exact.clear()
+            found = self._ruled(key)
+            if self._advisories is not None:
+                found = self._with_advisories(key, self._advisories, found)
+            found = self._exact[key] = self._with_named_rules(key, found)
         return found
 
     def _ruled(self, key: tuple[str, str]) -> ProjectVerdicts:
@@ -108,8 +116,48 @@ class Policy:
                 found = self._others[protocol] = self._project(protocol, {}, {})
         return found
 
-    def _with_advisories(self, key: tuple[str, str], advisories: Advisories) -> ProjectVerdicts:
-        rules, found = self._rules, self._ruled(key)
+    def _with_named_rules(self, key: tuple[str, str], found: ProjectVerdicts) -> ProjectVerdicts:
+        """The first rule that tells an age, or a date, takes the place of the settings'; the first that
+        refuses the name decides; the rest are asked of each version."""
+        rules = [each for each in self._named_rules if each.is_about(*key)]
+        if not rules:
+            return found
+        plain = [each for each in rules if each.action == "hold" and not each.sources]
+        older = next((each for each in plain if each.minimum_age), None)
+        dated = next((each for each in plain if each.nothing_after), None)
+        refusing = next((each for each in plain if each.refuse or each.only), None)
+        settled = [each for each in plain if each.kind in ("minimum_age", "nothing_after", "refuse", "only")]
+        content = tuple(each for each in rules if each not in settled)
+        stay = self._rules.stored_stay
+        stamp = msgspec.json.encode((rules, stay)).decode()
+        changed = msgspec.structs.replace(
+            found,
+            age=self._aged(found.age, older, dated),
+            listed=None if refusing is None else Verdict(False, "policy", refusing.told),
+            rules=content,
+            content_stamp=_hashed([stamp, *sorted(found.exempt), *sorted(found.versions)]) if content else "",
+            stored_stay=stay,
+            exempt_digests=self._exempt_digests,
+            digests=self._digests,
+        )
+        return msgspec.structs.replace(
+            changed, rules_stamp=_hashed([found.rules_stamp, stamp, "", *sorted(self._exempt_digests)])
+        )
+
+    def _aged(
+        self, limit: AgeLimit | None, older: NamedRule | None, dated: NamedRule | None
+    ) -> AgeLimit | None:
+        limit = limit or AgeLimit(0.0, 0.0, 0.0, self._rules.stored_stay)
+        if older is not None:
+            limit = msgspec.structs.replace(limit, seconds=age(older.minimum_age), since=older.since)
+        if dated is not None:
+            limit = msgspec.structs.replace(limit, nothing_after=date(dated.nothing_after))
+        return limit if limit.seconds or limit.nothing_after else None
+
+    def _with_advisories(
+        self, key: tuple[str, str], advisories: Advisories, found: ProjectVerdicts
+    ) -> ProjectVerdicts:
+        rules = self._rules
         told = advisories.of(*key)
         malware = tuple(each for each in told if each.is_malware)
         severe: tuple[Advisory, ...] = ()
@@ -172,9 +220,10 @@ class Policy:
         none), `Malware` likewise, and `AdvisoriesUnknown`."""
         self._look()
         verdicts = self.of(protocol, project)
-        found = verdicts.by_name(version, "")
+        found = verdicts.by_name(version, "") or verdicts.by_list(version)
         if found is not None and not found.allowed:
-            raise found.refusal(project if found is verdicts.whole else f"{project} {version}")
+            is_whole = found is verdicts.whole or found is verdicts.listed
+            raise found.refusal(project if is_whole else f"{project} {version}")
 
     def check_new(self, protocol: str, project: str, version: str) -> None:
         """As `check`, of a file that is not stored here: what spares those that are does not count. Raises
@@ -215,7 +264,9 @@ class Policy:
     def check_file(self, subject: Subject, now: float) -> None:
         """As `admits`, where nobody will come to know more. Raises `Blocked`, `TooYoung`."""
         if not self.admits(subject, now):
-            raise TooYoung(f"{subject.noun} is held back: nobody knows when it was published")
+            raise TooYoung(
+                f"{subject.noun} is held back: nobody knows when it was published, or what rules say of it"
+            )
 
 
 def _hashed(parts: Iterable[str]) -> str:

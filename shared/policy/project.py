@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from shared.models import IndexHead
+from shared.policy import content
 from shared.policy.advisories import Advisory, Order
 from shared.policy.age import AgeLimit, Dated, Seen
+from shared.policy.named import NamedRule
+from shared.policy.traits import Change, Traits
 from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict, moment
 
 
@@ -58,6 +61,11 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     exempt_digests: Mapping[str, Verdict] = {}  # those of all projects
     advised: Advised | None = None  # None: no advisory on it counts
     as_of: float = 0.0  # unix seconds: nothing published later is there; 0: no such view (`seen_from`)
+    listed: Verdict | None = None  # of the whole project, if the policy file refuses its name
+    rules: tuple[NamedRule, ...] = ()  # of the policy file, that ask more than its name
+    content_stamp: str = ""  # of these, and what they start from; "" without any
+    stored_stay: bool = True
+    contents: Mapping[str, content.Held] = {}  # of `held`: by version, what these came to
     due: float = 0.0  # unix seconds: the next moment at which `held` would come to something else; 0: none
 
     @property
@@ -68,7 +76,8 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     @property
     def judges(self) -> bool:
         """Whether each version has to be looked at: what is not allowed is not all in `versions`."""
-        return self.age is not None or self.advised is not None or self.as_of > 0
+        asks = self.age is not None or self.advised is not None or self.as_of > 0
+        return asks or self.listed is not None or bool(self.rules)
 
     def stands(self, head: IndexHead, now: float) -> bool:
         """Whether the bodies of a page would be made the same now (unix seconds): no change of the policy
@@ -96,6 +105,18 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     def by_vulnerability(self, version: str, stored_at: float) -> Verdict | None:
         """See `Advised.is_vulnerable`."""
         return None if self.advised is None else self.advised.is_vulnerable(version, stored_at)
+
+    def by_list(self, version: str) -> Verdict | None:
+        """Of a version; of "": of the whole project, unless a version of it is exempt. None: its name is not
+        refused."""
+        return None if self.exempt and not version else self.listed
+
+    def by_rules(self, of: Subject, now: float) -> Verdict | None:
+        """What the policy file says of a file; None: nothing against it. It is judged where the list of its
+        versions is at hand, and what it came to lies beside it."""
+        if not self.content_stamp:
+            return None
+        return content.as_told(self.content_stamp, of.judged, now)
 
     def verdict(self, of: Subject, now: float) -> Verdict | None:
         """The one verdict of a file, by the first rule of `ORDER` that says anything. None: one that counts
@@ -131,29 +152,78 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         found = self.age.verdict(of.published, of.stored_at, now)
         return UNKNOWN if found is None else None if found is ALLOWED else found
 
-    def held(
-        self, listed: Iterable[Dated], seen: Seen, stored: Mapping[str, float], now: float
-    ) -> ProjectVerdicts:
-        """With what may not be served of these entries. `stored`: by their names, when the first file of each
-        was stored here (unix seconds)."""
-        if not self.judges:
-            return self
+    def held(self, entries: Iterable[JudgedEntry], contents: Mapping[str, content.Held]) -> ProjectVerdicts:
+        """With what may not be served of these, as `judged` gives them."""
         versions, files, due = dict(self.versions), dict(self.files), self.due
-        for each in listed:
-            of = Subject("", "", each.version, each.mark, seen.date_of(each, now), stored.get(each.name, 0.0))
-            found = self.verdict(of, now)
+        for each, _, found in entries:
             if found is None or found.allowed or found.rule == "block":
                 continue
             (files if each.is_file else versions)[each.name if each.is_file else each.version] = found
             if found.until:
                 due = min(due, found.until) if due else found.until
-        return msgspec.structs.replace(self, versions=versions, files=files, due=due)
+        return msgspec.structs.replace(self, versions=versions, files=files, due=due, contents=contents)
+
+    def judged(
+        self,
+        listed: Iterable[Dated],
+        seen: Seen,
+        stored: Mapping[str, float],
+        now: float,
+        of: content.Project | None = None,
+        traits: Iterable[Traits] = (),
+    ) -> tuple[list[JudgedEntry], Mapping[str, content.Held]]:
+        """The verdict of each of these entries, and by version what the rules of the policy file came to.
+        `stored`: by their names, when the first file of each was stored here (unix seconds). `of`, `traits`:
+        what those rules ask."""
+        entries = [
+            (
+                each,
+                Subject("", "", each.version, each.mark, seen.date_of(each, now), stored.get(each.name, 0.0)),
+            )
+            for each in listed
+        ]
+        contents = self._judged([subject for _, subject in entries], of, traits, now)
+        found: list[JudgedEntry] = []
+        for each, subject in entries:
+            judged = contents.get(each.version)
+            told = content.told(self.content_stamp, None if judged is None else judged.verdict)
+            subject = msgspec.structs.replace(subject, judged=told)
+            found.append((each, subject, self.verdict(subject, now)))
+        return found, contents
+
+    def _judged(
+        self, subjects: Sequence[Subject], of: content.Project | None, traits: Iterable[Traits], now: float
+    ) -> dict[str, content.Held]:
+        known = {each.version: each for each in traits}
+        if of is None or not (self.rules or known):
+            return {}
+        first: dict[str, Subject] = {}
+        for each in subjects:  # of a version's files the first counts
+            standing = first.get(each.version)
+            if standing is None or each.published < standing.published:
+                first[each.version] = each
+        listed = [
+            content.Listed(known.get(version) or Traits(version), each.published, each.stored_at)
+            for version, each in first.items()
+        ]
+
+        def others(each: content.Listed) -> Verdict | None:
+            subject = first[each.traits.version]
+            found = self.verdict(msgspec.structs.replace(subject, judged=self.content_stamp), now)
+            if found is None:
+                return UNKNOWN
+            return None if found.allowed and found.rule in ("", "stored") else found
+
+        return content.judge(self.rules, of, listed, others, stored_stay=self.stored_stay, now=now)
 
     def of_file(self, version: str, filename: str, sha256: str) -> Verdict:
         """What of a page's entry is known to be held: by its bytes, its version, its name."""
         found = self.digests.get(sha256) or self.versions.get(version) or self.files.get(filename)
         return found or ALLOWED
 
+
+JudgedEntry = tuple[Dated, Subject, Verdict | None]
+"""An entry of a list, what is known of it, and its verdict."""
 
 Judge = Callable[[ProjectVerdicts, Subject, float], Verdict | None]
 
@@ -163,8 +233,33 @@ ORDER: tuple[Judge, ...] = (
     lambda project, of, now: project.by_malware(of.version),
     ProjectVerdicts.by_age,
     lambda project, of, now: project.by_vulnerability(of.version, of.stored_at),
+    lambda project, of, now: project.listed,
+    ProjectVerdicts.by_rules,
 )
 """All rules; the first that says anything decides (docs/decisions/0040). Each is a pure function of the
 policy, what is known of a file, and now (unix seconds)."""
 
 NOTHING = ProjectVerdicts()
+
+SETTLED = frozenset({"block", "malware", "view"})  # of what nobody has to decide
+
+
+class HeldBack(msgspec.Struct, frozen=True):
+    """A version that a rule holds back, which a person may overrule."""
+
+    version: str
+    published: float  # unix seconds
+    verdict: Verdict
+    change: Change
+
+
+def held_back(entries: Iterable[JudgedEntry], contents: Mapping[str, content.Held]) -> list[HeldBack]:
+    """Those of a list, as `judged` gives them: the newest first, each version once."""
+    found: dict[str, HeldBack] = {}
+    for each, of, verdict in entries:
+        if verdict is None or verdict.allowed or verdict.rule in SETTLED:
+            continue
+        judged = contents.get(each.version)
+        change = Change() if judged is None else judged.change
+        found[each.version] = HeldBack(each.version, of.published, verdict, change)
+    return sorted(found.values(), key=lambda each: each.published, reverse=True)

@@ -11,7 +11,16 @@ import msgspec
 from shared.errors import Blocked, Malware, NotInView, RefusedByPolicy, TooYoung
 
 Rule = Literal[
-    "", "exemption", "block", "malware", "stored", "minimum_age", "nothing_after", "vulnerability", "view"
+    "",
+    "exemption",
+    "block",
+    "malware",
+    "stored",
+    "minimum_age",
+    "nothing_after",
+    "vulnerability",
+    "policy",
+    "view",
 ]
 """What decided. A further rule is one more name here, a refusal in `REFUSALS`, and its place in `ORDER` of
 project.py."""
@@ -23,6 +32,7 @@ REFUSALS: Mapping[Rule, tuple[type[Blocked], str]] = {
     "nothing_after": (TooYoung, "is held back"),
     "vulnerability": (RefusedByPolicy, "is refused"),
     "view": (NotInView, "is not in this view"),
+    "policy": (RefusedByPolicy, "is held back"),
 }
 """The error that a client gets, and the words in it, of each rule that is against something."""
 
@@ -55,6 +65,7 @@ class Subject(msgspec.Struct, frozen=True):
     sha256: str = ""
     published: float = 0.0  # when it counts as published (`Seen.date_of`)
     stored_at: float = 0.0
+    judged: str = ""  # what the rules of the policy file came to (`content.told`)
 
     @property
     def noun(self) -> str:

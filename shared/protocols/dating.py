@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from shared.models import FileName, SealedFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
-from shared.policy.project import ProjectVerdicts
+from shared.policy.content import Held, Project
+from shared.policy.project import JudgedEntry, ProjectVerdicts
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.documents import Remark
 
@@ -23,21 +24,39 @@ def held_of(
     sealed: Sealed,
     now: float,
 ) -> ProjectVerdicts:
-    """With what is too young in a project's own list of versions, `main`; None: there is none."""
-    if main is None:
+    """With what may not be served of a project's own list of versions, `main`; None: there is none."""
+    if main is None or not verdicts.judges:
         return verdicts
-    stored = stored_at(protocol, project, main, sealed.values())
-    listed = protocol.documents.dated(protocol.grammar.index_identity(project), main)
-    return verdicts.held(listed, seen, stored, now)
+    return verdicts.held(*judged_of(protocol, project, main, verdicts, seen, sealed.values(), now))
 
 
-def dates_in(
-    protocol: PackageProxyBase, project: str, body: bytes, sealed: Iterable[SealedFile]
-) -> tuple[list[Dated], dict[str, float]]:
-    """What a project's stored list of versions tells, and `stored_at`. Raises `UpstreamInvalid`."""
+def judged_of(
+    protocol: PackageProxyBase,
+    project: str,
+    main: Any,
+    verdicts: ProjectVerdicts,
+    seen: Seen,
+    sealed: Iterable[SealedFile],
+    now: float,
+    *,
+    changes: bool = False,
+) -> tuple[list[JudgedEntry], Mapping[str, Held]]:
+    """See `ProjectVerdicts.judged`: of all that a project's own list of versions, `main`, names. `changes`:
+    what each has that the last allowed one had not is asked for, whatever the rules ask."""
+    stored = stored_at(protocol, project, main, sealed)
+    identity = protocol.grammar.index_identity(project)
+    listed = protocol.documents.dated(identity, main)
+    about = Project(protocol.name, project, seen.source, seen.since)
+    traits = protocol.documents.traits(identity, main) if verdicts.rules or changes else ()
+    return verdicts.judged(listed, seen, stored, now, about, traits)
+
+
+def judged_in(
+    protocol: PackageProxyBase, project: str, body: bytes, *arguments: Any, changes: bool = False
+) -> tuple[list[JudgedEntry], Mapping[str, Held]]:
+    """As `judged_of`, of a stored list's canonical bytes. Raises `UpstreamInvalid`."""
     document = protocol.documents.decode_document(body)
-    listed = protocol.documents.dated(protocol.grammar.index_identity(project), document)
-    return list(listed), stored_at(protocol, project, document, sealed)
+    return judged_of(protocol, project, document, *arguments, changes=changes)
 
 
 class Told(NamedTuple):
@@ -81,6 +100,8 @@ def held_beside(
     now: float,
 ) -> ProjectVerdicts:
     """With what another document of the project lists and its own list does not: that is seen just now."""
+    if not verdicts.judges:
+        return verdicts
     known = _listed(protocol, identity, main)
     fresh = {
         name: each
@@ -88,7 +109,9 @@ def held_beside(
         if name not in known
     }
     seen = Seen(now, dict.fromkeys(fresh, Arrival(now, now)))
-    return verdicts.held(fresh.values(), seen, {}, now)
+    about = Project(protocol.name, protocol.grammar.project_of(identity))
+    entries, _ = verdicts.judged(fresh.values(), seen, {}, now, about)
+    return verdicts.held(entries, verdicts.contents)
 
 
 def _listed(protocol: PackageProxyBase, identity: str, main: Any) -> Mapping[str, Dated]:

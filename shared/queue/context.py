@@ -11,7 +11,7 @@ import structlog
 
 from shared.errors import ErrorValue
 from shared.errors.passing import QueueFull, QueueUnavailable
-from shared.models import NO_SOURCE_HEADERS, SourceHeaders
+from shared.models import NO_SOURCE_HEADERS, NO_STANDING, SourceHeaders, Standing
 from shared.queue.jobs import AnyJob, Claim, Event, Job
 
 _log = structlog.get_logger("queue.worker")
@@ -77,7 +77,7 @@ class JobContext:
         content_type: str = "",
         source_headers: SourceHeaders = NO_SOURCE_HEADERS,
         sha256: str = "",
-        published: float = 0.0,
+        standing: Standing = NO_STANDING,
         error: ErrorValue | None = None,
         value: bytes = b"",
         passed: bool = False,
@@ -89,7 +89,7 @@ class JobContext:
         events are hints, and a waiter finds a stored result on its timer.
         """
         event = self._event(
-            kind, size_bytes, content_type, source_headers, sha256, published, error, value, passed
+            kind, size_bytes, content_type, source_headers, sha256, standing, error, value, passed
         )
         try:
             return await self._send(self, event, keep_seconds)
@@ -104,14 +104,14 @@ class JobContext:
         content_type: str = "",
         source_headers: SourceHeaders = NO_SOURCE_HEADERS,
         sha256: str = "",
-        published: float = 0.0,
+        standing: Standing = NO_STANDING,
         value: bytes = b"",
         passed: bool = False,
     ) -> None:
         """Have `done` published when this run ends, in the same step. Without effect if the handler raises
         after all."""
         self.published_at_end = self._event(
-            "done", size_bytes, content_type, source_headers, sha256, published, None, value, passed
+            "done", size_bytes, content_type, source_headers, sha256, standing, None, value, passed
         )
 
     def took(self, upstream_bytes: int) -> None:
@@ -133,7 +133,7 @@ class JobContext:
         content_type: str,
         source_headers: SourceHeaders,
         sha256: str,
-        published: float,
+        standing: Standing,
         error: ErrorValue | None,
         value: bytes,
         passed: bool,
@@ -149,7 +149,8 @@ class JobContext:
             content_type=content_type,
             source_headers=source_headers,
             sha256=sha256,
-            published=published,
+            published=standing.published,
+            judged=standing.judged,
             error=error,
             value=value,
             passed=passed,

@@ -336,6 +336,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     source_headers: SourceHeaders = SourceHeaders()  # of a file that is described
     sha256: str = ""
     published: float = 0.0  # live, described, dated: when the file counts as published; 0: nobody asked
+    judged: str = ""  # live, described: as in `Standing`
     error: ErrorValue | None = None
     value: bytes = b""  # done: the new cached value (facts) when small, saving a read
     passed: bool = False  # live, done: the file is verified and not stored, for the disk is short

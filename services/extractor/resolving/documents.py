@@ -247,7 +247,9 @@ class _Round:
         if not resource.direct:
             return True
         version = self._protocol.grammar.version_asked(resource)
-        of = Subject(resource.protocol, resource.project, version, row.sha256, row.published, row.stored_at)
+        of = Subject(
+            resource.protocol, resource.project, version, row.sha256, row.published, row.stored_at, row.judged
+        )
         return policy.admits(of, clock.now())
 
     async def _fetch(self, document: Document, name: str, row: StoredMetadata) -> None:

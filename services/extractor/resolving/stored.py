@@ -16,6 +16,7 @@ from shared.protocols.resolution import Document, RootFile
 STORED_METADATA = """
 SELECT i.at, m.object_key, c.sha256, a.extraction_state, a.extraction_reason, a.object_key AS file_key,
        a.size_bytes, coalesce(extract(epoch FROM c.published), 0)::float8 AS published,
+       coalesce(c.judged, '') AS judged,
        coalesce(extract(epoch FROM c.created_at), 0)::float8 AS stored_at
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
      AS i(project, file_id, filename, metadata_name, at)
@@ -52,6 +53,7 @@ class StoredMetadata(msgspec.Struct, frozen=True):
     size_bytes: int = 0  # of the file
     published: float = 0.0  # unix seconds: when the file counts as published; 0: not known
     stored_at: float = 0.0  # unix seconds: when the file was stored; 0: it is not
+    judged: str = ""  # as in `StoredFile`
 
 
 class StoredFiles:
@@ -101,6 +103,7 @@ class StoredFiles:
                 file_key=row["file_key"] or "",
                 size_bytes=row["size_bytes"] or 0,
                 published=row["published"],
+                judged=row["judged"],
                 stored_at=row["stored_at"],
             )
         return found

@@ -14,12 +14,14 @@ import msgspec
 from services.fetcher.files.entries import JUST_FETCHED_SECONDS, Refresh
 from services.fetcher.indexes.documents import Documents, LastGood
 from services.fetcher.indexes.judging import Judging
+from services.fetcher.indexes.pages import sealed_by_key
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import ProjectNotFound, TooYoung, UpstreamInvalid
-from shared.models import FileName, StoredFile
+from shared.models import NO_STANDING, FileName, Standing, StoredFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
-from shared.policy.verdict import Subject
+from shared.policy.content import Project, as_told, told
+from shared.policy.verdict import UNKNOWN, Subject
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
 from shared.queue.jobs import IN_USE, RenderIndex
@@ -37,32 +39,56 @@ class Ages:
         self._judging = judging
         self._artifacts = artifacts
 
-    def counts(self, protocol: PackageProxyBase) -> bool:
-        """Whether an age is asked for of a protocol's files."""
-        return self._access.policy.age_of(protocol.name) is not None
+    def _asks(self, protocol: PackageProxyBase, project: str) -> bool:
+        """Whether anything is asked of a project's files that the list of its versions tells."""
+        verdicts = self._access.policy.of(protocol.name, project)
+        return verdicts.age is not None or bool(verdicts.rules)
 
     async def admitted(
         self, protocol: PackageProxyBase, resource: Resource, refresh: Refresh, stored: StoredFile | None
-    ) -> float:
-        """When a file that an index lists counts as published (unix seconds). `stored`: what a row says of
-        it, whose object is lost. Raises `Blocked`, `TooYoung`, and why the list of versions cannot be
-        fetched."""
-        if not self.counts(protocol):
-            return 0.0
+    ) -> Standing:
+        """What is to be known of a file that an index lists. `stored`: what a row says of it, whose object is
+        lost. Raises `Blocked`, and why the list of versions cannot be fetched."""
+        if not self._asks(protocol, resource.project):
+            return NO_STANDING
         published = await self._listed(protocol, resource.file, refresh)
-        self.check(protocol, resource, published, stored)
-        return published
+        standing = Standing(published, await self.judged(protocol, resource))
+        self.check(protocol, resource, standing, stored)
+        return standing
+
+    async def judged(self, protocol: PackageProxyBase, resource: Resource) -> str:
+        """What the rules of the policy file come to for a file's version, by the last good list; one that it
+        lacks was seen just now. "" where none is asked."""
+        verdicts = self._access.policy.of(protocol.name, resource.project)
+        if not verdicts.rules:
+            return ""
+        project, version = resource.project, protocol.grammar.version_asked(resource)
+        known = await self._documents.known(protocol, protocol.grammar.index_identity(project))
+        sealed = sealed_by_key(known.sealed)
+        _, found = await self._judging.of_project(protocol, project, sealed, verdicts)
+        held = found.contents.get(version)
+        if held is None:
+            now, about = clock.now(), Project(protocol.name, project)
+            _, alone = verdicts.judged([Dated(version, version, now)], Seen(now), {}, now, about)
+            held = alone[version]
+        return told(verdicts.content_stamp, held.verdict)
 
     def check(
         self,
         protocol: PackageProxyBase,
         resource: Resource,
-        published: float,
+        standing: Standing,
         stored: StoredFile | None = None,
     ) -> None:
-        """Raises `Blocked`, `TooYoung`."""
-        version = protocol.grammar.version_asked(resource)
-        subject = Subject(protocol.name, resource.project, version, resource.file_id, published)
+        """Raises `Blocked` and its kinds."""
+        subject = Subject(
+            protocol.name,
+            resource.project,
+            protocol.grammar.version_asked(resource),
+            resource.file_id,
+            standing.published,
+            judged=standing.judged,
+        )
         if stored is not None:
             subject = msgspec.structs.replace(subject, sha256=stored.sha256, stored_at=stored.created_at)
         self._access.policy.check_file(subject, clock.now())
@@ -76,20 +102,27 @@ class Ages:
     async def of_stored(
         self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile, refresh: Refresh
     ) -> StoredFile:
-        """Facts with the date that they lack, which is noted in the row. Raises `Blocked`, `TooYoung`."""
-        if not self.counts(protocol):
+        """Facts with the standing that they lack, which is noted in the row. Raises `Blocked` and its
+        kinds."""
+        if not self._asks(protocol, resource.project):
             return stored
-        if not stored.published:
+        verdicts = self._access.policy.of(protocol.name, resource.project)
+        published, judged = stored.published, stored.judged
+        if not published:
             if resource.direct:
                 seen = await self.seen(protocol, resource, refresh)
                 published = self.of_answer(protocol, resource, stored.modified, seen)
             else:
                 published = await self._listed(protocol, resource.file, refresh)
             published = min(published, stored.created_at or published)  # or it could not have been stored
-            await self._artifacts.date_file(resource.file, published)
-            stored = msgspec.structs.replace(stored, published=published)
+        if verdicts.rules and as_told(verdicts.content_stamp, judged, clock.now()) is UNKNOWN:
+            judged = await self.judged(protocol, resource)
+        standing = Standing(published, judged)
+        if standing != Standing(stored.published, stored.judged):
+            await self._artifacts.note_standing(resource.file, standing)
+            stored = msgspec.structs.replace(stored, published=published, judged=judged)
         try:
-            self.check(protocol, resource, stored.published, stored)
+            self.check(protocol, resource, standing, stored)
         except TooYoung:
             if resource.direct:
                 await self.note_refused(protocol, resource, stored.published)
@@ -122,7 +155,7 @@ class Ages:
         """What was seen of the project of a file that no index lists; None where no age is asked for. Of a
         version that the last list lacks, nothing was seen before now. Raises `TooYoung` where that alone says
         it, so that the upstream is not asked for it again and again."""
-        if not self.counts(protocol):
+        if not self._asks(protocol, resource.project):
             return None
         project = resource.project
         seen = await self._artifacts.first_seen(protocol.name, project)
@@ -136,10 +169,22 @@ class Ages:
         known = (self._name(protocol, resource), resource.filename)
         arrivals = [seen.arrivals[name] for name in known if name in seen.arrivals]
         if arrivals and not seen.ageless:
-            self.check(protocol, resource, max(each.not_before for each in arrivals))
+            self._check_arrival(protocol, resource, max(each.not_before for each in arrivals))
         if not arrivals and (await self._look(protocol, resource.file))[1] is None:
             seen = msgspec.structs.replace(seen, since=clock.now())
         return seen
+
+    def _check_arrival(self, protocol: PackageProxyBase, resource: Resource, published: float) -> None:
+        """Raises `TooYoung` where its date alone refuses it."""
+        limit = self._access.policy.of(protocol.name, resource.project).age
+        if limit is not None and not self._is_exempt(protocol, resource):
+            found = limit.verdict(published, 0.0, clock.now())
+            if found is not None and not found.allowed:
+                raise found.refusal(f"{resource.project} {protocol.grammar.version_asked(resource)}")
+
+    def _is_exempt(self, protocol: PackageProxyBase, resource: Resource) -> bool:
+        verdicts = self._access.policy.of(protocol.name, resource.project)
+        return verdicts.by_hand(protocol.grammar.version_asked(resource), resource.file_id) is not None
 
     def of_answer(
         self, protocol: PackageProxyBase, resource: Resource, modified: float, seen: Seen | None

@@ -20,7 +20,7 @@ from services.fetcher.sources.upstreams import Upstreams, silent
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import OrchardError, ProjectNotFound
 from shared.errors.passing import UpstreamUnavailable
-from shared.models import NO_SOURCE_HEADERS, IndexHead, SourceHeaders
+from shared.models import NO_SOURCE_HEADERS, NO_STANDING, IndexHead, SourceHeaders, Standing
 from shared.protocols import protocol_named
 from shared.queue.context import JobContext
 from shared.queue.jobs import IN_USE, DateArtifact, DescribeArtifact, FetchIndex
@@ -80,12 +80,12 @@ class DescribeArtifactJob:
                 content_type=facts.content_type,
                 source_headers=SourceHeaders(facts.modified, facts.headers),
                 sha256=facts.sha256,
-                published=facts.published,
+                standing=Standing(facts.published, facts.judged),
             )
             return
         self._ages.check_new(protocol, resource)
         async with self._absences.of_file(resource, ctx.generation):
-            published = 0.0
+            standing = NO_STANDING
             if resource.direct:
                 seen = await self._ages.seen(protocol, resource, refresh)
                 described = await self._direct.first(protocol, resource, ctx.generation, self.ask)
@@ -93,12 +93,13 @@ class DescribeArtifactJob:
                     ageless = not described.found.source.options.aged
                     seen = msgspec.structs.replace(seen, ageless=ageless)
                 modified = described.source_headers.modified
-                published = self._ages.of_answer(protocol, resource, modified, seen)
                 if seen is not None:
-                    self._ages.check(protocol, resource, published)
+                    published = self._ages.of_answer(protocol, resource, modified, seen)
+                    standing = Standing(published, await self._ages.judged(protocol, resource))
+                    self._ages.check(protocol, resource, standing)
             else:
                 found = await self._entries.find(protocol, job.file, refresh)
-                published = await self._ages.admitted(protocol, resource, refresh, None)
+                standing = await self._ages.admitted(protocol, resource, refresh, None)
                 described = Described(found, found.entry.size_bytes)
                 # Metadata that no upstream offers has no address: its size is known once it was read.
                 unknown = described.size_bytes is None or protocol.upstream.kept_headers
@@ -110,7 +111,7 @@ class DescribeArtifactJob:
             size_bytes=described.size_bytes,
             content_type=described.found.entry.content_type,
             source_headers=described.source_headers,
-            published=published,
+            standing=standing,
         )
 
     async def _index_of(self, protocol: str, identity: str, generation: int) -> IndexHead:

@@ -17,7 +17,7 @@ from services.fetcher.sources.absences import Absences
 from services.fetcher.sources.mutations import report_mutation
 from shared.errors import DigestMismatch, FileNotFound, LastingError, TooYoung
 from shared.errors.passing import CacheUnavailable, PassingError
-from shared.models import FileName, StoredFile
+from shared.models import FileName, Standing, StoredFile
 from shared.postgres.batches import BatchWriter
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
@@ -90,6 +90,7 @@ class FetchArtifactJob:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
             run.sealed_sha256 = row.sha256 if row is not None else ""
             run.seen = await self._tools.ages.seen(protocol, resource, self._refresh)
+            run.standing = Standing(judged=await self._tools.ages.judged(protocol, resource))
             return await self._from_first(run)
         if found is None:
             found = await self._entries.find_anew(protocol, job.file, self._refresh)
@@ -98,11 +99,11 @@ class FetchArtifactJob:
         run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
         run.sealed_sha256 = row.sha256 if row is not None else ""
         if parent is not None:
-            run.published = await self._tools.ages.admitted(protocol, resource, self._refresh, row)
+            run.standing = await self._tools.ages.admitted(protocol, resource, self._refresh, row)
             return await self._metadata(run, found, parent, is_stored=is_stored)
 
         async def download(found: Found) -> StoredFile:
-            run.published = await self._tools.ages.admitted(protocol, resource, self._refresh, row)
+            run.standing = await self._tools.ages.admitted(protocol, resource, self._refresh, row)
             try:
                 return await run.download(found)
             except DigestMismatch as error:

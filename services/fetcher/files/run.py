@@ -34,7 +34,7 @@ from shared.artifacts.repository import ArtifactRepository
 from shared.digests import matches, strongest
 from shared.errors import Blocked, FileNotFound, TooYoung
 from shared.errors.passing import SupersededError, UpstreamUnavailable
-from shared.models import NO_SOURCE_HEADERS, CachedUrl, Role, SourceHeaders, StoredFile
+from shared.models import NO_SOURCE_HEADERS, NO_STANDING, CachedUrl, Role, SourceHeaders, StoredFile
 from shared.objects.port import ObjectStore, artifact_key
 from shared.policy.age import Seen
 from shared.process.disk import DiskFloor
@@ -109,7 +109,7 @@ class ArtifactRun:
         self.generation = ctx.generation
         self._promised = promised_sha256
         self.sealed_sha256 = ""  # what a row says of this name already
-        self.published = 0.0  # when the file counts as published; 0: nobody asks, or its headers will tell
+        self.standing = NO_STANDING  # nobody asks, or its headers will tell
         self.seen: Seen | None = None  # of the project of a file that no index lists, where its age counts
         self._relay = relay
         self._announcing: asyncio.Task[None] | None = None
@@ -189,8 +189,8 @@ class ArtifactRun:
                 spool.seal()  # otherwise other bytes stand under this name: readers break off
             return facts
         except TooYoung:
-            if self.seen is not None and self.published:
-                await tools.ages.note_refused(self.protocol, self.resource, self.published)
+            if self.seen is not None and self.standing.published:
+                await tools.ages.note_refused(self.protocol, self.resource, self.standing.published)
                 self.ctx.follow(list_again(self.protocol, job.project))
             raise
         finally:
@@ -220,13 +220,13 @@ class ArtifactRun:
                 raise NotAhead
 
     def _check_age(self, headers: Mapping[str, str]) -> None:
-        """Of a file that no index lists: its source has said how old it is, and nobody has a byte of it yet.
-        Raises `TooYoung`."""
+        """Of a file that no index lists, before anybody has a byte of it. Raises `Blocked` and its kinds."""
         if self.seen is None:
             return
         modified = source_headers_of(headers, ()).modified
-        self.published = self._tools.ages.of_answer(self.protocol, self.resource, modified, self.seen)
-        self._tools.ages.check(self.protocol, self.resource, self.published)
+        age = self._tools.ages.of_answer(self.protocol, self.resource, modified, self.seen)
+        self.standing = msgspec.structs.replace(self.standing, published=age)
+        self._tools.ages.check(self.protocol, self.resource, self.standing)
 
     async def _is_needed(self) -> bool:
         job = await self._tools.queue.as_asked_now(self.job)
@@ -336,7 +336,8 @@ class ArtifactRun:
             digests=digests or {},
             modified=source_headers.modified,
             headers=source_headers.headers,
-            published=self.published,
+            published=self.standing.published,
+            judged=self.standing.judged,
         )
 
     def _pass_on(self, live: LiveDownload, facts: StoredFile) -> None:
@@ -394,6 +395,6 @@ class ArtifactRun:
             "live",
             size_bytes=total,
             content_type=live.content_type,
-            published=self.published,
+            standing=self.standing,
             passed=passed,
         )

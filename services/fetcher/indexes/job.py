@@ -75,7 +75,7 @@ class FetchIndexJob:
         sources = self.sources_of(protocol_name)
         policy = self._tools.access.policy
         policy.check(protocol_name, project)
-        if policy.age_of(protocol_name) is not None and project:
+        if project and policy.of(protocol_name, project).judges:
             await self._refuse_young(protocol, identity, project, generation)
         known = await self._tools.documents.known(protocol, identity)
         pinned = known.pinned

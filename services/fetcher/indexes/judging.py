@@ -3,16 +3,19 @@ which of them a page is without."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from services.fetcher.indexes.documents import Documents, LastGood, Loaded
+from services.fetcher.indexes.held_queue import HeldQueue
 from shared.artifacts.repository import ArtifactRepository
 from shared.models import UpstreamSource
 from shared.policy.age import Dated, Seen, by_name, seen_anew
-from shared.policy.project import ProjectVerdicts
+from shared.policy.project import ProjectVerdicts, held_back
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import Sealed, held_beside, held_of
+from shared.protocols.dating import Sealed, held_beside, held_of, judged_of
 from shared.protocols.resource import Resource
 from shared.redis import clock
 
@@ -20,7 +23,10 @@ from shared.redis import clock
 class Judging:
     """Every method costs queries: it is asked only where versions are looked at one by one."""
 
-    def __init__(self, documents: Documents, artifacts: ArtifactRepository, threads: BoundedThreads) -> None:
+    def __init__(
+        self, documents: Documents, artifacts: ArtifactRepository, threads: BoundedThreads, queue: HeldQueue
+    ) -> None:
+        self._queue = queue
         self._documents = documents
         self._artifacts = artifacts
         self._threads = threads
@@ -61,7 +67,7 @@ class Judging:
             nonlocal was_ageless
             seen = seen or first
             was_ageless = seen.ageless
-            seen = msgspec.structs.replace(seen, ageless=is_ageless)
+            seen = msgspec.structs.replace(seen, ageless=is_ageless, source=source.name)
             if not confirmed_at:
                 return seen
             return seen_anew(seen, old, new, confirmed_at=confirmed_at, now=now)
@@ -86,9 +92,15 @@ class Judging:
         if identity == list_of_versions:
             good = await self._documents.last_good(protocol.name, identity)
             seen = await self.seen(protocol, project, good)
-            return await self._threads.run(
-                held_of, protocol, project, loaded.document, verdicts, seen, sealed, now
-            )
+            arguments = (protocol, project, loaded.document, verdicts, seen, sealed.values(), now)
+            judged = await self._threads.run(judged_of, *arguments)
+            found = verdicts.held(*judged)
+            if verdicts.as_of:  # what was there at a moment is nothing to decide
+                return found
+            if not verdicts.rules and held_back(*judged):
+                judged = await self._threads.run(partial(judged_of, changes=True), *arguments)
+            await self._queue.note(protocol.name, project, *judged)
+            return found
         main, found = await self.of_project(protocol, project, sealed, verdicts)
         document = None if main is None else main.document
         found = await self._threads.run(

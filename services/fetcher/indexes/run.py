@@ -82,7 +82,7 @@ class IndexRun(IndexWriting):
 
     async def _note(self, loaded: Loaded | None, source: UpstreamSource) -> bool:
         """See `Judging.note`: of the list by which the project's versions are dated, where an age counts."""
-        if self._verdicts.age is None or self._identity != self._list_of_versions:
+        if not self._verdicts.judges or self._identity != self._list_of_versions:
             return False
         return await self._tools.judging.note(self._protocol, self._identity, self._good, loaded, source)
 

@@ -16,7 +16,7 @@ from services.fetcher.indexes.documents import Documents, LastGood, Loaded
 from services.fetcher.indexes.judging import Judging
 from shared.access.watcher import AccessWatcher
 from shared.errors import FileNotFound
-from shared.models import FileName, StoredFile
+from shared.models import FileName, Standing, StoredFile
 from shared.policy.age import LONG_AGO, Dated, Seen
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
@@ -34,14 +34,14 @@ class EveryAge(Ages):
         super().__init__(access, documents, judging, stores.artifacts)
         self._cache = stores.cache
 
-    def counts(self, protocol: PackageProxyBase) -> bool:
+    def _asks(self, protocol: PackageProxyBase, project: str) -> bool:
         return True
 
     def check(
         self,
         protocol: PackageProxyBase,
         resource: Resource,
-        published: float,
+        standing: Standing,
         stored: StoredFile | None = None,
     ) -> None:
         """Whether it may be served is asked where it is."""

@@ -145,13 +145,16 @@ def _of_listing(policy: Policy, protocol: PackageProxyBase, listing: Listing, no
     now, project = clock.now(), listing.project
     verdicts = policy.of(protocol.name, project)
     by_version: dict[str, list[tuple[str, Verdict | None]]] = {}
-    for each, _, verdict in listing.judged(protocol, verdicts, now):
+    entries, _ = listing.judged(protocol, verdicts, now)
+    for each, _, verdict in entries:
         by_version.setdefault(each.version, []).append((each.mark, verdict))
     stored: dict[str, list[tuple[str, Verdict | None]]] = {}
     for file in listing.sealed:
         name = FileName(protocol.name, project, file.file_id, file.filename)
         version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(name))
-        of = Subject(protocol.name, project, version, file.sha256, file.published, file.stored_at)
+        of = Subject(
+            protocol.name, project, version, file.sha256, file.published, file.stored_at, file.judged
+        )
         stored.setdefault(version, []).append((file.sha256, verdicts.verdict(of, now)))
     for node in sorted(nodes, key=lambda node: (node.version, node.sha256)):
         judged = [*stored.get(node.version, ()), *by_version.get(node.version, ())]

@@ -4,18 +4,18 @@ upstream."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import msgspec
 
 from shared.errors.passing import ObjectMissing
 from shared.models import SealedFile
 from shared.objects.verify import read_whole
-from shared.policy.age import Dated, Seen
-from shared.policy.project import ProjectVerdicts
-from shared.policy.verdict import Subject, Verdict
+from shared.policy.age import Seen
+from shared.policy.content import Held
+from shared.policy.project import JudgedEntry, ProjectVerdicts
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import dates_in
+from shared.protocols.dating import judged_in
 from shared.stores import Stores
 
 
@@ -29,16 +29,14 @@ class Listing(msgspec.Struct, frozen=True):
     fetched_at: float = 0.0  # unix seconds: the list; 0: there is none
 
     def judged(
-        self, protocol: PackageProxyBase, verdicts: ProjectVerdicts, now: float
-    ) -> Iterator[tuple[Dated, float, Verdict | None]]:
-        """Each entry of the list: when it counts as published (unix seconds), and its verdict. Takes what
-        parsing takes. Raises `UpstreamInvalid`."""
-        listed, stored = dates_in(protocol, self.project, self.body, self.sealed) if self.body else ([], {})
-        for each in listed:
-            published = self.seen.date_of(each, now)
-            stored_at = stored.get(each.name, 0.0)
-            of = Subject(protocol.name, self.project, each.version, each.mark, published, stored_at)
-            yield each, published, verdicts.verdict(of, now)
+        self, protocol: PackageProxyBase, verdicts: ProjectVerdicts, now: float, *, changes: bool = False
+    ) -> tuple[list[JudgedEntry], Mapping[str, Held]]:
+        """See `dating.judged_in`. Takes what parsing takes. Raises `UpstreamInvalid`."""
+        if not self.body:
+            return [], {}
+        return judged_in(
+            protocol, self.project, self.body, verdicts, self.seen, self.sealed, now, changes=changes
+        )
 
 
 async def load_listing(stores: Stores, protocol: PackageProxyBase, project: str) -> Listing:

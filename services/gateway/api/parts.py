@@ -58,6 +58,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "gateway": part(opened),
         "catalogue": part(lambda: Catalogue(opened().database)),
         "stores": part(lambda: opened().stores),
+        "database": part(lambda: opened().database),
         "cache": part(lambda: opened().cache),
         "resolutions": part(lambda: opened().resolutions),
         "ensures": part(lambda: opened().ensures),

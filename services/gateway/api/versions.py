@@ -24,7 +24,7 @@ from shared.errors import PackageNotFound
 from shared.models import FileName, SealedFile
 from shared.policy.age import LONG_AGO, Dated
 from shared.policy.project import ProjectVerdicts
-from shared.policy.verdict import ALLOWED, Subject
+from shared.policy.verdict import ALLOWED
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.dating import told_in
@@ -124,13 +124,12 @@ def _by_version(protocol: PackageProxyBase, listing: Listing, verdicts: ProjectV
     """In the list's order."""
     project, now = listing.project, clock.now()
     entries, remarks, stored = told_in(protocol, project, listing.body, listing.sealed)
+    judged, _ = listing.judged(protocol, verdicts, now)
+    verdict_of = {each.name: verdict for each, _, verdict in judged}
     found: dict[str, Files] = {}
     for listed in entries:
         kept = stored.pop(listed.name, [])
-        stored_at = min((each.stored_at for each in kept), default=0.0)
-        published = listing.seen.date_of(listed, now)
-        of = Subject(protocol.name, project, listed.version, listed.mark, published, stored_at)
-        verdict = verdicts.verdict(of, now) or ALLOWED
+        verdict = verdict_of[listed.name] or ALLOWED
         shared = (verdict.allowed, verdict.rule, verdict.why, verdict.until or None)
         remark = remarks.get(listed.name, _NO_REMARK)
         files = found.setdefault(listed.version, Files())

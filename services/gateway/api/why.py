@@ -62,17 +62,19 @@ async def why(
 
 
 def _answer(protocol: PackageProxyBase, version: str, listing: Listing, verdicts: ProjectVerdicts) -> Answer:
-    project, items, count = listing.project, [], 0
-    for each, published, found in listing.judged(protocol, verdicts, clock.now()):
-        count += 1
+    project, items = listing.project, []
+    entries, _ = listing.judged(protocol, verdicts, clock.now())
+    for each, of, found in entries:
         if each.version == version or not (version or (found or ALLOWED).allowed):
-            items.append(_why(protocol, project, each, found or ALLOWED, published if verdicts.age else None))
+            items.append(
+                _why(protocol, project, each, found or ALLOWED, of.published if verdicts.judges else None)
+            )
     if version and not items:
-        found = verdicts.by_hand(version, "")
+        found = verdicts.by_name(version, "") or verdicts.by_list(version)
         if found is None:
             raise PackageNotFound(f"{project} has no version {version} in its list here")
         items.append(_why(protocol, project, Dated(version, version), found, None))
-    return Answer(purl(protocol.name, project, version), count, items)
+    return Answer(purl(protocol.name, project, version), len(entries), items)
 
 
 def _why(

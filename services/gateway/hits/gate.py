@@ -162,7 +162,11 @@ class Gate:
             return True
         of = _subject(protocol_named(resource.protocol), resource)
         of = msgspec.structs.replace(
-            of, sha256=facts.sha256, published=facts.published, stored_at=facts.created_at
+            of,
+            sha256=facts.sha256,
+            published=facts.published,
+            stored_at=facts.created_at,
+            judged=facts.judged,
         )
         return self._access.policy.admits(of, clock.now())
 
@@ -209,6 +213,7 @@ class Gate:
             sha256=reply.file.sha256 or of.sha256,
             published=reply.file.published,
             stored_at=reply.file.stored_at,
+            judged=reply.file.judged,
         )
         return Pass(of, dated=resource.kind == "artifact" and reply.status < 400)
 

@@ -276,7 +276,8 @@ class _ArtifactRequest:
             headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
             headers.append((b"content-range", body.content_range.encode("latin-1")))
         word: CacheWord = "PASS" if event.passed else "LIVE"
-        return Reply(body.status, word, headers, body=body, file=Known(expected, event.published))
+        known = Known(expected, event.published, judged=event.judged)
+        return Reply(body.status, word, headers, body=body, file=known)
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:
         facts = decode_stored(event.value) or await self.ports.facts.cached(self.resource.file)
@@ -312,7 +313,7 @@ class _ArtifactRequest:
         headers += entity_headers(resource, event.content_type)
         if event.size_bytes is not None:
             headers.append((b"content-length", b"%d" % event.size_bytes))
-        return Reply(200, "MISS", headers, file=Known(published=event.published))
+        return Reply(200, "MISS", headers, file=Known(published=event.published, judged=event.judged))
 
     async def _is_there(self) -> bool:
         """Whether there is a file to serve: at the first look by its row, whose object is still to be opened;

@@ -250,16 +250,17 @@ class Ports(msgspec.Struct, frozen=True):
 
 class Known(msgspec.Struct, frozen=True):
     """What is known of the file that an answer is about: its digest, when it counts as published and when it
-    was stored (unix seconds, 0: unknown, and not)."""
+    was stored (unix seconds, 0: unknown, and not), and what the policy file came to."""
 
     sha256: str = ""
     published: float = 0.0
     stored_at: float = 0.0
+    judged: str = ""
 
 
 def known_of(facts: StoredFile) -> Known:
     """Of a stored file."""
-    return Known(facts.sha256, facts.published, facts.created_at)
+    return Known(facts.sha256, facts.published, facts.created_at, facts.judged)
 
 
 class Reply(msgspec.Struct):

@@ -15,6 +15,7 @@ from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, FileName, UpstreamSource
 from shared.policy.age import Dated
 from shared.policy.project import ProjectVerdicts
+from shared.policy.traits import MOST_TOLD, Traits
 from shared.protocols.cargo import names
 from shared.protocols.cargo.semver import parse_version
 from shared.protocols.cargo.upstream import Config, download_url
@@ -64,6 +65,23 @@ class _Head(msgspec.Struct):
     pubtime: object = None
 
 
+class _Dep(msgspec.Struct):
+    name: str = ""
+    package: str | None = None  # its name, where the crate calls it otherwise
+
+
+class _Deps(msgspec.Struct):
+    deps: list[_Dep] = []
+
+
+def _decode_deps(raw: bytes) -> _Deps:
+    try:
+        return _deps_decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return _Deps()
+
+
+_deps_decoder = msgspec.json.Decoder(_Deps)
 _decode_head = msgspec.json.Decoder(_Head).decode
 
 
@@ -164,6 +182,12 @@ class CargoDocuments(Documents):
 
     def remarks(self, document: IndexFile) -> Mapping[str, Remark]:
         return {line.version: Remark(withdrawn="yanked") for line in document.lines if line.yanked}
+
+    def traits(self, identity: str, document: IndexFile) -> Iterator[Traits]:
+        for line in document.lines:
+            names_ = tuple(dict.fromkeys(each.package or each.name for each in _decode_deps(line.raw).deps))
+            version = names.canonical_version(line.version)
+            yield Traits(version, dependencies=names_[:MOST_TOLD], yanked=line.yanked)
 
     def dated_name(self, document: IndexFile, file: FileName) -> str:
         return file.file_id if document.find(file.file_id) is not None else ""

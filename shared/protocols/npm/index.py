@@ -11,6 +11,7 @@ from shared.protocols.npm import names
 from shared.protocols.npm.dist import hashes_of, served_name, tarball_url
 from shared.protocols.npm.document import Document, Notes, decode_document, encode_document
 from shared.protocols.npm.semver import parse_version
+from shared.protocols.npm.traits import traits
 from shared.protocols.reading.json_text import Fields, Raw, fields_of, read_object, value_of
 from shared.protocols.reading.links import Dropped, Links, why_refused
 from shared.protocols.reading.times import unix_seconds
@@ -120,6 +121,7 @@ class NpmDocuments(Documents):
     """Packuments, and documents of one version."""
 
     dated = staticmethod(dated)
+    traits = staticmethod(traits)
 
     read_index = staticmethod(read_index)
     decode_document = staticmethod(decode_document)

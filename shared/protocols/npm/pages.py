@@ -21,6 +21,7 @@ from shared.protocols.npm.names import ONE_FILE_ID
 from shared.protocols.npm.negotiation import ABBREVIATED, FULL
 from shared.protocols.npm.semver import parse_version
 from shared.protocols.npm.tags import shown_tags
+from shared.protocols.npm.traits import runs_scripts
 from shared.protocols.reading.json_text import Fields, Raw, fields_of, value_of
 from shared.protocols.roles.pages import Pages, Rendering
 
@@ -33,7 +34,6 @@ _SHORT = frozenset(
         "hasInstallScript", "cpu", "os", "libc", "funding",
     }
 )  # fmt: skip
-_INSTALL_SCRIPTS = ("preinstall", "install", "postinstall")
 
 Sealed = Mapping[tuple[str, str], SealedFile]
 
@@ -155,10 +155,8 @@ def _escaped(name: str) -> str:
 
 def _abbreviated(fields: Fields) -> Fields:
     short = {key: raw for key, raw in fields.items() if key in _SHORT}
-    if "hasInstallScript" not in short and "scripts" in fields:
-        scripts = value_of(fields["scripts"])
-        if isinstance(scripts, dict) and any(scripts.get(name) for name in _INSTALL_SCRIPTS):
-            short["hasInstallScript"] = Raw(b"true")
+    if "hasInstallScript" not in short and runs_scripts(fields):
+        short["hasInstallScript"] = Raw(b"true")
     return short
 
 

@@ -1,4 +1,5 @@
-"""When files were uploaded: `upload-time` (PEP 700), `upload_time_iso_8601` of the legacy documents.
+"""What the rules ask of files and versions; when files were uploaded: `upload-time` (PEP 700),
+`upload_time_iso_8601` of the legacy documents.
 
 Of files, for a wheel may be added to an old version.
 """
@@ -10,6 +11,7 @@ from typing import Any
 
 from shared.models import FileName
 from shared.policy.age import Dated
+from shared.policy.traits import Traits
 from shared.protocols.pypi import names
 from shared.protocols.pypi.blocking import file_version
 from shared.protocols.pypi.document import Document
@@ -59,3 +61,20 @@ def dated_name(document: Document, file: FileName) -> str:
     """See `Documents.dated_name`."""
     parent, _ = names.parent_file(file.filename)
     return parent if parent in document.by_name else ""
+
+
+def traits(identity: str, document: Document) -> Iterator[Traits]:
+    """See `Documents.traits`. Pages tell no licence, no dependencies and no people."""
+    if document.kind != "simple":
+        return
+    by_version: dict[str, list[dict[str, Any]]] = {}
+    for file in document.page["files"]:
+        by_version.setdefault(file_version(document.project, file["filename"]), []).append(file)
+    for version, files in by_version.items():
+        sizes = [size for file in files if isinstance(size := file.get("size"), int)]
+        yield Traits(
+            version,
+            sdist_only=not any(file["filename"].endswith(".whl") for file in files),
+            size_bytes=max(sizes, default=0),
+            yanked=all(file.get("yanked") for file in files),
+        )

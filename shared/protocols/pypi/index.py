@@ -177,6 +177,7 @@ class PyPIDocuments(Documents):
     decode_document = staticmethod(decode_document)
     find_file = staticmethod(find_file)
     dated = staticmethod(dates.dated)
+    traits = staticmethod(dates.traits)
     dated_name = staticmethod(dates.dated_name)
     remarks = staticmethod(dates.remarks)
     edition = 1  # since every wheel's metadata is advertised

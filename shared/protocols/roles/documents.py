@@ -10,6 +10,7 @@ import msgspec
 
 from shared.models import FileEntry, FileName, UpstreamSource
 from shared.policy.age import Dated
+from shared.policy.traits import Traits
 
 
 class IndexDocument(msgspec.Struct, frozen=True):
@@ -79,6 +80,10 @@ class Documents(ABC):
         """What a document says of entries beside their dates, by their names in `dated`; only of those of
         which there is something to say."""
         return {}
+
+    def traits(self, identity: str, document: Any) -> Iterable[Traits]:
+        """What a project's own list tells of its versions, for the rules of the policy file."""
+        return ()
 
     def dated_name(self, document: Any, file: FileName) -> str:
         """The name under which `dated` has a file (of metadata: its parent's); "" if the document does not

@@ -80,7 +80,7 @@ def test_held__young_entries_and_when_the_next_comes_of_age() -> None:
         Dated("3", "3", NOW - DAY),
         Dated("a.whl", "1", NOW - 3 * DAY, is_file=True),
     ]
-    found = verdicts.held(entries, Seen(NOW), {}, NOW)
+    found = verdicts.held(*verdicts.judged(entries, Seen(NOW), {}, NOW))
     assert list(found.versions) == ["2", "2.5"]
     assert list(found.files) == ["a.whl"]
     assert found.due == NOW + 4 * DAY

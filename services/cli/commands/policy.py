@@ -1,0 +1,127 @@
+"""`orchard policy`: the file of finer rules; `orchard held`: what rules hold back, approved or denied."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from services.cli.commands.upstreams import items
+from services.cli.errors import WrongUse
+from services.cli.files import read_input
+from services.cli.output import Output, moment, table
+from services.cli.server import connect
+
+POLICY = "/api/v1/admin/policy"
+HELD = "/api/v1/admin/held"
+OFFERS = "a policy file"
+
+
+LARGEST_BYTES = 1024 * 1024
+
+
+def show(options: argparse.Namespace, output: Output) -> None:
+    """The rules in force, in their order."""
+    answer = connect(options).call("GET", POLICY, offers=OFFERS, admin=True)
+    output.result(answer, _rules(items(answer)) or "no rules are in force")
+
+
+def apply(options: argparse.Namespace, output: Output) -> None:
+    """Puts a file in force, in place of what was applied before; with what it would have refused."""
+    value = {"policy": _text(options.file), "dry_run": options.dry_run, "yes": options.yes}
+    answer = connect(options).call("POST", POLICY, value=value, offers=OFFERS, admin=True)
+    rows = [
+        (
+            str(each["name"]),
+            f"{each['versions']} of {each['of']}",
+            str(each["servings"]),
+            str(each["clients"]),
+            "; ".join(each["examples"][:1]) or "-",
+        )
+        for each in answer["would_refuse"]
+    ]
+    parts = ["in force" if answer["applied"] else "not applied (--dry-run)"]
+    if rows:
+        heads = ("rule", "versions of 30 days", "servings", "clients", "such as")
+        parts.append(table(rows, heads))
+    output.result(answer, "\n".join(parts))
+
+
+def test(options: argparse.Namespace, output: Output) -> None:
+    """What the rules in force, or those of a file, say of a package's versions."""
+    text = _text(options.file) if options.file else ""
+    value = {"of": options.purl, "policy": text}
+    answer = connect(options).call("POST", f"{POLICY}/test", value=value, offers=OFFERS, admin=True)
+    rows = [
+        (
+            "allowed" if each["allowed"] else "refused",
+            str(each["purl"]),
+            str(each["why"] or "; ".join(each["warnings"]) or "-"),
+        )
+        for each in items(answer)
+    ]
+    output.result(answer, table(rows, ("", "package", "why")) if rows else "it has no such version")
+
+
+def held(options: argparse.Namespace, output: Output) -> None:
+    """What is held back, the last first."""
+    query = {"limit": str(options.limit)}
+    answer = connect(options).call("GET", HELD, query=query, offers="held versions", admin=True)
+    output.result(answer, _held(items(answer)) or "nothing is held back")
+
+
+def show_held(options: argparse.Namespace, output: Output) -> None:
+    """What is held back of a package, and what each version has that the last allowed one had not."""
+    query = {"of": options.purl}
+    answer = connect(options).call("GET", f"{HELD}/versions", query=query, offers="held versions", admin=True)
+    found = items(answer)
+    parts = [_held(found)] if found else [f"nothing of {options.purl} is held back"]
+    for each in found:
+        told = [f"  {key.replace('_', ' ')}: {value}" for key, value in each["change"].items()]
+        if told:
+            parts += [str(each["purl"]), *told]
+    output.result(answer, "\n".join(parts))
+
+
+def approve(options: argparse.Namespace, output: Output) -> None:
+    """Lets a held version in, everywhere within a second: an exemption."""
+    value = {"of": options.purl, "reason": options.reason, "expires": options.expires}
+    made = connect(options).call("POST", f"{HELD}/approve", value=value, offers="held versions", admin=True)
+    output.result(made, f"{options.purl} is let in")
+
+
+def deny(options: argparse.Namespace, output: Output) -> None:
+    """Keeps a held version out, also when time would let it in: a block."""
+    value = {"of": options.purl, "reason": options.reason}
+    made = connect(options).call("POST", f"{HELD}/deny", value=value, offers="held versions", admin=True)
+    output.result(made, f"{options.purl} stays out")
+
+
+def _text(name: str) -> str:
+    try:
+        return read_input(name, "A policy file", LARGEST_BYTES).decode()
+    except UnicodeDecodeError:
+        raise WrongUse(f"{name} is not UTF-8") from None
+
+
+def _rules(rules: list[dict[str, Any]]) -> str:
+    about = ("protocols", "names", "sources")
+    rows = []
+    for each in rules:
+        asks = {key: each[key] for key in each if key not in (*about, "name", "since", "action", "reason")}
+        scope = ", ".join(str(name) for key in about for name in each.get(key, ())) or "all"
+        kind = "; ".join(f"{key} = {value}" for key, value in asks.items())
+        rows.append((str(each["name"]), scope[:60], kind[:80], each.get("action", "hold")))
+    return table(rows, ("rule", "about", "asks", "then")) if rows else ""
+
+
+def _held(found: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            str(each["purl"]),
+            moment(each["published"]) if each["published"] else "-",
+            moment(each["until"]) if each["until"] else "never",
+            str(each["why"]),
+        )
+        for each in found
+    ]
+    return table(rows, ("held", "published", "let in", "why")) if rows else ""

@@ -1,0 +1,68 @@
+"""What pages were made without, by rules that a person may overrule: the queue `held_versions`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from shared.errors import OrchardError
+from shared.policy.content import Held
+from shared.policy.project import JudgedEntry, held_back
+from shared.postgres.database import Database
+from shared.process.bounded import Bounded
+from shared.telemetry.logs import get_logger
+
+log = get_logger()
+
+MOST = 20  # versions of one project: the newest
+REMEMBERED = 10_000  # projects of which this process knows what it wrote
+
+_NOTE = """
+WITH wanted AS (
+    SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::text[])
+        AS t(version, rule, why, published, until, change)
+), gone AS (
+    DELETE FROM held_versions WHERE protocol = $1 AND project = $2 AND version <> ALL($3::text[])
+)
+INSERT INTO held_versions AS h (protocol, project, version, rule, why, published, until, change)
+SELECT $1, $2, version, rule, why, published, until, change::jsonb FROM wanted
+ON CONFLICT (protocol, project, version) DO UPDATE SET rule = excluded.rule, why = excluded.why,
+    published = excluded.published, until = excluded.until, change = excluded.change
+WHERE (h.rule, h.why, h.published, h.until) IS DISTINCT FROM
+    (excluded.rule, excluded.why, excluded.published, excluded.until)
+"""
+
+
+class HeldQueue:
+    """Written while pages are made. What cannot be written is written with the next page."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._written = Bounded[tuple[str, str], bytes](REMEMBERED)
+
+    async def note(
+        self, protocol: str, project: str, entries: list[JudgedEntry], contents: Mapping[str, Held]
+    ) -> None:
+        """All that is held back of a project now. One statement where that has changed."""
+        rows = held_back(entries, contents)[:MOST]
+        mark = hashlib.sha256(msgspec.msgpack.encode(rows)).digest()
+        if self._written.get((protocol, project)) == mark:
+            return
+        try:
+            await self._database.execute(
+                _NOTE,
+                protocol,
+                project,
+                [each.version for each in rows],
+                [each.verdict.rule for each in rows],
+                [each.verdict.why for each in rows],
+                [each.published for each in rows],
+                [each.verdict.until for each in rows],
+                [msgspec.json.encode(each.change).decode() for each in rows],
+            )
+        except OrchardError as error:
+            log.info("held_versions_not_noted", project=project, error=error.code)
+            return
+        self._written.put((protocol, project), mark)

@@ -1,0 +1,148 @@
+"""What a rule would have refused in the last 30 days, and whom: of what the ledger says was served."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from services.gateway.api.listings import Listing, load_listing
+from services.gateway.api.package_urls import purl
+from shared.ledger.batch import REFUSED
+from shared.policy.content import Listed, Project, asked
+from shared.policy.named import NamedRule
+from shared.policy.traits import Change, Traits, change_of
+from shared.postgres.database import Database, Row
+from shared.process.threads import BoundedThreads
+from shared.protocols import find_protocol
+from shared.protocols.base import PackageProxyBase
+from shared.setting_values import age
+from shared.stores import Stores
+
+DAYS = 30
+MOST_VERSIONS = 20_000  # the most served
+MOST_LISTS = 500  # projects whose lists are read, for rules that ask more than names
+MOST_SECONDS = 20.0  # of reading lists: what is not read by then is judged by its name
+SHOWN = 20
+
+_SERVED = """
+SELECT f.protocol, f.project, f.version, sum(d.times)::bigint AS times,
+       extract(epoch FROM min(d.first_at))::float8 AS first_at,
+       (array_agg(DISTINCT d.client_id))[1:100] AS clients
+FROM servings_daily d JOIN serving_files f ON f.id = d.file_id
+WHERE d.day >= $1 AND d.result <> $2 AND f.project <> ''
+GROUP BY f.protocol, f.project, f.version ORDER BY times DESC LIMIT $3
+"""
+_CLIENTS = "SELECT id, address, token, tool, version FROM serving_clients WHERE id = ANY($1)"
+
+
+class DryRun(msgspec.Struct, frozen=True):
+    """Of one rule."""
+
+    name: str
+    versions: int  # that it would have refused
+    of: int  # that were served
+    servings: int
+    clients: int
+    refuses_all: bool
+    examples: list[str]  # package URLs with the reason, the most served first
+    whom: list[str]  # token or address, and tool
+
+
+async def dry_run(
+    database: Database, stores: Stores, parsers: BoundedThreads, rules: Sequence[NamedRule]
+) -> list[DryRun]:
+    """In the rules' order. Raises `DatabaseUnavailable`."""
+    now = datetime.now(UTC)
+    since = now - timedelta(days=DAYS)
+    rows = await database.fetch(_SERVED, since.date(), REFUSED, MOST_VERSIONS)
+    by_project: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by_project.setdefault((row["protocol"], row["project"]), []).append(row)
+    found: dict[str, list[tuple[Row, str]]] = {each.name: [] for each in rules}
+    began = time.monotonic()
+    lists = 0
+    for (name, project), versions in by_project.items():
+        protocol = find_protocol(name)
+        about = [each for each in rules if each.is_about(name, project)]
+        if protocol is None or not about:
+            continue
+        listing = None
+        reads = any(each.kind not in ("refuse", "only") for each in about)
+        if reads and lists < MOST_LISTS and time.monotonic() - began < MOST_SECONDS:
+            lists += 1
+            listing = await load_listing(stores, protocol, project)
+        for rule, row, why in await parsers.run(
+            _refused, protocol, project, about, versions, listing, since.timestamp()
+        ):
+            found[rule.name].append((row, why))
+    return [await _told(database, rule, found[rule.name], len(rows)) for rule in rules]
+
+
+def _refused(
+    protocol: PackageProxyBase,
+    project: str,
+    rules: Sequence[NamedRule],
+    versions: Sequence[Row],
+    listing: Listing | None,
+    since: float,
+) -> list[tuple[NamedRule, Row, str]]:
+    known = {} if listing is None else _known(protocol, listing)
+    about = Project(protocol.name, project, "" if listing is None else listing.seen.source)
+    if listing is not None:
+        about = msgspec.structs.replace(about, since=listing.seen.since)
+    found = []
+    for row in versions:
+        version = row["version"]
+        each, change = known.get(version, (Listed(Traits(version)), Change()))
+        for rule in rules:
+            counting = msgspec.structs.replace(rule, since=min(rule.since, since))
+            at = row["first_at"]
+            if rule.minimum_age and each.published and each.published + age(rule.minimum_age) <= at:
+                continue
+            against = asked(counting, about, each, change, at)
+            if against is not None:
+                found.append((rule, row, against.why))
+    return found
+
+
+def _known(protocol: PackageProxyBase, listing: Listing) -> dict[str, tuple[Listed, Change]]:
+    """By version, as if all before had been allowed."""
+    if not listing.body:
+        return {}
+    now = time.time()
+    document = protocol.documents.decode_document(listing.body)
+    identity = protocol.grammar.index_identity(listing.project)
+    traits = {each.version: each for each in protocol.documents.traits(identity, document)}
+    dates: dict[str, float] = {}
+    for each in protocol.documents.dated(identity, document):
+        date = listing.seen.date_of(each, now)
+        dates[each.version] = min(date, dates.get(each.version, date))
+    found: dict[str, tuple[Listed, Change]] = {}
+    last: Traits | None = None
+    for version, date in sorted(dates.items(), key=lambda pair: pair[1]):
+        its = traits.get(version) or Traits(version)
+        found[version] = (Listed(its, date), change_of(its, last))
+        last = its
+    return found
+
+
+async def _told(
+    database: Database, rule: NamedRule, refused: Sequence[tuple[Row, str]], served: int
+) -> DryRun:
+    clients = {client for row, _ in refused for client in row["clients"]}
+    rows = await database.fetch(_CLIENTS, sorted(clients)[:SHOWN]) if clients else []
+    return DryRun(
+        name=rule.name,
+        versions=len(refused),
+        of=served,
+        servings=sum(row["times"] for row, _ in refused),
+        clients=len(clients),
+        refuses_all=0 < served == len(refused) and rule.action == "hold",
+        examples=[
+            f"{purl(row['protocol'], row['project'], row['version'])}: {why}" for row, why in refused[:SHOWN]
+        ],
+        whom=[f"{each['token'] or each['address']} ({each['tool']} {each['version']})" for each in rows],
+    )

@@ -1,0 +1,75 @@
+"""What is held back, as fetchers note it when they make a page (services/fetcher/indexes/held_queue.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from services.gateway.api.package_urls import purl
+from shared.policy.policy import Policy
+from shared.policy.project import HeldBack
+from shared.policy.traits import Change
+from shared.postgres.database import Database
+
+_PAGE = """
+SELECT protocol, project, version, rule, why, published, until, change::text AS change,
+       extract(epoch FROM held_at)::float8 AS held_at
+FROM held_versions ORDER BY held_at DESC, protocol, project, version OFFSET $1 LIMIT $2
+"""
+MOST_OFFSET = 1_000_000
+
+
+class HeldVersion(msgspec.Struct, frozen=True):
+    """A version that is held back. Times in unix seconds."""
+
+    purl: str
+    protocol: str
+    project: str
+    version: str
+    rule: str
+    why: str
+    published: float  # when it counts as published
+    until: float | None  # when time alone lets it in; null: never
+    held_at: float | None  # when a page was first made without it; null: not looked up
+    change: Change  # what it has that the last allowed version had not
+
+    def still(self, policy: Policy) -> bool:
+        """Whether it can be held back yet: the rules have not gone, and nobody has decided."""
+        verdicts = policy.of(self.protocol, self.project)
+        return verdicts.judges and verdicts.by_hand(self.version, "") is None
+
+
+def held_version(protocol: str, project: str, held: HeldBack, held_at: float | None = None) -> HeldVersion:
+    """As it is told."""
+    return HeldVersion(
+        purl(protocol, project, held.version),
+        protocol,
+        project,
+        held.version,
+        held.verdict.rule,
+        held.verdict.why,
+        held.published,
+        held.verdict.until or None,
+        held_at,
+        held.change,
+    )
+
+
+class HeldRows:
+    """Methods raise `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, after: list[Any] | None, limit: int) -> list[tuple[HeldVersion, list[Any]]]:
+        """The last held first, each with where the next page begins."""
+        start = min(after[0], MOST_OFFSET) if after is not None else 0
+        found: list[tuple[HeldVersion, list[Any]]] = []
+        for at, row in enumerate(await self._database.fetch(_PAGE, start, limit), 1):
+            values = dict(row)
+            change = msgspec.json.decode(values.pop("change"), type=Change)
+            until = values.pop("until") or None
+            told = purl(values["protocol"], values["project"], values["version"])
+            found.append((HeldVersion(purl=told, until=until, change=change, **values), [start + at]))
+        return found

@@ -1,0 +1,236 @@
+"""The admin API: the policy file, applied whole; and what is held back by it, approved or denied."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import msgspec
+from litestar import get, post
+from litestar.params import Parameter
+
+from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry, NewBlock
+from services.gateway.api.admin.checks import expiry_of
+from services.gateway.api.admin.dry_run import DAYS, DryRun, dry_run
+from services.gateway.api.admin.held_rows import HeldRows, HeldVersion, held_version
+from services.gateway.api.admin.policy_rows import PolicyRows
+from services.gateway.api.admin.repository import Actor, AdminRepository
+from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.listings import Listing, load_listing
+from services.gateway.api.package_urls import purl
+from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
+from services.gateway.api.types import Input, Page
+from shared.access.watcher import AccessWatcher
+from shared.errors import Conflict, InvalidParameter, PackageNotFound
+from shared.policy.named import NamedRule
+from shared.policy.policy import Policy
+from shared.policy.project import held_back
+from shared.policy.reading import put_in_force, read_policy, refuses_all
+from shared.policy.rules import Rules
+from shared.policy.traits import Change
+from shared.postgres.database import Database
+from shared.process.threads import BoundedThreads
+from shared.protocols import PROTOCOLS, named_alike, protocol_named
+from shared.protocols.base import PackageProxyBase
+from shared.redis import clock
+from shared.stores import Stores
+
+
+class PolicyText(Input, frozen=True):
+    """A policy file. `dry_run`: change nothing, and tell what it would have refused. `yes`: also rules that
+    would have refused everything."""
+
+    policy: str
+    dry_run: bool = False
+    yes: bool = False
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The rules in force, or with `dry_run` those that would be; and what each would have refused."""
+
+    rules: list[NamedRule]
+    would_refuse: list[DryRun]
+    applied: bool
+
+
+class Tried(Input, frozen=True):
+    """A package to judge. `policy`: by this file; "": by the rules in force."""
+
+    of: str
+    policy: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the rules of a file come to for one version."""
+
+    purl: str
+    allowed: bool
+    why: str
+    warnings: list[str]  # of rules that only warn
+    change: Change  # what it has that the last allowed version had not
+
+
+class Decision(Input, frozen=True):
+    """Of a held version, or of all of a package: why, and until when an approval counts."""
+
+    of: str
+    reason: str
+    expires: str = ""
+
+
+@get("/api/v1/admin/policy", summary="The rules of the policy file")
+async def show(access_watcher: AccessWatcher) -> Page[NamedRule]:
+    """In their order; `since` in unix seconds."""
+    state = access_watcher.state
+    return Page([] if state is None else list(state.policy_rules))
+
+
+@post("/api/v1/admin/policy", summary="Apply a policy file", status_code=200)
+async def apply(
+    database: Database,
+    stores: Stores,
+    parsers: BoundedThreads,
+    actor: Actor,
+    access_watcher: AccessWatcher,
+    data: PolicyText,
+) -> Applied:
+    """In force everywhere within a second, in place of all rules that were applied before. What each rule
+    would have refused of the last 30 days is told with it; one that would have refused everything is not
+    applied without `yes`."""
+    wanted = await parsers.run(read, data.policy)
+    state = access_watcher.state
+    standing = () if state is None else state.policy_rules
+    rules = put_in_force(wanted, standing, clock.now())
+    told = await dry_run(database, stores, parsers, rules)
+    if data.dry_run:
+        return Applied(rules, told, applied=False)
+    widest = [each.name for each in told if each.refuses_all]
+    widest += [each.name for each in rules if refuses_all(each) and each.name not in widest]
+    if widest and not data.yes:
+        counts = {each.name: each.versions for each in told}
+        raise Conflict(
+            f"rule {widest[0]!r} would refuse everything:"
+            f" {counts.get(widest[0], 0)} versions of the last {DAYS} days",
+            hint="`orchard policy apply --yes` puts it in force all the same.",
+        )
+    await PolicyRows(database).replace(actor, rules)
+    await access_watcher.refresh()
+    return Applied(rules, told, applied=True)
+
+
+@post("/api/v1/admin/policy/test", summary="What a policy file says of a package", status_code=200)
+async def test(
+    stores: Stores, parsers: BoundedThreads, access_watcher: AccessWatcher, data: Tried
+) -> Page[Outcome]:
+    """Of a version, or of all, by the last good list; as if nothing were stored. Changes nothing."""
+    named = read_subject(data.of)
+    if named.sha256:
+        raise InvalidParameter("of: expected a package URL")
+    state = access_watcher.state
+    rules = () if state is None else state.policy_rules
+    if data.policy:
+        rules = tuple(put_in_force(await parsers.run(read, data.policy), rules, clock.now()))
+    protocol = protocol_named(named.protocol)
+    listing = await load_listing(stores, protocol, named.project)
+    if not listing.body:
+        raise PackageNotFound(f"no list of the versions of {named.project} is stored here")
+    alone = Policy((), Rules(stored_stay=False), named_rules=rules, named=named_alike)
+    return Page(await parsers.run(_outcomes, protocol, listing, named.version, alone))
+
+
+def _outcomes(protocol: PackageProxyBase, listing: Listing, version: str, alone: Policy) -> list[Outcome]:
+    verdicts = alone.of(protocol.name, listing.project)
+    entries, contents = listing.judged(protocol, verdicts, clock.now(), changes=True)
+    found: dict[str, Outcome] = {}
+    for each, _, verdict in entries:
+        if version in ("", each.version):
+            told, held = purl(protocol.name, listing.project, each.version), contents.get(each.version)
+            against = verdict if verdict is not None and not verdict.allowed else None
+            found[each.version] = Outcome(
+                told,
+                against is None,
+                "" if against is None else against.why,
+                [] if held is None else list(held.warnings),
+                Change() if held is None else held.change,
+            )
+    return list(found.values())
+
+
+def read(text: str) -> list[NamedRule]:
+    """See `read_policy`. Raises `InvalidParameter`."""
+    return read_policy(text, [each.name for each in PROTOCOLS], _meant)
+
+
+def _meant(pattern: str) -> list[str]:
+    """What a pattern stands for in whichever protocol: over names of the others it matches nothing more."""
+    return [each for protocol in PROTOCOLS for each in protocol.names.meant_patterns(pattern)]
+
+
+@get("/api/v1/admin/held", summary="Versions that are held back")
+async def held(
+    database: Database, access_watcher: AccessWatcher, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = ""
+) -> Page[HeldVersion]:
+    """The last that was held first, as pages were made; of each project the newest."""
+    rows = await HeldRows(database).page(read_cursor(cursor, int), check_limit(limit) + 1)
+    page = page_of(rows, limit)
+    policy = access_watcher.policy
+    return Page([each for each in page.items if each.still(policy)], page.next)
+
+
+@get("/api/v1/admin/held/versions", summary="What is held back of a package")
+async def held_of(
+    stores: Stores,
+    parsers: BoundedThreads,
+    access_watcher: AccessWatcher,
+    of: Annotated[str, Parameter(description="A package URL, with a version or without")],
+) -> Page[HeldVersion]:
+    """All of its versions, or the one that is named, by the last good list and the rules of now."""
+    named = read_subject(of)
+    if named.sha256:
+        raise InvalidParameter("of: expected a package URL")
+    protocol = protocol_named(named.protocol)
+    listing = await load_listing(stores, protocol, named.project)
+    verdicts = access_watcher.policy.of(protocol.name, named.project)
+    judged = await parsers.run(partial(listing.judged, changes=True), protocol, verdicts, clock.now())
+    return Page(
+        [
+            held_version(protocol.name, named.project, each)
+            for each in held_back(*judged)
+            if named.version in ("", each.version)
+        ]
+    )
+
+
+@post("/api/v1/admin/held/approve", summary="Let a held version in")
+async def approve(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: Decision
+) -> ExemptionEntry:
+    """Makes an exemption: served everywhere within a second."""
+    what = _decided(data)
+    made = await repository.add_exemption(actor, what, expiry_of(data.expires.strip(), clock.now()))
+    await access_watcher.refresh()
+    return made
+
+
+@post("/api/v1/admin/held/deny", summary="Keep a held version out")
+async def deny(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: Decision
+) -> BlockEntry:
+    """Makes a block: it stays out when the rule would let it in."""
+    if data.expires:
+        raise InvalidParameter("expires: a block has no end; lift it by `orchard blocks remove`")
+    made = await repository.add_block(actor, _decided(data))
+    await access_watcher.refresh()
+    return made
+
+
+def _decided(data: Decision) -> NewBlock:
+    named = read_subject(data.of)
+    if named.sha256:
+        raise InvalidParameter("of: expected a package URL")
+    if not 0 < len(data.reason.strip()) <= 500:
+        raise InvalidParameter("reason: 1 to 500 characters")
+    return NewBlock(data.reason.strip(), named.protocol, named.project, named.version)
+
+
+HANDLERS = [show, apply, test, held, held_of, approve, deny]

@@ -1,0 +1,32 @@
+"""Names that somebody may have mistyped: one edit away from a popular one (Damerau 1964: a character more,
+less, another, or two swapped). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-_."
+SHORTEST = 4  # characters: of shorter names nearly all are one edit from another
+LONGEST = 64
+
+
+def mistyped(name: str, popular: Collection[str]) -> str:
+    """The popular name that `name` is one edit away from; "" for none, and for a popular name itself. Both in
+    canonical spelling. `popular`: a set, or each of some hundred edits walks it. Of an npm name the scope is
+    part of the name; of a Maven one the group."""
+    if not SHORTEST <= len(name) <= LONGEST or name in popular:
+        return ""
+    return next((each for each in _edits(name.lower()) if each in popular and len(each) >= SHORTEST), "")
+
+
+def _edits(name: str) -> Iterator[str]:
+    for at in range(len(name) + 1):
+        head, tail = name[:at], name[at:]
+        if tail:
+            yield head + tail[1:]
+        if len(tail) > 1:
+            yield head + tail[1] + tail[0] + tail[2:]
+        for char in _ALPHABET:
+            yield head + char + tail
+            if tail:
+                yield head + char + tail[1:]

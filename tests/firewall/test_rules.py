@@ -1,0 +1,298 @@
+"""The policy file: each kind of rule on every way to bytes, over all protocols; approvals and denials."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.firewall.shelves import OLD, SHELVES, YOUNG, Npm, Shelf
+from tests.gates.ways import COLD_WAYS, Haul
+from tests.support.npm_builders import publish
+from tests.support.orchard import JSON, Cluster, cluster, problem, wait_until
+from tests.support.upstream import Upstream
+
+ADMIN = {"authorization": "Bearer operators-token-of-tests"}
+kinds = pytest.mark.parametrize("kind", SHELVES)
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
+    settings = {"ORCHARD_CACHE_TTL_INDEX": "1", "ORCHARD_ADMIN_TOKEN": "operators-token-of-tests"}
+    with cluster(tmp_path_factory.mktemp("rules"), upstream, gateways=2, **settings) as running:
+        yield running
+
+
+NewShelf = Callable[[str], Shelf]
+
+
+@pytest.fixture
+def shelf(orchard: Cluster, upstream: Upstream) -> NewShelf:
+    return lambda kind: SHELVES[kind](orchard, upstream, f"ruled-{next(_numbers)}")
+
+
+class Policy:
+    """What an operator applies."""
+
+    def __init__(self, orchard: Cluster) -> None:
+        self.orchard = orchard
+
+    def post(self, path: str, **value: Any) -> httpx.Response:
+        url = self.orchard.url(f"/api/v1/admin/{path}")
+        return httpx.post(url, json=value, headers=ADMIN, timeout=30, trust_env=False)
+
+    def apply(self, *rules: str, **options: Any) -> Any:
+        text = "\n".join(f"[[rule]]\n{each}" for each in rules)
+        answer = self.post("policy", policy=text, **{"yes": True, **options})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def policy(orchard: Cluster) -> Iterator[Policy]:
+    found = Policy(orchard)
+    yield found
+    found.apply()
+
+
+def name_of(it: Shelf) -> str:
+    return f"org.example:{it.name}" if it.protocol == "maven" else it.name
+
+
+def statuses(orchard: Cluster, path: str) -> list[int]:
+    return [
+        httpx.get(each.base + path, headers={"accept": JSON}, timeout=30, trust_env=False).status_code
+        for each in orchard.all_of("gateway")
+    ]
+
+
+def purl(it: Shelf, version: str = "") -> str:
+    types = {"pypi": "pypi", "npm": "npm", "cargo": "cargo", "maven": "maven/org.example"}
+    name = it.name.replace("@", "%40")
+    return f"pkg:{types[it.protocol]}/{name}{f'@{version}' if version else ''}"
+
+
+def refused_by(it: Shelf, path: str, words: str) -> None:
+    answer = it.get(path)
+    assert answer.status_code == 403, path
+    told = problem(answer)
+    assert words in told["detail"]
+    if it.protocol != "cargo":
+        assert told["code"] == "policy"
+
+
+@kinds
+@pytest.mark.parametrize("way", COLD_WAYS)
+def test_version_that_a_condition_names__no_way_gives_a_byte(
+    shelf: NewShelf, policy: Policy, kind: str, way: str
+) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD, "2.0.0": OLD})
+    version = "2" if kind == "pypi" else "2.0.0"
+    policy.apply(f"name = 'no two'\nwhen = '''name == \"{name_of(it)}\" && version == \"{version}\"'''")
+    haul = Haul(it.orchard.gateway.port, it.file("2.0.0"), len(it.data["2.0.0"]))
+    COLD_WAYS[way](haul)
+    assert {answer.status for answer in haul.answers} == {403}
+    assert not any(haul.known)
+    head = Haul(it.orchard.gateway.port, it.file("2.0.0"), 1).ask(method="HEAD")
+    assert (head.status, head.body) == (403, b"")
+    for path in (it.file("2.0.0"), *it.beside("2.0.0")):
+        refused_by(it, path, "no two: its condition holds")
+    assert it.shown() == ["1.0.0"]
+    for path in (it.file("1.0.0"), *it.beside("1.0.0")):
+        assert it.get(path).status_code == 200, path
+
+
+@kinds
+def test_rule_is_applied__stored_and_hot_files_stay_or_go__and_come_back_with_its_end(
+    shelf: NewShelf, orchard: Cluster, policy: Policy, kind: str
+) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD, "2.0.0": OLD, "3.0.0": OLD})
+    kept = (it.file("2.0.0"), *it.beside("2.0.0"))
+    for path in (it.page, *kept) * 3:
+        assert statuses(orchard, path) == [200, 200]
+    rule = f"name = 'none of it'\nwhen = '''name == \"{name_of(it)}\"'''"
+    policy.apply(rule)
+    wait_until(lambda: statuses(orchard, it.file("3.0.0")) == [403, 403], what="the rule")
+    assert statuses(orchard, it.file("2.0.0")) == [200, 200]  # what is stored stays
+    wait_until(lambda: it.shown() == ["2.0.0"], what="the page")
+    policy.apply(f"{rule}\nbegan = '2020-01-01'")
+    for path in kept:
+        wait_until(lambda path=path: statuses(orchard, path) == [403, 403], what=path)
+    wait_until(lambda: it.shown() == [], what="the page without it")
+    policy.apply()
+    wait_until(lambda: statuses(orchard, it.file("2.0.0")) == [200, 200], what="the rule's end")
+    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0", "3.0.0"], what="the whole page")
+
+
+@kinds
+def test_name__refused_or_on_no_list__nothing_of_it_and_others_are_served(
+    shelf: NewShelf, orchard: Cluster, policy: Policy, kind: str
+) -> None:
+    it, other = shelf(kind), shelf(kind)
+    for each in (it, other):
+        each.put({"1.0.0": OLD})
+        assert each.get(each.file("1.0.0")).status_code == 200
+    named = f"protocols = ['{it.protocol}']\nnames = ['{name_of(it)}']"
+    for rule, refused, served in (
+        (f"name = 'out'\nrefuse = true\nreason = 'see the wiki'\n{named}", it, other),
+        (f"name = 'list'\nonly = true\n{named}", other, it),
+    ):
+        policy.apply(rule)
+        for path in (refused.page, refused.file("1.0.0"), *refused.beside("1.0.0")):
+            wait_until(lambda path=path: statuses(orchard, path) == [403, 403], what=path)
+            refused_by(refused, path, "see the wiki" if refused is it else "on no list")
+        assert served.shown() == ["1.0.0"]
+        made = policy.post("held/approve", of=purl(refused, "1.0.0"), reason="looked at")
+        assert made.status_code in (200, 201), made.text
+        wait_until(lambda it=refused: it.get(it.file("1.0.0")).status_code == 200, what="the approval")
+        assert refused.shown() == ["1.0.0"]
+
+
+@kinds
+def test_minimum_age_by_name__in_place_of_none(shelf: NewShelf, policy: Policy, kind: str) -> None:
+    it, other = shelf(kind), shelf(kind)
+    for each in (it, other):
+        each.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    policy.apply(
+        f"name = 'ours at once'\nminimum_age = '0'\nnames = ['{name_of(other)}']",
+        "name = 'a week'\nminimum_age = '7d'",
+    )
+    assert (it.shown(), other.shown()) == (["1.0.0"], ["1.0.0", "2.0.0"])
+    assert [each.get(each.file("2.0.0")).status_code for each in (it, other)] == [403, 200]
+
+
+@kinds
+def test_minimum_age_by_source(shelf: NewShelf, policy: Policy, kind: str) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    policy.apply("name = 'another'\nminimum_age = '7d'\nsources = ['nobody']")
+    assert it.shown() == ["1.0.0", "2.0.0"]
+    sources = httpx.get(it.orchard.url("/api/v1/admin/upstreams"), headers=ADMIN, trust_env=False).json()
+    (name,) = {each["name"] for each in sources["items"] if each["protocol"] == it.protocol}
+    policy.apply(f"name = 'this one'\nminimum_age = '7d'\nsources = ['{name}']\nbegan = '2020-01-01'")
+    wait_until(lambda: it.shown() == ["1.0.0"], what="the rule")
+    refused_by(it, it.file("2.0.0"), "this one: published")
+
+
+def manifests(it: Shelf, versions: dict[str, dict[str, Any]]) -> None:
+    assert isinstance(it, Npm)
+    it.data = publish(it.upstream, it.name, versions, size_bytes=400, time={})
+
+
+def test_licences__by_spdx(shelf: NewShelf, policy: Policy) -> None:
+    it = shelf("npm")
+    told = ["MIT", "(MIT OR AGPL-3.0-only)", "AGPL-3.0-only", "SEE LICENSE IN x", None]
+    manifests(it, {f"{n}.0.0": {"license": each} for n, each in enumerate(told, 1)})
+    deny = "name = 'no copyleft'\nlicences = {deny = ['AGPL-3.0-only']}"
+    policy.apply(deny)
+    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0", "4.0.0", "5.0.0"], what="the rule")
+    refused_by(it, it.file("3.0.0"), "no copyleft: its licence is AGPL-3.0-only")
+    policy.apply("name = 'few'\nlicences = {allow = ['MIT'], unknown = 'hold'}")
+    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0"], what="the allow list")
+
+
+def test_install_scripts__new_since_the_last_allowed_version__held_until_approved(
+    shelf: NewShelf, policy: Policy
+) -> None:
+    it = shelf("npm")
+    scripts = {"scripts": {"postinstall": "node x.js"}}
+    manifests(it, {"1.0.0": {}, "1.1.0": scripts, "1.2.0": scripts, "1.3.0": {}})
+    policy.apply("name = 'scripts'\ninstall_scripts = 'new'\nbegan = '2020-01-01'")
+    wait_until(lambda: it.shown() == ["1.0.0", "1.3.0"], what="the rule")
+    refused_by(it, it.file("1.1.0"), "unlike that of 1.0.0")
+    (row,) = policy_held(it, "1.2.0")
+    assert (row["rule"], row["change"]["since"], row["change"]["scripts"]) == ("policy", "1.0.0", True)
+    policy.post("held/approve", of=purl(it, "1.1.0"), reason="read")
+    wait_until(lambda: it.get(it.file("1.2.0")).status_code == 200, what="what follows the approved one")
+    assert it.shown() == ["1.0.0", "1.1.0", "1.2.0", "1.3.0"]
+    wait_until(lambda: policy_held(it) == [], what="the empty queue")
+
+
+def policy_held(it: Shelf, version: str = "") -> list[dict[str, Any]]:
+    of = purl(it, version)
+    answer = it.orchard.get(f"/api/v1/admin/held/versions?of={of}", headers=ADMIN)
+    return list(answer.json()["items"])
+
+
+@kinds
+def test_typo_of_a_popular_name__held_unless_it_was_known_before(
+    shelf: NewShelf, policy: Policy, kind: str
+) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD})
+    name = name_of(it)
+    rule = f"name = 'typos'\ntypo_of = ['{name}s', '{name}']"
+    policy.apply(rule)
+    assert it.shown() == ["1.0.0"]  # it is popular itself
+    policy.apply(f"name = 'typos'\ntypo_of = ['{name}s']")
+    wait_until(lambda: it.get(it.page).status_code == 200, what="the page")
+    assert it.shown() == ["1.0.0"]  # its list was here before the rule
+    late = shelf(kind)
+    late.put({"1.0.0": OLD})
+    policy.apply(f"name = 'typos'\ntypo_of = ['{name_of(late)}x']")
+    wait_until(lambda: it.orchard.get(late.page).status_code == 200, what="its page")
+    assert late.shown() == []
+    refused_by(late, late.file("1.0.0"), "spelt nearly as")
+
+
+def test_held__denied__stays_out_when_the_rule_has_gone(shelf: NewShelf, policy: Policy) -> None:
+    it = shelf("npm")
+    manifests(it, {"1.0.0": {"license": "AGPL-3.0-only"}})
+    policy.apply("name = 'no copyleft'\nlicences = {deny = ['AGPL-3.0-only']}")
+    wait_until(lambda: it.shown() == [], what="the rule")
+    assert policy.post("held/deny", of=purl(it, "1.0.0"), reason="no").status_code in (200, 201)
+    policy.apply()
+    answer = it.get(it.file("1.0.0"))
+    assert (answer.status_code, problem(answer)["code"]) == (403, "blocked")
+
+
+def test_apply__dry_run_and_rules_that_refuse_everything(shelf: NewShelf, policy: Policy) -> None:
+    it = shelf("npm")
+    manifests(it, {"1.0.0": {"license": "AGPL-3.0-only"}, "2.0.0": {"license": "MIT"}})
+    for path in (it.page, it.file("1.0.0"), it.file("2.0.0")):
+        assert it.get(path).status_code == 200
+    rule = f"name = 'no copyleft'\nnames = ['{it.name}']\nlicences = {{deny = ['AGPL-3.0-only']}}"
+
+    def counted() -> tuple[int, int]:
+        (told,) = policy.apply(rule, dry_run=True)["would_refuse"]
+        return told["versions"], told["clients"]
+
+    wait_until(lambda: counted() == (1, 1), seconds=20, what="the ledger")
+    (told,) = policy.apply(rule, dry_run=True)["would_refuse"]
+    assert told["examples"] == [f"{purl(it, '1.0.0')}: no copyleft: its licence is AGPL-3.0-only"]
+    assert told["whom"] and told["servings"] == 1
+    assert it.get(it.file("1.0.0")).status_code == 200
+    everything = "[[rule]]\nname = 'all'\nrefuse = true\n"
+    answer = policy.post("policy", policy=everything)
+    assert answer.status_code == 409 and "would refuse everything" in answer.json()["detail"]
+    assert policy.post("policy", policy=everything, yes=True).status_code == 200
+    wait_until(lambda: it.get(it.page).status_code == 403, what="nothing at all")
+
+
+BAD = {
+    "no TOML": "[[rule",
+    "two questions": "[[rule]]\nname = 'a'\nrefuse = true\nonly = true\n",
+    "no question": "[[rule]]\nname = 'a'\n",
+    "an unknown field": "[[rule]]\nname = 'a'\nrefuse = true\nnmaes = ['x']\n",
+    "an unknown protocol": "[[rule]]\nname = 'a'\nrefuse = true\nprotocols = ['deb']\n",
+    "no licence": "[[rule]]\nname = 'a'\nlicences = {deny = ['Beerware-9']}\n",
+    "a loop in a loop": "[[rule]]\nname = 'a'\nwhen = 'dependencies.all(x, dependencies.all(y, x == y))'\n",
+    "no condition": "[[rule]]\nname = 'a'\nwhen = 'name'\n",
+    "the same twice": "[[rule]]\nname = 'a'\nrefuse = true\nnames=['x']\n" * 2,
+    "no age": "[[rule]]\nname = 'a'\nminimum_age = 'soon'\n",
+}
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
+def test_apply__bad_file__refused_with_the_reason_and_nothing_changes(policy: Policy, text: str) -> None:
+    before = json.loads(policy.orchard.get("/api/v1/admin/policy", headers=ADMIN).content)
+    answer = policy.post("policy", policy=text)
+    assert answer.status_code == 400 and "policy" in answer.json()["detail"]
+    assert json.loads(policy.orchard.get("/api/v1/admin/policy", headers=ADMIN).content) == before
