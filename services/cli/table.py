@@ -24,6 +24,10 @@ KINDS = (
     "poetry.lock",
     "pdm.lock",
     "requirements.txt",
+    "package-lock.json",
+    "pnpm-lock.yaml",
+    "yarn.lock",
+    "Cargo.lock",
 )
 
 CLIENTS = {

@@ -13,11 +13,24 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clients.conftest import Tools
+from tests.clients import node, rust
+from tests.clients.conftest import Tools, publish_tree
+from tests.clients.rust import LOCKED, Cargo
 from tests.clients.test_projects import PYPROJECT
+from tests.support.cargo_builders import Registry
+from tests.support.npm_builders import base_name, tarball_path
 from tests.support.orchard import Cluster, cluster
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        publish_tree(server)
+        node.publish_tree(server)
+        rust.publish_tree(Registry(server))
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +113,52 @@ def test_pip__lock(
     done = tools.run([*command, "--index-url", orchard.url("/pypi/simple/")])
     assert done.returncode == 0, done.stdout + done.stderr
     assert files_of(ensured(empty, tools, tmp_path / "pylock.toml"), "pypi") == python_files(upstream)
+
+
+def npm_files(upstream: Upstream) -> dict[str, str]:
+    """Of the tree of npm's clients."""
+    found = {}
+    for each in node.EXPECTED:
+        name, _, version = each.rpartition("@")
+        found[base_name(name, version)] = sha256_at(upstream, tarball_path(name, version))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("tool", "command", "lock"),
+    [
+        ("npm-10", ["install", "--package-lock-only"], "package-lock.json"),
+        ("npm-10", ["install", "--package-lock-only", "--lockfile-version=1"], "package-lock.json"),
+        ("npm-11", ["install", "--package-lock-only", "--lockfile-version=2"], "package-lock.json"),
+        ("npm-11", ["shrinkwrap"], "npm-shrinkwrap.json"),
+        ("pnpm-10", ["install", "--lockfile-only"], "pnpm-lock.yaml"),
+        ("yarn-1", ["install", "--ignore-scripts"], "yarn.lock"),
+        ("yarn-4", ["install", "--mode=update-lockfile"], "yarn.lock"),
+    ],
+)
+def test_clients_of_npm(
+    orchard: Cluster,
+    empty: Cluster,
+    upstream: Upstream,
+    tools: Tools,
+    tmp_path: Path,
+    tool: str,
+    command: list[str],
+    lock: str,
+) -> None:
+    folder = node.project(tmp_path / "demo")
+    env = node.environment(tools, orchard.url("/npm/"), YARN_ENABLE_IMMUTABLE_INSTALLS="false")
+    if tool == "npm-11" and command == ["shrinkwrap"]:
+        tools.run([*node.command(tool), "install", "--package-lock-only"], cwd=folder, env=env)
+    done = tools.run([*node.command(tool), *command], cwd=folder, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert files_of(ensured(empty, tools, folder / lock), "npm") == npm_files(upstream)
+
+
+def test_cargo(orchard: Cluster, empty: Cluster, upstream: Upstream, tmp_path: Path, tools: Tools) -> None:
+    cargo = Cargo(tmp_path, orchard.url("/cargo/"))
+    cargo.write('app-lib = "1"')
+    cargo.run("generate-lockfile")
+    found = ensured(empty, tools, cargo.project / "Cargo.lock")["protocols"]["cargo"]["packages"]
+    assert sorted(f"{each['name']} {each['version']}" for each in found) == sorted(map(str.lower, LOCKED))
+    assert all(f'checksum = "{each["sha256"]}"' in cargo.lock for each in found)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shared.protocols.cargo.names import CargoNames
     from shared.protocols.cargo.pages import CargoPages
     from shared.protocols.cargo.paths import CargoGrammar
+    from shared.protocols.cargo.pinning import CargoPins
     from shared.protocols.cargo.resolver.resolve import CargoResolver
     from shared.protocols.cargo.setup import CargoSetup
     from shared.protocols.cargo.upstream import CargoUpstream
@@ -78,6 +79,12 @@ class CargoProxy(PackageProxyBase):
         from shared.protocols.cargo.setup import CargoSetup
 
         return CargoSetup()
+
+    @cached_property
+    def pins(self) -> CargoPins:
+        from shared.protocols.cargo.pinning import CargoPins
+
+        return CargoPins()
 
     @cached_property
     def ahead(self) -> CargoAhead:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shared.protocols.npm.names import NpmNames
     from shared.protocols.npm.pages import NpmPages
     from shared.protocols.npm.paths import NpmGrammar
+    from shared.protocols.npm.pinning.role import NpmPins
     from shared.protocols.npm.resolver.resolve import NpmResolver
     from shared.protocols.npm.setup import NpmSetup
     from shared.protocols.npm.upstream import NpmUpstream
@@ -85,6 +86,12 @@ class NpmProxy(PackageProxyBase):
         from shared.protocols.npm.setup import NpmSetup
 
         return NpmSetup()
+
+    @cached_property
+    def pins(self) -> NpmPins:
+        from shared.protocols.npm.pinning.role import NpmPins
+
+        return NpmPins()
 
     @cached_property
     def ahead(self) -> NpmAhead:

@@ -1,0 +1,66 @@
+"""Cargo.lock, versions 1 to 4, read as pins (The Cargo Book, "Cargo.toml vs Cargo.lock")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+from packageurl import PackageURL
+
+from shared.errors import EnsureInvalid
+from shared.models import FileName
+from shared.protocols.cargo import names
+from shared.protocols.cargo.index import IndexFile
+from shared.protocols.cargo.semver import parse_version
+from shared.protocols.reading.lock_text import MOST_PINS, Part, shown, toml_of
+from shared.protocols.roles.pins import Elsewhere, LockKind, LockRead, NotFound, Pin, Pins, first_different
+
+_REGISTRIES = ("registry+", "sparse+")
+
+
+def read_lock(body: bytes) -> LockRead:
+    """Packages with a registry as their source. Those without a source are the workspace's own."""
+    lock = toml_of(body)
+    if lock.value.get("version", 1) not in (1, 2, 3, 4):
+        raise EnsureInvalid("version: 1 to 4 of Cargo.lock are read here")
+    checksums = lock.table("metadata").value  # of version 1
+    pins: list[Pin] = []
+    elsewhere: list[Elsewhere] = []
+    for package in lock.tables("package", "package"):
+        name, version, source = package.text("name"), package.text("version"), package.text("source")
+        if not source:
+            continue
+        if not source.startswith(_REGISTRIES):
+            elsewhere.append(Elsewhere(shown(name), f"it comes from {shown(source)}"))
+            continue
+        told = package.text("checksum") or checksums.get(f"checksum {name} {version} ({source})", "")
+        pins.append(_pin(package, name, version, package.digests({"sha256": told})))
+        if len(pins) > MOST_PINS:
+            raise EnsureInvalid(f"it names more than {MOST_PINS} files")
+    return LockRead(pins, elsewhere)
+
+
+def _pin(at: Part, name: str, version: str, digests: tuple[tuple[str, str], ...]) -> Pin:
+    if not names.is_name(name):
+        raise at.fault("its name cannot be a crate's")
+    if parse_version(version) is None:
+        raise at.fault(f"`{shown(version)}` is no version")
+    return Pin(names.canonical(name), version, "", digests)
+
+
+class CargoPins(Pins):
+    """A version has one file."""
+
+    kinds: ClassVar[Mapping[str, LockKind]] = {"Cargo.lock": LockKind(read_lock, re.compile(r"Cargo\.lock"))}
+
+    def find(self, document: IndexFile, pin: Pin) -> FileName:
+        line = document.find(pin.version)
+        if line is None:
+            raise NotFound("its index does not list this version")
+        if first_different(pin.digests, {"sha256": line.cksum}):
+            raise NotFound(f"its index gives it the sha256 {line.cksum}", differs=True)
+        return FileName("cargo", pin.name, pin.version, names.filename(pin.name, pin.version))
+
+    def of_purl(self, purl: PackageURL, digests: tuple[tuple[str, str], ...]) -> Pin:
+        return _pin(Part({}, ""), purl.name, purl.version, digests)
