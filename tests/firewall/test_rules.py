@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.firewall.shelves import OLD, SHELVES, YOUNG, Npm, Shelf
+from tests.firewall.test_exemptions import orchard_command
 from tests.gates.ways import COLD_WAYS, Haul
 from tests.support.npm_builders import publish
 from tests.support.orchard import JSON, Cluster, cluster, problem, wait_until
@@ -296,3 +298,58 @@ def test_apply__bad_file__refused_with_the_reason_and_nothing_changes(policy: Po
     answer = policy.post("policy", policy=text)
     assert answer.status_code == 400 and "policy" in answer.json()["detail"]
     assert json.loads(policy.orchard.get("/api/v1/admin/policy", headers=ADMIN).content) == before
+
+
+def test_command__apply_test_show_held_and_decide(
+    shelf: NewShelf, orchard: Cluster, policy: Policy, tmp_path: Path
+) -> None:
+    it = shelf("npm")
+    manifests(
+        it, {"1.0.0": {}, "1.1.0": {"dependencies": {"evil": "1"}}, "1.2.0": {"license": "AGPL-3.0-only"}}
+    )
+    assert it.shown() == ["1.0.0", "1.1.0", "1.2.0"]
+    file = tmp_path / "policy.toml"
+    when = f"""name == '{it.name}' && new_dependencies.exists(d, d == 'evil')"""
+    file.write_text(f'[[rule]]\nname = "no evil"\nwhen = "{when}"\n')
+    tried = orchard_command(orchard, "policy", "test", purl(it), "--file", str(file))["items"]
+    assert [(each["allowed"], each["change"].get("dependencies")) for each in tried] == [
+        (True, None),
+        (False, ["evil"]),
+        (True, None),
+    ]
+    assert orchard_command(orchard, "policy", "show")["items"] == []
+    assert not orchard_command(orchard, "policy", "apply", str(file), "--dry-run")["applied"]
+    assert orchard_command(orchard, "policy", "apply", str(file))["applied"]
+    (rule,) = orchard_command(orchard, "policy", "show")["items"]
+    assert (rule["name"], rule["when"]) == ("no evil", when)
+    wait_until(lambda: it.shown() == ["1.0.0", "1.2.0"], what="the rule")
+    listed = [each["purl"] for each in orchard_command(orchard, "held", "list")["items"]]
+    assert purl(it, "1.1.0") in listed
+    (shown,) = orchard_command(orchard, "held", "show", purl(it))["items"]
+    assert (shown["change"]["since"], shown["change"]["dependencies"]) == ("1.0.0", ["evil"])
+    orchard_command(orchard, "held", "approve", purl(it, "1.1.0"), "--reason", "it is not", "--expires", "1d")
+    wait_until(lambda: it.shown() == ["1.0.0", "1.1.0", "1.2.0"], what="the approval")
+    assert purl(it, "1.1.0") not in [e["purl"] for e in orchard_command(orchard, "held", "list")["items"]]
+    orchard_command(orchard, "held", "deny", purl(it, "1.2.0"), "--reason", "copyleft")
+    wait_until(lambda: it.shown() == ["1.0.0", "1.1.0"], what="the denial")
+    actions = [each["action"] for each in orchard_command(orchard, "audit")["items"][:3]]
+    assert actions == ["block.create", "exemption.create", "policy.apply"]
+    orchard_command(orchard, "policy", "apply", str(tmp_path / "none"), fails=True)
+
+
+def test_young_version__is_in_the_queue_with_what_it_changes(shelf: NewShelf, policy: Policy) -> None:
+    """Of a rule of age alone, which asks no more than dates."""
+    it = shelf("pypi")
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    policy.apply(f"name = 'a week'\nminimum_age = '7d'\nnames = ['{it.name}']")
+    assert it.shown() == ["1.0.0"]
+
+    def queued() -> list[Any]:
+        answer = it.orchard.get("/api/v1/admin/held", headers=ADMIN).json()
+        return [each for each in answer["items"] if each["project"] == it.name]
+
+    (row,) = queued()
+    assert (row["rule"], row["version"], row["change"]["since"]) == ("minimum_age", "2", "1")
+    assert row["until"] > row["published"]
+    policy.apply()
+    assert queued() == []
