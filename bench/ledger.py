@@ -120,16 +120,18 @@ async def ask(address: str, rows: int) -> list[Figure]:
     top, middle, rare = (_subject(number) for number in (1, 100, FILES - 5))
     digest = Subject(sha256=hashlib.sha256(b"s99").hexdigest())
     everything = Subject("npm", "package-0", "", alike="package-0")
+
+    async def who(of: Subject, since: float) -> list[Any]:
+        return await reader.who_got(await reader.files_of(of), since, LATEST, None, 101)
+
     questions: dict[str, Callable[[], Awaitable[list[Any]]]] = {
-        "who has the most served version": lambda: reader.who_got(top, 0, LATEST, None, 101),
-        "the same, last 6 days and a half": lambda: reader.who_got(top, week, LATEST, None, 101),
-        "all versions of its package": lambda: reader.who_got(everything, 0, LATEST, None, 101),
-        "who has a usual version": lambda: reader.who_got(middle, 0, LATEST, None, 101),
-        "who has a rare version": lambda: reader.who_got(rare, 0, LATEST, None, 101),
-        "who has a digest": lambda: reader.who_got(digest, 0, LATEST, None, 101),
-        "who has what nobody got": lambda: reader.who_got(
-            Subject("npm", "x", "1", alike="x"), 0, LATEST, None, 101
-        ),
+        "who has the most served version": lambda: who(top, 0),
+        "the same, last 6 days and a half": lambda: who(top, week),
+        "all versions of its package": lambda: who(everything, 0),
+        "who has a usual version": lambda: who(middle, 0),
+        "who has a rare version": lambda: who(rare, 0),
+        "who has a digest": lambda: who(digest, 0),
+        "who has what nobody got": lambda: who(Subject("npm", "x", "1", alike="x"), 0),
         "export: a page of 5,000": lambda: _page(reader, week),
     }
     for name, question in questions.items():

@@ -238,6 +238,7 @@ def _routes(stores: Stores, upstream: UpstreamParts, token: WorkerToken) -> list
         upstream.sources,
         stores.artifacts,
         stores.threads,
+        upstream.access,
         tokens=(token.token, token.published),
     )
     administration = AdministrationRoutes(

@@ -31,6 +31,7 @@ KEY: Final = "orchard:advisories"
 POLL_SECONDS = 1.0
 REPLACED_SECONDS = 600  # so long a replaced value stays for processes that read the hash before
 MOST_BYTES = 128 * 1024 * 1024  # of one snapshot, unpacked
+STEP = 1024 * 1024  # bytes unpacked at a time
 MOST_CHANGED = 500  # names that a state tells
 
 Project = tuple[str, str]
@@ -68,17 +69,23 @@ def blob_key(digest: str) -> str:
 
 
 def pack(data: bytes) -> bytes:
-    """A snapshot as it is stored."""
-    return zlib.compress(data, 6)
+    """A snapshot as it is stored: its size in 8 bytes, then zlib."""
+    return len(data).to_bytes(8, "little") + zlib.compress(data, 6)
 
 
-def unpack(packed: bytes, digest: str) -> bytes:
+def unpack(packed: bytes, digest: str) -> bytearray:
     """Raises `StoreUnavailable` for what is not the snapshot of this digest."""
+    size, at = int.from_bytes(packed[:8], "little"), 0
+    data = bytearray(min(size, MOST_BYTES))  # made once: no other copy of it is ever in memory
+    stream, rest = zlib.decompressobj(), memoryview(packed)[8:]
     try:
-        data = zlib.decompressobj().decompress(packed, MOST_BYTES)
+        while rest and at < len(data):
+            piece = stream.decompress(rest, min(STEP, len(data) - at))
+            data[at : at + len(piece)] = piece
+            at, rest = at + len(piece), memoryview(stream.unconsumed_tail)
     except zlib.error:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != digest:
+        at = -1
+    if at != size or hashlib.sha256(data).hexdigest() != digest:
         raise StoreUnavailable("the advisories of a feed are damaged in the queue Redis")
     return data
 

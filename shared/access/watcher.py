@@ -14,6 +14,7 @@ from shared.access.feeds import FeedWatcher
 from shared.access.repository import CHANNEL, AccessRepository, AccessState, keep_copy, read_copy
 from shared.errors import OrchardError
 from shared.http.via import name_of
+from shared.policy.advisories import Advisories
 from shared.policy.policy import NO_RULES, Policy, as_it_is, no_order
 from shared.policy.rules import Rules
 from shared.postgres.database import Database
@@ -81,6 +82,11 @@ class AccessWatcher:
         await self._rows.aclose()
         if self._expiry is not None:
             self._expiry.cancel()
+
+    @property
+    def advisories(self) -> Advisories | None:
+        """Those that count; None: none are known, or the rules in force ask for none."""
+        return self.feeds.advisories if self._rules_of(self.state).feeds else None
 
     @property
     def differs(self) -> bool:

@@ -123,8 +123,8 @@ class Damaged(Exception):
 class Snapshot:
     """All advisories of one feed. `count` of them, on `projects`."""
 
-    def __init__(self, data: bytes) -> None:
-        """Raises `Damaged`."""
+    def __init__(self, data: bytes | bytearray) -> None:
+        """`data` is not changed any more. Raises `Damaged`."""
         try:
             magic, version, order, self.projects, self.count = _HEADER.unpack_from(data)
         except struct.error as error:
@@ -159,6 +159,14 @@ class Snapshot:
 
     def __iter__(self) -> Iterator[About]:
         return (self._record(at) for at in range(self.projects))
+
+    def of_protocol(self, protocol: str) -> Iterator[About]:
+        """Its records: as they begin."""
+        start = b"\x93" + _encode(protocol)
+        for at in range(self.projects):
+            offset = self._offsets[at]
+            if self._records[offset : offset + len(start)] == start:
+                yield self._record(at)
 
     def named(self, name: str) -> list[About]:
         """What an advisory is about, by its id or an alias: found by its text, for nobody asks often."""
@@ -201,6 +209,7 @@ class Advisories:
     def __init__(self, snapshots: Sequence[Snapshot], digest: str) -> None:
         self._snapshots = tuple(snapshots)
         self.digest = digest
+        self._audits: dict[str, bool] = {}
 
     def of(self, protocol: str, project: str) -> tuple[Advisory, ...]:
         """Each once, whichever feed has it; malware first, then the most severe."""
@@ -209,6 +218,16 @@ class Advisories:
             for each in snapshot.of(protocol, project):
                 found.setdefault(each.id, each)
         return tuple(sorted(found.values(), key=lambda each: (not each.is_malware, -each.score, each.id)))
+
+    def tells_vulnerabilities(self, protocol: str) -> bool:
+        """Whether there is any that is no malware on a project of a protocol: else nobody has looked for
+        vulnerabilities there."""
+        found = self._audits.get(protocol)
+        if found is None:
+            told = (about for each in self._snapshots for about in each.of_protocol(protocol))
+            found = any(not advisory.is_malware for about in told for advisory in about.advisories)
+            self._audits[protocol] = found
+        return found
 
     def named(self, name: str) -> list[About]:
         """See `Snapshot.named`."""

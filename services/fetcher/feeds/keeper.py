@@ -132,7 +132,8 @@ class FeedKeeper:
 
     async def _read(self, feed: Feed, known: Known | None, path: Path, work: Path) -> tuple[Made, bytes]:
         self._now = float(math.ceil(clock.now()))  # what is stored by now was here before the advisory
-        previous, target, data = work / "previous", work / "snapshot", b""
+        previous, target = work / "previous", work / "snapshot"
+        data: bytes | bytearray = b""
         if known is not None and known.state.digest:
             packed = await self._rows.snapshot(feed.name)
             data = await self._stores.threads.run(unpack, packed, known.state.digest)

@@ -3,7 +3,8 @@
 For what is never cached (searches, audits). Only gateways may ask: they know the token from this process's
 heartbeat (shared/worker/tokens.py), and only for the paths that a protocol forwards. The source's own
 credentials are used; nothing of the client's goes upstream but the body, its type and its coding. Names that
-belong to another source are removed from it first.
+belong to another source are removed from it first. An audit is answered from feeds of advisories, where these
+tell of vulnerabilities: nobody is asked then.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from services.fetcher.sources import refusals
 from services.fetcher.sources.policy import candidates
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
+from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import OrchardError, TooLarge, UpstreamRefused
 from shared.errors.passing import UpstreamUnavailable
 from shared.http import via
 from shared.models import UpstreamSource
+from shared.policy.advisories import Advisory
 from shared.process.threads import BoundedThreads
 from shared.protocols import find_protocol
 from shared.protocols.base import PackageProxyBase
@@ -53,6 +56,7 @@ class ForwardRoute:
         sources: SourceWatcher,
         artifacts: ArtifactRepository,
         threads: BoundedThreads,
+        access: AccessWatcher,
         *,
         tokens: Sequence[str],
     ) -> None:
@@ -61,6 +65,7 @@ class ForwardRoute:
         self._sources = sources
         self._artifacts = artifacts
         self._threads = threads
+        self._access = access
         self._tokens = [each.encode() for each in tokens]
 
     @property
@@ -91,6 +96,11 @@ class ForwardRoute:
         via.received.set(",".join(via.names_in(before)))
         try:
             body = await _read(request)
+            audit = await self._audited(protocol, path, headers, body)
+            if audit is not None:
+                return web.Response(
+                    body=audit, content_type="application/json", headers={"x-orchard-status": "200"}
+                )
             found = self._sources.current(protocol.name)
             asked = candidates(found.sources, "") if found is not None else []
             if found is None or not asked:
@@ -125,6 +135,25 @@ class ForwardRoute:
                 "x-orchard-status": str(answer.status),
             },
         )
+
+    async def _audited(
+        self, protocol: PackageProxyBase, path: str, headers: Mapping[str, str], body: bytes
+    ) -> bytes | None:
+        """The answer to an audit from the feeds of advisories; None: it is none, or they tell of malware
+        alone. Raises `MalformedRequest`."""
+        advisories = self._access.advisories
+        if advisories is None or not await self._threads.run(advisories.tells_vulnerabilities, protocol.name):
+            return None
+
+        def answer() -> bytes | None:
+            plain = decode_body(body, headers.get("content-encoding", ""), max_bytes=MAX_UNPACKED_BYTES)
+            return protocol.forwarding.audited(path, plain, told)
+
+        def told(name: str) -> tuple[Advisory, ...]:
+            names = protocol.names
+            return advisories.of(protocol.name, names.named_alike(names.canonical_name(name)))
+
+        return await self._threads.run(answer)
 
     async def _readable(self, protocol: PackageProxyBase, path: str, answer: FetchedBody) -> bytes:
         """The decoded body. Raises `UpstreamInvalid` for a success whose body is invalid."""

@@ -27,7 +27,8 @@ async def serve_forward(
     fallback = resource.forward_fallback if ports.settings.audit_unanswered == "pass" else b""
     error: OrchardError
     try:
-        if ports.settings.offline or ports.forward is None:
+        nobody_answers = ports.settings.offline and not ports.settings.osv_feeds  # by which fetchers audit
+        if nobody_answers or ports.forward is None:
             raise Offline("ORCHARD_OFFLINE is set and this is never cached")
         answer = await ports.forward.send(resource.protocol, request)
         if answer.status == 200 or answer.status in ABOUT_THE_REQUEST:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from shared.errors import MalformedRequest, MethodNotAllowed, RouteNotFound, UpstreamInvalid, UpstreamRefused
-from shared.protocols.npm import names
+from shared.protocols.npm import audit, names
 from shared.protocols.reading.json_text import load_object
 from shared.protocols.resource import Resource
 from shared.protocols.roles.upstream import Forwarding, Passed
@@ -211,8 +211,17 @@ def _bare(spec: Any) -> str:
     return text[:1] + text[1:].partition("@")[0]
 
 
+def audited(path: str, body: bytes, told: audit.Told) -> bytes | None:
+    """See `Forwarding.audited`."""
+    if b"/" + path.encode() not in POSTED:
+        return None
+    return (audit.bulk if path == _BULK else audit.tree)(_read(body), told)
+
+
 class NpmForwarding(Forwarding):
     """Audits and searches."""
+
+    audited = staticmethod(audited)
 
     passes_on = staticmethod(passes_on)
     named_in = staticmethod(named_in)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar
 
 import msgspec
 
 from shared.models import FileEntry, FileName, UpstreamSource
+from shared.policy.advisories import Advisory
 
 SOURCE_DOCUMENT = "#source"  # what `Upstream.lifetime` is asked for a source's document
 
@@ -112,6 +113,11 @@ class Forwarding:
         Raises `UpstreamRefused` where what is left would be answered, but not what was asked.
         """
         raise NotImplementedError
+
+    def audited(self, path: str, body: bytes, told: Callable[[str], tuple[Advisory, ...]]) -> bytes | None:
+        """The answer to a request for an audit, from all advisories that are `told` of a project; None: it
+        asks for something else. Raises `MalformedRequest`."""
+        return None
 
     def check_passed(self, path: str, body: bytes) -> None:
         """Raises `UpstreamInvalid` for a success whose body a client would take for "nothing found", and
