@@ -54,7 +54,10 @@ class FeedRepository:
         """One, and the key of its object. Raises `EntryNotFound`."""
         row = await self._database.fetchrow(_FIND, bytes.fromhex(sha256)) if is_sha256(sha256) else None
         if row is None:
-            raise EntryNotFound(f"nothing with the SHA256 {sha256[:64]} is under quarantine")
+            raise EntryNotFound(
+                f"nothing with the SHA256 {sha256[:64]} is under quarantine",
+                hint="`orchard quarantine list` shows what is.",
+            )
         return _entry(row), row["object_key"]
 
 
@@ -96,7 +99,9 @@ async def accept_feed(
 ) -> AcceptedFeed:
     """What the feed has at the next look counts, however much smaller it is than what counts now."""
     if not await feed_repository.accept(data.feed):
-        raise EntryNotFound(f"no feed {data.feed[:200]} was ever read")
+        raise EntryNotFound(
+            f"no feed {data.feed[:200]} was ever read", hint="Name one that `orchard feeds list` shows."
+        )
     await repository.note(actor, "feeds.accept", data.feed[:1024], None)
     return data
 
