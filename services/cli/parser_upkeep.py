@@ -9,7 +9,7 @@ from services.cli.parts import command
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_disk,):
+    for each in (_disk, _backup, _restore):
         each(commands)
 
 
@@ -19,3 +19,35 @@ def _disk(commands: Any) -> None:
         more="What is stored is counted each hour. ORCHARD_EVICT_BYTES bounds it, ORCHARD_MIN_FREE_BYTES "
         "stays free.",
     )  # fmt: skip
+
+
+def _backup(commands: Any) -> None:
+    more = """\
+examples
+  orchard backup /backup/orchard
+  ORCHARD_DATABASE_URL=postgresql://… ORCHARD_S3_ENDPOINT=https://… orchard backup /backup/orchard
+
+Of the Orchard in ORCHARD_DATA_DIR, running or stopped, or of the stores that the environment names. What
+the folder has already is not copied again. It holds private packages and keys: guard it.
+"""
+    parser = command(commands, "backup", "back up all that is kept into a folder", "backup:make", more=more)
+    parser.add_argument("folder", metavar="FOLDER", help="where; a snapshot more each time")
+
+
+def _restore(commands: Any) -> None:
+    more = """\
+example
+  ORCHARD_DATA_DIR=/srv/orchard orchard restore /backup/orchard
+
+Everything is checked before anything is changed. What is damaged, foreign or of a newer Orchard is refused,
+as is a data folder or a database that is not empty. Then start it: `orchard up`.
+"""
+    parser = command(
+        commands,
+        "restore",
+        "make an Orchard of a backup in an empty folder",
+        "backup:restore",
+        more=more,
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="what `orchard backup` wrote")
+    parser.add_argument("--snapshot", metavar="NAME", default="", help="which of its snapshots (the newest)")

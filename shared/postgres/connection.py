@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -69,6 +69,25 @@ class Session:
         with translated():
             async with self._connection.transaction():
                 yield
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """What is read inside is of one moment, whatever is written meanwhile."""
+        with translated():
+            async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+                yield
+
+    async def copy_out(self, query: str, write: Callable[[bytes], Coroutine[Any, Any, None]]) -> int:
+        """All rows of a query as COPY writes them (text), piece by piece; how many."""
+        with translated():
+            done = await self._connection.copy_from_query(query, output=write)
+        return int(done.rpartition(" ")[2])
+
+    async def copy_in(self, table: str, columns: Sequence[str], source: AsyncIterator[bytes]) -> int:
+        """Rows in the form of `copy_out`; how many. `source` may raise: then nothing of it is in."""
+        with translated():
+            done = await self._connection.copy_to_table(table, source=source, columns=list(columns))
+        return int(done.rpartition(" ")[2])
 
 
 @asynccontextmanager

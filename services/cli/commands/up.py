@@ -22,18 +22,25 @@ DISTRIBUTION = "orchard-proxy"
 
 def run(options: argparse.Namespace, output: Output) -> NoReturn:
     """Does not return: the process becomes the supervisor, which then gets the signals itself."""
+    words = [f"--{name}={getattr(options, name)}" for name in ("gateways", "fetchers", "extractors")]
+    become("up", "services.standalone", words, options)
+
+
+def become(command: str, module: str, words: list[str], options: argparse.Namespace) -> NoReturn:
+    """This process becomes `python -m MODULE WORDS`, with the environment of the server. Raises
+    `CommandFailed` where there is none."""
     if options.url:
-        raise WrongUse("up: --url has no meaning here", "ORCHARD_HOST and ORCHARD_PORT say where it listens.")
+        raise WrongUse(
+            f"{command}: --url has no meaning here",
+            "It acts on this machine's Orchard: ORCHARD_DATA_DIR, ORCHARD_HOST and ORCHARD_PORT say which.",
+        )
     if not (ROOT / "services" / "standalone").is_dir():
         raise CommandFailed("this is the command alone, without a server", f"Install {DISTRIBUTION}[server].")
     if find_spec("granian") is None:
         raise CommandFailed("the server's packages are not installed here", how_to_install())
-    words = [sys.executable, "-m", "services.standalone"]
-    for name in ("gateways", "fetchers", "extractors"):
-        words += [f"--{name}", str(getattr(options, name))]
     chosen = environment(os.environ)
     os.chdir(ROOT)
-    os.execve(sys.executable, words, chosen)  # noqa: S606 - no shell is wanted
+    os.execve(sys.executable, [sys.executable, "-m", module, *words], chosen)  # noqa: S606 - no shell is wanted
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

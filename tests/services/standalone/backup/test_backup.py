@@ -1,0 +1,173 @@
+"""A backup of a running Orchard, restored in an empty folder, installs offline; what is damaged, foreign or
+newer is refused before anything changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services.standalone.harness import Standalone
+from tests.support.builders import build_wheel
+from tests.support.stores import ROOT
+from tests.support.upstream import Upstream
+
+REAL = "services.standalone"
+
+
+def tool(*words: str, data: Path, exit_code: int = 0, **settings: str) -> str:
+    """`python -m services.standalone.backup`, and what it said."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
+    environment |= {"ORCHARD_DATA_DIR": str(data), **settings}
+    command = [sys.executable, "-m", "services.standalone.backup", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def pip_install(orchard: Standalone, target: Path, *words: str) -> None:
+    index = f"http://127.0.0.1:{orchard.port}/pypi/simple/"
+    command = [sys.executable, "-m", "pip", "install", "-q", "--isolated", "--no-cache-dir", "--no-input"]
+    command += ["--disable-pip-version-check", "--index-url", index, "--target", str(target), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Kept:
+    """A backup of an Orchard from which app and its dependency were installed."""
+
+    def __init__(self, folder: Path, first: dict[str, Any], second: dict[str, Any], token: str) -> None:
+        self.folder, self.first, self.second, self.token = folder, first, second, token
+
+    @property
+    def snapshot(self) -> Path:
+        return self.folder / "snapshots" / self.second["snapshot"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    folder = tmp_path_factory.mktemp("backup")
+    with Upstream() as upstream:
+        upstream.add_project(
+            "app", {"app-1.0-py3-none-any.whl": build_wheel("app", "1.0", requires=["lib>=1"])}
+        )
+        upstream.add_project("lib", {"lib-1.0-py3-none-any.whl": build_wheel("lib", "1.0")})
+        settings = {"ORCHARD_PYPI_UPSTREAM": f"{upstream.url}/simple/"}
+        with Standalone(folder / "data", environment=settings, module=REAL) as orchard:
+            orchard.wait_until_ready()
+            pip_install(orchard, folder / "one", "app")
+            first = json.loads(tool("make", str(folder / "kept"), "--json", data=folder / "data"))
+            pip_install(orchard, folder / "two", "app")
+            second = json.loads(tool("make", str(folder / "kept"), "--json", data=folder / "data"))
+            orchard.process.terminate()
+            orchard.wait_until_over()
+    token = (folder / "data" / "admin-token").read_text()
+    shutil.rmtree(folder / "data")
+    yield Kept(folder / "kept", first, second, token)
+
+
+@pytest.fixture
+def copy(kept: Kept, tmp_path: Path) -> Path:
+    """The backup, to be spoilt."""
+    return Path(shutil.copytree(kept.folder, tmp_path / "copy"))
+
+
+def refused(backup: Path, tmp_path: Path) -> str:
+    """What a restore says that is refused; nothing is there afterwards."""
+    said = tool("restore", str(backup), data=tmp_path / "data", exit_code=1)
+    assert said.count("\n") == 1
+    assert not (tmp_path / "data").exists() and not (tmp_path / "data.restoring").exists()
+    return said
+
+
+def test_second_backup__what_is_there_already__is_not_copied_again(kept: Kept) -> None:
+    assert kept.first["new_objects"] == kept.first["objects"] > 0
+    assert kept.second["new_objects"] == kept.second["objects"] - kept.first["objects"]
+    assert kept.folder.stat().st_mode & 0o077 == 0
+
+
+def test_restored__every_upstream_away__installs_with_the_same_keys(kept: Kept, tmp_path: Path) -> None:
+    said = tool("restore", str(kept.folder), data=tmp_path / "data")
+    assert kept.second["snapshot"] in said
+    assert (tmp_path / "data" / "admin-token").read_text() == kept.token
+    with Standalone(tmp_path / "data", environment={"ORCHARD_OFFLINE": "true"}, module=REAL) as orchard:
+        orchard.wait_until_ready()
+        pip_install(orchard, tmp_path / "target", "app")
+        assert (tmp_path / "target" / "lib-1.0.dist-info").is_dir()
+        asked = urllib.request.Request(  # a row made now has a number of its own
+            f"http://127.0.0.1:{orchard.port}/api/v1/admin/blocks",
+            data=json.dumps({"protocol": "pypi", "name": "evil", "reason": "no"}).encode(),
+            headers={"authorization": f"Bearer {kept.token.strip()}", "content-type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.status == 201
+
+
+def test_restore__data_folder_is_not_empty__refused_and_left_as_it_is(kept: Kept, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine").write_text("precious")
+    assert "not empty" in tool("restore", str(kept.folder), data=tmp_path / "data", exit_code=1)
+    assert [each.name for each in (tmp_path / "data").iterdir()] == ["mine"]
+
+
+def test_restore__an_object_is_damaged_or_gone__refused(copy: Path, tmp_path: Path) -> None:
+    path = next((copy / "objects" / "artifacts").glob("*/*"))
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert f"{path} is damaged" in refused(copy, tmp_path)
+    path.unlink()
+    assert str(path) in refused(copy, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cached_urls.copy.gz", "objects.txt"])
+def test_restore__a_file_of_the_snapshot_is_damaged__refused(
+    copy: Path, kept: Kept, tmp_path: Path, name: str
+) -> None:
+    path = copy / "snapshots" / kept.second["snapshot"] / name
+    path.write_bytes(path.read_bytes() + b"x")
+    assert f"{name} is damaged" in refused(copy, tmp_path)
+
+
+def rewrite(backup: Path, kept: Kept, **fields: object) -> None:
+    path = backup / "snapshots" / kept.second["snapshot"] / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_restore__of_a_newer_or_foreign_schema_or_another_format__refused(
+    copy: Path, kept: Kept, tmp_path: Path
+) -> None:
+    manifest = json.loads((kept.snapshot / "manifest.json").read_text())
+    migrations = manifest["migrations"]
+    rewrite(copy, kept, migrations=migrations | {"9999_from_tomorrow": "00"})
+    assert "newer Orchard" in refused(copy, tmp_path)
+    rewrite(copy, kept, migrations=migrations | {"0001_initial": "00"})
+    assert "other migrations" in refused(copy, tmp_path)
+    rewrite(copy, kept, migrations=migrations, format=2)
+    assert "format 2" in refused(copy, tmp_path)
+    evil = {"name": 'x"; DROP TABLE projects; --', "columns": ["a"], "rows": 0, "sha256": "00"}
+    rewrite(copy, kept, format=1, tables=[evil])
+    assert "names what no Orchard names" in refused(copy, tmp_path)
+
+
+def test_restore__a_folder_that_is_no_backup__refused(tmp_path: Path) -> None:
+    (tmp_path / "something").mkdir()
+    assert "holds no backup" in refused(tmp_path / "something", tmp_path)
+
+
+def test_restore__an_earlier_snapshot_by_name__and_a_backup_that_was_cut_off_does_not_count(
+    copy: Path, kept: Kept, tmp_path: Path
+) -> None:
+    (copy / "snapshots" / "29991231T235959Z.part").mkdir()
+    said = tool("restore", str(copy), "--snapshot", kept.first["snapshot"], data=tmp_path / "data")
+    assert kept.first["snapshot"] in said
+    stopped = tool("make", str(tmp_path / "again"), "--json", data=tmp_path / "data")
+    told = json.loads(stopped)
+    assert (told["rows"], told["objects"]) == (kept.first["rows"], kept.first["objects"])
