@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.extractor.builds.seal import SealBuildJob
 from services.extractor.extraction.backfill import MetadataBackfill
 from services.extractor.extraction.job import ExtractDependenciesHandler
 from services.extractor.extraction.pending import PendingSweep
@@ -24,7 +25,7 @@ from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase
 from shared.queue.context import Handler
-from shared.queue.jobs import EXTRACT, RESOLVE, DeriveDependencies, ExtractDependencies, Job
+from shared.queue.jobs import EXTRACT, RESOLVE, DeriveDependencies, ExtractDependencies, Job, SealBuild
 from shared.settings import Settings
 from shared.stores import Stores, objects_folder, open_stores
 from shared.telemetry import metrics
@@ -86,7 +87,7 @@ def _extract_handlers(resources: Resources, stores: Stores, sandbox: Sandbox) ->
         ),
         protocols={protocol.name: protocol for protocol in PROTOCOLS},
     )
-    return {ExtractDependencies: extract, DeriveDependencies: drop}
+    return {ExtractDependencies: extract, DeriveDependencies: drop, SealBuild: SealBuildJob(stores)}
 
 
 async def _open_housekeeping(resources: Resources, stores: Stores) -> None:

@@ -54,6 +54,7 @@ from shared.errors import Blocked, InternalError, MalformedRequest, OrchardError
 from shared.errors.passing import ShuttingDown
 from shared.process import interpreter
 from shared.protocols import PROTOCOLS, load, spoken
+from shared.protocols.reading.views import BUILD
 from shared.protocols.resource import Redirect, Resource
 from shared.redis import clock
 from shared.settings import Settings, load_settings
@@ -289,36 +290,43 @@ class Application:
                 [(b"location", location), (b"cache-control", b"max-age=3600"), (b"content-length", b"0")],
             )
         conditions = gateway.reader.conditions(target, scope, key[0], headers, request_id)
-        if resource.kind == "own":
-            return own_reply(target.protocol.grammar, resource, conditions)
-        if resource.kind == "forward":
-            request = ForwardRequest(
-                method=key[0] if key[0] == "POST" else "GET",
-                path=resource.forward_path,
-                accept=headers.get(b"accept", b"").decode("latin-1"),
-                content_type=headers.get(b"content-type", b"").decode("latin-1"),
-                content_encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
-                via=conditions.via,
-            )
-            serve, head = serve_forward, conditions.head
-            if request.method != "POST":
-                return await serve(resource, request, gateway.ports, head=head)
-            client = client_of(gateway.access, scope, headers)
-            async with gateway.bodies.read(receive, headers, client, FORWARDED_BYTES) as body:
-                request = msgspec.structs.replace(request, body=body)
-                return await serve(resource, request, gateway.ports, head=head)
-        gateway.gate.check(target.protocol, resource)
-        gateway.askers.note(resource)
-        if resource.kind == "index":
-            reply = await gateway.memory.page(key, target, resource, conditions, headers)
-            flow = serve_index
-        else:
-            reply = await gateway.memory.file(key, target, resource, conditions)
-            flow = serve_file_in_view if resource.view else serve_artifact
-        if reply is None:
-            reply = await unless_gone(receive, peer, flow(resource, conditions, gateway.ports))
-        assert isinstance(reply, Reply)
-        return reply
+
+        async def answer(resource: Resource) -> Reply:
+            if resource.kind == "own":
+                return own_reply(target.protocol.grammar, resource, conditions)
+            if resource.kind == "forward":
+                request = ForwardRequest(
+                    method=key[0] if key[0] == "POST" else "GET",
+                    path=resource.forward_path,
+                    accept=headers.get(b"accept", b"").decode("latin-1"),
+                    content_type=headers.get(b"content-type", b"").decode("latin-1"),
+                    content_encoding=headers.get(b"content-encoding", b"").decode("latin-1"),
+                    via=conditions.via,
+                )
+                serve, head = serve_forward, conditions.head
+                if request.method != "POST":
+                    return await serve(resource, request, gateway.ports, head=head)
+                client = client_of(gateway.access, scope, headers)
+                async with gateway.bodies.read(receive, headers, client, FORWARDED_BYTES) as body:
+                    request = msgspec.structs.replace(request, body=body)
+                    return await serve(resource, request, gateway.ports, head=head)
+            gateway.gate.check(target.protocol, resource)
+            gateway.askers.note(resource)
+            if resource.kind == "index":
+                reply = await gateway.memory.page(key, target, resource, conditions, headers)
+                flow = serve_index
+            else:
+                reply = await gateway.memory.file(key, target, resource, conditions)
+                flow = serve_file_in_view if resource.view else serve_artifact
+            if reply is None:
+                reply = await unless_gone(receive, peer, flow(resource, conditions, gateway.ports))
+            assert isinstance(reply, Reply)
+            return reply
+
+        if not resource.view.startswith(BUILD):
+            return await answer(resource)
+        who = gateway.access.name_of(headers.get(b"authorization", b""))
+        return await gateway.builds.answer(resource, conditions, who, answer)
 
     # --- lifespan -----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from services.gateway.api.answers import Ensures, Resolutions
 from services.gateway.api.blocked_graphs import BlockedGraphs
 from services.gateway.api.queue_board import QueueBoard
 from services.gateway.api.resolution import WarmResolutions
+from services.gateway.builds.builds import Builds
 from services.gateway.door.access import Access
 from services.gateway.door.askers import Askers
 from services.gateway.door.budgets import Budgets
@@ -82,6 +83,7 @@ class Gateway:
     desk: FetcherDesk
     reader: RequestReader
     contents: Contents
+    builds: Builds
     request_ids: RequestIds
     cache: CacheService
     ports: Ports
@@ -205,6 +207,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 edge=settings.edge,
             ),
             contents=contents,
+            builds=Builds(stores, ports, gate),
             request_ids=RequestIds(),
             cache=cache,
             ports=ports,

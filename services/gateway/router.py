@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Litestar
 
 from services.gateway.api import (
+    builds,
     catalogue,
     client_config,
     ensure,
@@ -58,6 +59,7 @@ def build_litestar(application: Running) -> Litestar:
             *client_config.HANDLERS,
             *resolution.HANDLERS,
             *ensure.HANDLERS,
+            *builds.HANDLERS,
             *locks.HANDLERS,
             *told_blocks.HANDLERS,
             *why.HANDLERS,

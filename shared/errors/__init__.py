@@ -77,6 +77,24 @@ class NotInView(Blocked):
     hint = "It may be there without the view: the address without /v/…/."
 
 
+class BuildNotFound(OrchardError):
+    code = "build_not_found"
+    status = 404
+    hint = "`orchard build start` makes one; a session that nobody adds to ends after a week."
+
+
+class BuildSealed(OrchardError):
+    code = "build_sealed"
+    status = 410
+    hint = "Its list is being made; then it answers from that alone. Start another build to record."
+
+
+class BuildFull(OrchardError):
+    code = "build_full"
+    status = 507
+    hint = "Record less in one build: docs/builds.md, Bounds."
+
+
 class Malware(Blocked):
     code = "malware"
     hint = (

@@ -17,7 +17,8 @@ from shared.errors import InvalidData
 ARTIFACTS = "artifacts"  # files as upstream sent them, and their core metadata
 DOCUMENTS = "documents"  # last good index documents
 VARIANTS = "variants"  # finished index bodies over 256 KiB
-FOLDERS = (ARTIFACTS, DOCUMENTS, VARIANTS)
+BUILDS = "builds"  # lists of sealed builds, and the bodies of pages that these got
+FOLDERS = (ARTIFACTS, BUILDS, DOCUMENTS, VARIANTS)  # sorted: the sweep goes on where it stopped
 
 STREAM_CHUNK_BYTES = 256 * 1024  # measured: 64 KiB to 1 MiB made no difference
 

@@ -280,6 +280,22 @@ class Ensure(Job, frozen=True, tag="ensure"):
         return f"ensure:{self.key}"
 
 
+class SealBuild(Job, frozen=True, tag="seal_build"):
+    """Make the list of a closed session, and pin what it names (docs/decisions/0050)."""
+
+    queue: ClassVar[str] = EXTRACT
+    build: str  # its id
+    request_id: str = ""
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def id(self) -> str:
+        return f"seal:{self.build}"
+
+
 class DeriveDependencies(Job, frozen=True, tag="derive_dependencies"):
     """No longer enqueued; known so that old ones can be dropped
     (services/extractor/extraction/retired.py)."""
@@ -304,6 +320,7 @@ AnyJob = (
     | ExtractDependencies
     | Resolve
     | Ensure
+    | SealBuild
 )
 
 # --- what comes back -----------------------------------------------------------------------------

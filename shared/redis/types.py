@@ -26,6 +26,8 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:advisories$", "hash"),
     ("^orchard:advisories:", "string"),
     ("^orchard:artifact_uses$", "zset"),
+    ("^orchard:builds$", "zset"),
+    ("^orchard:build:", "hash"),
     ("^orchard:servings$", "stream"),
     ("^orchard:servings:", "string"),
     ("^orchard:traffic:", "hash"),

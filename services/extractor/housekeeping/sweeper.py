@@ -16,11 +16,12 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from shared.builds.sessions import Sessions
 from shared.errors.passing import CacheUnavailable
 from shared.models import IndexHead
 from shared.objects.files import FileObjectStore
 from shared.objects.guard import sweeping
-from shared.objects.port import ARTIFACTS, FOLDERS, VARIANTS, ObjectStat, is_key
+from shared.objects.port import ARTIFACTS, BUILDS, FOLDERS, VARIANTS, ObjectStat, is_key
 from shared.objects.s3.store import S3ObjectStore
 from shared.redis.types import SCAN_COUNT
 from shared.stores import Stores
@@ -36,6 +37,7 @@ ROUND = "orchard:sweep:round"  # in the queue Redis
 _HEADS = "orchard:package_index:*"
 
 NAMED_FILES = "SELECT 'artifacts/' || encode(sha256, 'hex') AS key FROM artifacts WHERE sha256 = ANY($1)"
+NAMED_BY_BUILDS = "SELECT DISTINCT key FROM build_objects WHERE key = ANY($1)"
 NAMED_PAGES = "SELECT document_key AS key FROM index_documents WHERE document_key = ANY($1)"
 
 _decode_head = msgspec.msgpack.Decoder(IndexHead).decode
@@ -130,7 +132,7 @@ class Sweeper:
         if orphans[0].key.startswith(f"{VARIANTS}/"):
             # A head names a body that was just put, which the lock and its age tell, or copies the name from
             # an older head, which may have been out of sight while it was replaced: hence once more.
-            named = await self._named_by_heads([each.key for each in orphans])
+            named = await self._named([each.key for each in orphans])
         for each in orphans:
             if each.key not in named and await self._delete_orphan(each.key):
                 report.deleted += 1
@@ -151,6 +153,16 @@ class Sweeper:
 
     async def _named(self, keys: Sequence[str]) -> set[str]:
         """Of these keys of one folder those that are named."""
+        rows = await self._database.fetch(NAMED_BY_BUILDS, list(keys))
+        named = {str(row["key"]) for row in rows}
+        if keys[0].startswith(f"{VARIANTS}/"):
+            named |= await Sessions(self._queue_redis).objects_in_use()
+        return named | await self._named_elsewhere(keys)
+
+    async def _named_elsewhere(self, keys: Sequence[str]) -> set[str]:
+        """By what is no build."""
+        if keys[0].startswith(f"{BUILDS}/"):
+            return set()
         if keys[0].startswith(f"{VARIANTS}/"):
             return await self._named_by_heads(keys)
         if keys[0].startswith(f"{ARTIFACTS}/"):

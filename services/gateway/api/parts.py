@@ -54,6 +54,10 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         client = request.client.host if request.client else ""
         return partial(check_may_refresh, opened().access, authorization, client)
 
+    def who(request: Request[Any, Any, Any]) -> str:
+        """The name of the token that asks; "" without one."""
+        return opened().access.name_of(request.headers.get("authorization", "").encode("latin-1", "replace"))
+
     return {
         "gateway": part(opened),
         "catalogue": part(lambda: Catalogue(opened().database)),
@@ -62,6 +66,8 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "cache": part(lambda: opened().cache),
         "resolutions": part(lambda: opened().resolutions),
         "ensures": part(lambda: opened().ensures),
+        "builds": part(lambda: opened().builds),
+        "who": part(who),
         "parsers": part(lambda: opened().parsers),
         "base_urls": part(lambda: opened().reader.base_urls),
         "access_watcher": part(lambda: opened().access_watcher),

@@ -227,11 +227,15 @@ class RequestReader:
         base_url = shown_url = ""
         if isinstance(resource, Resource) and resource.per_base_url:
             public = self.base_urls.choose(headers.get(b"host"), scope["scheme"])
-            below = target.protocol.mount[:-1]
-            if resource.view:
-                below = view_named(resource.view).path + below
+            below = mount = target.protocol.mount[:-1]
+            view = view_named(resource.view) if resource.view else None
+            if view is not None:
+                below = view.path + mount
             base_url = f"{public}{below}"
-            if not self.base_urls.keeps(public):
+            if view is not None and view.kind == "build":  # no page has bodies for each build
+                base_url, shown_url = f"{PLACEHOLDER}{mount}", base_url
+                codings = ("identity",)
+            elif not self.base_urls.keeps(public):
                 base_url, shown_url = f"{PLACEHOLDER}{below}", base_url
                 codings = ("identity",)  # what is compressed cannot be changed on the way out
         get = headers.get

@@ -102,12 +102,12 @@ def index_reply(
     if conditions.edge:
         headers.append(page_names(resource))
     if is_not_modified(conditions.if_none_match, conditions.if_modified_since, etag, modified):
-        return Reply(304, word, headers), None
+        return Reply(304, word, headers, page=entry), None
     headers.append((b"content-type", (resource.content_type or info.content_type).encode("latin-1")))
     coding = coding_of(entry.variant)
     if coding != "identity":
         headers.append((b"content-encoding", coding.encode("latin-1")))
-    reply = Reply(200, word, headers)
+    reply = Reply(200, word, headers, page=entry)
     size, piece = info.size_bytes, None
     if conditions.shown_url:  # it goes out whole: its length is known by then
         piece = None if conditions.head else (0, size)

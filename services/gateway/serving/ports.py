@@ -272,3 +272,4 @@ class Reply(msgspec.Struct):
     body: bytes | memoryview | Body | None = None  # None: headers only
     error: OrchardError | None = None  # the sender writes the problem document
     file: Known = Known()  # that the body is of, or a slice of
+    page: IndexEntry | None = None  # the same, of an index

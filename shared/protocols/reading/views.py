@@ -23,11 +23,16 @@ _MOMENT = re.compile(
 )
 
 
+_BUILD = re.compile(r"build-[a-z2-7]{32}")
+BUILD = "build-"  # how the names of builds begin; their ids follow
+
+
 class View(msgspec.Struct, frozen=True):
-    """`at`: what there was at `moment` (unix seconds), and nothing published later."""
+    """`at`: what there was at `moment` (unix seconds), and nothing published later. `build`: what a session
+    got, or gets."""
 
     name: str  # as keys and links hold it: "at-1767225600"
-    kind: Literal["at"] = "at"
+    kind: Literal["at", "build"] = "at"
     moment: float = 0.0
 
     @property
@@ -70,4 +75,6 @@ def view_named(name: str) -> View:
                 "the view is no date: /v/at-2026-01-01/… or /v/at-2026-01-01T12:00:00Z/…, in UTC"
             ) from None
         return View(f"at-{moment:.0f}", "at", moment)
-    raise RouteNotFound("there is no such view: /v/at-{date}/… is one")
+    if _BUILD.fullmatch(name):
+        return View(name, "build")
+    raise RouteNotFound("there is no such view: /v/at-{date}/… is one, and /v/build-{id}/…")

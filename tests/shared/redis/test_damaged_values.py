@@ -35,6 +35,8 @@ SAMPLES = [
     ("orchard:advisories", "hash"),
     ("orchard:advisories:0", "string"),
     ("orchard:servings", "stream"), ("orchard:servings:bytes", "string"),
+    ("orchard:traffic:a", "hash"), ("orchard:session:a", "string"), ("orchard:stored", "list"),
+    ("orchard:builds", "zset"), ("orchard:build:a", "hash"),
     ("orchard:artifact_uses", "zset"), ("orchard:health", "zset"), ("orchard:health:fetcher:a", "string"),
     ("orchard:put:artifacts/a", "string"), ("orchard:sweep:artifacts/a", "string"),
     ("orchard:sweeper", "string"), ("orchard:sweeper:Evictor", "string"), ("orchard:scrub:cursor", "string"),

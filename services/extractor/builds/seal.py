@@ -1,0 +1,126 @@
+"""Job `seal_build`: the list of a closed session, what it names pinned (docs/decisions/0050).
+
+Objects, then the list, then the rows, then the state: one that is cut off is run again,
+and comes to the same list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from shared.builds.entries import FORMAT, Absent, BuildList, File, Page, Session, encode
+from shared.builds.sessions import Sessions
+from shared.errors import BuildNotFound, Conflict
+from shared.objects.port import BUILDS
+from shared.queue.context import JobContext
+from shared.queue.jobs import SealBuild
+from shared.redis import clock
+from shared.stores import Stores
+from shared.telemetry.logs import get_logger
+
+log = get_logger()
+
+AT_ONCE = 16
+
+# $1: id, $2: session, $3: object keys.
+STORE = """
+WITH made AS (
+    INSERT INTO builds (id, session) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING RETURNING id
+)
+INSERT INTO build_objects (key, build)
+SELECT DISTINCT t.key, made.id FROM made, unnest($3::text[]) AS t(key) ORDER BY 1
+"""
+SEALED = "SELECT session FROM builds WHERE id = $1"
+
+
+class SealBuildJob:
+    """Handler of `SealBuild`."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._sessions = Sessions(stores.queue_redis)
+        self._artifacts = stores.artifacts
+        self._objects = stores.objects
+        self._database = stores.database
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def __call__(self, ctx: JobContext, job: SealBuild) -> None:
+        """Raises `BuildNotFound`, `Conflict` for a session that still records, and what the stores raise."""
+        session = await self._sessions.read(job.build)
+        if session is None and await self._database.fetchrow(SEALED, job.build) is None:
+            raise BuildNotFound(f"there is no build {job.build}")
+        if session is None or session.state == "sealed":
+            ctx.done()
+            return
+        if session.state != "closed":
+            raise Conflict(
+                f"the build {job.build} is still recorded", hint="`orchard build seal` closes it first."
+            )
+        sealed = await self._seal(session)
+        await self._sessions.finish(sealed)
+        log.info("build_sealed", build=job.build, pages=sealed.pages, files=sealed.files)
+        ctx.done()
+
+    async def _seal(self, session: Session) -> Session:
+        entries = await self._sessions.entries(session.id)
+        files, lost = await self._files([each for each in entries if isinstance(each, File)])
+        kept = await asyncio.gather(*(self._page(each) for each in entries if isinstance(each, Page)))
+        pages = [each for each in kept if each is not None]
+        lost += [each.identity for each in entries if isinstance(each, Page)][: len(kept) - len(pages)]
+        absent = [each for each in entries if isinstance(each, Absent)]
+        made = BuildList(FORMAT, session.id, session.name, session.at, pages, files, absent)
+        body = encode(made)
+        key = f"{BUILDS}/{hashlib.sha256(body).hexdigest()}"
+        await self._objects.put_bytes(key, body)
+        keys = [key, *(page.info.object_key for page in pages)]
+        keys += [file.stored.object_key for file in files if file.stored is not None]
+        sealed = msgspec.structs.replace(
+            session,
+            state="sealed",
+            sealed_at=clock.now(),
+            list_key=key,
+            pages=len(pages),
+            files=len(files),
+            absent=len(absent),
+            missing=tuple(lost),
+        )
+        await self._database.execute(STORE, session.id, encode(sealed), keys)
+        row = await self._database.fetchrow(SEALED, session.id)
+        assert row is not None
+        return msgspec.msgpack.decode(bytes(row["session"]), type=Session)
+
+    async def _files(self, files: Sequence[File]) -> tuple[list[File], list[str]]:
+        """All with their facts, and the addresses of those whose bytes are not here."""
+        unknown = [each.file for each in files if each.stored is None]
+        rows = dict(
+            zip(unknown, await self._artifacts.batch_get_cached_urls(unknown), strict=True) if unknown else ()
+        )
+        known = [
+            each if each.stored is not None else msgspec.structs.replace(each, stored=rows[each.file])
+            for each in files
+        ]
+        there = await asyncio.gather(
+            *(self._is_there(each.stored.object_key) for each in known if each.stored is not None)
+        )
+        left = [each for each in known if each.stored is not None]
+        kept = [each for each, is_there in zip(left, there, strict=True) if is_there]
+        keys = {each.key for each in kept}
+        return kept, [each.address for each in files if each.key not in keys]
+
+    async def _page(self, page: Page) -> Page | None:
+        """With its body in an object. None: the object that it was in is gone."""
+        if page.info.object_key:
+            return page if await self._is_there(page.info.object_key) else None
+        key = f"{BUILDS}/{hashlib.sha256(page.body).hexdigest()}"
+        if not await self._is_there(key):
+            async with self._turns:
+                await self._objects.put_bytes(key, page.body)
+        info = msgspec.structs.replace(page.info, object_key=key)
+        return msgspec.structs.replace(page, info=info, body=b"")
+
+    async def _is_there(self, key: str) -> bool:
+        async with self._turns:
+            return await self._objects.stat(key) is not None

@@ -1,0 +1,172 @@
+"""Builds: started, looked at, sealed (docs/builds.md)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from litestar import Request, get, post
+
+from services.gateway.api.types import Input
+from services.gateway.builds.builds import Builds
+from services.gateway.http.base_urls import BaseUrls
+from shared.access.watcher import AccessWatcher
+from shared.builds.entries import Absent, Entry, File, Page, Session
+from shared.errors import BuildNotFound, InvalidParameter, OrchardError
+from shared.policy.verdict import Subject
+from shared.protocols import find_protocol
+from shared.protocols.reading.views import BUILD, view_named
+from shared.redis import clock
+
+LONGEST_NAME = 128
+_ID = re.compile(r"[a-z2-7]{32}")
+
+
+class NewBuild(Input, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/builds`."""
+
+    name: str = ""  # for people
+    at: str = ""  # a date or time: what the build sees; "": everything as it is
+
+
+class Build(msgspec.Struct, frozen=True):
+    """A build. `base`: the address to put before a protocol's ("/pypi/simple/")."""
+
+    id: str
+    base: str
+    name: str
+    at: str  # as a view: "at-1767225600"; ""
+    state: str  # "open", "closed" while its list is made, "sealed"
+    created_at: float
+    created_by: str
+    sealed_at: float  # 0: not yet
+    pages: int
+    files: int
+    absent: int
+    missing: list[str]  # addresses that were asked for and whose bytes were never stored
+
+
+class BuildItem(msgspec.Struct, frozen=True):
+    """One answer that a build got."""
+
+    kind: str  # "page", "file", "absent"
+    protocol: str
+    name: str  # of the page, file or absence
+    variant: str  # of a page: its representation and content-coding
+    sha256: str  # of the bytes; "" while a file is on its way, and of large pages while the build is open
+    size_bytes: int
+    at: float
+    who: str  # name of the token
+    refused: str  # why it is not served now, though it is in the list; ""
+
+
+class BuildDetail(Build, frozen=True):
+    """A build with what it holds."""
+
+    items: list[BuildItem]
+
+
+@post("/api/v1/builds", summary="Start recording a build", tags=["builds"])
+async def start(
+    request: Request[Any, Any, Any], data: NewBuild, builds: Builds, base_urls: BaseUrls, who: str
+) -> Build:
+    """All that is asked below `base` from now on is in its list."""
+    if len(data.name) > LONGEST_NAME or not (data.name.isprintable() or not data.name):
+        raise InvalidParameter(f"name: expected up to {LONGEST_NAME} printable characters")
+    view = view_named(f"at-{data.at.removeprefix('at-')}") if data.at else None
+    return _shown(await builds.start(data.name, view, who), request, base_urls)
+
+
+@post("/api/v1/builds/{id:str}/seal", summary="Freeze a build's list", tags=["builds"], status_code=200)
+async def seal(
+    request: Request[Any, Any, Any], id: str, builds: Builds, base_urls: BaseUrls, request_id: str
+) -> Build:
+    """From now on it answers exactly what it answered; the same answer for every repetition."""
+    return _shown(await builds.seal(_checked(id), request_id), request, base_urls)
+
+
+@get("/api/v1/builds/{id:str}", summary="A build and all that it got", tags=["builds"])
+async def show(
+    request: Request[Any, Any, Any],
+    id: str,
+    builds: Builds,
+    base_urls: BaseUrls,
+    access_watcher: AccessWatcher,
+) -> BuildDetail:
+    """`refused` names what the rules of now keep back of it."""
+    session = await builds.read(_checked(id))
+    entries = await builds.entries(session)
+    items = [_item(each, access_watcher) for each in entries]
+    shown = msgspec.structs.asdict(_shown(session, request, base_urls))
+    counts = {kind: sum(item.kind == kind for item in items) for kind in ("page", "file", "absent")}
+    shown |= {"pages": counts["page"], "files": counts["file"], "absent": counts["absent"]}
+    return BuildDetail(**shown, items=items)
+
+
+def _checked(id: str) -> str:
+    id = id.removeprefix(BUILD)
+    if not _ID.fullmatch(id):
+        raise BuildNotFound("the id of a build has 32 characters")
+    return id
+
+
+def _shown(session: Session, request: Request[Any, Any, Any], base_urls: BaseUrls) -> Build:
+    host = request.headers.get("host", "").encode("latin-1", "replace")
+    base = base_urls.choose(host, request.scope["scheme"])
+    return Build(
+        session.id,
+        f"{base}/v/{BUILD}{session.id}",
+        session.name,
+        session.at,
+        session.state,
+        session.created_at,
+        session.created_by,
+        session.sealed_at,
+        session.pages,
+        session.files,
+        session.absent,
+        list(session.missing),
+    )
+
+
+def _item(entry: Entry, access: AccessWatcher) -> BuildItem:
+    if isinstance(entry, Page):
+        key = entry.info.object_key.rpartition("/")[2]
+        return BuildItem(
+            "page",
+            entry.protocol,
+            entry.identity,
+            entry.variant,
+            key,
+            entry.info.size_bytes,
+            entry.at,
+            entry.who,
+            "",
+        )
+    if isinstance(entry, Absent):
+        return BuildItem("absent", entry.protocol, entry.address, "", "", 0, entry.at, entry.who, "")
+    sha256, size = (entry.stored.sha256, entry.stored.size_bytes) if entry.stored is not None else ("", 0)
+    refused = _refused(entry, access)
+    return BuildItem("file", entry.protocol, entry.address, "", sha256, size, entry.at, entry.who, refused)
+
+
+def _refused(entry: File, access: AccessWatcher) -> str:
+    protocol = find_protocol(entry.protocol)
+    if protocol is None:
+        return "its protocol is not spoken any more"
+    version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(entry.file))
+    stored = entry.stored
+    of = Subject(entry.protocol, entry.file.project, version, entry.file.file_id)
+    if stored is not None:
+        of = msgspec.structs.replace(
+            of, sha256=stored.sha256, published=stored.published, stored_at=stored.created_at
+        )
+    try:
+        access.policy.check_file(of, clock.now())
+    except OrchardError as error:
+        return error.message
+    return ""
+
+
+HANDLERS = [start, seal, show]

@@ -1,0 +1,180 @@
+"""`Builds`: sessions that record what they answer, and sealed ones that answer what was recorded
+(docs/decisions/0050)."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b32encode
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from services.gateway.builds.replay import Replay
+from services.gateway.hits.gate import Gate
+from services.gateway.serving.ports import Ports, Reply
+from services.gateway.serving.views import which_file
+from shared.builds.entries import (
+    Absent,
+    Entry,
+    File,
+    Page,
+    Session,
+    absent_address,
+    decode_list,
+    decode_session,
+)
+from shared.builds.sessions import CLOSED, FULL, GONE, Sessions
+from shared.errors import (
+    BuildFull,
+    BuildNotFound,
+    BuildSealed,
+    FileNotFound,
+    NotInView,
+    OrchardError,
+    ProjectNotFound,
+)
+from shared.errors.catalogue import from_value
+from shared.errors.passing import Overloaded, StoreUnavailable
+from shared.http.conditions import Conditions
+from shared.objects.verify import read_whole
+from shared.postgres.slots import deadline
+from shared.process.bounded import Bounded
+from shared.protocols import protocol_named
+from shared.protocols.reading.views import BUILD, View
+from shared.protocols.resource import Resource
+from shared.queue.jobs import SealBuild
+from shared.redis import clock
+from shared.stores import Stores
+
+MOST_LISTS = 64
+MOST_BYTES = 256 * 1024 * 1024  # of lists in memory, estimated
+LIST_FACTOR = 4  # memory of a list's objects to its bytes
+_ROW = "SELECT session FROM builds WHERE id = $1"
+
+Plain = Callable[[Resource], Awaitable[Reply]]
+
+
+class Builds:
+    """All builds that one gateway knows of."""
+
+    def __init__(self, stores: Stores, ports: Ports, gate: Gate) -> None:
+        self._stores = stores
+        self._gate = gate
+        self._ports = ports
+        self._sessions = Sessions(stores.queue_redis)
+        self._sealed = Bounded[str, tuple[Session, Replay]](MOST_LISTS, max_weight=MOST_BYTES)
+
+    async def start(self, name: str, view: View | None, who: str) -> Session:
+        """A new session. Raises `Overloaded` where too many are open."""
+        id = b32encode(secrets.token_bytes(20)).decode().lower()
+        now = clock.now()
+        session = Session(id, name, "" if view is None else view.name, created_at=now, created_by=who)
+        if not await self._sessions.start(session, now):
+            raise Overloaded("too many builds are being recorded: seal some")
+        return session
+
+    async def read(self, id: str) -> Session:
+        """Raises `BuildNotFound`, `QueueUnavailable`, `DatabaseUnavailable`."""
+        known = self._sealed.get(id)
+        if known is not None:
+            return known[0]
+        session = await self._sessions.read(id)
+        if session is None:
+            with deadline(self._ports.settings.request_seconds()):
+                row = await self._stores.database.fetchrow(_ROW, id)
+            if row is None:
+                raise BuildNotFound("there is no such build, or nobody added to it for a week")
+            session = decode_session(bytes(row["session"]))
+        return session
+
+    async def entries(self, session: Session) -> list[Entry]:
+        """What it holds so far, or for ever."""
+        if session.state != "sealed":
+            return await self._sessions.entries(session.id)
+        listed = (await self._replay(session)).listed
+        return [*listed.pages, *listed.files, *listed.absent]
+
+    async def seal(self, id: str, request_id: str) -> Session:
+        """The sealed session. Again the same, also after one that was cut off. Raises `BuildNotFound`."""
+        session = await self.read(id)
+        if session.state == "sealed":
+            return session
+        await self._sessions.close(id)
+
+        async def is_sealed() -> bool:
+            return (await self.read(id)).state == "sealed"
+
+        job = SealBuild(build=id, request_id=request_id)
+        seconds = self._ports.settings.request_seconds()
+        event = await self._ports.misses.wait(job, until=is_sealed, timeout=seconds)
+        if event.kind == "failed" and event.error is not None:
+            raise from_value(event.error)
+        return await self.read(id)
+
+    async def answer(self, resource: Resource, conditions: Conditions, who: str, plain: Plain) -> Reply:
+        """The reply to a request in a build. An open one asks `plain`, and writes its answer down before that
+        goes out. Raises `BuildNotFound`, `BuildSealed`, `BuildFull`, `NotInView`, and what `plain` raises."""
+        session = await self.read(resource.view.removeprefix(BUILD))
+        if session.state == "sealed":
+            if resource.kind == "own":
+                return await plain(resource)
+            self._gate.check(protocol_named(resource.protocol), resource)
+            return await (await self._replay(session)).answer(resource, conditions, self._ports)
+        if session.state != "open":
+            raise BuildSealed(f"the build {session.name or session.id} records no more")
+        shown = msgspec.structs.replace(resource, view=session.at)
+        try:
+            reply = await plain(shown)
+        except (ProjectNotFound, FileNotFound, NotInView) as error:
+            await self._record(session, _absent(shown, error, who))
+            raise
+        entry = await self._entry(shown, reply, who)
+        if entry is not None:
+            await self._record(session, entry)
+        return reply
+
+    async def _entry(self, resource: Resource, reply: Reply, who: str) -> Entry | None:
+        now = clock.now()
+        if reply.status == 404 and reply.error is not None:
+            return _absent(resource, reply.error, who)
+        if resource.kind == "artifact" and reply.status in (200, 206, 304, 307):
+            file = await which_file(resource, self._ports)
+            stored = await self._ports.facts.cached(file)
+            return File(resource.protocol, resource.identity, file, stored, now, who)
+        page = reply.page
+        if page is None or page.head is None or reply.status not in (200, 206, 304):
+            return None
+        info = page.head.variants[page.variant]
+        body = b"" if info.object_key or page.body is None else bytes(page.body)
+        return Page(
+            resource.protocol, resource.identity, page.variant, info, page.head.modified, body, now, who
+        )
+
+    async def _record(self, session: Session, entry: Entry) -> None:
+        object_key = entry.info.object_key if isinstance(entry, Page) else ""
+        came = await self._sessions.put(session.id, entry, clock.now(), object_key)
+        if came == CLOSED:
+            raise BuildSealed(f"the build {session.name or session.id} records no more")
+        if came == GONE:
+            raise BuildNotFound("there is no such build any more")
+        if came == FULL:
+            raise BuildFull(f"the build {session.name or session.id} has no room for more")
+
+    async def _replay(self, session: Session) -> Replay:
+        known = self._sealed.get(session.id)
+        if known is not None:
+            return known[1]
+        try:
+            body = await read_whole(self._stores.bare_objects, session.list_key, self._stores.threads)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"the list of the build {session.id} cannot be read: {error.message}"
+            ) from None
+        replay = Replay(decode_list(body))
+        self._sealed.put(session.id, (session, replay), len(body) * LIST_FACTOR)
+        return replay
+
+
+def _absent(resource: Resource, error: OrchardError, who: str) -> Absent:
+    address = absent_address(resource.kind, resource.identity, resource.sidecar)
+    return Absent(resource.protocol, address, error.code, error.message, clock.now(), who)

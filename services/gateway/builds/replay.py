@@ -1,0 +1,135 @@
+"""A sealed build: the flows over what its list knows, and nothing else (docs/decisions/0050)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import msgspec
+
+from services.gateway.serving.artifact_flow import serve_sealed
+from services.gateway.serving.index_flow import serve_index
+from services.gateway.serving.ports import Ports, Reply
+from shared.builds.entries import BuildList, Page, absent_address
+from shared.cache.service import IndexRead
+from shared.errors import FileNotFound, NotInView
+from shared.errors.catalogue import CATALOGUE
+from shared.errors.passing import StoreUnavailable
+from shared.http.conditions import Conditions
+from shared.models import FORMAT, IndexHead, StoredFile
+from shared.protocols.resource import Resource
+from shared.queue.jobs import AnyJob, Event
+from shared.redis import clock
+
+LIFE_SECONDS = 86_400.0  # for ever, in pieces that clients take for a life
+
+
+class Replay:
+    """One list, looked up. Holds no bytes of pages and files."""
+
+    def __init__(self, listed: BuildList) -> None:
+        self.listed = listed
+        self._pages: dict[tuple[str, str], dict[str, Page]] = {}
+        self._files = {(each.protocol, each.address): each for each in listed.files}
+        there: dict[tuple[str, str], float] = {}  # when what was absent at some time was there
+        for page in listed.pages:
+            self._pages.setdefault((page.protocol, page.identity), {})[page.variant] = page
+            address = absent_address("index", page.identity, "")
+            there[page.protocol, address] = max(page.at, there.get((page.protocol, address), 0.0))
+        for file in listed.files:
+            there[file.protocol, absent_address("artifact", file.address, "")] = file.at
+        self._absent = {
+            (each.protocol, each.address): each
+            for each in listed.absent
+            if each.at > there.get((each.protocol, each.address), 0.0)  # the later answer counts
+        }
+
+    async def answer(self, resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
+        """The recorded answer. Raises `NotInView` for what was not recorded, and `StoreUnavailable`."""
+        plain = msgspec.structs.replace(resource, view="")
+        address = absent_address(plain.kind, plain.identity, plain.sidecar)
+        missing = self._absent.get((plain.protocol, address))
+        if missing is not None:
+            error = CATALOGUE.get(missing.code, FileNotFound)(missing.message)
+            headers = [(b"cache-control", b"max-age=%d" % LIFE_SECONDS)]
+            return Reply(404, "NEGATIVE", headers, error=error)
+        if plain.kind == "index":
+            if (plain.protocol, plain.identity) not in self._pages:
+                self._refuse(plain.identity)
+            return await serve_index(plain, conditions, self._ports(plain, ports))
+        found = self._files.get((plain.protocol, plain.identity)) if plain.kind == "artifact" else None
+        if found is None or found.stored is None:
+            self._refuse(plain.filename or plain.identity)
+        stored: StoredFile = found.stored
+        plain = msgspec.structs.replace(plain, pointer="", sha256=stored.sha256)
+        reply = await serve_sealed(plain, conditions, stored, ports.objects)
+        if reply is None:
+            raise StoreUnavailable(
+                f"the bytes of {plain.filename} are damaged or lost; asked for outside they come back"
+            )
+        return reply
+
+    def _refuse(self, what: str) -> NoReturn:
+        build = self.listed.name or self.listed.id
+        raise NotInView(f"{what} is not in the build {build}: nobody asked for it while it was recorded")
+
+    def _ports(self, resource: Resource, ports: Ports) -> Ports:
+        variants = self._pages[resource.protocol, resource.identity]
+        return msgspec.structs.replace(
+            ports,
+            index=_Pages(variants),
+            misses=_NoMisses(lambda: self._refuse(f"{resource.identity} in this form")),
+            forward=None,
+        )
+
+
+class _Pages:
+    """Fulfils `IndexCache` with one page."""
+
+    def __init__(self, variants: dict[str, Page]) -> None:
+        self._variants = variants
+
+    async def read_index(
+        self, protocol: str, identity: str, *variants: str, view: str = "", direct: bool = False
+    ) -> IndexRead:
+        chosen = next((name for name in variants if name in self._variants), variants[0] if variants else "")
+        page = self._variants.get(chosen)
+        now = clock.now()
+        head = IndexHead(
+            format=FORMAT,
+            status=200,
+            generation=1,
+            source_revision=0,
+            source_id=0,
+            fetched_at=now,
+            fresh_until=now + LIFE_SECONDS,
+            variants={name: each.info for name, each in self._variants.items()},
+            modified=page.modified if page is not None else "",
+        )
+        return IndexRead(head, None, 0, variant=chosen)
+
+    async def allow_revalidation(self, protocol: str, identity: str, seconds: int) -> bool:
+        return False
+
+    async def upstream_is_down(self, protocol: str, source_id: int) -> bool:
+        return True
+
+
+class _NoMisses:
+    """Fulfils `Misses`: nothing is ever fetched."""
+
+    def __init__(self, refuse: Callable[[], NoReturn]) -> None:
+        self._refuse = refuse
+
+    async def wait(
+        self,
+        job: AnyJob,
+        *,
+        until: Callable[[], Awaitable[bool]],
+        timeout: float,
+        live: bool = False,
+    ) -> Event:
+        self._refuse()
+
+    async def start(self, job: AnyJob) -> None:
+        return

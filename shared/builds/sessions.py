@@ -1,0 +1,129 @@
+"""Sessions in the queue Redis: a hash each, of its state and its entries, while it is recorded.
+
+What is put is there before the answer goes out, and after `close` nothing more can be: one script each, so
+that no gateway can be late.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from shared.builds.entries import Entry, Session, decode_entry, decode_session, encode
+from shared.redis.client import RedisClient
+from shared.redis.script import Script
+from shared.redis.types import SCAN_COUNT
+
+PREFIX: Final = "orchard:build:"
+MOST_ENTRIES: Final = 20_000
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""Of one session's entries. The queue Redis evicts nothing: what grew without a bound would end every job."""
+MOST_OPEN: Final = 64
+KEEP_SECONDS: Final = 7 * 86_400
+"""So long a session is kept that nobody adds to; a sealed one is a row."""
+
+OPEN: Final = "orchard:builds"  # a sorted set: open sessions by when they end
+
+# The session itself is the field "session", "open" is 1 while it records, "bytes" are those of all entries;
+# an entry's field begins with "e:", one that names an object in use with "o:".
+_START = Script("""
+-- KEYS: the session, the open ones.  ARGV: session, id, unix seconds, seconds to keep, most open.  0: too
+-- many.
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
+if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return 0 end
+redis.call('ZADD', KEYS[2], ARGV[3] + ARGV[4], ARGV[2])
+redis.call('HSET', KEYS[1], 'session', ARGV[1], 'open', '1', 'bytes', '0')
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 1
+""")
+
+_PUT = Script("""
+-- KEYS: the session, the open ones.  ARGV: field, entry, object or '', most entries, most bytes, seconds
+-- to keep, id, unix seconds.  1: it is there; 0: it records no more; -1: there is none; -2: it is full.
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if redis.call('HGET', KEYS[1], 'open') ~= '1' then return 0 end
+local old = redis.call('HSTRLEN', KEYS[1], ARGV[1])
+local bytes = tonumber(redis.call('HGET', KEYS[1], 'bytes')) + #ARGV[2] - old
+if bytes > tonumber(ARGV[5]) then return -2 end
+if old == 0 and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then return -2 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], 'bytes', bytes)
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'o:' .. ARGV[3], '') end
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+redis.call('ZADD', KEYS[2], ARGV[8] + ARGV[6], ARGV[7])
+return 1
+""")
+
+_CLOSE = Script("""
+-- KEYS: the session.  0: there is none.
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'open') == 1 then redis.call('HSET', KEYS[1], 'open', '0') end
+return 1
+""")
+
+_FINISH = Script("""
+-- KEYS: the session, the open ones.  ARGV: session, id, seconds to keep.
+redis.call('UNLINK', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[2])
+redis.call('HSET', KEYS[1], 'session', ARGV[1])
+return redis.call('EXPIRE', KEYS[1], ARGV[3])
+""")
+
+PUT, CLOSED, GONE, FULL = 1, 0, -1, -2
+"""What `Sessions.put` comes to."""
+
+
+class Sessions:
+    """Every method raises `QueueUnavailable`, those that read also `InvalidData`."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+
+    async def start(self, session: Session, now: float) -> bool:
+        """Whether it is there: there may be too many."""
+        args = [encode(session), session.id, int(now), KEEP_SECONDS, MOST_OPEN]
+        return bool(await _START.run(self._redis, [PREFIX + session.id, OPEN], args))
+
+    async def read(self, id: str) -> Session | None:
+        """The session as Redis has it; None: it has none."""
+        raw, is_open = await self._redis.command("HMGET", PREFIX + id, "session", "open")
+        if raw is None:
+            return None
+        session = decode_session(raw)
+        if is_open is None or is_open == b"1":
+            return session
+        return msgspec.structs.replace(session, state="closed")
+
+    async def put(self, id: str, entry: Entry, now: float, object_key: str = "") -> int:
+        """Add an entry, in the place of one of the same key. `object_key`: of an object that it names."""
+        args: list[Any] = [f"e:{entry.key}", encode(entry), object_key]
+        args += [MOST_ENTRIES, MOST_BYTES, KEEP_SECONDS, id, int(now)]
+        return int(await _PUT.run(self._redis, [PREFIX + id, OPEN], args))
+
+    async def close(self, id: str) -> bool:
+        """Nothing can be added from now on. False: there is no such session."""
+        return bool(await _CLOSE.run(self._redis, [PREFIX + id], []))
+
+    async def entries(self, id: str) -> list[Entry]:
+        """All entries, in the order of their keys."""
+        flat = await self._redis.command("HGETALL", PREFIX + id)
+        pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+        return [decode_entry(value) for field, value in sorted(pairs) if field.startswith(b"e:")]
+
+    async def finish(self, session: Session) -> None:
+        """It is sealed: what is left here is where its list lies."""
+        args = [encode(session), session.id, KEEP_SECONDS]
+        await _FINISH.run(self._redis, [PREFIX + session.id, OPEN], args)
+
+    async def open_ids(self) -> list[str]:
+        """Of those that are not sealed yet."""
+        return [each.decode() for each in await self._redis.command("ZRANGE", OPEN, 0, -1)]
+
+    async def objects_in_use(self) -> set[str]:
+        """Keys of objects that the entries of open sessions name."""
+        found: set[str] = set()
+        async for names in self._redis.scan(f"{PREFIX}*", SCAN_COUNT):
+            for name in names:
+                fields = await self._redis.command("HKEYS", name)
+                found.update(field[2:].decode() for field in fields if field.startswith(b"o:"))
+        return found

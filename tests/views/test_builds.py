@@ -1,0 +1,237 @@
+"""`/v/build-{id}/`: what a session got is what its replay gives, byte for byte, and nothing else; over all
+protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.firewall.shelves import DAY, SHELVES, Shelf, moment
+from tests.support.gateway import RawResponse, raw_request
+from tests.support.orchard import JSON, Cluster
+from tests.views.conftest import ADMIN, NewShelf
+
+kinds = pytest.mark.parametrize("kind", SHELVES)
+AGES = {"1.0.0": 300 * DAY, "2.0.0": 100 * DAY}
+ACCEPT = {"accept": JSON, "accept-encoding": "gzip", "x-request-id": "one-and-the-same"}
+WHOLE = ("etag", "content-type", "content-encoding", "content-length", "last-modified")
+
+
+@dataclass
+class Build:
+    """One session, and all that was asked in it."""
+
+    orchard: Cluster
+    told: dict[str, Any]
+    got: dict[tuple[str, str], RawResponse] = field(default_factory=dict)
+
+    @property
+    def view(self) -> str:
+        return f"/v/build-{self.told['id']}"
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> RawResponse:
+        return raw_request(
+            self.orchard.gateway.port, self.view + path, method, {**ACCEPT, **headers}, timeout=60
+        )
+
+    def get(self, path: str) -> RawResponse:
+        answer = self.got["GET", path] = self.ask(path)
+        return answer
+
+    def call(self, what: str = "", method: str = "GET") -> httpx.Response:
+        address = self.orchard.url(f"/api/v1/builds/{self.told['id']}{what}")
+        return httpx.request(method, address, headers=ADMIN, trust_env=False, timeout=60)
+
+    def seal(self) -> dict[str, Any]:
+        answer = self.call("/seal", "POST")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+NewBuild = Callable[..., Build]
+
+
+@pytest.fixture
+def build(orchard: Cluster) -> NewBuild:
+    """Start a session."""
+
+    def start(**body: str) -> Build:
+        made = httpx.post(orchard.url("/api/v1/builds"), json=body, headers=ADMIN, trust_env=False)
+        assert made.status_code == 201, made.text
+        return Build(orchard, made.json())
+
+    return start
+
+
+def paths_of(it: Shelf) -> list[str]:
+    """All that a client asks of a package, and something that nobody has."""
+    paths = [it.page, *(path for each in it.data for path in (it.file(each), *it.beside(each)))]
+    if it.protocol == "cargo":
+        paths.insert(0, "/cargo/config.json")
+    return [*paths, it.page.replace(it.name, f"{it.name}-gone"), it.file("1.0.0").replace("1.0.0", "9.9.9")]
+
+
+def cut_off(it: Shelf) -> None:
+    """The registry has other things by now: a new version, other bytes under the old names."""
+    old = dict(it.data)
+    it.data = {}
+    it.put({"1.0.0": 300 * DAY, "2.0.0": 100 * DAY, "3.0.0": DAY})
+    it.data = {**it.data, **old}
+
+
+@kinds
+def test_sealed__every_answer_again_byte_for_byte_and_nobody_is_asked(
+    shelf: NewShelf, build: NewBuild, kind: str
+) -> None:
+    it = shelf(kind)
+    it.put(AGES)
+    session = build(name="app")
+    assert session.told["base"].endswith(session.view)
+    for path in paths_of(it):
+        for _ in range(2):  # cold, then as hot as it gets
+            session.get(path)
+    sealed = session.seal()
+    assert (sealed["state"], sealed["missing"]) == ("sealed", [])
+    assert sealed["pages"] >= 1 and sealed["files"] >= 2 and sealed["absent"] >= 2
+    assert session.seal() == sealed  # again the same
+    cut_off(it)
+    with it.orchard.client(it.orchard.cache) as cache:
+        cache.flushall()
+    asked = it.upstream.count()
+    for _ in range(2):
+        for (method, path), first in session.got.items():
+            again = session.ask(path, method)
+            assert (again.status, again.body) == (first.status, first.body), path
+            if first.status == 200:
+                told = {name: first.headers.get(name) for name in WHOLE}
+                assert {name: again.headers.get(name) for name in WHOLE} == told, path
+    assert it.upstream.count() == asked
+    file = it.file("1.0.0")
+    part = session.ask(file, range="bytes=5-9")
+    assert (part.status, part.body) == (206, it.data["1.0.0"][5:10])
+    head = session.ask(file, "HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert session.ask(file, **{"if-none-match": head.headers["etag"]}).status == 304
+
+
+@kinds
+def test_sealed__what_was_not_asked_for_fails_by_name(shelf: NewShelf, build: NewBuild, kind: str) -> None:
+    it, other = shelf(kind), shelf(kind)
+    for each in (it, other):
+        each.put(AGES)
+    session = build()
+    session.get(it.page)
+    session.get(it.file("1.0.0"))
+    session.seal()
+    asked = it.upstream.count()
+    for path in (it.file("2.0.0"), other.page, other.file("1.0.0")):
+        answer = session.ask(path)
+        assert (answer.status, answer.headers["x-orchard-error"]) == (404, "not_in_view"), path
+        assert session.told["id"].encode() in answer.body
+    assert it.upstream.count() == asked
+
+
+@kinds
+def test_session_of_a_moment__sees_what_was_there(shelf: NewShelf, build: NewBuild, kind: str) -> None:
+    it = shelf(kind)
+    it.put(AGES)
+    session = build(at=moment(200 * DAY))
+    first = session.get(it.page)
+    assert first.status == 200
+    plain = it.get(f"/v/{session.told['at']}{it.page}").text
+    assert it.listed(plain) == ["1.0.0"]
+    young = session.get(it.file("2.0.0"))
+    assert young.status == 404
+    assert session.get(it.file("1.0.0")).body == it.data["1.0.0"]
+    session.seal()
+    for (_, path), each in session.got.items():
+        again = session.ask(path)
+        assert (again.status, again.body) == (each.status, each.body), path
+
+
+@kinds
+def test_blocked_later__refused_in_the_replay_and_named(shelf: NewShelf, build: NewBuild, kind: str) -> None:
+    it = shelf(kind)
+    it.put(AGES)
+    session = build()
+    for version in it.data:
+        session.get(it.file(version))
+    session.seal()
+    name = f"org.example:{it.name}" if it.protocol == "maven" else it.name
+    block = {"protocol": it.protocol, "name": name, "version": "1.0.0", "reason": "it steals"}
+    made = httpx.post(it.orchard.url("/api/v1/admin/blocks"), json=block, headers=ADMIN, trust_env=False)
+    assert made.status_code == 201
+    assert session.ask(it.file("1.0.0")).status == 403
+    assert session.ask(it.file("2.0.0")).status == 200
+    items = session.call().json()["items"]
+    assert [bool(each["refused"]) for each in items if each["kind"] == "file"].count(True) == 1
+
+
+def test_page_that_changed_while_it_was_recorded__the_later_one_counts(
+    shelf: NewShelf, build: NewBuild
+) -> None:
+    it = shelf("cargo")
+    session = build()
+    assert session.get(it.page).status == 404
+    it.put(AGES)
+    httpx.post(
+        it.orchard.url("/api/v1/admin/cache/invalidate"),
+        json={"protocol": it.protocol, "project": it.name},
+        headers=ADMIN,
+        trust_env=False,
+    )
+    last = session.get(it.page)
+    assert last.status == 200
+    session.seal()
+    assert session.ask(it.page).body == last.body
+
+
+def test_two_builds__neither_knows_of_the_other(shelf: NewShelf, build: NewBuild) -> None:
+    it = shelf("pypi")
+    it.put(AGES)
+    one, two = build(), build()
+    one.get(it.page)
+    two.get(it.file("1.0.0"))
+    for each in (one, two):
+        each.seal()
+    assert (one.ask(it.page).status, one.ask(it.file("1.0.0")).status) == (200, 404)
+    assert (two.ask(it.page).status, two.ask(it.file("1.0.0")).status) == (404, 200)
+    kinds_of = [[each["kind"] for each in session.call().json()["items"]] for session in (one, two)]
+    assert kinds_of == [["page"], ["file"]]
+
+
+def test_show__names_what_was_got_by_digest_and_by_whom(shelf: NewShelf, build: NewBuild) -> None:
+    it = shelf("npm")
+    it.put(AGES)
+    session = build(name="app")
+    assert session.ask(it.file("1.0.0"), **ADMIN).status == 200
+    answer = session.get(it.file("1.0.0"))
+    told = session.call().json()
+    (item,) = told["items"]
+    assert (told["name"], told["state"], told["files"]) == ("app", "open", 1)
+    assert item["sha256"] == answer.headers["etag"].strip('"')
+    assert item["size_bytes"] == len(it.data["1.0.0"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v/build-" + "a" * 32 + "/pypi/simple/x/", 404),
+        ("/v/build-x/pypi/simple/x/", 404),
+        ("/v/build-" + "A" * 32 + "/pypi/simple/x/", 404),
+        ("/api/v1/builds/" + "a" * 32, 404),
+        ("/api/v1/builds/x", 404),
+    ],
+)
+def test_build_that_nobody_started__404(orchard: Cluster, path: str, status: int) -> None:
+    assert orchard.get(path).status_code == status
+
+
+@pytest.mark.parametrize("body", [{"at": "yesterday"}, {"name": "x" * 200}, {"name": "a\nb"}, {"policy": 1}])
+def test_build_that_cannot_be__400(orchard: Cluster, body: dict[str, Any]) -> None:
+    answer = httpx.post(orchard.url("/api/v1/builds"), json=body, headers=ADMIN, trust_env=False)
+    assert answer.status_code == 400
