@@ -27,7 +27,11 @@ KINDS = (
     "package-lock.json",
     "pnpm-lock.yaml",
     "yarn.lock",
+    "gradle.lockfile",
+    "verification-metadata.xml",
     "Cargo.lock",
+    "cyclonedx",
+    "spdx",
 )
 
 CLIENTS = {

@@ -12,6 +12,8 @@ from shared.errors import EnsureInvalid
 from shared.protocols import PROTOCOLS
 from shared.protocols.reading.lock_text import MOST_PINS
 from shared.protocols.roles.pins import Elsewhere, LockKind, Pin
+from shared.resolving import boms
+from shared.resolving.boms import BomKind
 from shared.resolving.ensure_file import ENSURE_FORMAT, EnsureFile, read_json, unknown
 
 ENSURE_KIND = "ensure"
@@ -65,8 +67,12 @@ def read_document(text: str) -> EnsureFile | PinnedFiles:
         raise EnsureInvalid(f"this version does not read such pins: {error}") from None
 
 
-def all_kinds() -> dict[str, tuple[str, LockKind]]:
-    """By the name of a kind: its protocol, and how it is read."""
+def all_kinds() -> tuple[str, ...]:
+    """The names of all kinds, protocols' own first."""
+    return (*_of_protocols(), *boms.KINDS)
+
+
+def _of_protocols() -> dict[str, tuple[str, LockKind]]:
     return {name: (each.name, kind) for each in PROTOCOLS for name, kind in each.pins.kinds.items()}
 
 
@@ -74,7 +80,8 @@ def kind_of(filename: str, body: bytes) -> str:
     """The kind of a file by its name and its beginning; "" for no lock: an ensure file, then."""
     basename = filename.replace("\\", "/").rpartition("/")[2]
     head = body[:_HEAD_BYTES]
-    for name, (_, kind) in all_kinds().items():
+    kinds: dict[str, LockKind | BomKind] = {name: kind for name, (_, kind) in _of_protocols().items()}
+    for name, kind in (kinds | boms.KINDS).items():
         if kind.filename.fullmatch(basename) and (kind.content is None or kind.content.search(head)):
             return name
     return ""
@@ -82,9 +89,11 @@ def kind_of(filename: str, body: bytes) -> str:
 
 def read_lock(name: str, body: bytes) -> PinnedFiles:
     """The pins of a lock of this kind. Raises `EnsureInvalid` with the place of what is wrong."""
-    kinds = all_kinds()
+    if name in boms.KINDS:
+        return pinned(*boms.KINDS[name].read(body))
+    kinds = _of_protocols()
     if name not in kinds:
-        raise EnsureInvalid(unknown("kind of lock:", name, (*kinds, ENSURE_KIND)))
+        raise EnsureInvalid(unknown("kind of lock:", name, (*all_kinds(), ENSURE_KIND)))
     protocol, kind = kinds[name]
     read = kind.read(body)
     return pinned({protocol: read.pins}, read.elsewhere)

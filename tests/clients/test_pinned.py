@@ -155,6 +155,20 @@ def test_clients_of_npm(
     assert files_of(ensured(empty, tools, folder / lock), "npm") == npm_files(upstream)
 
 
+@pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
+def test_npm_sbom(
+    orchard: Cluster, empty: Cluster, upstream: Upstream, tools: Tools, tmp_path: Path, form: str
+) -> None:
+    folder = node.project(tmp_path / "demo")
+    env = node.environment(tools, orchard.url("/npm/"))
+    npm = node.command("npm-11")
+    assert tools.run([*npm, "install", "--package-lock-only"], cwd=folder, env=env).returncode == 0
+    done = tools.run([*npm, "sbom", "--package-lock-only", "--sbom-format", form], cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    (folder / "bom.json").write_text(done.stdout)
+    assert files_of(ensured(empty, tools, folder / "bom.json"), "npm") == npm_files(upstream)
+
+
 def test_cargo(orchard: Cluster, empty: Cluster, upstream: Upstream, tmp_path: Path, tools: Tools) -> None:
     cargo = Cargo(tmp_path, orchard.url("/cargo/"))
     cargo.write('app-lib = "1"')

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.builders import build_sdist, build_wheel
+from tests.support.maven_builders import Repository, build_pom
 from tests.support.orchard import Cluster, problem, wait_until
 from tests.support.upstream import Fault, Upstream
 
@@ -148,6 +150,43 @@ def test_an_upstream_that_fails__is_not_absence(orchard: Cluster, upstream: Upst
     lock = lock_of(orchard, uv_lock(name, hashes), name="uv.lock")
     assert set(missing_of(lock).values()) == {"failed"}
     assert all(each["passing"] for each in lock["missing"])
+
+
+def test_locks_of_gradle__exactly_their_files__a_module_without_a_jar_lacks_nothing(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project().replace("-", "")
+    repository = Repository(upstream)
+    folder = Path(repository.add("com.example", name, "1.0")).parent
+    bom = build_pom("com.example", f"{name}-bom", "1.0", packaging="pom")
+    upstream.put(f"/maven/com/example/{name}-bom/1.0/{name}-bom-1.0.pom", bom)
+    text = f"com.example:{name}:1.0=a\ncom.example:{name}-bom:1.0=a\n"
+    lock = lock_of(orchard, text, name="gradle.lockfile")
+    files = {each["filename"]: each["sha256"] for each in lock["protocols"]["maven"]["packages"]}
+    assert set(files) == {f"{name}-1.0.pom", f"{name}-1.0.jar", f"{name}-bom-1.0.pom"}
+    assert [each["filename"] for each in lock["protocols"]["maven"]["unresolved"]] == [f"{name}-bom-1.0.jar"]
+    jar = httpx.get(f"{upstream.url}/maven/{folder}/{name}-1.0.jar", trust_env=False).content
+    assert files[f"{name}-1.0.jar"] == hashlib.sha256(jar).hexdigest()
+
+    def verification(sha512: str) -> str:
+        artifact = f'<artifact name="{name}-1.0.jar"><sha512 value="{sha512}"/></artifact>'
+        component = f'<component group="com.example" name="{name}" version="1.0">{artifact}</component>'
+        return f"<verification-metadata><components>{component}</components></verification-metadata>"
+
+    right = lock_of(orchard, verification(hashlib.sha512(jar).hexdigest()), kind="verification-metadata.xml")
+    assert right["complete"] and right["files"] == 1
+    wrong = lock_of(orchard, verification("0" * 128), kind="verification-metadata.xml")
+    assert missing_of(wrong) == {f"{name}-1.0.jar": "differs"}
+
+
+def test_its_own_bill_of_materials__names_the_same_files(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    name = project().replace("-", "")
+    lock = lock_of(orchard, uv_lock(name, publish(upstream, name)), name="uv.lock")
+    bom = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/bom.cdx.json").content
+    again = lock_of(orchard, bom, name="bom.cdx.json")
+    assert again["protocols"] == lock["protocols"] and again["complete"]
 
 
 @pytest.mark.parametrize(

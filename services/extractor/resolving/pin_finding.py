@@ -25,7 +25,7 @@ from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.pins import NotFound, Pin
 from shared.queue.context import Deferred
-from shared.queue.jobs import Ensure, FetchArtifact, FetchIndex
+from shared.queue.jobs import Ensure, Event, FetchArtifact, FetchIndex
 from shared.queue.producer import JobQueue
 from shared.queue.waiting import outcome_since
 from shared.queue.wakeups import Wakeups
@@ -114,6 +114,11 @@ class PinFinder:
         for pin in pins:
             projects.setdefault(pin.name, []).append(pin)
         names = list(projects)
+        jobs = [FetchIndex(protocol.name, protocol.grammar.index_identity(name)) for name in names]
+        # Before the rows: what a job stores is there when it has ended.
+        ended = dict(
+            zip(names, await asyncio.gather(*(self._ended(each, progress) for each in jobs)), strict=True)
+        )
         keys: dict[str, str] = {}
         for start in range(0, len(names), BATCH):
             identities = {
@@ -123,52 +128,51 @@ class PinFinder:
             keys |= {identities[identity]: key for identity, key in stored.items()}
         slots = asyncio.Semaphore(READS_AT_ONCE)
 
-        async def one(name: str) -> FetchIndex | None:
+        async def is_settled(name: str, job: FetchIndex) -> bool:
             async with slots:
-                return await self._project(protocol, projects[name], keys.get(name, ""), found, progress)
+                answers = await self._answers(protocol, projects[name], keys.get(name, ""))
+            return self._settle(job, ended[name], answers, found, progress)
 
-        jobs = await asyncio.gather(*map(one, names))
-        return [job for job in jobs if job is not None]
+        settled = await asyncio.gather(*map(is_settled, names, jobs))
+        return [job for job, is_over in zip(jobs, settled, strict=True) if not is_over]
 
-    async def _project(
-        self,
-        protocol: PackageProxyBase,
-        pins: Sequence[Pin],
-        document_key: str,
-        found: Found,
-        progress: EnsureProgress,
-    ) -> FetchIndex | None:
-        """The pins of one project. Returns the job to wait for where one is not found yet."""
-        answers: Found = dict.fromkeys(pins, Lacking("absent", "no source knows this project"))
-        if document_key:
-            try:
-                body = await read_whole(self._store, document_key, self._threads)
-                answers = await self._threads.run(_find, protocol, body, pins)
-            except (ObjectMissing, UpstreamInvalid) as error:
-                lacking = Lacking("failed", f"the stored index cannot be read: {error.message}", passing=True)
-                answers = dict.fromkeys(pins, lacking)
+    async def _ended(self, job: FetchIndex, progress: EnsureProgress) -> Event | None:
+        seen = progress.seen.get(job.id, 0)
+        return await outcome_since(self._queue, job.id, progress.asked.get(job.id), before=seen)
+
+    async def _answers(self, protocol: PackageProxyBase, pins: Sequence[Pin], document_key: str) -> Found:
+        """What the stored document of a project tells of its pins."""
+        if not document_key:
+            return dict.fromkeys(pins, Lacking("absent", "no source knows this project"))
+        try:
+            body = await read_whole(self._store, document_key, self._threads)
+            return await self._threads.run(_find, protocol, body, pins)
+        except (ObjectMissing, UpstreamInvalid) as error:
+            lacking = Lacking("failed", f"the stored index cannot be read: {error.message}", passing=True)
+            return dict.fromkeys(pins, lacking)
+
+    @staticmethod
+    def _settle(
+        job: FetchIndex, event: Event | None, answers: Found, found: Found, progress: EnsureProgress
+    ) -> bool:
+        """Whether `found` has all pins of a project now; else its index is to be asked for. `event`: how that
+        ended, read before `answers` were."""
         found |= {pin: answer for pin, answer in answers.items() if isinstance(answer, FileName)}
-        if all(isinstance(answer, FileName) for answer in answers.values()):
-            return None
-        job = FetchIndex(protocol.name, protocol.grammar.index_identity(pins[0].name))
-        event = await outcome_since(
-            self._queue, job.id, progress.asked.get(job.id), before=progress.seen.get(job.id, 0)
-        )
+        lacking = {pin: answer for pin, answer in answers.items() if isinstance(answer, Lacking)}
+        if not lacking:
+            return True
         if event is None:
-            return job
+            return False
         if event.kind == "failed":
             failure, most = failure_of_event(event)
             tries = progress.retried.get(job.id, 0)
             if failure.passing and tries < most:
                 progress.retried[job.id] = tries + 1
                 progress.seen[job.id] = event.generation
-                return job
-            lacking = Lacking.of(failure)
-            answers = {
-                pin: answer if isinstance(answer, FileName) else lacking for pin, answer in answers.items()
-            }
-        found |= answers
-        return None
+                return False
+            lacking = dict.fromkeys(lacking, Lacking.of(failure))
+        found |= lacking
+        return True
 
 
 def _find(protocol: PackageProxyBase, body: bytes, pins: Sequence[Pin]) -> Found:

@@ -34,7 +34,7 @@ def make_lock(
     made: dict[str, LockedProtocol] = {}
     sizes: dict[str, int] = {}
     for name in files.pins:
-        protocol = protocols[name]
+        protocol, without = protocols[name], list[Missing]()
         packages: dict[str, LockedPackage] = {}
         for pin in files.pins[name]:
             file = work.pins[name][pin]
@@ -43,12 +43,13 @@ def make_lock(
                 facts = work.facts.get(FetchArtifact.of(file).id)
                 file = _judged(protocol, pin, file, facts, progress, policy)
             if isinstance(file, Lacking) or facts is None:
-                missing.append(_missing(protocol, pin, file))
+                is_absent = pin.optional and isinstance(file, Lacking) and file.cause == "absent"
+                (without if is_absent else missing).append(_missing(protocol, pin, file))
                 continue
             package = _package(protocol, pin, file, facts)
             packages[package.path] = package
             sizes[package.path] = facts.size_bytes
-        made[name] = LockedProtocol([], "", "", [], list(packages.values()))
+        made[name] = LockedProtocol([], "", "", [], list(packages.values()), unresolved=without)
     return Lock(
         format=LOCK_FORMAT,
         key=key,

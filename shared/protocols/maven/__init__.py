@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shared.protocols.maven.names import MavenNames
     from shared.protocols.maven.pages import MavenPages
     from shared.protocols.maven.paths import MavenGrammar
+    from shared.protocols.maven.pinning import MavenPins
     from shared.protocols.maven.resolver.resolve import MavenResolver
     from shared.protocols.maven.setup import MavenSetup
     from shared.protocols.maven.upstream import MavenUpstream
@@ -78,6 +79,12 @@ class MavenProxy(PackageProxyBase):
         from shared.protocols.maven.locking import MavenLocks
 
         return MavenLocks()
+
+    @cached_property
+    def pins(self) -> MavenPins:
+        from shared.protocols.maven.pinning import MavenPins
+
+        return MavenPins()
 
     @cached_property
     def ahead(self) -> MavenAhead:

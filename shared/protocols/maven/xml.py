@@ -27,8 +27,9 @@ class BadXml(Exception):
 class _Bounded(TreeBuilder):
     """Builds a tree without namespaces and comments, up to the bounds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, attributes: bool) -> None:
         super().__init__()
+        self._attributes = attributes
         self._depth = 0
         self._elements = 0
 
@@ -39,20 +40,21 @@ class _Bounded(TreeBuilder):
             raise BadXml(f"depth: nested deeper than {MAX_DEPTH}")
         if self._elements > MAX_ELEMENTS:
             raise BadXml(f"size: more than {MAX_ELEMENTS} elements")
-        return super().start(tag.rpartition("}")[2], {})
+        return super().start(tag.rpartition("}")[2], attrs if self._attributes else {})
 
     def end(self, tag: str) -> Element:
         self._depth -= 1
         return super().end(tag.rpartition("}")[2])
 
 
-def parse(body: bytes, root: str) -> Element:
+def parse(body: bytes, root: str, *, attributes: bool = False) -> Element:
     """The root element, which must have the name `root`. Raises `BadXml`."""
     if len(body) > MAX_BYTES:
         raise BadXml(f"size: more than {MAX_BYTES} bytes")
     if b"&" in body:
         body = _NAMED.sub(_numbered, body)
-    parser = DefusedXMLParser(target=_Bounded(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
+    target = _Bounded(attributes=attributes)
+    parser = DefusedXMLParser(target=target, forbid_dtd=True, forbid_entities=True, forbid_external=True)
     try:
         parser.feed(body)
         found = parser.close()

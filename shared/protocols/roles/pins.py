@@ -19,6 +19,7 @@ class Pin(msgspec.Struct, frozen=True, omit_defaults=True, order=True):
     version: str  # as the lock spells it
     filename: str = ""  # "" where the lock tells none
     digests: tuple[tuple[str, str], ...] = ()  # algorithm and hex, sorted; several hex may stand apart by " "
+    optional: bool = False  # the lock does not tell whether there is such a file
 
 
 class Elsewhere(msgspec.Struct, frozen=True, order=True):
