@@ -19,7 +19,7 @@ import msgspec
 
 from services.gateway.api.resolution import PREFIX as ARTIFACTS
 from services.gateway.compose import Gateway, open_gateway
-from services.gateway.door.access import client_of
+from services.gateway.door.access import check_package, client_of
 from services.gateway.door.admission import answer_other, refused, turned_away
 from services.gateway.door.browsers import check_own_page, is_open, way_in, with_session
 from services.gateway.door.budgets import asking
@@ -142,8 +142,11 @@ class Application:
         authorization = headers.get(b"authorization")
         if authorization is not None and b" " not in authorization:
             headers[b"authorization"] = gateway.reader.with_scheme(raw_path, authorization)
-        if not anonymous and await refused(gateway, scope, raw_path, headers, send):
+        if not anonymous and await refused(gateway, scope, raw_path, headers, send, one_package=True):
             return
+        bounds = gateway.access.bounds_of(headers.get(b"authorization"))
+        if bounds is not None:
+            hot = None  # of which package it is has to be read first
         if b"origin" in headers and anonymous:
             if is_preflight(method, headers):
                 await send_preflight(send)
@@ -191,6 +194,8 @@ class Application:
                 target = await gateway.contents.read(key)
             else:
                 target = gateway.reader.read(key, headers)
+            if bounds is not None:
+                check_package(bounds, target)
             reply = await self._reply(gateway, target, scope, key, headers, request_id, receive, peer)
             passage = await gateway.gate.let_out(target.protocol, target.resource, reply)
             result = reply.cache

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from shared.access.bounds import Bounds
 from shared.errors import OrchardError
 from shared.models import FORMAT, MOST_REVISION
 from shared.policy.named import NamedRule
@@ -28,7 +29,8 @@ SELECT json_build_object(
     'format', $1::int,
     'revision', coalesce((SELECT revision FROM access_revision), 0),
     'tokens', coalesce((SELECT json_agg(json_build_object(
-        'id', id, 'name', name, 'scope', scope, 'digest', encode(digest, 'hex'))) FROM access_tokens), '[]'),
+        'id', id, 'name', name, 'scope', scope, 'digest', encode(digest, 'hex'), 'bounds', bounds))
+        FROM access_tokens), '[]'),
     'installation', coalesce((SELECT id FROM installation), ''),
     'blocks', coalesce((SELECT json_agg(json_build_object(
         'id', id, 'protocol', protocol, 'name', name, 'version', version, 'reason', reason,
@@ -92,7 +94,8 @@ class KnownToken(msgspec.Struct, frozen=True):
     id: int  # 0: the one of ORCHARD_ADMIN_TOKEN, which has no row
     name: str
     scope: str  # "read" or "admin"
-    digest: str  # hex
+    digest: str  # hex; of one with bounds: `bounded_digest` of it
+    bounds: Bounds | None = None
 
 
 class AccessState(msgspec.Struct, frozen=True):

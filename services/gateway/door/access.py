@@ -16,8 +16,11 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any
 
+import msgspec
+
 from services.gateway.http.addresses import address_of, network_of
-from services.gateway.http.requests import Headers
+from services.gateway.http.requests import Headers, Target
+from shared.access.bounds import Bounds, bounded_digest
 from shared.access.exposure import reads_anonymously
 from shared.access.repository import AccessRepository, AccessState, KnownToken, by_digest
 from shared.access.tokens import PREFIX, digest_of, presented
@@ -25,6 +28,7 @@ from shared.errors import Forbidden, OrchardError, TooManyGuesses, Unauthorized
 from shared.errors.passing import AccessUnknown
 from shared.process.bounded import Bounded
 from shared.process.periodic import Every
+from shared.protocols.resource import Redirect
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
 
@@ -108,16 +112,28 @@ class Access:
 
     def grant(self, authorization: bytes | None, client: str = "") -> KnownToken:
         """The token of a request from the address `client`. Raises `Unauthorized` without a valid one,
-        `AccessUnknown`, `TooManyGuesses`.
+        `Forbidden` where it is not good from there, `AccessUnknown`, `TooManyGuesses`.
         """
         if authorization is None:
             raise Unauthorized("this needs a token")
-        token = self._remembered.get(authorization)
-        if token is None:
-            token = self._find(authorization, client)
+        token = self._known_by(authorization, client)
+        if token.bounds is not None:
+            token.bounds.check_when_and_where(client, time.time())
         if token.id:
             self._used.add(token.id)
         return token
+
+    def grant_all(self, authorization: bytes | None, client: str = "") -> KnownToken:
+        """As `grant`, for what is of no package or of many. Raises `Forbidden` for a token that is good for
+        some packages alone."""
+        token = self.grant(authorization, client)
+        if token.bounds is not None and token.bounds.of_packages:
+            raise Forbidden("this token is for installing some packages, and for nothing else")
+        return token
+
+    def _known_by(self, authorization: bytes, client: str) -> KnownToken:
+        token = self._remembered.get(authorization)
+        return self._find(authorization, client) if token is None else token
 
     def _find(self, authorization: bytes, client: str) -> KnownToken:
         given = presented(authorization)
@@ -126,7 +142,7 @@ class Access:
         # from a neighbour who guesses: these are looked up all the same.
         if given is not None and not given.startswith(PREFIX.encode()) and digest not in self._proven:
             self._check_guesses(client)
-        token = self._tokens.get(digest)
+        token = self._tokens.get(digest) or self._tokens.get(bounded_digest(digest))
         if token is None:
             if given is not None and not self._known:
                 raise AccessUnknown("this token cannot be checked yet")
@@ -139,9 +155,9 @@ class Access:
         return token
 
     def name_of(self, authorization: bytes) -> str:
-        """The name of a valid token; "" for any other header."""
+        """The name of a token that is known, whatever it is good for; "" for any other header."""
         try:
-            return self.grant(authorization).name
+            return self._known_by(authorization, "").name
         except OrchardError:
             return ""
 
@@ -150,22 +166,38 @@ class Access:
         if wait:
             raise TooManyGuesses("too many wrong tokens from this address", retry_after_seconds=ceil(wait))
 
-    def check_read(self, authorization: bytes | None, client: str = "") -> None:
-        """Raises as `grant` unless the request may read."""
+    def check_read(self, authorization: bytes | None, client: str = "", *, one_package: bool = False) -> None:
+        """Raises as `grant_all` unless the request may read; as `grant` for one package, which is still to be
+        looked at (`bounds_of`)."""
         if not self.anonymous:
-            self.grant(authorization, client)
+            (self.grant if one_package else self.grant_all)(authorization, client)
+
+    def bounds_of(self, authorization: bytes | None) -> Bounds | None:
+        """What `check_package` is to be asked of a package that is read with a token that was granted; None:
+        nothing."""
+        if authorization is None or self.anonymous:
+            return None
+        bounds = self._known_by(authorization, "").bounds
+        return bounds if bounds is not None and bounds.of_packages else None
 
     def administrator(self, authorization: bytes | None, client: str = "") -> KnownToken:
         """The admin token of a request. Raises `Forbidden` for one that may only read, and as `grant`."""
         try:
-            token = self.grant(authorization, client)
+            token = self.grant_all(authorization, client)
         except Unauthorized as error:
             raise Unauthorized(error.message, hint=f"This is for operators. {Forbidden.hint}") from None
         return operator(token)
 
-    def by_digest(self, digest: str) -> KnownToken | None:
-        """The token with this digest (hex), as it is now; None: it is none any more."""
-        return self._tokens.get(bytes.fromhex(digest))
+    def by_digest(self, digest: str, client: str) -> KnownToken | None:
+        """The token with this digest (hex), as it is now; None: it is none any more, or not good from the
+        address `client`."""
+        token = self._tokens.get(bytes.fromhex(digest))
+        if token is not None and token.bounds is not None:
+            try:
+                token.bounds.check_when_and_where(client, time.time())
+            except OrchardError:
+                return None
+        return token
 
     # --- when tokens were used ----------------------------------------------------------------------
 
@@ -194,3 +226,14 @@ def client_of(access: Access, scope: Any, headers: Headers) -> str:
         if name:
             return f"token {name}"
     return network_of(address_of(scope))
+
+
+def check_package(bounds: Bounds, target: Target) -> None:
+    """Raises `Forbidden` for a request of a package that a token with these bounds is not for. What is of no
+    source, such as a registry's own description, is for all who may read its protocol."""
+    resource, names = target.resource, target.protocol.names
+    if isinstance(resource, Redirect) or resource.kind == "own":
+        bounds = msgspec.structs.replace(bounds, names=())
+        bounds.check_package(target.protocol.name, names.meant_patterns, "")
+    else:
+        bounds.check_package(target.protocol.name, names.meant_patterns, resource.project)

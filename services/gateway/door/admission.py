@@ -35,13 +35,17 @@ async def refused(
     headers: Headers,
     send: Send,
     way_in: bytes | None = None,
+    *,
+    one_package: bool = False,
 ) -> bool:
-    """Whether the request was answered with 401 (or 503), since reading needs a token and it has none.
-    `way_in`: where a person is sent instead of the 401.
+    """Whether the request was answered with 401 (or 503), since reading needs a token and it has none, or
+    with 403 for a token that is not for this. `way_in`: where a person is sent instead of the 401.
+    `one_package`: as `Access.check_read` takes it.
 
     Ask only where `Access.anonymous` is false.
     """
-    check = partial(gateway.access.check_read, headers.get(b"authorization"), address_of(scope))
+    authorization, client = headers.get(b"authorization"), address_of(scope)
+    check = partial(gateway.access.check_read, authorization, client, one_package=one_package)
     return await turned_away(gateway, scope, raw_path, headers, send, check, way_in)
 
 

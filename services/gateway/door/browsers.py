@@ -8,6 +8,7 @@ from urllib.parse import quote
 from services.gateway.door.access import OPEN_PATHS
 from services.gateway.door.neighbours import READING
 from services.gateway.door.sessions import GRANTED, PAGES
+from services.gateway.http.addresses import address_of
 from services.gateway.http.requests import Headers
 from shared.errors import Forbidden, OrchardError
 from shared.telemetry.logs import get_logger
@@ -32,7 +33,7 @@ async def with_session(gateway: Gateway, scope: Any, headers: Headers) -> Any:
     if b"cookie" not in headers or b"authorization" in headers:
         return scope
     try:
-        token = await gateway.sessions.find(headers)
+        token = await gateway.sessions.find(headers, address_of(scope))
     except OrchardError as error:
         log.warning("session_not_read", code=error.code)
         return scope

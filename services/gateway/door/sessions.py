@@ -53,8 +53,9 @@ class Sessions:
         await self._redis.command("SET", _key(name), value, "EX", LIFE_SECONDS)
         return name
 
-    async def find(self, headers: Mapping[bytes, bytes]) -> KnownToken | None:
-        """The token whose session the request's cookie names; None: there is none, or it has ended."""
+    async def find(self, headers: Mapping[bytes, bytes], client: str) -> KnownToken | None:
+        """The token whose session the request's cookie names; None: there is none, it has ended, or its token
+        is not good from the address `client`."""
         name = _name_in(headers)
         raw = await self._redis.command("GET", _key(name)) if name else None
         if raw is None:
@@ -63,7 +64,7 @@ class Sessions:
             session = msgspec.msgpack.decode(raw, type=Session)
         except msgspec.MsgspecError:
             return None  # another version's
-        return self._access.by_digest(session.digest) if session.format == FORMAT else None
+        return self._access.by_digest(session.digest, client) if session.format == FORMAT else None
 
     async def end(self, headers: Mapping[bytes, bytes]) -> None:
         """End the session that the request's cookie names."""

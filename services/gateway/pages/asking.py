@@ -83,7 +83,9 @@ class Ask:
         if authorization is None:
             return None
         try:
-            return self.gateway.access.grant(authorization.encode("latin-1", "replace"))
+            client = self.request.client
+            given = authorization.encode("latin-1", "replace")
+            return self.gateway.access.grant_all(given, client.host if client else "")
         except OrchardError:
             return None
 

@@ -13,11 +13,13 @@ from services.gateway.api.admin.access_types import (
     NewBlock,
     NewExemption,
     NewToken,
+    Rotation,
     TokenEntry,
 )
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Page, Removed
+from shared.access.bounds import Bounds
 from shared.access.tokens import digest_of, is_token_name, new_token
 from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter
@@ -108,10 +110,27 @@ async def add_token(
     """Accepted everywhere within a second. The token is in this answer and nowhere else."""
     if not is_token_name(data.name):
         raise InvalidParameter("name: 1 to 64 of A-Z, a-z, 0-9 and ._@+-, starting with one of the first")
+    bounds, owner = checks.bounds_of(data, clock.now()), checks.owner(data.owner)
     token = new_token()
-    made = await repository.add_token(actor, data.name, data.scope, digest_of(token.encode()))
+    digest = digest_of(token.encode())
+    made = await repository.add_token(actor, data.name, data.scope, digest, owner, bounds)
     await access_watcher.refresh()
-    return MadeToken(made, data.name, data.scope, token)
+    return MadeToken(made, data.name, data.scope, token, bounds.expires_at or None)
+
+
+@post("/api/v1/admin/tokens/{token_id:int}/rotate", summary="Make another token in the place of one")
+async def rotate_token(
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, token_id: int, data: Rotation
+) -> MadeToken:
+    """Name, scope, owner and bounds stay; `expires` says how long it is good. The old one is refused
+    everywhere within a second; the new one is in this answer and nowhere else."""
+    known = next((each for each in await repository.tokens() if each.id == token_id), None)
+    ends = checks.expiry_of(data.expires.strip(), clock.now())
+    bounds = Bounds(ends or 0.0, *((known.networks, known.protocols, known.names) if known else ()))
+    token = new_token()
+    name, scope = await repository.rotate_token(actor, token_id, digest_of(token.encode()), bounds)
+    await access_watcher.refresh()
+    return MadeToken(token_id, name, scope, token, ends)
 
 
 @delete(
@@ -147,6 +166,7 @@ HANDLERS = [
     drop_exemption,
     tokens,
     add_token,
+    rotate_token,
     drop_token,
     audit,
 ]

@@ -60,6 +60,17 @@ class NewToken(Input, frozen=True):
 
     name: str
     scope: Literal["read", "admin"] = "read"
+    owner: str = ""  # who answers for it
+    expires: str = ""  # a date, or a time from now on: 36h, 7d; "": never
+    networks: tuple[str, ...] = ()  # addresses and CIDR networks that it is good from; none: from all
+    protocols: tuple[str, ...] = ()  # that it may read; none: all. With these or `names`: packages alone
+    names: tuple[str, ...] = ()  # patterns of packages' names that it may read, such as corp-*; none: all
+
+
+class Rotation(Input, frozen=True):
+    """What is new of a token."""
+
+    expires: str = ""  # a date, or a time from now on: 36h, 7d; "": never
 
 
 class MadeToken(msgspec.Struct, frozen=True):
@@ -69,6 +80,7 @@ class MadeToken(msgspec.Struct, frozen=True):
     name: str
     scope: str
     token: str
+    expires_at: float | None = None
 
     def __repr__(self) -> str:
         return f"MadeToken(id={self.id})"
@@ -83,6 +95,11 @@ class TokenEntry(msgspec.Struct, frozen=True):
     created_at: float
     created_by: str
     last_used_at: float | None  # to some minutes; null: never
+    owner: str
+    expires_at: float | None  # null: never
+    networks: tuple[str, ...]
+    protocols: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 class AuditEntry(msgspec.Struct, frozen=True):

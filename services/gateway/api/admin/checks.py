@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 import msgspec
 
-from services.gateway.api.admin.access_types import NewBlock, NewExemption
+from services.gateway.api.admin.access_types import NewBlock, NewExemption, NewToken
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.parameters import check_sha256
+from shared.access.bounds import Bounds
 from shared.errors import ConfigurationError, InvalidParameter
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.base import PackageProxyBase
@@ -26,6 +28,7 @@ _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(
 MOST_PATTERNS = 200
 LONGEST_SECRET = 4096
 LONGEST_REASON = 500
+MOST_OWNER_BYTES = 256
 
 
 def protocol_of(name: str) -> PackageProxyBase:
@@ -151,6 +154,32 @@ def expiry_of(text: str, now: float) -> float | None:
     if ends <= now:
         raise InvalidParameter("expires: is over already")
     return ends
+
+
+def owner(text: str) -> str:
+    """Who answers for a token. Raises `InvalidParameter`."""
+    if len(text.encode()) > MOST_OWNER_BYTES or not text.isprintable():
+        raise InvalidParameter(f"owner: one line of at most {MOST_OWNER_BYTES} bytes")
+    return text.strip()
+
+
+def bounds_of(wanted: NewToken, now: float) -> Bounds:
+    """What a new token is good for. Raises `InvalidParameter`."""
+    if len(wanted.networks) > MOST_PATTERNS:
+        raise InvalidParameter(f"networks: at most {MOST_PATTERNS}")
+    for each in wanted.networks:
+        try:
+            ip_network(each, strict=False)
+        except ValueError:
+            raise InvalidParameter(
+                f"networks: expected an address or a network such as 10.0.0.0/8, not {each[:60]!r}"
+            ) from None
+    protocols = tuple(protocol_of(each).name for each in wanted.protocols)
+    names = tuple(patterns("names", wanted.names))
+    bounds = Bounds(expiry_of(wanted.expires.strip(), now) or 0.0, wanted.networks, protocols, names)
+    if wanted.scope == "admin" and bounds.of_packages:
+        raise InvalidParameter("scope: a token for some packages alone can only read")
+    return bounds
 
 
 def exemption(wanted: NewExemption) -> NewBlock:

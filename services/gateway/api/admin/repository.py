@@ -38,10 +38,12 @@ from services.gateway.api.admin.statements import (
     MOST,
     NOTE,
     PAGES_OF,
+    ROTATE_ACCESS,
     SET_PIN,
 )
 from services.gateway.api.admin.upstream_types import Pin, Upstream
 from services.gateway.api.package_urls import purl
+from shared.access.bounds import UNBOUND, Bounds, bounded_digest
 from shared.errors import Conflict, EntryNotFound
 from shared.postgres.database import Database, Row
 from shared.settings import upstream_variable
@@ -210,12 +212,15 @@ class AdminRepository:
 
     async def tokens(self) -> list[TokenEntry]:
         """All, the oldest first."""
-        return [TokenEntry(**row) for row in await self._database.fetch(LIST_ACCESS)]
+        return [_token(row) for row in await self._database.fetch(LIST_ACCESS)]
 
-    async def add_token(self, actor: Actor, name: str, scope: str, digest: bytes) -> int:
+    async def add_token(
+        self, actor: Actor, name: str, scope: str, digest: bytes, owner: str = "", bounds: Bounds = UNBOUND
+    ) -> int:
         """The new token's id. Raises `Conflict` for a name that is taken, or for one too many."""
+        stored, kept = _stored(digest, bounds)
         row = await self._database.fetchrow(
-            ADD_ACCESS, actor.name, actor.request_id, name, scope, digest, MOST
+            ADD_ACCESS, actor.name, actor.request_id, name, scope, stored, owner, kept, MOST
         )
         if row is None:
             taken = any(each.name == name for each in await self.tokens())
@@ -224,6 +229,18 @@ class AdminRepository:
                 hint="Take another name." if taken else f"`orchard tokens revoke ID` makes room. {TOKENS}",
             )
         return int(row["id"])
+
+    async def rotate_token(
+        self, actor: Actor, token_id: int, digest: bytes, bounds: Bounds
+    ) -> tuple[str, str]:
+        """Another one in its place; name and scope, which stay. Raises `EntryNotFound`."""
+        stored, kept = _stored(digest, bounds)
+        row = await self._database.fetchrow(
+            ROTATE_ACCESS, actor.name, actor.request_id, token_id, stored, kept
+        )
+        if row is None:
+            raise EntryNotFound(f"there is no token {token_id}", hint=TOKENS)
+        return row["name"], row["scope"]
 
     async def drop_token(self, actor: Actor, token_id: int) -> None:
         """Raises `EntryNotFound`."""
@@ -239,6 +256,26 @@ class AdminRepository:
             values = {**row, "before": _json(row["before"]), "after": _json(row["after"])}
             found.append((AuditEntry(**values), [row["id"]]))
         return found
+
+
+def _stored(digest: bytes, bounds: Bounds) -> tuple[bytes, str | None]:
+    """Digest and bounds as the row holds them."""
+    if bounds == UNBOUND:
+        return digest, None
+    return bounded_digest(digest), msgspec.json.encode(bounds).decode()
+
+
+def _token(row: Row) -> TokenEntry:
+    values = {**row}
+    told = values.pop("bounds")
+    bounds = UNBOUND if told is None else msgspec.json.decode(told, type=Bounds)
+    return TokenEntry(
+        **values,
+        expires_at=bounds.expires_at or None,
+        networks=bounds.networks,
+        protocols=bounds.protocols,
+        names=bounds.names,
+    )
 
 
 def _exemption(row: Row) -> ExemptionEntry:

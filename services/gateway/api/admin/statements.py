@@ -246,16 +246,16 @@ SELECT id FROM gone
 
 LIST_ACCESS = """
 SELECT id, name, scope, extract(epoch FROM created_at)::float8 AS created_at, created_by,
-    extract(epoch FROM last_used_at)::float8 AS last_used_at
+    extract(epoch FROM last_used_at)::float8 AS last_used_at, owner, bounds::text AS bounds
 FROM access_tokens ORDER BY id
 """
 
 ADD_ACCESS = """
 WITH made AS (
-    INSERT INTO access_tokens (name, scope, digest, created_by)
-    SELECT $3, $4, $5::bytea, $1 WHERE (SELECT count(*) FROM access_tokens) < $6
+    INSERT INTO access_tokens (name, scope, digest, created_by, owner, bounds)
+    SELECT $3, $4, $5::bytea, $1, $6, $7::jsonb WHERE (SELECT count(*) FROM access_tokens) < $8
     ON CONFLICT (name) DO NOTHING
-    RETURNING id, name, scope
+    RETURNING id, name, scope, owner, bounds
 ), noted AS (
     INSERT INTO audit (who, request_id, action, target, after)
     SELECT $1, $2, 'token.create', name, to_jsonb(made) FROM made
@@ -271,6 +271,17 @@ WITH gone AS (
     SELECT $1, $2, 'token.delete', name, to_jsonb(gone) FROM gone
 )
 SELECT id FROM gone
+"""
+
+ROTATE_ACCESS = """
+WITH made AS (
+    UPDATE access_tokens SET digest = $4::bytea, bounds = $5::jsonb WHERE id = $3
+    RETURNING id, name, scope, bounds
+), noted AS (
+    INSERT INTO audit (who, request_id, action, target, after)
+    SELECT $1, $2, 'token.rotate', name, to_jsonb(made) FROM made
+)
+SELECT name, scope FROM made
 """
 
 LIST_AUDIT = """

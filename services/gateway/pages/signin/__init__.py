@@ -29,7 +29,7 @@ async def sign_in(ask: Ask) -> Template | Response[bytes]:
     client = ask.request.client
     try:
         authorization = f"Bearer {fields.get('token', '')}".encode()
-        token = ask.gateway.access.grant(authorization, client.host if client else "")
+        token = ask.gateway.access.grant_all(authorization, client.host if client else "")
         name = await ask.gateway.sessions.begin(token)
     except OrchardError as error:
         problem = problem_of(error, "")

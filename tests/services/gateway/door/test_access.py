@@ -14,6 +14,7 @@ import pytest
 
 from services.gateway.door import access as module
 from services.gateway.door.access import GUESS_SECONDS, OPERATOR, Access, Guesses
+from shared.access.bounds import Bounds, bounded_digest
 from shared.access.repository import AccessRepository, AccessState, KnownToken
 from shared.access.tokens import digest_of
 from shared.access.watcher import AccessWatcher
@@ -66,6 +67,22 @@ def test_changed__token_is_gone__remembered_headers_are_forgotten(access: Access
     with pytest.raises(Unauthorized):
         access.grant(b"Bearer secret")
     assert access.grant(b"Bearer other").id == 2
+
+
+def test_grant__token_is_over__refused_also_where_its_header_is_remembered(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_800_000_000.0
+    monkeypatch.setattr(module.time, "time", lambda: now)
+    digest = bounded_digest(digest_of(b"secret")).hex()
+    access.changed(state(1, KnownToken(1, "t1", "read", digest, Bounds(expires_at=now + 1))))
+    assert access.grant(b"Bearer secret").id == 1
+    assert access.by_digest(digest, "") is not None
+    now += 1
+    with pytest.raises(Unauthorized):
+        access.grant(b"Bearer secret")
+    assert access.by_digest(digest, "") is None, "nor does a session of it go on"
+    assert access.name_of(b"Bearer secret") == "t1", "the ledger tells who was refused"
 
 
 def test_grant__before_any_list_is_known__the_operators_alone_others_are_asked_to_wait(

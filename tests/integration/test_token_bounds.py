@@ -1,0 +1,134 @@
+"""Tokens that are good for some packages, from some addresses, for some time; and one in the place of another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.absence.conftest import DOCUMENTS
+from tests.support.orchard import Cluster, cluster, free_port, wait_until
+from tests.support.upstream import Upstream
+
+ADMIN = "operators-token-of-tests"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream(port=free_port()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
+    settings = {"ORCHARD_ANONYMOUS_READ": "false", "ORCHARD_ADMIN_TOKEN": ADMIN}
+    with cluster(tmp_path_factory.mktemp("orchard"), upstream, extractors=0, **settings) as running:
+        yield running
+
+
+def ask(orchard: Cluster, path: str, token: str, method: str = "GET", **more: Any) -> httpx.Response:
+    headers = {"authorization": f"Bearer {token}"}
+    return httpx.request(method, orchard.url(path), headers=headers, timeout=60, trust_env=False, **more)
+
+
+def made(orchard: Cluster, **bounds: Any) -> dict[str, Any]:
+    value = {"name": f"t{next(_numbers)}", **bounds}
+    answer = ask(orchard, "/api/v1/admin/tokens", ADMIN, "POST", json=value)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_bound_to_a_package__it_alone_is_served__cold_hot_and_by_head(
+    orchard: Cluster, upstream: Upstream, kind: str
+) -> None:
+    own, other = DOCUMENTS[kind](upstream), DOCUMENTS[kind](upstream)
+    protocol = kind.partition("_")[0]
+    token = made(orchard, protocols=[protocol], names=[own.name])["token"]
+    assert ask(orchard, other.orchard, token).status_code == 403, "cold"
+    for _ in range(3):  # into the gateway's memory
+        assert ask(orchard, own.orchard, token).status_code == 200
+        assert ask(orchard, other.orchard, ADMIN).status_code == 200
+    for method in ("GET", "HEAD"):
+        assert ask(orchard, own.orchard, token, method).status_code == 200
+        assert ask(orchard, other.orchard, token, method).status_code == 403, f"hot {method}"
+
+
+@pytest.mark.parametrize("kind", [each for each in DOCUMENTS if each.endswith("_page")])
+def test_bound_to_a_protocol__no_other_one_and_nothing_but_packages(
+    orchard: Cluster, upstream: Upstream, kind: str
+) -> None:
+    token = made(orchard, protocols=[kind.partition("_")[0]])["token"]
+    for each, publish in DOCUMENTS.items():
+        expected = 200 if each.partition("_")[0] == kind.partition("_")[0] else 403
+        assert ask(orchard, publish(upstream).orchard, token).status_code == expected, each
+    for path in ("/api/v1/queues", "/api/v1/search?q=thing", "/api/v1/packages/pypi", "/api/v1/admin/tokens"):
+        assert ask(orchard, path, token).status_code == 403, path
+
+
+def test_bound_to_a_package__others_bytes_are_not_had_by_their_digest(
+    orchard: Cluster, upstream: Upstream
+) -> None:
+    own, other = DOCUMENTS["pypi_file"](upstream), DOCUMENTS["pypi_file"](upstream)
+    token = made(orchard, names=[own.name])["token"]
+    for document, expected in ((own, 200), (other, 403)):
+        sha256 = document.orchard.split("/")[4]
+        assert ask(orchard, document.orchard, ADMIN).status_code == 200
+        wait_until(
+            lambda sha256=sha256: ask(orchard, f"/cas/sha256/{sha256}", ADMIN).status_code == 200,  # type: ignore[misc]
+            what="the row of the file",
+        )
+        assert ask(orchard, f"/cas/sha256/{sha256}", token).status_code == expected
+
+
+def test_bound_to_addresses__good_from_these_alone(orchard: Cluster, upstream: Upstream) -> None:
+    page = DOCUMENTS["pypi_page"](upstream)
+    here, elsewhere = made(orchard, networks=["127.0.0.0/8"]), made(orchard, networks=["192.0.2.0/24"])
+    assert ask(orchard, page.orchard, here["token"]).status_code == 200
+    assert ask(orchard, page.orchard, elsewhere["token"]).status_code == 403
+    assert ask(orchard, "/api/v1/queues", here["token"]).status_code == 200
+    assert ask(orchard, "/api/v1/queues", elsewhere["token"]).status_code == 403
+
+
+def test_rotated__the_old_one_is_refused_and_the_bounds_stay(orchard: Cluster, upstream: Upstream) -> None:
+    own, other = DOCUMENTS["npm_page"](upstream), DOCUMENTS["npm_page"](upstream)
+    first = made(orchard, names=[own.name], owner="team", expires="7d")
+    path = f"/api/v1/admin/tokens/{first['id']}/rotate"
+    second = ask(orchard, path, ADMIN, "POST", json={"expires": "30d"}).json()
+    assert second["expires_at"] > first["expires_at"]
+    assert ask(orchard, own.orchard, first["token"]).status_code == 401
+    assert ask(orchard, own.orchard, second["token"]).status_code == 200
+    assert ask(orchard, other.orchard, second["token"]).status_code == 403
+    listed = ask(orchard, "/api/v1/admin/tokens", ADMIN).json()["items"]
+    (entry,) = [each for each in listed if each["id"] == first["id"]]
+    assert (entry["owner"], entry["names"], entry["name"]) == ("team", [own.name], first["name"])
+    assert ask(orchard, path.replace(str(first["id"]), "99999"), ADMIN, "POST", json={}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"expires": "soon"},
+        {"expires": "2001-01-01"},
+        {"networks": ["10.0.0.0/33"]},
+        {"networks": ["example.com"]},
+        {"protocols": ["ftp"]},
+        {"names": ["no spaces here"]},
+        {"owner": "two\nlines"},
+        {"owner": "x" * 300},
+        {"scope": "admin", "names": ["corp-*"]},
+        {"unknown": True},
+    ],
+    ids=str,
+)
+def test_bounds_that_mean_nothing__refused_by_name_and_no_token_is_made(
+    orchard: Cluster, bounds: dict[str, Any]
+) -> None:
+    answer = ask(orchard, "/api/v1/admin/tokens", ADMIN, "POST", json={"name": "wrong", **bounds})
+    assert answer.status_code == 400, answer.text
+    listed = ask(orchard, "/api/v1/admin/tokens", ADMIN).json()["items"]
+    assert "wrong" not in [each["name"] for each in listed]
