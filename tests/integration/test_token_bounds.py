@@ -1,4 +1,4 @@
-"""Tokens that are good for some packages, from some addresses, for some time; and one in the place of another."""
+"""Tokens that are good for some packages, from some addresses, for some time; one in the place of another."""
 
 from __future__ import annotations
 
