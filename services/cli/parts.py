@@ -69,7 +69,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 PROTOCOL_NAMES = f"{', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}"
 QUEUES = ("index", "artifact", "refresh", "ahead", "extract", "resolve")
-EXPORTS = (*OF_PROTOCOLS, "bom.cdx.json")
+EXPORTS = (*OF_PROTOCOLS, "bom.cdx.json", "bom.spdx.json")
 
 
 def common(parser: argparse.ArgumentParser, *, default: bool = False) -> None:

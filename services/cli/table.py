@@ -11,11 +11,14 @@ PROTOCOLS = (
 
 EXPORTS = (
     "requirements.txt",
+    "pylock.toml",
     "package.json",
     "package-lock.json",
     "dependency-management.xml",
+    "verification-metadata.xml",
     "Cargo.toml",
     "Cargo.lock",
+    "cargo-config.toml",
 )
 
 KINDS = (

@@ -66,7 +66,7 @@ def exports(
         answer = orchard.get(location)
     lock: dict[str, Any] = answer.json()
     assert lock["complete"] is True, lock["missing"]
-    names = ("requirements.txt", "package.json", "package-lock.json")
+    names = ("requirements.txt", "pylock.toml", "package.json", "package-lock.json")
     found = {name: orchard.get(f"/api/v1/ensures/{lock['key']}/exports/{name}").content for name in names}
     upstream.fault("*", Fault(reset=True, cut_at=0))
     with orchard.client(orchard.cache) as redis:
@@ -85,6 +85,31 @@ def test_pip__require_hashes__upstream_away(
     done = tools.run([*command, "--index-url", orchard.url("/pypi/simple/")])
     assert done.returncode == 0, done.stdout + done.stderr
     assert installed(target) == EXPECTED
+
+
+def test_uv__pylock__upstream_away(
+    orchard: Cluster, tools: Tools, exports: dict[str, bytes], tmp_path: Path
+) -> None:
+    lock, target = tmp_path / "pylock.toml", tmp_path / "target"
+    lock.write_bytes(exports["pylock.toml"])
+    python = tools.command("pip-newest")[0]
+    command = [*tools.command("uv"), "pip", "install", "--no-config", "--python", python]
+    command += ["--default-index", orchard.url("/pypi/simple/"), "--target", str(target), "-r", str(lock)]
+    done = tools.run(command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert installed(target) == EXPECTED
+
+
+def test_pnpm_import__its_own_lock_of_the_exported_one(
+    orchard: Cluster, tools: Tools, exports: dict[str, bytes], tmp_path: Path
+) -> None:
+    for name in ("package.json", "package-lock.json"):
+        (tmp_path / name).write_bytes(exports[name])
+    env = node.environment(tools, orchard.url("/npm/"))
+    done = tools.run([*node.command("pnpm-10"), "import"], cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lock = (tmp_path / "pnpm-lock.yaml").read_text()
+    assert all(f"{each}:" in lock or f"'{each}':" in lock for each in node.EXPECTED)
 
 
 def test_uv__require_hashes__upstream_away(

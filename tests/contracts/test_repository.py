@@ -39,6 +39,7 @@ _OTHERS = {
     "kustomization.yaml",
     "Cargo.toml",
     "pylock.toml",
+    "cargo-config.toml",
     "pnpm-lock.yaml",
     ".cargo/config.toml",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.builders import build_sdist, build_wheel
 from tests.support.maven_builders import Repository, build_pom
+from tests.support.npm_builders import publish as publish_npm
 from tests.support.orchard import Cluster, problem, wait_until
 from tests.support.upstream import Fault, Upstream
 
@@ -177,6 +179,17 @@ def test_locks_of_gradle__exactly_their_files__a_module_without_a_jar_lacks_noth
     assert right["complete"] and right["files"] == 1
     wrong = lock_of(orchard, verification("0" * 128), kind="verification-metadata.xml")
     assert missing_of(wrong) == {f"{name}-1.0.jar": "differs"}
+
+
+def test_exports__those_that_need_requirements_are_refused(orchard: Cluster, upstream: Upstream) -> None:
+    publish_npm(upstream, "orchard-pinned", {"1.0.0": {}})
+    text = json.dumps(
+        {"lockfileVersion": 3, "packages": {"node_modules/orchard-pinned": {"version": "1.0.0"}}}
+    )
+    lock = lock_of(orchard, text, name="package-lock.json")
+    assert lock["complete"] and lock["files"] == 1
+    answer = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/package.json")
+    assert (answer.status_code, problem(answer)["code"]) == (404, "ensure_not_found")
 
 
 def test_its_own_bill_of_materials__names_the_same_files(

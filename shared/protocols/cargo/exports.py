@@ -62,6 +62,13 @@ def cargo_lock(lock: Lock, base_url: str) -> bytes:
     return _file(lines)
 
 
+def cargo_config(lock: Lock, base_url: str) -> bytes:
+    """A .cargo/config.toml that puts the Orchard in the place of the default registry, for locks that name
+    that one, and for `cargo vendor --respect-source-config`."""
+    sources = ["[source.crates-io]", 'replace-with = "orchard"', ""]
+    return _file([*sources, "[registries.orchard]", f"index = {_text(_index(base_url))}"])
+
+
 def _entry(
     name: str,
     version: str,

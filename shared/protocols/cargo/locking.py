@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from shared.protocols.cargo.exports import cargo_lock, cargo_toml
+from shared.protocols.cargo.exports import cargo_config, cargo_lock, cargo_toml
 from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
 
 
@@ -23,6 +23,7 @@ class CargoLocks(Locks):
     exports: ClassVar[Mapping[str, Export]] = {
         "Cargo.toml": Export("application/toml", cargo_toml),
         "Cargo.lock": Export("application/toml", cargo_lock),
+        "cargo-config.toml": Export("application/toml", cargo_config, of_pins=True),
     }
 
     def roots(self, table: CargoTable) -> Iterator[RootRequirement]:

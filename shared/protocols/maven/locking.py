@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from packageurl import PackageURL
 
-from shared.protocols.lock import Lock
+from shared.protocols.lock import Lock, LockedDocument, LockedPackage, graphs_of
 from shared.protocols.maven.coordinates import PLUGIN
 from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
 
@@ -41,6 +41,29 @@ def dependency_management(lock: Lock) -> bytes:
     return bytes(tostring(root, encoding="UTF-8", xml_declaration=True)) + b"\n"
 
 
+def verification_metadata(lock: Lock) -> bytes:
+    """Gradle's verification-metadata.xml with the SHA256 of every file, plugins and POMs too. Metadata is not
+    to be verified: Gradle reads .module files besides, which no lock lists."""
+    root = Element("verification-metadata", xmlns="https://schema.gradle.org/dependency-verification")
+    configuration = SubElement(root, "configuration")
+    SubElement(configuration, "verify-metadata").text = "false"
+    SubElement(configuration, "verify-signatures").text = "false"
+    components = SubElement(root, "components")
+    files: dict[tuple[str, str], dict[str, str]] = {}
+    for graph in graphs_of(lock.protocols["maven"]):
+        named: list[LockedPackage | LockedDocument] = [*graph.packages, *graph.documents]
+        for each in named:
+            files.setdefault((each.name, each.version), {})[each.filename] = each.sha256
+    for (name, version), digests in sorted(files.items()):
+        group, _, artifact = name.partition(":")
+        component = SubElement(components, "component", group=group, name=artifact, version=version)
+        for filename, sha256 in sorted(digests.items()):
+            one = SubElement(component, "artifact", name=filename)
+            SubElement(one, "sha256", value=sha256, origin="Orchard")
+    indent(root)
+    return bytes(tostring(root, encoding="UTF-8", xml_declaration=True)) + b"\n"
+
+
 class MavenTable(Table, frozen=True):
     """`[maven]`."""
 
@@ -49,12 +72,15 @@ class MavenTable(Table, frozen=True):
 
 
 class MavenLocks(Locks):
-    """A `dependencyManagement` element."""
+    """A `dependencyManagement` element, and Gradle's checksums."""
 
     table: ClassVar[type[Table] | None] = MavenTable
     requirements_in: ClassVar[str] = "dependencies"
     exports: ClassVar[Mapping[str, Export]] = {
         "dependency-management.xml": Export("application/xml", lambda lock, _: dependency_management(lock)),
+        "verification-metadata.xml": Export(
+            "application/xml", lambda lock, _: verification_metadata(lock), of_pins=True
+        ),
     }
 
     def roots(self, table: MavenTable) -> Iterator[RootRequirement]:

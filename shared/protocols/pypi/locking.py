@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from shared.protocols.lock import Lock
+import msgspec
+
+from shared.protocols.lock import Lock, LockedPackage
 from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
 
 
@@ -27,6 +29,34 @@ def requirements_txt(lock: Lock) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def pylock_toml(lock: Lock, base_url: str) -> bytes:
+    """PEP 751: a package for each version, with its files at the Orchard that serves them. Without markers:
+    of the one environment, or whatever a lock input lists."""
+    versions: dict[tuple[str, str], list[LockedPackage]] = {}
+    for package in lock.protocols["pypi"].packages:
+        versions.setdefault((package.name, package.version), []).append(package)
+    lines = ['lock-version = "1.0"', 'created-by = "orchard"']
+    for (name, version), files in sorted(versions.items()):
+        lines += ["", "[[packages]]", f"name = {_text(name)}", f"version = {_text(version)}"]
+        ordered = sorted(files, key=lambda each: each.filename)
+        wheels = [_file(each, base_url) for each in ordered if each.filename.endswith(".whl")]
+        sdists = [_file(each, base_url) for each in ordered if not each.filename.endswith(".whl")]
+        lines += [f"sdist = {each}" for each in sdists[:1]]  # a version has one
+        if wheels:
+            lines += ["wheels = [", *(f"    {each}," for each in wheels), "]"]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _file(package: LockedPackage, base_url: str) -> str:
+    hashes = f"hashes = {{ sha256 = {_text(package.sha256)} }}"
+    where = f"name = {_text(package.filename)}, url = {_text(base_url + package.path)}"
+    return f"{{ {where}, size = {package.size_bytes}, {hashes} }}"
+
+
+def _text(value: str) -> str:
+    return msgspec.json.encode(value).decode()  # a basic string of TOML is written as JSON's is
+
+
 class PyPITable(Table, frozen=True):
     """`[pypi]`."""
 
@@ -34,13 +64,14 @@ class PyPITable(Table, frozen=True):
 
 
 class PyPILocks(Locks):
-    """requirements.txt with hashes."""
+    """requirements.txt with hashes, pylock.toml."""
 
     table: ClassVar[type[Table] | None] = PyPITable
     exports: ClassVar[Mapping[str, Export]] = {
         "requirements.txt": Export(
             "text/plain; charset=utf-8", lambda lock, _: requirements_txt(lock), of_pins=True
         ),
+        "pylock.toml": Export("application/toml", pylock_toml, of_pins=True),
     }
 
     def roots(self, table: PyPITable) -> Iterator[RootRequirement]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tomllib
 from xml.etree.ElementTree import fromstring
 
 import msgspec
@@ -13,9 +14,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from services.gateway.api.exports import EXPORTS
+from shared.protocols import protocol_named
 from shared.protocols.lock import (
     LOCK_FORMAT,
     Lock,
+    LockedDocument,
     LockedGraph,
     LockedPackage,
     LockedProtocol,
@@ -161,3 +164,52 @@ def test_bill_of_materials__valid_and_whole() -> None:
     root = found["metadata"]["component"]["bom-ref"]
     assert edges[root] == sorted(each[0].purl for each in (PYPI, NPM, MAVEN, PLUGIN, CARGO))
     assert "timestamp" not in found["metadata"]
+
+
+def test_bill_of_materials_in_spdx__the_same_packages_and_edges() -> None:
+    bom = json.loads(render("bom.spdx.json"))
+    names = {
+        each["SPDXID"]: each["externalRefs"][0]["referenceLocator"]
+        for each in bom["packages"]
+        if "externalRefs" in each
+    }
+    other = json.loads(render("bom.cdx.json"))
+    assert sorted(names.values()) == [each["purl"] for each in other["components"]]
+    edges = {(each["spdxElementId"], names.get(each["relatedSpdxElement"])) for each in bom["relationships"]}
+    flask = next(key for key, purl in names.items() if purl == "pkg:pypi/flask@3.0")
+    assert (flask, "pkg:pypi/a-b@1.0") in edges and ("SPDXRef-ensure", "pkg:pypi/flask@3.0") in edges
+    app = next(each for each in bom["packages"] if each["name"] == "@s/app")
+    assert app["downloadLocation"] == f"{BASE}/npm/@s/app/-/app-1.0.0.tgz"
+    digests = {each["algorithm"]: each["checksumValue"] for each in app["checksums"]}
+    assert digests == {"SHA256": SHA, "SHA512": hashlib.sha512(b"x").hexdigest()}
+
+
+def test_pylock__read_back__the_same_files() -> None:
+    read = protocol_named("pypi").pins.kinds["pylock.toml"].read
+    files = [
+        package(f"pkg:pypi/a-b@1.0?file_name={each}", "a-b", "1.0", filename=each, path=f"/pypi/{each}")
+        for each in ("a_b-1.0.tar.gz", "a_b-1.0-py3-none-any.whl", "a_b-1.0-cp311-cp311-any.whl")
+    ]
+    lock = msgspec.structs.replace(LOCK, protocols={"pypi": graph(LockedProtocol, files)})
+    text = EXPORTS["pylock.toml"][1].render(lock, BASE)
+    pins = {each.filename: dict(each.digests) for each in read(text).pins}
+    assert pins == {each.filename: {"sha256": SHA} for each in files}
+    assert f'url = "{BASE}/pypi/a_b-1.0.tar.gz"' in text.decode()
+
+
+def test_verification_metadata__read_back__files_of_plugins_and_documents_too() -> None:
+    read = protocol_named("maven").pins.kinds["verification-metadata.xml"].read
+    document = LockedDocument("com.example:tool", "1.0", "tool-1.0.pom", SHA, 1, "/p")
+    jar = package("pkg:maven/com.example/tool@1.0", "com.example:tool", "1.0", filename="tool-1.0.jar")
+    plugin = package("pkg:maven/com.example/x@2", "com.example:x", "2", filename="x-2.jar")
+    maven = graph(LockedProtocol, [jar], documents=[document], apart=[graph(LockedGraph, [plugin])])
+    lock = msgspec.structs.replace(LOCK, protocols={"maven": maven})
+    pins = read(EXPORTS["verification-metadata.xml"][1].render(lock, BASE)).pins
+    assert {each.filename for each in pins} == {"tool-1.0.jar", "tool-1.0.pom", "x-2.jar"}
+    assert {each.digests for each in pins} == {(("sha256", SHA),)}
+
+
+def test_cargo_config__the_orchard_for_the_default_registry() -> None:
+    config = tomllib.loads(render("cargo-config.toml"))
+    assert config["source"]["crates-io"]["replace-with"] == "orchard"
+    assert config["registries"]["orchard"]["index"] == f"sparse+{BASE}/cargo/"
