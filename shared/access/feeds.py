@@ -23,7 +23,7 @@ from shared.policy.advisories import Advisories, Damaged, Snapshot
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
 from shared.telemetry.logs import get_logger
-from shared.telemetry.metrics import FEED_ADVISORIES, FEED_CONFIRMED
+from shared.telemetry.metrics import FEED_ADVISORIES, FEED_CONFIRMED, FEED_FAULTY
 
 log = get_logger()
 
@@ -31,6 +31,7 @@ KEY: Final = "orchard:advisories"
 POLL_SECONDS = 1.0
 REPLACED_SECONDS = 600  # so long a replaced value stays for processes that read the hash before
 MOST_BYTES = 128 * 1024 * 1024  # of one snapshot, unpacked
+OLD_SECONDS = 7200.0  # a feed that was confirmed longer ago is a problem
 STEP = 1024 * 1024  # bytes unpacked at a time
 MOST_CHANGED = 500  # names that a state tells
 
@@ -162,6 +163,7 @@ class FeedWatcher:
         self.state = state
         for each in state.feeds:
             FEED_CONFIRMED.labels(each.feed).set(each.confirmed_at)
+            FEED_FAULTY.labels(each.feed).set(bool(each.fault))
             FEED_ADVISORIES.labels(each.feed).set(each.count)
         if found.keys() == self._snapshots.keys():
             return
@@ -169,6 +171,17 @@ class FeedWatcher:
         self._snapshots = found
         self.advisories = Advisories(list(found.values()), ",".join(found)) if found else None
         self._on_change()
+
+    def problems(self, now: float) -> list[str]:
+        """What is wrong with the feeds, for anybody (`now` in unix seconds)."""
+        found = []
+        if self.advisories is None:
+            found.append("advisories: none are known, and nothing is served before (docs/firewall.md)")
+        if any(each.fault for each in self.state.feeds):
+            found.append("advisories: what a feed has now is not taken; `orchard feeds list` says why")
+        if any(now - each.confirmed_at > OLD_SECONDS for each in self.state.feeds if each.digest):
+            found.append("advisories: a feed has said nothing for long; what it said last counts on")
+        return found
 
     async def _load(self, digest: str) -> Snapshot:
         with self._redis.guard():

@@ -93,6 +93,18 @@ class AccessWatcher:
         """Whether other rules are in force than this process's environment asks for."""
         return not self.own_rules.is_as(self._rules_of(self.state))
 
+    def problems(self) -> list[str]:
+        """What is wrong with the policy, for anybody."""
+        found = []
+        if self.differs:
+            found.append(
+                "policy: this gateway's ORCHARD_MINIMUM_AGE or its like is not what the last migrations step "
+                "put in force (docs/firewall.md)"
+            )
+        if self._rules_of(self.state).feeds:
+            found += self.feeds.problems(clock.now())
+        return found
+
     def _rules_of(self, state: AccessState | None) -> Rules:
         return self.own_rules if state is None or state.rules is None else state.rules
 

@@ -393,6 +393,12 @@ FEED_CONFIRMED = Gauge(
     ("feed",),
     registry=REGISTRY,
 )
+FEED_FAULTY = Gauge(
+    "orchard_osv_feed_faulty",
+    "1 while what a feed of advisories has now does not count, or it is away.",
+    ("feed",),
+    registry=REGISTRY,
+)
 FEED_ADVISORIES = Gauge(
     "orchard_osv_feed_advisories", "Advisories that count, by feed.", ("feed",), registry=REGISTRY
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -101,12 +101,12 @@ async def check_health(
     queue: HasDepths,
     offline: bool = False,
     ledger: bool = False,
-    rules_differ: bool = False,
+    policy: Sequence[str] = (),
 ) -> HealthReport:
     """The whole report, within about `PING_TIMEOUT_SECONDS`, never raising for a failing store.
 
-    `database` None: this process was given none. `ledger`: whether servings are noted. `rules_differ`: other
-    rules of what may be served are in force than this process's environment asks for.
+    `database` None: this process was given none. `ledger`: whether servings are noted. `policy`: what is
+    wrong with what may be served (`AccessWatcher.problems`).
     """
     database_health, cache_health, queue_health, heartbeats, depths, waiting = await asyncio.gather(
         check_store(database, "not configured"),
@@ -125,7 +125,7 @@ async def check_health(
         depths=depths or {},
         offline=offline,
         ledger=waiting,
-        rules_differ=rules_differ,
+        policy=policy,
     )
 
 
@@ -155,7 +155,7 @@ def compose(
     depths: Mapping[str, HasDepth],
     offline: bool = False,
     ledger: LedgerHealth | None = None,
-    rules_differ: bool = False,
+    policy: Sequence[str] = (),
 ) -> HealthReport:
     """The report from what was read. Its status is `down` when neither facts nor jobs can be read."""
     workers: dict[str, list[Heartbeat]] = {}
@@ -183,11 +183,7 @@ def compose(
     problems += sorted(disks - {""})
     if ledger is not None and ledger.lag_seconds > LATE_SECONDS:
         problems.append(f"ledger: servings wait for {ledger.lag_seconds:.0f} s to be stored (docs/ledger.md)")
-    if rules_differ:
-        problems.append(
-            "policy: this gateway's ORCHARD_MINIMUM_AGE or its like is not what the last migrations step put "
-            "in force (docs/firewall.md)"
-        )
+    problems += policy
     facts_unreachable = redis_cache.status == "down" and database.status == "down"
     status: Status = "down" if facts_unreachable else "degraded" if problems else "ok"
     fetchers = workers.get("fetcher", [])
@@ -250,7 +246,7 @@ async def health(gateway: Gateway, settings: Settings) -> Response[bytes]:
         queue=gateway.queue,
         offline=settings.offline,
         ledger=settings.ledger_days > 0,
-        rules_differ=gateway.access_watcher.differs,
+        policy=gateway.access_watcher.problems(),
     )
     return Response(
         msgspec.json.encode(report),

@@ -193,7 +193,12 @@ async def test_check_health__other_rules_in_force_than_this_environment_asks_for
     cache = RedisClient.for_cache(load_settings(store_settings))
     queue = JobQueue(queue_client)
     report = await check_health(
-        version="9", database=None, cache=cache, queue_redis=queue_client, queue=queue, rules_differ=True
+        version="9",
+        database=None,
+        cache=cache,
+        queue_redis=queue_client,
+        queue=queue,
+        policy=["policy: ORCHARD_MINIMUM_AGE"],
     )
     assert any("ORCHARD_MINIMUM_AGE" in each for each in report.problems)
     await cache.aclose()
