@@ -32,6 +32,8 @@ ORPHANS = 1_000
 WRITES = 2_000
 
 BOUNDED = {
+    "advisories": "a process reads one hash; a snapshot once it has changed",
+    "osv feeds": "one look at each feed; rows of what has changed (samples.py), none if nothing has",
     "artifact uses": "a gateway tells once a minute what was asked for since: one command",
     "blocks of upstreams": "one question to each Orchard that is an upstream; 10,000 blocks of it at most",
     "disk pressure": "one look at the file system, unless the disk is full",
@@ -43,6 +45,7 @@ BOUNDED = {
     "slow clients": "one look at the kernel's table of this process's connections",
     "source sync": "until it has worked once",
     "token use": "one statement, of tokens that were used",
+    "traffic": "a gateway tells each 5 s what it has counted: two commands",
 }
 """Periodic work whose cost does not depend on how much is stored, by the name that `Every` has, and what it
 is. The rest is measured."""

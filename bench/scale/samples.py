@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from bench.scale.rows import Sizes, digest, package
 from services.fetcher.sources.absences import MOST_KNOWN, MOST_OF_PROJECT, MOST_UNKNOWN
+from services.gateway.api.stock import percent
 from shared.artifacts.rows import dependency_columns, extraction_columns, url_columns
 from shared.models import CachedUrl, Dependency, Extraction, FileName, StoredFile
 
@@ -41,6 +42,14 @@ SMALL = {
     **dict.fromkeys(("_RULES", "_PUT_RULES"), "one row"),
     **dict.fromkeys(("ADD_EXEMPTION", "DROP_EXEMPTION", "LIST_EXEMPTIONS"), "exemptions: bounded"),
     **dict.fromkeys(("_READ", "_WRITE"), "blocks of upstreams: one row a source"),
+    **dict.fromkeys(
+        ("_SNAPSHOT", "rows:_KEEP", "_CONFIRM", "_REFUSE", "_TOLD", "feeds:_ACCEPT"), "feeds: some"
+    ),
+    **dict.fromkeys(("_HOLD", "_RELEASE"), "quarantine: what is stored of malware"),
+    **dict.fromkeys(("SIZES", "SIZE", "DATABASE_SIZE"), "sizes of files"),
+    "statements:_NAMES": "parts of other statements",
+    "SEALED": "of one key",
+    "_REPLACE": "rules of the policy: bounded",
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }
@@ -155,7 +164,7 @@ SAMPLES: dict[str, Sample] = {
     "READ": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     # files and pages
     "LOOKUP": lambda s, n: _astuple(_file(s, n)),
-    "DATE_FILE": lambda s, n: (*_astuple(_file(s, n)), NOW),
+    "DATE_FILE": lambda s, n: (*_astuple(_file(s, n)), NOW, ""),
     "FIRST_SEEN": _package,
     "NOTE_SEEN": lambda s, n: (*_package(s, n), b"seen", b""),
     "LOOKUP_MANY": lambda s, n: (
@@ -248,4 +257,28 @@ SAMPLES: dict[str, Sample] = {
     "PAGES_OF": _package,
     "NOTE": lambda s, n: ("me", "", "action", "target", "{}"),
     "LIST_AUDIT": lambda s, n: (2**62, 100),
+    # advisories
+    "news:_STORED": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * k)[1] for k in range(MANY)]),
+    "_PACKAGES": lambda s, n: (*_package(s, n), MANY),
+    "_LEDGER": lambda s, n: (*_package(s, n), MANY),
+    "news:_SERVED": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * k)[1] for k in range(MANY)]),
+    "_WHO": lambda s, n: ([n % s.files + 1],),
+    "FILES_ABOUT": _package,
+    "feeds:_LIST": lambda s, n: (-1, "", "", "", "", 100),
+    "feeds:_FIND": lambda s, n: (_sha256(s, n),),
+    # what the rules say
+    "upstream_blocks:_STORED": lambda s, n: (
+        _package(s, n)[0], _source(s, n), [_package(s, n + 2 * k)[1] for k in range(MANY)],
+    ),
+    "dry_run:_SERVED": lambda s, n: (TODAY - timedelta(days=30), 3, 1000),
+    "dry_run:_CLIENTS": lambda s, n: ([n % s.files + 1],),
+    "_PAGE": lambda s, n: (0, 100),
+    "held_queue:_NOTE": lambda s, n: (*_package(s, n), ["1"], [""], [""], [NOW], [0.0], ["{}"]),
+    # builds
+    "seal:STORE": lambda s, n: (f"b{n}", b"{}", [f"builds/{digest('b', n + k).hex()}" for k in range(MANY)]),
+    "NAMED_BY_BUILDS": lambda s, n: ([f"builds/{digest('b', n + k).hex()}" for k in range(HOUSEKEPT)],),
+    # what is stored
+    "STOCK": lambda s, n: (percent(s.packages * 90), percent(s.rows * 250)),
+    "locks:LOCKS": lambda s, n: (2**52, b"", 26, 256 * 1024),
+    "CONTAINING": lambda s, n: (f"{n % s.packages}", 50),
 }  # fmt: skip

@@ -20,7 +20,12 @@ LARGE = {
     "serving_clients", "first_seen",
 }  # fmt: skip
 MOST_READ = 1_500
-READS_WHOLE = {"services.fetcher.sources.absences:_PRUNE": "what is to stay is counted; at most 220,000"}
+READS_WHOLE = {
+    "services.fetcher.sources.absences:_PRUNE": "what is to stay is counted; at most 220,000",
+    "services.gateway.api.search:CONTAINING": "asked where there are 32 MiB of names at most",
+    "services.gateway.api.admin.dry_run:_SERVED": "sums of days, when an operator asks; it ends by itself",
+    "services.gateway.api.stock:STOCK": "of 2 MiB of blocks at most",
+}
 
 
 def test_statement__each_has_a_sample_or_a_reason_to_have_none() -> None:

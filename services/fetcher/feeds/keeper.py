@@ -61,7 +61,7 @@ class FeedKeeper:
         self._news = News(stores, access)
         self._feeds = [feed_of(text, number) for number, text in enumerate(stores.settings.osv_feeds)]
         self._pauses: dict[str, float] = {}  # seconds, of feeds at which a look takes long
-        self._turns = Every(TURN_SECONDS, self._turn, name="feeds of advisories", first_seconds=0)
+        self._turns = Every(TURN_SECONDS, self._turn, name="osv feeds", first_seconds=0)
 
     async def open(self) -> None:
         """Start."""
