@@ -10,9 +10,12 @@ import msgspec
 from services.fetcher.indexes.documents import Documents, LastGood, Loaded
 from services.fetcher.indexes.held_queue import HeldQueue
 from shared.artifacts.repository import ArtifactRepository
+from shared.http.headers import unix_seconds
 from shared.models import UpstreamSource
-from shared.policy.age import Dated, Seen, by_name, seen_anew
+from shared.policy import content
+from shared.policy.age import Arrival, Dated, Seen, by_name, seen_anew
 from shared.policy.project import ProjectVerdicts, held_back
+from shared.policy.verdict import Subject
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.dating import Sealed, held_beside, held_of, judged_of
@@ -82,9 +85,10 @@ class Judging:
         loaded: Loaded,
         sealed: Sealed,
         verdicts: ProjectVerdicts,
+        modified: str = "",
     ) -> ProjectVerdicts:
-        """The verdicts under which a document is shown. Raises `DatabaseUnavailable`, and `Blocked` or
-        `TooYoung` for a document that is about one version alone."""
+        """The verdicts under which a document is shown; `modified`: Last-Modified of one that is new.
+        Raises `DatabaseUnavailable`, and `Blocked` or its kinds for a document of one version alone."""
         project = protocol.grammar.project_of(identity)
         if not verdicts.judges or not project:
             return verdicts
@@ -107,7 +111,46 @@ class Judging:
             held_beside, protocol, identity, loaded.document, document, found, now
         )
         refuse_version(protocol, identity, found)
+        if not verdicts.as_of:
+            await self._refuse_whole(protocol, identity, loaded, found, modified)
         return found
+
+    async def _refuse_whole(
+        self,
+        protocol: PackageProxyBase,
+        identity: str,
+        loaded: Loaded,
+        verdicts: ProjectVerdicts,
+        modified: str,
+    ) -> None:
+        """Raises `Blocked` or its kinds for a document that has a date of its own. What stands in the place
+        of another is no older than that one's coming."""
+        row = (await self._documents.last_good(protocol.name, identity)).row
+        is_kept = row is not None and row.document_key == loaded.key
+        if row is not None and is_kept:
+            modified = row.upstream_last_modified
+        told = protocol.documents.dated_whole(identity, loaded.document, unix_seconds(modified))
+        if told is None:
+            return
+        project, now = protocol.grammar.project_of(identity), clock.now()
+        version = protocol.grammar.version_asked(Resource(protocol.name, "index", identity, project))
+        listed = await self._documents.last_good(protocol.name, protocol.grammar.index_identity(project))
+        seen = await self.seen(protocol, project, listed)
+        arrival = None if row is None or is_kept else Arrival(row.fetched_at, now)
+        if arrival is not None:
+            seen = msgspec.structs.replace(seen, arrivals={identity: arrival})
+        held = verdicts.contents.get(version)
+        of = Subject(
+            protocol.name,
+            project,
+            version,
+            published=seen.date_of(Dated(identity, version, told), now),
+            stored_at=row.fetched_at if row is not None and is_kept else 0.0,
+            judged=content.told(verdicts.content_stamp, None if held is None else held.verdict),
+        )
+        found = verdicts.verdict(of, now)
+        if found is not None and not found.allowed:
+            raise found.refusal(f"{project} {version}")
 
     async def of_project(
         self, protocol: PackageProxyBase, project: str, sealed: Sealed, verdicts: ProjectVerdicts

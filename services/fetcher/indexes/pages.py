@@ -150,8 +150,10 @@ class Pages:
         base_url: str = "",
         verdicts: ProjectVerdicts = NOTHING,
         body: bytes = b"",
+        modified: str = "",
     ) -> Page:
-        """The finished page; `body`: its canonical bytes, if they are at hand.
+        """The finished page; `body`: its canonical bytes, if they are at hand; `modified`: Last-Modified of a
+        document that is new.
 
         Where bodies differ by base URL, none are rendered without one: the first request from an address has
         its bodies rendered.
@@ -160,7 +162,7 @@ class Pages:
             return Page({}, {}, {})
         document = loaded.document
         if verdicts.any:
-            verdicts = await self._judging.held(protocol, identity, loaded, sealed, verdicts)
+            verdicts = await self._judging.held(protocol, identity, loaded, sealed, verdicts, modified)
             body = body or await read_whole(self._objects, loaded.key, self._threads)
             try:
                 document = await self._threads.run(

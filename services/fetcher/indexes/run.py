@@ -181,7 +181,12 @@ class IndexRun(IndexWriting):
         documents, pages = self._tools.documents, self._tools.pages
         documents.remember(loaded)
         await self._note(loaded, source)
-        page, _ = await asyncio.gather(self._finish_page(loaded, body), documents.store(loaded, body))
+        try:
+            page, _ = await asyncio.gather(
+                self._finish_page(loaded, body, modified), documents.store(loaded, body)
+            )
+        except Blocked as refused:
+            return await self._show_before(refused)
         stored = StoredDocument(
             protocol=self._protocol.name,
             identity=self._identity,
@@ -208,6 +213,18 @@ class IndexRun(IndexWriting):
         return await self._write_page(
             page, loaded, source.id, etag, modified, fetched_at=failing_since, retry_at=retry_at
         )
+
+    async def _show_before(self, refused: Blocked) -> IndexHead:
+        """Of what has a newest that may not be served, the last that may be: the document before. Raises
+        `refused` where there is none."""
+        row = self._good.row
+        if row is None or row.gone_at or row.source_id not in self._shown:
+            raise refused
+        loaded = await self._tools.documents.load(self._protocol, row.document_key)
+        if loaded is None:
+            raise refused
+        log.info("index_before_shown", identity=self._identity, because=refused.message)
+        return await self._render(loaded, row.source_id, row.upstream_etag, row.upstream_last_modified)
 
     async def fail(self, error: OrchardError) -> IndexHead:
         """Keep serving the last good document as STALE. Raises `error` if there is none to serve.

@@ -102,7 +102,7 @@ class IndexWriting:
 
     # --- writing ----------------------------------------------------------------------------------
 
-    async def _finish_page(self, loaded: Loaded, body: bytes = b"") -> Page:
+    async def _finish_page(self, loaded: Loaded, body: bytes = b"", modified: str = "") -> Page:
         return await self._tools.pages.finish(
             self._protocol,
             self._identity,
@@ -112,6 +112,7 @@ class IndexWriting:
             base_url=self._base_url,
             verdicts=self._verdicts,
             body=body,
+            modified=modified,
         )
 
     async def _render(

@@ -28,7 +28,22 @@ def dated(identity: str, document: bytes, *, marks: bool = False) -> Iterator[Da
     newest = {listing.latest, listing.release} - {""} or set(listing.versions[-1:])
     updated = _seconds(listing.updated)
     for version in dict.fromkeys([*listing.versions, *newest]):
-        yield Dated(version, version, updated if version in newest else LONG_AGO)
+        of_builds = version.endswith(names.SNAPSHOT)  # each has a date of its own (`dated_whole`)
+        yield Dated(version, version, updated if version in newest and not of_builds else LONG_AGO)
+
+
+def dated_whole(identity: str, document: bytes, modified: float) -> float | None:
+    """See `Documents.dated_whole`: of a snapshot the metadata that names its newest build, files without a
+    timestamp, and what points at them."""
+    kind, _, path = identity.partition("/")
+    if kind in (paths.FILE_KIND, paths.POINTER_KIND) and "/" in path:
+        return modified
+    if kind != paths.METADATA_KIND or not path.endswith(names.SNAPSHOT):
+        return None
+    try:
+        return _seconds(read_listing(document).updated)
+    except UpstreamInvalid:
+        return 0.0
 
 
 def _seconds(updated: str) -> float:
@@ -55,8 +70,9 @@ def dating_file(project: str, listed: Dated) -> FileName | None:
 
 
 def dates_version(file: FileName) -> bool:
-    """The POM and the main artifact do, and all of a snapshot: sources, documentation and signatures are
-    deployed later too."""
+    """The POM and the main artifact do: sources, documentation and signatures are deployed later too, and so
+    are the builds of a snapshot."""
     version = dated_name(b"", file)
     extension = file.filename.removeprefix(f"{file.project.rpartition(':')[2]}-{version}.")
-    return version.endswith(names.SNAPSHOT) or (extension != file.filename and "." not in extension)
+    is_build = version.endswith(names.SNAPSHOT)
+    return not is_build and extension != file.filename and "." not in extension

@@ -170,6 +170,7 @@ class MavenDocuments(Documents):
         return (paths.metadata_identity(file.project),)
 
     dated = staticmethod(dates.dated)
+    dated_whole = staticmethod(dates.dated_whole)
     dated_name = staticmethod(dates.dated_name)
     dates_version = staticmethod(dates.dates_version)
     dating_file = staticmethod(dates.dating_file)

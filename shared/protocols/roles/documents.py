@@ -81,6 +81,12 @@ class Documents(ABC):
         which there is something to say."""
         return {}
 
+    def dated_whole(self, identity: str, document: Any, modified: float) -> float | None:
+        """Of a document that stands at its address for whatever is the newest there (a snapshot's POM): when
+        that was published, as its source says (unix seconds; 0: it does not). `modified`: Last-Modified.
+        None: of any other."""
+        return None
+
     def traits(self, identity: str, document: Any) -> Iterable[Traits]:
         """What a project's own list tells of its versions, for the rules of the policy file."""
         return ()
