@@ -258,6 +258,7 @@ class CachedUrl(msgspec.Struct, frozen=True):
     source_id: int = 0
     upstream_url: str = ""  # without credentials and query
     role: Role = "file"
+    checked: dict[str, str] = {}  # what told the digest that the bytes have ("index", …) → its algorithm
 
 
 # --- dependencies ---------------------------------------------------------------------------------

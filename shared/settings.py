@@ -38,6 +38,7 @@ _SECRETS = frozenset(
         "admin_token",
         "edge_token",
         "secret_key",
+        "log_key",
         "token",
         "redis_password",
         "queue_redis_password",
@@ -168,6 +169,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access_log: bool = True  # one line per request on standard output
     ledger_days: NotNegative = 90  # who got which file is kept so long; 0 = off, and what is kept goes
     ledger_addresses: bool = True  # the ledger keeps clients' addresses; false: their tokens and tools alone
+    log_key: str = ""  # extractors: the transparency log's private key, as Go's note writes it; unset: no log
+    log_key_file: str = ""  # the same in a file
+    log_witnesses: tuple[str, ...] = ()  # gateways: public keys of witnesses whose cosignatures are kept
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
     drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections
 

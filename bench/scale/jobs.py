@@ -37,6 +37,7 @@ BOUNDED = {
     "artifact uses": "a gateway tells once a minute what was asked for since: one command",
     "blocks of upstreams": "one question to each Orchard that is an upstream; 10,000 blocks of it at most",
     "disk pressure": "one look at the file system, unless the disk is full",
+    "transparency log": "what waits in the outbox, 256 rows at a time",
     "ledger": "what gateways left in a stream; hourly, days and names that are too old (samples.py)",
     "heartbeat": "one command a worker",
     "queue samples": "one script a gateway while somebody looks at /queues",

@@ -50,6 +50,11 @@ SMALL = {
     "statements:_NAMES": "parts of other statements",
     "SEALED": "of one key",
     "_REPLACE": "rules of the policy: bounded",
+    **dict.fromkeys(("rows:STATE", "rows:PUBLISH", "rows:COSIGN"), "the log: one row"),
+    **dict.fromkeys(
+        ("rows:WAITING", "rows:APPEND", "rows:TAIL", "FIRST_OF_TAIL", "BUNDLED"), "256 rows by key"
+    ),
+    **dict.fromkeys(("rows:TILE", "rows:TILES", "rows:ROOTS", "rows:LEAF"), "tiles of the log, by key"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }
@@ -150,6 +155,7 @@ def _ago(n: int, days: int) -> datetime:
 SAMPLES: dict[str, Sample] = {
     # housekeeping
     "PENDING": lambda s, n: (60.0, EPOCH, b"", 200),
+    "NAMED_TILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     "NAMED_FILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     "NAMED_PAGES": lambda s, n: (
         [f"documents/{digest('d', (n + step) % s.packages).hex()}" for step in range(HOUSEKEPT)],

@@ -1,4 +1,4 @@
-"""Commands for the upkeep of an Orchard: its disk, backups, health, logs, imports."""
+"""Commands for the upkeep of an Orchard: its disk, its transparency log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.cli.parts import command
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_disk, _backup, _restore):
+    for each in (_disk, _backup, _restore, _verify):
         each(commands)
 
 
@@ -51,3 +51,23 @@ as is a data folder or a database that is not empty. Then start it: `orchard up`
     )
     parser.add_argument("folder", metavar="FOLDER", help="what `orchard backup` wrote")
     parser.add_argument("--snapshot", metavar="NAME", default="", help="which of its snapshots (the newest)")
+
+
+def _verify(commands: Any) -> None:
+    more = """\
+examples
+  orchard verify vendor/*
+  orchard verify vendor/* --save proofs/
+  orchard verify vendor/demo.tgz --proof proofs/demo.tgz.tlog-proof --key 'orchard.example.com/log+…'
+
+A file is proven if the log has an entry that admitted exactly these bytes, signed by the log's key, and if
+the log goes on from what this command saw of it before (~/.local/state/orchard). The key is remembered the
+first time; --key names it instead. docs/transparency.md says what an entry tells.
+"""
+    parser = command(commands, "verify", "prove that files are in the transparency log", "verify:run",
+                     more=more)  # fmt: skip
+    parser.add_argument("files", metavar="FILE", nargs="+", help="files as a client got them")
+    parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
+    parser.add_argument("--save", metavar="DIR", default="", help="keep each file's proof there")
+    parser.add_argument("--proof", metavar="PROOF", default="",
+                        help="of one file: a proof that was saved; no Orchard is asked")  # fmt: skip

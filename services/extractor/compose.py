@@ -17,6 +17,7 @@ from services.extractor.housekeeping.sweeper import Sweeper
 from services.extractor.housekeeping.timer import Resting, Run, SweepTimer
 from services.extractor.ledger.keeper import LedgerKeeper
 from services.extractor.resolving.compose import resolving_handlers
+from services.extractor.transparency.keeper import LogKeeper, signer_of
 from shared.models import Extraction
 from shared.objects.verify import Verifier
 from shared.postgres.batches import BatchWriter
@@ -50,6 +51,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     Raises `ConfigurationError` or `QueueUnavailable` when it cannot start.
     """
     metrics.set_build_info(SERVICE, VERSION)
+    signer = signer_of(settings)
     async with Resources() as resources:
         stores = await open_stores(resources, settings, max_connections=database_connections(settings))
         verifier = Verifier(stores.objects, stores.threads, seconds=settings.verify_seconds)
@@ -62,13 +64,15 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         resolving = await resolving_handlers(resources, stores, sandbox)
         process.add_worker(RESOLVE, settings.resolve_slots, resolving)
         await _open_housekeeping(resources, stores)
+        if signer is not None:
+            await resources.open("transparency log", LogKeeper(stores, signer))
         await process.run(stop, figures=lambda: Figures(sandbox_lacks=sandbox.lacks))
     log.info("extractor_stopped")
 
 
 def database_connections(settings: Settings) -> int:
-    """Each job needs one connection at a time (a resolution two), the batches two, sweep and ledger one."""
-    return settings.extract_slots + 2 * settings.resolve_slots + 5
+    """Each job needs one connection at a time (a resolution two), the batches two, sweep, ledger, log one."""
+    return settings.extract_slots + 2 * settings.resolve_slots + 6
 
 
 def _extract_handlers(resources: Resources, stores: Stores, sandbox: Sandbox) -> dict[type[Job], Handler]:

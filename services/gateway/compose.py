@@ -65,6 +65,8 @@ from shared.resolving.answers import KeptLocks, KeptResolutions
 from shared.settings import Settings
 from shared.stores import Stores, open_stores
 from shared.telemetry.metrics import ANSWERED
+from shared.transparency.reader import LogReader
+from shared.transparency.rows import LogRows
 
 DATABASE_CONNECTIONS = 8
 """A gateway asks the database only for files that the cache has lost: it needs few connections."""
@@ -107,6 +109,7 @@ class Gateway:
     resolutions: Resolutions
     warm_resolutions: WarmResolutions
     ensures: Ensures
+    log_reader: LogReader
     parsers: BoundedThreads
     objects: StoredObjects
     edge_words: EdgeWords | None  # None: ORCHARD_EDGE is off
@@ -248,6 +251,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 misses=misses,
                 wait_seconds=settings.request_seconds(),
             ),
+            log_reader=LogReader(LogRows(database), stores.objects),
             objects=objects,
             parsers=parsers,
             edge_words=(

@@ -15,6 +15,7 @@ from services.gateway.api import (
     search,
     stock,
     told_blocks,
+    transparency,
     versions,
     why,
 )
@@ -23,7 +24,7 @@ from services.gateway.api.admin.guard import guarded
 from services.gateway.api.faults import on_error
 from services.gateway.api.health import health, identity, live, metrics_page, ready
 from services.gateway.api.parts import Running, opened_of, parts
-from services.gateway.pages.command import command
+from services.gateway.pages.command import command, log_verifier
 from services.gateway.pages.front import page
 from services.gateway.pages.layout import template_config
 from services.gateway.pages.openapi_page import openapi_config
@@ -47,6 +48,7 @@ def build_litestar(application: Running) -> Litestar:
         route_handlers=[
             page,
             command,
+            log_verifier,
             health,
             live,
             ready,
@@ -62,6 +64,7 @@ def build_litestar(application: Running) -> Litestar:
             *builds.HANDLERS,
             *locks.HANDLERS,
             *told_blocks.HANDLERS,
+            *transparency.HANDLERS,
             *why.HANDLERS,
             *queues.HANDLERS,
             queues.queue_events(opened),

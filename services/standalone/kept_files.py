@@ -23,6 +23,7 @@ from shared.access.tokens import new_token
 from shared.errors import OrchardError
 from shared.settings import Settings
 from shared.sources.box import SealingBox
+from shared.tlog.signing import new_signer_text, read_signer
 
 _SECRET = re.compile(r"[0-9A-Za-z]{16,200}")  # fits a URL, redis.conf and a statement as it is
 _MOST_BYTES = 4096
@@ -120,16 +121,19 @@ def sync_folder(folder: Path) -> None:
 
 ADMIN_TOKEN = "admin-token"  # noqa: S105 - a file's name; the `orchard` command looks there too
 SECRET_KEY = "secret-key"  # noqa: S105
+LOG_KEY = "log-key"
 _LOST_KEY = "credentials of sources must be given again"
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The admin token for gateways, the key to sources' credentials for fetchers; neither is ever shown."""
+    """The admin token for gateways, the key to sources' credentials for fetchers; neither is ever shown.
+    For extractors where the key of the transparency log lies."""
 
     admin_token: str = field(repr=False)
     admin_token_at: str  # where a person finds it
     secret_key: str = field(repr=False)
+    log_key_file: str = ""  # "": the settings say what the log is signed with
 
 
 def remembered_keys(settings: Settings, folder: Path) -> Keys:
@@ -141,7 +145,11 @@ def remembered_keys(settings: Settings, folder: Path) -> Keys:
     key = ",".join(settings.secret_key)
     if not key:
         key = _remembered(folder / SECRET_KEY, _new_key, _is_keys, _LOST_KEY)
-    return Keys(token, where, key)
+    if settings.log_key or settings.log_key_file:
+        return Keys(token, where, key)
+    path = folder / LOG_KEY
+    _remembered(path, _new_log_key, _is_log_key, "the transparency log goes on under a new name")
+    return Keys(token, where, key, str(path))
 
 
 def _remembered(path: Path, make: Callable[[], str], good: Callable[[str], bool], lost: str) -> str:
@@ -158,6 +166,18 @@ def _remembered(path: Path, make: Callable[[], str], good: Callable[[str], bool]
 
 def _new_key() -> str:
     return b64encode(token_bytes(32)).decode()
+
+
+def _new_log_key() -> str:
+    return new_signer_text(f"orchard-{token_bytes(8).hex()}")
+
+
+def _is_log_key(text: str) -> bool:
+    try:
+        read_signer(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_word(text: str) -> bool:

@@ -74,7 +74,8 @@ def worker_specs(
     reserved: set[int],
 ) -> list[ChildSpec]:
     """Fetchers, then extractors. Each start takes a free port for the worker's own HTTP, none of `reserved`,
-    where it is noted. Only fetchers get the key that opens sources' credentials."""
+    where it is noted. Only fetchers get the key that opens sources' credentials, only
+    extractors that of the log."""
     specs = []
     wanted = (
         ("fetcher", modules.fetcher, counts.fetchers),
@@ -84,6 +85,8 @@ def worker_specs(
     for name, module, count in wanted:
         for index in range(count):
             secret = {"ORCHARD_SECRET_KEY": keys.secret_key} if name == "fetcher" else {}
+            if name == "extractor" and keys.log_key_file:
+                secret = {"ORCHARD_LOG_KEY_FILE": keys.log_key_file}
             service = _Worker(module, {**own, **secret}, reachable(settings.worker_host), 0)
             service.reserved = reserved
             specs.append(

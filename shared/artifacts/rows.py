@@ -69,6 +69,7 @@ def url_columns(urls: Sequence[CachedUrl]) -> list[list[Any]]:
         [event_detail(each.headers) for each in stored],
         [each.published for each in stored],
         [each.judged for each in stored],
+        [event_detail(url.checked) if url.checked else None for url in urls],
     ]
 
 

@@ -46,7 +46,8 @@ FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[])
 
 # Columns: position, protocol, project, file_id, filename, sha256, size, content type, object key,
 # generation, source, upstream URL, role, digests, unix seconds of Last-Modified (0: unknown), headers, unix
-# seconds when it counts as published (0: unknown), what the policy file came to. The
+# seconds when it counts as published (0: unknown), what the policy file came to, what the bytes were compared
+# with (null: nothing). The
 # `true = ALL (…)` conditions order the inserts: package, artifact, URL; every statement takes its locks in
 # that order.
 STORE = """
@@ -54,9 +55,10 @@ WITH input AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
                          $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[],
                          $12::text[], $13::text[], $14::text[], $15::float8[], $16::text[],
-                         $17::float8[], $18::text[])
+                         $17::float8[], $18::text[], $19::text[])
         AS t(at, protocol, project, file_id, filename, sha256, size_bytes, content_type, object_key,
-             generation, source_id, upstream_url, role, digests, modified, headers, published, judged)
+             generation, source_id, upstream_url, role, digests, modified, headers, published, judged,
+             checked)
 ), standing AS (
     SELECT i.at, c.* FROM input i JOIN cached_urls c USING (protocol, project, file_id, filename)
 ), fresh AS (
@@ -85,10 +87,10 @@ WITH input AS (
 ), new_urls AS (
     INSERT INTO cached_urls
         (protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url, digests,
-         upstream_modified, headers, published, judged)
+         upstream_modified, headers, published, judged, checked)
     SELECT protocol, project, file_id, filename, sha256, role, generation, source_id, upstream_url,
            digests::jsonb, to_timestamp(nullif(modified, 0)), headers::jsonb,
-           to_timestamp(nullif(published, 0)), judged
+           to_timestamp(nullif(published, 0)), judged, checked::jsonb
     FROM fresh
     WHERE true = ALL (SELECT true FROM new_artifacts)
     ORDER BY protocol, project, file_id, filename

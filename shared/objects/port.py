@@ -17,8 +17,9 @@ from shared.errors import InvalidData
 ARTIFACTS = "artifacts"  # files as upstream sent them, and their core metadata
 DOCUMENTS = "documents"  # last good index documents
 VARIANTS = "variants"  # finished index bodies over 256 KiB
+TILES = "tiles"  # full tiles and bundles of the transparency log
 BUILDS = "builds"  # lists of sealed builds, and the bodies of pages that these got
-FOLDERS = (ARTIFACTS, BUILDS, DOCUMENTS, VARIANTS)  # sorted: the sweep goes on where it stopped
+FOLDERS = (ARTIFACTS, BUILDS, DOCUMENTS, TILES, VARIANTS)  # sorted: the sweep goes on where it stopped
 
 STREAM_CHUNK_BYTES = 256 * 1024  # measured: 64 KiB to 1 MiB made no difference
 
@@ -105,6 +106,11 @@ def artifact_key(sha256: str) -> str:
 def document_key(sha256: str) -> str:
     """The key of an index document whose canonical bytes have this digest."""
     return f"{DOCUMENTS}/{sha256}"
+
+
+def tile_key(sha256: str) -> str:
+    """The key of a full tile, or bundle of entries, of the transparency log."""
+    return f"{TILES}/{sha256}"
 
 
 def split_key(key: str) -> tuple[str, str]:

@@ -382,6 +382,16 @@ LEDGER_STORED = Counter(
     ("result",),
     registry=REGISTRY,
 )
+LOG_APPENDED = Counter(
+    "orchard_log_entries_total",
+    "Entries that this extractor wrote into the transparency log.",
+    registry=REGISTRY,
+)
+LOG_FELL_BACK = Gauge(
+    "orchard_log_fell_back",
+    "1: the transparency log is shorter than a checkpoint that was signed, and is not written to.",
+    registry=REGISTRY,
+)
 LEDGER_LAG = Gauge(
     "orchard_ledger_lag_seconds",
     "How long the oldest batch of servings has waited for an extractor.",

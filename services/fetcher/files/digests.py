@@ -50,6 +50,18 @@ class Digests:
         return sha256
 
 
+def compared(hashes: Mapping[str, str], promised_sha256: str, beside: str) -> dict[str, str]:
+    """With what a verified download was compared: who told the digest → its algorithm. `beside`: that of a
+    digest published beside the file, "" for none."""
+    said = strongest(hashes)
+    told = {
+        "index": said[0] if said is not None else "",
+        "address": "sha256" if promised_sha256 else "",
+        "checksum": beside,
+    }
+    return {name: algorithm for name, algorithm in told.items() if algorithm}
+
+
 def _mismatch(filename: str, algorithm: str, found: str, promised: str) -> DigestMismatch:
     return DigestMismatch(f"{filename}: the upstream's bytes have the {algorithm} {found}, not {promised}")
 

@@ -191,13 +191,15 @@ class PublishedCheck:
 
     async def verify(
         self, resource: Resource, digests: Mapping[str, str], suspicion: UpstreamInvalid | None = None
-    ) -> None:
-        """Raises `DigestMismatch`, or the error of a source that did not answer; a file without any checksum
+    ) -> str:
+        """The algorithm of a published digest that the bytes have, "" where none was compared, or it differs.
+
+        Raises `DigestMismatch`, or the error of a source that did not answer; a file without any checksum
         is recorded as an event. A `suspicion` about the content is raised unless a published digest matches:
         a guess never beats that, whatever the option says.
         """
         if not self._found.entry.checksum_urls or (self._policy == "ignore" and suspicion is None):
-            return
+            return ""
         published = await self._published(suspicion)
         differing = [each for each, digest in published.items() if digests.get(each) != digest]
         if suspicion is not None and (differing or not published):
@@ -210,6 +212,8 @@ class PublishedCheck:
         if differing:
             algorithm = differing[0]
             await self._differs(resource, algorithm, published[algorithm], digests.get(algorithm, ""))
+            return ""
+        return next(iter(published), "")
 
     async def _published(self, suspicion: UpstreamInvalid | None) -> Mapping[str, str]:
         """Algorithm → hex. Raises the error of a source that did not answer."""

@@ -18,6 +18,7 @@ import msgspec
 
 from services.fetcher.files.abandoned import Audience, Bounds, until_whole_is_wanted, while_wanted
 from services.fetcher.files.ages import Ages, list_again
+from services.fetcher.files.digests import compared
 from services.fetcher.files.direct import DirectFiles, PublishedCheck
 from services.fetcher.files.download import Download, source_headers_of
 from services.fetcher.files.early_metadata import EarlyMetadata
@@ -174,7 +175,8 @@ class ArtifactRun:
                 else:
                     sha256 = await download.run()
                 digests = download.kept_digests
-                await published.verify(self.resource, {**digests, "sha256": sha256}, download.suspicion)
+                by = await published.verify(self.resource, {**digests, "sha256": sha256}, download.suspicion)
+                checked = compared(found.entry.hashes, self._promised, by)
                 await self._refuse_blocked(found, sha256)
                 await check(self.protocol, found.entry, spool.open, spool.size, tools.threads)
                 await self._pin(found)
@@ -184,7 +186,7 @@ class ArtifactRun:
             if spool.passing:
                 self._pass_on(live, stored)
                 return stored
-            facts = await self._seal(found, stored)
+            facts = await self._seal(found, stored, checked=checked)
             if facts.sha256 == sha256:
                 spool.seal()  # otherwise other bytes stand under this name: readers break off
             return facts
@@ -352,7 +354,13 @@ class ArtifactRun:
         metrics.FILES_PASSED.inc()
         log.warning("file_passed", filename=facts.filename, size_bytes=facts.size_bytes, sha256=facts.sha256)
 
-    async def _seal(self, found: Found, stored: StoredFile, role: Role | None = None) -> StoredFile:
+    async def _seal(
+        self,
+        found: Found,
+        stored: StoredFile,
+        role: Role | None = None,
+        checked: dict[str, str] | None = None,
+    ) -> StoredFile:
         """Row → cache; the event and what follows are sent when the job ends."""
         tools, job = self._tools, self.job
         if role is None:
@@ -365,6 +373,7 @@ class ArtifactRun:
                 source_id=found.source.id,
                 upstream_url=public_url(found.entry.url or (found.entry.holder or found.entry).url),
                 role=role,
+                checked=checked or {},
             )
         )
         if self._relay:

@@ -64,6 +64,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "stores": part(lambda: opened().stores),
         "database": part(lambda: opened().database),
         "cache": part(lambda: opened().cache),
+        "log_reader": part(lambda: opened().log_reader),
         "resolutions": part(lambda: opened().resolutions),
         "ensures": part(lambda: opened().ensures),
         "builds": part(lambda: opened().builds),

@@ -16,6 +16,12 @@ from litestar import Request, Response, get
 from services.gateway.http.base_urls import BaseUrls
 
 ROOT = Path(__file__).resolve().parents[3]
+LOG_PARTS = (
+    "shared/__init__.py",
+    "shared/tlog/__init__.py",
+    *(f"shared/tlog/{name}.py" for name in ("ed25519", "notes", "proofs", "trees", "verify")),
+)
+"""What checks a transparency log, of the standard library alone."""
 PARTS = (
     "services/__init__.py",
     "services/cli/**/*.py",
@@ -29,6 +35,7 @@ PARTS = (
     "shared/digests.py",
     "shared/protocols/*/clients.py",
     "shared/version.py",
+    *LOG_PARTS,
 )
 """What the command is made of: its own files, and what it imports of `shared`."""
 LAUNCHERS = ("launch.py",)  # of a checkout
@@ -46,6 +53,16 @@ from services.cli.main import main
 
 sys.exit(main())
 """
+_VERIFY = """\
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit("verify.pyz needs Python 3.11 or newer; this is Python " + sys.version.split()[0])
+
+from shared.tlog.verify import main
+
+sys.exit(main())
+"""
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes from every gateway
 HEADERS = {
     "content-disposition": 'attachment; filename="orchard.pyz"',
@@ -53,6 +70,9 @@ HEADERS = {
     "vary": "host",
     "x-content-type-options": "nosniff",
 }
+
+
+_VERIFIER_HEADERS = {**HEADERS, "content-disposition": 'attachment; filename="verify.pyz"'}
 
 
 @get("/orchard.pyz", include_in_schema=False, sync_to_thread=True)
@@ -63,20 +83,35 @@ def command(request: Request[Any, Any, Any], base_urls: BaseUrls) -> Response[by
     return Response(archive(address), media_type="application/zip", headers=HEADERS)
 
 
+@get("/tlog/verify.pyz", include_in_schema=False, sync_to_thread=True)
+def log_verifier() -> Response[bytes]:
+    """What checks a transparency log offline, as one file."""
+    return Response(verifier(), media_type="application/zip", headers=_VERIFIER_HEADERS)
+
+
+def verifier() -> bytes:
+    """The whole file."""
+    held = io.BytesIO()
+    held.write(b"#!/usr/bin/env python3\n" + _modules(LOG_PARTS))
+    with zipfile.ZipFile(held, "a") as out:
+        out.writestr(zipfile.ZipInfo("__main__.py", _DATE), _VERIFY)
+    return held.getvalue()
+
+
 def archive(address: str) -> bytes:
     """The whole file. `address` is the Orchard's, without a slash at its end."""
     held = io.BytesIO()
-    held.write(b"#!/usr/bin/env python3\n" + _modules())
+    held.write(b"#!/usr/bin/env python3\n" + _modules(PARTS))
     with zipfile.ZipFile(held, "a") as out:
         out.writestr(zipfile.ZipInfo("__main__.py", _DATE), _MAIN.format(address=address))
     return held.getvalue()
 
 
 @cache
-def _modules() -> bytes:
+def _modules(parts: tuple[str, ...]) -> bytes:
     """All but what differs from one address to the other."""
     held = io.BytesIO()
-    paths = sorted({path for pattern in PARTS for path in ROOT.glob(pattern)})
+    paths = sorted({path for pattern in parts for path in ROOT.glob(pattern)})
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as out:
         for path in paths:
             if path.name not in LAUNCHERS:

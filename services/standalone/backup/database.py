@@ -38,6 +38,7 @@ WHERE i.inhparent = to_regclass('servings') ORDER BY 1
 OBJECTS = """
 SELECT object_key AS key FROM artifacts UNION SELECT document_key FROM index_documents
 """
+TILES = "SELECT DISTINCT 'tiles/' || encode(sha256, 'hex') AS key FROM log_tiles"
 
 
 async def dump_tables(

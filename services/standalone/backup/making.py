@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.standalone.backup.database import OBJECTS, dump_tables
+from services.standalone.backup.database import OBJECTS, TILES, dump_tables
 from services.standalone.backup.manifest import (
     FORMAT,
     LISTED,
@@ -34,7 +34,7 @@ from shared.settings import Settings
 from shared.stores import open_object_store, open_threads
 from shared.version import VERSION
 
-KEYS = (ADMIN_TOKEN, SECRET_KEY)
+KEYS = (ADMIN_TOKEN, SECRET_KEY)  # not that of the transparency log: what is restored may be behind it
 
 
 class Made(msgspec.Struct):
@@ -70,6 +70,8 @@ async def make(settings: Settings, backup: Path) -> Made:
             async with session(url) as database, database.snapshot():
                 migrations, tables, sequences, days = await dump_tables(database, part)
                 keys = [str(row["key"]) for row in await database.fetch(OBJECTS)]
+                if any(each.name == "log_tiles" for each in tables):  # else of a version without the log
+                    keys += [str(row["key"]) for row in await database.fetch(TILES)]
             known = {each.name for each in read_migrations()}
             if not set(migrations) <= known:
                 raise BackupError("the database is of a newer Orchard: make the backup with that one")

@@ -28,7 +28,8 @@ def test_next_start__takes_the_same__and_closes_files_that_were_opened(tmp_path:
 
 
 def test_settings_give_them__nothing_is_written(tmp_path: Path) -> None:
-    keys = remembered_keys(Settings(admin_token="mine", secret_key=("a", "b")), tmp_path)
+    given = Settings(admin_token="mine", secret_key=("a", "b"), log_key_file="elsewhere")
+    keys = remembered_keys(given, tmp_path)
     assert (keys.admin_token, keys.admin_token_at) == ("mine", "ORCHARD_ADMIN_TOKEN")
     assert keys.secret_key == "a,b"
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from services.extractor.housekeeping.sweeper import Sweeper
 from services.extractor.housekeeping.timer import SweepTimer
 from shared.models import FORMAT, IndexHead, StoredDocument, VariantInfo
 from shared.objects.guard import GuardedStore, sweeping
-from shared.objects.port import VARIANTS, artifact_key, document_key
+from shared.objects.port import VARIANTS, artifact_key, document_key, tile_key
 from tests.services.extractor.conftest import House
 
 OLD = time.time() - 7200
@@ -90,6 +90,19 @@ async def test_named__by_an_artifact_a_document_or_a_page__stays(house: House) -
     await house.cache_redis.raw.delete("orchard:package_index:pypi:demo")
     assert (await sweeper(house).run()).deleted == 1, "the page is gone, so its body is an orphan"
     assert await house.store.stat(variant) is None
+
+
+async def test_tile_of_the_log__stays_and_one_that_no_row_names_goes(house: House) -> None:
+    named, lost = tile_key(digest(b"tile")), tile_key(digest(b"lost"))
+    await house.database.execute(
+        "INSERT INTO log_tiles (level, index, sha256, root) VALUES (0, 0, $1, $1)",
+        bytes.fromhex(digest(b"tile")),
+    )
+    for key, data in ((named, b"tile"), (lost, b"lost")):
+        await house.store.put_bytes(key, data)
+        age(house, key)
+    assert (await sweeper(house).run()).deleted == 1
+    assert await house.store.stat(named) is not None and await house.store.stat(lost) is None
 
 
 async def test_unreadable_head__no_page_body_is_deleted(house: House) -> None:

@@ -1,0 +1,1 @@
+"""Writes the transparency log (docs/transparency.md)."""

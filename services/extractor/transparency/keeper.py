@@ -1,0 +1,114 @@
+"""`LogKeeper`: has the log written once a second, by one extractor at a time."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from services.extractor.transparency.writer import FellBack, LogWriter, Raced
+from shared.errors import ConfigurationError
+from shared.process.periodic import Every
+from shared.redis.client import RedisClient
+from shared.redis.script import Script
+from shared.settings import Settings
+from shared.stores import Stores
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import LOG_APPENDED, LOG_FELL_BACK
+from shared.tlog.signing import Signer, read_signer
+from shared.transparency.rows import LogRows
+
+log = get_logger()
+
+TURN_SECONDS = 1.0
+LEASE_SECONDS = 5.0
+LEASE = "orchard:tlog:writer"
+_SIGNED = "orchard:tlog:signed:{name}"
+
+_HOLD = Script("""
+-- KEYS: the lease.  ARGV: whose it is to be, milliseconds.  1: it is.
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) <= 2 * tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+""")
+
+_REMEMBER = Script("""
+-- KEYS: what is remembered of a log.  ARGV: a size.
+local known = tonumber(redis.call('GET', KEYS[1]) or '-1')
+if known < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+return 1
+""")
+
+
+def signer_of(settings: Settings) -> Signer | None:
+    """The log's key, None where no log is kept. Raises `ConfigurationError`, which tells nothing of it."""
+    text, where = settings.log_key, "ORCHARD_LOG_KEY"
+    if settings.log_key_file:
+        where = "ORCHARD_LOG_KEY_FILE"
+        try:
+            text = Path(settings.log_key_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{where}: cannot be read: {type(error).__name__}") from None
+    try:
+        return read_signer(text) if text else None
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+class LogKeeper:
+    """Of one extractor, while open. The lease keeps others from trying; what keeps the log right is its size
+    (docs/decisions/0051)."""
+
+    def __init__(self, stores: Stores, signer: Signer) -> None:
+        self._redis: RedisClient = stores.queue_redis
+        self._signed = _SIGNED.format(name=signer.key.name)
+        self._holder = secrets.token_hex(8)
+        self._writer = LogWriter(
+            LogRows(stores.database),
+            stores.objects,
+            signer,
+            remembered=self._remembered,
+            remember=self._remember,
+        )
+        self._fell_back = False
+        self._turns = Every(TURN_SECONDS, self._turn, name="transparency log", first_seconds=0)
+
+    async def open(self) -> None:
+        """Start writing."""
+        await self._turns.open()
+
+    async def aclose(self) -> None:
+        """Stop, in the middle of an entry if need be."""
+        await self._turns.aclose()
+
+    async def _turn(self) -> None:
+        await self.run()
+
+    async def run(self) -> int:
+        """Log all that waits, unless another does; how many entries. Raises what the stores raise."""
+        if not await self._holds():
+            return 0
+        try:
+            count = await self._writer.run(self._holds)
+        except Raced:
+            return 0  # the next turn reads anew
+        except FellBack:
+            LOG_FELL_BACK.set(1)
+            if not self._fell_back:
+                self._fell_back = True
+                log.error("log_fell_back", remembered=await self._remembered())
+            return 0
+        LOG_FELL_BACK.set(0)
+        self._fell_back = False
+        LOG_APPENDED.inc(count)
+        return count
+
+    async def _holds(self) -> bool:
+        return bool(await _HOLD.run(self._redis, [LEASE], [self._holder, int(LEASE_SECONDS * 1000)]))
+
+    async def _remembered(self) -> int:
+        with self._redis.guard():
+            return int(await self._redis.raw.get(self._signed) or -1)
+
+    async def _remember(self, size: int) -> None:
+        await _REMEMBER.run(self._redis, [self._signed], [size])

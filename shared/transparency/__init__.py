@@ -1,0 +1,1 @@
+"""The transparency log in the stores: its rows, its tiles, and proofs out of them."""

@@ -1,0 +1,119 @@
+"""`LogReader`: tiles, bundles and proofs out of rows and objects. Partial tiles are made when asked for.
+
+All methods raise what the stores raise (`DatabaseUnavailable`, `StoreUnavailable`, `ObjectMissing`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from shared.errors.passing import StoreUnavailable
+from shared.objects.port import ObjectStore, tile_key
+from shared.process.bounded import Bounded
+from shared.tlog.entries import write_bundle
+from shared.tlog.making import Range, Tile, consistency_ranges, inclusion_ranges, root_of, tiles_of, width
+from shared.tlog.proofs import TILE, Proof, read_bundle
+from shared.tlog.trees import HASH, Unproven, leaf_hash
+from shared.transparency.rows import BUNDLES, LogRows, LogState
+
+REMEMBERED = 256  # full tiles: 2 MB
+
+
+class LogReader:
+    """Over stores that others open and close."""
+
+    def __init__(self, rows: LogRows, objects: ObjectStore) -> None:
+        self.rows = rows
+        self._objects = objects
+        self._full = Bounded[Tile, bytes](REMEMBERED)
+
+    async def state(self) -> LogState:
+        """As it stands."""
+        return await self.rows.state()
+
+    async def hashes(self, tile: Tile, wide: int) -> bytes | None:
+        """The first `wide` (1 to 256) hashes of a tile; None where it has fewer."""
+        known = self._full.use(tile)
+        if known is None:
+            known = await self._partial(tile, wide) if wide < TILE else None
+        if known is None:
+            sha256 = await self.rows.tile(tile.level, tile.index)
+            known = await self._keep(tile, sha256) if sha256 else None
+        return None if known is None else known[: wide * HASH]
+
+    async def _partial(self, tile: Tile, wide: int) -> bytes | None:
+        first = tile.index * TILE
+        if tile.level:
+            found = await self.rows.roots(tile.level - 1, first, first + wide)
+        else:
+            found = [leaf_hash(each) for each in await self.rows.tail(first, first + wide)]
+        return b"".join(found) if len(found) == wide else None
+
+    async def _keep(self, tile: Tile, sha256: str) -> bytes:
+        data = await self._objects.read(tile_key(sha256))
+        if len(data) != TILE * HASH:
+            raise StoreUnavailable(f"tile {tile.level}/{tile.index} of the log is damaged")
+        self._full.put(tile, data)
+        return data
+
+    async def bundle(self, index: int, wide: int) -> bytes | None:
+        """The first `wide` entries of a bundle, as tlog-tiles has them; None where it has fewer."""
+        first = index * TILE
+        entries = await self.rows.tail(first, first + wide)
+        if not entries:
+            sha256 = await self.rows.tile(BUNDLES, index)
+            if not sha256:
+                return None
+            data = await self._objects.read(tile_key(sha256))
+            if wide == TILE:
+                return data
+            entries = _entries(data, index)[:wide]
+        return write_bundle(entries)
+
+    async def proof(self, sha256: str) -> Proof | None:
+        """That a file with this digest was admitted, in the state of the newest checkpoint; None where it
+        says nothing of it (yet)."""
+        state, leaf = await self.rows.state(), await self.rows.leaf_of(sha256)
+        if leaf is None or leaf >= state.checkpoint_size:
+            return None
+        index, place = divmod(leaf, TILE)
+        data, hashes = await asyncio.gather(
+            self.bundle(index, min(TILE, state.checkpoint_size - index * TILE)),
+            self.roots(inclusion_ranges(leaf, state.checkpoint_size), state.checkpoint_size),
+        )
+        if data is None:
+            raise StoreUnavailable(f"bundle {index} of the log is not there")
+        return Proof(_entries(data, index)[place], leaf, hashes, checkpoint_of(state))
+
+    async def consistency(self, old: int, size: int) -> list[bytes]:
+        """That the log of `size` entries, which a checkpoint has, goes on from that of `old` (at most
+        `size`)."""
+        return await self.roots(consistency_ranges(old, size), size)
+
+    async def roots(self, ranges: Sequence[Range], size: int) -> list[bytes]:
+        """Over each of these ranges, in a log of `size` entries."""
+        wanted = sorted(tiles_of(ranges), key=lambda each: (each.level, each.index))
+        unknown = [each for each in wanted if width(each, size) == TILE and self._full.use(each) is None]
+        tiles: dict[Tile, bytes] = {}
+        for tile, sha256 in (await self.rows.tiles(unknown) if unknown else {}).items():
+            tiles[tile] = await self._keep(tile, sha256)
+        for tile in wanted:
+            if tile not in tiles:
+                found = await self.hashes(tile, width(tile, size))
+                if found is None:
+                    raise StoreUnavailable(f"tile {tile.level}/{tile.index} of the log is not there")
+                tiles[tile] = found
+        return [root_of(low, high, tiles) for low, high in ranges]
+
+
+def checkpoint_of(state: LogState) -> bytes:
+    """The newest, with what witnesses have said of it."""
+    return state.cosigned if state.cosigned_size == state.checkpoint_size else state.checkpoint
+
+
+def _entries(data: bytes, index: int) -> list[bytes]:
+    try:
+        return read_bundle(data)
+    except Unproven as error:
+        raise StoreUnavailable(f"bundle {index} of the log is damaged") from error
