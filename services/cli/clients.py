@@ -19,24 +19,41 @@ from typing import Any, NamedTuple
 from services.cli.errors import CommandFailed
 from services.cli.files import write_whole
 from services.cli.table import CLIENTS as PROTOCOL_OF
-from shared.clientfiles.setup import CannotEdit, ClientSetup, Configure, FileEdit, Setup, read_text
+from shared.clientfiles.setup import (
+    CannotEdit,
+    ClientSetup,
+    Configure,
+    FileEdit,
+    Setup,
+    Surroundings,
+    read_text,
+)
 
 _FOLDER = Path(__file__).parents[2] / "shared" / "protocols"
 _LOADER: Any = globals()["__loader__"]  # of files, or of an archive (orchard.pyz)
 
 
+def _module(protocol: str) -> Any:
+    path = str(_FOLDER / protocol / "clients.py")
+    spec = spec_from_loader(f"clients_of_{protocol}", loader=None)
+    assert spec is not None
+    module = module_from_spec(spec)
+    exec(compile(_LOADER.get_data(path), path, "exec"), module.__dict__)  # noqa: S102 - our own file
+    return module
+
+
 def _of(client: str) -> Configure:
     def configure(setup: Setup) -> ClientSetup:
-        protocol = PROTOCOL_OF[client]
-        path = str(_FOLDER / protocol / "clients.py")
-        spec = spec_from_loader(f"clients_of_{protocol}", loader=None)
-        assert spec is not None
-        module = module_from_spec(spec)
-        exec(compile(_LOADER.get_data(path), path, "exec"), module.__dict__)  # noqa: S102 - our own file
-        made: ClientSetup = module.CLIENTS[client](setup)
+        made: ClientSetup = _module(PROTOCOL_OF[client]).CLIENTS[client](setup)
         return made
 
     return configure
+
+
+def surroundings(protocol: str, setup: Setup) -> Surroundings:
+    """For a command that runs clients of a protocol; `setup.folder` is a scratch folder, and their home."""
+    made: Surroundings = _module(protocol).surroundings(setup)
+    return made
 
 
 CLIENTS: Mapping[str, Configure] = {client: _of(client) for client in PROTOCOL_OF}

@@ -20,6 +20,7 @@ from services.gateway.api import (
     why,
 )
 from services.gateway.api.admin import access, dead_letters, disk, events, feeds, policy, servings, upstreams
+from services.gateway.api.admin import builds as all_builds
 from services.gateway.api.admin.guard import guarded
 from services.gateway.api.faults import on_error
 from services.gateway.api.health import health, identity, live, metrics_page, ready
@@ -36,6 +37,7 @@ def build_litestar(application: Running) -> Litestar:
     opened = opened_of(application)
     operators = [
         *upstreams.HANDLERS,
+        *all_builds.HANDLERS,
         *access.HANDLERS,
         *events.HANDLERS,
         *dead_letters.HANDLERS,

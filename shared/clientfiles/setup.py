@@ -72,6 +72,13 @@ class FileEdit(NamedTuple):
         return self.edit("")
 
 
+class Surroundings(NamedTuple):
+    """What makes all of a protocol's clients, run by one command, use one address and no cache of theirs."""
+
+    variables: Mapping[str, str]
+    files: tuple[FileEdit, ...] = ()
+
+
 def read_text(path: Path) -> str:
     """A file's text, "" for none. Raises `CannotEdit`."""
     try:

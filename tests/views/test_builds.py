@@ -235,3 +235,13 @@ def test_build_that_nobody_started__404(orchard: Cluster, path: str, status: int
 def test_build_that_cannot_be__400(orchard: Cluster, body: dict[str, Any]) -> None:
     answer = httpx.post(orchard.url("/api/v1/builds"), json=body, headers=ADMIN, trust_env=False)
     assert answer.status_code == 400
+
+
+def test_list__operators_alone(shelf: NewShelf, build: NewBuild, orchard: Cluster) -> None:
+    one, two = build(name="one"), build(name="two")
+    one.seal()
+    address = orchard.url("/api/v1/admin/builds")
+    told = httpx.get(address, headers=ADMIN, trust_env=False).json()["items"]
+    states = {each["id"]: each["state"] for each in told}
+    assert (states[one.told["id"]], states[two.told["id"]]) == ("sealed", "open")
+    assert httpx.get(address, trust_env=False).status_code in (401, 403)

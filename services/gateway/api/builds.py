@@ -75,7 +75,7 @@ async def start(
     if len(data.name) > LONGEST_NAME or not (data.name.isprintable() or not data.name):
         raise InvalidParameter(f"name: expected up to {LONGEST_NAME} printable characters")
     view = view_named(f"at-{data.at.removeprefix('at-')}") if data.at else None
-    return _shown(await builds.start(data.name, view, who), request, base_urls)
+    return shown(await builds.start(data.name, view, who), request, base_urls)
 
 
 @post("/api/v1/builds/{id:str}/seal", summary="Freeze a build's list", tags=["builds"], status_code=200)
@@ -83,7 +83,7 @@ async def seal(
     request: Request[Any, Any, Any], id: str, builds: Builds, base_urls: BaseUrls, request_id: str
 ) -> Build:
     """From now on it answers exactly what it answered; the same answer for every repetition."""
-    return _shown(await builds.seal(_checked(id), request_id), request, base_urls)
+    return shown(await builds.seal(_checked(id), request_id), request, base_urls)
 
 
 @get("/api/v1/builds/{id:str}", summary="A build and all that it got", tags=["builds"])
@@ -98,10 +98,10 @@ async def show(
     session = await builds.read(_checked(id))
     entries = await builds.entries(session)
     items = [_item(each, access_watcher) for each in entries]
-    shown = msgspec.structs.asdict(_shown(session, request, base_urls))
+    detail = msgspec.structs.asdict(shown(session, request, base_urls))
     counts = {kind: sum(item.kind == kind for item in items) for kind in ("page", "file", "absent")}
-    shown |= {"pages": counts["page"], "files": counts["file"], "absent": counts["absent"]}
-    return BuildDetail(**shown, items=items)
+    detail |= {"pages": counts["page"], "files": counts["file"], "absent": counts["absent"]}
+    return BuildDetail(**detail, items=items)
 
 
 def _checked(id: str) -> str:
@@ -111,7 +111,8 @@ def _checked(id: str) -> str:
     return id
 
 
-def _shown(session: Session, request: Request[Any, Any, Any], base_urls: BaseUrls) -> Build:
+def shown(session: Session, request: Request[Any, Any, Any], base_urls: BaseUrls) -> Build:
+    """As clients of the API see it."""
     host = request.headers.get("host", "").encode("latin-1", "replace")
     base = base_urls.choose(host, request.scope["scheme"])
     return Build(

@@ -49,6 +49,8 @@ from shared.stores import Stores
 MOST_LISTS = 64
 MOST_BYTES = 256 * 1024 * 1024  # of lists in memory, estimated
 LIST_FACTOR = 4  # memory of a list's objects to its bytes
+MOST_LISTED = 500
+_ROWS = "SELECT session FROM builds ORDER BY sealed_at DESC LIMIT $1"
 _ROW = "SELECT session FROM builds WHERE id = $1"
 
 Plain = Callable[[Resource], Awaitable[Reply]]
@@ -86,6 +88,14 @@ class Builds:
                 raise BuildNotFound("there is no such build, or nobody added to it for a week")
             session = decode_session(bytes(row["session"]))
         return session
+
+    async def all(self) -> list[Session]:
+        """Those that are recorded, then the sealed ones, the newest first; at most `MOST_LISTED`."""
+        found = [await self._sessions.read(id) for id in await self._sessions.open_ids()]
+        with deadline(self._ports.settings.request_seconds()):
+            rows = await self._stores.database.fetch(_ROWS, MOST_LISTED)
+        sealed = [decode_session(bytes(row["session"])) for row in rows]
+        return [*(each for each in reversed(found) if each is not None), *sealed][:MOST_LISTED]
 
     async def entries(self, session: Session) -> list[Entry]:
         """What it holds so far, or for ever."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.clientfiles.setup import NAME, ClientSetup, Configure, FileEdit, Setup
+from shared.clientfiles.setup import NAME, ClientSetup, Configure, FileEdit, Setup, Surroundings
 from shared.clientfiles.toml import set_keys
 
 _TOKEN = "cargo:token-from-stdout printenv ORCHARD_TOKEN"  # noqa: S105 - how cargo asks for one
@@ -49,6 +49,11 @@ def _overridden(setup: Setup) -> tuple[str, ...]:
         if not setup.project and here.is_file() and here.resolve() != _file(setup).resolve():
             notes.append(f"{here} wins over your own, here.")
     return tuple(notes)
+
+
+def surroundings(setup: Setup) -> Surroundings:
+    """cargo, with a home of its own: its registries and what it has downloaded are there."""
+    return Surroundings({"CARGO_HOME": str(setup.home / ".cargo")}, cargo(setup).files)
 
 
 CLIENTS: Mapping[str, Configure] = {"cargo": cargo}

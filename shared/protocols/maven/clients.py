@@ -16,6 +16,7 @@ from shared.clientfiles.setup import (
     FileEdit,
     NotPossible,
     Setup,
+    Surroundings,
     read_text,
 )
 from shared.clientfiles.xml import identities, put_element
@@ -114,6 +115,17 @@ def _only_user(setup: Setup, tool: str) -> None:
 
 def _url(setup: Setup) -> str:
     return f"{setup.base}/maven/"
+
+
+def surroundings(setup: Setup) -> Surroundings:
+    """mvn (its arguments by a variable from 3.9 on) and gradle."""
+    home = setup.home
+    local = home / ".m2" / "repository"
+    variables = {
+        "MAVEN_ARGS": f"-s {home / '.m2' / 'settings.xml'} -Dmaven.repo.local={local}",
+        "GRADLE_USER_HOME": str(home / ".gradle"),
+    }
+    return Surroundings(variables, (*mvn(setup).files, *gradle(setup).files))
 
 
 CLIENTS: Mapping[str, Configure] = {

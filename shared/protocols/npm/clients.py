@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shared.clientfiles.lines import set_pairs, set_words
-from shared.clientfiles.setup import ClientSetup, Configure, FileEdit, Setup
+from shared.clientfiles.setup import ClientSetup, Configure, FileEdit, Setup, Surroundings
 from shared.clientfiles.yaml import add_to_list, set_scalar
 
 _TOKEN = "${ORCHARD_TOKEN}"  # noqa: S105 - the name of a variable, which npm, pnpm and yarn 1 put in
@@ -101,6 +101,28 @@ def _overridden(setup: Setup) -> tuple[str, ...]:
 
 def _url(setup: Setup) -> str:
     return f"{setup.base}/npm/"
+
+
+def surroundings(setup: Setup) -> Surroundings:
+    """npm, pnpm and yarn of both kinds."""
+    folder, url = setup.folder, _url(setup)
+    variables = {
+        "npm_config_registry": url,
+        "npm_config_userconfig": str(folder / ".npmrc"),
+        "npm_config_cache": str(folder / "npm"),
+        "npm_config_store_dir": str(folder / "pnpm"),
+        "npm_config_audit": "false",
+        "YARN_REGISTRY": url,
+        "YARN_NPM_REGISTRY_SERVER": url,
+        "YARN_CACHE_FOLDER": str(folder / "yarn"),
+        "YARN_ENABLE_GLOBAL_CACHE": "false",
+    }
+    if setup.is_plain:
+        variables["YARN_UNSAFE_HTTP_WHITELIST"] = setup.host
+    if setup.token:
+        variables["YARN_NPM_AUTH_TOKEN"] = setup.environ["ORCHARD_TOKEN"]
+        variables["YARN_NPM_ALWAYS_AUTH"] = "true"
+    return Surroundings(variables, npm(setup).files)
 
 
 CLIENTS: Mapping[str, Configure] = {

@@ -18,6 +18,7 @@ from shared.clientfiles.setup import (
     FileEdit,
     NotPossible,
     Setup,
+    Surroundings,
     read_text,
 )
 from shared.clientfiles.toml import put_table, read_tables
@@ -127,6 +128,25 @@ def _basic(setup: Setup, prefix: str) -> tuple[str, ...]:
 
 def _url(setup: Setup) -> str:
     return f"{setup.base}/pypi/simple/"
+
+
+def surroundings(setup: Setup) -> Surroundings:
+    """pip and uv. poetry takes its sources from its project alone."""
+    url = _url(setup)
+    if setup.token:
+        scheme, _, rest = url.partition("://")
+        url = f"{scheme}://{NAME}:{setup.environ['ORCHARD_TOKEN']}@{rest}"
+    variables = {
+        "PIP_INDEX_URL": url,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_CACHE_DIR": str(setup.folder / "pip"),
+        "UV_DEFAULT_INDEX": url,
+        "UV_NO_CONFIG": "1",
+        "UV_CACHE_DIR": str(setup.folder / "uv"),
+    }
+    if setup.is_plain_and_remote:
+        variables["PIP_TRUSTED_HOST"] = setup.host
+    return Surroundings(variables)
 
 
 CLIENTS: Mapping[str, Configure] = {

@@ -1,0 +1,112 @@
+"""`orchard build`: record what a build gets, seal it, run it again from that alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from services.cli.clients import surroundings
+from services.cli.commands.upstreams import items
+from services.cli.errors import CommandFailed, Exit, WrongUse
+from services.cli.files import write_whole
+from services.cli.output import Output, counted, moment, table
+from services.cli.server import connect
+from services.cli.table import PROTOCOLS
+from services.cli.target import choose_target
+from shared.clientfiles.setup import Setup
+
+PATH = "/api/v1/builds"
+OFFERS = "builds"
+
+
+def start(options: argparse.Namespace, output: Output) -> None:
+    """Starts to record; prints the id and where to ask."""
+    told = _start(options)
+    output.result(told, f"{told['id']}\n{told['base']}")
+
+
+def seal(options: argparse.Namespace, output: Output) -> None:
+    """Freezes the list; again the same."""
+    told = connect(options).call("POST", f"{PATH}/{_id(options.build)}/seal", offers=OFFERS)
+    output.result(told, _sealed(told))
+
+
+def show(options: argparse.Namespace, output: Output) -> None:
+    """A build and what it got."""
+    told = connect(options).call("GET", f"{PATH}/{_id(options.build)}", offers=OFFERS)
+    columns = ("kind", "protocol", "name", "sha256", "refused")
+    rows = [tuple(str(each[column]) or "-" for column in columns) for each in items(told)]
+    head = f"{told['id']}  {told['state']}  {told['name'] or '-'}  {told['base']}"
+    output.result(told, f"{head}\n{table(rows, columns)}")
+
+
+def listed(options: argparse.Namespace, output: Output) -> None:
+    """All builds, the newest first."""
+    told = connect(options).call("GET", "/api/v1/admin/builds", offers=OFFERS, admin=True)
+    rows = [
+        (each["id"], each["state"], each["name"] or "-", moment(each["created_at"]), str(each["files"]))
+        for each in items(told)
+    ]
+    heads = ("id", "state", "name", "started", "files")
+    output.result(told, table(rows, heads) if rows else "there are no builds")
+
+
+def run(options: argparse.Namespace, output: Output) -> Exit | int:
+    """Runs a command whose clients ask below a build; its exit code is ours. Started for it unless one is
+    named, and sealed afterwards if asked for and the command succeeded."""
+    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    if not words:
+        raise WrongUse("build exec: no command", "`orchard build exec -- make deps`")
+    told = _start(options) if not options.build else None
+    if told is None:
+        told = connect(options).call("GET", f"{PATH}/{_id(options.build)}", offers=OFFERS)
+    base = choose_target(options.url, os.environ).base + urlsplit(told["base"]).path
+    output.note(f"build {told['id']}")
+    with tempfile.TemporaryDirectory(prefix="orchard-build-") as scratch:
+        env = {**os.environ, **_environment(base, Path(scratch)), "ORCHARD_BUILD": told["id"]}
+        try:
+            code = subprocess.run(words, env=env, check=False).returncode  # noqa: S603 - what was typed
+        except OSError as error:
+            raise CommandFailed(f"{words[0]} cannot be run: {error.strerror}") from None
+    if code == 0 and options.seal:
+        sealed = connect(options).call("POST", f"{PATH}/{told['id']}/seal", offers=OFFERS)
+        output.result(sealed, _sealed(sealed))
+    return code if 0 <= code < 256 else Exit.FAILED
+
+
+def _start(options: argparse.Namespace) -> dict[str, Any]:
+    value = {"name": options.name, "at": options.at}
+    return dict(connect(options).call("POST", PATH, value=value, offers=OFFERS))
+
+
+def _environment(base: str, scratch: Path) -> dict[str, str]:
+    """Of all protocols' clients; their files are written below `scratch`."""
+    token = bool(os.environ.get("ORCHARD_TOKEN"))
+    environ = {"HOME": str(scratch), "ORCHARD_TOKEN": os.environ.get("ORCHARD_TOKEN", "")}
+    setup = Setup(base, scratch, environ, token)
+    variables: dict[str, str] = {}
+    for protocol in PROTOCOLS:
+        made = surroundings(protocol, setup)
+        variables |= made.variables
+        for each in made.files:
+            each.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(each.path, each.snippet.encode())
+    return variables
+
+
+def _id(text: str) -> str:
+    id = text.rpartition("build-")[2].strip("/")
+    if not id.isalnum():
+        raise WrongUse(f"{text[:80]!r} is no id of a build", "`orchard build start` prints one.")
+    return id
+
+
+def _sealed(told: dict[str, Any]) -> str:
+    got = f"{counted(told['pages'], 'page')}, {counted(told['files'], 'file')}, {told['absent']} absent"
+    lacks = "".join(f"\nnever came: {each}" for each in told["missing"])
+    return f"{told['id']} is sealed: {got}\n{told['base']}{lacks}"

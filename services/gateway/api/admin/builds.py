@@ -1,0 +1,21 @@
+"""The admin API: all builds. Their ids open them, so that only operators see the list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, get
+
+from services.gateway.api.builds import Build, shown
+from services.gateway.api.types import Page
+from services.gateway.builds.builds import Builds
+from services.gateway.http.base_urls import BaseUrls
+
+
+@get("/api/v1/admin/builds", summary="All builds", tags=["builds"])
+async def listed(request: Request[Any, Any, Any], builds: Builds, base_urls: BaseUrls) -> Page[Build]:
+    """Those that are recorded, then the sealed ones, the newest first; at most 500."""
+    return Page([shown(each, request, base_urls) for each in await builds.all()])
+
+
+HANDLERS = [listed]

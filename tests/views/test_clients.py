@@ -1,0 +1,170 @@
+"""Real clients: what they take of a moment is what they take by their own option for it, and what they
+installed in a recorded build they install again from its list alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.firewall.shelves import DAY, Npm, PyPI, Shelf, moment
+from tests.support.builders import build_wheel
+from tests.support.orchard import Cluster
+from tests.support.upstream import Upstream
+from tests.views.conftest import TOKEN, NewShelf
+
+BIN = Path(sys.executable).parent
+AGES = {"1.0.0": 300 * DAY, "1.1.0": 200 * DAY, "2.0.0": 100 * DAY, "2.1.0": DAY}
+
+
+def run(command: Sequence[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    env = {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "HOME": os.environ["HOME"],
+        "LANG": "C.UTF-8",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        **more,
+    }
+    return subprocess.run(list(command), cwd=folder, env=env, capture_output=True, text=True, timeout=180)
+
+
+def needs(name: str) -> None:
+    if shutil.which(name) is None:
+        pytest.skip(f"no {name} here")
+
+
+@pytest.mark.parametrize("days", [250.0, 150.0, 50.0, 0.7])
+def test_uv__resolves_as_with_its_own_exclude_newer(shelf: NewShelf, tmp_path: Path, days: float) -> None:
+    low, top = shelf("pypi"), shelf("pypi")
+    assert isinstance(top, PyPI)
+    low.put(AGES)
+    for version in AGES:
+        top.data[version] = build_wheel(top.name, version, requires=[f"{low.name}>=1.0"])
+    top.put({version: age - DAY / 2 for version, age in AGES.items()})
+    then, orchard = moment(days * DAY), low.orchard
+
+    def lock(view: str, *options: str) -> str:
+        index = orchard.url(f"{view}/pypi/simple/")
+        (tmp_path / "in.txt").write_text(top.name)
+        uv = ["uv", "pip", "compile", "-q", "--no-cache", "--no-config", "--no-header", "--no-annotate"]
+        done = run([*uv, "--generate-hashes", "--default-index", index, *options, "in.txt"], tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert lock(f"/v/at-{then}") == lock("", "--exclude-newer", then)
+
+
+@pytest.mark.parametrize("days", [250.0, 150.0, 50.0, 0.7])
+def test_npm__resolves_as_with_its_own_before(shelf: NewShelf, tmp_path: Path, days: float) -> None:
+    needs("npm")
+    it = shelf("npm")
+    assert isinstance(it, Npm)
+    it.put(AGES)
+    then, orchard = moment(days * DAY), it.orchard
+
+    def lock(view: str, *options: str) -> Any:
+        folder = tmp_path / f"p{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        (folder / "package.json").write_text(json.dumps({"name": "p", "dependencies": {it.name: "*"}}))
+        registry = orchard.url(f"{view}/npm/")
+        npm = ["npm", "install", "--package-lock-only", "--no-audit", "--no-fund", f"--registry={registry}"]
+        done = run([*npm, f"--cache={folder}/cache", *options], folder)
+        assert done.returncode == 0, done.stderr
+        packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+        return {name: (each.get("version"), each.get("integrity")) for name, each in packages.items()}
+
+    assert lock(f"/v/at-{then}") == lock("", f"--before={then}")
+
+
+Project = Callable[[NewShelf, Path], tuple[list[str], Shelf]]
+
+
+def _pip(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
+    it = _pypi(shelf)
+    return [sys.executable, "-m", "pip", "install", "-q", "--target", "out", it.name], it
+
+
+def _uv(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
+    it = _pypi(shelf)
+    return ["uv", "pip", "install", "-q", "--target", "out", it.name], it
+
+
+def _pypi(shelf: NewShelf) -> Shelf:
+    low, top = shelf("pypi"), shelf("pypi")
+    low.put(AGES)
+    top.data = {"1.0.0": build_wheel(top.name, "1.0.0", requires=[f"{low.name}>=1.0"])}
+    top.put({"1.0.0": DAY})
+    return top
+
+
+def _npm(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
+    needs("npm")
+    it = shelf("npm")
+    it.put(AGES)
+    (folder / "package.json").write_text(json.dumps({"name": "p", "dependencies": {it.name: "^2.0.0"}}))
+    return ["npm", "install", "--no-fund"], it
+
+
+def _cargo(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
+    needs("cargo")
+    it = shelf("cargo")
+    it.put(AGES)
+    (folder / "src").mkdir()
+    (folder / "src" / "lib.rs").write_text("")
+    manifest = '[package]\nname = "p"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\n'
+    (folder / "Cargo.toml").write_text(f'{manifest}{it.name} = "2"\n')
+    return ["cargo", "fetch", "-q"], it
+
+
+PROJECTS: dict[str, Project] = {"pip": _pip, "uv": _uv, "npm": _npm, "cargo": _cargo}
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """What an installation left; not the clients' own records of when and how."""
+    passed = {"direct_url.json", ".package-lock.json", "RECORD", "uv_cache.json", "INSTALLER"}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in passed and "__pycache__" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("client", PROJECTS)
+def test_recorded_build__again_asking_nobody__the_same_and_nothing_else(
+    orchard: Cluster, upstream: Upstream, shelf: NewShelf, tmp_path: Path, client: str
+) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    command, it = PROJECTS[client](shelf, first)
+    second = tmp_path / "second"
+    shutil.copytree(first, second)
+    known = {"ORCHARD_URL": orchard.gateway.base, "ORCHARD_ADMIN_TOKEN": TOKEN}
+    build = ["orchard", "build", "exec", "--json"]
+    done = run([*build, "--name", client, "--seal", "--", *command], first, **known)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sealed = json.loads(done.stdout[done.stdout.index("{") :])
+    assert sealed["files"] >= 1 and sealed["missing"] == []
+    asked = upstream.count()
+    with orchard.client(orchard.cache) as cache:
+        cache.flushall()
+    again = run([*build, "--build", sealed["id"], "--", *command], second, **known)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert _tree(second) == _tree(first)
+    assert upstream.count() == asked
+    other = shelf(it.protocol)
+    other.put(AGES)
+    strange = [each.replace(it.name, other.name) for each in command]
+    for path in ("package.json", "Cargo.toml"):
+        if (second / path).exists():
+            (second / path).write_text((second / path).read_text().replace(it.name, other.name))
+    shutil.rmtree(second / "out", ignore_errors=True)
+    refused = run([*build, "--build", sealed["id"], "--", *strange], second, **known)
+    assert refused.returncode != 0
+    assert orchard.get(f"/v/build-{sealed['id']}{other.page}").status_code == 404
