@@ -9,8 +9,16 @@ from services.cli.parts import command
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_disk, _backup, _restore, _verify):
+    for each in (_doctor, _disk, _backup, _restore, _verify):
         each(commands)
+
+
+def _doctor(commands: Any) -> None:
+    command(
+        commands, "doctor", "find what keeps this machine's Orchard from working, with cures", "doctor:run",
+        more="Looks at settings, disk, open files, certificates, stores, each upstream and the clock,\n"
+        "whether Orchard runs or not. Exit code 0: nothing failed. 1: something did.",
+    )  # fmt: skip
 
 
 def _disk(commands: Any) -> None:

@@ -9,7 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from services.standalone.data_folder import DataFolder
+from services.standalone.doctor.machine import machine_findings
 from services.standalone.kept_files import remembered_keys
 from services.standalone.output import complain, say
 from services.standalone.preflight import bound_of, check_ports, make_room
@@ -53,6 +56,9 @@ def main(arguments: Sequence[str] | None = None, *, modules: Modules | None = No
         folder.open()
         check_ports(settings, counts.gateways)
         given_up = make_room(folder.path)
+        for finding in machine_findings(msgspec.structs.replace(settings, data_dir=str(folder.path))):
+            if finding.state != "ok":
+                complain(f"  ! {finding.check}: {finding.detail}; {finding.cure}")
         upstreams, environment = choose_upstreams(settings, os.environ)
         say(f"Starting Orchard in {folder.path}")
         if given_up:

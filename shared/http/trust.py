@@ -39,6 +39,17 @@ def ca_context(setting: str, environ: Mapping[str, str], *, clients: tuple[str, 
     return context
 
 
+def trusted_by(setting: str, environ: Mapping[str, str], *, clients: tuple[str, ...] = ()) -> str:
+    """In words, what `ca_context` trusts."""
+    if setting:
+        return f"ORCHARD_CA_FILE ({setting}) alone"
+    instead = _named(INSTEAD, environ)
+    openssl = [pair for pair in instead if pair[0].startswith("SSL_")]
+    first = [f"{name} ({path})" for name, path in openssl or instead[:1]]
+    beside = [f"{name} ({path})" for name, path in _named((*clients, *BESIDE), environ)]
+    return ", ".join([*(first or ["the system's store and certifi's list"]), *beside])
+
+
 def _context(setting: str, environ: Mapping[str, str]) -> ssl.SSLContext:
     instead = [("ORCHARD_CA_FILE", setting)] if setting else _named(INSTEAD, environ)
     if instead:
