@@ -195,6 +195,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # --- logs --------------------------------------------------------------------------------------------
     log_level: str = "info"  # debug, info, warning or error
     log_format: str = "json"  # json or console
+    log_bytes: Positive = 32 * 1024 * 1024  # standalone: of one process's log, before it is put aside
+    log_files: NotNegative = 1  # standalone: so many of those before it stay
 
     # --- the orchard command -----------------------------------------------------------------------------
     url: str = ""  # the Orchard that `orchard` speaks to; "" = this machine's (docs/cli.md)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.cli.parts import command
+from services.cli.parts import command, number
+
+LEVELS = ("debug", "info", "warning", "error")
 
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_doctor, _disk, _backup, _restore, _verify):
+    for each in (_doctor, _logs, _disk, _sweep, _backup, _restore, _verify):
         each(commands)
 
 
@@ -19,6 +21,36 @@ def _doctor(commands: Any) -> None:
         more="Looks at settings, disk, open files, certificates, stores, each upstream and the clock,\n"
         "whether Orchard runs or not. Exit code 0: nothing failed. 1: something did.",
     )  # fmt: skip
+
+
+def _logs(commands: Any) -> None:
+    more = """\
+examples
+  orchard logs --level warning
+  orchard logs f17e001d75000001b
+
+The id is in X-Request-Id and in every error; it follows the work through all services.
+"""
+    parser = command(commands, "logs", "show what this machine's Orchard said", "logs:run", more=more)
+    parser.add_argument(
+        "request_id", metavar="REQUEST_ID", nargs="?", default="", help="of one request alone"
+    )
+    parser.add_argument("--level", metavar="LEVEL", choices=LEVELS, default="debug",
+                        help="this or worse: " + ", ".join(LEVELS))  # fmt: skip
+    parser.add_argument("--limit", metavar="N", type=number, default=1000, help="the last so many (1000)")
+
+
+def _sweep(commands: Any) -> None:
+    parser = command(
+        commands, "sweep", "show stored objects that nothing names, or files that are due to go", "sweep:run",
+        more="On the machine of the Orchard that runs, or with the stores of the environment. Prints JSON.",
+    )  # fmt: skip
+    parser.add_argument(
+        "--evict",
+        action="store_true",
+        help="instead: files due by ORCHARD_EVICT_DAYS, ORCHARD_EVICT_BYTES",
+    )
+    parser.add_argument("--delete", action="store_true", help="delete what was found")
 
 
 def _disk(commands: Any) -> None:

@@ -14,7 +14,6 @@ from services.standalone.kept_files import make_folder, put_aside_unless_file
 from services.standalone.output import complain
 from shared.errors import ConfigurationError
 
-LOG_LIMIT_BYTES = 32 * 1024 * 1024  # of one file; its predecessor may stand beside it
 KEPT = (
     "admin-token", "hot", "logs", "objects", "orchard.lock", "postgres", "redis-cache", "redis-queue",
     "secret-key", "spool",
@@ -90,16 +89,22 @@ class DataFolder:
             put_aside_unless_file(path)
         return path
 
-    def trim_logs(self) -> None:
-        """Put aside as NAME.log.1 what stands in a log that has grown over its limit.
+    def trim_logs(self, limit_bytes: int, predecessors: int) -> None:
+        """Put aside as NAME.log.1 what stands in a log that has grown over its limit; of those before it stay
+        NAME.log.2 and so on, `predecessors` in all.
 
         Copied and emptied, not renamed: the processes go on writing (appending) to the same file.
         """
         for path in self.logs.glob("*.log"):
             with contextlib.suppress(OSError):  # a full disk must not stop Orchard here
-                if path.stat().st_size > LOG_LIMIT_BYTES:
+                if path.stat().st_size <= limit_bytes:
+                    continue
+                for number in range(predecessors, 1, -1):
+                    with contextlib.suppress(FileNotFoundError):
+                        path.with_name(f"{path.name}.{number - 1}").replace(f"{path}.{number}")
+                if predecessors:
                     shutil.copyfile(path, path.with_name(path.name + ".1"))
-                    os.truncate(path, 0)
+                os.truncate(path, 0)
 
     def _lock(self) -> bool:
         deadline = time.monotonic() + LOCK_WAIT_SECONDS

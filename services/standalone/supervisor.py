@@ -99,7 +99,7 @@ class Supervisor:
 
     async def _trim_logs(self) -> None:
         while True:
-            self._folder.trim_logs()
+            self._folder.trim_logs(self._settings.log_bytes, self._settings.log_files)
             await asyncio.sleep(LOG_TRIM_SECONDS)
 
     # --- start -----------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from services.standalone import data_folder
 from services.standalone.data_folder import DataFolder
 from shared.errors import ConfigurationError
 
@@ -55,19 +54,30 @@ def test_open__owner_died_and_its_watchdog_still_clears_up__waits_for_it(folder:
 
 
 def test_trim_logs__one_over_its_limit__is_put_aside_and_goes_on_in_place(
-    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+    folder: DataFolder,
 ) -> None:
-    monkeypatch.setattr(data_folder, "LOG_LIMIT_BYTES", 100)
     large, small = folder.log("gateway"), folder.log("fetcher")
     small.write_text("short\n")
     with large.open("a") as writer:
         writer.write("x" * 200)
         writer.flush()
-        folder.trim_logs()
+        folder.trim_logs(100, 1)
         writer.write("next\n")
     assert large.read_text() == "next\n"
     assert large.with_name("gateway.log.1").read_text() == "x" * 200
     assert small.read_text() == "short\n"
+
+
+def test_trim_logs__several_predecessors__the_oldest_goes(folder: DataFolder) -> None:
+    log = folder.log("gateway")
+    for number in range(4):
+        log.write_text(f"{number}" * 200)
+        folder.trim_logs(100, 2)
+    assert [log.with_name(f"gateway.log.{number}").read_text()[0] for number in (1, 2)] == ["3", "2"]
+    assert not log.with_name("gateway.log.3").exists() and log.read_text() == ""
+    log.write_text("x" * 200)
+    folder.trim_logs(100, 0)
+    assert log.read_text() == ""
 
 
 def test_open__folder_that_others_could_read__closed_and_said_once(
