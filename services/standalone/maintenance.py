@@ -1,5 +1,5 @@
-"""`python -m services.standalone.maintenance`: a sweep over the stores of the data folder, which a running Orchard
-has started: their ports and passwords are in no environment."""
+"""`python -m services.standalone.maintenance`: a sweep over the stores of the data folder, which a running
+Orchard has started: their ports and passwords are in no environment."""
 
 from __future__ import annotations
 
