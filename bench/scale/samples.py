@@ -35,7 +35,9 @@ WITHOUT = ("services.standalone", "services.cli", "shared.migrations")
 SMALL = {
     **dict.fromkeys(("_APPLY", "_LIFT", "_LOAD", "_RESEAL", "_SEED"), "sources: some"),
     **dict.fromkeys(("ADD_UPSTREAM", "CHANGE_UPSTREAM", "DROP_UPSTREAM", "LIST_UPSTREAMS"), "sources: some"),
-    **dict.fromkeys(("ADD_ACCESS", "DROP_ACCESS", "LIST_ACCESS", "_TOUCH"), "tokens: bounded"),
+    **dict.fromkeys(
+        ("ADD_ACCESS", "DROP_ACCESS", "LIST_ACCESS", "ROTATE_ACCESS", "_TOUCH"), "tokens: bounded"
+    ),
     **dict.fromkeys(("ADD_BLOCK", "DROP_BLOCK", "LIST_BLOCKS"), "blocks: bounded"),
     **dict.fromkeys(("PROGRESS", "SAVE_PROGRESS", "END_PROGRESS"), "of one key, or of what runs"),
     **dict.fromkeys(("_GOES", "_NEWER"), "parts of other statements"),
@@ -55,6 +57,7 @@ SMALL = {
         ("rows:WAITING", "rows:APPEND", "rows:TAIL", "FIRST_OF_TAIL", "BUNDLED"), "256 rows by key"
     ),
     **dict.fromkeys(("rows:TILE", "rows:TILES", "rows:ROOTS", "rows:LEAF"), "tiles of the log, by key"),
+    "builds:_ROWS": "the newest sealed builds",
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }
