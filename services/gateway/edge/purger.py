@@ -15,10 +15,12 @@ import aiohttp
 
 from services.gateway.hits.tracking import InvalidationStream
 from services.gateway.serving.surrogate_keys import EVERYTHING, key_name, project_name
+from shared.access.feeds import Project
 from shared.cache.keys import PREFIX, Category
 from shared.errors import OrchardError
 from shared.policy.policy import NO_RULES
 from shared.policy.rules import Block, Rules
+from shared.protocols import find_protocol
 from shared.redis.client import RedisClient
 from shared.telemetry.logs import get_logger
 
@@ -109,6 +111,7 @@ class EdgePurger:
         self._session: aiohttp.ClientSession | None = None
         self._blocks: frozenset[Block] = frozenset()
         self._rules = NO_RULES
+        self._advisories = ""
         self._revisions: dict[str, bytes] = {}  # key → value: of a protocol's sources
         self._renewed = asyncio.Queue[str](maxsize=256)
         self._stream = InvalidationStream(
@@ -152,6 +155,23 @@ class EdgePurger:
             self._forget(
                 EVERYTHING if each.sha256 else project_name(each.protocol, each.name) for each in different
             )
+
+    def advisories_changed(self, digest: str, changed: frozenset[Project] | None) -> None:
+        """Purge the projects that differ by the last change of advisories; None: it may be any."""
+        if digest == self._advisories:
+            return
+        self._advisories = digest
+        names: set[str] = set()
+        for protocol, project in changed or ():
+            found = find_protocol(protocol)
+            spellings = () if found is None else found.names.spellings(project)
+            names |= {project_name(protocol, each) for each in spellings}
+            if found is not None and not spellings:  # they are too many to name
+                changed = None
+        if changed is None:
+            self._forget_all()
+        elif names:
+            self._forget(names)
 
     # --- what Redis tells ---------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ def coded(name: str) -> str:
         ("x-goog-hash", f"crc32c=n03x6A==, md5={coded('md5')}"),
         ("content-md5", coded("md5")),
     ],
+    ids=["repr-digest", "content-digest", "x-goog-hash", "content-md5"],
 )
 async def test_checksum__that_of_the_bytes_or_the_feed_is_refused(
     upstream: Upstream, http: HttpClientManager, tmp_path: Path, field: str, value: str

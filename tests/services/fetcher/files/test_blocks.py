@@ -9,6 +9,7 @@ import pytest
 
 from shared.errors import Blocked, OrchardError
 from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
+from tests.support.upstream import Fault
 
 CONTENT = b"PK\x03\x04 evil"
 
@@ -42,6 +43,21 @@ async def test_version_blocked__upstream_is_not_asked_for_its_file(fetcher: Fetc
     with pytest.raises(Blocked):
         await fetcher.artifact(CONTENT)
     assert fetcher.upstream.count(f"/files/demo/{WHEEL}") == 0
+
+
+async def test_version_blocked_while_it_is_downloaded__is_not_kept(fetcher: Fetcher) -> None:
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT})
+    await fetcher.index()
+    path = f"/files/demo/{WHEEL}"
+    fetcher.upstream.fault(path, Fault(drip_body_seconds=0.5))
+    download = asyncio.create_task(fetcher.artifact(CONTENT))
+    while not fetcher.upstream.count(path):
+        await asyncio.sleep(0.01)
+    await _block(fetcher, "protocol, name, version", "pypi", "demo", "1")
+    with pytest.raises(Blocked):
+        await download
+    assert await fetcher.nothing_stored()
+    assert await fetcher.events("blocked_file_refused") == 1
 
 
 async def _file_ids(fetcher: Fetcher) -> list[str]:

@@ -144,3 +144,17 @@ async def test_more_names_than_are_kept__everything(
     running.blocks_changed([Block(n, "", "pypi", f"p{n}") for n in range(9)])
     await edge.until(EVERYTHING, 2)
     assert len(edge.asked) == 2
+
+
+async def test_advisories_change__their_projects_are_purged_in_every_spelling_or_everything(
+    running: EdgePurger, edge: FakeEdge
+) -> None:
+    running.advisories_changed("one", frozenset({("cargo", "my-crate"), ("npm", "x")}))
+    names = {("cargo", "my-crate"), ("cargo", "my_crate"), ("npm", "x")}
+    for each in names:
+        await edge.until(project_name(*each), 2)
+    assert not any(EVERYTHING in each for each in edge.asked)
+    edge.asked.clear()
+    running.advisories_changed("one", None)
+    running.advisories_changed("two", None)
+    await edge.until(EVERYTHING, 2)
