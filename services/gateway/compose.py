@@ -13,6 +13,7 @@ from services.gateway.api.answers import Ensures, Resolutions
 from services.gateway.api.blocked_graphs import BlockedGraphs
 from services.gateway.api.queue_board import QueueBoard
 from services.gateway.api.resolution import WarmResolutions
+from services.gateway.api.stock import StockCounter
 from services.gateway.builds.builds import Builds
 from services.gateway.door.access import Access
 from services.gateway.door.askers import Askers
@@ -102,6 +103,7 @@ class Gateway:
     queue_redis: RedisClient
     queue: JobQueue
     board: QueueBoard
+    stock: StockCounter
     database: Database
     l1: L1Cache
     hot: HotPages
@@ -196,6 +198,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             ledger = Ledger(queue_redis, access.name_of, addresses=settings.ledger_addresses)
             await resources.open("ledger", ledger)
         resolutions = KeptResolutions(database, cache)
+        stock = StockCounter(database)
+        resources.add("stock", stock.aclose)
         contents = Contents(cache, stores.artifacts, facts, gate, request_timeout=settings.request_seconds())
         yield Gateway(
             settings=settings,
@@ -229,6 +233,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             queue_redis=queue_redis,
             queue=queue,
             board=await resources.open("queue board", QueueBoard(queue, queue_redis)),
+            stock=stock,
             database=database,
             l1=l1,
             hot=hot,

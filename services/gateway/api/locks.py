@@ -9,7 +9,7 @@ from litestar import get
 
 from services.gateway.api.parameters import Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Page
-from services.gateway.compose import Gateway
+from shared.postgres.database import Database
 
 DEFAULT_LOCKS = 25
 _READ_BYTES = 256 * 1024  # larger locks are listed without what they hold
@@ -50,11 +50,11 @@ class _Graph(msgspec.Struct):
 
 
 @get("/api/v1/ensures", summary="Locks that are kept", tags=["ensure"])
-async def locks(gateway: Gateway, limit: Limit = DEFAULT_LOCKS, cursor: Cursor = "") -> Page[KeptLock]:
+async def locks(database: Database, limit: Limit = DEFAULT_LOCKS, cursor: Cursor = "") -> Page[KeptLock]:
     """The newest first."""
     after = read_cursor(cursor, int, str)
     moment, key = (after[0], after[1]) if after is not None else (_NEWEST // 1000, "")
-    rows = await gateway.database.fetch(
+    rows = await database.fetch(
         LOCKS, min(max(0, moment), _NEWEST // 1000), _digest(key), check_limit(limit) + 1, _READ_BYTES
     )
     return page_of([(_shown(row), [row["us"], row["key"]]) for row in rows], limit)

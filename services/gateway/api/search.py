@@ -12,9 +12,9 @@ from litestar.params import Parameter
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.catalogue_rows import Catalogue
 from services.gateway.api.package_urls import purl
-from services.gateway.compose import Gateway
 from shared.digests import is_sha256
 from shared.errors import InvalidParameter
+from shared.postgres.database import Database
 from shared.protocols import PROTOCOLS
 
 MOST_FOUND = 50  # of one protocol
@@ -49,7 +49,7 @@ class Found(msgspec.Struct, frozen=True):
 
 @get("/api/v1/search", summary="Find packages and files", tags=["packages"])
 async def search(
-    gateway: Gateway,
+    database: Database,
     catalogue: Catalogue,
     q: Annotated[str, Parameter(description="A part of a name, a package URL, or a SHA-256")],
 ) -> Found:
@@ -68,10 +68,10 @@ async def search(
         text, protocols = subject.project, [subject.protocol]
     begins = await asyncio.gather(*(_begins(catalogue, each, text) for each in protocols))
     found = {(each.protocol, each.name): each for hits in begins for each in hits}
-    row = await gateway.database.fetchrow(SIZE)
+    row = await database.fetchrow(SIZE)
     complete = row is not None and row["packages"] <= _SCANNED_BYTES
     if complete:
-        for each in await gateway.database.fetch(CONTAINING, text.lower(), MOST_FOUND):
+        for each in await database.fetch(CONTAINING, text.lower(), MOST_FOUND):
             if each["protocol"] in protocols:
                 hit = _hit(each["protocol"], each["name"], each["first_seen_at"])
                 found.setdefault((hit.protocol, hit.name), hit)

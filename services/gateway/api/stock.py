@@ -7,6 +7,7 @@ None of it costs more where there are 10⁶ packages: tables are counted by samp
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -19,14 +20,14 @@ from services.gateway.api.admin.repository import AdminRepository
 from services.gateway.api.admin.upstream_types import LeftAlone
 from services.gateway.api.left_alone import left_alone
 from services.gateway.api.types import Page
-from services.gateway.compose import Gateway
-from services.gateway.ledger.traffic import Traffic
+from services.gateway.ledger.traffic import Traffic, TrafficLog
 from shared.cache.service import CacheService
 from shared.errors import InvalidParameter
 from shared.postgres.database import Database
 
 MOST_DAYS = 31
-_SAMPLED_BYTES = 4 * 1024**2  # of each table, at most
+_SAMPLED_BYTES = 2 * 1024**2  # of each table, at most
+KEPT_SECONDS = 15.0
 
 SIZES = """
 SELECT pg_relation_size('packages')::bigint AS packages, pg_relation_size('cached_urls')::bigint AS files
@@ -92,6 +93,34 @@ def percent(table_bytes: int) -> float:
     return min(100.0, 100.0 * _SAMPLED_BYTES / max(1, table_bytes))
 
 
+class StockCounter:
+    """Counts what is stored, once in a while for all who ask."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counted: Stock | None = None
+        self._counted_at = 0.0  # monotonic
+        self._counting: asyncio.Task[Stock] | None = None
+
+    async def read(self) -> Stock:
+        """At most `KEPT_SECONDS` old. Raises `DatabaseUnavailable`."""
+        if self._counted is not None and time.monotonic() - self._counted_at < KEPT_SECONDS:
+            return self._counted
+        if self._counting is None or self._counting.done():
+            self._counting = asyncio.create_task(self._count())
+        return await asyncio.shield(self._counting)  # one caller's leaving must not fail the others
+
+    async def aclose(self) -> None:
+        """Stop counting."""
+        if self._counting is not None:
+            self._counting.cancel()
+            await asyncio.gather(self._counting, return_exceptions=True)
+
+    async def _count(self) -> Stock:
+        self._counted, self._counted_at = await read_stock(self._database), time.monotonic()
+        return self._counted
+
+
 async def read_stock(database: Database) -> Stock:
     """Raises `DatabaseUnavailable`."""
     sizes = await database.fetchrow(SIZES)
@@ -111,21 +140,21 @@ async def read_stock(database: Database) -> Stock:
 
 
 @get("/api/v1/stock", summary="How much is stored", tags=["packages"])
-async def stock(gateway: Gateway) -> Stock:
-    """By protocol. Of large tables a sample is counted, and `exact` is false."""
-    return await read_stock(gateway.database)
+async def stock(stock_counter: StockCounter) -> Stock:
+    """By protocol, some seconds old. Of large tables a sample is counted, and `exact` is false."""
+    return await stock_counter.read()
 
 
 @get("/api/v1/traffic", summary="Requests and bytes by day, and what the cache saved", tags=["packages"])
 async def traffic(
-    gateway: Gateway, days: Annotated[int, Parameter(description="The last so many, 1 to 31")] = 7
+    traffic_log: TrafficLog, days: Annotated[int, Parameter(description="The last so many, 1 to 31")] = 7
 ) -> Page[TrafficDay]:
     """The newest day first, of all gateways; some seconds old. Saved is what no upstream was asked for."""
     if not 1 <= days <= MOST_DAYS:
         raise InvalidParameter(f"days: from 1 to {MOST_DAYS}, not {days}")
     today = datetime.now(UTC).date()
     names = [(today - timedelta(days=number)).isoformat() for number in range(days)]
-    found = await gateway.traffic.read(names)
+    found = await traffic_log.read(names)
     return Page([TrafficDay(day, _shown(each)) for day, each in zip(names, found, strict=True)])
 
 
@@ -137,9 +166,9 @@ def _shown(found: Mapping[str, Traffic]) -> list[TrafficOf]:
 
 
 @get("/api/v1/upstreams", summary="Sources, and whether they can be asked", tags=["packages"])
-async def upstream_states(gateway: Gateway, cache: CacheService) -> Page[UpstreamState]:
+async def upstream_states(database: Database, cache: CacheService) -> Page[UpstreamState]:
     """In the order in which they are asked, protocol by protocol."""
-    known = await AdminRepository(gateway.database).upstreams()
+    known = await AdminRepository(database).upstreams()
     return Page(
         await asyncio.gather(
             *(_state(cache, each.id, each.protocol, each.name, each.enabled) for each in known)

@@ -15,9 +15,9 @@ from shared.version import VERSION
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;"
     "color:#1d2a1d;background:#fbfcfa}pre{background:#eef2ea;padding:.8rem 1rem;overflow:auto;"
-    "border-radius:6px}h1{margin-bottom:0}a{color:#2d6a2d}small{color:#667}"
+    "border-radius:6px}h1{margin-bottom:0}a{color:#2d6a2d}small{color:#586658}"
     "@media(prefers-color-scheme:dark){body{color:#dde5da;background:#141a14}pre{background:#1e281e}"
-    "a{color:#8fd08f}}"
+    "a{color:#8fd08f}small{color:#9aa89a}}"
 )
 
 HEADERS = {
@@ -29,26 +29,26 @@ HEADERS = {
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Orchard</title>
-<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head><body>
+<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head><body><main>
 <h1>Orchard</h1><p><small>version {version}</small></p>
 <p>A caching proxy for package registries. What it served once, it serves again, byte for byte,
 also while the registry is away.</p>
 {offline}{sections}
 <p>Or let the <code>orchard</code> command change a client's own file
 (<a href="orchard.pyz">orchard.pyz</a>, Python 3.11 or newer, nothing else; it knows this address):</p>
-<pre>curl -fsSO {base}/orchard.pyz
+<pre tabindex="0">curl -fsSO {base}/orchard.pyz
 python3 orchard.pyz client-config pip --write</pre>
 <h2>This Orchard</h2>
-<p><a href="ui/queues">Queues</a> · <a href="health">Health</a> · <a href="metrics">Metrics</a> ·
-<a href="api/v1/openapi">API</a></p>
-</body></html>
+<p><a href="ui/">What is cached</a> · <a href="ui/queues">Queues</a> · <a href="health">Health</a> ·
+<a href="metrics">Metrics</a> · <a href="api/v1/openapi">API</a></p>
+</main></body></html>
 """
 
 _OFFLINE = (
     "<p><strong>Offline:</strong> no registry is asked (ORCHARD_OFFLINE); what is stored is served.</p>\n"
 )
 
-_SECTION = "<h2>{client}</h2>\n{where}<pre>{lines}</pre>\n"
+_SECTION = '<h2>{client}</h2>\n{where}<pre tabindex="0">{lines}</pre>\n'
 
 
 @get("/", include_in_schema=False)

@@ -18,7 +18,7 @@ PATH = "/api/v1/openapi"
 _HEAD = (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Orchard API</title>'
     '<meta name="viewport" content="width=device-width,initial-scale=1"><style>'
-    f"{STYLE}dt{{overflow-wrap:anywhere}}dd{{margin-left:1rem}}code{{font-size:.95em}}</style></head><body>"
+    f"{STYLE}dt{{overflow-wrap:anywhere}}dd{{margin-left:1rem}}code{{font-size:.95em}}</style></head><body><main>"
     # Relative: a proxy in front may put Orchard under a path.
     f'<h1>Orchard API</h1><p><small>version {escape(VERSION)} · <a href="openapi/openapi.json">OpenAPI as '
     'JSON</a> · <a href="openapi/openapi.yaml">YAML</a> · <a href="../../">Orchard</a></small></p>\n'
@@ -37,7 +37,7 @@ class OpenApiPage(OpenAPIRenderPlugin):
                 tag = next(iter(operation.get("tags") or ()), "probes")
                 found.setdefault(tag, []).append("".join(_operation(method, path, operation, schemas)))
         sections = (f"<h2>{escape(tag)}</h2>\n{''.join(each)}" for tag, each in found.items())
-        return f"{_HEAD}{''.join(sections)}</body></html>\n".encode()
+        return f"{_HEAD}{''.join(sections)}</main></body></html>\n".encode()
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -55,7 +55,8 @@ def openapi_config() -> OpenAPIConfig:
 
 
 def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
-    yield f"<h3>{escape(operation.get('summary', ''))}</h3>\n<pre>{method.upper()} {escape(path)}</pre>\n"
+    yield f"<h3>{escape(operation.get('summary', ''))}</h3>\n"
+    yield f'<pre tabindex="0">{method.upper()} {escape(path)}</pre>\n'
     for paragraph in operation.get("description", "").split("\n\n"):
         yield f"<p>{escape(paragraph)}</p>\n" if paragraph else ""
     rows = [

@@ -33,10 +33,11 @@ async def test_pages__in_chromium__have_no_violation_fit_and_complain_of_nothing
     found = []
     async with chromium(tmp_path) as page:
         await sign_in(page, town.open, TOKEN)
-        for name, address in {**town.addresses, "queues": "queues"}.items():
+        pages = {name: f"ui/{address}" for name, address in town.addresses.items()}
+        for name, address in {**pages, "queues": "ui/queues", "front": "", "api": "api/v1/openapi"}.items():
             for screen, (width, height, dark) in SCREENS.items():
                 await page.resize(width, height, dark=dark)
-                await show(page, f"{town.open}/ui/{address}")
+                await show(page, f"{town.open}/{address}")
                 if not await page.evaluate(FITS):
                     found.append(f"{name}, {screen}: scrolls sideways")
                 await page.evaluate(axe + ";1")
