@@ -27,6 +27,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 
+_NO_END = 2.5e11  # unix seconds: what the API takes for no bound
 _UNITS = ((86_400 * 365, "y"), (86_400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -43,7 +44,7 @@ def template_config() -> TemplateConfig[JinjaTemplateEngine]:
     )
     environment.filters.update(
         size=in_words, count=count, ago=ago, span=span, moment=moment, iso=iso, segment=segment,
-        query=urlencode, share=share,
+        query=urlencode, share=share, field=field,
     )  # fmt: skip
     environment.globals["parts"] = environment.get_template("parts.html").module
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
@@ -86,6 +87,13 @@ def moment(at: float) -> str:
 def iso(at: float) -> str:
     """Unix seconds for `datetime` of a `time` element."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def field(value: object, name: str) -> object:
+    """A value of the audit or an event as people read it: times as such."""
+    if isinstance(value, int | float) and (name.endswith("_at") or name in ("since", "until")):
+        return moment(value) if 0 < value < _NO_END else "no bound"
+    return value
 
 
 def segment(text: str) -> str:

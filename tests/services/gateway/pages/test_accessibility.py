@@ -10,6 +10,8 @@ from tests.pictures import SCREENS, show, sign_in
 from tests.services.gateway.pages.conftest import TOKEN, Town
 from tests.support.chromium import chromium, needs_chromium
 
+pytestmark = pytest.mark.timeout(600)  # a whole Orchard starts first
+
 ROOT = Path(__file__).parents[4]
 AXE = ROOT / ".cache" / "clients" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -25,7 +27,6 @@ needs_axe = pytest.mark.skipif(not AXE.exists(), reason="no axe-core here: make 
 @needs_chromium
 @needs_axe
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 async def test_pages__in_chromium__have_no_violation_fit_and_complain_of_nothing(
     town: Town, tmp_path: Path
 ) -> None:

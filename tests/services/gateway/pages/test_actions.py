@@ -6,11 +6,14 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from shared.queue.jobs import FetchIndex
 from shared.queue.keys import DeadLetter, dead_key, encode_job
 from tests.services.gateway.pages.conftest import OPERATOR, TOKEN, Town
 from tests.support.orchard import wait_until
+
+pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
 
 
 def _api(town: Town, path: str) -> Any:

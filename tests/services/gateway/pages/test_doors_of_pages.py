@@ -11,6 +11,8 @@ from tests.services.gateway.pages.conftest import OPERATOR, TOKEN, Town
 from tests.support.orchard import wait_until
 from tests.support.page_list import addresses
 
+pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
+
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
 OPEN = {"signin", "nothing"}  # the way in; an address that no page has
 

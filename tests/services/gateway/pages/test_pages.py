@@ -13,6 +13,8 @@ from tests.services.gateway.pages.conftest import OPERATOR, Town
 from tests.support.page_list import addresses
 from tests.support.town import MARK
 
+pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
+
 NAMES = list(addresses("0" * 64))
 MISSING = {"nothing": 404, "package-unknown": 404}
 NOBODY: dict[str, str] = {}
