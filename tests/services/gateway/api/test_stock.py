@@ -12,7 +12,7 @@ from tests.services.gateway.conftest import Stores
 
 _MANY = """
 INSERT INTO packages (protocol, name, owner)
-SELECT 'npm', 'package-of-many-' || n, owner FROM generate_series(1, 60000) n, (SELECT owner FROM packages LIMIT 1) o
+SELECT 'npm', 'package-of-many-' || n, (SELECT owner FROM packages LIMIT 1) FROM generate_series(1, 60000) n
 """
 
 
