@@ -60,7 +60,6 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
 
     return {
         "gateway": part(opened),
-        "database": part(lambda: opened().database),
         "stock_counter": part(lambda: opened().stock),
         "traffic_log": part(lambda: opened().traffic),
         "catalogue": part(lambda: Catalogue(opened().database)),
