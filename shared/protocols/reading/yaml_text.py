@@ -10,6 +10,7 @@ from shared.errors import EnsureInvalid
 from shared.protocols.reading.lock_text import MAX_DEPTH, Part, text_of, whole
 
 MAX_YAML_BYTES = 4 * 1024 * 1024
+MOST_EVENTS = 400_000  # of the parser: values, and ends of lists and mappings
 
 
 def yaml_of(body: bytes) -> Part:
@@ -44,7 +45,7 @@ class _Loader(yaml.CSafeLoader):  # type: ignore[misc]  # it is not typed
 def _check_events(text: str) -> None:
     """Before anything is built: an alias may stand for any number of values."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+    for number, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -52,6 +53,8 @@ def _check_events(text: str) -> None:
         fault = ""
         if depth > MAX_DEPTH:
             fault = f"nested deeper than {MAX_DEPTH}"
+        elif number > MOST_EVENTS:
+            fault = f"more than {MOST_EVENTS} values"
         elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             fault = "an anchor or alias"
         elif getattr(event, "tag", None):

@@ -12,7 +12,7 @@ from shared.protocols.pypi import names
 from shared.protocols.reading.lock_text import MOST_PINS, Part, shown, text_of
 from shared.protocols.roles.pins import Elsewhere, LockRead, Pin
 
-_COMMENT = re.compile(r"(?:^|\s+)#.*$")
+_COMMENT = re.compile(r"(?:^|\s)#.*$")  # no `\s+`: its time would grow with the square of the blanks
 _HASH = re.compile(r"\s--hash[= ]\s*(\S+)")
 _OTHER_FILES = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]")
 _ADDRESS = re.compile(r"(?:[a-z+]+://|git\+|\.{0,2}/|file:)", re.I)
@@ -69,11 +69,11 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate((*text.split("\n"), ""), 1):
         if not parts:
             first = number
-        goes_on = line.rstrip(" ").endswith("\\") and not line.lstrip().startswith("#")
-        parts.append(_COMMENT.sub("", line.rstrip(" ")[:-1] if goes_on else line))
         size += len(line)
         if size > MAX_LINE:
             raise EnsureInvalid(f"line {first}: longer than {MAX_LINE} characters")
+        goes_on = line.rstrip(" ").endswith("\\") and not line.lstrip().startswith("#")
+        parts.append(_COMMENT.sub("", line.rstrip(" ")[:-1] if goes_on else line))
         if goes_on:
             continue
         whole = " ".join(parts).strip()

@@ -142,6 +142,8 @@ def entry(**fields: Any) -> dict[str, Any]:
         ("pnpm-lock.yaml", PNPM9 + "a: !!python/name:os.system 1\n", "a tag"),
         ("pnpm-lock.yaml", PNPM9 + "importers: {}\n", "a key stands twice"),
         ("pnpm-lock.yaml", PNPM9 + "a: " + "[" * 5000, "nested deeper than 64"),
+        ("pnpm-lock.yaml", "a: [" + "1," * 400_000 + "]", "more than 400000 values"),
+        ("package-lock.json", entry(integrity=f"{INTEGRITY} " * 50), "its integrity `sha512-"),
         ("pnpm-lock.yaml", "a: [", "line 2, column 1"),
         ("yarn.lock", YARN1.replace('version "2.0.0"', 'version "../2"'), "line 4, `@s/old@^2`: `../2`"),
         ("yarn.lock", YARN1 + "nonsense\n", "line 18: `nonsense` is no entry"),

@@ -152,6 +152,7 @@ BAD = [
     ("requirements.txt", "-r more.txt", "`-r more.txt` names another file"),
     ("requirements.txt", f"demo==1 --hash=sha256:{A[:-1]}g", "line 1, `demo`: hash is not hex"),
     ("requirements.txt", "demo==1 \\\n" * 40_000, "line 1: longer than"),
+    ("requirements.txt", "demo==1" + " " * 250_000 + "x", "line 1: `demo==1"),
 ]  # fmt: skip
 
 
