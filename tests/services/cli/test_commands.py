@@ -173,6 +173,26 @@ def test_ensure__incomplete__the_lock_that_was_there_stays_and_what_is_missing_i
     assert "--json" in more or " of " in done.stdout
 
 
+def test_ensure__locks_of_clients__each_its_own_lock__exit_8_for_what_no_retry_brings(
+    run: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "orchard.ensure").write_text('[pypi]\nrequirements = ["leaf"]\n')
+    assert run("ensure", "--export", "requirements.txt,pylock.toml").returncode == 0
+    done = run("ensure", "requirements.txt", "pylock.toml")
+    assert done.returncode == 0, done.stderr
+    locks = [tmp_path / f"{name}.orchard.lock.json" for name in ("requirements.txt", "pylock.toml")]
+    first, second = (json.loads(each.read_text())["protocols"]["pypi"]["packages"] for each in locks)
+    assert [each["sha256"] for each in first] == [each["sha256"] for each in second] != []
+    other = tmp_path / "pins"
+    other.write_text("leaf==2.0 --hash=sha256:" + "0" * 64)
+    failed = run("ensure", "pins", "--kind", "requirements.txt")
+    assert failed.returncode == 8 and "no file of" in failed.stderr and "No retry brings it" in failed.stderr
+    assert not list(tmp_path.glob("pins.*"))
+    assert run("ensure", "pins", "requirements.txt", "--lock", "x").returncode == 2
+    refused = run("ensure", "pins", "--kind", "uv.lock")
+    assert refused.returncode == 2 and "pins: " in refused.stderr
+
+
 def test_ensure__export_would_overwrite_another_file__refused_unless_forced(
     run: Command, tmp_path: Path
 ) -> None:
