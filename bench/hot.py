@@ -2,8 +2,9 @@
 
     python -m bench.hot        # or as a part of `make bench ARGS=warm`
 
-One gateway on one core. A request with `Via`, one whose answer is a 304, two Hosts in turn on a page with
-absolute URLs in it, and a page whose body lies in the object store (1.6 MB) against a file of that size.
+One gateway on one core. A request with `Via`, one whose answer is a 304, one in a view and one in a recorded
+build, two Hosts in turn on a page with absolute URLs in it, and a page whose body lies in the object store
+(1.6 MB) against a file of that size.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ ROWS = {  # row: what it is compared with
     "304, c=32": "plain hit 22 kB, c=32",
     "304 with Via, c=32": "plain hit 22 kB, c=32",
     "another Host, c=32": "plain hit 22 kB, c=32",
+    "in a view, c=32": "plain hit 22 kB, c=32",
+    "in a build that is recorded, c=32": "plain hit 22 kB, c=32",
     "packument, two Hosts in turn, c=32": "packument, one Host, c=32",
     "304 of a page of 1.6 MB, c=32": "plain hit 22 kB, c=32",
     "page of 1.6 MB, identity, c=16": "file of 1.6 MB, c=16",
@@ -61,6 +64,14 @@ def run(work: Path, root: Path) -> list[Figure]:
             return _measure(work, root, ours)
 
 
+def _build(ours: Orchard) -> str:
+    """The address of a new build."""
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(ours.url("/api/v1/builds"), b"{}", headers, method="POST")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(json.load(answer)["base"])
+
+
 def _measure(work: Path, root: Path, ours: Orchard) -> list[Figure]:
     small, large = ours.url("/pypi/simple/small/"), ours.url("/pypi/simple/large/")
     size = len(_answer(large, WHOLE)[1])
@@ -76,6 +87,8 @@ def _measure(work: Path, root: Path, ours: Orchard) -> list[Figure]:
         "304, c=32": (small, {**PLAIN, **known}, None),
         "304 with Via, c=32": (small, {**PLAIN, **known, **via}, None),
         "another Host, c=32": (small, {**PLAIN, "Host": f"localhost:{port}"}, None),
+        "in a view, c=32": (ours.url("/v/at-2099-01-01/pypi/simple/small/"), PLAIN, None),
+        "in a build that is recorded, c=32": (f"{_build(ours)}/pypi/simple/small/", PLAIN, None),
         "packument, one Host, c=32": (ours.url(""), PLAIN, _hosts_script(work / "one.lua", one)),
         "packument, two Hosts in turn, c=32": (ours.url(""), PLAIN, _hosts_script(work / "two.lua", two)),
         "304 of a page of 1.6 MB, c=32": (large, {**WHOLE, **known_large}, None),
