@@ -18,6 +18,7 @@ from shared.settings import load_settings
 from tests.services.gateway.ledger.test_ledger import client_of
 from tests.support.stores import RedisAddress
 
+HOME = "127.0.0.1"
 TOKEN = KnownToken(1, "alice", "read", "ab" * 32)
 
 
@@ -42,13 +43,13 @@ def cookie(name: str, beside: bytes = b"") -> dict[bytes, bytes]:
 async def test_session__found_by_its_cookie_alone_until_it_ends(redis: RedisClient, access: Access) -> None:
     sessions = Sessions(redis, access)
     name = await sessions.begin(TOKEN)
-    assert await sessions.find(cookie(name)) == TOKEN
-    assert await sessions.find(cookie(name, b"theme=dark; ")) == TOKEN
+    assert await sessions.find(cookie(name), HOME) == TOKEN
+    assert await sessions.find(cookie(name, b"theme=dark; "), HOME) == TOKEN
     for other in (name[:-1], name + "x", "", "x" * 43, "*"):
-        assert await sessions.find(cookie(other)) is None
-    assert await sessions.find({b"cookie": b"other_orchard_session=" + name.encode()}) is None
+        assert await sessions.find(cookie(other), HOME) is None
+    assert await sessions.find({b"cookie": b"other_orchard_session=" + name.encode()}, HOME) is None
     await sessions.end(cookie(name))
-    assert await sessions.find(cookie(name)) is None
+    assert await sessions.find(cookie(name), HOME) is None
 
 
 async def test_session__is_of_its_token_as_that_is_now(redis: RedisClient, access: Access) -> None:
@@ -56,9 +57,9 @@ async def test_session__is_of_its_token_as_that_is_now(redis: RedisClient, acces
     name = await sessions.begin(TOKEN)
     promoted = msgspec.structs.replace(TOKEN, scope="admin")
     access.changed(AccessState(FORMAT, 2, (promoted,)))
-    assert await sessions.find(cookie(name)) == promoted
+    assert await sessions.find(cookie(name), HOME) == promoted
     access.changed(AccessState(FORMAT, 3))
-    assert await sessions.find(cookie(name)) is None
+    assert await sessions.find(cookie(name), HOME) is None
 
 
 async def test_session__in_redis__has_an_end_and_neither_cookie_nor_token(
@@ -75,7 +76,7 @@ async def test_session__of_another_version__is_none(redis: RedisClient, access: 
     sessions = Sessions(redis, access)
     name = await sessions.begin(TOKEN)
     await redis.command("SET", KEY_PREFIX + hashlib.sha256(name.encode()).hexdigest(), value)
-    assert await sessions.find(cookie(name)) is None
+    assert await sessions.find(cookie(name), HOME) is None
 
 
 async def test_session__redis_away__raises_and_without_a_cookie_nothing_is_asked(
@@ -85,6 +86,6 @@ async def test_session__redis_away__raises_and_without_a_cookie_nothing_is_asked
         raise QueueUnavailable("away")
 
     monkeypatch.setattr(redis, "command", away)
-    assert await Sessions(redis, access).find({}) is None
+    assert await Sessions(redis, access).find({}, HOME) is None
     with pytest.raises(QueueUnavailable):
-        await Sessions(redis, access).find(cookie("x" * 43))
+        await Sessions(redis, access).find(cookie("x" * 43), HOME)
