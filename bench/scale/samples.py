@@ -56,8 +56,8 @@ SMALL = {
     **dict.fromkeys(
         ("rows:WAITING", "rows:APPEND", "rows:TAIL", "FIRST_OF_TAIL", "BUNDLED"), "256 rows by key"
     ),
-    **dict.fromkeys(("rows:TILE", "rows:TILES", "rows:ROOTS", "rows:LEAF"), "tiles of the log, by key"),
     "builds:_ROWS": "the newest sealed builds",
+    **dict.fromkeys(("rows:TILE", "rows:ROOTS", "rows:LEAF"), "tiles of the log, by key"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }

@@ -17,7 +17,7 @@ from shared.tlog.proofs import TILE, Proof, read_bundle
 from shared.tlog.trees import HASH, Unproven, leaf_hash
 from shared.transparency.rows import BUNDLES, LogRows, LogState
 
-REMEMBERED = 256  # full tiles: 2 MB
+REMEMBERED = 256  # tiles, by their width: 2 MB. A tile of one width never changes
 
 
 class LogReader:
@@ -26,7 +26,7 @@ class LogReader:
     def __init__(self, rows: LogRows, objects: ObjectStore) -> None:
         self.rows = rows
         self._objects = objects
-        self._full = Bounded[Tile, bytes](REMEMBERED)
+        self._known = Bounded[tuple[Tile, int], bytes](REMEMBERED)
 
     async def state(self) -> LogState:
         """As it stands."""
@@ -34,13 +34,16 @@ class LogReader:
 
     async def hashes(self, tile: Tile, wide: int) -> bytes | None:
         """The first `wide` (1 to 256) hashes of a tile; None where it has fewer."""
-        known = self._full.use(tile)
-        if known is None:
-            known = await self._partial(tile, wide) if wide < TILE else None
+        known = self._known.use((tile, wide))
+        if known is None and wide < TILE:
+            known = await self._partial(tile, wide)
         if known is None:
             sha256 = await self.rows.tile(tile.level, tile.index)
-            known = await self._keep(tile, sha256) if sha256 else None
-        return None if known is None else known[: wide * HASH]
+            if not sha256:
+                return None
+            known = (await self._read(tile, sha256))[: wide * HASH]
+        self._known.put((tile, wide), known)
+        return known
 
     async def _partial(self, tile: Tile, wide: int) -> bytes | None:
         first = tile.index * TILE
@@ -50,31 +53,27 @@ class LogReader:
             found = [leaf_hash(each) for each in await self.rows.tail(first, first + wide)]
         return b"".join(found) if len(found) == wide else None
 
-    async def _keep(self, tile: Tile, sha256: str) -> bytes:
+    async def _read(self, tile: Tile, sha256: str) -> bytes:
         data = await self._objects.read(tile_key(sha256))
         if len(data) != TILE * HASH:
             raise StoreUnavailable(f"tile {tile.level}/{tile.index} of the log is damaged")
-        self._full.put(tile, data)
         return data
 
     async def bundle(self, index: int, wide: int) -> bytes | None:
         """The first `wide` entries of a bundle, as tlog-tiles has them; None where it has fewer."""
         first = index * TILE
-        entries = await self.rows.tail(first, first + wide)
-        if not entries:
-            sha256 = await self.rows.tile(BUNDLES, index)
-            if not sha256:
-                return None
-            data = await self._objects.read(tile_key(sha256))
-            if wide == TILE:
-                return data
-            entries = _entries(data, index)[:wide]
-        return write_bundle(entries)
+        for _ in range(2):  # it may be put into an object in between
+            if sha256 := await self.rows.tile(BUNDLES, index):
+                data = await self._objects.read(tile_key(sha256))
+                return data if wide == TILE else write_bundle(_entries(data, index)[:wide])
+            if entries := await self.rows.tail(first, first + wide):
+                return write_bundle(entries)
+        return None
 
     async def proof(self, sha256: str) -> Proof | None:
         """That a file with this digest was admitted, in the state of the newest checkpoint; None where it
         says nothing of it (yet)."""
-        state, leaf = await self.rows.state(), await self.rows.leaf_of(sha256)
+        state, leaf = await asyncio.gather(self.rows.state(), self.rows.leaf_of(sha256))
         if leaf is None or leaf >= state.checkpoint_size:
             return None
         index, place = divmod(leaf, TILE)
@@ -93,17 +92,13 @@ class LogReader:
 
     async def roots(self, ranges: Sequence[Range], size: int) -> list[bytes]:
         """Over each of these ranges, in a log of `size` entries."""
-        wanted = sorted(tiles_of(ranges), key=lambda each: (each.level, each.index))
-        unknown = [each for each in wanted if width(each, size) == TILE and self._full.use(each) is None]
+        wanted = list(tiles_of(ranges))
+        found = await asyncio.gather(*(self.hashes(each, width(each, size)) for each in wanted))
         tiles: dict[Tile, bytes] = {}
-        for tile, sha256 in (await self.rows.tiles(unknown) if unknown else {}).items():
-            tiles[tile] = await self._keep(tile, sha256)
-        for tile in wanted:
-            if tile not in tiles:
-                found = await self.hashes(tile, width(tile, size))
-                if found is None:
-                    raise StoreUnavailable(f"tile {tile.level}/{tile.index} of the log is not there")
-                tiles[tile] = found
+        for tile, data in zip(wanted, found, strict=True):
+            if data is None:
+                raise StoreUnavailable(f"tile {tile.level}/{tile.index} of the log is not there")
+            tiles[tile] = data
         return [root_of(low, high, tiles) for low, high in ranges]
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import msgspec
 
-from shared.postgres.database import Database, Row
-from shared.tlog.making import Tile
+from shared.postgres.database import Database
 
 BUNDLES = -1  # the level under which bundles of entries stand
 
@@ -59,10 +58,6 @@ DELETE FROM log_tail WHERE leaf >= $1 AND leaf < $1 + 256
 
 ROOTS = "SELECT root FROM log_tiles WHERE level = $1 AND index >= $2 AND index < $3 ORDER BY index"
 TILE = "SELECT sha256 FROM log_tiles WHERE level = $1 AND index = $2"
-TILES = """
-SELECT t.level, t.index, t.sha256 FROM unnest($1::smallint[], $2::bigint[]) AS w (level, index)
-JOIN log_tiles t USING (level, index)
-"""
 LEAF = "SELECT max(leaf) AS leaf FROM log_files WHERE sha256 = $1"
 
 PUBLISH = """
@@ -158,12 +153,6 @@ class LogRows:
         row = await self._database.fetchrow(TILE, level, index)
         return "" if row is None else bytes(row["sha256"]).hex()
 
-    async def tiles(self, wanted: Sequence[Tile]) -> dict[Tile, str]:
-        """The same for many."""
-        levels, indexes = [each.level for each in wanted], [each.index for each in wanted]
-        rows = await self._database.fetch(TILES, levels, indexes)
-        return {_place(row): bytes(row["sha256"]).hex() for row in rows}
-
     async def leaf_of(self, sha256: str) -> int | None:
         """The last entry that admitted a file with this digest (hex)."""
         row = await self._database.fetchrow(LEAF, bytes.fromhex(sha256))
@@ -177,7 +166,3 @@ class LogRows:
     async def cosign(self, cosigned: bytes, size: int, before: bytes) -> bool:
         """Keep a cosigned checkpoint in the place of `before`. False: another stands by now, or a newer."""
         return bool(await self._database.fetch(COSIGN, cosigned, size, before))
-
-
-def _place(row: Row) -> Tile:
-    return Tile(int(row["level"]), int(row["index"]))

@@ -44,9 +44,20 @@ async def test_what_waits_is_logged_once_and_in_order(house: House, batches: lis
 
 
 async def test_a_log_of_three_levels_is_whole(house: House) -> None:
-    await fill(house.stores, 0, 66_100)
+    """255 full bundles, all alike, are there already: what comes fills the first tile of the second level."""
+    await fill(house.stores, 0, 256)
     await keeper(house.stores).run()
-    assert (await whole_log(house.stores)).size == 66_100
+    await house.database.execute(
+        "INSERT INTO log_tiles (level, index, sha256, root) "
+        "SELECT level, n, sha256, root FROM log_tiles, generate_series(1, 254) AS n"
+    )
+    await house.database.execute("UPDATE log_state SET size = 255 * 256")
+    await house.queue_redis.command("DEL", "orchard:tlog:writer")
+    await fill(house.stores, 256, 256 + 700)
+    await keeper(house.stores).run()
+    assert (await whole_log(house.stores)).size == 255 * 256 + 700
+    (full,) = await house.database.fetch("SELECT count(*) FROM log_tiles WHERE level = 1")
+    assert full["count"] == 1
 
 
 async def test_killed_at_any_step__no_entry_is_lost_or_doubled_and_the_log_only_grows(
