@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from shared.errors import ConfigurationError
 from shared.setting_values import addresses, age, date, plain, severity
+from shared.settings_file import put_into
 
 PREFIX = "ORCHARD_"
 
@@ -31,6 +32,7 @@ CLIENT_SECONDS = 10.0  # how long a client is made to wait of whose protocol not
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
 _SENTINEL = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_VARIABLE = re.compile(r"ORCHARD_([A-Z0-9_]+)")
 _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
 
 _SECRETS = frozenset(
@@ -61,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # --- addresses and data -------------------------------------------------------------------
     host: str = "127.0.0.1"  # where the gateway listens
     port: Port = 8080  # the gateway's port
+    settings_file: str = ""  # TOML with settings that the environment lacks (docs/operations.md)
     data_dir: str = "./data"  # standalone: databases, objects, logs
     public_url: tuple[str, ...] = ()  # addresses clients use, comma-separated; unset: the request's Host
     allowed_hosts: tuple[str, ...] = ()  # names clients may call it by; unset: on loopback its own; *: all
@@ -257,7 +260,7 @@ def age_variable(protocol: str) -> str:
 def load_settings(
     environ: Mapping[str, str] | None = None, *, protocols: Mapping[str, float] | None = None
 ) -> Settings:
-    """Read and check all variables.
+    """Read and check all variables; of the process's own environment (None) also the settings file's.
 
     `protocols` are those that are spoken, with the seconds that their clients wait (`spoken` in
     shared/protocols/__init__.py): others have no variables. None: any name may be a protocol's. A variable
@@ -265,7 +268,13 @@ def load_settings(
     Raises `ConfigurationError` whose message has one line per fault, each naming its variable;
     values of variables that may hold secrets are not shown.
     """
-    environ = os.environ if environ is None else environ
+    shown: dict[str, str] = {}  # keys of the settings file, by variable
+    if environ is None:
+        environ = os.environ
+        try:
+            shown = put_into(os.environ)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
     values: dict[str, Any] = {"upstreams": {}, "request_timeouts": {}, "minimum_ages": {}}
     values["client_seconds"] = dict(protocols or {})
     faults: list[str] = []
@@ -276,12 +285,15 @@ def load_settings(
         own = None if field in _NAMES else _OF_PROTOCOL.fullmatch(field)
         protocol = (own["name"] or own["of"] or "") if own is not None else ""
         if protocol and protocols is not None and protocol not in protocols:
-            if key == variable(field) and not _is_like(protocol, protocols):
+            if key == variable(field) and key not in shown and not _is_like(protocol, protocols):
                 values["ignored"] = (*values.get("ignored", ()), key)
                 continue
             own = None
         if key != variable(field) or (own is None and field not in _NAMES):
-            faults.append(f"{key}: unknown setting{_did_you_mean(field, protocols or ())}")
+            meant = _did_you_mean(field, protocols or ())
+            if key in shown:
+                meant = _VARIABLE.sub(lambda name: name[1].lower(), meant)
+            faults.append(f"{shown.get(key, key)}: unknown setting{meant}")
             continue
         try:
             if own is None:
@@ -294,8 +306,8 @@ def load_settings(
             elif text:
                 values["request_timeouts"][protocol] = msgspec.convert(text, type=Seconds, strict=False)
         except msgspec.ValidationError as error:
-            shown = "" if field in _SECRETS else f" (got {text!r})"
-            faults.append(f"{key}: {plain(error)}{shown}")
+            got = "" if field in _SECRETS else f" (got {text!r})"
+            faults.append(f"{shown.get(key, key)}: {plain(error)}{got}")
     faults.extend(_check_together(values))
     if faults:
         raise ConfigurationError("\n".join(faults))

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from services.cli.errors import CommandFailed, Exit
+from services.cli.errors import CommandFailed, Exit, WrongUse
 from services.cli.output import Output, say
 from services.cli.parser import build_parser
+from shared.settings_file import put_into
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return Exit.USAGE
         output = Output(as_json=options.json, quiet=options.quiet)
         try:
+            _read_settings_file()
             return int(_command(options.run)(options, output) or Exit.DONE)
         except CommandFailed as error:
             output.failure(error)
@@ -35,6 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.BROKEN_PIPE
+
+
+def _read_settings_file() -> None:
+    try:
+        put_into(os.environ)
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
 
 
 def _command(name: str) -> Any:

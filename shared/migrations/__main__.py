@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        settings = load_settings(os.environ, protocols=spoken())
+        settings = load_settings(protocols=spoken())
         url = settings.database_url
         if not url:
             raise ConfigurationError("ORCHARD_DATABASE_URL: not set; nothing to migrate")

@@ -32,6 +32,7 @@ PARTS = (
     "shared/artifacts/__init__.py",
     "shared/artifacts/event_kinds.py",
     "shared/clientfiles/*.py",
+    "shared/settings_file.py",
     "shared/digests.py",
     "shared/protocols/*/clients.py",
     "shared/version.py",
