@@ -35,10 +35,13 @@ DAYS = """
 SELECT right(c.relname, 8) AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = to_regclass('servings') ORDER BY 1
 """
-OBJECTS = """
-SELECT object_key AS key FROM artifacts UNION SELECT document_key FROM index_documents
-"""
-TILES = "SELECT DISTINCT 'tiles/' || encode(sha256, 'hex') AS key FROM log_tiles"
+OBJECTS = {
+    "artifacts": "SELECT object_key AS key FROM artifacts",
+    "index_documents": "SELECT document_key AS key FROM index_documents",
+    "log_tiles": "SELECT 'tiles/' || encode(sha256, 'hex') AS key FROM log_tiles",
+    "build_objects": "SELECT key FROM build_objects",
+}
+"""By table: the objects that its rows name. What is in no table (finished pages) is made again."""
 
 
 async def dump_tables(

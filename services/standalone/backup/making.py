@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.standalone.backup.database import OBJECTS, TILES, dump_tables
+from services.standalone.backup.database import OBJECTS, dump_tables
 from services.standalone.backup.manifest import (
     FORMAT,
     LISTED,
@@ -69,13 +69,14 @@ async def make(settings: Settings, backup: Path) -> Made:
         try:
             async with session(url) as database, database.snapshot():
                 migrations, tables, sequences, days = await dump_tables(database, part)
-                keys = [str(row["key"]) for row in await database.fetch(OBJECTS)]
-                if any(each.name == "log_tiles" for each in tables):  # else of a version without the log
-                    keys += [str(row["key"]) for row in await database.fetch(TILES)]
+                keys = set[str]()
+                for table in tables:  # of an older version some are missing
+                    if query := OBJECTS.get(table.name):
+                        keys.update(str(row["key"]) for row in await database.fetch(query))
             known = {each.name for each in read_migrations()}
             if not set(migrations) <= known:
                 raise BackupError("the database is of a newer Orchard: make the backup with that one")
-            copied = await copy_out(store, keys, backup)
+            copied = await copy_out(store, sorted(keys), backup)
             lines = "".join(f"{key} {size}\n" for key, size in sorted(copied.listed.items())).encode()
             (part / LISTED).write_bytes(lines)
             for each in KEYS:
