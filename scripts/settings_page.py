@@ -21,7 +21,8 @@ BY_PROTOCOL = {
 HEAD = """\
 # Settings
 
-All settings are environment variables, or keys of the file that `ORCHARD_SETTINGS_FILE` names, read once at start. An unknown `ORCHARD_*` name or a bad value
+All settings are environment variables, or keys of the file that `ORCHARD_SETTINGS_FILE` names, read once at
+start. An unknown name or a bad value
 stops the start with one line that names it. Every service knows all names, so one environment serves
 them all. Lists are comma-separated; times are in seconds; sizes in bytes.
 
