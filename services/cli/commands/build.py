@@ -16,7 +16,7 @@ from services.cli.errors import CommandFailed, Exit, WrongUse
 from services.cli.files import write_whole
 from services.cli.output import Output, counted, moment, table
 from services.cli.server import connect
-from services.cli.table import PROTOCOLS
+from services.cli.table import CLIENTS
 from services.cli.target import choose_target
 from shared.clientfiles.setup import Setup
 
@@ -90,7 +90,7 @@ def _environment(base: str, scratch: Path) -> dict[str, str]:
     environ = {"HOME": str(scratch), "ORCHARD_TOKEN": os.environ.get("ORCHARD_TOKEN", "")}
     setup = Setup(base, scratch, environ, token)
     variables: dict[str, str] = {}
-    for protocol in PROTOCOLS:
+    for protocol in dict.fromkeys(CLIENTS.values()):
         made = surroundings(protocol, setup)
         variables |= made.variables
         for each in made.files:
