@@ -22,6 +22,7 @@ from shared.queue.jobs import (
     QUEUES,
     AnyJob,
     Asker,
+    DateArtifact,
     DescribeArtifact,
     Ensure,
     ExtractDependencies,
@@ -29,7 +30,9 @@ from shared.queue.jobs import (
     FetchIndex,
     Job,
     RenderIndex,
+    RenderView,
     Resolve,
+    SealBuild,
 )
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
@@ -55,6 +58,12 @@ JOBS: tuple[AnyJob, ...] = (
     ),
     Ensure("4" * 64, '{"pypi": {}}', refresh=True, request_id="r"),
 )
+LATER: tuple[AnyJob, ...] = (
+    RenderView("pypi", "simple/flask", "at-2026-01-01", "html", request_id="r"),
+    DateArtifact(**FILE, request_id="r", via="v"),
+    SealBuild("b" * 32, request_id="r"),
+)
+"""Of kinds that the earlier version does not know."""
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +130,7 @@ def workers(
             redis=client,
             queue=queue,
             slots=4,
-            handlers={type(job): handler for job in JOBS},
+            handlers={type(job): handler for job in (*JOBS, *LATER)},
             address=lambda: "127.0.0.1:2",
             lease_seconds=1.0,
             protocols=protocols,
@@ -138,7 +147,7 @@ def of_protocol(job: AnyJob, protocol: str) -> AnyJob:
 
 
 def test_jobs__every_kind_is_tried() -> None:
-    assert {type(job) for job in JOBS} == set(AnyJob.__args__)
+    assert {type(job) for job in (*JOBS, *LATER)} == set(AnyJob.__args__)
 
 
 async def test_enqueued_by_the_earlier__run_by_this_one_and_told_back(
@@ -196,6 +205,19 @@ async def test_a_worker_of_the_earlier_is_killed_in_the_job__this_one_runs_it_un
         event = await waiting
     assert event.kind == "done"
     assert event.generation == ran[0][0] > lost["generation"]
+
+
+async def test_of_a_kind_that_the_earlier_does_not_know__left_to_this_one(
+    earlier: Path, queue_redis: RedisAddress, client: RedisClient, queue: JobQueue, listener: EventListener
+) -> None:
+    ran: list[tuple[int, Any]] = []
+    waiter = JobWaiter(queue, listener)
+    async with earlier_process(earlier, queue_redis, "work") as other:
+        assert await other.hear() == "ready"
+        async with running(*workers(client, ran)):
+            ended = await asyncio.gather(*(waiter.wait(job, timeout=20) for job in LATER))
+        assert [event.kind for event in ended] == ["done"] * len(LATER)
+        assert sorted(map(str, (run for _, run in ran))) == sorted(str(msgspec.to_builtins(j)) for j in LATER)
 
 
 @pytest.mark.parametrize("protocol", ["cargo", "later"])
