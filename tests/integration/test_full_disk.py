@@ -93,9 +93,12 @@ def test_file_larger_than_the_memory_for_it__disk_is_short__503_names_both_setti
 
 
 def test_health__disk_is_short__says_so(orchard: Cluster) -> None:
-    report = orchard.get("/health").json()
-    assert report["status"] == "degraded"
-    assert any("new files are not stored" in each for each in report["problems"])
+    def says_so() -> bool:  # with the fetcher's next heartbeat
+        report = orchard.get("/health").json()
+        told = any("new files are not stored" in each for each in report["problems"])
+        return bool(told and report["status"] == "degraded")
+
+    wait_until(says_so, seconds=30, what="a problem in /health")
 
 
 def test_room_again__stored_and_served_from_there(orchard: Cluster) -> None:
