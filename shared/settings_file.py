@@ -4,9 +4,7 @@ ORCHARD_. What the environment says counts before it. Read by every service and 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import MutableMapping
-from pathlib import Path
 from typing import Any
 
 VARIABLE = "ORCHARD_SETTINGS_FILE"
@@ -22,6 +20,9 @@ def put_into(environ: MutableMapping[str, str]) -> dict[str, str]:
     path = environ.get(VARIABLE, "").strip()
     if not path:
         return {}
+    import tomllib  # the command starts without these, and is quick to start
+    from pathlib import Path
+
     try:
         told = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except OSError as error:

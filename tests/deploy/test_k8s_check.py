@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from scripts.k8s_check_policies import POLICIES
+from services.gateway.app import Application
 from shared.protocols import PROTOCOLS
+from shared.settings import Settings
 from tests.deploy.tools import BIN, k8s_check, needs_schemas, needs_tools, run
 from tests.support.stores import ROOT
 
@@ -222,8 +224,9 @@ def test_policy__content_as_it_is_and_each_way_of_breaking_it(
         assert list(policy(spoilt)), f"change {changes.index(change)} goes unnoticed"
 
 
+@pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
 @pytest.mark.parametrize("overlay", ["prod", "s3-ingress"])
-def test_ways_in__lead_to_every_protocol_the_api_and_the_pages(overlay: str) -> None:
+def test_ways_in__lead_to_all_that_a_gateway_serves_but_its_metrics(overlay: str) -> None:
     done = run(BIN / "kubectl", "kustomize", MANIFESTS / "overlays" / overlay)
     paths = set()
     for each in yaml.safe_load_all(done.stdout):
@@ -231,7 +234,9 @@ def test_ways_in__lead_to_every_protocol_the_api_and_the_pages(overlay: str) -> 
             paths |= {match["path"]["value"] for match in each["spec"]["rules"][0]["matches"]}
         if each["kind"] == "Ingress":
             paths |= {path["path"] for path in each["spec"]["rules"][0]["http"]["paths"]}
-    assert paths == {*(f"/{each.name}" for each in PROTOCOLS), "/api", "/ui", "/health", "/orchard.pyz", "/"}
+    routed = {f"/{each.path.split('/')[1]}" for each in Application(Settings()).litestar.routes}
+    asgi = {*(f"/{each.name}" for each in PROTOCOLS), "/v", "/cas"}
+    assert paths == (routed | asgi) - {"/metrics"}
 
 
 def test_deployments__keep_their_selectors__which_kubernetes_never_lets_change() -> None:
