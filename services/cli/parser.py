@@ -26,6 +26,7 @@ environment
 
 exit codes
   0 done  1 failed  2 wrong use  3 nobody listens  4 token  5 conflict  6 unfinished  7 not offered
+  8 a lock differs
   130 interrupted
 
 `orchard COMMAND --help` says more, docs/cli.md all of it.
