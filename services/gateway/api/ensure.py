@@ -13,7 +13,7 @@ from services.gateway.api.exports import EXPORTS
 from services.gateway.api.parameters import CheckMayRefresh, check_key, flag
 from services.gateway.api.types import EnsureProgress
 from services.gateway.http.base_urls import BaseUrls
-from shared.errors import EnsureInvalid, EnsureNotFound, InvalidParameter, Offline
+from shared.errors import EnsureInvalid, EnsureNotFound, InvalidParameter, Offline, RequestTooLarge
 from shared.errors.passing import EnsureIncomplete, Overloaded
 from shared.process.threads import BoundedThreads
 from shared.protocols.lock import Lock, decode_lock
@@ -36,8 +36,8 @@ def _read(body: bytes, content_type: str, kind: str, name: str) -> EnsureFile | 
     if kind and kind != ENSURE_KIND:
         return read_lock(kind, body)
     if len(body) > ENSURE_BYTES:
-        raise EnsureInvalid(
-            f"an ensure file has at most {ENSURE_BYTES} bytes; a lock is told by name= or kind="
+        raise RequestTooLarge(
+            f"an ensure file has at most {ENSURE_BYTES} bytes", hint="A lock is told by name= or kind=."
         )
     try:
         text = body.decode()
