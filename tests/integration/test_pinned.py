@@ -212,7 +212,6 @@ def test_its_own_bill_of_materials__names_the_same_files(
             "version = 1\n[[package]]\nname = 'a b'\nsource = {registry = 'x'}",
             "package 1, `a b`: its name cannot",
         ),
-        ({}, "x" * (300 * 1024), "at most 262144 bytes"),
     ],
 )
 def test_what_cannot_be_read__422_with_the_place(
@@ -220,6 +219,12 @@ def test_what_cannot_be_read__422_with_the_place(
 ) -> None:
     answer = answer_to(orchard, body, **query)
     assert (answer.status_code, problem(answer)["code"]) == (422, "ensure_invalid") and said in answer.text
+
+
+def test_as_large_as_a_lock_and_not_said_to_be_one__413_with_what_to_say(orchard: Cluster) -> None:
+    answer = answer_to(orchard, "x" * (300 * 1024))
+    assert (answer.status_code, problem(answer)["code"]) == (413, "request_too_large")
+    assert "at most 262144 bytes" in answer.text and "name= or kind=" in answer.text
 
 
 def test_a_hundred_megabytes__are_refused_before_they_are_read(orchard: Cluster) -> None:
