@@ -77,7 +77,7 @@ def _pool(name: str, values: dict[str, str]) -> int:
 
 def extractor_connections(extract_slots: int, resolve_slots: int) -> int:
     """As services/extractor/compose.py counts them."""
-    return extract_slots + 2 * resolve_slots + 5
+    return extract_slots + 2 * resolve_slots + 6
 
 
 def _surge(deployment: Resource, replicas: int) -> int:
