@@ -52,11 +52,11 @@ OVERLAY = yaml.safe_load("""
   spec: {template: {spec: {containers: [{name: postgres, image: "postgres:17-alpine",
     command: [docker-entrypoint.sh, postgres, -c, max_connections=320]}]}}}
 """)
-GATEWAYS, FETCHERS, EXTRACTORS = 21 * (8 + 1), (4 + 2) * (15 + 2), 2 * (3 + 2 + 5 + 1)
+GATEWAYS, FETCHERS, EXTRACTORS = 21 * (8 + 1), (4 + 2) * (15 + 2), 2 * (3 + 2 + 6 + 1)
 
 
 def test_wanted__every_pool_at_its_most_replicas_in_a_rollout() -> None:
-    assert wanted_connections(OVERLAY) == SPARE_CONNECTIONS + GATEWAYS + FETCHERS + EXTRACTORS == 333
+    assert wanted_connections(OVERLAY) == SPARE_CONNECTIONS + GATEWAYS + FETCHERS + EXTRACTORS == 335
 
 
 def _command(words: list[str]) -> Callable[[list[dict[str, Any]]], object]:
@@ -67,8 +67,8 @@ def _command(words: list[str]) -> Callable[[list[dict[str, Any]]], object]:
     ("change", "fits"),
     [
         (lambda r: None, False),
-        (_command(["postgres", "-c", "max_connections=332"]), False),
-        (_command(["postgres", "-c", "max_connections=333"]), True),
+        (_command(["postgres", "-c", "max_connections=334"]), False),
+        (_command(["postgres", "-c", "max_connections=335"]), True),
         (_command(["postgres"]), False),
         (lambda r: r[2]["spec"].update(maxReplicas=18), True),
         (lambda r: r[0]["data"].update(ORCHARD_DATABASE_MAX_OVERFLOW="2"), True),
