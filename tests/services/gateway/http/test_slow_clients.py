@@ -133,7 +133,7 @@ async def test_bodies__one_that_stops__408_and_the_connection_ends(
 async def test_bodies__larger_than_the_address_takes__413_before_it_is_read(gateway: GatewayProcess) -> None:
     for path, most in (
         (b"/api/v1/admin/blocks", 64 << 10),
-        (b"/api/v1/ensure", 256 << 10),
+        (b"/api/v1/ensure", 16 << 20),
         (b"/api/v1/resolve", 1 << 20),
         (b"/npm/-/npm/v1/security/audits/quick", 8 << 20),
     ):
