@@ -12,7 +12,7 @@ from services.gateway.builds.builds import Builds
 from services.gateway.http.base_urls import BaseUrls
 
 
-@get("/api/v1/admin/builds", summary="All builds", tags=["builds"])
+@get("/api/v1/admin/builds", summary="All builds")
 async def listed(request: Request[Any, Any, Any], builds: Builds, base_urls: BaseUrls) -> Page[Build]:
     """Those that are recorded, then the sealed ones, the newest first; at most 500."""
     return Page([shown(each, request, base_urls) for each in await builds.all()])
