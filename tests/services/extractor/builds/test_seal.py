@@ -179,9 +179,9 @@ async def test_what_a_sealed_build_names__neither_swept_nor_evicted(house: House
     await sessions.close(session.id)
     sealed = await seal(house)
     assert sealed is not None and sealed.missing == ()
+    assert await house.database.fetch(REFETCHABLE, [digest]) == []
     await house.database.execute("DELETE FROM cached_urls")
     await house.database.execute("DELETE FROM artifacts")
     assert await swept() == 0
-    assert await house.database.fetch(REFETCHABLE, [digest]) == []
     await house.database.execute("DELETE FROM builds")
     assert await swept() == 3  # the list, the page, the file
