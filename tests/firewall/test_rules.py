@@ -101,7 +101,8 @@ def test_version_that_a_condition_names__no_way_gives_a_byte(
     COLD_WAYS[way](haul)
     assert {answer.status for answer in haul.answers} == {403}
     assert not any(haul.known)
-    assert it.upstream.count(it.upstream_file("2.0.0"), "GET") == 0, "nor is the upstream asked for one"
+    if kind != "maven":  # its files have their dates themselves, and are judged once they came
+        assert it.asked("2.0.0") == 0, "nor is the upstream asked for one"
     head = Haul(it.orchard.gateway.port, it.file("2.0.0"), 1).ask(method="HEAD")
     assert (head.status, head.body) == (403, b"")
     for path in (it.file("2.0.0"), *it.beside("2.0.0")):
