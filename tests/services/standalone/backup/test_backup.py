@@ -41,6 +41,16 @@ def pip_install(orchard: Standalone, target: Path, *words: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def block(orchard: Standalone, name: str, token: str) -> None:
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{orchard.port}/api/v1/admin/blocks",
+        data=json.dumps({"protocol": "pypi", "name": name, "reason": "no"}).encode(),
+        headers={"authorization": f"Bearer {token.strip()}", "content-type": "application/json"},
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.status == 201
+
+
 class Kept:
     """A backup of an Orchard from which app and its dependency were installed."""
 
@@ -66,6 +76,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
             pip_install(orchard, folder / "one", "app")
             first = json.loads(tool("make", str(folder / "kept"), "--json", data=folder / "data"))
             pip_install(orchard, folder / "two", "app")
+            block(orchard, "bad", (folder / "data" / "admin-token").read_text())
             second = json.loads(tool("make", str(folder / "kept"), "--json", data=folder / "data"))
             orchard.process.terminate()
             orchard.wait_until_over()
@@ -102,13 +113,7 @@ def test_restored__every_upstream_away__installs_with_the_same_keys(kept: Kept, 
         orchard.wait_until_ready()
         pip_install(orchard, tmp_path / "target", "app")
         assert (tmp_path / "target" / "lib-1.0.dist-info").is_dir()
-        asked = urllib.request.Request(  # a row made now has a number of its own
-            f"http://127.0.0.1:{orchard.port}/api/v1/admin/blocks",
-            data=json.dumps({"protocol": "pypi", "name": "evil", "reason": "no"}).encode(),
-            headers={"authorization": f"Bearer {kept.token.strip()}", "content-type": "application/json"},
-        )
-        with urllib.request.urlopen(asked, timeout=10) as answer:
-            assert answer.status == 201
+        block(orchard, "evil", kept.token)  # a row made now has a number of its own
 
 
 def test_restore__data_folder_is_not_empty__refused_and_left_as_it_is(kept: Kept, tmp_path: Path) -> None:
