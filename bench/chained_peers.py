@@ -62,7 +62,7 @@ def verdaccio(work: Path, registry: str) -> Iterator[peers.Peer]:
 
 
 CHAINS = (
-    Chained("devpi", peers.devpi, "pypi/simple/", "/root/bench/+simple/", PYTHON, demo.pip),
+    Chained("devpi", peers.devpi, "pypi/simple/", f"/{peers.DEVPI_INDEX}/+simple/", PYTHON, demo.pip),
     Chained("proxpi", peers.proxpi, "pypi/simple/", "/index/", PYTHON, demo.pip),
     Chained("verdaccio", verdaccio, "npm/", "/", NODE, demo.npm),
 )

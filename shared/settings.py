@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_network
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from shared.errors import ConfigurationError
+from shared.setting_checks import faults_of
 from shared.setting_values import addresses, age, date, plain, severity
 from shared.settings_file import put_into
 
@@ -29,11 +29,7 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 CLIENT_SECONDS = 10.0  # how long a client is made to wait of whose protocol nothing is known
 
-_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
-_SENTINEL = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _VARIABLE = re.compile(r"ORCHARD_([A-Z0-9_]+)")
-_PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
 
 _SECRETS = frozenset(
     {
@@ -308,7 +304,7 @@ def load_settings(
         except msgspec.ValidationError as error:
             got = "" if field in _SECRETS else f" (got {text!r})"
             faults.append(f"{shown.get(key, key)}: {plain(error)}{got}")
-    faults.extend(_check_together(values))
+    faults.extend(faults_of(values, variable))
     if faults:
         raise ConfigurationError("\n".join(faults))
     return Settings(**values)
@@ -327,76 +323,6 @@ def _convert(field: str, text: str) -> Any:
     if _NAMES[field].type in (bool, bool | None) and lowered in ("yes", "on", "no", "off"):
         return lowered in ("yes", "on")
     return msgspec.convert(text, type=_NAMES[field].type, strict=False)
-
-
-def _check_together(values: Mapping[str, Any]) -> list[str]:
-    faults = []
-    level = values.get("log_level", "info")
-    if level not in ("debug", "info", "warning", "error"):
-        faults.append(f"ORCHARD_LOG_LEVEL: expected debug, info, warning or error (got {level!r})")
-    if values.get("audit_unanswered", "fail") not in ("fail", "pass"):
-        faults.append("ORCHARD_AUDIT_UNANSWERED: expected fail or pass")
-    if values.get("log_format", "json") not in ("json", "console"):
-        faults.append("ORCHARD_LOG_FORMAT: expected json or console")
-    faults.extend(_check_store(values))
-    faults.extend(_check_edge(values))
-    for network in values.get("trusted_proxies", ()):
-        try:
-            ip_network(network, strict=False)
-        except ValueError:
-            faults.append("ORCHARD_TRUSTED_PROXIES: expected addresses or networks (10.0.0.0/8)")
-            break
-    if values.get("redis_cluster") and (values.get("redis_sentinels") or values.get("redis_db")):
-        faults.append("ORCHARD_REDIS_CLUSTER: goes with neither ORCHARD_REDIS_SENTINELS nor ORCHARD_REDIS_DB")
-    for field in ("redis_sentinels", "queue_redis_sentinels", "redis_cluster"):
-        if not all(_SENTINEL.fullmatch(each) for each in values.get(field, ())):
-            faults.append(f"{variable(field)}: expected host[:port] and commas between several")
-    addresses = {upstream_variable(name): urls for name, urls in values["upstreams"].items()}
-    addresses[variable("public_url")] = values.get("public_url", ())
-    faults += [
-        f"{name}: each address must start with http:// or https://"
-        for name, urls in addresses.items()
-        if not all(url.startswith(("http://", "https://")) for url in urls)
-    ]
-    return faults
-
-
-def _check_edge(values: Mapping[str, Any]) -> list[str]:
-    addresses = values.get("edge_purge", ())
-    if not addresses:
-        return []
-    faults = []
-    if not values.get("edge"):
-        faults.append("ORCHARD_EDGE_PURGE: needs ORCHARD_EDGE=true")
-    if not all(_ENDPOINT.fullmatch(each) for each in addresses):
-        faults.append("ORCHARD_EDGE_PURGE: expected http(s)://host[:port] and commas between several")
-    if len(values.get("edge_token", "")) < 16:
-        faults.append("ORCHARD_EDGE_TOKEN: needed with ORCHARD_EDGE_PURGE, 16 characters or more")
-    return faults
-
-
-def _check_store(values: Mapping[str, Any]) -> list[str]:
-    faults = []
-    endpoint = values.get("s3_endpoint", "")
-    for field in ("s3_endpoint", "s3_public_endpoint"):
-        if values.get(field) and not _ENDPOINT.fullmatch(values[field]):
-            faults.append(f"{variable(field)}: expected http(s)://host[:port] and nothing else")
-    if endpoint:
-        for field in ("s3_access_key", "s3_secret_key"):
-            if not values.get(field):
-                faults.append(f"{variable(field)}: needed with ORCHARD_S3_ENDPOINT")
-    if not _BUCKET.fullmatch(values.get("s3_bucket", "orchard")):
-        faults.append("ORCHARD_S3_BUCKET: expected 3 to 63 of a-z, 0-9, '.' and '-'")
-    if not _PREFIX.fullmatch(values.get("s3_prefix", "").strip("/")):
-        faults.append("ORCHARD_S3_PREFIX: expected names of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/'")
-    if values.get("sweep", "report") not in ("report", "delete", "off"):
-        faults.append("ORCHARD_SWEEP: expected report, delete or off")
-    delivery = values.get("artifact_delivery", "stream")
-    if delivery not in ("stream", "redirect"):
-        faults.append("ORCHARD_ARTIFACT_DELIVERY: expected stream or redirect")
-    elif delivery == "redirect" and not endpoint:
-        faults.append("ORCHARD_ARTIFACT_DELIVERY: redirect needs ORCHARD_S3_ENDPOINT")
-    return faults
 
 
 def _is_like(name: str, known: Iterable[str]) -> bool:

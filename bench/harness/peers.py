@@ -17,6 +17,7 @@ from bench.harness import nginx, processes
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".work" / "peers"
 NODE = ROOT / ".work" / "verdaccio"
+DEVPI_INDEX = "root/bench"  # user and name: a new server has the user root alone
 REQUIREMENTS = ROOT / "requirements-peers.txt"
 
 
@@ -152,7 +153,7 @@ def devpi(work: Path, index_url: str) -> Iterator[Peer]:
         base = f"http://127.0.0.1:{port}"
         processes.wait_http(f"{base}/+api", process)
         _make_mirror(base, index_url)
-        yield Peer("devpi", base, "/root/bench/+simple/{project}/", "")
+        yield Peer("devpi", base, f"/{DEVPI_INDEX}/+simple/{{project}}/", "")
 
 
 def _make_mirror(base: str, index_url: str) -> None:
@@ -173,7 +174,7 @@ def _make_mirror(base: str, index_url: str) -> None:
     auth = f"root:{result['password']}"  # type: ignore[index]
     call(
         "PUT",
-        "/root/bench",
+        f"/{DEVPI_INDEX}",
         {
             "type": "mirror",
             "mirror_url": index_url,

@@ -23,9 +23,9 @@ from services.fetcher.files.live import LiveDownloads
 from services.fetcher.files.metadata_fallback import MetadataFallback
 from services.fetcher.files.ranges import RangeReader
 from services.fetcher.files.room import RelayRoom
-from services.fetcher.files.run import ArtifactTools
 from services.fetcher.files.sealing import Sealer
 from services.fetcher.files.spool import clear_spool
+from services.fetcher.files.tools import ArtifactTools
 from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.indexes.documents import Documents
 from services.fetcher.indexes.held_queue import HeldQueue

@@ -42,7 +42,7 @@ from services.gateway.http.responses import (
 from services.gateway.http.sockets import Peer
 from services.gateway.http.stopping import closing, end_when_orphaned
 from services.gateway.ledger.entries import Entry, entry_of_refusal, entry_of_reply
-from services.gateway.misses.live_source import TransferBroken
+from services.gateway.misses.live_source import as_orchard_error
 from services.gateway.router import build_litestar
 from services.gateway.serving.artifact_flow import serve_artifact
 from services.gateway.serving.forward_flow import serve_forward
@@ -382,13 +382,6 @@ class Application:
                     await self._idle.wait()
             except TimeoutError:
                 log.warning("drain_timed_out", in_flight=self.in_flight)
-
-
-def as_orchard_error(error: Exception) -> OrchardError:
-    """The error that a client gets for a failure before the first byte of its answer."""
-    if isinstance(error, OrchardError):
-        return error
-    return error.cause if isinstance(error, TransferBroken) else InternalError("an internal error")
 
 
 def create_app() -> Application:

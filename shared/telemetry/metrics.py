@@ -7,9 +7,9 @@ are bound once and kept, so that counting a request costs two dictionary look-up
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -267,30 +267,6 @@ def declare_protocols(names: Iterable[str]) -> None:
     PROTOCOLS.update(names)
 
 
-class HasDepth(Protocol):
-    """`QueueDepth` of the queue client."""
-
-    @property
-    def ready(self) -> int:
-        """Due and unclaimed."""
-
-    @property
-    def running(self) -> int:
-        """Claimed."""
-
-    @property
-    def deferred(self) -> int:
-        """Due later."""
-
-    @property
-    def dead(self) -> int:
-        """Given up."""
-
-    @property
-    def oldest_age_seconds(self) -> float:
-        """How long the oldest ready job has been due."""
-
-
 def _request_labels(protocol: str, result: str) -> tuple[str, str]:
     return protocol if protocol in PROTOCOLS else OTHER, result if result in RESULTS else OTHER
 
@@ -413,16 +389,6 @@ FEED_ADVISORIES = Gauge(
     "orchard_osv_feed_advisories", "Advisories that count, by feed.", ("feed",), registry=REGISTRY
 )
 DATABASE_STATEMENTS = Counter("orchard_database_statements_total", "SQL statements sent.", registry=REGISTRY)
-
-
-def set_queue_depths(depths: Mapping[str, HasDepth]) -> None:
-    """Set the gauges from `JobQueue.depths`, for the next scrape."""
-    for queue, depth in depths.items():
-        QUEUE_JOBS.labels(queue, "ready").set(depth.ready)
-        QUEUE_JOBS.labels(queue, "running").set(depth.running)
-        QUEUE_JOBS.labels(queue, "deferred").set(depth.deferred)
-        QUEUE_JOBS.labels(queue, "dead").set(depth.dead)
-        QUEUE_OLDEST_JOB_AGE.labels(queue).set(depth.oldest_age_seconds)
 
 
 def render() -> tuple[bytes, str]:

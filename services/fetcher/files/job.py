@@ -12,7 +12,8 @@ from services.fetcher.files.abandoned import Abandoned
 from services.fetcher.files.ages import list_again
 from services.fetcher.files.entries import Entries, Found, Refresh, at_kept_address
 from services.fetcher.files.following import follow_file, publish_done
-from services.fetcher.files.run import ArtifactRun, ArtifactTools
+from services.fetcher.files.run import ArtifactRun
+from services.fetcher.files.tools import ArtifactTools
 from services.fetcher.sources.absences import Absences
 from services.fetcher.sources.mutations import report_mutation
 from shared.errors import DigestMismatch, FileNotFound, LastingError, TooYoung

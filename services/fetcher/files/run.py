@@ -11,40 +11,30 @@ import hashlib
 import io
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-from services.fetcher.files.abandoned import Audience, Bounds, until_whole_is_wanted, while_wanted
-from services.fetcher.files.ages import Ages, list_again
+from services.fetcher.files.abandoned import Audience, until_whole_is_wanted, while_wanted
+from services.fetcher.files.ages import list_again
 from services.fetcher.files.digests import compared
-from services.fetcher.files.direct import DirectFiles, PublishedCheck
+from services.fetcher.files.direct import PublishedCheck
 from services.fetcher.files.download import Download, source_headers_of
-from services.fetcher.files.early_metadata import EarlyMetadata
 from services.fetcher.files.entries import Found
 from services.fetcher.files.following import follow_file, publish_done
-from services.fetcher.files.live import LiveDownload, LiveDownloads
-from services.fetcher.files.metadata_fallback import MetadataFallback
-from services.fetcher.files.room import RelayRoom
-from services.fetcher.files.sealing import Sealer, check, public_url
+from services.fetcher.files.live import LiveDownload
+from services.fetcher.files.sealing import check, public_url
 from services.fetcher.files.spool import Spool, spool_upload
-from services.fetcher.sources.upstreams import Upstreams
-from shared.access.watcher import AccessWatcher
-from shared.artifacts.repository import ArtifactRepository
+from services.fetcher.files.tools import ArtifactTools
 from shared.digests import matches, strongest
 from shared.errors import Blocked, FileNotFound, TooYoung
 from shared.errors.passing import SupersededError, UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, NO_STANDING, CachedUrl, Role, SourceHeaders, StoredFile
-from shared.objects.port import ObjectStore, artifact_key
+from shared.objects.port import artifact_key
 from shared.policy.age import Seen
-from shared.process.disk import DiskFloor
-from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
 from shared.queue.context import JobContext
 from shared.queue.jobs import FetchArtifact
-from shared.queue.producer import JobQueue
 from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
 
@@ -58,30 +48,6 @@ _numbers = itertools.count()
 
 Fetch = Callable[[FetchArtifact], Awaitable[StoredFile]]
 """The facts of another file, fetched if it is not stored yet."""
-
-
-@dataclass(frozen=True)
-class ArtifactTools:
-    """What downloading, verifying and storing files needs; one per process."""
-
-    upstreams: Upstreams
-    direct: DirectFiles
-    live: LiveDownloads
-    sealer: Sealer
-    fallback: MetadataFallback
-    artifacts: ArtifactRepository
-    objects: ObjectStore
-    queue: JobQueue
-    threads: BoundedThreads
-    spool_folder: Path
-    access: AccessWatcher
-    floor: DiskFloor
-    room: RelayRoom
-    max_bytes: int
-    abandoned: Bounds
-    early: EarlyMetadata
-    came: Callable[[FetchArtifact, StoredFile, int], None]  # a file is there, of the source of this id
-    ages: Ages
 
 
 class NotAhead(Exception):

@@ -24,7 +24,7 @@ from shared.objects.measured import read_measured
 from shared.redis.client import RedisClient
 from shared.settings import Settings
 from shared.telemetry import metrics
-from shared.telemetry.metrics import HasDepth
+from shared.telemetry.queue_depths import HasDepth, set_queue_depths
 from shared.version import VERSION
 from shared.worker.heartbeat import Heartbeat, Pool, read_health
 
@@ -284,7 +284,7 @@ async def metrics_page(gateway: Gateway, in_flight: int) -> Response[bytes]:
     metrics.HTTP_IN_FLIGHT.set(in_flight)
     gateway.l1.count()
     with contextlib.suppress(QueueUnavailable):  # the queue's figures stay as they were
-        metrics.set_queue_depths(await gateway.queue.depths())
+        set_queue_depths(await gateway.queue.depths())
         for measured in await read_measured(gateway.queue_redis, 1):
             for folder, amount in measured.folders.items():
                 metrics.STORED_BYTES.labels(folder).set(amount.bytes)

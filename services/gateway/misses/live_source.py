@@ -16,7 +16,7 @@ import msgspec
 
 from services.gateway.hits.gate import Gate
 from services.gateway.misses.fetchers import FetcherPool, LiveResponse
-from shared.errors import OrchardError
+from shared.errors import InternalError, OrchardError
 from shared.errors.catalogue import from_value
 from shared.errors.passing import UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, FileName, SourceHeaders, StoredFile, decode_stored
@@ -43,6 +43,13 @@ class TransferBroken(Exception):
     def __init__(self, message: str, cause: OrchardError | None = None) -> None:
         super().__init__(message)
         self.cause = cause or UpstreamUnavailable(f"the transfer broke off before its first byte: {message}")
+
+
+def as_orchard_error(error: Exception) -> OrchardError:
+    """The error that a client gets for a failure before the first byte of its answer."""
+    if isinstance(error, OrchardError):
+        return error
+    return error.cause if isinstance(error, TransferBroken) else InternalError("an internal error")
 
 
 class StoredFacts(Protocol):
