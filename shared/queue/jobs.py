@@ -203,26 +203,25 @@ class FetchArtifact(FileJob, frozen=True, tag="fetch_artifact"):
         return more or super().asks_more_than(other)
 
 
-class DescribeArtifact(FileJob, frozen=True, tag="describe_artifact"):
-    """Find the size of a file that is not stored yet (a cold HEAD), without downloading it."""
+class HeadersJob(FileJob, frozen=True):
+    """A job that asks for the headers of a file, and not for its bytes."""
 
     queue: ClassVar[str] = INDEX
     request_id: str = ""
     via: str = ""  # installations that the request came through (shared/http/via.py)
     unstored: bool = False  # as in `FetchArtifact`
+
+
+class DescribeArtifact(HeadersJob, frozen=True, tag="describe_artifact"):
+    """Find the size of a file that is not stored yet (a cold HEAD), without downloading it."""
 
     @property
     def id(self) -> str:
         return f"describe:{self.protocol}:{self.file.identity}"
 
 
-class DateArtifact(FileJob, frozen=True, tag="date_artifact"):
+class DateArtifact(HeadersJob, frozen=True, tag="date_artifact"):
     """Find when a file was published; of one that is stored, note it (docs/decisions/0050)."""
-
-    queue: ClassVar[str] = INDEX
-    request_id: str = ""
-    via: str = ""  # installations that the request came through (shared/http/via.py)
-    unstored: bool = False  # as in `FetchArtifact`
 
     @property
     def id(self) -> str:

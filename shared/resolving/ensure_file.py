@@ -119,7 +119,26 @@ class Plan(msgspec.Struct, frozen=True):
         return (self.request, *self.apart) if self.request is not None else self.apart
 
 
-class EnsureFile(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True):
+    """What a lock is made of, in a canonical form: equal ones have one key."""
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """As it is shown in its lock."""
+        raise NotImplementedError
+
+    @property
+    def document(self) -> str:
+        """`canonical` as JSON."""
+        return msgspec.json.encode(self.canonical, order="sorted").decode()
+
+    @property
+    def key(self) -> str:
+        """The key of the lock: 64 hex digits."""
+        return hashlib.sha256(f"{ENSURE_FORMAT}\n{self.document}".encode()).hexdigest()
+
+
+class EnsureFile(Wanted, frozen=True):
     """A checked ensure file in its canonical form."""
 
     plans: tuple[Plan, ...]  # by protocol's name
@@ -132,16 +151,6 @@ class EnsureFile(msgspec.Struct, frozen=True):
     @property
     def protocols(self) -> tuple[str, ...]:
         return tuple(plan.protocol for plan in self.plans)
-
-    @property
-    def document(self) -> str:
-        """`canonical` as JSON."""
-        return msgspec.json.encode(self.canonical, order="sorted").decode()
-
-    @property
-    def key(self) -> str:
-        """The key of the lock: 64 hex digits."""
-        return hashlib.sha256(f"{ENSURE_FORMAT}\n{self.document}".encode()).hexdigest()
 
 
 def read_toml(text: str) -> EnsureFile:

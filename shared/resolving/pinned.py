@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from shared.protocols.reading.lock_text import MOST_PINS
 from shared.protocols.roles.pins import Elsewhere, LockKind, Pin
 from shared.resolving import boms
 from shared.resolving.boms import BomKind
-from shared.resolving.ensure_file import ENSURE_FORMAT, EnsureFile, read_json, unknown
+from shared.resolving.ensure_file import EnsureFile, Wanted, read_json, unknown
 
 ENSURE_KIND = "ensure"
 """How an ensure file is called beside the kinds of locks."""
@@ -22,7 +21,7 @@ ENSURE_KIND = "ensure"
 _HEAD_BYTES = 4096
 
 
-class PinnedFiles(msgspec.Struct, frozen=True):
+class PinnedFiles(Wanted, frozen=True):
     """What a lock input names, in one canonical form: equal files have one key, whatever lock named them."""
 
     pins: dict[str, tuple[Pin, ...]]  # by protocol, sorted
@@ -33,16 +32,6 @@ class PinnedFiles(msgspec.Struct, frozen=True):
         """As it is shown in its lock, and as `read_document` takes it back."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
-
-    @property
-    def document(self) -> str:
-        """`canonical` as JSON."""
-        return msgspec.json.encode(self.canonical, order="sorted").decode()
-
-    @property
-    def key(self) -> str:
-        """The key of the lock: 64 hex digits."""
-        return hashlib.sha256(f"{ENSURE_FORMAT}\n{self.document}".encode()).hexdigest()
 
     @property
     def protocols(self) -> tuple[str, ...]:

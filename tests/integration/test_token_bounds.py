@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -30,9 +31,11 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
         yield running
 
 
-def ask(orchard: Cluster, path: str, token: str, method: str = "GET", **more: Any) -> httpx.Response:
-    headers = {"authorization": f"Bearer {token}"}
-    return httpx.request(method, orchard.url(path), headers=headers, timeout=60, trust_env=False, **more)
+def ask(
+    orchard: Cluster, path: str, token: str, method: str = "GET", json: Any = None, **fields: str
+) -> httpx.Response:
+    headers = {"authorization": f"Bearer {token}", **fields}
+    return httpx.request(method, orchard.url(path), headers=headers, json=json, timeout=60, trust_env=False)
 
 
 def made(orchard: Cluster, **bounds: Any) -> dict[str, Any]:
@@ -42,11 +45,15 @@ def made(orchard: Cluster, **bounds: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
+@pytest.mark.parametrize("view", ["", "/v/at-2100-01-01"], ids=["plain", "view"])
 @pytest.mark.parametrize("kind", DOCUMENTS)
-def test_bound_to_a_package__it_alone_is_served__cold_hot_and_by_head(
-    orchard: Cluster, upstream: Upstream, kind: str
+def test_bound_to_a_package__it_alone_is_served__cold_hot_by_head_and_in_parts(
+    orchard: Cluster, upstream: Upstream, kind: str, view: str
 ) -> None:
-    own, other = DOCUMENTS[kind](upstream), DOCUMENTS[kind](upstream)
+    own, other = (
+        replace(each, orchard=view + each.orchard)
+        for each in (DOCUMENTS[kind](upstream), DOCUMENTS[kind](upstream))
+    )
     protocol = kind.partition("_")[0]
     token = made(orchard, protocols=[protocol], names=[own.name])["token"]
     assert ask(orchard, other.orchard, token).status_code == 403, "cold"
@@ -56,6 +63,9 @@ def test_bound_to_a_package__it_alone_is_served__cold_hot_and_by_head(
     for method in ("GET", "HEAD"):
         assert ask(orchard, own.orchard, token, method).status_code == 200
         assert ask(orchard, other.orchard, token, method).status_code == 403, f"hot {method}"
+    known = ask(orchard, other.orchard, ADMIN).headers["etag"]
+    for field, value in (("range", "bytes=0-0"), ("range", "bytes=-1"), ("if-none-match", known)):
+        assert ask(orchard, other.orchard, token, **{field: value}).status_code == 403, field
 
 
 @pytest.mark.parametrize("kind", [each for each in DOCUMENTS if each.endswith("_page")])
