@@ -210,11 +210,6 @@ class Policy:
         """See `ProjectVerdicts.stands`."""
         return self.of(protocol, project).stands(head, now)
 
-    def why_digest(self, sha256: str) -> str:
-        """The reason why bytes are blocked, "" if they are not."""
-        found = self._digests.get(sha256)
-        return "" if found is None else found.why
-
     def check(self, protocol: str, project: str, version: str = "") -> None:
         """By names alone. Raises `Blocked` for a blocked project, or for a blocked version of one ("" names
         none), `Malware` likewise, and `AdvisoriesUnknown`."""

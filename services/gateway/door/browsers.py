@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-SIGN_IN = b"/ui/signin"
 _ASSETS = b"/ui/assets/"
 
 
