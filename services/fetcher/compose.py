@@ -33,6 +33,7 @@ from services.fetcher.indexes.job import FetchIndexJob
 from services.fetcher.indexes.judging import Judging
 from services.fetcher.indexes.pages import Pages
 from services.fetcher.indexes.render import RenderIndexJob
+from services.fetcher.indexes.warned import Warned
 from services.fetcher.indexes.writing import IndexTools
 from services.fetcher.routes.administration import AdministrationRoutes
 from services.fetcher.routes.forward import ForwardRoute
@@ -255,7 +256,8 @@ def _routes(stores: Stores, upstream: UpstreamParts, token: WorkerToken) -> list
 def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:
     budget_bytes = stores.settings.index_budget_bytes
     documents = Documents(stores)
-    judging = Judging(documents, stores.artifacts, stores.threads, HeldQueue(stores.database))
+    told = HeldQueue(stores.database), Warned(stores.database)
+    judging = Judging(documents, stores.artifacts, stores.threads, *told)
     return IndexTools(
         documents=documents,
         pages=Pages(stores, judging),

@@ -24,6 +24,7 @@ EventKind = Literal[
     "feed_refused",
     "malware_stored",
     "advisory_about_served",
+    "rule_warned",
 ]
 
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)

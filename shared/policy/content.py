@@ -42,7 +42,7 @@ class Held(msgspec.Struct, frozen=True):
 
     verdict: Verdict | None  # of the rules here; None: none is against it
     change: Change
-    warnings: tuple[str, ...] = ()  # of rules that only warn
+    warnings: Mapping[str, str] = {}  # by the name of a rule that only warns, why
 
 
 def told(stamp: str, verdict: Verdict | None) -> str:
@@ -78,17 +78,18 @@ def judge(
     for each in sorted(listed, key=lambda each: each.published):
         change = change_of(each.traits, last)
         before = others(each)
-        verdict, warnings = None, []
+        verdict = None
+        warnings: dict[str, str] = {}
         for rule in rules if before is None else ():
             against = asked(rule, project, each, change, now)
             if against is None or (stored_stay and each.stored_at and each.stored_at < rule.since):
                 continue
             if rule.action == "warn":
-                warnings.append(against.why)
+                warnings[rule.name] = against.why
             else:
                 verdict = against
                 break
-        found[each.traits.version] = Held(verdict, change, tuple(warnings))
+        found[each.traits.version] = Held(verdict, change, warnings)
         if (before or verdict) is None or (before is not None and before.allowed):
             last = each.traits
     return found

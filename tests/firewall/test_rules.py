@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -278,6 +279,39 @@ def test_apply__dry_run_and_rules_that_refuse_everything(shelf: NewShelf, policy
     assert answer.status_code == 409 and "would refuse everything" in answer.json()["detail"]
     assert policy.post("policy", policy=everything, yes=True).status_code == 200
     wait_until(lambda: it.get(it.page).status_code == 403, what="nothing at all")
+
+
+def warned(it: Shelf) -> list[tuple[str, str, int]]:
+    """The version, the rule and the count of each event."""
+    about = f"kind=rule_warned&protocol={it.protocol}&project={quote(name_of(it), safe='')}"
+    items = it.orchard.get(f"/api/v1/events?{about}", headers=ADMIN).json()["items"]
+    return sorted((each["detail"]["version"], each["detail"]["rule"], each["count"]) for each in items)
+
+
+@kinds
+def test_rule_that_warns__an_event_for_each_version_once__and_why_tells_it(
+    shelf: NewShelf, policy: Policy, kind: str
+) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD, "2.0.0": OLD})
+    one, two, three = ("1", "2", "3") if kind == "pypi" else ("1.0.0", "2.0.0", "3.0.0")
+    name = name_of(it)
+    policy.apply(
+        f"name = 'watched'\nrefuse = true\nnames = ['{name}']\naction = 'warn'",
+        f"name = 'no two'\nwhen = '''name == \"{name}\" && version == \"{two}\"'''\naction = 'warn'",
+    )
+    wait_until(lambda: it.get(it.page).status_code == 200, what="the page")
+    assert it.shown() == ["1.0.0", "2.0.0"]
+    assert it.get(it.file("2.0.0")).status_code == 200
+    events = sorted([(one, "watched", 1), (two, "no two", 1), (two, "watched", 1)])
+    wait_until(lambda: warned(it) == events, what="the events")
+    told = orchard_command(it.orchard, "why", purl(it))["items"]
+    assert {each["allowed"] for each in told} == {True}
+    texts = sorted(text for each in told for text in each["warnings"])
+    assert texts == ["no two: its condition holds", "watched: refused", "watched: refused"]
+    it.put({"1.0.0": OLD, "2.0.0": OLD, "3.0.0": OLD})
+    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0", "3.0.0"], what="the page with a new version")
+    wait_until(lambda: warned(it) == sorted([*events, (three, "watched", 1)]), what="its event alone")
 
 
 BAD = {

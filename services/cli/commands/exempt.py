@@ -57,7 +57,7 @@ def remove(options: argparse.Namespace, output: Output) -> None:
 
 
 def why(options: argparse.Namespace, output: Output) -> None:
-    """The verdict of each file of a version; without a version, all that is held back."""
+    """The verdict of each file of a version; without a version, all that is held back or warned of."""
     answer = connect(options).call("GET", f"/api/v1/why?of={quote(options.purl, safe='')}", offers="verdicts")
     rows = [_row(each) for each in items(answer)]
     heads = ("", "package", "rule", "why")
@@ -72,5 +72,10 @@ def _row(each: dict[str, Any]) -> tuple[str, str, str, str]:
         "served" if each.get("allowed") else "refused",
         str(each.get("what")),
         str(each.get("rule") or "-"),
-        str(each.get("why") or (f"published {moment(each['published'])}" if each.get("published") else "-")),
+        "; ".join(filter(None, (str(each.get("why") or ""), *_warnings(each))))
+        or (f"published {moment(each['published'])}" if each.get("published") else "-"),
     )
+
+
+def _warnings(each: dict[str, Any]) -> list[str]:
+    return [f"warning: {text}" for text in each.get("warnings") or ()]

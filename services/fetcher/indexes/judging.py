@@ -9,6 +9,7 @@ import msgspec
 
 from services.fetcher.indexes.documents import Documents, LastGood, Loaded
 from services.fetcher.indexes.held_queue import HeldQueue
+from services.fetcher.indexes.warned import Warned
 from shared.artifacts.repository import ArtifactRepository
 from shared.http.headers import unix_seconds
 from shared.models import UpstreamSource
@@ -27,9 +28,15 @@ class Judging:
     """Every method costs queries: it is asked only where versions are looked at one by one."""
 
     def __init__(
-        self, documents: Documents, artifacts: ArtifactRepository, threads: BoundedThreads, queue: HeldQueue
+        self,
+        documents: Documents,
+        artifacts: ArtifactRepository,
+        threads: BoundedThreads,
+        queue: HeldQueue,
+        warned: Warned,
     ) -> None:
         self._queue = queue
+        self._warned = warned
         self._documents = documents
         self._artifacts = artifacts
         self._threads = threads
@@ -101,6 +108,7 @@ class Judging:
             found = verdicts.held(*judged)
             if verdicts.as_of:  # what was there at a moment is nothing to decide
                 return found
+            await self._warned.note(protocol.name, project, found.contents)
             if not verdicts.rules and held_back(*judged):
                 judged = await self._threads.run(partial(judged_of, changes=True), *arguments)
             await self._queue.note(protocol.name, project, *judged)
@@ -163,6 +171,8 @@ class Judging:
         found = await self._threads.run(
             held_of, protocol, project, document, verdicts, seen, sealed, clock.now()
         )
+        if not verdicts.as_of:
+            await self._warned.note(protocol.name, project, found.contents)
         return main, found
 
 

@@ -31,11 +31,12 @@ class Why(msgspec.Struct, frozen=True):
     rule: str  # "": none is against it
     why: str
     published: float | None  # unix seconds: when it counts as published; null: no age is asked for
+    warnings: list[str]  # of rules of the policy file that only warn
     until: float | None  # when time alone makes it allowed; of an exemption, when that is over; null: never
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Of a version that is asked for, each of its files; else all that is not allowed."""
+    """Of a version that is asked for, each of its files; else all that is not allowed, or warned of."""
 
     purl: str
     versions: int  # that the newest list has, or files
@@ -63,27 +64,33 @@ async def why(
 
 def _answer(protocol: PackageProxyBase, version: str, listing: Listing, verdicts: ProjectVerdicts) -> Answer:
     project, items = listing.project, []
-    entries, _ = listing.judged(protocol, verdicts, clock.now())
-    for each, of, found in entries:
-        if each.version == version or not (version or (found or ALLOWED).allowed):
-            items.append(
-                _why(protocol, project, each, found or ALLOWED, of.published if verdicts.judges else None)
-            )
+    entries, contents = listing.judged(protocol, verdicts, clock.now())
+    for each, of, verdict in entries:
+        found, held = verdict or ALLOWED, contents.get(each.version)
+        warnings = [] if held is None else list(held.warnings.values())
+        if each.version == version or not (version or (found.allowed and not warnings)):
+            published = of.published if verdicts.judges else None
+            items.append(_why(protocol, project, each, found, published, warnings))
     if version and not items:
-        found = verdicts.by_name(version, "") or verdicts.by_list(version)
-        if found is None:
+        named = verdicts.by_name(version, "") or verdicts.by_list(version)
+        if named is None:
             raise PackageNotFound(f"{project} has no version {version} in its list here")
-        items.append(_why(protocol, project, Dated(version, version), found, None))
+        items.append(_why(protocol, project, Dated(version, version), named, None, []))
     return Answer(purl(protocol.name, project, version), len(entries), items)
 
 
 def _why(
-    protocol: PackageProxyBase, project: str, listed: Dated, found: Verdict, published: float | None
+    protocol: PackageProxyBase,
+    project: str,
+    listed: Dated,
+    found: Verdict,
+    published: float | None,
+    warnings: list[str],
 ) -> Why:
     what = purl(protocol.name, project, listed.version)
     if listed.is_file:
         what = f"{what} {listed.name}"
-    return Why(what, found.allowed, found.rule, found.why, published, found.until or None)
+    return Why(what, found.allowed, found.rule, found.why, published, warnings, found.until or None)
 
 
 HANDLERS = [why]

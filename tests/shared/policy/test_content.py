@@ -102,7 +102,7 @@ def test_sources__of_the_list(sources: tuple[str, ...], expected: list[str]) -> 
 
 def test_warning__holds_nothing_and_is_told() -> None:
     found = judged([rule(when="true", action="warn"), rule(name="s", when="false")], listed("1"))
-    assert (found["1"].verdict, found["1"].warnings) == (None, ("r: its condition holds",))
+    assert (found["1"].verdict, found["1"].warnings) == (None, {"r": "r: its condition holds"})
 
 
 @pytest.mark.parametrize(("unknown", "expected"), [("allow", []), ("hold", ["1"])])

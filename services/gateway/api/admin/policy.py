@@ -150,7 +150,7 @@ def _outcomes(protocol: PackageProxyBase, listing: Listing, version: str, alone:
                 told,
                 against is None,
                 "" if against is None else against.why,
-                [] if held is None else list(held.warnings),
+                [] if held is None else list(held.warnings.values()),
                 Change() if held is None else held.change,
             )
     return list(found.values())
