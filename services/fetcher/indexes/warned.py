@@ -25,7 +25,9 @@ _NOTE = f"""
 WITH known AS (
     SELECT id, detail FROM events WHERE kind = '{WARNED}' AND protocol = $1 AND project = $2
 ), gone AS (
-    DELETE FROM events WHERE id IN (SELECT id FROM known ORDER BY id DESC OFFSET {MOST} - cardinality($3::text[]))
+    DELETE FROM events WHERE id IN (
+        SELECT id FROM known ORDER BY id DESC OFFSET {MOST} - cardinality($3::text[])
+    )
 )
 INSERT INTO events (kind, protocol, project, filename, detail, detail_digest)
 SELECT '{WARNED}', $1, $2, '', detail::jsonb, sha256(convert_to(detail, 'UTF8'))
