@@ -71,7 +71,7 @@ TOUCH_SECONDS = 60.0
 OPERATOR = "ORCHARD_ADMIN_TOKEN"  # as the audit names who used that one
 
 PROBED_PATHS = frozenset((b"/health", b"/health/live", b"/health/ready", b"/health/identity", b"/metrics"))
-FOR_PEOPLE = frozenset((b"/", b"/orchard.pyz", b"/ui/signin"))
+FOR_PEOPLE = frozenset((b"/", b"/orchard.pyz", b"/ui", b"/ui/signin"))
 OPEN_PATHS = PROBED_PATHS | FOR_PEOPLE
 """What probes, Prometheus and a person without a token need. None of it tells of packages."""
 

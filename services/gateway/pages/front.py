@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Request, Response, get
 
+from shared.access.exposure import reads_anonymously
 from shared.protocols import PROTOCOLS
 from shared.protocols.roles.setup import Address, ClientHint
 from shared.settings import Settings
@@ -33,7 +34,7 @@ _PAGE = """<!doctype html>
 <h1>Orchard</h1><p><small>version {version}</small></p>
 <p>A caching proxy for package registries. What it served once, it serves again, byte for byte,
 also while the registry is away.</p>
-{offline}{sections}
+{offline}{token}{sections}
 <p>Or let the <code>orchard</code> command change a client's own file
 (<a href="orchard.pyz">orchard.pyz</a>, Python 3.11 or newer, nothing else; it knows this address):</p>
 <pre tabindex="0">curl -fsSO {base}/orchard.pyz
@@ -47,6 +48,13 @@ python3 orchard.pyz client-config pip --write</pre>
 _OFFLINE = (
     "<p><strong>Offline:</strong> no registry is asked (ORCHARD_OFFLINE); what is stored is served.</p>\n"
 )
+
+_NEEDED = """\
+<p><strong>Reading needs a token.</strong> An operator makes one: <code>orchard tokens create NAME</code>.
+It opens the pages, too, at the <a href="ui/signin">sign-in</a>. <code>orchard client-config TOOL</code>
+says where each client has a place for it. On the machine that runs this Orchard, <code>make run</code> has
+written the operator's into the file <code>admin-token</code> of its data folder.</p>
+"""
 
 _SECTION = '<h2>{client}</h2>\n{where}<pre tabindex="0">{lines}</pre>\n'
 
@@ -64,6 +72,7 @@ async def page(request: Request[Any, Any, Any], settings: Settings) -> Response[
         style=STYLE,
         version=escape(VERSION),
         offline=_OFFLINE if settings.offline else "",
+        token="" if reads_anonymously(settings) else _NEEDED,
         sections=sections,
         base=escape(base, quote=False),
     )

@@ -84,3 +84,16 @@ async def test_preflight__of_another_site__is_told_nothing(private: GatewayProce
     assert (asked.status, asked.headers.get("access-control-allow-origin")) == (401, None)
     page = await asyncio.to_thread(private.request, PAGE, origin=site["origin"], accept=JSON, **TOKEN)
     assert (page.status, page.headers.get("access-control-allow-origin")) == (200, None)
+
+
+async def test_person_without_a_token__is_told_how_to_get_one_and_led_to_the_pages(
+    private: GatewayProcess,
+) -> None:
+    front = await asyncio.to_thread(private.request, "/")
+    assert front.status == 200
+    for told in (b"Reading needs a token", b"orchard tokens create", b"ui/signin", b"client-config"):
+        assert told in front.body, told
+    without_slash = await asyncio.to_thread(private.request, "/ui", accept="text/html")
+    assert (without_slash.status, without_slash.headers["location"]) == (303, "./ui/")
+    pages = await asyncio.to_thread(private.request, "/ui/", accept="text/html")
+    assert (pages.status, pages.headers["location"]) == (303, "./signin?to=")
