@@ -10,7 +10,6 @@ from pathlib import Path
 
 from services.gateway.api.admin.fetcher_desk import FetcherDesk
 from services.gateway.api.answers import Ensures, Resolutions
-from services.gateway.api.blocked_graphs import BlockedGraphs
 from services.gateway.api.queue_board import QueueBoard
 from services.gateway.api.resolution import WarmResolutions
 from services.gateway.api.stock import StockCounter
@@ -49,6 +48,7 @@ from shared.access.exposure import check_exposure
 from shared.access.repository import AccessRepository, AccessState
 from shared.access.watcher import AccessWatcher
 from shared.cache.service import CacheService
+from shared.judging.kept import BlockedGraphs
 from shared.objects.metrics import MeasuredStore
 from shared.objects.port import ObjectStore
 from shared.objects.s3.store import S3ObjectStore

@@ -288,3 +288,35 @@ def test_kept_resolution_and_lock__hold_a_version_that_may_not_be_served_now__ar
     rules.put()
     for what in asked:
         wait_until(lambda what=what: answer(what).status_code == 200, what=f"{what} without the rule")
+
+
+@pytest.mark.parametrize("kind", {**ASKED, "maven": "org.example:{}:[1.0.0,3.0.0)"}.items(), ids=ASKED)
+def test_kept_resolution__that_a_rule_refuses_now__is_not_taken_by_an_ensure(
+    orchard: Cluster, upstream: Upstream, rules: Rules, kind: tuple[str, str]
+) -> None:
+    """Of an ensure whose lock is kept no more, and whose resolution is."""
+    protocol, pattern = kind
+    it = new(orchard, upstream, protocol)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    requirement = pattern.format(it.name)
+    tables = {"npm": f'dependencies = {{ {it.name} = "*" }}', "maven": f'dependencies = ["{requirement}"]'}
+    table = tables.get(protocol, f'requirements = ["{requirement}"]')
+
+    def ensured() -> httpx.Response:
+        text = f"[{protocol}]\n{table}\n"
+        return httpx.post(orchard.url("/api/v1/ensure"), content=text, timeout=30, trust_env=False)
+
+    def versions() -> list[str]:
+        wait_until(lambda: ensured().status_code != 202, seconds=30, what="the lock")
+        lock = ensured().json()
+        assert lock["complete"], lock
+        return [each["version"] for each in lock["protocols"][protocol]["packages"]]
+
+    assert versions() == ["2.0.0"]
+    rules.put(ORCHARD_MINIMUM_AGE="7d", ORCHARD_STORED_STAY="false")
+    wait_until(lambda: ensured().status_code == 403, what="the rule")
+    sql(orchard, "DELETE FROM ensures")
+    with orchard.client(orchard.cache) as cache:
+        cache.flushall()
+    wait_until(lambda: ensured().status_code != 403, what="the lock's loss")
+    assert versions() == ["1.0.0"]

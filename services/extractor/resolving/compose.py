@@ -11,6 +11,7 @@ from services.extractor.resolving.pin_finding import PinFinder
 from services.extractor.resolving.resolve import ResolveHandler
 from services.extractor.resolving.stored import StoredFiles
 from shared.access.watcher import AccessWatcher
+from shared.judging.kept import BlockedGraphs
 from shared.policy.rules import rules_of
 from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS, named_alike, version_key
@@ -82,6 +83,7 @@ async def resolving_handlers(
             access=access,
             protocols=protocols,
         ),
+        graphs=BlockedGraphs(access, stores, stores.threads),
         queue=stores.queue,
         wakeups=wakeups,
         protocols=protocols,

@@ -13,12 +13,13 @@ from services.extractor.resolving.ensure_locking import Locksmith
 from services.extractor.resolving.pin_finding import PinFinder
 from services.extractor.resolving.progress import OWN_TROUBLE, EnsureProgress, EnsureWork, WantedFile
 from services.extractor.resolving.stepping import Made, SteppingJob
-from shared.errors import ResolutionTooLarge
+from shared.errors import Blocked, ResolutionTooLarge
 from shared.errors.catalogue import from_value
 from shared.errors.passing import DeadlineExceeded, UpstreamUnavailable
+from shared.judging.kept import BlockedGraphs
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.lock import encode_lock
-from shared.protocols.resolution import Resolution
+from shared.protocols.resolution import Resolution, ResolutionRequest
 from shared.queue.context import Deferred
 from shared.queue.jobs import Ensure, Event, Resolve
 from shared.queue.producer import JobQueue
@@ -52,6 +53,7 @@ class EnsureHandler(SteppingJob[Ensure, EnsureProgress, EnsureWork]):
         fetching: EnsureFetching,
         locksmith: Locksmith,
         finder: PinFinder,
+        graphs: BlockedGraphs,
         queue: JobQueue,
         wakeups: Wakeups,
         protocols: Mapping[str, PackageProxyBase],
@@ -61,6 +63,7 @@ class EnsureHandler(SteppingJob[Ensure, EnsureProgress, EnsureWork]):
         self._fetching = fetching
         self._locksmith = locksmith
         self._finder = finder
+        self._graphs = graphs
         self._queue = queue
         self._protocols = protocols
 
@@ -108,11 +111,8 @@ class EnsureHandler(SteppingJob[Ensure, EnsureProgress, EnsureWork]):
         left = [request for request in requests if request.key not in work.resolutions]
         if not left:
             return
-        jobs = {
-            request.key: resolve_job(request, refresh=job.refresh, request_id=job.request_id)
-            for request in left
-        }
-        found = await asyncio.gather(*(self._find(jobs[each.key], job, progress) for each in left))
+        found = await asyncio.gather(*(self._find(_job(each, job, progress), progress) for each in left))
+        jobs = {request.key: _job(request, job, progress) for request in left}
         for request, resolution in zip(left, found, strict=True):
             if resolution is not None:
                 work.resolutions[request.key] = resolution
@@ -135,12 +135,16 @@ class EnsureHandler(SteppingJob[Ensure, EnsureProgress, EnsureWork]):
             await self._queue.enqueue(resolve)
         raise Deferred(BACKSTOP_SECONDS)
 
-    async def _find(self, resolve: Resolve, job: Ensure, progress: EnsureProgress) -> Resolution | None:
-        """The answer of a resolution; None while it is computed. Raises its error."""
-        if not job.refresh:
+    async def _find(self, resolve: Resolve, progress: EnsureProgress) -> Resolution | None:
+        """The answer of a resolution; None while it is computed, also in place of one that names what may
+        not be served any more. Raises its error."""
+        if not resolve.refresh:
             kept = await self._resolutions.row(resolve.key)
-            if kept is not None:
+            if kept is not None and await self._refused(kept) is None:
                 return _resolution.decode(kept)
+            if kept is not None:
+                progress.refused.append(resolve.key)
+                return None
         seen = progress.seen.get(resolve.id, 0)
         event = await outcome_since(self._queue, resolve.id, progress.asked.get(resolve.id), before=seen)
         if event is None:
@@ -152,15 +156,40 @@ class EnsureHandler(SteppingJob[Ensure, EnsureProgress, EnsureWork]):
         body = ended.body if ended is not None else await self._resolutions.row(resolve.key)
         if body is None:
             return self._failed(event, resolve, progress)
-        return _resolution.decode(body)
+        refused = await self._refused(body)
+        if refused is None:
+            return _resolution.decode(body)
+        if not resolve.refresh:
+            progress.refused.append(resolve.key)
+        if not _may_try_again(resolve, progress):
+            raise refused
+        return None
+
+    async def _refused(self, body: bytes) -> Blocked | None:
+        """Why an answer may not be used; None: it may."""
+        try:
+            await self._graphs.check(body)
+        except Blocked as error:
+            return error
+        return None
 
     @staticmethod
     def _failed(event: Event, resolve: Resolve, progress: EnsureProgress) -> None:
         """Returns if the resolution is to be tried again; else raises its error."""
         gone = event.error is None  # an incomplete answer is cached for some seconds only
-        if gone or (event.error is not None and event.error.code in OWN_TROUBLE):
-            tries = progress.retried.get(resolve.id, 0)
-            if tries < MOST_RETRIES:
-                progress.retried[resolve.id] = tries + 1
-                return
+        own = gone or (event.error is not None and event.error.code in OWN_TROUBLE)
+        if own and _may_try_again(resolve, progress):
+            return
         raise from_value(event.error) if event.error else UpstreamUnavailable("a resolution gave no answer")
+
+
+def _job(request: ResolutionRequest, job: Ensure, progress: EnsureProgress) -> Resolve:
+    refresh = job.refresh or request.key in progress.refused
+    return resolve_job(request, refresh=refresh, request_id=job.request_id)
+
+
+def _may_try_again(resolve: Resolve, progress: EnsureProgress) -> bool:
+    """Counts the tries."""
+    tries = progress.retried.get(resolve.id, 0)
+    progress.retried[resolve.id] = tries + 1
+    return tries < MOST_RETRIES

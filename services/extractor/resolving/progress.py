@@ -106,6 +106,7 @@ class EnsureProgress(msgspec.Struct):
     seen: dict[str, int] = {}  # job id → generation of its last failure
     paused_until: float = 0.0  # unix seconds: an upstream said to slow down
     failed: dict[str, Failure] = {}  # job id → why
+    refused: list[str] = []  # keys of resolutions that named what may not be served: worked out anew
 
 
 class WantedFile(msgspec.Struct, frozen=True):

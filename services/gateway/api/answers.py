@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 import msgspec
 from litestar import Response
 
-from services.gateway.api.blocked_graphs import BlockedGraphs
 from services.gateway.api.types import EnsureProgress, ResolutionProgress
 from services.gateway.misses.waiter import MissWaiter
 from shared.errors import EnsureNotFound, OrchardError, ResolutionNotFound
 from shared.errors.catalogue import from_value
 from shared.errors.passing import EnsureIncomplete, UpstreamUnavailable
+from shared.judging.kept import BlockedGraphs
 from shared.queue.jobs import Ensure, Resolve
 from shared.resolving.answers import KeptAnswers, KeptLocks, KeptResolutions
 

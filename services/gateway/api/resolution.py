@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 from litestar import Request, Response, get, post
 
 from services.gateway.api.answers import Resolutions, answered
-from services.gateway.api.blocked_graphs import BlockedGraphs
 from services.gateway.api.catalogue_rows import Catalogue
 from services.gateway.api.parameters import CheckMayRefresh, check_key, check_sha256, flag, number
 from services.gateway.api.types import ResolveRequest
@@ -21,6 +20,7 @@ from services.gateway.hits.l1 import L1Cache
 from services.gateway.http.responses import SECURITY_HEADERS
 from shared.cache.keys import Category, cache_key
 from shared.errors import ArtifactNotFound, InvalidParameter, NotResolvable, OrchardError
+from shared.judging.kept import BlockedGraphs
 from shared.process.bounded import Bounded
 from shared.protocols import PROTOCOLS, find_protocol
 from shared.protocols.resolution import DEFAULT_MAX_DEPTH, ResolutionRequest

@@ -9,7 +9,6 @@ import msgspec
 from litestar import get
 from litestar.params import Parameter
 
-from services.gateway.api.listings import Listing, load_listing
 from services.gateway.api.parameters import (
     DEFAULT_LIMIT,
     Cursor,
@@ -21,6 +20,7 @@ from services.gateway.api.parameters import (
 )
 from shared.access.watcher import AccessWatcher
 from shared.errors import PackageNotFound
+from shared.judging.listings import Listing, load_listing
 from shared.models import FileName, SealedFile
 from shared.policy.age import LONG_AGO, Dated
 from shared.policy.project import ProjectVerdicts

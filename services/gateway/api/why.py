@@ -9,10 +9,10 @@ from litestar import get
 from litestar.params import Parameter
 
 from services.gateway.api.admin.subjects import read_subject
-from services.gateway.api.listings import Listing, load_listing
 from services.gateway.api.package_urls import purl
 from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter, PackageNotFound
+from shared.judging.listings import Listing, load_listing
 from shared.policy.age import Dated
 from shared.policy.project import ProjectVerdicts
 from shared.policy.verdict import ALLOWED, Verdict

@@ -5,7 +5,7 @@ file is known, `may_pass_on` for a range that nobody has hashed, `let_out` when 
 `Passage` around a body that is not in memory, so that a change of the policy ends it. Finished answers in
 memory were let out once, and each change of the policy empties that memory (nothing grows younger); `sends`
 notes what the server sends by itself.
-Kept resolutions and locks have checks of their own (`services/gateway/api/blocked_graphs.py`).
+Kept resolutions and locks have checks of their own (`shared/judging/kept.py`).
 
 Of a file that is not verified yet never so many bytes go out that a client has the whole. Whole transfers
 hold back an end; ranges passed through from upstream may give that very end (a wheel's directory is there).

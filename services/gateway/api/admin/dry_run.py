@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from services.gateway.api.listings import Listing, load_listing
 from services.gateway.api.package_urls import purl
+from shared.judging.listings import Listing, load_listing
 from shared.ledger.batch import REFUSED
 from shared.policy.content import Listed, Project, asked
 from shared.policy.named import NamedRule

@@ -16,12 +16,12 @@ from services.gateway.api.admin.held_rows import HeldRows, HeldVersion, held_ver
 from services.gateway.api.admin.policy_rows import PolicyRows
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.subjects import read_subject
-from services.gateway.api.listings import Listing, load_listing
 from services.gateway.api.package_urls import purl
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Input, Page
 from shared.access.watcher import AccessWatcher
 from shared.errors import Conflict, InvalidParameter, PackageNotFound
+from shared.judging.listings import Listing, load_listing
 from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
 from shared.policy.project import held_back

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.api.listings import Listing
 from services.gateway.api.versions import Files, _by_version, _newest_first, _version
+from shared.judging.listings import Listing
 from shared.models import SealedFile, UpstreamSource
 from shared.policy.age import Seen
 from shared.policy.policy import Policy

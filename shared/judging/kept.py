@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from services.gateway.api.listings import Listing, load_listing
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked, TooYoung
+from shared.judging.listings import Listing, load_listing
 from shared.models import FileName
 from shared.policy.policy import Policy
 from shared.policy.verdict import Subject, Verdict

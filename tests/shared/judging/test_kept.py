@@ -7,11 +7,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from services.gateway.api import blocked_graphs as module
-from services.gateway.api.blocked_graphs import BlockedGraphs
 from shared.access.repository import AccessState
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked
+from shared.judging import kept as module
+from shared.judging.kept import BlockedGraphs
 from shared.policy.rules import Block
 from shared.postgres.database import Database
 from shared.redis.client import RedisClient
