@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -15,6 +16,23 @@ def pytest_make_parametrize_id(val: Any, argname: str) -> str | None:
     if isinstance(val, bytes) and (len(val) > 40 or val.startswith(b"\x1f\x8b")):
         return argname
     return None
+
+
+LOG_BYTES = 6000
+WORTH_TELLING = ("transfer_broken", '"level":"warning"', '"level":"error"', "Traceback")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure comes what the Orchard it was about said last: what broke off, warnings and errors."""
+    report = yield
+    logs = getattr(getattr(item, "funcargs", {}).get("orchard"), "logs", None)
+    if report.failed and callable(logs):
+        lines = [line for line in logs().splitlines() if any(each in line for each in WORTH_TELLING)]
+        report.sections.append(("logs of orchard", "\n".join(lines)[-LOG_BYTES:]))
+    return report
 
 
 class _Told:

@@ -287,7 +287,9 @@ def _tokens(commands: Any) -> None:
         more="Name, scope, owner and bounds stay; the old token is refused within a second.",
     )  # fmt: skip
     parser.add_argument("id", metavar="TOKEN", help="its id or its name, as `orchard tokens list` shows them")
-    parser.add_argument("--expires", metavar="WHEN", default="", help="36h, 7d or a date; never without it")
+    parser.add_argument(
+        "--expires", metavar="WHEN", default="", help="36h, 7d or a date; as before without it"
+    )
     parser = command(below, "revoke", "end a token", "tokens:revoke")
     parser.add_argument("id", metavar="TOKEN", help="its id or its name, as `orchard tokens list` shows them")
 

@@ -331,7 +331,8 @@ class Application:
         if not resource.view.startswith(BUILD):
             return await answer(resource)
         who = gateway.access.name_of(headers.get(b"authorization", b""))
-        return await gateway.builds.answer(resource, conditions, who, answer)
+        with gateway.hot.once_recorded(key):
+            return await gateway.builds.answer(resource, conditions, who, answer)
 
     # --- lifespan -----------------------------------------------------------------------------------
 

@@ -66,7 +66,10 @@ def read_spdx(body: bytes) -> Named:
     bom, found = json_of(body), _Found()
     if not bom.text("spdxVersion").startswith("SPDX-2."):
         raise EnsureInvalid("spdxVersion: expected SPDX-2.2 or SPDX-2.3")
-    described = set(map(str, bom.value.get("documentDescribes") or ()))
+    listed = bom.value.get("documentDescribes") or []
+    if not isinstance(listed, list):
+        raise bom.fault("documentDescribes is no list")
+    described = set(map(str, listed))
     for relation in bom.tables("relationships", "relationship"):
         if relation.text("relationshipType") == "DESCRIBES":
             described.add(relation.text("relatedSpdxElement"))

@@ -39,7 +39,12 @@ def read_proof(data: bytes) -> Proof:
     if len(lines) < 3 or lines[0] != PROOF_HEADER or len(lines) > 3 + 64:
         raise Unproven(f"not a proof: it begins with {PROOF_HEADER!r}, an entry and an index")
     (extra, _, entry), (word, _, index) = lines[1].partition(" "), lines[2].partition(" ")
-    if extra != "extra" or word != "index" or not index.isdigit() or str(int(index)) != index:
+    if (
+        extra != "extra"
+        or word != "index"
+        or not (index.isascii() and index.isdigit())
+        or str(int(index)) != index
+    ):
         raise Unproven("not a proof: it has no entry, or no index")
     return Proof(decode64(entry), int(index), [decode64(each) for each in lines[3:]], checkpoint)
 

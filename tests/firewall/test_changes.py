@@ -18,7 +18,7 @@ import pytest
 
 from shared.policy.age import Seen
 from tests.firewall.shelves import DAY, OLD, SHELVES, YOUNG, Shelf, moment
-from tests.support.orchard import JSON, Cluster, cluster, wait_until
+from tests.support.orchard import JSON, Cluster, cluster, statuses, wait_until
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
@@ -68,13 +68,6 @@ def sql(orchard: Cluster, statement: str) -> None:
 
 def new(orchard: Cluster, upstream: Upstream, kind: str) -> Shelf:
     return SHELVES[kind](orchard, upstream, f"change-{next(_numbers)}")
-
-
-def statuses(orchard: Cluster, path: str) -> list[int]:
-    return [
-        httpx.get(each.base + path, headers={"accept": JSON}, timeout=30, trust_env=False).status_code
-        for each in orchard.all_of("gateway")
-    ]
 
 
 def shown(orchard: Cluster, it: Shelf) -> list[list[str]]:

@@ -4,12 +4,14 @@ protocols, on a registry with dates."""
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from email.utils import formatdate
 
 import pytest
 
 from tests.firewall.conftest import NewShelf
-from tests.firewall.shelves import DAY, OLD, SHELVES, YOUNG, Npm, PyPI
+from tests.firewall.shelves import DAY, OLD, SHELVES, YOUNG, Npm, PyPI, moment
 from tests.gates.ways import COLD_WAYS, Haul
 from tests.support.cargo_builders import Registry
 from tests.support.npm_builders import version_path
@@ -163,6 +165,16 @@ def test_cargo__young_and_yanked__is_hidden_as_any(shelf: NewShelf) -> None:
     it.put({"1.0.0": OLD, "2.0.0": YOUNG})
     Registry(it.upstream).yank(it.name, "2.0.0")
     assert it.shown() == ["1.0.0"]
+    assert it.get(it.file("2.0.0")).status_code == 403
+
+
+def test_maven__jar_younger_than_its_pom__is_young_whatever_was_asked_before(shelf: NewShelf) -> None:
+    it = shelf("maven")
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    pom = it.file("2.0.0").replace(".jar", ".pom")
+    old = formatdate(time.time() - OLD, usegmt=True)
+    it.upstream.put(pom, replace(it.upstream.reply(pom), last_modified=old))
+    assert it.get(f"/v/at-{moment(YOUNG / 2)}{it.page}").status_code == 200  # asks the POMs for their dates
     assert it.get(it.file("2.0.0")).status_code == 403
 
 

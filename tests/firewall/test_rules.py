@@ -16,7 +16,7 @@ from tests.firewall.shelves import OLD, SHELVES, YOUNG, Npm, Shelf
 from tests.firewall.test_exemptions import orchard_command
 from tests.gates.ways import COLD_WAYS, Haul
 from tests.support.npm_builders import publish
-from tests.support.orchard import JSON, Cluster, cluster, problem, wait_until
+from tests.support.orchard import Cluster, cluster, problem, statuses, wait_until
 from tests.support.upstream import Upstream
 
 ADMIN = {"authorization": "Bearer operators-token-of-tests"}
@@ -65,13 +65,6 @@ def policy(orchard: Cluster) -> Iterator[Policy]:
 
 def name_of(it: Shelf) -> str:
     return f"org.example:{it.name}" if it.protocol == "maven" else it.name
-
-
-def statuses(orchard: Cluster, path: str) -> list[int]:
-    return [
-        httpx.get(each.base + path, headers={"accept": JSON}, timeout=30, trust_env=False).status_code
-        for each in orchard.all_of("gateway")
-    ]
 
 
 def purl(it: Shelf, version: str = "") -> str:

@@ -116,6 +116,8 @@ def test_rotated__the_old_one_is_refused_and_the_bounds_stay(orchard: Cluster, u
     listed = ask(orchard, "/api/v1/admin/tokens", ADMIN).json()["items"]
     (entry,) = [each for each in listed if each["id"] == first["id"]]
     assert (entry["owner"], entry["names"], entry["name"]) == ("team", [own.name], first["name"])
+    third = ask(orchard, path, ADMIN, "POST", json={}).json()
+    assert third["expires_at"] == second["expires_at"]  # its end stays, too
     assert ask(orchard, path.replace(str(first["id"]), "99999"), ADMIN, "POST", json={}).status_code == 404
 
 

@@ -251,6 +251,14 @@ def cluster(
             running.close()
 
 
+def statuses(orchard: Cluster, path: str) -> list[int]:
+    """What each gateway answers."""
+    return [
+        httpx.get(each.base + path, headers={"accept": JSON}, timeout=30, trust_env=False).status_code
+        for each in orchard.all_of("gateway")
+    ]
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as probe:
@@ -259,11 +267,13 @@ def free_port() -> int:
 
 
 def wait_until(condition: Any, *, seconds: float = 10.0, what: str = "the condition") -> None:
-    """Poll until `condition()` is true; fail naming `what` otherwise."""
+    """Poll until `condition()` is true; fail naming `what` otherwise. An answer that is broken off, as when
+    a rule changes while it is sent, makes nothing true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if condition():
-            return
+        with contextlib.suppress(httpx.ReadError, httpx.RemoteProtocolError):
+            if condition():
+                return
         time.sleep(0.05)
     raise AssertionError(f"{what} did not come true within {seconds} s")
 

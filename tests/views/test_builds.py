@@ -136,6 +136,22 @@ def test_sealed__what_was_not_asked_for_fails_by_name(shelf: NewShelf, build: Ne
 
 
 @kinds
+def test_sealed__a_page_of_it_is_lost__503_and_never_as_if_nobody_had_asked(
+    shelf: NewShelf, build: NewBuild, kind: str
+) -> None:
+    it = shelf(kind)
+    it.put(AGES)
+    session = build()
+    session.get(it.page)
+    session.seal()
+    (page,) = [each for each in session.call().json()["items"] if each["kind"] == "page"]
+    for path in (it.orchard.folder / "data" / "objects").rglob(f"*{page['sha256']}*"):
+        path.unlink()
+    answer = session.ask(it.page)
+    assert (answer.status, answer.headers["x-orchard-error"]) == (503, "store_unavailable"), answer.body
+
+
+@kinds
 def test_session_of_a_moment__sees_what_was_there(shelf: NewShelf, build: NewBuild, kind: str) -> None:
     it = shelf(kind)
     it.put(AGES)

@@ -67,9 +67,10 @@ class SealBuildJob:
     async def _seal(self, session: Session) -> Session:
         entries = await self._sessions.entries(session.id)
         files, lost = await self._files([each for each in entries if isinstance(each, File)])
-        kept = await asyncio.gather(*(self._page(each) for each in entries if isinstance(each, Page)))
+        asked = [each for each in entries if isinstance(each, Page)]
+        kept = await asyncio.gather(*map(self._page, asked))
         pages = [each for each in kept if each is not None]
-        lost += [each.identity for each in entries if isinstance(each, Page)][: len(kept) - len(pages)]
+        lost += [page.identity for page, found in zip(asked, kept, strict=True) if found is None]
         absent = [each for each in entries if isinstance(each, Absent)]
         made = BuildList(FORMAT, session.id, session.name, session.at, pages, files, absent)
         body = encode(made)

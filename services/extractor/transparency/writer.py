@@ -60,7 +60,7 @@ class LogWriter:
         and `FellBack`: whatever was done until then stands."""
         written = 0
         try:
-            if self._edge is None:
+            if self._edge is None or await self._remembered() > self._size:  # another wrote since
                 await self._load()
             while await may_go_on():
                 count = await self._append()

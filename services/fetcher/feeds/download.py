@@ -28,7 +28,7 @@ _MD5 = re.compile(r"md5=([A-Za-z0-9+/=]{24})")
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """A feed as it is set. `name` shows no password."""
+    """A feed as it is set. `name` shows no password and no query, which may be a signature."""
 
     name: str
     path: Path | None = None  # of a folder or a file
@@ -49,7 +49,10 @@ def feed_of(text: str, number: int) -> Feed:
         username=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
     )
-    return Feed(url, source=source)
+    name = urlunsplit(urlsplit(url)._replace(query=""))
+    if parts.query:  # two addresses that differ in it are two feeds
+        name += f"#{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}"
+    return Feed(name, source=source)
 
 
 async def download(http: HttpClientManager, source: UpstreamSource, etag: str, target: Path) -> str:

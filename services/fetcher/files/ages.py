@@ -189,9 +189,11 @@ class Ages:
     def of_answer(
         self, protocol: PackageProxyBase, resource: Resource, modified: float, seen: Seen | None
     ) -> float:
-        """When a file counts as published of which its source says `modified` (unix seconds; 0: nothing)."""
+        """When a file counts as published of which its source says `modified` (unix seconds; 0: nothing).
+        What other files of its version said (`Seen.told`) is no matter: a file can be younger."""
         if seen is None:
             return 0.0
+        seen = msgspec.structs.replace(seen, told={})
         name = self._name(protocol, resource)
         version = protocol.grammar.version_asked(resource)
         return seen.date_of(Dated(name, version, modified), clock.now())

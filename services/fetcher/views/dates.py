@@ -15,9 +15,9 @@ from services.fetcher.files.entries import Found, Refresh
 from services.fetcher.indexes.documents import Documents, LastGood, Loaded
 from services.fetcher.indexes.judging import Judging
 from shared.access.watcher import AccessWatcher
-from shared.errors import FileNotFound
+from shared.errors import FileNotFound, OrchardError
 from shared.models import FileName, Standing, StoredFile
-from shared.policy.age import LONG_AGO, Dated, Seen
+from shared.policy.age import Dated, Seen
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
 from shared.redis import clock
@@ -98,14 +98,21 @@ class VersionDates:
         wanted = wanted[-MOST_VERSIONS:]
         turns = asyncio.Semaphore(AT_ONCE)
         known = await self._artifacts.batch_get_cached_urls([file for _, file in wanted])
-        found = await asyncio.gather(
-            *(
-                self._date(protocol, file, row, generation, turns)
-                for (_, file), row in zip(wanted, known, strict=True)
-            )
-        )
-        dates = {name: date for (name, _), date in zip(wanted, found, strict=True)}
+        dates: dict[str, float] = {}
+        failures: list[OrchardError] = []
+
+        async def date(name: str, file: FileName, row: StoredFile | None) -> None:
+            try:
+                if not failures:
+                    dates[name] = await self._date(protocol, file, row, generation, turns)
+            except OrchardError as error:
+                failures.append(error)
+
+        await asyncio.gather(*(date(*of, row) for of, row in zip(wanted, known, strict=True)))
+        # Also what a source told before it would tell no more: the next view goes on there.
         await self._artifacts.note_seen(protocol.name, project, partial(_with_told, seen, dates))
+        if failures:
+            raise failures[0]
 
     async def _date(
         self,
@@ -115,7 +122,7 @@ class VersionDates:
         generation: int,
         turns: asyncio.Semaphore,
     ) -> float:
-        """Unix seconds; `LONG_AGO` where there is no such file: nothing speaks against its version."""
+        """Unix seconds; 0 where nobody tells: then it counts from when it was first seen."""
         if row is not None and row.modified:
             return row.modified
         resource = protocol.grammar.artifact_resource(file)
@@ -123,8 +130,8 @@ class VersionDates:
             try:
                 described = await self._direct.first(protocol, resource, generation, self._describe)
             except FileNotFound:
-                return LONG_AGO
-        return described.source_headers.modified or LONG_AGO
+                return 0.0
+        return described.source_headers.modified
 
 
 def _with_told(first: Seen, dates: dict[str, float], seen: Seen | None) -> Seen:

@@ -161,7 +161,11 @@ def _refused(entry: File, access: AccessWatcher) -> str:
     of = Subject(entry.protocol, entry.file.project, version, entry.file.file_id)
     if stored is not None:
         of = msgspec.structs.replace(
-            of, sha256=stored.sha256, published=stored.published, stored_at=stored.created_at
+            of,
+            sha256=stored.sha256,
+            published=stored.published,
+            stored_at=stored.created_at,
+            judged=stored.judged,
         )
     try:
         access.policy.check_file(of, clock.now())

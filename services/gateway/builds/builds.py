@@ -34,7 +34,7 @@ from shared.errors import (
     ProjectNotFound,
 )
 from shared.errors.catalogue import from_value
-from shared.errors.passing import Overloaded, StoreUnavailable
+from shared.errors.passing import Overloaded, QueueUnavailable, StoreUnavailable
 from shared.http.conditions import Conditions
 from shared.objects.verify import read_whole
 from shared.postgres.slots import deadline
@@ -80,12 +80,16 @@ class Builds:
         known = self._sealed.get(id)
         if known is not None:
             return known[0]
-        session = await self._sessions.read(id)
+        away: QueueUnavailable | None = None
+        try:
+            session = await self._sessions.read(id)
+        except QueueUnavailable as error:
+            session, away = None, error  # a sealed one is a row
         if session is None:
             with deadline(self._ports.settings.request_seconds()):
                 row = await self._stores.database.fetchrow(_ROW, id)
             if row is None:
-                raise BuildNotFound("there is no such build, or nobody added to it for a week")
+                raise away or BuildNotFound("there is no such build, or nobody added to it for a week")
             session = decode_session(bytes(row["session"]))
         return session
 
@@ -138,9 +142,14 @@ class Builds:
         except (ProjectNotFound, FileNotFound, NotInView) as error:
             await self._record(session, _absent(shown, error, who))
             raise
-        entry = await self._entry(shown, reply, who)
-        if entry is not None:
-            await self._record(session, entry)
+        try:
+            entry = await self._entry(shown, reply, who)
+            if entry is not None:
+                await self._record(session, entry)
+        except BaseException:
+            if reply.body is not None and not isinstance(reply.body, (bytes, memoryview)):
+                await reply.body.aclose()
+            raise
         return reply
 
     async def _entry(self, resource: Resource, reply: Reply, who: str) -> Entry | None:

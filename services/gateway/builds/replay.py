@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
@@ -12,11 +13,11 @@ from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.ports import Ports, Reply
 from shared.builds.entries import BuildList, Page, absent_address
 from shared.cache.service import IndexRead
-from shared.errors import FileNotFound, NotInView
+from shared.errors import FileNotFound, NotInView, OrchardError
 from shared.errors.catalogue import CATALOGUE
 from shared.errors.passing import StoreUnavailable
 from shared.http.conditions import Conditions
-from shared.models import FORMAT, IndexHead, StoredFile
+from shared.models import FORMAT, FileName, IndexHead, StoredFile
 from shared.protocols.resource import Resource
 from shared.queue.jobs import AnyJob, Event
 from shared.redis import clock
@@ -60,7 +61,7 @@ class Replay:
         found = self._files.get((plain.protocol, plain.identity)) if plain.kind == "artifact" else None
         if found is None or found.stored is None:
             self._refuse(plain.filename or plain.identity)
-        stored: StoredFile = found.stored
+        stored = await _as_judged_now(found.stored, found.file, ports)
         plain = msgspec.structs.replace(plain, pointer="", sha256=stored.sha256)
         reply = await serve_sealed(plain, conditions, stored, ports.objects)
         if reply is None:
@@ -74,13 +75,24 @@ class Replay:
         raise NotInView(f"{what} is not in the build {build}: nobody asked for it while it was recorded")
 
     def _ports(self, resource: Resource, ports: Ports) -> Ports:
-        variants = self._pages[resource.protocol, resource.identity]
-        return msgspec.structs.replace(
-            ports,
-            index=_Pages(variants),
-            misses=_NoMisses(lambda: self._refuse(f"{resource.identity} in this form")),
-            forward=None,
-        )
+        pages = _Pages(self._pages[resource.protocol, resource.identity])
+
+        def refuse() -> NoReturn:
+            if pages.found:
+                raise StoreUnavailable(f"the page {resource.identity} of this build is damaged or lost")
+            self._refuse(f"{resource.identity} in this form")
+
+        return msgspec.structs.replace(ports, index=pages, misses=_NoMisses(refuse), forward=None)
+
+
+async def _as_judged_now(stored: StoredFile, file: FileName, ports: Ports) -> StoredFile:
+    """With what the rules of now came to, where that is known of the same bytes: they are asked in replays,
+    too, and those of when it was recorded say nothing of them."""
+    with contextlib.suppress(OrchardError):
+        known = await ports.facts.cached(file) or await ports.facts.stored(file)
+        if known is not None and known.sha256 == stored.sha256:
+            return msgspec.structs.replace(stored, published=known.published, judged=known.judged)
+    return stored
 
 
 class _Pages:
@@ -88,12 +100,14 @@ class _Pages:
 
     def __init__(self, variants: dict[str, Page]) -> None:
         self._variants = variants
+        self.found = False  # whether one that was asked for is in the list
 
     async def read_index(
         self, protocol: str, identity: str, *variants: str, view: str = "", direct: bool = False
     ) -> IndexRead:
         chosen = next((name for name in variants if name in self._variants), variants[0] if variants else "")
         page = self._variants.get(chosen)
+        self.found = self.found or page is not None
         now = clock.now()
         head = IndexHead(
             format=FORMAT,

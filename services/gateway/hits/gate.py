@@ -21,7 +21,8 @@ import msgspec
 from services.gateway.http.sockets import Peer, reset_connections
 from services.gateway.serving.ports import Reply
 from shared.access.watcher import AccessWatcher
-from shared.errors import Blocked
+from shared.errors import Blocked, OrchardError
+from shared.errors.passing import AdvisoriesUnknown
 from shared.http.conditions import ByteRange
 from shared.models import StoredFile
 from shared.policy.policy import Policy
@@ -116,7 +117,7 @@ class Passage:
     def __init__(self, gate: Gate, passages: set[Passage], of: Pass) -> None:
         self.of = of
         self._gate = gate
-        self.stopped: Blocked | None = None  # why it was ended
+        self.stopped: OrchardError | None = None  # why it was ended
         self._passages = passages
         self._task: asyncio.Task[object] | None = None
 
@@ -133,7 +134,7 @@ class Passage:
         """The server sends it by itself, on the connection with `peer`."""
         self._gate.sends(peer, self.of)
 
-    def stop(self, why: Blocked) -> None:
+    def stop(self, why: OrchardError) -> None:
         """Cancel the task that sends it; that asks `stopped` for the reason."""
         if self._task is not None and self.stopped is None:
             self.stopped = why
@@ -228,7 +229,7 @@ class Gate:
         for passage in list(self._passages):
             try:
                 passage.of.check(self._access.policy, clock.now())
-            except Blocked as error:
+            except (Blocked, AdvisoriesUnknown) as error:
                 passage.stop(error)
         ended = {peer for peer, of in self.by_path.items() if self._is_blocked(of)}
         if ended:
@@ -239,7 +240,7 @@ class Gate:
     def _is_blocked(self, of: Pass) -> bool:
         try:
             of.check(self._access.policy, clock.now())
-        except Blocked:
+        except (Blocked, AdvisoriesUnknown):
             return True
         return False
 

@@ -8,7 +8,8 @@ the very values that the response was made of, so an invalidation works here as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -29,7 +30,7 @@ from shared.cache.service import CacheService, IndexRead
 from shared.http.conditions import Conditions, is_not_modified, wants_revalidation
 from shared.http.via import may_loop
 from shared.process.bounded import Bounded
-from shared.protocols.reading.views import view_named
+from shared.protocols.reading.views import BUILD, PREFIX, view_named
 from shared.protocols.resource import Resource
 from shared.redis import clock
 
@@ -37,6 +38,7 @@ MOST_PAGES = 8192
 LARGEST_BODY = 256 * 1024
 LONGEST_KEY = 1024  # bytes of path and headers: strangers choose them, and each spelling is kept apart
 
+_BUILDS = PREFIX + BUILD.encode()
 Address = tuple[bytes, bytes | None]
 """Host and believed scheme of a request, as they came."""
 
@@ -63,6 +65,7 @@ class HotPages:
         self._l1 = l1
         self._own_name = own_name
         self._kept = Bounded[Key, Kept | _ByAddress](MOST_PAGES, max_weight=max_bytes)
+        self._held: dict[Key, tuple[Kept, Address | None]] = {}  # not to be found before it is recorded
 
     def find(self, key: Key, headers: Headers, now: float) -> Answer | None:
         """The response if it may be served as it is; None: the request takes the normal path."""
@@ -94,10 +97,31 @@ class HotPages:
     def clear(self) -> None:
         """Forget all."""
         self._kept.clear()
+        self._held.clear()
+
+    @contextlib.contextmanager
+    def once_recorded(self, key: Key) -> Iterator[None]:
+        """Around the answer to a request in a build: what was kept of it is found when it is recorded, and
+        forgotten where that fails."""
+        try:
+            yield
+        except BaseException:
+            self._held.pop(key, None)
+            raise
+        held = self._held.pop(key, None)
+        if held is not None:
+            self._put(key, *held)
 
     def keep(self, key: Key, kept: Kept, address: Address | None = None) -> None:
         """Store a plain hit. Call it in the same turn of the loop in which what it was made of stood in the
-        L1. `address`: the request's, for bodies that hold absolute URLs."""
+        L1. `address`: the request's, for bodies that hold absolute URLs. In a build: found
+        `once_recorded`."""
+        if key[1].startswith(_BUILDS):
+            self._held[key] = kept, address
+        else:
+            self._put(key, kept, address)
+
+    def _put(self, key: Key, kept: Kept, address: Address | None) -> None:
         if size_of(key) + len(address[0] if address else b"") > LONGEST_KEY:
             return
         found = self._kept.get(key)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KEPT = ("type", "asgi", "http_version", "scheme", "server", "client", "root_path", GRANTED)
-_HEADERS = (b"host", b"authorization", b"x-request-id")
+_HEADERS = (b"host", b"authorization", b"x-request-id", b"origin", b"sec-fetch-site")
 _DECODE: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 

@@ -52,7 +52,7 @@ async def _copy_one(store: ObjectStore, key: str, backup: Path, found: Copied) -
         found.listed[key] = stat.size_bytes
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")  # another backup may run
     digest, size = hashlib.sha256(), 0
     try:
         with part.open("wb") as file:

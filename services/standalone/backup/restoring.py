@@ -46,8 +46,7 @@ async def restore(settings: Settings, backup: Path, name: str = "") -> Restored:
     snapshot = newest_snapshot(backup, name)
     manifest = await asyncio.to_thread(read_manifest, snapshot, read_migrations())
     data = Path(settings.data_dir)
-    if _holds_something(data):
-        raise BackupError(f"{data} is not empty: restore into a new ORCHARD_DATA_DIR")
+    await asyncio.to_thread(_check_free, data)
     if settings.database_url and not await is_empty(settings.database_url):
         raise BackupError("the database of ORCHARD_DATABASE_URL is not empty: restore into a new one")
     await asyncio.to_thread(check_objects, backup, listed_objects(snapshot))
@@ -66,6 +65,16 @@ async def restore(settings: Settings, backup: Path, name: str = "") -> Restored:
         snapshot.name, manifest.made_at, rows, manifest.objects, manifest.object_bytes,
         round(time.monotonic() - began, 3),
     )  # fmt: skip
+
+
+def _check_free(data: Path) -> None:
+    """Raises `BackupError` unless a data folder may get this name."""
+    if data.exists() and not data.is_dir():
+        raise BackupError(f"{data} is no folder: restore into a new ORCHARD_DATA_DIR")
+    if _holds_something(data):
+        raise BackupError(f"{data} is not empty: restore into a new ORCHARD_DATA_DIR")
+    if data.is_mount():  # what is restored is made beside it, and then gets its name
+        raise BackupError(f"{data} is a file system of its own: restore into a folder on it")
 
 
 def _holds_something(data: Path) -> bool:

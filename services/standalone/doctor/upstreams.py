@@ -51,7 +51,7 @@ def ask(settings: Settings, protocol: str, url: str) -> tuple[Finding, float | N
     request = urllib.request.Request(address.url, headers={"user-agent": "orchard-doctor"})  # noqa: S310 - http(s)
     if address.username or address.password:
         pair = base64.b64encode(f"{address.username}:{address.password}".encode()).decode()
-        request.add_header("authorization", f"Basic {pair}")
+        request.add_unredirected_header("authorization", f"Basic {pair}")  # they are of this host alone
     context = ca_context(settings.ca_file, os.environ, clients=CLIENTS)
     proxies = {"http": settings.http_proxy, "https": settings.http_proxy} if settings.http_proxy else None
     opener = urllib.request.build_opener(

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from packageurl import PackageURL
 
-from shared.errors import EnsureInvalid, MalformedRequest, RouteNotFound
+from shared.errors import EnsureInvalid, MalformedRequest, RouteNotFound, UriTooLong
 from shared.models import FileName
 from shared.protocols.maven import names
 from shared.protocols.maven.coordinates import make_artifact, read_filename
@@ -111,7 +111,7 @@ def _lies_at(group: str, artifact: str, version: str, filename: str) -> bool:
         return False
     try:
         resource = classify("GET", f"/{group.replace('.', '/')}/{artifact}/{version}/{filename}".encode())
-    except (MalformedRequest, RouteNotFound):
+    except (MalformedRequest, RouteNotFound, UriTooLong):
         return False
     return (resource.kind, resource.project, resource.file_id) == ("artifact", f"{group}:{artifact}", version)
 

@@ -120,6 +120,12 @@ def test_what_is_wrong_with_a_bill__is_told_with_its_place(body: bytes, said: st
     assert said in error.value.message and len(error.value.message) < 400
 
 
+@pytest.mark.parametrize("described", [5, "SPDXRef-x", {"a": 1}])
+def test_what_a_bill_describes__is_a_list(described: Any) -> None:
+    with pytest.raises(EnsureInvalid, match="documentDescribes is no list"):
+        read_lock("spdx", json.dumps({**spdx(), "documentDescribes": described}).encode())
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

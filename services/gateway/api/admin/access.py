@@ -122,10 +122,14 @@ async def add_token(
 async def rotate_token(
     repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, token_id: int, data: Rotation
 ) -> MadeToken:
-    """Name, scope, owner and bounds stay; `expires` says how long it is good. The old one is refused
+    """Name, scope, owner and bounds stay, its end too unless `expires` says another. The old one is refused
     everywhere within a second; the new one is in this answer and nowhere else."""
     known = next((each for each in await repository.tokens() if each.id == token_id), None)
     ends = checks.expiry_of(data.expires.strip(), clock.now())
+    if known is not None and not data.expires.strip():
+        ends = known.expires_at
+        if ends is not None and ends <= clock.now():
+            raise InvalidParameter("expires: it is over; say for how long the new one is good")
     bounds = Bounds(ends or 0.0, *((known.networks, known.protocols, known.names) if known else ()))
     token = new_token()
     name, scope = await repository.rotate_token(actor, token_id, digest_of(token.encode()), bounds)

@@ -70,7 +70,7 @@ class NewToken(Input, frozen=True):
 class Rotation(Input, frozen=True):
     """What is new of a token."""
 
-    expires: str = ""  # a date, or a time from now on: 36h, 7d; "": never
+    expires: str = ""  # a date, or a time from now on: 36h, 7d; "": as before
 
 
 class MadeToken(msgspec.Struct, frozen=True):

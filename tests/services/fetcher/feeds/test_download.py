@@ -100,8 +100,12 @@ async def test_feed_that_does_not_answer_as_it_should__is_told(
 
 
 def test_feed__credentials_are_in_no_name() -> None:
-    feed = feed_of("https://me:se%40cret@osv.example.org/npm/all.zip?x=1", 3)
-    assert feed.name == "https://osv.example.org/npm/all.zip?x=1"
+    url = "https://osv.example.org/npm/all.zip"
+    feed = feed_of("https://me:se%40cret@osv.example.org/npm/all.zip?signature=abc", 3)
+    assert feed.name.startswith(f"{url}#") and "abc" not in feed.name
     assert feed.source is not None
-    assert (feed.source.username, feed.source.password, feed.source.url) == ("me", "se@cret", feed.name)
+    assert (feed.source.username, feed.source.password) == ("me", "se@cret")
+    assert feed.source.url == f"{url}?signature=abc"
+    assert feed_of(f"{url}?signature=other", 3).name != feed.name  # two feeds
+    assert feed_of(url, 3).name == url
     assert feed_of("/var/lib/osv", 0).path == Path("/var/lib/osv")

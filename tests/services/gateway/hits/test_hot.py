@@ -137,6 +137,24 @@ async def test_file__blocks_change_while_it_is_read__does_not_come_back_among_th
     assert not memory.is_hot(key)
 
 
+async def test_page_in_a_build__hot_once_it_is_recorded_and_never_where_that_failed(
+    stores: Stores, memory: Memory
+) -> None:
+    await _cached(stores, memory)
+    key: Key = ("GET", b"/v/build-x/pypi/simple/demo/", b"", b"*/*", b"identity", False)
+    with pytest.raises(LookupError), memory.hot.once_recorded(key):
+        await memory.page(key)
+        raise LookupError
+    assert not memory.is_hot(key)
+    with memory.hot.once_recorded(key):
+        pass  # nothing is left of the first
+    assert not memory.is_hot(key)
+    with memory.hot.once_recorded(key):
+        await memory.page(key)
+        assert not memory.is_hot(key)
+    assert memory.is_hot(key)
+
+
 async def test_page__no_cache_heeded_or_not__hot_where_clients_always_say_it(
     stores: Stores, memory: Memory
 ) -> None:

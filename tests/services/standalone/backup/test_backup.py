@@ -17,6 +17,7 @@ import pytest
 
 from tests.services.standalone.harness import Standalone
 from tests.support.builders import build_wheel
+from tests.support.small_disk import small_disk
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
@@ -121,6 +122,17 @@ def test_restore__data_folder_is_not_empty__refused_and_left_as_it_is(kept: Kept
     (tmp_path / "data" / "mine").write_text("precious")
     assert "not empty" in tool("restore", str(kept.folder), data=tmp_path / "data", exit_code=1)
     assert [each.name for each in (tmp_path / "data").iterdir()] == ["mine"]
+
+
+def test_restore__data_folder_is_a_file__refused_and_left_as_it_is(kept: Kept, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("precious")
+    assert "no folder" in tool("restore", str(kept.folder), data=tmp_path / "data", exit_code=1)
+    assert (tmp_path / "data").read_text() == "precious"
+
+
+def test_restore__data_folder_is_a_file_system_of_its_own__refused(kept: Kept, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "data", 1) as data:
+        assert "file system of its own" in tool("restore", str(kept.folder), data=data, exit_code=1)
 
 
 def test_restore__an_object_is_damaged_or_gone__refused(copy: Path, tmp_path: Path) -> None:

@@ -109,6 +109,19 @@ def test_upstream__no_such_name_or_nobody_listens__failed(tmp_path: Path, upstre
     assert "secret" not in json.dumps(found)
 
 
+def test_upstream__sends_us_elsewhere__its_credentials_do_not_go_there(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    with Upstream() as other:
+        upstream.fault("/moved/", Fault(status=302, headers={"location": f"{other.url}/taken/"}))
+        url = f"{upstream.url.replace('//', '//user:secret@')}/moved/"
+        doctor(tmp_path, upstream, ORCHARD_PYPI_UPSTREAM=url)
+        (asked,) = other.seen("/taken/")
+        assert "authorization" not in asked.headers
+        (first,) = upstream.seen("/moved/")
+        assert first.headers["authorization"].startswith("Basic ")
+
+
 def test_settings__misspelt__failed_with_the_nearest(tmp_path: Path, upstream: Upstream) -> None:
     code, found = doctor(tmp_path, upstream, ORCHARD_PROT="1")
     assert code == 1 and "did you mean ORCHARD_PORT" in found["settings"]["detail"]

@@ -63,6 +63,7 @@ def test_verification_metadata__names_files_with_every_digest_that_is_trusted() 
         ("gradle.lockfile", "\n../x:lib:1.0=a", "line 2: its group and name cannot be an artifact's"),
         ("gradle.lockfile", "com.example:lib:../1=a", "`lib-../1.pom` cannot be a file of version `../1`"),
         ("gradle.lockfile", "com.example:lib:%2e%2e=a", "cannot be a file"),
+        ("gradle.lockfile", f"com.example:lib:{'1' * 9000}=a", "cannot be a file"),
         ("verification-metadata.xml", VERIFICATION.replace(SUM, "zz"), "-linux.jar`: hash is not hex"),
         ("verification-metadata.xml", VERIFICATION.replace(LINUX, "lib-1.0/../x"), "cannot be a file"),
         ("verification-metadata.xml", VERIFICATION.replace(LINUX, "lib-1.0.jar.sha1"), "cannot be a file"),
