@@ -168,6 +168,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access_log: bool = True  # one line per request on standard output
     ledger_days: NotNegative = 90  # who got which file is kept so long; 0 = off, and what is kept goes
     ledger_addresses: bool = True  # the ledger keeps clients' addresses; false: their tokens and tools alone
+    webhook_pause: Seconds = 86_400.0  # a webhook that has failed for so many seconds is paused
     log_key: str = ""  # extractors: the transparency log's private key, as Go's note writes it; unset: no log
     log_key_file: str = ""  # the same in a file
     log_witnesses: tuple[str, ...] = ()  # gateways: public keys of witnesses whose cosignatures are kept

@@ -49,6 +49,10 @@ from services.fetcher.sources.upstreams import Upstreams, probe_with
 from services.fetcher.sources.watcher import SourceWatcher
 from services.fetcher.views.dates import EveryAge, VersionDates
 from services.fetcher.views.render import RenderViewJob
+from services.fetcher.webhooks.keeper import WebhookKeeper
+from services.fetcher.webhooks.noticing import Noticing
+from services.fetcher.webhooks.rows import WebhookRows
+from services.fetcher.webhooks.sending import Sender
 from shared.access.watcher import AccessWatcher
 from shared.models import CachedUrl, FileName, StoredFile
 from shared.objects.verify import Verifier
@@ -60,6 +64,7 @@ from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS, named_alike, version_key
 from shared.protocols.base import PackageProxyBase
 from shared.queue.context import Handler
+from shared.queue.dead import DeadLetters
 from shared.queue.jobs import (
     AHEAD,
     ARTIFACT,
@@ -107,6 +112,7 @@ class UpstreamParts:
     upstreams: Upstreams
     absences: Absences
     box: SealingBox
+    webhooks: WebhookKeeper
 
 
 def roles(protocol: PackageProxyBase) -> object:
@@ -230,7 +236,34 @@ async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
     resources.add("source documents", documents.aclose)
     upstreams = Upstreams(http, breakers, documents, settings, Installations(stores.cache))
     absences = Absences(stores, repository=AbsenceRepository(database), upstreams=upstreams, sources=sources)
-    return UpstreamParts(access, http, sources, breakers, upstreams, absences, box)
+    webhooks = _webhooks(stores, http, box, access, sources)
+    if not settings.offline:
+        await resources.open("webhooks", webhooks)
+    return UpstreamParts(access, http, sources, breakers, upstreams, absences, box, webhooks)
+
+
+def _webhooks(
+    stores: Stores,
+    http: HttpClientManager,
+    box: SealingBox,
+    access: AccessWatcher,
+    sources: SourceWatcher,
+) -> WebhookKeeper:
+    rows = WebhookRows(stores.database)
+    noticing = Noticing(
+        rows,
+        stores.cache,
+        DeadLetters(stores.queue_redis),
+        sources=lambda: [each for known in sources.all() for each in known.sources],
+    )
+    return WebhookKeeper(
+        rows,
+        Sender(http, box, rows, own_name=lambda: access.own_name),
+        noticing,
+        stores.artifacts,
+        stores.queue_redis,
+        dead_after=stores.settings.webhook_pause,
+    )
 
 
 def _routes(stores: Stores, upstream: UpstreamParts, token: WorkerToken) -> list[web.RouteDef]:
@@ -248,6 +281,7 @@ def _routes(stores: Stores, upstream: UpstreamParts, token: WorkerToken) -> list
         upstream.box,
         upstream.breakers,
         upstream.upstreams,
+        upstream.webhooks,
         token=token.token,
     )
     return [*forward.routes, *administration.routes]
@@ -329,4 +363,8 @@ def _figures(upstream: UpstreamParts, floor: DiskFloor) -> Figures:
         metrics.UPSTREAM_CONNECTIONS.labels(name, "active").set(pool.active)
         metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(pool.idle)
         metrics.UPSTREAM_WAITING.labels(name).set(pool.waiting)
-    return Figures(http_pool=Pool(pools.active, pools.max), disk=floor.glance())
+    return Figures(
+        http_pool=Pool(pools.active, pools.max),
+        disk=floor.glance(),
+        webhooks_failing=upstream.webhooks.failing,
+    )

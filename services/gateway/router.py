@@ -19,7 +19,17 @@ from services.gateway.api import (
     versions,
     why,
 )
-from services.gateway.api.admin import access, dead_letters, disk, events, feeds, policy, servings, upstreams
+from services.gateway.api.admin import (
+    access,
+    dead_letters,
+    disk,
+    events,
+    feeds,
+    policy,
+    servings,
+    upstreams,
+    webhooks,
+)
 from services.gateway.api.admin import builds as all_builds
 from services.gateway.api.admin.guard import guarded
 from services.gateway.api.faults import on_error
@@ -45,6 +55,7 @@ def build_litestar(application: Running) -> Litestar:
         *servings.HANDLERS,
         *feeds.HANDLERS,
         *policy.HANDLERS,
+        *webhooks.HANDLERS,
     ]
     return Litestar(
         route_handlers=[

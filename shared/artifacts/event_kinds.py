@@ -25,6 +25,7 @@ EventKind = Literal[
     "malware_stored",
     "advisory_about_served",
     "rule_warned",
+    "webhook_paused",
 ]
 
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)

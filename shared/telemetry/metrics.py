@@ -373,6 +373,21 @@ LEDGER_LAG = Gauge(
     "How long the oldest batch of servings has waited for an extractor.",
     registry=REGISTRY,
 )
+WEBHOOK_DELIVERIES = Counter(
+    "orchard_webhook_deliveries_total",
+    "Events that this fetcher sent: delivered, failed, refused (given up: the receiver rejects it).",
+    ("webhook", "result"),
+    registry=REGISTRY,
+)
+WEBHOOK_WAITING = Gauge(
+    "orchard_webhook_waiting_events", "Events that are not delivered yet.", ("webhook",), registry=REGISTRY
+)
+WEBHOOK_FAILING = Gauge(
+    "orchard_webhook_failing",
+    "1 while a webhook has failed for ten minutes, or is paused since it is dead or gone.",
+    ("webhook",),
+    registry=REGISTRY,
+)
 FEED_CONFIRMED = Gauge(
     "orchard_osv_feed_confirmed_at_seconds",
     "When a feed of advisories last said what it has (unix seconds; 0: never).",

@@ -56,6 +56,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     draining: bool = False
     disk: Disk | None = None  # of its data folder
     sandbox_lacks: tuple[str, ...] = ()  # what the kernel does not keep from parsers (docs/operations.md)
+    webhooks_failing: int = 0  # of all, as it has read
     token: str = ""  # opens a worker's routes (shared/worker/tokens.py); never shown by /health
     nonce: str = ""  # what opens all of them is worked out from it; then `token` opens /forward alone
 
@@ -70,6 +71,7 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
     draining: bool = False
     disk: Disk | None = None
     sandbox_lacks: tuple[str, ...] = ()
+    webhooks_failing: int = 0
 
 
 class HeartbeatStore:

@@ -186,10 +186,13 @@ class HttpClientManager:
         content: bytes | None = None,
         lane: Lane = "artifact",
         expected_bytes: int = 0,
+        policy: EgressPolicy | None = None,
+        follow: bool = True,
     ) -> AsyncIterator[UpstreamResponse]:
         """One request to `url` on behalf of `source`, redirects followed; any status is returned.
 
-        `expected_bytes` of its body, if that is known: a large one goes by HTTP/1.1.
+        `expected_bytes` of its body, if that is known: a large one goes by HTTP/1.1. `policy`: in place of
+        the source's own. `follow` false: a redirect is returned as it is.
         A request with `content` goes on to the same host alone, and only where it stays as it is (307, 308).
 
         Raises `Offline` before anything is sent; `UpstreamBlocked` for an address that may not be
@@ -199,7 +202,8 @@ class HttpClientManager:
         if self._offline:
             raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
         where = f"upstream {source.name}"
-        policy = policy_of(source, await self._own_addresses(source, where))
+        if policy is None:
+            policy = policy_of(source, await self._own_addresses(source, where))
         read_timeout = source.limits.read_timeout_seconds or self._read_timeout
         timeout = {"connect": self._connect_timeout, "read": read_timeout}
         sent = {"accept-encoding": "identity", "user-agent": "orchard", **self._via(), **(headers or {})}
@@ -235,7 +239,7 @@ class HttpClientManager:
                     raise
                 UPSTREAM_DURATION.labels(source.name).observe(time.perf_counter() - sent_at)
                 UPSTREAM_REQUESTS.labels(source.name, f"{response.status_code // 100}xx").inc()
-                target = _target(response, url, source, where)
+                target = _target(response, url, source, where) if follow else ""
                 if not target or (content is not None and not _may_resend(response, url, target)):
                     held.push_async_callback(_close, response)
                     yield UpstreamResponse(

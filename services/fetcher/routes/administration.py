@@ -1,4 +1,4 @@
-"""Routes for the admin API: seal credentials, and test an upstream.
+"""Routes for the admin API: seal credentials, and test an upstream or a webhook.
 
 Only fetchers have the key and egress. Only gateways may ask: they know the token from this
 process's heartbeat (shared/worker/tokens.py). Credentials come in and only sealed ones go back.
@@ -20,6 +20,8 @@ from services.fetcher.sources.described import MAX_BYTES
 from services.fetcher.sources.probes import Asked
 from services.fetcher.sources.repository import SourceRepository
 from services.fetcher.sources.upstreams import Upstreams
+from services.fetcher.webhooks.keeper import WebhookKeeper
+from services.fetcher.webhooks.sending import Outcome
 from shared.errors import OrchardError, TooLarge
 from shared.models import UpstreamSource
 from shared.protocols import protocol_named
@@ -52,6 +54,7 @@ class AdministrationRoutes:
         box: SealingBox,
         breakers: Breakers,
         upstreams: Upstreams,
+        webhooks: WebhookKeeper,
         *,
         token: str,
     ) -> None:
@@ -61,6 +64,7 @@ class AdministrationRoutes:
         self._http = http
         self._repository = repository
         self._box = box
+        self._webhooks = webhooks
         self._token = token
 
     @property
@@ -69,6 +73,7 @@ class AdministrationRoutes:
         return [
             web.post("/admin/seal", self.seal),
             web.post("/admin/test/{protocol}/{source_id}", self.test),
+            web.post("/admin/webhook/{webhook_id:[0-9]{1,18}}", self.test_webhook),
         ]
 
     def _may(self, request: web.Request) -> bool:
@@ -102,6 +107,23 @@ class AdministrationRoutes:
             return web.Response(status=404)
         result = await self._ask(source, project)
         log.info("upstream_tested", source=source.name, ok=result.ok, status=result.status)
+        return web.Response(body=msgspec.json.encode(result), content_type="application/json")
+
+    async def test_webhook(self, request: web.Request) -> web.Response:
+        """200 with an `UpstreamTest`, whatever the receiver says; 404 for no such webhook."""
+        if not self._may(request):
+            return web.Response(status=403)
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(TEST_SECONDS):
+                found = await self._webhooks.test(int(request.match_info["webhook_id"]))
+        except TimeoutError:
+            found = Outcome(False, detail=f"no answer within {TEST_SECONDS:.0f} s")
+        except OrchardError as error:
+            return web.Response(status=503, text=error.message)
+        if found is None:
+            return web.Response(status=404)
+        result = UpstreamTest(found.ok, found.status, _since(started), found.detail)
         return web.Response(body=msgspec.json.encode(result), content_type="application/json")
 
     async def _ask(self, source: UpstreamSource, project: str) -> UpstreamTest:

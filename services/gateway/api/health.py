@@ -183,6 +183,9 @@ def compose(
     problems += sorted(disks - {""})
     if ledger is not None and ledger.lag_seconds > LATE_SECONDS:
         problems.append(f"ledger: servings wait for {ledger.lag_seconds:.0f} s to be stored (docs/ledger.md)")
+    webhooks = max((each.webhooks_failing for each in workers.get("fetcher", [])), default=0)
+    if webhooks:  # anybody may ask: which ones is for operators
+        problems.append(f"webhooks: {webhooks} get nothing (`orchard webhooks list`)")
     problems += policy
     facts_unreachable = redis_cache.status == "down" and database.status == "down"
     status: Status = "down" if facts_unreachable else "degraded" if problems else "ok"

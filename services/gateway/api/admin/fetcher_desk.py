@@ -1,4 +1,4 @@
-"""What the admin API asks fetchers to do: seal credentials, and test an upstream."""
+"""What the admin API asks fetchers to do: seal credentials, and test an upstream or a webhook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 9.5
 
 
 class FetcherDesk:
-    """Asks any living fetcher. Both methods raise `UpstreamUnavailable` when none runs."""
+    """Asks any living fetcher. Every method raises `UpstreamUnavailable` when none runs."""
 
     def __init__(self, fetchers: FetcherPool, queue_redis: RedisClient, *, secret: str) -> None:
         """`secret` is the queue Redis's password (shared/worker/tokens.py)."""
@@ -46,6 +46,17 @@ class FetcherDesk:
             )
         if status != 200:
             raise UpstreamUnavailable("the fetcher could not test the upstream")
+        return msgspec.json.decode(answer, type=UpstreamTest)
+
+    async def test_webhook(self, webhook_id: int) -> UpstreamTest:
+        """The receiver's answer to a test event. Raises `EntryNotFound`."""
+        status, answer = await self._ask(f"/admin/webhook/{webhook_id}", b"")
+        if status == 404:  # or a fetcher of the version before
+            raise EntryNotFound(
+                f"no fetcher knows a webhook {webhook_id}", hint="`orchard webhooks list` shows them."
+            )
+        if status != 200:
+            raise UpstreamUnavailable("the fetcher could not test the webhook")
         return msgspec.json.decode(answer, type=UpstreamTest)
 
     async def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:

@@ -17,6 +17,7 @@ from services.gateway.api.admin.kept_answers import KeptAnswers
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.serving_rows import ServingRows
 from services.gateway.api.admin.still_told import StillTold
+from services.gateway.api.admin.webhook_rows import WebhookRepository
 from services.gateway.api.parts import Opened, part
 from services.gateway.door.access import operator
 from services.gateway.door.neighbours import check_page
@@ -60,6 +61,7 @@ def guarded(handlers: Sequence[HTTPRouteHandler], opened: Opened) -> Router:
             "event_repository": part(lambda: EventRepository(opened().database)),
             "serving_rows": part(lambda: ServingRows(opened().database)),
             "feed_repository": part(lambda: FeedRepository(opened().database)),
+            "webhook_repository": part(lambda: WebhookRepository(opened().database)),
             "objects": part(lambda: opened().objects),
             "kept_answers": part(lambda: KeptAnswers(opened().database)),
             "dead_letters": part(lambda: DeadLetters(opened().queue_redis)),
