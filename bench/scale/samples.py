@@ -58,6 +58,8 @@ SMALL = {
     ),
     "builds:_ROWS": "the newest sealed builds",
     **dict.fromkeys(("rows:TILE", "rows:ROOTS", "SOUGHT"), "tiles of the log, by key"),
+    **dict.fromkeys(("STATED", "statements:STATE"), "statements: one row, and 256 by key"),
+    **dict.fromkeys(("OF_FILE", "OF_VERSION"), "statements of a file or version, by key"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }
@@ -159,6 +161,8 @@ SAMPLES: dict[str, Sample] = {
     # housekeeping
     "PENDING": lambda s, n: (60.0, EPOCH, b"", 200),
     "NAMED_TILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
+    "NAMED_STATEMENTS": lambda s, n: (_digests(s, n, HOUSEKEPT),),
+    "FACTS": lambda s, n: (_digests(s, n, MANY),),
     "NAMED_FILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     "NAMED_PAGES": lambda s, n: (
         [f"documents/{digest('d', (n + step) % s.packages).hex()}" for step in range(HOUSEKEPT)],

@@ -11,7 +11,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
-    for each in (_doctor, _logs, _disk, _sweep, _backup, _restore, _verify):
+    for each in (_doctor, _logs, _disk, _sweep, _backup, _restore, _verify, _statement):
         each(commands)
 
 
@@ -102,7 +102,8 @@ examples
 
 A file is proven if the log has an entry that admitted exactly these bytes, signed by the log's key, and if
 the log goes on from what this command saw of it before (~/.local/state/orchard). The key is remembered the
-first time; --key names it instead. docs/transparency.md says what an entry tells.
+first time; --key names it instead. docs/transparency.md says what an entry tells. Statements about the
+file that name this key must be signed by it (docs/statements.md).
 """
     parser = command(commands, "verify", "prove that files are in the transparency log", "verify:run",
                      more=more)  # fmt: skip
@@ -111,3 +112,22 @@ first time; --key names it instead. docs/transparency.md says what an entry tell
     parser.add_argument("--save", metavar="DIR", default="", help="keep each file's proof there")
     parser.add_argument("--proof", metavar="PROOF", default="",
                         help="of one file: a proof that was saved; no Orchard is asked")  # fmt: skip
+    parser.add_argument("--statement", metavar="STATEMENT", default="",
+                        help="of one file: statements that were saved; no Orchard is asked")  # fmt: skip
+
+
+def _statement(commands: Any) -> None:
+    more = """\
+examples
+  orchard statement PURL
+  orchard statement vendor/demo.tgz --save statements/
+  orchard statement SHA256 --json
+
+Each is signed by the log's key, which is remembered the first time; --key names it instead, as for those
+that a key before has signed. docs/statements.md says what they tell.
+"""
+    parser = command(commands, "statement", "show what is stated of files, verified", "statement:run",
+                     more=more)  # fmt: skip
+    parser.add_argument("of", metavar="PURL|SHA256|FILE", help="a version, a digest, or a file")
+    parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
+    parser.add_argument("--save", metavar="DIR", default="", help="keep them there, by file (.intoto.jsonl)")

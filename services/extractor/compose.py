@@ -16,7 +16,7 @@ from services.extractor.housekeeping.scrubber import Scrubber
 from services.extractor.housekeeping.sweeper import Sweeper
 from services.extractor.housekeeping.timer import Resting, Run, SweepTimer
 from services.extractor.ledger.keeper import LedgerKeeper
-from services.extractor.resolving.compose import resolving_handlers
+from services.extractor.resolving.compose import access_watcher, resolving_handlers
 from services.extractor.transparency.keeper import LogKeeper, signer_of
 from shared.models import Extraction
 from shared.objects.verify import Verifier
@@ -61,11 +61,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         process = WorkerProcess(SERVICE, stores, resources)
         await process.listen()
         process.add_worker(EXTRACT, settings.extract_slots, _extract_handlers(resources, stores, sandbox))
-        resolving = await resolving_handlers(resources, stores, sandbox)
+        access = await resources.open("access watcher", access_watcher(stores))
+        resolving = await resolving_handlers(resources, stores, sandbox, access)
         process.add_worker(RESOLVE, settings.resolve_slots, resolving)
         await _open_housekeeping(resources, stores)
         if signer is not None:
-            await resources.open("transparency log", LogKeeper(stores, signer))
+            await resources.open("transparency log", LogKeeper(stores, signer, access))
         await process.run(stop, figures=lambda: Figures(sandbox_lacks=sandbox.lacks))
     log.info("extractor_stopped")
 

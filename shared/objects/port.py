@@ -17,9 +17,17 @@ from shared.errors import InvalidData
 ARTIFACTS = "artifacts"  # files as upstream sent them, and their core metadata
 DOCUMENTS = "documents"  # last good index documents
 VARIANTS = "variants"  # finished index bodies over 256 KiB
+STATEMENTS = "statements"  # signed envelopes (docs/decisions/0048)
 TILES = "tiles"  # full tiles and bundles of the transparency log
 BUILDS = "builds"  # lists of sealed builds, and the bodies of pages that these got
-FOLDERS = (ARTIFACTS, BUILDS, DOCUMENTS, TILES, VARIANTS)  # sorted: the sweep goes on where it stopped
+FOLDERS = (
+    ARTIFACTS,
+    BUILDS,
+    DOCUMENTS,
+    STATEMENTS,
+    TILES,
+    VARIANTS,
+)  # sorted: sweeps go on
 
 STREAM_CHUNK_BYTES = 256 * 1024  # measured: 64 KiB to 1 MiB made no difference
 
@@ -111,6 +119,11 @@ def document_key(sha256: str) -> str:
 def tile_key(sha256: str) -> str:
     """The key of a full tile, or bundle of entries, of the transparency log."""
     return f"{TILES}/{sha256}"
+
+
+def statement_key(sha256: str) -> str:
+    """The key of a signed envelope."""
+    return f"{STATEMENTS}/{sha256}"
 
 
 def split_key(key: str) -> tuple[str, str]:

@@ -363,6 +363,11 @@ LOG_APPENDED = Counter(
     "Entries that this extractor wrote into the transparency log.",
     registry=REGISTRY,
 )
+LOG_STATED = Counter(
+    "orchard_statements_total",
+    "Statements of admissions that this extractor signed.",
+    registry=REGISTRY,
+)
 LOG_FELL_BACK = Gauge(
     "orchard_log_fell_back",
     "1: the transparency log is shorter than a checkpoint that was signed, and is not written to.",

@@ -1,14 +1,17 @@
-"""A log's private key and what it signs: checkpoints as signed notes (C2SP tlog-checkpoint), Ed25519."""
+"""A log's private key and what it signs: checkpoints as signed notes (C2SP tlog-checkpoint), and statements
+in DSSE envelopes. Ed25519."""
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 
 from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 
+from shared.tlog.dsse import PAYLOAD_TYPE, key_id, signed_bytes
 from shared.tlog.notes import ED25519, Key, decode64
 from shared.tlog.trees import Unproven
 
@@ -35,6 +38,16 @@ class Signer:
         text = f"{self.key.name}\n{size}\n{base64.b64encode(root).decode()}\n"
         signature = base64.b64encode(self.key.id + self._signer.sign(text.encode())).decode()
         return f"{text}\n— {self.key.name} {signature}\n".encode()
+
+    def envelope(self, payload: bytes) -> bytes:
+        """The DSSE envelope of a statement. The same bytes each time."""
+        signature = self._signer.sign(signed_bytes(PAYLOAD_TYPE, payload))
+        whole = {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": PAYLOAD_TYPE,
+            "signatures": [{"keyid": key_id(self.key), "sig": base64.b64encode(signature).decode()}],
+        }
+        return json.dumps(whole, separators=(",", ":")).encode()
 
 
 def read_signer(text: str) -> Signer:

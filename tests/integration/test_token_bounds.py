@@ -76,7 +76,9 @@ def test_bound_to_a_protocol__no_other_one_and_nothing_but_packages(
     for each, publish in DOCUMENTS.items():
         expected = 200 if each.partition("_")[0] == kind.partition("_")[0] else 403
         assert ask(orchard, publish(upstream).orchard, token).status_code == expected, each
-    for path in ("/api/v1/queues", "/api/v1/search?q=thing", "/api/v1/packages/pypi", "/api/v1/admin/tokens"):
+    paths = ["/api/v1/queues", "/api/v1/search?q=thing", "/api/v1/packages/pypi", "/api/v1/admin/tokens"]
+    paths += ["/api/v1/statements?of=pkg:pypi/thing@1", f"/api/v1/statements/sha256/{'0' * 64}"]
+    for path in paths:
         assert ask(orchard, path, token).status_code == 403, path
 
 

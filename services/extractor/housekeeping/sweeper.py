@@ -21,7 +21,7 @@ from shared.errors.passing import CacheUnavailable
 from shared.models import IndexHead
 from shared.objects.files import FileObjectStore
 from shared.objects.guard import sweeping
-from shared.objects.port import ARTIFACTS, BUILDS, FOLDERS, TILES, VARIANTS, ObjectStat, is_key
+from shared.objects.port import ARTIFACTS, BUILDS, FOLDERS, STATEMENTS, TILES, VARIANTS, ObjectStat, is_key
 from shared.objects.s3.store import S3ObjectStore
 from shared.redis.types import SCAN_COUNT
 from shared.stores import Stores
@@ -39,7 +39,14 @@ _HEADS = "orchard:package_index:*"
 NAMED_FILES = "SELECT 'artifacts/' || encode(sha256, 'hex') AS key FROM artifacts WHERE sha256 = ANY($1)"
 NAMED_BY_BUILDS = "SELECT DISTINCT key FROM build_objects WHERE key = ANY($1)"
 NAMED_TILES = "SELECT 'tiles/' || encode(sha256, 'hex') AS key FROM log_tiles WHERE sha256 = ANY($1)"
+NAMED_STATEMENTS = """
+SELECT 'statements/' || encode(object, 'hex') AS key FROM statements WHERE object = ANY($1)
+UNION ALL SELECT 'statements/' || encode(object, 'hex') FROM build_statements WHERE object = ANY($1)
+"""
 NAMED_PAGES = "SELECT document_key AS key FROM index_documents WHERE document_key = ANY($1)"
+
+NAMED_BY_DIGEST = {ARTIFACTS: NAMED_FILES, STATEMENTS: NAMED_STATEMENTS, TILES: NAMED_TILES}
+"""By folder, of those whose rows have the digests."""
 
 _decode_head = msgspec.msgpack.Decoder(IndexHead).decode
 
@@ -166,8 +173,8 @@ class Sweeper:
             return set()
         if keys[0].startswith(f"{VARIANTS}/"):
             return await self._named_by_heads(keys)
-        if keys[0].startswith((f"{ARTIFACTS}/", f"{TILES}/")):
-            statement = NAMED_FILES if keys[0].startswith(f"{ARTIFACTS}/") else NAMED_TILES
+        statement = NAMED_BY_DIGEST.get(keys[0].partition("/")[0])
+        if statement is not None:
             rows = await self._database.fetch(statement, [bytes.fromhex(each[-64:]) for each in keys])
         else:
             rows = await self._database.fetch(NAMED_PAGES, list(keys))

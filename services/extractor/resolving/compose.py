@@ -22,23 +22,24 @@ from shared.resolving.answers import KeptLocks, KeptResolutions
 from shared.stores import Stores
 
 
+def access_watcher(stores: Stores) -> AccessWatcher:
+    """The policy, for all of an extractor that asks it."""
+    return AccessWatcher(
+        stores.database,
+        stores.queue_redis,
+        named=named_alike,
+        order=version_key,
+        own_rules=rules_of(stores.settings),
+    )
+
+
 async def resolving_handlers(
-    resources: Resources, stores: Stores, sandbox: Sandbox
+    resources: Resources, stores: Stores, sandbox: Sandbox, access: AccessWatcher
 ) -> dict[type[Job], Handler]:
     """For the worker of the queue `resolve`."""
     listener = await resources.open("job events", stores.queue.subscribe())
     wakeups = Wakeups(stores.queue, listener)
     resources.add("wake-ups", wakeups.aclose)
-    access = await resources.open(
-        "access watcher",
-        AccessWatcher(
-            stores.database,
-            stores.queue_redis,
-            named=named_alike,
-            order=version_key,
-            own_rules=rules_of(stores.settings),
-        ),
-    )
     resolutions, stored = KeptResolutions(stores.database, stores.cache), StoredFiles(stores.database)
     protocols = {protocol.name: protocol for protocol in PROTOCOLS}
     handler = ResolveHandler(

@@ -1,11 +1,13 @@
-"""`LogKeeper`: has the log written once a second, by one extractor at a time."""
+"""`LogKeeper`: has the log written once a second, and what it admits stated, by one extractor at a time."""
 
 from __future__ import annotations
 
 import secrets
 from pathlib import Path
 
+from services.extractor.transparency.stating import Stating
 from services.extractor.transparency.writer import FellBack, LogWriter, Raced
+from shared.access.watcher import AccessWatcher
 from shared.errors import ConfigurationError
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
@@ -13,7 +15,7 @@ from shared.redis.script import Script
 from shared.settings import Settings
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
-from shared.telemetry.metrics import LOG_APPENDED, LOG_FELL_BACK
+from shared.telemetry.metrics import LOG_APPENDED, LOG_FELL_BACK, LOG_STATED
 from shared.tlog.signing import Signer, read_signer
 from shared.transparency.rows import LogRows
 
@@ -59,7 +61,7 @@ class LogKeeper:
     """Of one extractor, while open. The lease keeps others from trying; what keeps the log right is its size
     (docs/decisions/0051)."""
 
-    def __init__(self, stores: Stores, signer: Signer) -> None:
+    def __init__(self, stores: Stores, signer: Signer, access: AccessWatcher) -> None:
         self._redis: RedisClient = stores.queue_redis
         self._signed = _SIGNED.format(name=signer.key.name)
         self._holder = secrets.token_hex(8)
@@ -70,6 +72,7 @@ class LogKeeper:
             remembered=self._remembered,
             remember=self._remember,
         )
+        self._stating = Stating(stores, signer, access)
         self._fell_back = False
         self._turns = Every(TURN_SECONDS, self._turn, name="transparency log", first_seconds=0)
 
@@ -83,6 +86,7 @@ class LogKeeper:
 
     async def _turn(self) -> None:
         await self.run()
+        LOG_STATED.inc(await self._stating.run(self._holds))
 
     async def run(self) -> int:
         """Log all that waits, unless another does; how many entries. Raises what the stores raise."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.gateway.api.package_urls import purl
 from services.gateway.api.types import Artifact, ArtifactName, DependencyItem, Dependent, Package, PackageFile
 from shared.models import FileName
 from shared.postgres.database import Database, Row
 from shared.protocols import find_protocol
+from shared.protocols.package_urls import purl
 
 MOST_NAMES = 100
 

@@ -11,11 +11,11 @@ from litestar.params import Parameter
 
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.catalogue_rows import Catalogue
-from services.gateway.api.package_urls import purl
 from shared.digests import is_sha256
 from shared.errors import InvalidParameter
 from shared.postgres.database import Database
 from shared.protocols import PROTOCOLS
+from shared.protocols.package_urls import purl
 
 MOST_FOUND = 50  # of one protocol
 _LONGEST = 512

@@ -9,7 +9,6 @@ from litestar import get
 from litestar.params import Parameter
 
 from services.gateway.api.admin.subjects import read_subject
-from services.gateway.api.package_urls import purl
 from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter, PackageNotFound
 from shared.judging.listings import Listing, load_listing
@@ -19,6 +18,7 @@ from shared.policy.verdict import ALLOWED, Verdict
 from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.package_urls import purl
 from shared.redis import clock
 from shared.stores import Stores
 

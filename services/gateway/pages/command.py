@@ -37,6 +37,7 @@ PARTS = (
     "shared/protocols/*/clients.py",
     "shared/version.py",
     *LOG_PARTS,
+    "shared/tlog/dsse.py",
 )
 """What the command is made of: its own files, and what it imports of `shared`."""
 LAUNCHERS = ("launch.py",)  # of a checkout

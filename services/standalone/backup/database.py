@@ -39,6 +39,8 @@ OBJECTS = {
     "artifacts": "SELECT object_key AS key FROM artifacts",
     "index_documents": "SELECT document_key AS key FROM index_documents",
     "log_tiles": "SELECT 'tiles/' || encode(sha256, 'hex') AS key FROM log_tiles",
+    "statements": "SELECT 'statements/' || encode(object, 'hex') AS key FROM statements",
+    "build_statements": "SELECT 'statements/' || encode(object, 'hex') AS key FROM build_statements",
     "build_objects": "SELECT key FROM build_objects",
 }
 """By table: the objects that its rows name. What is in no table (finished pages) is made again."""

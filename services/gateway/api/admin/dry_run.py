@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from services.gateway.api.package_urls import purl
 from shared.judging.listings import Listing, load_listing
 from shared.ledger.batch import REFUSED
 from shared.policy.content import Listed, Project, asked
@@ -18,6 +17,7 @@ from shared.postgres.database import Database, Row
 from shared.process.threads import BoundedThreads
 from shared.protocols import find_protocol
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.package_urls import purl
 from shared.setting_values import age
 from shared.stores import Stores
 

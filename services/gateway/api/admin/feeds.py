@@ -7,7 +7,6 @@ from litestar.response import Stream
 
 from services.gateway.api.admin.feed_types import AcceptedFeed, FeedEntry, QuarantineEntry
 from services.gateway.api.admin.repository import Actor, AdminRepository
-from services.gateway.api.package_urls import purl
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Page
 from services.gateway.hits.stored_objects import StoredObjects
@@ -16,6 +15,7 @@ from shared.digests import is_sha256
 from shared.errors import EntryNotFound
 from shared.errors.passing import ObjectMissing
 from shared.postgres.database import Database, Row
+from shared.protocols.package_urls import purl
 
 _ACCEPT = "UPDATE osv_feeds SET may_shrink = true, tried = '' WHERE feed = $1 AND digest <> ''"
 _COLUMNS = """

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.api.package_urls import purl
 from shared.policy.policy import Policy
 from shared.policy.project import HeldBack
 from shared.policy.traits import Change
 from shared.postgres.database import Database
+from shared.protocols.package_urls import purl
 
 _PAGE = """
 SELECT protocol, project, version, rule, why, published, until, change::text AS change,

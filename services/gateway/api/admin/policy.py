@@ -16,7 +16,6 @@ from services.gateway.api.admin.held_rows import HeldRows, HeldVersion, held_ver
 from services.gateway.api.admin.policy_rows import PolicyRows
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.subjects import read_subject
-from services.gateway.api.package_urls import purl
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Input, Page
 from shared.access.watcher import AccessWatcher
@@ -32,6 +31,7 @@ from shared.postgres.database import Database
 from shared.process.threads import BoundedThreads
 from shared.protocols import PROTOCOLS, named_alike, protocol_named
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.package_urls import purl
 from shared.redis import clock
 from shared.stores import Stores
 

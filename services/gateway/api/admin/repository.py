@@ -42,10 +42,10 @@ from services.gateway.api.admin.statements import (
     SET_PIN,
 )
 from services.gateway.api.admin.upstream_types import Pin, Upstream
-from services.gateway.api.package_urls import purl
 from shared.access.bounds import UNBOUND, Bounds, bounded_digest
 from shared.errors import Conflict, EntryNotFound
 from shared.postgres.database import Database, Row
+from shared.protocols.package_urls import purl
 from shared.settings import upstream_variable
 from shared.sources.options import known_options
 

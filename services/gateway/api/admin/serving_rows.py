@@ -13,11 +13,11 @@ from typing import Any
 
 from services.gateway.api.admin.serving_types import Got, Serving
 from services.gateway.api.admin.subjects import Subject
-from services.gateway.api.package_urls import purl
 from shared.ledger.batch import REFUSED, RESULTS
 from shared.policy.advisories import About
 from shared.postgres.database import Database, Row
 from shared.protocols import protocol_named
+from shared.protocols.package_urls import purl
 
 MOST_FILES = 2000  # of one package or digest: all its versions and files
 LATEST = 253_402_214_400.0  # unix seconds, the last midnight of the year 9999

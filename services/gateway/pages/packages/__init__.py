@@ -11,7 +11,6 @@ from litestar.response import Template
 from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry
 from services.gateway.api.admin.serving_types import WhoHas
 from services.gateway.api.admin.upstream_types import Invalidated, Pin
-from services.gateway.api.package_urls import purl
 from services.gateway.api.parameters import package_name
 from services.gateway.api.stock import Stock
 from services.gateway.api.types import Artifact, DependencyItem, Dependent, Package, PackageFile, Page
@@ -19,6 +18,7 @@ from services.gateway.api.versions import Versions
 from services.gateway.pages.asking import Ask, Part, path_of
 from services.gateway.pages.layout import segment
 from shared.protocols import PROTOCOLS, protocol_named
+from shared.protocols.package_urls import purl
 
 SHOWN = 100  # of a list
 FEW = 20  # of a list beside others

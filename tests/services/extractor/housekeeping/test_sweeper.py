@@ -14,7 +14,7 @@ from services.extractor.housekeeping.sweeper import Sweeper
 from services.extractor.housekeeping.timer import SweepTimer
 from shared.models import FORMAT, IndexHead, StoredDocument, VariantInfo
 from shared.objects.guard import GuardedStore, sweeping
-from shared.objects.port import VARIANTS, artifact_key, document_key, tile_key
+from shared.objects.port import VARIANTS, artifact_key, document_key, statement_key, tile_key
 from tests.services.extractor.conftest import House
 
 OLD = time.time() - 7200
@@ -103,6 +103,23 @@ async def test_tile_of_the_log__stays_and_one_that_no_row_names_goes(house: Hous
         age(house, key)
     assert (await sweeper(house).run()).deleted == 1
     assert await house.store.stat(named) is not None and await house.store.stat(lost) is None
+
+
+async def test_statement__stays_and_one_that_no_row_names_goes(house: House) -> None:
+    named, built, lost = (statement_key(digest(each)) for each in (b"file", b"build", b"lost"))
+    await house.database.execute(
+        "INSERT INTO statements VALUES ($1, 0, 'pypi', 'demo', '1', $1)", bytes.fromhex(digest(b"file"))
+    )
+    await house.database.execute("INSERT INTO builds (id, session) VALUES ('b', '')")
+    await house.database.execute(
+        "INSERT INTO build_statements VALUES ('b', 'provenance', $1)", bytes.fromhex(digest(b"build"))
+    )
+    for key, data in ((named, b"file"), (built, b"build"), (lost, b"lost")):
+        await house.store.put_bytes(key, data)
+        age(house, key)
+    assert (await sweeper(house).run()).deleted == 1
+    assert await house.store.stat(lost) is None
+    assert await house.store.stat(named) is not None and await house.store.stat(built) is not None
 
 
 async def test_unreadable_head__no_page_body_is_deleted(house: House) -> None:

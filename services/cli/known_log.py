@@ -1,0 +1,91 @@
+"""A log on a server, and what this machine remembers of it: its key the first time, its newest checkpoint
+always. Another key, or a log that does not go on from there, fails."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from services.cli.errors import CommandFailed
+from services.cli.files import write_whole
+from services.cli.server import Answer, Server
+from shared.tlog.notes import Checkpoint, Key, read_checkpoint, read_key
+from shared.tlog.proofs import Proof, check_file, read_hashes, read_proof
+from shared.tlog.trees import Unproven, check_consistency
+
+OFFERS = "a transparency log"
+WHAT_NOW = "Do not use it, and ask whoever runs this Orchard; docs/transparency.md says what it may be."
+
+
+class KnownLog:
+    """A log on a server, and what is remembered of it."""
+
+    def __init__(self, server: Server, key: str) -> None:
+        """Raises `Unproven` for another key than the one that is remembered, and what the server's errors
+        mean."""
+        self._server = server
+        self._path = _folder() / f"{quote(server.target.base, safe='')}.log"
+        known, _, checkpoint = (
+            read_bytes(self._path).partition(b"\n") if self._path.is_file() else (b"", b"", b"")
+        )
+        told = str(self._server.call("GET", "/api/v1/log", offers=OFFERS)["key"])
+        expected = key or known.decode("ascii", "replace")
+        if expected and expected != told:
+            raise Unproven(f"the log's key is {told}, and {expected} was expected")
+        self.key: Key = read_key(told)
+        self._seen: Checkpoint | None = read_checkpoint(checkpoint, self.key) if checkpoint else None
+        self._note = checkpoint
+        self.last_proof = b""
+
+    def check(self, sha256: str) -> tuple[dict[str, Any], Proof, Checkpoint]:
+        """The entry that admitted these bytes, in a log that goes on from what was seen. Raises
+        `Unproven`."""
+        self.last_proof = self._ask("/api/v1/log/proof", sha256=sha256).body
+        proof = read_proof(self.last_proof)
+        entry, checkpoint = check_file(sha256, proof, self.key)
+        self._grow(checkpoint, proof.checkpoint)
+        return entry, proof, checkpoint
+
+    def _grow(self, new: Checkpoint, note: bytes) -> None:
+        old = self._seen
+        if old is not None:
+            hashes: list[bytes] = []
+            if old.size < new.size:
+                answer = self._ask("/api/v1/log/consistency", old=str(old.size), size=str(new.size))
+                hashes = read_hashes(answer.body)
+            check_consistency(old.size, old.root, new.size, new.root, hashes)
+        self._seen, self._note = new, note
+
+    def remember(self) -> None:
+        """For the next time."""
+        write_whole(self._path, f"{self.key}\n".encode() + self._note)
+
+    def _ask(self, path: str, **query: str) -> Answer:
+        answer = self._server.request("GET", path, query=query)
+        self._server.check(answer, offers=OFFERS)
+        return answer
+
+
+def _folder() -> Path:
+    state = os.environ.get("XDG_STATE_HOME", "")
+    return Path(state if state.startswith("/") else Path.home() / ".local" / "state") / "orchard"
+
+
+def sha256_of(name: str) -> str:
+    """Of a file's bytes. Raises `CommandFailed`."""
+    try:
+        with Path(name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CommandFailed(f"{name}: {error.strerror}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Raises `CommandFailed`."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandFailed(f"{path}: {error.strerror}") from None

@@ -1,0 +1,66 @@
+"""Statements of what was admitted: signed envelopes, of a file by its digest, of a version by its package URL
+(docs/statements.md).
+
+They give no bytes of a file: whoever may ask the API at all gets them, of what is blocked or gone as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import Parameter
+
+from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.parameters import check_sha256
+from shared.errors import EntryNotFound, InvalidParameter
+from shared.errors.passing import StoreUnavailable
+from shared.objects.port import ObjectStore, statement_key
+from shared.stores import Stores
+from shared.transparency.statements import StatementRows
+
+LINES = "application/jsonl"
+TAGS = ["log"]
+_FRESH = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+_LATER = "A statement is there some seconds after its file was stored, if a log is kept (docs/statements.md)."
+
+
+@get("/api/v1/statements/sha256/{sha256:str}", summary="Signed statements about a file", tags=TAGS)
+async def of_file(stores: Stores, sha256: str) -> Response[bytes]:
+    """DSSE envelopes of in-toto statements, one a line, the newest first: one for each name that the file's
+    bytes were admitted under."""
+    return await _lines(stores, await StatementRows(stores.database).of_file(check_sha256(sha256)), sha256)
+
+
+@get("/api/v1/statements", summary="Signed statements about a version's files", tags=TAGS)
+async def statements(
+    stores: Stores, of: Annotated[str, Parameter(description="A package URL with a version, or a SHA256")]
+) -> Response[bytes]:
+    """As by digest, of all files of a version."""
+    subject, rows = read_subject(of), StatementRows(stores.database)
+    if subject.sha256:
+        return await _lines(stores, await rows.of_file(subject.sha256), subject.sha256)
+    if not subject.version:
+        raise InvalidParameter("of: a version is missing in this package URL")
+    found = await rows.of_version(subject.protocol, subject.project, subject.version)
+    return await _lines(stores, found, subject.purl)
+
+
+async def _lines(stores: Stores, found: Sequence[str], what: str) -> Response[bytes]:
+    if not found:
+        raise EntryNotFound(f"there is no statement about {what}", hint=_LATER)
+    body = b"".join([await read_envelope(stores.objects, each) + b"\n" for each in found])
+    return Response(body, media_type=LINES, headers=_FRESH)
+
+
+async def read_envelope(objects: ObjectStore, sha256: str) -> bytes:
+    """The envelope, as it was signed. Raises what the store raises, `StoreUnavailable` for changed bytes."""
+    data = await objects.read(statement_key(sha256))
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise StoreUnavailable(f"the statement {sha256} is damaged")
+    return data
+
+
+HANDLERS = [of_file, statements]

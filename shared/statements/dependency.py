@@ -1,0 +1,98 @@
+"""The statement of one admission: SLSA's Dependency Ingestion Provenance (draft of slsa.dev/dependency/v1).
+
+docs/decisions/0048 says where each field comes from. What is not known is left out, or said as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from shared.protocols.package_urls import purl
+from shared.statements.platform import Platform, encoded
+from shared.tlog.dsse import DEPENDENCY
+from shared.tlog.entries import LogEntry, Source
+
+_SIGNING = (
+    "Signed after the admission. No process of this platform runs code of a package. What fetches from "
+    "upstreams is not given the key, nor are the child processes, started without environment, in which "
+    "packages are read."
+)
+_INGESTION = (
+    "Files are downloaded, hashed, compared and stored as they are. Nothing in them is run, and no two share "
+    "a working file."
+)
+
+
+class Evaluated(msgspec.Struct, frozen=True):
+    """That the policy was asked and allowed it. `version`: of its blocks and rules on this project."""
+
+    version: str
+    at: float  # unix seconds
+
+
+def dependency_statement(
+    entry: LogEntry, platform: Platform, evaluated: Sequence[Evaluated] | None
+) -> bytes | None:
+    """The payload of the statement of an admission's entry; None where the predicate cannot be filled: its
+    source is not known. `evaluated` empty: no policy was in force; None: what it says is not known."""
+    source, digests = entry.source, entry.digests
+    if source is None or not source.address or "sha256" not in digests:
+        return None
+    compared = {name: digests[name] for name in sorted(set(entry.checked.values())) if name in digests}
+    predicate: dict[str, Any] = {
+        "ingestor": {"id": platform.public_url or platform.id},
+        "ingestionPlatform": {"id": platform.id, "version": platform.version},
+        "upstream": {
+            "registry": source.address,
+            "name": entry.project,
+            "version": entry.version,
+            **({"digest": compared} if compared else {}),
+        },
+        "ingestion": {
+            "timestamp": entry.time,
+            "path": f"{platform.public_url}/cas/sha256/{digests['sha256']}",
+        },
+        "integrity": {"result": "verified", "method": "hash", "expected": compared}
+        if compared
+        else {"result": "unverified"},
+        "publisherSignature": {"result": "unverified"},
+        "signingIsolation": {
+            "method": "post-ingestion-signing",
+            "description": _SIGNING,
+            "signerIdentity": platform.signer,
+        },
+        "ingestionIsolation": {"method": "no-dep-code-executed", "description": _INGESTION},
+        **_further(entry, source),
+    }
+    if evaluated is not None:
+        predicate["policyEvaluations"] = [_evaluation(each, platform) for each in evaluated]
+    subject = {
+        "name": entry.file,
+        "uri": purl(entry.protocol, entry.project, entry.version),
+        "digest": digests,
+    }
+    return encoded(DEPENDENCY, subject, predicate)
+
+
+def _further(entry: LogEntry, source: Source) -> dict[str, Any]:
+    """What the predicate has no field for, under names of our own (SLSA's rule for extensions)."""
+    told = {
+        "orchard_checked": entry.checked,
+        "orchard_protocol": entry.protocol,
+        "orchard_size": entry.size,
+        "orchard_url": source.url,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _evaluation(each: Evaluated, platform: Platform) -> dict[str, Any]:
+    return {
+        "policy": {"id": f"{platform.id}:policy", "version": each.version},
+        "timestamp": datetime.fromtimestamp(each.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "result": "allow",
+        "description": "Blocks, exemptions, ages, advisories, policy file: asked when this was signed.",
+    }

@@ -1,0 +1,129 @@
+"""DSSE envelopes (secure-systems-lab/dsse v1) of in-toto Statements v1, read and checked.
+
+The standard library alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from shared.tlog.ed25519 import is_signed
+from shared.tlog.notes import ED25519, Key
+from shared.tlog.trees import Unproven
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+DEPENDENCY = "https://slsa.dev/dependency/v1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+CYCLONEDX = "https://cyclonedx.org/bom"
+SPDX = "https://spdx.dev/Document"
+MOST_BYTES = 64 * 1024 * 1024
+MOST_SIGNATURES = 100
+
+
+def signed_bytes(payload_type: str, payload: bytes) -> bytes:
+    """What a signature is over: DSSE's pre-authentication encoding."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def key_id(key: Key) -> str:
+    """As envelopes name it: a hint, which proves nothing."""
+    return f"{key.name}+{key.id.hex()}"
+
+
+class Statement(NamedTuple):
+    """What somebody has signed. `subjects`: digests by algorithm, of each."""
+
+    subjects: Sequence[Mapping[str, str]]
+    predicate_type: str
+    predicate: Mapping[str, Any]
+    whole: Mapping[str, Any]
+
+    def is_about(self, algorithm: str, digest: str) -> bool:
+        """Whether a subject has this digest (lower-case hex)."""
+        return any(each.get(algorithm) == digest for each in self.subjects)
+
+
+def read_statement(envelope: bytes, key: Key) -> Statement:
+    """The statement in an envelope that `key` has signed. Raises `Unproven` for anything else."""
+    if len(envelope) > MOST_BYTES:
+        raise Unproven("an envelope is not as long")
+    outer = _object(envelope, "an envelope")
+    kind, signatures = outer.get("payloadType"), outer.get("signatures")
+    payload = _decoded(outer.get("payload"))
+    if kind != PAYLOAD_TYPE:
+        raise Unproven(f"not an envelope of a statement: its payload is {str(kind)[:80]!r}")
+    if not isinstance(signatures, list) or not 0 < len(signatures) <= MOST_SIGNATURES:
+        raise Unproven("an envelope has some signatures")
+    if key.kind != ED25519 or not any(_is_by(each, key, signed_bytes(kind, payload)) for each in signatures):
+        raise Unproven(f"the statement is not signed by {key}")
+    return _read(_object(payload, "a statement"))
+
+
+def is_named(envelope: bytes, key: Key) -> bool:
+    """Whether an envelope names this key: a hint of who may have signed it. Raises `Unproven`."""
+    signatures = _object(envelope, "an envelope").get("signatures")
+    named = (
+        [each.get("keyid") for each in signatures if isinstance(each, dict)]
+        if isinstance(signatures, list)
+        else []
+    )
+    return key_id(key) in named
+
+
+def _is_by(signature: object, key: Key, message: bytes) -> bool:
+    """Whoever is named: a name in an envelope is not signed."""
+    if not isinstance(signature, dict):
+        raise Unproven("not a signature of an envelope")
+    return is_signed(key.public, message, _decoded(signature.get("sig")))
+
+
+def _read(whole: Mapping[str, Any]) -> Statement:
+    predicate, kind, found = whole.get("predicate"), whole.get("predicateType"), whole.get("subject")
+    if whole.get("_type") != STATEMENT or not isinstance(kind, str) or not isinstance(predicate, dict):
+        raise Unproven("not an in-toto Statement v1")
+    if not isinstance(found, list) or not found:
+        raise Unproven("a statement is about something")
+    digests = [each.get("digest") if isinstance(each, dict) else None for each in found]
+    subjects = [each for each in digests if isinstance(each, dict) and each]
+    if len(subjects) != len(found):
+        raise Unproven("a statement's subject has digests")
+    return Statement(subjects, kind, predicate, whole)
+
+
+def _object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        found = json.loads(data, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise Unproven(f"{what} is JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Unproven(f"{what} is a JSON object")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def _decoded(text: object) -> bytes:
+    """Base64 in its one spelling, standard or for URLs, as DSSE allows. Raises `Unproven`."""
+    if isinstance(text, str):
+        for decode, encode in (
+            (base64.standard_b64decode, base64.standard_b64encode),
+            (base64.urlsafe_b64decode, base64.urlsafe_b64encode),
+        ):
+            try:
+                data = decode(text)
+            except (ValueError, binascii.Error):
+                continue
+            if data and encode(data).decode() == text:
+                return data
+    raise Unproven("an envelope's parts are base64")
