@@ -33,6 +33,7 @@ WRITES = 2_000
 
 BOUNDED = {
     "advisories": "a process reads one hash; a snapshot once it has changed",
+    "webhooks": "what is not delivered yet: 10,000 events of each of 20 webhooks at most, none as a rule",
     "osv feeds": "one look at each feed; rows of what has changed (samples.py), none if nothing has",
     "artifact uses": "a gateway tells once a minute what was asked for since: one command",
     "blocks of upstreams": "one question to each Orchard that is an upstream; 10,000 blocks of it at most",

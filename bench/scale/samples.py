@@ -48,6 +48,18 @@ SMALL = {
         ("_SNAPSHOT", "rows:_KEEP", "_CONFIRM", "_REFUSE", "_TOLD", "feeds:_ACCEPT"), "feeds: some"
     ),
     **dict.fromkeys(("_HOLD", "_RELEASE"), "quarantine: what is stored of malware"),
+    **dict.fromkeys(
+        ("_LIST_WEBHOOKS", "_ADD_WEBHOOK", "_CHANGE_WEBHOOK", "_DROP_WEBHOOK", "_FIND_WEBHOOK", "_STANDING"),
+        "webhooks: bounded",
+    ),
+    **dict.fromkeys(
+        ("_CLAIM_WEBHOOKS", "_NEXT_EVENT", "_EVENT_DONE", "_WEBHOOK_FAILED", "_LET_GO", "_RESEAL_WEBHOOK"),
+        "webhooks and their outbox, by key",
+    ),
+    "_TIDY_OUTBOX": "webhooks' outbox: bounded",
+    **dict.fromkeys(
+        ("_NOTICE_FAILING", "_NOTICE_RECOVERED", "_NOTICED_LAST", "_NOTICE_LATER"), "a row a source or queue"
+    ),
     **dict.fromkeys(("SIZES", "SIZE", "DATABASE_SIZE"), "sizes of files"),
     "statements:_NAMES": "parts of other statements",
     "SEALED": "of one key",

@@ -14,7 +14,7 @@ KEPT_DAYS = 7
 _SHOWN = "w.id, w.name, w.url, w.mode, w.allow_private, w.sealed, w.tries"
 
 # $1 holder, $2 seconds, $3 how many.
-_CLAIM = f"""
+_CLAIM_WEBHOOKS = f"""
 WITH due AS (
     SELECT id FROM webhooks w WHERE paused = '' AND next_at <= now() AND held_until <= now()
         AND EXISTS (SELECT FROM webhook_outbox o WHERE o.webhook = w.id)
@@ -24,10 +24,10 @@ UPDATE webhooks w SET holder = $1, held_until = now() + make_interval(secs => $2
 FROM due WHERE w.id = due.id RETURNING {_SHOWN}
 """  # noqa: S608 - of constants
 
-_FIND = f"SELECT {_SHOWN} FROM webhooks w WHERE w.id = $1"  # noqa: S608 - of constants
+_FIND_WEBHOOK = f"SELECT {_SHOWN} FROM webhooks w WHERE w.id = $1"  # noqa: S608 - of constants
 
 # $1 webhook, $2 holder, $3 seconds. Nothing: it is held by another, paused or removed, or all is delivered.
-_NEXT = """
+_NEXT_EVENT = """
 WITH held AS (
     UPDATE webhooks SET held_until = now() + make_interval(secs => $3)
     WHERE id = $1 AND holder = $2 AND paused = '' RETURNING id
@@ -38,7 +38,7 @@ FROM webhook_outbox o JOIN held ON o.webhook = held.id ORDER BY o.id LIMIT 1
 """
 
 # $1 webhook, $2 outbox row, $3 how many were delivered, $4 how many were given up.
-_DONE = """
+_EVENT_DONE = """
 WITH gone AS (DELETE FROM webhook_outbox WHERE id = $2 AND webhook = $1 RETURNING id)
 UPDATE webhooks SET tries = 0, failing_since = NULL, fault = '', delivered = delivered + $3,
     dropped = dropped + $4, delivered_at = CASE WHEN $3 > 0 THEN now() ELSE delivered_at END
@@ -46,7 +46,7 @@ WHERE id = $1 AND EXISTS (SELECT FROM gone)
 """
 
 # $1 webhook, $2 holder, $3 why, $4 seconds until the next try, $5 seconds after which it is dead, $6 gone.
-_FAILED = """
+_WEBHOOK_FAILED = """
 WITH failed AS (
     UPDATE webhooks SET tries = tries + 1, failing_since = coalesce(failing_since, now()), fault = $3,
         next_at = now() + make_interval(secs => $4), holder = '', held_until = 'epoch',
@@ -59,12 +59,12 @@ WITH failed AS (
 SELECT paused FROM failed
 """
 
-_RELEASE = "UPDATE webhooks SET holder = '', held_until = 'epoch' WHERE id = $1 AND holder = $2"
+_LET_GO = "UPDATE webhooks SET holder = '', held_until = 'epoch' WHERE id = $1 AND holder = $2"
 
-_RESEAL = "UPDATE webhooks SET sealed = $3 WHERE id = $1 AND sealed = $2"
+_RESEAL_WEBHOOK = "UPDATE webhooks SET sealed = $3 WHERE id = $1 AND sealed = $2"
 
 # $1 most of one webhook, $2 days.
-_TIDY = """
+_TIDY_OUTBOX = """
 WITH ranked AS (
     SELECT id, at, webhook, row_number() OVER (PARTITION BY webhook ORDER BY id DESC) AS place
     FROM webhook_outbox
@@ -87,7 +87,7 @@ FROM webhooks w
 
 # Each notices one thing, and tells it once. $1 what it is about, $2 seconds that it must last, $3 the type,
 # $4 the subject, $5 the data.
-_FAILING = """
+_NOTICE_FAILING = """
 WITH seen AS (INSERT INTO webhook_noticed (subject) VALUES ($1) ON CONFLICT DO NOTHING),
 lasting AS (
     UPDATE webhook_noticed SET told = true
@@ -98,7 +98,7 @@ FROM lasting
 """
 
 # $1 what begins the subjects, $2 those that stand; each that is gone and was told is told as type $3.
-_RECOVERED = """
+_NOTICE_RECOVERED = """
 WITH gone AS (
     DELETE FROM webhook_noticed WHERE starts_with(subject, $1) AND subject <> ALL($2::text[])
     RETURNING subject, since, told
@@ -108,13 +108,13 @@ SELECT tell_webhooks($3, substr(subject, length($1) + 1), jsonb_build_object(
 FROM gone WHERE told
 """
 
-_LAST = """
+_NOTICED_LAST = """
 INSERT INTO webhook_noticed (subject, told, last) VALUES ($1, true, $2)
 ON CONFLICT (subject) DO UPDATE SET told = true RETURNING last
 """
 
 # $1 what it is about, $2 its place in an order, as text; $3 the type, $4 the subject, $5 the data.
-_LATER = """
+_NOTICE_LATER = """
 WITH later AS (
     UPDATE webhook_noticed SET last = $2
     WHERE subject = $1 AND last COLLATE "C" < $2 COLLATE "C" RETURNING last
@@ -151,16 +151,16 @@ class WebhookRows:
 
     async def claim(self, holder: str, seconds: float, most: int) -> list[Webhook]:
         """Up to `most` webhooks that have something due, held for `seconds`."""
-        return [Webhook(**row) for row in await self._database.fetch(_CLAIM, holder, seconds, most)]
+        return [Webhook(**row) for row in await self._database.fetch(_CLAIM_WEBHOOKS, holder, seconds, most)]
 
     async def find(self, webhook_id: int) -> Webhook | None:
         """One, held or not."""
-        row = await self._database.fetchrow(_FIND, webhook_id)
+        row = await self._database.fetchrow(_FIND_WEBHOOK, webhook_id)
         return None if row is None else Webhook(**row)
 
     async def next(self, webhook_id: int, holder: str, seconds: float) -> tuple[int, Outgoing] | None:
         """The oldest event that waits, with the id of its row; holds the webhook anew."""
-        row = await self._database.fetchrow(_NEXT, webhook_id, holder, seconds)
+        row = await self._database.fetchrow(_NEXT_EVENT, webhook_id, holder, seconds)
         if row is None:
             return None
         data = msgspec.json.decode(row["data"])
@@ -168,26 +168,28 @@ class WebhookRows:
 
     async def done(self, webhook_id: int, row: int, *, delivered: bool) -> None:
         """An event is delivered, or given up."""
-        await self._database.execute(_DONE, webhook_id, row, int(delivered), int(not delivered))
+        await self._database.execute(_EVENT_DONE, webhook_id, row, int(delivered), int(not delivered))
 
     async def failed(
         self, webhook_id: int, holder: str, why: str, *, again: float, dead_after: float, gone: bool
     ) -> str:
         """Lets go of it until the next try; "dead" or "gone" where there is none now."""
-        row = await self._database.fetchrow(_FAILED, webhook_id, holder, why[:500], again, dead_after, gone)
+        row = await self._database.fetchrow(
+            _WEBHOOK_FAILED, webhook_id, holder, why[:500], again, dead_after, gone
+        )
         return "" if row is None else row["paused"]
 
     async def release(self, webhook_id: int, holder: str) -> None:
         """Let go of it."""
-        await self._database.execute(_RELEASE, webhook_id, holder)
+        await self._database.execute(_LET_GO, webhook_id, holder)
 
     async def reseal(self, webhook: Webhook, sealed: str) -> None:
         """Its secret, sealed with the key of now."""
-        await self._database.execute(_RESEAL, webhook.id, webhook.sealed, sealed)
+        await self._database.execute(_RESEAL_WEBHOOK, webhook.id, webhook.sealed, sealed)
 
     async def tidy(self) -> None:
         """Drop what is too much or too old, and what is left of webhooks that were removed."""
-        await self._database.execute(_TIDY, MOST_WAITING, KEPT_DAYS)
+        await self._database.execute(_TIDY_OUTBOX, MOST_WAITING, KEPT_DAYS)
 
     async def standing(self) -> list[Standing]:
         """How it is with each."""
@@ -197,21 +199,21 @@ class WebhookRows:
 
     async def failing(self, key: str, lasting: float, told: str, subject: str, data: object) -> None:
         """Tell, once, what is seen to fail for `lasting` seconds."""
-        await self._database.execute(_FAILING, key, lasting, told, subject, _text(data))
+        await self._database.execute(_NOTICE_FAILING, key, lasting, told, subject, _text(data))
 
     async def recovered(self, prefix: str, standing: list[str], told: str) -> None:
         """Tell that of what failed all but `standing` does no more."""
-        await self._database.execute(_RECOVERED, prefix, standing, told)
+        await self._database.execute(_NOTICE_RECOVERED, prefix, standing, told)
 
     async def last(self, key: str, first: str) -> str:
         """The place that was told last; `first`, which is noted, where none was."""
-        row = await self._database.fetchrow(_LAST, key, first)
+        row = await self._database.fetchrow(_NOTICED_LAST, key, first)
         assert row is not None
         return str(row["last"])
 
     async def later(self, key: str, place: str, told: str, subject: str, data: object) -> None:
         """Tell what has a later place than what was told last."""
-        await self._database.execute(_LATER, key, place, told, subject, _text(data))
+        await self._database.execute(_NOTICE_LATER, key, place, told, subject, _text(data))
 
 
 def _text(data: object) -> str:

@@ -25,9 +25,9 @@ _NOTED = """jsonb_build_object('name', name, 'url', split_part(url, '?', 1), 'ty
     'allow_private', allow_private, 'paused', paused)"""
 
 # $1: one, 0: all.
-_LIST = f"SELECT {_FIELDS}, {_WAITING} FROM webhooks w WHERE $1::bigint IN (0, w.id) ORDER BY w.id"  # noqa: S608
+_LIST_WEBHOOKS = f"SELECT {_FIELDS}, {_WAITING} FROM webhooks w WHERE $1::bigint IN (0, w.id) ORDER BY w.id"  # noqa: S608
 
-_ADD = f"""
+_ADD_WEBHOOK = f"""
 WITH w AS (
     INSERT INTO webhooks (name, url, types, mode, allow_private, sealed, created_by)
     SELECT $3, $4, $5, $6, $7, $8, $1 WHERE (SELECT count(*) FROM webhooks) < $9
@@ -40,7 +40,7 @@ SELECT {_FIELDS}, 0 AS waiting FROM w
 """  # noqa: S608 - of constants
 
 # $4: what `paused` is to be. Delivered again, it starts anew.
-_CHANGE = f"""
+_CHANGE_WEBHOOK = f"""
 WITH before AS (SELECT {_NOTED} AS said FROM webhooks WHERE id = $3), w AS (
     UPDATE webhooks SET paused = $4, tries = 0, failing_since = NULL, next_at = now() WHERE id = $3
     RETURNING *
@@ -51,7 +51,7 @@ WITH before AS (SELECT {_NOTED} AS said FROM webhooks WHERE id = $3), w AS (
 SELECT {_FIELDS}, {_WAITING} FROM w
 """  # noqa: S608 - of constants
 
-_DROP = f"""
+_DROP_WEBHOOK = f"""
 WITH gone AS (
     DELETE FROM webhooks WHERE id = $3 RETURNING *
 ), unsent AS (
@@ -72,16 +72,16 @@ class WebhookRepository:
 
     async def list(self) -> list[Webhook]:
         """All, the oldest first."""
-        return [_webhook(row) for row in await self._database.fetch(_LIST, 0)]
+        return [_webhook(row) for row in await self._database.fetch(_LIST_WEBHOOKS, 0)]
 
     async def find(self, webhook_id: int) -> Webhook:
         """Raises `EntryNotFound`."""
-        return self._one(await self._database.fetchrow(_LIST, webhook_id), webhook_id)
+        return self._one(await self._database.fetchrow(_LIST_WEBHOOKS, webhook_id), webhook_id)
 
     async def add(self, actor: Actor, wanted: NewWebhook, sealed: str) -> Webhook:
         """Raises `Conflict` for a name that is taken, or for one too many."""
         row = await self._database.fetchrow(
-            _ADD, actor.name, actor.request_id, wanted.name, wanted.url, wanted.types, wanted.mode,
+            _ADD_WEBHOOK, actor.name, actor.request_id, wanted.name, wanted.url, wanted.types, wanted.mode,
             wanted.allow_private, sealed, MOST,
         )  # fmt: skip
         if row is None:
@@ -94,12 +94,12 @@ class WebhookRepository:
 
     async def change(self, actor: Actor, webhook_id: int, paused: str) -> Webhook:
         """Raises `EntryNotFound`."""
-        row = await self._database.fetchrow(_CHANGE, actor.name, actor.request_id, webhook_id, paused)
+        row = await self._database.fetchrow(_CHANGE_WEBHOOK, actor.name, actor.request_id, webhook_id, paused)
         return self._one(row, webhook_id)
 
     async def drop(self, actor: Actor, webhook_id: int) -> str:
         """With what waits for it; its name. Raises `EntryNotFound`."""
-        row = await self._database.fetchrow(_DROP, actor.name, actor.request_id, webhook_id)
+        row = await self._database.fetchrow(_DROP_WEBHOOK, actor.name, actor.request_id, webhook_id)
         if row is None:
             raise _absent(webhook_id)
         return str(row["name"])
