@@ -82,18 +82,22 @@ def metrics_stay_inside(resources: list[Resource]) -> Iterator[str]:
             yield f"{name_of(each)}: leads to /metrics"
 
 
+READERS = {"orchard-upstreams": "fetcher", "orchard-access": "gateway", "orchard-log": "extractor"}
+"""Secrets that one service alone may read."""
+
+
 def secrets_are_secret(resources: list[Resource]) -> Iterator[str]:
     """A ConfigMap is shown to everyone who may list it; upstreams' passwords are for fetchers alone, the
-    operator's token for gateways."""
+    operator's token for gateways, the log's key for extractors."""
     for each in resources:
         if each["kind"] == "ConfigMap":
             for key in each.get("data", {}):
-                hidden = key.endswith(("_PASSWORD", "_SECRET_KEY", "_ACCESS_KEY", "_UPSTREAM", "_TOKEN"))
+                hidden = key.endswith(("_PASSWORD", "_KEY", "_UPSTREAM", "_TOKEN"))
                 if hidden or key in ("ORCHARD_DATABASE_URL", "ORCHARD_HTTP_PROXY"):
                     yield f"{name_of(each)}: {key} belongs into a Secret"
     for title, each, _, container in containers(resources):
         for source in container.get("envFrom", []):
-            for secret, reader in (("orchard-upstreams", "fetcher"), ("orchard-access", "gateway")):
+            for secret, reader in READERS.items():
                 named = source.get("secretRef", {}).get("name", "").startswith(secret)
                 if named and each["metadata"]["name"] != f"orchard-{reader}":
                     yield f"{title}: only {reader}s may read {secret}"

@@ -193,6 +193,7 @@ _CHANGES: dict[str, list[Change]] = {
             {"secretRef": {"name": "orchard-upstreams"}}
         ),
         lambda r: _container(r)["envFrom"].append({"secretRef": {"name": "orchard-access"}}),
+        lambda r: _container(r)["envFrom"].append({"secretRef": {"name": "orchard-log", "optional": True}}),
         lambda r: next(each for each in r if each["kind"] == "ConfigMap")["data"].update(
             ORCHARD_ADMIN_TOKEN="x"
         ),
