@@ -115,9 +115,23 @@ def command() -> None:
     print(f"{'rich and what it needs':<44} {sum(sizes.values()):8.1f} MB")
 
 
+def identity_tokens() -> None:
+    """One check of a CI's token (RS256) by joserfc, and what it takes on disk."""
+    from services.fetcher.identity.verify import claims_of, read_head
+    from shared.access.trust import IdentityAsked
+    from tests.support.issuer import RSA, public, signed
+
+    now = int(time.time())
+    token = signed({"iss": "i", "aud": "a", "sub": "s", "iat": now, "exp": now + 3600})
+    asked, key = IdentityAsked("i", token, ("a",)), public(RSA)["keys"][0]
+    took = _cost(lambda: claims_of(asked, read_head(token), key, now), 200)
+    print(f"{'joserfc, one identity token':<44} {took * 1e6:8.0f} µs")
+    print(f"{'joserfc and cryptography':<44} {_folder_mb('joserfc') + _folder_mb('cryptography'):8.1f} MB")
+
+
 def main() -> None:
     sys.path.append(sys.argv[1])
-    for part in (bounded_memories, sealing, trust, command):
+    for part in (bounded_memories, sealing, trust, command, identity_tokens):
         part()
 
 

@@ -35,8 +35,8 @@ Orchard over [its API](api.md). Get it from
 
 Without a token for it, the command takes the one that a local Orchard wrote into its data folder
 (`admin-token`), and sends that only to a gateway that proves to know it. Tokens are never arguments, are
-never printed except by `orchard tokens create`, and do not follow redirects. Proxy variables count for other
-hosts; `SSL_CERT_FILE` names the certificates of an authority of your own.
+never printed except by `orchard tokens create`, `rotate` and `exchange`, and do not follow redirects. Proxy
+variables count for other hosts; `SSL_CERT_FILE` names the certificates of an authority of your own.
 
 Results go to standard output, everything else to standard error: `--json` prints the API's answer and
 nothing beside it, and a failure as one line `{"error": {…}}` on standard error. Every command takes:

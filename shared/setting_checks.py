@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 Variable = Callable[[str], str]
 """The environment variable of a field."""
@@ -28,6 +29,7 @@ def faults_of(values: Mapping[str, Any], variable: Variable) -> list[str]:
         faults.append("ORCHARD_LOG_FORMAT: expected json or console")
     faults.extend(_store(values, variable))
     faults.extend(_edge(values))
+    faults.extend(_oidc(values))
     for network in values.get("trusted_proxies", ()):
         try:
             ip_network(network, strict=False)
@@ -61,6 +63,41 @@ def _edge(values: Mapping[str, Any]) -> list[str]:
     if len(values.get("edge_token", "")) < 16:
         faults.append("ORCHARD_EDGE_TOKEN: needed with ORCHARD_EDGE_PURGE, 16 characters or more")
     return faults
+
+
+def _oidc(values: Mapping[str, Any]) -> list[str]:
+    issuer = values.get("oidc_issuer", "")
+    roles = (*values.get("oidc_admin", ()), *values.get("oidc_read", ()))
+    faults = [
+        f"ORCHARD_OIDC_ADMIN, ORCHARD_OIDC_READ: expected CLAIM=PATTERN, such as groups=team-* (got {each!r})"
+        for each in roles
+        if not all(each.partition("="))
+    ]
+    if not issuer:
+        return faults
+    if not is_issuer(issuer):
+        faults.append(
+            "ORCHARD_OIDC_ISSUER: expected https://…, as the provider writes it; http on loopback alone"
+        )
+    for field in ("oidc_client_id", "public_url"):
+        if not values.get(field):
+            faults.append(f"ORCHARD_{field.upper()}: needed with ORCHARD_OIDC_ISSUER")
+    if not roles:
+        faults.append("ORCHARD_OIDC_READ: who may sign in? sub=* is everybody that the provider knows")
+    return faults
+
+
+def is_issuer(text: str) -> bool:
+    """Whether an issuer of identity tokens may be called so (OpenID Connect Discovery 1.0, section 4.1)."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and " " not in text and len(text) <= 512
+    secure = parts.scheme == "https" or (parts.scheme == "http" and host in ("127.0.0.1", "::1", "localhost"))
+    return plain and secure and bool(host) and not ("@" in parts.netloc or parts.query or parts.fragment)
 
 
 def _store(values: Mapping[str, Any], variable: Variable) -> list[str]:

@@ -38,6 +38,8 @@ _SECRETS = frozenset(
         "secret_key",
         "log_key",
         "token",
+        "id_token",
+        "oidc_client_secret",
         "redis_password",
         "queue_redis_password",
         "redis_sentinel_password",
@@ -152,6 +154,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
     admin_token: str = ""  # the operator's token, beside those in the database (docs/access.md)
     anonymous_read: bool | None = None  # true: reading needs no token; unset: only on a loopback address
+    oidc_issuer: str = ""  # the provider by which people sign in to the pages (docs/access.md); unset: tokens
+    oidc_client_id: str = ""  # as the provider knows this Orchard
+    oidc_client_secret: str = ""  # fetchers: of a confidential client; never shown
+    oidc_scopes: tuple[str, ...] = ()  # asked for besides openid, profile and email, such as groups
+    oidc_admin: tuple[str, ...] = ()  # operators: CLAIM=PATTERN, such as groups=platform-*; any of them
+    oidc_read: tuple[str, ...] = ()  # who may read; sub=* for everybody that the provider signs in
     wrong_tokens: NotNegative = 10  # from one address in a minute; then it waits; 0 = no bound
     secret_key: tuple[str, ...] = ()  # 32 bytes in base64; seals sources' passwords; several: first seals
     client_connections: Positive = 1024  # of one address that stand still, where connections run short
@@ -200,6 +208,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # --- the orchard command -----------------------------------------------------------------------------
     url: str = ""  # the Orchard that `orchard` speaks to; "" = this machine's (docs/cli.md)
+    id_token: str = ""  # a CI's identity token that `orchard tokens exchange` sends; never shown
     token: str = ""  # what `orchard` and its client configurations read with; never shown
 
     # --- not variables -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from services.cli import parser_admin, parser_builds, parser_upkeep, parser_webhooks
+from services.cli import parser_access, parser_admin, parser_builds, parser_upkeep, parser_webhooks
 from services.cli.parts import EXPORTS, Parser, command, common, exports, number, seconds
 from services.cli.table import CLIENTS, KINDS, PROTOCOLS
 from shared.version import VERSION
@@ -48,6 +48,7 @@ def build_parser() -> Parser:
     parser_builds.add_to(commands)
     parser_webhooks.add_to(commands)
     parser_admin.add_to(commands)
+    parser_access.add_to(commands)
     parser_upkeep.add_to(commands)
     return parser
 

@@ -40,7 +40,6 @@ def add_to(commands: Any) -> None:
         _feeds,
         _policy,
         _held,
-        _tokens,
         _who_has,
         _servings,
         _audit,
@@ -255,43 +254,6 @@ def _held(commands: Any) -> None:
             parser.add_argument(
                 "--expires", metavar="WHEN", default="", help="36h, 7d or a date; never without it"
             )
-
-
-def _tokens(commands: Any) -> None:
-    below = group(commands, "tokens", "who may read and who may administrate (operator)")
-    command(below, "list", "list tokens by name, never the tokens themselves", "tokens:show")
-    parser = command(
-        below, "create", "make a token and print it: it is shown this once", "tokens:create",
-        more="Standard output is the token alone: ORCHARD_TOKEN=$(orchard tokens create ci)",
-    )  # fmt: skip
-    parser.add_argument("name", metavar="NAME", help="who will use it")
-    parser.add_argument(
-        "--scope", metavar="SCOPE", choices=("read", "admin"), default="read", help="read or admin"
-    )
-    parser.add_argument("--owner", metavar="TEXT", default="", help="who answers for it")
-    parser.add_argument("--expires", metavar="WHEN", default="", help="36h, 7d or a date; never without it")
-    parser.add_argument(
-        "--network", metavar="CIDR", action="append", dest="networks", default=[],
-        help="an address or network that it is good from (repeatable); from all without it",
-    )  # fmt: skip
-    parser.add_argument(
-        "--protocol", metavar="NAME", action="append", dest="protocols", default=[],
-        help="that it may read (repeatable); all without it",
-    )  # fmt: skip
-    parser.add_argument(
-        "--package", metavar="PATTERN", action="append", dest="names", default=[],
-        help="names of packages that it may read, such as 'corp-*' (repeatable); all without it",
-    )  # fmt: skip
-    parser = command(
-        below, "rotate", "make another token in the place of one, and print it", "tokens:rotate",
-        more="Name, scope, owner and bounds stay; the old token is refused within a second.",
-    )  # fmt: skip
-    parser.add_argument("id", metavar="TOKEN", help="its id or its name, as `orchard tokens list` shows them")
-    parser.add_argument(
-        "--expires", metavar="WHEN", default="", help="36h, 7d or a date; as before without it"
-    )
-    parser = command(below, "revoke", "end a token", "tokens:revoke")
-    parser.add_argument("id", metavar="TOKEN", help="its id or its name, as `orchard tokens list` shows them")
 
 
 def _who_has(commands: Any) -> None:

@@ -170,7 +170,7 @@ class Server:
         if answer.status in (401, 403) and code not in ("blocked", "artifact_blocked", "package_blocked"):
             raise NotPermitted(
                 detail or "the request was refused",
-                self._token_hint(admin or code == "forbidden"),
+                hint if code == "identity_refused" else self._token_hint(admin or code == "forbidden"),
                 code=code,
                 status=answer.status,
             )

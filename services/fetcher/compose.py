@@ -27,6 +27,8 @@ from services.fetcher.files.sealing import Sealer
 from services.fetcher.files.spool import clear_spool
 from services.fetcher.files.tools import ArtifactTools
 from services.fetcher.http.manager import HttpClientManager
+from services.fetcher.identity.issuers import Issuers
+from services.fetcher.identity.provider import Provider
 from services.fetcher.indexes.documents import Documents
 from services.fetcher.indexes.held_queue import HeldQueue
 from services.fetcher.indexes.job import FetchIndexJob
@@ -37,6 +39,7 @@ from services.fetcher.indexes.warned import Warned
 from services.fetcher.indexes.writing import IndexTools
 from services.fetcher.routes.administration import AdministrationRoutes
 from services.fetcher.routes.forward import ForwardRoute
+from services.fetcher.routes.identity import IdentityRoutes
 from services.fetcher.sources.absences import AbsenceRepository, Absences
 from services.fetcher.sources.breakers import Breakers
 from services.fetcher.sources.chained import Installations
@@ -284,7 +287,10 @@ def _routes(stores: Stores, upstream: UpstreamParts, token: WorkerToken) -> list
         upstream.webhooks,
         token=token.token,
     )
-    return [*forward.routes, *administration.routes]
+    issuers = Issuers(upstream.http, stores.queue_redis)
+    provider = Provider(stores.settings, issuers, upstream.http)
+    identity = IdentityRoutes(issuers, provider, stores.threads, token=token.token)
+    return [*forward.routes, *administration.routes, *identity.routes]
 
 
 def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:

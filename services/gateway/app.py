@@ -116,6 +116,9 @@ class Application:
         scope = gateway.proxies.applied(scope, headers)
         method = scope["method"]
         anonymous = gateway.access.anonymous
+        shown = headers.get(b"authorization")
+        if shown is not None and not anonymous and not gateway.access.has_seen(shown):
+            await gateway.grants.learn(shown)
         key = key_of(method, raw_path, scope["query_string"], headers)
         now = clock.now()
         hot = gateway.hot.find(key, headers, now)

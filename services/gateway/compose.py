@@ -10,6 +10,7 @@ from pathlib import Path
 
 from services.gateway.api.admin.fetcher_desk import FetcherDesk
 from services.gateway.api.answers import Ensures, Resolutions
+from services.gateway.api.identities import Identities
 from services.gateway.api.queue_board import QueueBoard
 from services.gateway.api.resolution import WarmResolutions
 from services.gateway.api.stock import StockCounter
@@ -17,6 +18,7 @@ from services.gateway.builds.builds import Builds
 from services.gateway.door.access import Access
 from services.gateway.door.askers import Askers
 from services.gateway.door.budgets import Budgets
+from services.gateway.door.grants import Grants
 from services.gateway.door.neighbours import KnownHosts
 from services.gateway.door.sessions import Sessions
 from services.gateway.edge.purger import EdgePurger
@@ -82,6 +84,8 @@ class Gateway:
     access: Access
     access_watcher: AccessWatcher
     sessions: Sessions
+    grants: Grants
+    identities: Identities
     gate: Gate
     desk: FetcherDesk
     reader: RequestReader
@@ -200,15 +204,19 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         resolutions = KeptResolutions(database, cache)
         stock = StockCounter(database)
         resources.add("stock", stock.aclose)
+        grants = Grants(queue_redis, access)
+        desk = FetcherDesk(fetchers, queue_redis, secret=settings.queue_redis_password)
         contents = Contents(cache, stores.artifacts, facts, gate, request_timeout=settings.request_seconds())
         yield Gateway(
             settings=settings,
             stores=stores,
             access=access,
             access_watcher=access_watcher,
-            sessions=Sessions(queue_redis, access),
+            sessions=Sessions(queue_redis, access, grants),
+            grants=grants,
+            identities=Identities(settings, desk, access_watcher, grants),
             gate=gate,
-            desk=FetcherDesk(fetchers, queue_redis, secret=settings.queue_redis_password),
+            desk=desk,
             reader=RequestReader(
                 PROTOCOLS,
                 base_urls=BaseUrls(settings.public_url),

@@ -9,6 +9,7 @@ from services.gateway.api import (
     catalogue,
     client_config,
     ensure,
+    exchange,
     locks,
     queues,
     resolution,
@@ -28,6 +29,7 @@ from services.gateway.api.admin import (
     feeds,
     policy,
     servings,
+    trust,
     upstreams,
     webhooks,
 )
@@ -57,6 +59,7 @@ def build_litestar(application: Running) -> Litestar:
         *feeds.HANDLERS,
         *policy.HANDLERS,
         *webhooks.HANDLERS,
+        *trust.HANDLERS,
     ]
     return Litestar(
         route_handlers=[
@@ -75,6 +78,7 @@ def build_litestar(application: Running) -> Litestar:
             *client_config.HANDLERS,
             *resolution.HANDLERS,
             *ensure.HANDLERS,
+            *exchange.HANDLERS,
             *builds.HANDLERS,
             *locks.HANDLERS,
             *told_blocks.HANDLERS,

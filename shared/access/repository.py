@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from shared.access.bounds import Bounds
+from shared.access.trust import TrustRule
 from shared.errors import OrchardError
 from shared.models import FORMAT, MOST_REVISION
 from shared.policy.named import NamedRule
@@ -47,6 +48,8 @@ SELECT json_build_object(
                     protocol text, name text, version text, reason text, sha256 text)
         ) known), '[]'),
     'rules', (SELECT rules FROM policy),
+    'trust', coalesce((SELECT json_agg(rule || jsonb_build_object('id', id::text, 'name', name) ORDER BY id)
+        FROM trust_rules), '[]'),
     'policy_rules', coalesce((SELECT json_agg(rule ORDER BY position) FROM policy_rules), '[]'),
     'exemptions', coalesce((SELECT json_agg(json_build_object(
         'id', id, 'protocol', protocol, 'name', name, 'version', version, 'reason', reason,
@@ -108,6 +111,7 @@ class AccessState(msgspec.Struct, frozen=True):
     rules: Rules | None = None  # None: nobody has written any
     policy_rules: tuple[NamedRule, ...] = ()  # of the policy file, in its order
     exemptions: tuple[Exemption, ...] = ()  # that were not over when this was read
+    trust: tuple[TrustRule, ...] = ()  # the oldest first
     installation: str = ""  # random; "" where this was written before there was one
 
 

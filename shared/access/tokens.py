@@ -14,6 +14,7 @@ import secrets
 from base64 import b64decode
 
 PREFIX = "orchard_"  # so that scanners of repositories and logs can know one
+SHORT_PREFIX = PREFIX + "short_"  # of tokens that an identity token was exchanged for
 MAX_HEADER_BYTES = 4096
 BASIC = 'Basic realm="Orchard", charset="UTF-8"'
 """The challenge of a 401 (RFC 9110 §11.6.1); pip, uv, mvn and poetry send credentials only when asked."""
@@ -25,6 +26,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 def new_token() -> str:
     """A token of 256 random bits, in characters that need no quoting in URLs, netrc or XML."""
     return PREFIX + secrets.token_urlsafe(32)
+
+
+def new_short_token() -> str:
+    """As `new_token`, of those that no list has (services/gateway/door/grants.py)."""
+    return SHORT_PREFIX + secrets.token_urlsafe(32)
 
 
 def is_made(token: str) -> bool:

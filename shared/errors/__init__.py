@@ -58,6 +58,12 @@ class Unauthorized(OrchardError):
     hint = "Reading here needs a token: Bearer, or Basic with any user name and the token as password."
 
 
+class IdentityRefused(OrchardError):
+    code = "identity_refused"
+    status = 403
+    hint = "docs/access.md says what is checked; operators see what is trusted by `orchard trust list`."
+
+
 class Blocked(OrchardError):
     code = "blocked"
     status = 403

@@ -94,6 +94,11 @@ class AccessUnknown(PassingError):
     hint = "No list of tokens could be read yet: neither PostgreSQL nor the queue Redis answered."
 
 
+class IssuerUnavailable(PassingError):
+    code = "issuer_unavailable"
+    hint = "Who signs people or CI jobs in cannot be asked now. Tokens and sessions that there are go on."
+
+
 class AdvisoriesUnknown(PassingError):
     code = "advisories_unknown"
     hint = (

@@ -71,6 +71,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "ensures": part(lambda: opened().ensures),
         "builds": part(lambda: opened().builds),
         "who": part(who),
+        "identities": part(lambda: opened().identities),
         "parsers": part(lambda: opened().parsers),
         "base_urls": part(lambda: opened().reader.base_urls),
         "access_watcher": part(lambda: opened().access_watcher),

@@ -23,7 +23,8 @@ from services.gateway.http.requests import Headers, Target
 from shared.access.bounds import Bounds, bounded_digest
 from shared.access.exposure import reads_anonymously
 from shared.access.repository import AccessRepository, AccessState, KnownToken, by_digest
-from shared.access.tokens import PREFIX, digest_of, presented
+from shared.access.tokens import PREFIX, SHORT_PREFIX, digest_of, presented
+from shared.access.trust import people_of
 from shared.errors import Forbidden, OrchardError, TooManyGuesses, Unauthorized
 from shared.errors.passing import AccessUnknown
 from shared.process.bounded import Bounded
@@ -68,11 +69,14 @@ log = get_logger()
 REMEMBERED = 4096  # headers
 LONGEST_REMEMBERED = 512  # bytes of one: clients choose user name and spelling
 TOUCH_SECONDS = 60.0
+ANEW = "Exchange another: `orchard tokens exchange`, or sign in again."
 OPERATOR = "ORCHARD_ADMIN_TOKEN"  # as the audit names who used that one
 
 PROBED_PATHS = frozenset((b"/health", b"/health/live", b"/health/ready", b"/health/identity", b"/metrics"))
-FOR_PEOPLE = frozenset((b"/", b"/orchard.pyz", b"/ui", b"/ui/signin"))
-OPEN_PATHS = PROBED_PATHS | FOR_PEOPLE
+SIGN_IN = frozenset((b"/ui/signin", b"/ui/signin-elsewhere", b"/ui/signed-in"))
+FOR_PEOPLE = frozenset((b"/", b"/orchard.pyz", b"/ui")) | SIGN_IN
+EXCHANGE = b"/api/v1/tokens/exchange"
+OPEN_PATHS = PROBED_PATHS | FOR_PEOPLE | {EXCHANGE}
 """What probes, Prometheus and a person without a token need. None of it tells of packages."""
 
 
@@ -86,6 +90,11 @@ class Access:
             digest = digest_of(settings.admin_token.encode())
             self._own[digest] = KnownToken(0, OPERATOR, "admin", digest.hex())
         self._tokens: Mapping[bytes, KnownToken] = self._own
+        self._people = people_of(settings)
+        self._trusted = frozenset({self._people})
+        # digest → a grant (services/gateway/door/grants.py) and what it was given by
+        self._grants = Bounded[bytes, tuple[KnownToken, str]](REMEMBERED)
+        self.grants_unknown = False  # the queue Redis did not answer when it was last asked for one
         self._known = False
         self._remembered = Bounded[bytes, KnownToken](REMEMBERED)
         self._used: set[int] = set()
@@ -107,8 +116,28 @@ class Access:
     def changed(self, state: AccessState) -> None:
         """Replace the tokens: called by `AccessWatcher`."""
         self._tokens = {**by_digest(state), **self._own}
+        self._trusted = frozenset({self._people, *(each.id for each in state.trust)})
         self._known = True
         self._remembered.clear()
+
+    def has_seen(self, authorization: bytes) -> bool:
+        """Whether this header was good, as it is."""
+        return self._remembered.get(authorization) is not None
+
+    def has_learnt(self, digest: bytes) -> bool:
+        """Whether `learn` was called for this token, and it is still known."""
+        return self._grants.get(digest) is not None
+
+    def learn(self, digest: bytes, token: KnownToken, trust: str) -> None:
+        """Accept a token that is in no list while what it was given by is trusted."""
+        self._grants.put(digest, (token, trust))
+
+    def _by_digest(self, digest: bytes) -> KnownToken | None:
+        known = self._tokens.get(digest) or self._tokens.get(bounded_digest(digest))
+        if known is None:
+            token, trust = self._grants.get(digest) or (None, "")
+            known = token if trust in self._trusted else None
+        return known
 
     def grant(self, authorization: bytes | None, client: str = "") -> KnownToken:
         """The token of a request from the address `client`. Raises `Unauthorized` without a valid one,
@@ -142,10 +171,13 @@ class Access:
         # from a neighbour who guesses: these are looked up all the same.
         if given is not None and not given.startswith(PREFIX.encode()) and digest not in self._proven:
             self._check_guesses(client)
-        token = self._tokens.get(digest) or self._tokens.get(bounded_digest(digest))
+        token = self._by_digest(digest)
         if token is None:
-            if given is not None and not self._known:
+            is_short = given is not None and given.startswith(SHORT_PREFIX.encode())
+            if given is not None and (not self._known or (is_short and self.grants_unknown)):
                 raise AccessUnknown("this token cannot be checked yet")
+            if is_short:  # nobody guesses one: it was good some minutes ago
+                raise Unauthorized("this token is over, or its trust rule is gone", hint=ANEW)
             self._guesses.note(client)
             self._check_guesses(client)
             raise Unauthorized("this is no token that is known here")
@@ -191,7 +223,7 @@ class Access:
     def by_digest(self, digest: str, client: str) -> KnownToken | None:
         """The token with this digest (hex), as it is now; None: it is none any more, or not good from the
         address `client`."""
-        token = self._tokens.get(bytes.fromhex(digest))
+        token = self._by_digest(bytes.fromhex(digest))
         if token is not None and token.bounds is not None:
             try:
                 token.bounds.check_when_and_where(client, time.time())

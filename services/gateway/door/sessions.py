@@ -2,8 +2,7 @@
 
 The cookie holds a random name. What it stands for lies in the queue Redis, which all gateways share and which
 never evicts: whose token it was, by its digest. Each request looks that token up anew, so revoking it ends
-its sessions. A sign-in by another proof (OpenID Connect) begins a session in the same way, with a digest of
-its own.
+its sessions. A sign-in by a provider (OpenID Connect) begins one in the same way, with the digest of a grant.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 import msgspec
 
 from services.gateway.door.access import Access
+from services.gateway.door.grants import Grants
 from shared.access.repository import KnownToken
 from shared.models import FORMAT
 from shared.redis.client import RedisClient
@@ -37,19 +37,21 @@ class Session(msgspec.Struct, frozen=True):
 
     format: int
     digest: str  # hex, of the token
+    is_grant: bool = False  # rather than a token of the list
 
 
 class Sessions:
     """All methods raise `QueueUnavailable`."""
 
-    def __init__(self, redis: RedisClient, access: Access) -> None:
+    def __init__(self, redis: RedisClient, access: Access, grants: Grants) -> None:
         self._redis = redis
         self._access = access
+        self._grants = grants
 
-    async def begin(self, token: KnownToken) -> str:
+    async def begin(self, token: KnownToken, *, is_grant: bool = False) -> str:
         """A new session; the value of its cookie."""
         name = secrets.token_urlsafe(32)
-        value = msgspec.msgpack.encode(Session(FORMAT, token.digest))
+        value = msgspec.msgpack.encode(Session(FORMAT, token.digest, is_grant))
         await self._redis.command("SET", _key(name), value, "EX", LIFE_SECONDS)
         return name
 
@@ -64,7 +66,11 @@ class Sessions:
             session = msgspec.msgpack.decode(raw, type=Session)
         except msgspec.MsgspecError:
             return None  # another version's
-        return self._access.by_digest(session.digest, client) if session.format == FORMAT else None
+        if session.format != FORMAT:
+            return None
+        if session.is_grant:
+            await self._grants.learn_digest(bytes.fromhex(session.digest))
+        return self._access.by_digest(session.digest, client)
 
     async def end(self, headers: Mapping[bytes, bytes]) -> None:
         """End the session that the request's cookie names."""

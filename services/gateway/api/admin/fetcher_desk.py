@@ -32,14 +32,14 @@ class FetcherDesk:
         if not credentials:
             return ""
         body = msgspec.json.encode({"url": url, "credentials": credentials})
-        status, answer = await self._ask("/admin/seal", body)
+        status, answer = await self.ask("/admin/seal", body)
         if status != 200:
             raise SourceUnusable(answer.decode("utf-8", "replace")[:300] or "a fetcher could not seal them")
         return answer.decode()
 
     async def test(self, protocol: str, source_id: int, project: str) -> UpstreamTest:
         """The source's answer to a test request. Raises `EntryNotFound`."""
-        status, answer = await self._ask(f"/admin/test/{protocol}/{source_id}", project.encode())
+        status, answer = await self.ask(f"/admin/test/{protocol}/{source_id}", project.encode())
         if status == 404:
             raise EntryNotFound(
                 f"there is no upstream {source_id}", hint="`orchard upstreams list` shows them."
@@ -50,7 +50,7 @@ class FetcherDesk:
 
     async def test_webhook(self, webhook_id: int) -> UpstreamTest:
         """The receiver's answer to a test event. Raises `EntryNotFound`."""
-        status, answer = await self._ask(f"/admin/webhook/{webhook_id}", b"")
+        status, answer = await self.ask(f"/admin/webhook/{webhook_id}", b"")
         if status == 404:  # or a fetcher of the version before
             raise EntryNotFound(
                 f"no fetcher knows a webhook {webhook_id}", hint="`orchard webhooks list` shows them."
@@ -59,7 +59,8 @@ class FetcherDesk:
             raise UpstreamUnavailable("the fetcher could not test the webhook")
         return msgspec.json.decode(answer, type=UpstreamTest)
 
-    async def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:
+    async def ask(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of a fetcher's answer."""
         known = await read_health(self._redis)
         fetchers = [
             each

@@ -284,6 +284,35 @@ WITH made AS (
 SELECT name, scope FROM made
 """
 
+LIST_TRUST = """
+SELECT id, (rule || jsonb_build_object('id', id::text, 'name', name))::text AS rule,
+    extract(epoch FROM created_at)::float8 AS created_at, created_by
+FROM trust_rules ORDER BY id
+"""
+
+ADD_TRUST = """
+WITH made AS (
+    INSERT INTO trust_rules (name, rule, created_by)
+    SELECT $3, $4::jsonb, $1 WHERE (SELECT count(*) FROM trust_rules) < $5
+    ON CONFLICT (name) DO NOTHING
+    RETURNING id, name, rule
+), noted AS (
+    INSERT INTO audit (who, request_id, action, target, after)
+    SELECT $1, $2, 'trust.create', name, to_jsonb(made) FROM made
+)
+SELECT id FROM made
+"""
+
+DROP_TRUST = """
+WITH gone AS (
+    DELETE FROM trust_rules WHERE id = $3 RETURNING id, name, rule
+), noted AS (
+    INSERT INTO audit (who, request_id, action, target, before)
+    SELECT $1, $2, 'trust.delete', name, to_jsonb(gone) FROM gone
+)
+SELECT id FROM gone
+"""
+
 LIST_AUDIT = """
 SELECT id, extract(epoch FROM at)::float8 AS at, who AS actor, action, target AS subject,
     before::text AS before, after::text AS after, request_id
