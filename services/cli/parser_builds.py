@@ -14,6 +14,21 @@ examples
   orchard build start --name app --json
   orchard build seal ID
 """
+_BUNDLE = """\
+examples
+  orchard bundle ID -o app.bundle
+  orchard bundle ID -o app-2.bundle --since app.bundle
+
+The objects, the pages and proofs of the transparency log that they were admitted; docs/bundles.md.
+"""
+_IMPORT = """\
+example
+  orchard import app.bundle --trust orchard.example.com/log+…
+
+Into the Orchard in ORCHARD_DATA_DIR, running or stopped, or into the stores that the environment names.
+Nothing of it can be seen before all of it is checked; again it changes nothing. The build then answers
+below /v/build-ID/.
+"""
 _EXEC = """\
 The command finds its registries by its environment, with empty caches of its own, so that all it needs is
 asked for; docs/builds.md says which clients heed that.
@@ -32,6 +47,34 @@ def add_to(commands: Any) -> None:
     _id(command(below, "seal", "freeze what a build got", "build:seal"))
     _id(command(below, "show", "show a build and what it got", "build:show"))
     command(below, "list", "list builds (operator)", "build:listed")
+    _bundle(commands)
+    _import(commands)
+
+
+def _bundle(commands: Any) -> None:
+    parser = command(
+        commands, "bundle", "write a sealed build into one signed file", "bundle:run", more=_BUNDLE
+    )
+    _id(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write it")
+    parser.add_argument(
+        "--since",
+        metavar="OTHER",
+        default="",
+        help="leave out what this bundle has, which was imported before",
+    )
+
+
+def _import(commands: Any) -> None:
+    parser = command(
+        commands, "import", "take a bundle into this machine's Orchard, without a network", "bundle:import_",
+        more=_IMPORT,
+    )  # fmt: skip
+    parser.add_argument("file", metavar="FILE", help="as `orchard bundle` wrote it")
+    parser.add_argument(
+        "--trust", metavar="KEY", action="append", default=[],
+        help="who may have signed it, name+id+base64; once, for a key is remembered",
+    )  # fmt: skip
 
 
 def _named(parser: Parser) -> None:

@@ -7,11 +7,12 @@ machine's own address, without proxies.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
 from typing import Any, NamedTuple
 from urllib.error import URLError
@@ -106,6 +107,25 @@ class Server:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return self._send(url, method, headers, body, timeout_seconds)
+
+    @contextlib.contextmanager
+    def stream(self, path: str, value: Any) -> Iterator[tuple[Answer, Callable[[int], bytes]]]:
+        """The answer to a POST without its body, and what reads that: so many bytes, fewer at the end alone.
+        Of an error the body is in the answer. Raises `ServerUnreachable`, while it is read too."""
+        if self.target.file_token:
+            self.target = self._proven(self.target)
+        headers = {"User-Agent": f"orchard/{VERSION}", "Content-Type": "application/json"}
+        if self.target.read_token:
+            headers["Authorization"] = f"Bearer {self.target.read_token}"
+        body = json.dumps(value).encode()
+        request = Request(self.target.base + path, data=body, headers=headers, method="POST")  # noqa: S310
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+                got = {name.lower(): name_value for name, name_value in response.headers.items()}
+                failed = response.status >= 300
+                yield Answer(response.status, got, response.read() if failed else b""), response.read
+        except (URLError, HTTPException, OSError, ValueError) as error:
+            raise self._unreachable(error) from None
 
     def _send(
         self, url: str, method: str, headers: dict[str, str], body: bytes | None, timeout_seconds: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.extractor.builds.seal import SealBuildJob
+from services.extractor.bundles.make import MakeBundleJob
 from services.extractor.extraction.backfill import MetadataBackfill
 from services.extractor.extraction.job import ExtractDependenciesHandler
 from services.extractor.extraction.pending import PendingSweep
@@ -26,11 +27,20 @@ from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase
 from shared.queue.context import Handler
-from shared.queue.jobs import EXTRACT, RESOLVE, DeriveDependencies, ExtractDependencies, Job, SealBuild
+from shared.queue.jobs import (
+    EXTRACT,
+    RESOLVE,
+    DeriveDependencies,
+    ExtractDependencies,
+    Job,
+    MakeBundle,
+    SealBuild,
+)
 from shared.settings import Settings
 from shared.stores import Stores, objects_folder, open_stores
 from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
+from shared.tlog.signing import Signer
 from shared.version import VERSION
 from shared.worker.heartbeat import Figures
 from shared.worker.process import WorkerProcess
@@ -60,7 +70,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         process = WorkerProcess(SERVICE, stores, resources)
         await process.listen()
-        process.add_worker(EXTRACT, settings.extract_slots, _extract_handlers(resources, stores, sandbox))
+        extracting = _extract_handlers(resources, stores, sandbox, signer)
+        process.add_worker(EXTRACT, settings.extract_slots, extracting)
         access = await resources.open("access watcher", access_watcher(stores))
         resolving = await resolving_handlers(resources, stores, sandbox, access)
         process.add_worker(RESOLVE, settings.resolve_slots, resolving)
@@ -76,7 +87,9 @@ def database_connections(settings: Settings) -> int:
     return settings.extract_slots + 2 * settings.resolve_slots + 6
 
 
-def _extract_handlers(resources: Resources, stores: Stores, sandbox: Sandbox) -> dict[type[Job], Handler]:
+def _extract_handlers(
+    resources: Resources, stores: Stores, sandbox: Sandbox, signer: Signer | None
+) -> dict[type[Job], Handler]:
     extractions = BatchWriter[Extraction, bool](stores.artifacts.batch_upsert_dependencies)
     resources.add("extraction batches", extractions.aclose)
     extract = ExtractDependenciesHandler(
@@ -92,7 +105,12 @@ def _extract_handlers(resources: Resources, stores: Stores, sandbox: Sandbox) ->
         ),
         protocols={protocol.name: protocol for protocol in PROTOCOLS},
     )
-    return {ExtractDependencies: extract, DeriveDependencies: drop, SealBuild: SealBuildJob(stores)}
+    return {
+        ExtractDependencies: extract,
+        DeriveDependencies: drop,
+        SealBuild: SealBuildJob(stores),
+        MakeBundle: MakeBundleJob(stores, signer),
+    }
 
 
 async def _open_housekeeping(resources: Resources, stores: Stores) -> None:

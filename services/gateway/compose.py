@@ -15,6 +15,7 @@ from services.gateway.api.queue_board import QueueBoard
 from services.gateway.api.resolution import WarmResolutions
 from services.gateway.api.stock import StockCounter
 from services.gateway.builds.builds import Builds
+from services.gateway.builds.bundling import Bundling
 from services.gateway.door.access import Access
 from services.gateway.door.askers import Askers
 from services.gateway.door.budgets import Budgets
@@ -91,6 +92,7 @@ class Gateway:
     reader: RequestReader
     contents: Contents
     builds: Builds
+    bundling: Bundling
     request_ids: RequestIds
     cache: CacheService
     ports: Ports
@@ -225,6 +227,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             ),
             contents=contents,
             builds=Builds(stores, ports, gate),
+            bundling=Bundling(stores, ports, access_watcher),
             request_ids=RequestIds(),
             cache=cache,
             ports=ports,

@@ -6,6 +6,7 @@ from litestar import Litestar
 
 from services.gateway.api import (
     builds,
+    bundles,
     catalogue,
     client_config,
     ensure,
@@ -80,6 +81,7 @@ def build_litestar(application: Running) -> Litestar:
             *ensure.HANDLERS,
             *exchange.HANDLERS,
             *builds.HANDLERS,
+            *bundles.HANDLERS,
             *locks.HANDLERS,
             *told_blocks.HANDLERS,
             *statements.HANDLERS,

@@ -295,6 +295,23 @@ class SealBuild(Job, frozen=True, tag="seal_build"):
         return f"seal:{self.build}"
 
 
+class MakeBundle(Job, frozen=True, tag="make_bundle"):
+    """Make and sign what stands at the head of a bundle; the event tells its object (docs/decisions/0049)."""
+
+    queue: ClassVar[str] = EXTRACT
+    build: str  # its id
+    since: int = 0  # entries of the log that who wants it has seen; 0: none
+    request_id: str = ""
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def id(self) -> str:
+        return f"bundle:{self.build}:{self.since}"
+
+
 class DeriveDependencies(Job, frozen=True, tag="derive_dependencies"):
     """No longer enqueued; known so that old ones can be dropped
     (services/extractor/extraction/retired.py)."""
@@ -320,6 +337,7 @@ AnyJob = (
     | Resolve
     | Ensure
     | SealBuild
+    | MakeBundle
 )
 
 # --- what comes back -----------------------------------------------------------------------------

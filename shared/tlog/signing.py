@@ -35,7 +35,10 @@ class Signer:
 
     def checkpoint(self, size: int, root: bytes) -> bytes:
         """The note that says that the log has `size` entries and this root. The same bytes each time."""
-        text = f"{self.key.name}\n{size}\n{base64.b64encode(root).decode()}\n"
+        return self.note(f"{self.key.name}\n{size}\n{base64.b64encode(root).decode()}\n")
+
+    def note(self, text: str) -> bytes:
+        """A text, whose lines all end, as a signed note. What it says of itself must be no checkpoint."""
         signature = base64.b64encode(self.key.id + self._signer.sign(text.encode())).decode()
         return f"{text}\n— {self.key.name} {signature}\n".encode()
 

@@ -70,10 +70,11 @@ class LogReader:
                 return write_bundle(entries)
         return None
 
-    async def proof(self, sha256: str) -> Proof | None:
-        """That a file with this digest was admitted, in the state of the newest checkpoint; None where it
-        says nothing of it (yet)."""
+    async def proof(self, sha256: str, then: LogState | None = None) -> Proof | None:
+        """That a file with this digest was admitted, in the state `then`, or of the newest checkpoint; None
+        where it says nothing of it (yet)."""
         state, leaf, bundle = await self.rows.sought(sha256)
+        state = then or state
         if leaf is None or leaf >= state.checkpoint_size:
             return None
         index, place = divmod(leaf, TILE)

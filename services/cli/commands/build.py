@@ -32,13 +32,13 @@ def start(options: argparse.Namespace, output: Output) -> None:
 
 def seal(options: argparse.Namespace, output: Output) -> None:
     """Freezes the list; again the same."""
-    told = connect(options).call("POST", f"{PATH}/{_id(options.build)}/seal", offers=OFFERS)
+    told = connect(options).call("POST", f"{PATH}/{build_id(options.build)}/seal", offers=OFFERS)
     output.result(told, _sealed(told))
 
 
 def show(options: argparse.Namespace, output: Output) -> None:
     """A build and what it got."""
-    told = connect(options).call("GET", f"{PATH}/{_id(options.build)}", offers=OFFERS)
+    told = connect(options).call("GET", f"{PATH}/{build_id(options.build)}", offers=OFFERS)
     columns = ("kind", "protocol", "name", "sha256", "refused")
     rows = [tuple(str(each[column]) or "-" for column in columns) for each in items(told)]
     head = f"{told['id']}  {told['state']}  {told['name'] or '-'}  {told['base']}"
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, output: Output) -> Exit | int:
         raise WrongUse("build exec: no command", "`orchard build exec -- make deps`")
     told = _start(options) if not options.build else None
     if told is None:
-        told = connect(options).call("GET", f"{PATH}/{_id(options.build)}", offers=OFFERS)
+        told = connect(options).call("GET", f"{PATH}/{build_id(options.build)}", offers=OFFERS)
     base = choose_target(options.url, os.environ).base + urlsplit(told["base"]).path
     output.note(f"build {told['id']}")
     with tempfile.TemporaryDirectory(prefix="orchard-build-") as scratch:
@@ -99,7 +99,8 @@ def _environment(base: str, scratch: Path) -> dict[str, str]:
     return variables
 
 
-def _id(text: str) -> str:
+def build_id(text: str) -> str:
+    """The id in an address, a name or an id of a build. Raises `WrongUse`."""
     id = text.rpartition("build-")[2].strip("/")
     if not id.isalnum():
         raise WrongUse(f"{text[:80]!r} is no id of a build", "`orchard build start` prints one.")

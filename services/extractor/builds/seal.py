@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.builds.entries import FORMAT, Absent, BuildList, File, Page, Session, encode
+from shared.builds.rows import SEALED, STORE
 from shared.builds.sessions import Sessions
 from shared.errors import BuildNotFound, Conflict
 from shared.objects.port import BUILDS
@@ -25,16 +26,6 @@ from shared.telemetry.logs import get_logger
 log = get_logger()
 
 AT_ONCE = 16
-
-# $1: id, $2: session, $3: object keys.
-STORE = """
-WITH made AS (
-    INSERT INTO builds (id, session) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING RETURNING id
-)
-INSERT INTO build_objects (key, build)
-SELECT DISTINCT t.key, made.id FROM made, unnest($3::text[]) AS t(key) ORDER BY 1
-"""
-SEALED = "SELECT session FROM builds WHERE id = $1"
 
 
 class SealBuildJob:

@@ -9,13 +9,12 @@ import msgspec
 from litestar import Request, get, post
 
 from services.gateway.api.types import Input
+from services.gateway.builds.allowed import check_file
 from services.gateway.builds.builds import Builds
 from services.gateway.http.base_urls import BaseUrls
 from shared.access.watcher import AccessWatcher
 from shared.builds.entries import Absent, Entry, File, Page, Session
 from shared.errors import BuildNotFound, InvalidParameter, OrchardError
-from shared.policy.verdict import Subject
-from shared.protocols import find_protocol
 from shared.protocols.reading.views import BUILD, view_named
 from shared.redis import clock
 
@@ -153,22 +152,8 @@ def _item(entry: Entry, access: AccessWatcher) -> BuildItem:
 
 
 def _refused(entry: File, access: AccessWatcher) -> str:
-    protocol = find_protocol(entry.protocol)
-    if protocol is None:
-        return "its protocol is not spoken any more"
-    version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(entry.file))
-    stored = entry.stored
-    of = Subject(entry.protocol, entry.file.project, version, entry.file.file_id)
-    if stored is not None:
-        of = msgspec.structs.replace(
-            of,
-            sha256=stored.sha256,
-            published=stored.published,
-            stored_at=stored.created_at,
-            judged=stored.judged,
-        )
     try:
-        access.policy.check_file(of, clock.now())
+        check_file(entry, access.policy, clock.now())
     except OrchardError as error:
         return error.message
     return ""

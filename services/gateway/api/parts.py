@@ -70,6 +70,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "resolutions": part(lambda: opened().resolutions),
         "ensures": part(lambda: opened().ensures),
         "builds": part(lambda: opened().builds),
+        "bundling": part(lambda: opened().bundling),
         "who": part(who),
         "identities": part(lambda: opened().identities),
         "parsers": part(lambda: opened().parsers),

@@ -23,6 +23,7 @@ SMALL_BYTES = 64 * 1024
 """What a route takes that asks for no more."""
 
 MOST_BYTES = {
+    b"/api/v1/bundles": 4 * 1024 * 1024,  # digests of all objects of another bundle
     b"/api/v1/ensure": LOCK_BYTES,
     b"/api/v1/resolve": 1024 * 1024,
 }

@@ -31,6 +31,8 @@ PARTS = (
     "shared/access/tokens.py",
     "shared/artifacts/__init__.py",
     "shared/artifacts/event_kinds.py",
+    "shared/bundles/__init__.py",
+    "shared/bundles/form.py",
     "shared/clientfiles/*.py",
     "shared/settings_file.py",
     "shared/digests.py",

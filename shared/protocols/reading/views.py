@@ -27,6 +27,11 @@ _BUILD = re.compile(r"build-[a-z2-7]{32}")
 BUILD = "build-"  # how the names of builds begin; their ids follow
 
 
+def is_build_id(text: str) -> bool:
+    """Whether this can be the id of a build."""
+    return _BUILD.fullmatch(BUILD + text) is not None
+
+
 class View(msgspec.Struct, frozen=True):
     """`at`: what there was at `moment` (unix seconds), and nothing published later. `build`: what a session
     got, or gets."""

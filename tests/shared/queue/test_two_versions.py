@@ -29,6 +29,7 @@ from shared.queue.jobs import (
     FetchArtifact,
     FetchIndex,
     Job,
+    MakeBundle,
     RenderIndex,
     RenderView,
     Resolve,
@@ -62,6 +63,7 @@ LATER: tuple[AnyJob, ...] = (
     RenderView("pypi", "simple/flask", "at-2026-01-01", "html", request_id="r"),
     DateArtifact(**FILE, request_id="r", via="v"),
     SealBuild("b" * 32, request_id="r"),
+    MakeBundle("b" * 32, 40, request_id="r"),
 )
 """Of kinds that the earlier version does not know."""
 

@@ -1,0 +1,110 @@
+"""`orchard bundle`: a sealed build as one file; `orchard import`: into an Orchard without a network."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from services.cli.commands.build import build_id
+from services.cli.commands.up import become
+from services.cli.errors import CommandFailed, Unfinished
+from services.cli.output import Output, counted
+from services.cli.server import Server, connect
+from shared.bundles.form import Bodies, BundleRefused, contents_of, read_head
+
+PATH = "/api/v1/bundles"
+OFFERS = "bundles"
+PATIENCE_SECONDS = 300.0  # while its head is made: proofs of thousands of files take a while
+
+
+def run(options: argparse.Namespace, output: Output) -> None:
+    """Writes the file whole or not at all: every digest is checked on the way. Raises `CommandFailed`."""
+    wanted: dict[str, Any] = {"build": build_id(options.build)}
+    if options.since:
+        wanted |= _since(Path(options.since))
+    path = Path(options.output)
+    part = path.with_name(f"{path.name}.part")
+    server, ends = connect(options), time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            told = _fetch(server, wanted, part, path)
+            break
+        except Unfinished as error:
+            if time.monotonic() >= ends:
+                raise
+            output.note(error.message)
+            time.sleep(1.0)
+        except BundleRefused as error:
+            raise CommandFailed(f"what came is not as it must be: {error}", "Run it again.") from None
+        except OSError as error:
+            raise CommandFailed(f"{path} cannot be written: {error.strerror}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+    carried = f"{counted(told['objects'], 'object')}, {told['left_out']} left out"
+    output.result(
+        told,
+        f"{path}: {carried}, {told['size_bytes']} bytes\nsigned by {told['key']}\n"
+        f"orchard import {path} --trust {told['key']}",
+    )
+
+
+def _since(path: Path) -> dict[str, Any]:
+    """What whoever has imported this bundle has."""
+    try:
+        with path.open("rb") as file:
+            contents = contents_of(read_head(file.read).manifest)
+    except BundleRefused as error:
+        raise CommandFailed(f"{path}: {error}") from None
+    except OSError as error:
+        raise CommandFailed(f"{path}: {error.strerror}") from None
+    return {"have": [each.key[-64:] for each in contents.objects], "since": contents.log_size}
+
+
+def _fetch(server: Server, wanted: dict[str, Any], part: Path, path: Path) -> dict[str, Any]:
+    with server.stream(PATH, wanted) as (answer, read):
+        server.check(answer, offers=OFFERS)
+        with part.open("wb") as file:
+            told = _copied(read, file)
+            file.flush()
+            os.fsync(file.fileno())
+    part.replace(path)
+    return {"file": str(path), **told}
+
+
+def _copied(read: Callable[[int], bytes], file: BinaryIO) -> dict[str, Any]:
+    """From the server into a file, checked. Raises `BundleRefused`."""
+
+    def copy(size: int) -> bytes:
+        data = read(size)
+        file.write(data)
+        return data
+
+    head = read_head(copy)
+    objects = contents_of(head.manifest).objects
+    bodies, left_out = Bodies(copy, head.size), 0
+    for each in objects:
+        chunks = bodies.next(each)
+        left_out += chunks is None
+        for _ in chunks or ():
+            pass
+    bodies.end()
+    return {
+        "size_bytes": bodies.at,
+        "objects": len(objects) - left_out,
+        "left_out": left_out,
+        "key": str(head.key),
+    }
+
+
+def import_(options: argparse.Namespace, output: Output) -> NoReturn:
+    """Does not return: becomes `python -m services.standalone.bundles`."""
+    words = [str(Path(options.file).expanduser().absolute())]
+    words += [f"--trust={each}" for each in options.trust]
+    words += ["--json"] if output.as_json else []
+    become("import", "services.standalone.bundles", words, options)

@@ -1,0 +1,1 @@
+"""Makes what stands at the head of a bundle, and signs it (docs/decisions/0049)."""

@@ -1,0 +1,110 @@
+"""`Bundling`: a sealed build as a bundle, streamed (docs/decisions/0049).
+
+The extractor makes and signs the head; here it is asked whether all of it may be given, before the first byte
+and again before each object, and the objects follow as they lie in the store, hashed on their way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from collections.abc import AsyncIterator, Collection
+
+import msgspec
+
+from services.gateway.builds.allowed import check_file, check_list
+from services.gateway.serving.ports import Ports
+from shared.access.watcher import AccessWatcher
+from shared.builds.entries import File
+from shared.bundles.form import CARRIED, LEFT_OUT, BundleRefused, read_head
+from shared.bundles.manifest import Manifest, Object, read_manifest
+from shared.errors.catalogue import from_value
+from shared.errors.passing import DeadlineExceeded, StoreUnavailable
+from shared.objects.verify import read_whole
+from shared.queue.jobs import MakeBundle
+from shared.redis import clock
+from shared.stores import Stores
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A bundle on its way out."""
+
+    size_bytes: int
+    body: AsyncIterator[bytes]
+
+
+class Bundling:
+    """Of one gateway."""
+
+    def __init__(self, stores: Stores, ports: Ports, access: AccessWatcher) -> None:
+        self._stores = stores
+        self._ports = ports
+        self._access = access
+
+    async def bundle(self, build: str, have: Collection[str], since: int, request_id: str) -> Bundle:
+        """Of a sealed build, without the objects whose SHA256s are in `have`. `since`: entries of the log
+        that its reader has seen, 0: none. Raises `BuildNotFound`, `Blocked` for what may not be given,
+        `StoreUnavailable`, and what `MakeBundle` fails with."""
+        head = await self._head(MakeBundle(build=build, since=since, request_id=request_id))
+        manifest = await self._stores.threads.run(_manifest_of, head)
+        check_list(manifest.listed, self._access.policy, clock.now())
+        files: dict[str, list[File]] = {}
+        for file in manifest.listed.files:
+            assert file.stored is not None
+            files.setdefault(file.stored.object_key, []).append(file)
+        objects = manifest.objects
+        left_out = {each.key for each in objects if each.key[-64:] in have}
+        size = len(head) + len(objects)
+        for each in objects:
+            if each.key in left_out:
+                continue
+            size += each.size
+            found = await self._stores.bare_objects.stat(each.key)
+            if found is None or found.size_bytes != each.size:
+                raise StoreUnavailable(f"an object of the build is damaged or lost: {each.key}")
+        return Bundle(size, self._body(head, objects, files, left_out))
+
+    async def _head(self, job: MakeBundle) -> bytes:
+        async def never() -> bool:
+            return False  # the event alone tells where it is; the queue keeps it for some seconds
+
+        seconds = self._ports.settings.request_seconds()
+        try:
+            event = await self._ports.misses.wait(job, until=never, timeout=seconds)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the bundle's head was not made within {seconds:.3g} s") from None
+        if event.kind == "failed" and event.error is not None:
+            raise from_value(event.error)
+        key = event.value.decode()
+        return await read_whole(self._stores.bare_objects, key, self._stores.threads)
+
+    async def _body(
+        self, head: bytes, objects: list[Object], files: dict[str, list[File]], left_out: set[str]
+    ) -> AsyncIterator[bytes]:
+        yield head
+        for each in objects:
+            if each.key in left_out:
+                yield LEFT_OUT
+                continue
+            for file in files.get(each.key, ()):
+                check_file(file, self._access.policy, clock.now())
+            yield CARRIED
+            digest, held = hashlib.sha256(), b""
+            async with contextlib.aclosing(self._stores.bare_objects.open_stream(each.key)) as chunks:
+                async for chunk in chunks:
+                    digest.update(chunk)
+                    if held:
+                        yield held
+                    held = chunk
+            if digest.hexdigest() != each.key[-64:]:  # before its end goes out
+                raise StoreUnavailable(f"an object of the build is damaged: {each.key}")
+            yield held
+
+
+def _manifest_of(head: bytes) -> Manifest:
+    """Raises `StoreUnavailable` for one that no reader would take."""
+    try:
+        return read_manifest(read_head(io.BytesIO(head).read))[0]
+    except BundleRefused as error:
+        raise StoreUnavailable(f"the bundle's head is not as it must be: {error}") from None

@@ -1,0 +1,1 @@
+"""Takes bundles into an Orchard that needs no network (docs/decisions/0049)."""

@@ -1,0 +1,174 @@
+"""One bundle into the stores of an Orchard: head, objects, then all rows in one transaction.
+
+An object without a row is seen by nobody, and is swept after an hour: what was broken off left nothing, and
+is done again from the start, without writing what is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from services.standalone.bundles.rows import Seen, is_imported, read_seen, write_rows
+from shared.bundles.form import Bodies, BundleRefused, Carried, Head, read_head
+from shared.bundles.manifest import Manifest, check_goes_on, read_manifest
+from shared.errors.passing import ObjectMissing
+from shared.objects.port import ObjectStore
+from shared.postgres.connection import session
+from shared.tlog.notes import Key
+
+AT_ONCE = 16  # objects that are being stored while the next are read
+IN_MEMORY_BYTES = 1024 * 1024  # a larger object goes through a file
+YOUNG_SECONDS = 1800.0  # half of what a sweeper lets an object without a row lie
+
+
+class Imported(msgspec.Struct):
+    """What an import did. `new` False: the build was here, and nothing was changed."""
+
+    id: str
+    key: str
+    new: bool
+    pages: int
+    files: int
+    absent: int
+    objects: int
+    object_bytes: int
+    seconds: float
+
+
+async def import_bundle(
+    path: Path, store: ObjectStore, url: str, trusted: Sequence[Key], *, spool: Path
+) -> Imported:
+    """Into this store and the database at `url`. `spool`: where large objects lie before they are stored.
+
+    Raises `BundleRefused`, with the place, before anything can be seen; and what the stores raise.
+    """
+    began = time.monotonic()
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = read_head(file.read)
+        async with session(url) as database:
+            seen = await read_seen(database, str(head.key))
+            _check_key(head.key, trusted, seen)
+            manifest, checkpoint = await asyncio.to_thread(read_manifest, head)
+            new = not await is_imported(database, manifest, store)
+            if new:
+                check_goes_on(manifest, checkpoint, None if seen is None else seen.checkpoint)
+        objects = [Carried(each.key, each.size) for each in manifest.objects]
+        if new:
+            await _Objects(store, spool, Bodies(file.read, head.size), size).take(objects)
+            async with session(url) as database:
+                await write_rows(database, store, manifest, head.key, checkpoint)
+    return _told(manifest, head, objects, new, time.monotonic() - began)
+
+
+def _told(manifest: Manifest, head: Head, objects: Sequence[Carried], new: bool, seconds: float) -> Imported:
+    of = manifest.session
+    total = sum(each.size for each in objects)
+    return Imported(
+        of.id, str(head.key), new, of.pages, of.files, of.absent, len(objects), total, round(seconds, 3)
+    )
+
+
+def _check_key(key: Key, trusted: Sequence[Key], seen: Seen | None) -> None:
+    if seen is None and key not in trusted:
+        raise BundleRefused(
+            f"it is signed by {key}, which nobody here has trusted yet: compare it with "
+            "`key` of /api/v1/log where the bundle was made, then say --trust KEY"
+        )
+
+
+class _Objects:
+    """Takes the objects of one bundle, so many at once; the first failure ends it."""
+
+    def __init__(self, store: ObjectStore, spool: Path, bodies: Bodies, size: int) -> None:
+        """`size`: bytes of the file."""
+        self._store = store
+        self._spool = spool
+        self._bodies = bodies
+        self._size = size
+
+    async def take(self, objects: Sequence[Carried]) -> None:
+        """All of them. Raises `BundleRefused` for one that is damaged, or left out and not here."""
+        turns = asyncio.Semaphore(AT_ONCE)
+        async with _failing_as_one() as group:
+            for each in objects:
+                await turns.acquire()
+                chunks = self._bodies.next(each)
+                if chunks is None:
+                    task = group.create_task(self._have(each))
+                else:
+                    if self._bodies.at + each.size > self._size:
+                        raise BundleRefused(f"byte {self._bodies.at}: the bundle ends in {each.key}")
+                    task = await self._start(group, each, chunks)
+                task.add_done_callback(lambda _: turns.release())
+        self._bodies.end()
+
+    async def _start(
+        self, group: asyncio.TaskGroup, of: Carried, chunks: Iterator[bytes]
+    ) -> asyncio.Task[None]:
+        """The object is read here, for the next one follows it; storing it goes on beside."""
+        if of.size <= IN_MEMORY_BYTES:
+            return group.create_task(self._put_bytes(of, b"".join(chunks)))
+        path = await asyncio.to_thread(self._spooled, chunks)
+        return group.create_task(self._put_file(of, path))
+
+    def _spooled(self, chunks: Iterator[bytes]) -> Path:
+        handle, name = tempfile.mkstemp(prefix=".import-", dir=self._spool)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+        except BaseException:
+            Path(name).unlink()
+            raise
+        return Path(name)
+
+    async def _put_bytes(self, of: Carried, data: bytes) -> None:
+        if not await self._is_fresh(of):
+            await self._store.put_bytes(of.key, data)
+
+    async def _put_file(self, of: Carried, path: Path) -> None:
+        try:
+            if not await self._is_fresh(of):
+                await self._store.put_file(of.key, path, sha256=of.key[-64:])
+        finally:
+            await asyncio.to_thread(path.unlink)
+
+    async def _is_fresh(self, of: Carried) -> bool:
+        """Whether an import that was broken off has just put it."""
+        found = await self._store.stat(of.key)
+        young = found is not None and time.time() - found.modified_at < YOUNG_SECONDS
+        return young and found is not None and found.size_bytes == of.size
+
+    async def _have(self, of: Carried) -> None:
+        """Raises `BundleRefused` unless the store has it, with these bytes."""
+        digest, size = hashlib.sha256(), 0
+        try:
+            async for chunk in self._store.open_stream(of.key):
+                digest.update(chunk)
+                size += len(chunk)
+        except ObjectMissing:
+            size = -1
+        if size != of.size or digest.hexdigest() != of.key[-64:]:
+            raise BundleRefused(
+                f"{of.key} is left out, and is not here: import the bundle first that --since named"
+            )
+
+
+@asynccontextmanager
+async def _failing_as_one() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks that raises the first failure itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None

@@ -1,0 +1,147 @@
+"""`orchard bundle` and `orchard import`: a build of one Orchard answers in another as it answered there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.bundles.conftest import ADMIN, KEY, NewShelf, bundle, command
+from tests.firewall.shelves import SHELVES
+from tests.support.orchard import Cluster
+from tests.views.test_builds import AGES, WHOLE, Build, paths_of
+
+
+def recorded(orchard: Cluster, *paths: str) -> Build:
+    """A sealed build that asked for these."""
+    made = httpx.post(orchard.url("/api/v1/builds"), json={"name": "app"}, headers=ADMIN, trust_env=False)
+    assert made.status_code == 201, made.text
+    build = Build(orchard, made.json())
+    for path in (*paths, *paths):  # cold, then as hot as it gets
+        build.get(path)
+    build.seal()
+    return build
+
+
+def same_there(build: Build, there: Cluster) -> None:
+    """Every answer again, byte for byte, with the headers that tell of its bytes."""
+    elsewhere = Build(there, build.told)
+    host = build.orchard.gateway.base.removeprefix("http://")  # links follow it
+    for (method, path), first in build.got.items():
+        again = elsewhere.ask(path, method, host=host)
+        assert (again.status, again.body) == (first.status, first.body), path
+        if first.status == 200:
+            told = {name: first.headers.get(name) for name in WHOLE}
+            assert {name: again.headers.get(name) for name in WHOLE} == told, path
+
+
+def test_build_of_all_protocols__imported__answers_as_it_did_and_its_files_are_stored(
+    orchard: Cluster, there: Cluster, shelf: NewShelf, tmp_path: Path
+) -> None:
+    shelves = [shelf(kind) for kind in SHELVES]
+    for it in shelves:
+        it.put(AGES)
+    build = recorded(orchard, *(path for it in shelves for path in paths_of(it)))
+    file = tmp_path / "app.bundle"
+    told = bundle(orchard, build, file)
+    assert (told["key"], told["left_out"]) == (KEY, 0)
+    assert told["size_bytes"] == file.stat().st_size
+    assert list(tmp_path.iterdir()) == [file]
+    assert "which nobody here has trusted" in command(there, "import", str(file), exit_code=1)
+    assert Build(there, build.told).ask(shelves[0].page).status == 404
+    done = json.loads(command(there, "import", str(file), "--trust", KEY, "--json"))
+    assert (done["id"], done["new"]) == (build.told["id"], True)
+    same_there(build, there)
+    asked = build.orchard.upstream.count()
+    wheel = shelves[0].data["1.0.0"]
+    digest = build.got["GET", shelves[0].file("1.0.0")].headers["etag"].strip('"')
+    assert there.get(f"/cas/sha256/{digest}").content == wheel
+    assert build.orchard.upstream.count() == asked
+    assert "is here already" in command(there, "import", str(file))
+    block = {"protocol": shelves[0].protocol, "name": shelves[0].name, "reason": "it steals"}
+    made = httpx.post(there.url("/api/v1/admin/blocks"), json=block, headers=ADMIN, trust_env=False)
+    assert made.status_code == 201
+    for path in (f"/v/build-{build.told['id']}{shelves[0].file('1.0.0')}", f"/cas/sha256/{digest}"):
+        assert there.get(path).status_code == 403
+
+
+def test_since__only_what_is_new_goes_and_the_log_is_proven_to_go_on(
+    orchard: Cluster, there: Cluster, shelf: NewShelf, tmp_path: Path
+) -> None:
+    it = shelf("pypi")
+    it.put(AGES)
+    first = recorded(orchard, it.page, it.file("1.0.0"))
+    second = recorded(orchard, it.page, it.file("1.0.0"), it.file("2.0.0"))
+    one, two, whole = (tmp_path / name for name in ("one", "two", "whole"))
+    bundle(orchard, first, one)
+    told = bundle(orchard, second, two, "--since", str(one))
+    assert told["left_out"] >= 2 and told["objects"] >= 1
+    assert "import the bundle first" in command(there, "import", str(two), "--trust", KEY, exit_code=1)
+    command(there, "import", str(one), "--trust", KEY)
+    command(there, "import", str(two))
+    same_there(first, there)
+    same_there(second, there)
+    other = shelf("pypi")
+    other.put(AGES)
+    third = recorded(orchard, other.page, other.file("1.0.0"))
+    bundle(orchard, third, whole)
+    said = command(there, "import", str(whole), exit_code=1)
+    assert "--since" in said
+    bundle(orchard, third, whole, "--since", str(two))
+    command(there, "import", str(whole))
+
+
+def test_blocked_here__no_bundle_and_the_reason(orchard: Cluster, shelf: NewShelf, tmp_path: Path) -> None:
+    it = shelf("npm")
+    it.put(AGES)
+    build = recorded(orchard, it.file("1.0.0"))
+    block = {"protocol": it.protocol, "name": it.name, "reason": "it steals"}
+    made = httpx.post(orchard.url("/api/v1/admin/blocks"), json=block, headers=ADMIN, trust_env=False)
+    assert made.status_code == 201
+    file = tmp_path / "it"
+    said = command(orchard, "bundle", build.told["id"], "-o", str(file), exit_code=1)
+    assert "it steals" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"build": "a" * 32}, 404),
+        ({"build": "../x"}, 404),
+        ({"build": "a" * 32, "have": ["x"]}, 400),
+        ({"build": "a" * 32, "since": -1}, 400),
+        ({"build": "a" * 32, "more": 1}, 400),
+        ({}, 400),
+    ],
+)
+def test_bundle_of_nothing__refused(orchard: Cluster, body: dict[str, object], status: int) -> None:
+    answer = httpx.post(orchard.url("/api/v1/bundles"), json=body, headers=ADMIN, trust_env=False)
+    assert answer.status_code == status
+
+
+def test_build_that_is_recorded__no_bundle(orchard: Cluster) -> None:
+    made = httpx.post(orchard.url("/api/v1/builds"), json={}, headers=ADMIN, trust_env=False).json()
+    answer = httpx.post(
+        orchard.url("/api/v1/bundles"), json={"build": made["id"]}, headers=ADMIN, trust_env=False
+    )
+    assert (answer.status_code, answer.json()["code"]) == (404, "build_not_found")
+
+
+def test_object_that_decayed__the_transfer_ends_before_its_end_and_nothing_is_written(
+    orchard: Cluster, shelf: NewShelf, tmp_path: Path
+) -> None:
+    it = shelf("pypi")
+    it.put(AGES)
+    build = recorded(orchard, it.file("1.0.0"))
+    digest = build.got["GET", it.file("1.0.0")].headers["etag"].strip('"')
+    path = orchard.folder / "data" / "objects" / "artifacts" / digest[:2] / digest
+    right = path.read_bytes()
+    path.write_bytes(bytes([right[0] ^ 1]) + right[1:])
+    file = tmp_path / "it"
+    command(orchard, "bundle", build.told["id"], "-o", str(file), exit_code=1)
+    assert list(tmp_path.iterdir()) == []
+    path.write_bytes(right)
+    bundle(orchard, build, file)

@@ -1,0 +1,355 @@
+"""An import: everything in it is checked before anything can be seen, whatever the bundle says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.standalone.bundles import importing
+from services.standalone.bundles.importing import Imported, import_bundle
+from shared.builds.entries import decode_list, decode_session
+from shared.bundles.form import BundleRefused
+from shared.bundles.manifest import Manifest, Object
+from shared.errors.passing import DatabaseUnavailable
+from shared.models import FileName
+from shared.process.resources import Resources
+from shared.settings import load_settings
+from shared.stores import Stores, open_stores
+from shared.tlog.notes import Key
+from tests.support.bundles import ID, OTHER, SIGNER, Log, Made, made, replaced, sha256
+from tests.support.rows import row_of
+
+SMALL, LARGE, PAGE = b"small wheel", b"large wheel " * 200_000, b'{"files": []}'
+FILES = {"demo-1.0-py3-none-any.whl": SMALL, "demo-2.0-py3-none-any.whl": LARGE}
+ROWS = "SELECT (SELECT count(*) FROM cached_urls) + (SELECT count(*) FROM builds) + " \
+    "(SELECT count(*) FROM bundle_logs) + (SELECT count(*) FROM log_outbox) AS many"  # fmt: skip
+
+
+@dataclass
+class Place:
+    """An Orchard's stores, and a folder for bundles."""
+
+    stores: Stores
+    url: str
+    folder: Path
+
+    async def take(self, data: bytes | Made, *trusted: Key) -> Imported:
+        path = self.folder / "some.bundle"
+        path.write_bytes(data if isinstance(data, bytes) else data.data)
+        keys = trusted or (SIGNER.key,)
+        return await import_bundle(path, self.stores.bare_objects, self.url, keys, spool=self.folder)
+
+    async def refuses(self, data: bytes | Made, *trusted: Key) -> str:
+        """What is said; nothing that anybody could see is there afterwards that was not before."""
+        before = await self.rows()
+        with pytest.raises(BundleRefused) as refused:
+            await self.take(data, *trusted)
+        assert await self.rows() == before
+        assert [each.name for each in self.folder.iterdir() if each.name.startswith(".import")] == []
+        return str(refused.value)
+
+    async def rows(self) -> int:
+        row = await self.stores.database.fetchrow(ROWS)
+        assert row is not None
+        return int(row["many"])
+
+
+@pytest.fixture
+async def place(store_settings: dict[str, str], tmp_path: Path) -> AsyncIterator[Place]:
+    settings = load_settings(store_settings)
+    folder = tmp_path / "bundles"
+    folder.mkdir()
+    async with Resources() as resources:
+        stores = await open_stores(resources, settings, max_connections=4)
+        yield Place(stores, settings.database_url, folder)
+
+
+def whole(log: Log | None = None) -> Made:
+    return made(FILES, {"simple/demo": PAGE}, log=log)
+
+
+async def test_import__the_build_its_objects_and_its_files_are_here(place: Place) -> None:
+    done = await place.take(whole())
+    assert (done.id, done.new, done.pages, done.files, done.absent, done.objects) == (ID, True, 1, 2, 1, 3)
+    row = await place.stores.database.fetchrow("SELECT session FROM builds WHERE id = $1", ID)
+    assert row is not None
+    build = decode_session(bytes(row["session"]))
+    listed = decode_list(await place.stores.bare_objects.read(build.list_key))
+    assert (build.state, listed.pages[0].who, build.created_by) == ("sealed", "", "")
+    assert await place.stores.bare_objects.read(listed.pages[0].info.object_key) == PAGE
+    for name, content in FILES.items():
+        file = FileName("pypi", "demo", sha256(content), name)
+        stored = await place.stores.artifacts.get_cached_url_with_artifact(file)
+        assert stored is not None
+        assert await place.stores.bare_objects.read(stored.object_key) == content
+        (entry,) = (each for each in listed.files if each.file == file)
+        assert entry.stored is not None and entry.stored.created_at == stored.created_at > 5.0
+    named = await place.stores.database.fetch("SELECT key FROM build_objects")
+    assert len(named) == 4  # with the list
+    told = await place.stores.database.fetch("SELECT body ->> 'checked' AS checked FROM log_outbox")
+    assert [each["checked"] for each in told] == ['{"bundle": "sha256"}'] * 2
+
+
+async def test_again__changes_nothing(place: Place) -> None:
+    log = Log()
+    await place.take(whole(log))
+    before = await place.rows()
+    assert not (await place.take(whole(log))).new
+    log.admit("f" * 64)  # a younger bundle of the same build says nothing new
+    assert not (await place.take(whole(log))).new
+    assert await place.rows() == before
+
+
+async def test_cut_off_at_any_byte__refused_where_it_ends__and_goes_on_as_if_nothing_had_been(
+    place: Place,
+) -> None:
+    data = made({"demo-1.0-py3-none-any.whl": SMALL}, {"simple/demo": PAGE}).data
+    for end in [*range(0, len(data), 97), len(data) - 1]:
+        assert "byte " in await place.refuses(data[:end])
+    assert (await place.take(data)).new
+
+
+async def test_flipped_at_any_byte__refused(place: Place) -> None:
+    data = made({"demo-1.0-py3-none-any.whl": SMALL}, {"simple/demo": PAGE}).data
+    for at in [*range(0, len(data), 89), len(data) - 1]:
+        await place.refuses(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    assert (await place.take(data)).new
+
+
+async def test_broken_off_before_the_rows__done_again_without_writing_what_is_there(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "write_rows", away)
+        with pytest.raises(DatabaseUnavailable):
+            await place.take(whole())
+    assert await place.rows() == 0
+    written: list[str] = []
+
+    async def put(key: str, *_: object, **__: object) -> None:
+        written.append(key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place.stores.bare_objects, "put_file", put)
+        patched.setattr(importing, "write_rows", away)
+        patched.setattr(place.stores.bare_objects, "put_bytes", put)
+        with pytest.raises(DatabaseUnavailable):
+            await place.take(whole())
+    assert written == []
+    assert (await place.take(whole())).new
+
+
+Lie = Callable[[Manifest], Manifest]
+
+
+def _file(**fields: object) -> Lie:
+    def change(manifest: Manifest) -> Manifest:
+        stored = manifest.listed.files[0].stored
+        assert stored is not None
+        return replaced(manifest, "files", 0, stored=msgspec.structs.replace(stored, **fields))
+
+    return change
+
+
+def _name(**fields: object) -> Lie:
+    def change(manifest: Manifest) -> Manifest:
+        file = msgspec.structs.replace(manifest.listed.files[0].file, **fields)
+        changed = replaced(manifest, "files", 0, file=file)
+        return _file(filename=fields["filename"])(changed) if "filename" in fields else changed
+
+    return change
+
+
+def _listed(kind: str, factor: int) -> Lie:
+    def change(manifest: Manifest) -> Manifest:
+        entries = getattr(manifest.listed, kind) * factor
+        listed = msgspec.structs.replace(manifest.listed, **{kind: entries})
+        session = msgspec.structs.replace(manifest.session, **{kind: len(entries)})
+        return msgspec.structs.replace(manifest, listed=listed, session=session)
+
+    return change
+
+
+def _objects(change: Callable[[list[Object]], list[Object]]) -> Lie:
+    return lambda manifest: msgspec.structs.replace(manifest, objects=change(manifest.objects))
+
+
+def _log(**fields: object) -> Lie:
+    return lambda manifest: msgspec.structs.replace(
+        manifest, log=msgspec.structs.replace(manifest.log, **fields)
+    )
+
+
+def _proof(**fields: object) -> Lie:
+    def change(manifest: Manifest) -> Manifest:
+        first, *rest = manifest.log.files
+        return _log(files=[msgspec.structs.replace(first, **fields), *rest])(manifest)
+
+    return change
+
+
+LIES: dict[str, tuple[Lie, str]] = {
+    "an unknown format": (lambda it: msgspec.structs.replace(it, format=2), "format: 2"),
+    "an id that leads elsewhere": (
+        lambda it: msgspec.structs.replace(it, session=msgspec.structs.replace(it.session, id="../" * 8)),
+        "session:",
+    ),
+    "a build that is not sealed": (
+        lambda it: msgspec.structs.replace(it, session=msgspec.structs.replace(it.session, state="open")),
+        "session:",
+    ),
+    "counts of another list": (
+        lambda it: msgspec.structs.replace(it, session=msgspec.structs.replace(it.session, files=9)),
+        "session:",
+    ),
+    "a file twice": (_listed("files", 2), "is there twice"),
+    "a page twice": (_listed("pages", 2), "is there twice"),
+    "an object twice": (_objects(lambda them: [*them, them[0]]), "is named twice"),
+    "an object that nothing names": (
+        _objects(lambda them: [*them, Object("artifacts/" + "0" * 64, 1)]),
+        "objects:",
+    ),
+    "an object less": (_objects(lambda them: them[1:]), "objects:"),
+    "a key that is a path": (_objects(lambda them: [Object("../../etc/x", 1), *them]), "objects[0]"),
+    "a key of another folder": (
+        _objects(lambda them: [Object("tiles/" + "0" * 64, 1), *them]),
+        "objects[0]",
+    ),
+    "giant sizes": (_objects(lambda them: [Object(each.key, 1 << 60) for each in them]), "objects[0]"),
+    "negative sizes": (_objects(lambda them: [Object(each.key, -1) for each in them]), "objects[0]"),
+    "giant counts": (_objects(lambda them: them * 20_000), "objects: 60000"),
+    "another size": (_file(size_bytes=3), "objects:"),
+    "another SHA256": (_file(sha256="0" * 64), "files[0]"),
+    "another object": (_file(object_key="artifacts/" + "0" * 64), "files[0]"),
+    "a file name with a path": (_name(filename="../demo.whl"), "is no name of a file"),
+    "a project that leads elsewhere": (_name(project="../demo"), "leads elsewhere"),
+    "another protocol's name": (_name(protocol="npm"), "files[0]"),
+    "a header that ends a line": (_file(headers={"x-a": "1\r\nset-cookie: x"}), "control character"),
+    "a content type that ends a line": (_file(content_type="a\r\nb"), "control character"),
+    "a time that no clock has": (_file(published=1e300), "a time that no clock has"),
+    "a protocol that nobody speaks": (
+        lambda it: replaced(it, "pages", 0, protocol="gopher"),
+        "does not speak 'gopher'",
+    ),
+    "a page in the manifest": (lambda it: replaced(it, "pages", 0, body=b"x"), "is not an object"),
+    "no proofs": (_log(files=[]), "log.files:"),
+    "a proof of another file": (_proof(sha256="0" * 64), "log.files:"),
+    "another entry": (_proof(entry=b"{}"), "log.files[0]"),
+    "another place": (_proof(index=1), "log.files[0]"),
+    "a place beyond the log": (_proof(index=1 << 62), "log.files[0]"),
+    "hashes less": (_proof(hashes=[]), "log.files[0]"),
+    "another size of the log": (_log(size=40), "log.size"),
+    "no checkpoint": (_log(checkpoint=b""), "log.checkpoint"),
+    "a checkpoint of another log": (_log(checkpoint=OTHER.checkpoint(2, b"0" * 32)), "log.checkpoint"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_lie_that_is_signed__refused_by_its_place(place: Place, lie: str) -> None:
+    change, said = LIES[lie]
+    assert said in await place.refuses(whole().changed(change))
+
+
+async def test_proof_that_admits_another_thing__refused(place: Place) -> None:
+    log = Log()
+    digests = [sha256(content) for content in FILES.values()]
+    log.entries = [b'{"kind":"mutated","digests":{"sha256":"%s"}}' % each.encode() for each in digests]
+    assert "is not the admission" in await place.refuses(whole(log))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: b"", "this is no bundle"),
+        (lambda data: b"PK" + data, "this is no bundle"),
+        (lambda data: data.replace(b"orchard-bundle 1", b"orchard-bundle 2"), "reads format 1"),
+        (lambda data: data[:17] + b"\xff" * 8 + data[25:], "too large"),
+        (lambda data: data + b"+", "something follows"),
+    ],
+)
+async def test_form_that_is_damaged__refused(
+    place: Place, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    assert said in await place.refuses(damage(whole().data))
+
+
+async def test_wrong_bytes_under_a_right_size__refused(place: Place) -> None:
+    it = whole()
+    key = next(each.key for each in it.manifest.objects if each.size == len(LARGE))
+    it.contents[key] = LARGE[:-1] + b"?"
+    assert f"the bytes of {key} are others" in await place.refuses(it)
+
+
+async def test_key_that_nobody_trusted__refused__and_once_trusted_remembered(place: Place) -> None:
+    log = Log()
+    assert "which nobody here has trusted" in await place.refuses(whole(log), OTHER.key)
+    await place.take(whole(log))
+    more = made({"more-1.0.whl": b"more"}, log=log, since=2, id="c" * 32)
+    assert (await place.take(more, OTHER.key)).new
+    foreign = replace(whole(log), signer=OTHER)
+    assert "which nobody here has trusted" in await place.refuses(foreign)
+
+
+async def test_manifest_that_another_key_signed_than_it_names__refused(place: Place) -> None:
+    data = whole().data
+    name = str(SIGNER.key).encode()
+    other = str(OTHER.key).encode()
+    assert name in data
+    assert "the signed note" in await place.refuses(data.replace(name, other, 1), SIGNER.key, OTHER.key)
+
+
+async def test_log__goes_on_from_what_was_seen_or_is_refused(place: Place) -> None:
+    log = Log()
+    await place.take(whole(log))  # a log of two
+    old = Log(list(log.entries[:1]))
+    small = made({"demo-1.0-py3-none-any.whl": SMALL}, log=old, id="c" * 32)
+    assert "a checkpoint of 1 entries, and 2 were seen" in await place.refuses(small)
+    forked = Log([log.entries[1], log.entries[0]])
+    fork = made({"demo-1.0-py3-none-any.whl": SMALL}, log=forked, id="d" * 32)
+    assert "the log was forked" in await place.refuses(fork)
+    grown = Log(list(log.entries))
+    unproven = made({"more-1.0.whl": b"more"}, log=grown, id="e" * 32)
+    assert "--since" in await place.refuses(unproven)
+    proven = made({"more-1.0.whl": b"more"}, log=grown, since=2, id="e" * 32)
+    wrong = proven.changed(_log(consistency=[b"0" * 32]))
+    assert "log:" in await place.refuses(wrong)
+    assert (await place.take(proven)).new
+
+
+async def test_left_out__taken_from_here_or_refused(place: Place) -> None:
+    log = Log()
+    first = whole(log)
+    second = made(FILES | {"more-1.0.whl": b"more"}, log=log, since=2, id="c" * 32)
+    second.left_out = frozenset(each.key for each in first.manifest.objects)
+    assert "is left out, and is not here" in await place.refuses(second)
+    await place.take(first)
+    key = first.manifest.objects[1].key
+    path = place.stores.bare_objects.local_path(key)
+    assert path is not None
+    right = path.read_bytes()
+    path.write_bytes(right[:-1] + b"?")
+    assert f"{key} is left out, and is not here" in await place.refuses(second)
+    path.write_bytes(right)
+    assert (await place.take(second)).new
+
+
+async def test_other_bytes_stand_under_a_name__refused_by_name(place: Place) -> None:
+    name = next(iter(FILES))
+    file = FileName("pypi", "demo", sha256(SMALL), name)
+    await place.stores.artifacts.get_or_create_artifact(row_of(file, b"what came first"))
+    said = await place.refuses(whole())
+    assert name in said and "is stored here with other bytes" in said
+
+
+async def test_another_build_has_the_id__refused(place: Place) -> None:
+    log = Log()
+    await place.take(made({"other-1.0.whl": b"other"}, log=log))
+    grown = made(FILES, log=log, since=1)
+    assert "another build with the id" in await place.refuses(grown)
