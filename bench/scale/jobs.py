@@ -39,6 +39,7 @@ BOUNDED = {
     "blocks of upstreams": "one question to each Orchard that is an upstream; 10,000 blocks of it at most",
     "disk pressure": "one look at the file system, unless the disk is full",
     "transparency log": "what waits in the outbox, 256 rows at a time",
+    "build statements": "sealed builds that have none, some at a time",
     "ledger": "what gateways left in a stream; hourly, days and names that are too old (samples.py)",
     "heartbeat": "one command a worker",
     "queue samples": "one script a gateway while somebody looks at /queues",

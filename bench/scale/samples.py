@@ -71,6 +71,7 @@ SMALL = {
     "builds:_ROWS": "the newest sealed builds",
     **dict.fromkeys(("rows:TILE", "rows:ROOTS", "SOUGHT"), "tiles of the log, by key"),
     **dict.fromkeys(("STATED", "statements:STATE"), "statements: one row, and 256 by key"),
+    **dict.fromkeys(("UNSTATED", "STATE_BUILD", "OF_BUILD"), "sealed builds: some"),
     **dict.fromkeys(("OF_FILE", "OF_VERSION"), "statements of a file or version, by key"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
@@ -174,6 +175,9 @@ SAMPLES: dict[str, Sample] = {
     "PENDING": lambda s, n: (60.0, EPOCH, b"", 200),
     "NAMED_TILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     "NAMED_STATEMENTS": lambda s, n: (_digests(s, n, HOUSEKEPT),),
+    "LOCATIONS": lambda s, n: tuple(
+        list(column) for column in zip(*map(_astuple, _files(s, n, MANY)), strict=True)
+    ),
     "FACTS": lambda s, n: (_digests(s, n, MANY),),
     "NAMED_FILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     "NAMED_PAGES": lambda s, n: (

@@ -74,6 +74,16 @@ def _folder() -> Path:
     return Path(state if state.startswith("/") else Path.home() / ".local" / "state") / "orchard"
 
 
+def key_of(server: Server, told: str) -> Key:
+    """The key that is told, else the one of the server's log, if that is the one that is remembered. Raises
+    `Unproven`."""
+    if told:
+        return read_key(told)
+    log = KnownLog(server, "")
+    log.remember()
+    return log.key
+
+
 def sha256_of(name: str) -> str:
     """Of a file's bytes. Raises `CommandFailed`."""
     try:

@@ -29,6 +29,16 @@ Into the Orchard in ORCHARD_DATA_DIR, running or stopped, or into the stores tha
 Nothing of it can be seen before all of it is checked; again it changes nothing. The build then answers
 below /v/build-ID/.
 """
+_SHOW = """\
+examples
+  orchard build show ID
+  orchard build show ID --provenance
+  orchard build show ID --sbom cyclonedx > bom.cdx.json
+  orchard build show ID --sbom spdx --signed > bom.spdx.intoto.json
+
+What a sealed build got, and what that is made of, is signed by the log's key, and checked here; --key names
+another than the one that is remembered. docs/statements.md says what is in it.
+"""
 _EXEC = """\
 The command finds its registries by its environment, with empty caches of its own, so that all it needs is
 asked for; docs/builds.md says which clients heed that.
@@ -45,7 +55,14 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--seal", action="store_true", help="seal it if the command succeeds")
     parser.add_argument("words", metavar="-- COMMAND", nargs=argparse.REMAINDER, help="what to run")
     _id(command(below, "seal", "freeze what a build got", "build:seal"))
-    _id(command(below, "show", "show a build and what it got", "build:show"))
+    parser = command(below, "show", "show a build and what it got", "build:show", more=_SHOW)
+    _id(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--provenance", action="store_true", help="print its statement of what it got (SLSA)")
+    which.add_argument("--sbom", metavar="KIND", choices=("cyclonedx", "spdx"), default="",
+                       help="print its bill of materials: cyclonedx (1.6) or spdx (2.3)")  # fmt: skip
+    parser.add_argument("--signed", action="store_true", help="print it in its envelope, as it was signed")
+    parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
     command(below, "list", "list builds (operator)", "build:listed")
     _bundle(commands)
     _import(commands)

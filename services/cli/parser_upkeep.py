@@ -98,16 +98,20 @@ def _verify(commands: Any) -> None:
 examples
   orchard verify vendor/*
   orchard verify vendor/* --save proofs/
+  orchard verify build-ID
   orchard verify vendor/demo.tgz --proof proofs/demo.tgz.tlog-proof --key 'orchard.example.com/log+…'
 
 A file is proven if the log has an entry that admitted exactly these bytes, signed by the log's key, and if
 the log goes on from what this command saw of it before (~/.local/state/orchard). The key is remembered the
 first time; --key names it instead. docs/transparency.md says what an entry tells. Statements about the
-file that name this key must be signed by it (docs/statements.md).
+file that name this key must be signed by it (docs/statements.md). A sealed build is proven if the key has
+signed what it got, and the log has each file of that.
 """
     parser = command(commands, "verify", "prove that files are in the transparency log", "verify:run",
                      more=more)  # fmt: skip
-    parser.add_argument("files", metavar="FILE", nargs="+", help="files as a client got them")
+    parser.add_argument(
+        "files", metavar="FILE|build-ID", nargs="+", help="files as a client got them; sealed builds"
+    )
     parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
     parser.add_argument("--save", metavar="DIR", default="", help="keep each file's proof there")
     parser.add_argument("--proof", metavar="PROOF", default="",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.extractor.builds.seal import SealBuildJob
+from services.extractor.builds.stating import BuildStating
 from services.extractor.bundles.make import MakeBundleJob
 from services.extractor.extraction.backfill import MetadataBackfill
 from services.extractor.extraction.job import ExtractDependenciesHandler
@@ -19,6 +20,7 @@ from services.extractor.housekeeping.timer import Resting, Run, SweepTimer
 from services.extractor.ledger.keeper import LedgerKeeper
 from services.extractor.resolving.compose import access_watcher, resolving_handlers
 from services.extractor.transparency.keeper import LogKeeper, signer_of
+from services.extractor.transparency.stating import AdmissionStating
 from shared.models import Extraction
 from shared.objects.verify import Verifier
 from shared.postgres.batches import BatchWriter
@@ -77,13 +79,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         process.add_worker(RESOLVE, settings.resolve_slots, resolving)
         await _open_housekeeping(resources, stores)
         if signer is not None:
-            await resources.open("transparency log", LogKeeper(stores, signer, access))
+            stating = AdmissionStating(stores, signer, access)
+            await resources.open("transparency log", LogKeeper(stores, signer, stating))
+            await resources.open("build statements", BuildStating(stores, signer))
         await process.run(stop, figures=lambda: Figures(sandbox_lacks=sandbox.lacks))
     log.info("extractor_stopped")
 
 
 def database_connections(settings: Settings) -> int:
-    """Each job needs one connection at a time (a resolution two), the batches two, sweep, ledger, log one."""
+    """Each job needs one connection at a time (a resolution two), the batches two, sweep, ledger, log with
+    statements one."""
     return settings.extract_slots + 2 * settings.resolve_slots + 6
 
 

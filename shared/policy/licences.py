@@ -33,6 +33,11 @@ def name_of(text: str) -> str:
     return str(_parsed(text)).lower()
 
 
+def spelt(text: str) -> str:
+    """The expression as SPDX spells its licences. Raises `Unreadable`."""
+    return str(_parsed(text))
+
+
 def allows(text: str, allowed: Iterable[str], denied: Iterable[str]) -> bool:
     """Whether somebody who takes `allowed` licences (all, if there are none) and none of `denied` can take
     this: of an OR one side is enough, of an AND both are needed. Raises `Unreadable`."""

@@ -363,9 +363,9 @@ LOG_APPENDED = Counter(
     "Entries that this extractor wrote into the transparency log.",
     registry=REGISTRY,
 )
-LOG_STATED = Counter(
+STATED = Counter(
     "orchard_statements_total",
-    "Statements of admissions that this extractor signed.",
+    "Admissions and sealed builds that this extractor signed statements of.",
     registry=REGISTRY,
 )
 LOG_FELL_BACK = Gauge(

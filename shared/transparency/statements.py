@@ -44,6 +44,8 @@ SELECT object FROM statements WHERE protocol = $1 AND project = $2 AND version =
 ORDER BY leaf DESC LIMIT {MOST}
 """  # noqa: S608 - of constants
 
+OF_BUILD = "SELECT object FROM build_statements WHERE build = $1 AND kind = $2"
+
 
 class Facts(msgspec.Struct, frozen=True):
     """Of a stored file, as `shared/policy/verdict.py` `Subject` has them."""
@@ -101,6 +103,10 @@ class StatementRows:
     async def of_version(self, protocol: str, project: str, version: str) -> list[str]:
         """Those on files of a version."""
         return _objects(await self._database.fetch(OF_VERSION, protocol, project, version))
+
+    async def of_build(self, id: str, kind: str) -> str:
+        """The envelope (SHA256) of this kind about a sealed build; "" where there is none."""
+        return next(iter(_objects(await self._database.fetch(OF_BUILD, id, kind))), "")
 
 
 def _objects(rows: Sequence[Any]) -> list[str]:

@@ -168,3 +168,71 @@ def test_the_command__shows_saves_and_checks_them(
     (tmp_path / "demo.whl").write_bytes(wheel + b"x")
     done = command(*offline, "--key", str(SIGNER.key))
     assert done.returncode == 1 and "about another file" in done.stderr
+
+
+@pytest.fixture
+def build(orchard: Cluster, stored: tuple[str, bytes]) -> str:
+    """A sealed build that got the wheel, with its statements: its id."""
+    name, wheel = stored
+    made = httpx.post(orchard.url("/api/v1/builds"), json={"name": "app"}, trust_env=False, timeout=60)
+    id = str(made.json()["id"])
+    path = orchard.file_path(name, filename(name))
+    assert orchard.get(f"/v/build-{id}/pypi/simple/{name}/").status_code == 200
+    assert orchard.get(f"/v/build-{id}{path}").content == wheel
+    assert orchard.get(f"/api/v1/builds/{id}/statements/provenance").status_code == 404, "it is open"
+    sealed = httpx.post(orchard.url(f"/api/v1/builds/{id}/seal"), trust_env=False, timeout=60)
+    assert sealed.status_code == 200, sealed.text
+    wait_until(
+        lambda: orchard.get(f"/api/v1/builds/{id}/statements/provenance").status_code == 200,
+        seconds=60,
+        what="its statements",
+    )
+    return id
+
+
+def test_a_sealed_build__its_provenance_and_bills_are_signed(
+    orchard: Cluster, stored: tuple[str, bytes], build: str
+) -> None:
+    name, wheel = stored
+    sha256 = hashlib.sha256(wheel).hexdigest()
+    found = {
+        kind: checked(orchard.get(f"/api/v1/builds/{build}/statements/{kind}").content, SIGNER.key)
+        for kind in ("provenance", "cyclonedx", "spdx")
+    }
+    assert {each["subject"][0]["name"] for each in found.values()} == {f"build-{build}"}
+    inputs = found["provenance"]["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert [each["digest"]["sha256"] for each in inputs if each["name"] == filename(name)] == [sha256]
+    assert any(each["annotations"]["orchard_kind"] == "page" for each in inputs)
+    (component,) = found["cyclonedx"]["predicate"]["components"]
+    assert component["name"] == name and component["hashes"][0]["content"] == sha256
+    for kind, media in {
+        "cyclonedx": "application/vnd.cyclonedx+json",
+        "spdx": "application/spdx+json",
+    }.items():
+        answer = orchard.get(f"/api/v1/builds/{build}/sbom/{kind}")
+        assert answer.json() == found[kind]["predicate"]
+        assert answer.headers["content-type"].startswith(media)
+    for wrong in ("statements/x", "sbom/provenance"):
+        assert orchard.get(f"/api/v1/builds/{build}/{wrong}").status_code == 404, wrong
+
+
+def test_the_command__prints_a_builds_statements_and_verifies_it(
+    orchard: Cluster, stored: tuple[str, bytes], build: str, tmp_path: Path
+) -> None:
+    command = Command(tmp_path, ORCHARD_URL=orchard.url(""))
+    whole = json.loads(command("build", "show", build, "--provenance").stdout)
+    assert whole["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert json.loads(command("build", "show", build, "--sbom", "cyclonedx").stdout)["specVersion"] == "1.6"
+    assert json.loads(command("build", "show", build, "--sbom", "spdx").stdout)["spdxVersion"] == "SPDX-2.3"
+    signed = command("build", "show", f"build-{build}", "--sbom", "spdx", "--signed").stdout
+    assert checked(signed.encode(), SIGNER.key)["predicateType"] == "https://spdx.dev/Document"
+    other = str(read_signer(new_signer_text(SIGNER.key.name)).key)
+    done = command("build", "show", build, "--provenance", "--key", other)
+    assert done.returncode == 1 and "not signed by" in done.stderr
+    assert command("build", "show", build, "--signed").returncode == 2
+
+    (proven,) = command.json("verify", f"build-{build}")["files"]
+    assert proven["build"] == build and proven["files"] >= 1
+    assert "all in the log" in command("verify", f"build-{build}").stdout
+    done = command("verify", f"build-{'a' * 32}")
+    assert done.returncode == 1 and "no such build" in done.stderr

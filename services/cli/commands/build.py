@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import tempfile
@@ -14,11 +15,14 @@ from services.cli.clients import surroundings
 from services.cli.commands.upstreams import items
 from services.cli.errors import CommandFailed, Exit, WrongUse
 from services.cli.files import write_whole
+from services.cli.known_log import WHAT_NOW, key_of
 from services.cli.output import Output, counted, moment, table
-from services.cli.server import connect
+from services.cli.server import Server, connect
 from services.cli.table import CLIENTS
 from services.cli.target import choose_target
 from shared.clientfiles.setup import Setup
+from shared.tlog.dsse import Statement, read_statement
+from shared.tlog.trees import Unproven
 
 PATH = "/api/v1/builds"
 OFFERS = "builds"
@@ -37,12 +41,40 @@ def seal(options: argparse.Namespace, output: Output) -> None:
 
 
 def show(options: argparse.Namespace, output: Output) -> None:
-    """A build and what it got."""
+    """A build and what it got, or a signed statement of it."""
+    kind = "provenance" if options.provenance else options.sbom
+    if kind:
+        _show_statement(options, output, kind)
+        return
+    if options.signed or options.key:
+        raise WrongUse("build show: --signed and --key need --provenance or --sbom", "See --help.")
     told = connect(options).call("GET", f"{PATH}/{build_id(options.build)}", offers=OFFERS)
     columns = ("kind", "protocol", "name", "sha256", "refused")
     rows = [tuple(str(each[column]) or "-" for column in columns) for each in items(told)]
     head = f"{told['id']}  {told['state']}  {told['name'] or '-'}  {told['base']}"
     output.result(told, f"{head}\n{table(rows, columns)}")
+
+
+def _show_statement(options: argparse.Namespace, output: Output, kind: str) -> None:
+    """Raises `CommandFailed` for one that is not this log's, or about something else."""
+    server, id = connect(options), build_id(options.build)
+    try:
+        envelope, statement = stated(server, id, kind, options.key)
+    except Unproven as error:
+        raise CommandFailed(f"not proven: {error}", WHAT_NOW) from None
+    whole = statement.predicate if options.sbom else statement.whole
+    output.write((envelope if options.signed else json.dumps(whole, indent=2).encode()) + b"\n")
+
+
+def stated(server: Server, id: str, kind: str, key: str) -> tuple[bytes, Statement]:
+    """A build's envelope of this kind, and the statement in it. Raises `Unproven`, and what the server's
+    errors mean."""
+    answer = server.request("GET", f"{PATH}/{id}/statements/{kind}")
+    server.check(answer, offers=OFFERS)
+    statement = read_statement(answer.body, key_of(server, key))
+    if statement.whole["subject"][0].get("name") != f"build-{id}":
+        raise Unproven("the statement is about another build")
+    return answer.body, statement
 
 
 def listed(options: argparse.Namespace, output: Output) -> None:

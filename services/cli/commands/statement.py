@@ -10,11 +10,10 @@ from typing import Any
 
 from services.cli.errors import CommandFailed
 from services.cli.files import write_whole
-from services.cli.known_log import WHAT_NOW, KnownLog, sha256_of
-from services.cli.output import Output
+from services.cli.known_log import WHAT_NOW, key_of, sha256_of
+from services.cli.output import Output, printable
 from services.cli.server import Server, connect
 from shared.tlog.dsse import Statement, read_statement
-from shared.tlog.notes import read_key
 from shared.tlog.trees import Unproven
 
 PATH = "/api/v1/statements"
@@ -29,12 +28,7 @@ def run(options: argparse.Namespace, output: Output) -> None:
     asked = sha256_of(of) if is_file else of
     lines = _ask(server, asked)
     try:
-        if options.key:
-            key = read_key(options.key)
-        else:
-            log = KnownLog(server, "")
-            key = log.key
-            log.remember()
+        key = key_of(server, options.key)
         found = [(line, read_statement(line, key)) for line in lines]
         for _, statement in found:
             _check(statement, asked)
@@ -43,7 +37,7 @@ def run(options: argparse.Namespace, output: Output) -> None:
     if options.save:
         _save(Path(options.save), found)
     texts = [f"{_name(each.whole)}: {told(each.whole)}" for _, each in found]
-    output.result({"statements": [each.whole for _, each in found]}, "\n".join(texts))
+    output.result({"statements": [each.whole for _, each in found]}, "\n".join(map(printable, texts)))
 
 
 def envelopes_about(server: Server, sha256: str) -> list[bytes]:

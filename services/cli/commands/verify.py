@@ -1,22 +1,27 @@
 """`orchard verify`: that files were admitted as the transparency log says, and that the log only grew; that
-statements about them are this log's. Builds and locks are to be verified by the same `KnownLog.check`."""
+statements about them are this log's; and that all files of a sealed build were admitted. Locks are to be
+verified by the same `KnownLog.check`."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
+from services.cli.commands.build import stated
 from services.cli.commands.statement import envelopes_about, told
 from services.cli.errors import CommandFailed, WrongUse
 from services.cli.files import write_whole
 from services.cli.known_log import WHAT_NOW, KnownLog, read_bytes, sha256_of
-from services.cli.output import Output
-from services.cli.server import connect
+from services.cli.output import Output, counted, printable
+from services.cli.server import Server, connect
 from shared.tlog.dsse import is_named, read_statement
 from shared.tlog.notes import Checkpoint, Key, read_key
 from shared.tlog.proofs import Proof, check_file, read_proof
 from shared.tlog.trees import Unproven
+
+_BUILD = re.compile(r"build-[a-z2-7]{32}")
 
 
 def run(options: argparse.Namespace, output: Output) -> None:
@@ -29,6 +34,8 @@ def run(options: argparse.Namespace, output: Output) -> None:
 
 
 def _line(each: dict[str, Any]) -> str:
+    if "build" in each:
+        return f"build-{each['build']}: stated; {counted(each['files'], 'file')}, all in the log"
     parts = []
     if each.get("entry"):
         source = each["entry"].get("source", {})
@@ -36,7 +43,7 @@ def _line(each: dict[str, Any]) -> str:
         parts.append(f"admitted {each['entry']['time']} from {where}")
     if each.get("statement"):
         parts.append(f"stated: {told(each['statement'])}")
-    return f"{each['file']}: {'; '.join(parts)}"
+    return printable(f"{each['file']}: {'; '.join(parts)}")
 
 
 def _offline(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -65,6 +72,9 @@ def _online(options: argparse.Namespace) -> list[dict[str, Any]]:
     log = KnownLog(server, options.key)
     found = []
     for name in options.files:
+        if _BUILD.fullmatch(name) and not Path(name).exists():
+            found.append(_build(server, log, name))
+            continue
         sha256 = sha256_of(name)
         entry, proof, checkpoint = log.check(sha256)
         statement = _stated(envelopes_about(server, sha256), sha256, log.key)
@@ -73,6 +83,20 @@ def _online(options: argparse.Namespace) -> list[dict[str, Any]]:
             write_whole(Path(options.save) / f"{Path(name).name}.tlog-proof", log.last_proof)
     log.remember()
     return found
+
+
+def _build(server: Server, log: KnownLog, name: str) -> dict[str, Any]:
+    """A sealed build: that this log's key says what it got, and that all files of that were admitted."""
+    id = name.removeprefix("build-")
+    _, statement = stated(server, id, "provenance", str(log.key))
+    inputs = statement.predicate["buildDefinition"]["resolvedDependencies"]
+    files = [each for each in inputs if each.get("annotations", {}).get("orchard_kind") == "file"]
+    for each in files:
+        try:
+            log.check(each["digest"]["sha256"])
+        except (CommandFailed, Unproven) as error:
+            raise Unproven(f"{each.get('name')}: {error}") from None
+    return {"build": id, "files": len(files), "statement": dict(statement.whole)}
 
 
 def _proven(entry: dict[str, Any], proof: Proof, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from services.extractor.transparency.stating import Stating
+from services.extractor.transparency.stating import AdmissionStating
 from services.extractor.transparency.writer import FellBack, LogWriter, Raced
-from shared.access.watcher import AccessWatcher
 from shared.errors import ConfigurationError
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
@@ -15,7 +14,7 @@ from shared.redis.script import Script
 from shared.settings import Settings
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
-from shared.telemetry.metrics import LOG_APPENDED, LOG_FELL_BACK, LOG_STATED
+from shared.telemetry.metrics import LOG_APPENDED, LOG_FELL_BACK, STATED
 from shared.tlog.signing import Signer, read_signer
 from shared.transparency.rows import LogRows
 
@@ -61,7 +60,8 @@ class LogKeeper:
     """Of one extractor, while open. The lease keeps others from trying; what keeps the log right is its size
     (docs/decisions/0051)."""
 
-    def __init__(self, stores: Stores, signer: Signer, access: AccessWatcher) -> None:
+    def __init__(self, stores: Stores, signer: Signer, stating: AdmissionStating | None = None) -> None:
+        """`stating`: what signs statements of what the log has, after each turn."""
         self._redis: RedisClient = stores.queue_redis
         self._signed = _SIGNED.format(name=signer.key.name)
         self._holder = secrets.token_hex(8)
@@ -72,7 +72,7 @@ class LogKeeper:
             remembered=self._remembered,
             remember=self._remember,
         )
-        self._stating = Stating(stores, signer, access)
+        self._stating = stating
         self._fell_back = False
         self._turns = Every(TURN_SECONDS, self._turn, name="transparency log", first_seconds=0)
 
@@ -86,7 +86,8 @@ class LogKeeper:
 
     async def _turn(self) -> None:
         await self.run()
-        LOG_STATED.inc(await self._stating.run(self._holds))
+        if self._stating is not None:
+            STATED.inc(await self._stating.run(self._holds))
 
     async def run(self) -> int:
         """Log all that waits, unless another does; how many entries. Raises what the stores raise."""

@@ -1,4 +1,4 @@
-"""`Stating`: signs a statement of each admission in the log, after it has its number (docs/decisions/0048).
+"""`AdmissionStating`: signs a statement of each admission, after that has its number (docs/decisions/0048).
 
 Order: objects → one statement that names them and says how far it has come. What is cut off in between is
 made again.
@@ -38,7 +38,7 @@ class _Format(msgspec.Struct):
     format: int = 0
 
 
-class Stating:
+class AdmissionStating:
     """Not for two tasks at once; two processes do no harm."""
 
     def __init__(self, stores: Stores, signer: Signer, access: AccessWatcher) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 
+from services.gateway.api.statements import FRESH, LATER, read_envelope
 from services.gateway.api.types import Input
 from services.gateway.builds.allowed import check_file
 from services.gateway.builds.builds import Builds
 from services.gateway.http.base_urls import BaseUrls
 from shared.access.watcher import AccessWatcher
 from shared.builds.entries import Absent, Entry, File, Page, Session
-from shared.errors import BuildNotFound, InvalidParameter, OrchardError
+from shared.errors import BuildNotFound, EntryNotFound, InvalidParameter, OrchardError
 from shared.protocols.reading.views import BUILD, view_named
 from shared.redis import clock
+from shared.statements.provenance import KINDS
+from shared.stores import Stores
+from shared.transparency.statements import StatementRows
 
 LONGEST_NAME = 128
+ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+BILLS = {"cyclonedx": "application/vnd.cyclonedx+json; version=1.6", "spdx": "application/spdx+json"}
+_KINDS = "Statements: provenance, cyclonedx, spdx. Bills: cyclonedx, spdx."
 _ID = re.compile(r"[a-z2-7]{32}")
 
 
@@ -159,4 +167,33 @@ def _refused(entry: File, access: AccessWatcher) -> str:
     return ""
 
 
-HANDLERS = [start, seal, show]
+@get("/api/v1/builds/{id:str}/statements/{kind:str}", summary="What a build got, signed", tags=["builds"])
+async def stated(id: str, kind: str, builds: Builds, stores: Stores) -> Response[bytes]:
+    """A DSSE envelope of an in-toto statement: `provenance` (SLSA, what it got), `cyclonedx` or `spdx`."""
+    return Response(await _envelope(id, kind, builds, stores), media_type=ENVELOPE, headers=FRESH)
+
+
+@get("/api/v1/builds/{id:str}/sbom/{kind:str}", summary="A build's bill of materials", tags=["builds"])
+async def bill(id: str, kind: str, builds: Builds, stores: Stores) -> Response[bytes]:
+    """`cyclonedx` (1.6) or `spdx` (2.3): what its statement of that kind holds, without the signature."""
+    if kind not in BILLS:
+        raise EntryNotFound(f"there is no bill of materials {kind[:40]!r}", hint=_KINDS)
+    outer = msgspec.json.decode(await _envelope(id, kind, builds, stores))
+    whole = msgspec.json.decode(base64.b64decode(outer["payload"]))
+    body = msgspec.json.format(msgspec.json.encode(whole["predicate"]), indent=2) + b"\n"
+    return Response(body, media_type=BILLS[kind], headers=FRESH)
+
+
+async def _envelope(id: str, kind: str, builds: Builds, stores: Stores) -> bytes:
+    session = await builds.read(_checked(id))
+    if kind not in KINDS:
+        raise EntryNotFound(f"there is no statement {kind[:40]!r}", hint=_KINDS)
+    if session.state != "sealed":
+        raise EntryNotFound("a build is stated once it is sealed", hint="`orchard build seal` does it.")
+    found = await StatementRows(stores.database).of_build(session.id, kind)
+    if not found:
+        raise EntryNotFound("this build has no statement (yet)", hint=LATER)
+    return await read_envelope(stores.objects, found)
+
+
+HANDLERS = [start, seal, show, stated, bill]

@@ -23,8 +23,8 @@ from shared.transparency.statements import StatementRows
 
 LINES = "application/jsonl"
 TAGS = ["log"]
-_FRESH = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-_LATER = "A statement is there some seconds after its file was stored, if a log is kept (docs/statements.md)."
+FRESH = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+LATER = "A statement is there some seconds later, where a log is kept (docs/statements.md)."
 
 
 @get("/api/v1/statements/sha256/{sha256:str}", summary="Signed statements about a file", tags=TAGS)
@@ -50,9 +50,9 @@ async def statements(
 
 async def _lines(stores: Stores, found: Sequence[str], what: str) -> Response[bytes]:
     if not found:
-        raise EntryNotFound(f"there is no statement about {what}", hint=_LATER)
+        raise EntryNotFound(f"there is no statement about {what}", hint=LATER)
     body = b"".join([await read_envelope(stores.objects, each) + b"\n" for each in found])
-    return Response(body, media_type=LINES, headers=_FRESH)
+    return Response(body, media_type=LINES, headers=FRESH)
 
 
 async def read_envelope(objects: ObjectStore, sha256: str) -> bytes:

@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 from shared.digests import strongest
 from shared.errors import UpstreamInvalid
 from shared.models import Extraction, FileEntry
+from shared.protocols.pypi.about import about
 from shared.protocols.pypi.archive import read_zip_member
 from shared.protocols.pypi.resolver.requirements import (
     BadMetadata,
@@ -197,6 +198,7 @@ class PyPIArchive(Archive):
     is_extractable = staticmethod(is_extractable)
     extract = staticmethod(extract)
     read_metadata = staticmethod(read_metadata)
+    about = staticmethod(about)
 
     magics: ClassVar[Mapping[str, tuple[bytes, ...]]] = {**COMMON, ".whl": ZIP, ".egg": ZIP}
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar, NamedTuple
 
 from shared.models import Extraction, FileEntry
 from shared.protocols.reading.magics import COMMON
+
+
+class About(NamedTuple):
+    """Who publishes a version and under which licence, as the publisher writes it; "" where nothing tells."""
+
+    licence: str = ""
+    supplier: str = ""  # a person's name
 
 
 class Archive(ABC):
@@ -52,6 +59,10 @@ class Archive(ABC):
         """The file whose core metadata a file of this name is, None for any other: the inverse of
         `metadata_filename`."""
         return None
+
+    def about(self, metadata: bytes) -> About:
+        """What a core metadata document tells of its publisher. Never raises."""
+        return About()
 
     magics: ClassVar[Mapping[str, tuple[bytes, ...]]] = COMMON  # ending of a name → how such files begin
 

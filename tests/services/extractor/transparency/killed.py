@@ -13,7 +13,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from services.extractor.resolving.compose import access_watcher
 from services.extractor.transparency.keeper import LogKeeper
 from shared.process.resources import Resources
 from shared.settings import load_settings
@@ -44,7 +43,7 @@ def stepping(call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
 async def main() -> None:
     async with Resources() as resources:
         stores = await open_stores(resources, load_settings(), max_connections=2)
-        keeper = LogKeeper(stores, read_signer(sys.argv[2]), access_watcher(stores))
+        keeper = LogKeeper(stores, read_signer(sys.argv[2]))
         rows, writer = keeper._writer._rows, keeper._writer
         for name in ("append", "bundled", "publish"):
             setattr(rows, name, stepping(getattr(rows, name)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from services.extractor.resolving.compose import access_watcher
 from services.extractor.transparency.keeper import LogKeeper
 from shared.stores import Stores
 from shared.tlog.making import Tile, width
@@ -28,7 +27,7 @@ FROM generate_series($1::int, $2::int - 1) AS n
 
 def keeper(stores: Stores, signer: Signer = SIGNER) -> LogKeeper:
     """One that nobody has opened: `run` is called by hand."""
-    return LogKeeper(stores, signer, access_watcher(stores))
+    return LogKeeper(stores, signer)
 
 
 async def fill(stores: Stores, first: int, end: int) -> None:

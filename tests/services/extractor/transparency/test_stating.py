@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.extractor.resolving.compose import access_watcher
-from services.extractor.transparency.stating import Stating
+from services.extractor.transparency.stating import AdmissionStating
 from shared.errors.passing import StoreUnavailable
 from shared.models import FileName
 from shared.objects.port import statement_key
@@ -50,8 +50,8 @@ async def logged(house: House) -> None:
     await house.queue_redis.command("DEL", "orchard:tlog:writer")
 
 
-def stating(house: House, asked: Any = None) -> Stating:
-    return Stating(house.stores, SIGNER, asked or access_watcher(house.stores))
+def stating(house: House, asked: Any = None) -> AdmissionStating:
+    return AdmissionStating(house.stores, SIGNER, asked or access_watcher(house.stores))
 
 
 async def go_on() -> bool:

@@ -1,0 +1,83 @@
+"""`BuildStating`: signs the statements of sealed builds (docs/decisions/0048): what they got, as bills too.
+
+Order: objects → one statement that names all of a build's. What is cut off in between is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from services.extractor.builds.described import Describing
+from shared.builds.entries import Session, decode_list, decode_session
+from shared.errors import InvalidData
+from shared.errors.passing import ObjectMissing
+from shared.objects.port import statement_key
+from shared.objects.verify import read_whole
+from shared.process.periodic import Every
+from shared.statements.platform import Platform
+from shared.statements.provenance import build_statements
+from shared.stores import Stores
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import STATED
+from shared.tlog.signing import Signer
+
+log = get_logger()
+
+TURN_SECONDS = 2.0
+MOST_AT_ONCE = 4  # builds of a turn
+
+# $1: ids that cannot be stated, $2: how many.
+UNSTATED = """
+SELECT id, session FROM builds b
+WHERE NOT EXISTS (SELECT FROM build_statements s WHERE s.build = b.id) AND id <> ALL ($1)
+ORDER BY sealed_at, id LIMIT $2
+"""
+# $1: build, $2: kinds, $3: objects.
+STATE_BUILD = """
+INSERT INTO build_statements (build, kind, object)
+SELECT id, t.* FROM builds, unnest($2::text[], $3::bytea[]) AS t WHERE id = $1 ON CONFLICT DO NOTHING
+"""
+
+
+class BuildStating:
+    """Not for two tasks at once; two processes do no harm: what was named first stands."""
+
+    def __init__(self, stores: Stores, signer: Signer) -> None:
+        self._stores = stores
+        self._signer = signer
+        self._platform = Platform(signer.key, next(iter(stores.settings.public_url), ""))
+        self._describing = Describing(stores)
+        self._unreadable: set[str] = set()  # builds whose list is lost or damaged
+        self._turns = Every(TURN_SECONDS, self.run, name="build statements", first_seconds=0)
+
+    async def open(self) -> None:
+        """Start looking for builds that have none."""
+        await self._turns.open()
+
+    async def aclose(self) -> None:
+        """Stop, in the middle of one if need be."""
+        await self._turns.aclose()
+
+    async def run(self) -> None:
+        """State some builds that have no statements yet. Raises what the stores raise."""
+        rows = await self._stores.database.fetch(UNSTATED, sorted(self._unreadable), MOST_AT_ONCE)
+        for row in rows:
+            try:
+                await self._state(decode_session(bytes(row["session"])))
+                STATED.inc()
+            except (InvalidData, ObjectMissing) as error:
+                self._unreadable.add(str(row["id"]))
+                log.warning("build_not_stated", build=row["id"], reason=str(error))
+
+    async def _state(self, session: Session) -> None:
+        stores = self._stores
+        listed = decode_list(await read_whole(stores.bare_objects, session.list_key, stores.threads))
+        known = await self._describing.known(listed.files)
+        made = await stores.threads.run(build_statements, session, listed, known, self._platform)
+        objects = []
+        for payload in made.values():
+            envelope = self._signer.envelope(payload)
+            objects.append(hashlib.sha256(envelope).digest())
+            await stores.objects.put_bytes(statement_key(objects[-1].hex()), envelope)
+        await stores.database.execute(STATE_BUILD, session.id, list(made), objects)
+        log.info("build_stated", build=session.id, files=len(listed.files))

@@ -1,0 +1,149 @@
+"""The statements of a sealed build: SLSA provenance v1 of what it got, and its bills of materials, signed.
+
+docs/decisions/0048 says where each field comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from packageurl import PackageURL
+
+from shared.builds.entries import BuildList, File, Page, Session
+from shared.models import FileName
+from shared.protocols import find_protocol
+from shared.protocols.package_urls import purl
+from shared.protocols.roles.pins import Pin
+from shared.statements.bills import Bill, Component, cyclonedx, spdx
+from shared.statements.platform import Platform, encoded
+from shared.tlog.dsse import CYCLONEDX, PROVENANCE, SPDX
+
+BUILD_TYPE = "urn:orchard:recorded-build:v1"
+_HASHES = {"sha256": "SHA-256", "sha512": "SHA-512", "sha1": "SHA-1"}
+
+
+class Known(msgspec.Struct, frozen=True):
+    """Of a file of the list, what its rows and its package's own documents tell."""
+
+    location: str = ""  # its address at the source, without credentials and query
+    licence: str = ""  # of its version, as the publisher writes it
+    supplier: str = ""
+
+
+def build_statements(
+    session: Session, listed: BuildList, known: Mapping[FileName, Known], platform: Platform
+) -> dict[str, bytes]:
+    """The payloads, by kind. `session` is sealed, `listed` its list."""
+    sha256 = session.list_key.rpartition("/")[2]
+    subject = {"name": f"build-{session.id}", "digest": {"sha256": sha256}}
+    bill = bill_of(session, listed, known)
+    return {
+        "provenance": encoded(PROVENANCE, subject, _provenance(session, listed, known, platform)),
+        "cyclonedx": encoded(CYCLONEDX, subject, cyclonedx(bill)),
+        "spdx": encoded(SPDX, subject, spdx(bill)),
+    }
+
+
+KINDS = ("provenance", "cyclonedx", "spdx")
+
+
+def _provenance(
+    session: Session, listed: BuildList, known: Mapping[FileName, Known], platform: Platform
+) -> dict[str, Any]:
+    base = f"{platform.public_url}/v/build-{session.id}"
+    inputs = [_file(each, known) for each in listed.files if each.stored is not None]
+    return {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {"name": session.name, "at": session.at},
+            "resolvedDependencies": [*inputs, *(_page(each, base) for each in listed.pages)],
+        },
+        "runDetails": {
+            "builder": {"id": platform.id, "version": {"orchard": platform.version}},
+            "metadata": {
+                "invocationId": session.id,
+                "startedOn": _time(session.created_at),
+                "finishedOn": _time(session.sealed_at),
+            },
+        },
+    }
+
+
+def _file(each: File, known: Mapping[FileName, Known]) -> dict[str, Any]:
+    assert each.stored is not None
+    location = known.get(each.file, Known()).location
+    return {
+        "name": each.file.filename,
+        "uri": purl(each.protocol, each.file.project, version_of(each.file)),
+        "digest": {"sha256": each.stored.sha256, **each.stored.digests},
+        **({"downloadLocation": location} if location else {}),
+        "annotations": {"orchard_kind": "file"},
+    }
+
+
+def _page(each: Page, base: str) -> dict[str, Any]:
+    """An index that the build read, in the form in which it was sent."""
+    return {
+        "name": each.identity,
+        "uri": f"{base}/{each.protocol}/",
+        "digest": {"sha256": each.info.object_key.rpartition("/")[2]},
+        "mediaType": each.info.content_type,
+        "annotations": {"orchard_kind": "page", "orchard_variant": each.variant},
+    }
+
+
+def bill_of(session: Session, listed: BuildList, known: Mapping[FileName, Known]) -> Bill:
+    """The packages' own files; what only tells of one (core metadata) is in the provenance alone. Who
+    needs whom nobody recorded: the build is for all of them."""
+    components: dict[str, Component] = {}
+    for each in listed.files:
+        made = _component(each, known.get(each.file, Known())) if _is_own(each.file) else None
+        if made is not None:
+            components.setdefault(made.purl, made)
+    return Bill("build", session.id, components, {"": set(components)}, _time(session.sealed_at))
+
+
+def _is_own(file: FileName) -> bool:
+    protocol = find_protocol(file.protocol)
+    return protocol is not None and protocol.grammar.gives_file(protocol.grammar.artifact_resource(file))
+
+
+def _component(each: File, known: Known) -> Component | None:
+    protocol, stored = find_protocol(each.protocol), each.stored
+    if protocol is None or stored is None:
+        return None
+    file, version = each.file, version_of(each.file)
+    namespace, name = protocol.names.purl_parts(file.project)
+    kind, pin = protocol.names.purl_type, Pin(file.project, version, file.filename, ())
+    qualifiers = protocol.pins.qualifiers(pin, file.filename)
+    made = PackageURL(kind, namespace or None, name, version or None, qualifiers=qualifiers)
+    return Component(
+        purl=str(made.to_string()),
+        version=version,
+        filename=file.filename,
+        size_bytes=stored.size_bytes,
+        name=file.project,
+        hashes=_hashes([("sha256", stored.sha256), *sorted(stored.digests.items())]),
+        location=known.location,
+        licence=known.licence,
+        supplier=known.supplier,
+    )
+
+
+def _hashes(digests: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((_HASHES[name], digest) for name, digest in digests if name in _HASHES)
+
+
+def version_of(file: FileName) -> str:
+    """As its protocol's grammar reads it out of the file's name; "" where it tells none."""
+    protocol = find_protocol(file.protocol)
+    if protocol is None:
+        return ""
+    return protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
