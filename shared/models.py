@@ -169,6 +169,7 @@ class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     stored_at: float = 0.0  # unix seconds
     published: float = 0.0  # as in `StoredFile`
     judged: str = ""  # as in `StoredFile`
+    licence: str | None = None  # as in `Extraction`
 
 
 class StoredDocument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -302,3 +303,5 @@ class Extraction(msgspec.Struct, frozen=True, omit_defaults=True):
     dependencies: tuple[Dependency, ...] = ()
     extras: tuple[str, ...] = ()
     model: bytes = b""  # what the resolver needs of it; opaque
+    licence: str | None = None  # as it is told, an SPDX expression mostly; "": it tells none; None: not known
+    licence_at: tuple[str, str, str] | None = None  # the file that tells it instead: project, file id, name

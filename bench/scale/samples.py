@@ -302,6 +302,8 @@ SAMPLES: dict[str, Sample] = {
     "dry_run:_SERVED": lambda s, n: (TODAY - timedelta(days=30), 3, 1000),
     "dry_run:_CLIENTS": lambda s, n: ([n % s.files + 1],),
     "_PAGE": lambda s, n: (0, 100),
+    "licences:NOTE": lambda s, n: (_sha256(s, n), "MIT", "", _file(s, n).protocol),
+    "licences:ELSEWHERE": lambda s, n: _astuple(_file(s, n)),
     "warned:_NOTE": lambda s, n: (*_package(s, n), [json.dumps({"version": "1", "rule": "r", "n": n})]),
     "held_queue:_NOTE": lambda s, n: (*_package(s, n), ["1"], [""], [""], [NOW], [0.0], ["{}"]),
     # builds

@@ -9,6 +9,7 @@ from services.extractor.builds.stating import BuildStating
 from services.extractor.bundles.make import MakeBundleJob
 from services.extractor.extraction.backfill import MetadataBackfill
 from services.extractor.extraction.job import ExtractDependenciesHandler
+from services.extractor.extraction.licences import LicenceNotes
 from services.extractor.extraction.pending import PendingSweep
 from services.extractor.extraction.retired import drop
 from services.extractor.extraction.sandbox.parent import Sandbox
@@ -97,17 +98,19 @@ def _extract_handlers(
 ) -> dict[type[Job], Handler]:
     extractions = BatchWriter[Extraction, bool](stores.artifacts.batch_upsert_dependencies)
     resources.add("extraction batches", extractions.aclose)
+    backfill = MetadataBackfill(
+        artifacts=stores.artifacts,
+        store=stores.objects,
+        cache=stores.cache,
+        threads=stores.threads,
+    )
     extract = ExtractDependenciesHandler(
         artifacts=stores.artifacts,
         extractions=extractions,
         cache=stores.cache,
         sandbox=sandbox,
-        backfill=MetadataBackfill(
-            artifacts=stores.artifacts,
-            store=stores.objects,
-            cache=stores.cache,
-            threads=stores.threads,
-        ),
+        backfill=backfill,
+        licences=LicenceNotes(stores.database, stores.cache, backfill),
         protocols={protocol.name: protocol for protocol in PROTOCOLS},
     )
     return {

@@ -108,6 +108,7 @@ def sealed_file_of(row: Row) -> SealedFile:
         stored_at=row["stored_at"],
         published=row["published"],
         judged=row["judged"],
+        licence=row["licence"],
     )
 
 

@@ -212,7 +212,8 @@ LEFT JOIN cached_urls m ON m.protocol = c.protocol AND m.project = c.project AND
 SEALED_FILES = f"""
 SELECT c.project, c.filename, c.file_id, c.sha256, a.size_bytes, m.sha256 AS metadata_sha256,
        c.digests::text AS digests, extract(epoch FROM c.created_at)::float8 AS stored_at,
-       coalesce(extract(epoch FROM c.published), 0)::float8 AS published, c.judged
+       coalesce(extract(epoch FROM c.published), 0)::float8 AS published, c.judged,
+       a.licence
 {_SEALED} WHERE c.protocol = $1 AND c.project = ANY($2::text[]) AND c.role = 'file'
 ORDER BY c.project, c.filename, c.file_id
 """  # noqa: S608 - of constants
@@ -289,7 +290,8 @@ SELECT (SELECT row_to_json(d)::text FROM ({STORED_DOCUMENT}) d) AS document,
             'filename', c.filename, 'file_id', c.file_id, 'sha256', encode(c.sha256, 'hex'),
             'size_bytes', a.size_bytes, 'metadata_sha256', coalesce(encode(m.sha256, 'hex'), ''),
             'digests', c.digests, 'stored_at', extract(epoch FROM c.created_at)::float8,
-            'published', coalesce(extract(epoch FROM c.published), 0)::float8, 'judged', c.judged)
+            'published', coalesce(extract(epoch FROM c.published), 0)::float8, 'judged', c.judged,
+            'licence', a.licence)
             ORDER BY c.filename, c.file_id)::text
         {_SEALED} WHERE c.protocol = $1 AND c.project = $3 AND c.role = 'file') AS sealed
 """  # noqa: S608 - of constants

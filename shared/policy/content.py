@@ -129,15 +129,16 @@ def _set(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _licence(wanted: Licences, told: str) -> str:
+def _licence(wanted: Licences, told: str | None) -> str:
     """Why a licence may not be taken; "" if it may."""
+    if told == "":
+        return "it tells no licence" if (wanted.none or wanted.unknown) == "hold" else ""
+    if told is None:
+        return "its licence is not known" if wanted.unknown == "hold" else ""
     try:
         return "" if licences.allows(told, wanted.allow, wanted.deny) else f"its licence is {told[:100]}"
     except licences.Unreadable:
-        unknown = (
-            f"its licence {told[:100]!r} is none that can be read" if told else "nobody tells its licence"
-        )
-        return unknown if wanted.unknown == "hold" else ""
+        return f"its licence {told[:100]!r} is none that can be read" if wanted.unknown == "hold" else ""
 
 
 def _condition(rule: NamedRule, facts: Mapping[str, Any]) -> str:
@@ -156,7 +157,7 @@ def facts_of(project: Project, each: Listed, change: Change) -> dict[str, Any]:
         "version": traits.version,
         "source": project.source,
         "published": float(each.published),
-        "licence": traits.licence,
+        "licence": traits.licence or "",
         "scripts": bool(traits.scripts),
         "sdist_only": bool(traits.sdist_only),
         "dependencies": list(traits.dependencies),

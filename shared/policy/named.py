@@ -16,7 +16,8 @@ class Licences(msgspec.Struct, frozen=True, omit_defaults=True):
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
-    unknown: Literal["allow", "hold"] = "allow"  # of a version whose licence nobody tells, or tells readably
+    unknown: Literal["allow", "hold"] = "allow"  # of a version whose licence is not known, or not readable
+    none: Literal["", "allow", "hold"] = ""  # of one that tells none; "": as `unknown`
 
 
 class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):

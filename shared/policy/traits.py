@@ -11,7 +11,7 @@ class Traits(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of one version. What a protocol's list does not tell is empty, or None."""
 
     version: str  # canonical
-    licence: str = ""  # as its publisher writes it: an SPDX expression, mostly
+    licence: str | None = None  # as its publisher writes it, SPDX mostly; "": it tells none; None: not known
     scripts: bool | None = None  # whether installing it runs what its publisher wrote
     sdist_only: bool | None = None  # it must be built, which runs it too
     dependencies: tuple[str, ...] = ()
@@ -42,12 +42,13 @@ def change_of(traits: Traits, before: Traits | None) -> Change:
     if before is None:
         return Change()
     times = traits.size_bytes / before.size_bytes if before.size_bytes else 0.0
-    licences = (before.licence, traits.licence)
+    licences = (before.licence or "", traits.licence or "")
+    is_known = before.licence is not None and traits.licence is not None
     return Change(
         since=before.version,
         dependencies=tuple(sorted(set(traits.dependencies) - set(before.dependencies))),
         maintainers=tuple(sorted(set(traits.maintainers) - set(before.maintainers))),
         scripts=traits.runs and not before.runs,
-        licence=licences if licences[0] != licences[1] else ("", ""),
+        licence=licences if is_known and licences[0] != licences[1] else ("", ""),
         size_times=round(times, 1) if times >= 2 else 0.0,
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from shared.models import FileName, SealedFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
 from shared.policy.content import Held, Project
 from shared.policy.project import JudgedEntry, ProjectVerdicts
+from shared.policy.traits import Traits
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.documents import Remark
 
@@ -43,11 +46,12 @@ def judged_of(
 ) -> tuple[list[JudgedEntry], Mapping[str, Held]]:
     """See `ProjectVerdicts.judged`: of all that a project's own list of versions, `main`, names. `changes`:
     what each has that the last allowed one had not is asked for, whatever the rules ask."""
+    sealed = tuple(sealed)
     stored = stored_at(protocol, project, main, sealed)
     identity = protocol.grammar.index_identity(project)
     listed = protocol.documents.dated(identity, main)
     about = Project(protocol.name, project, seen.source, seen.since)
-    traits = protocol.documents.traits(identity, main) if verdicts.rules or changes else ()
+    traits = traits_of(protocol, project, main, sealed) if verdicts.rules or changes else ()
     return verdicts.judged(listed, seen, stored, now, about, traits)
 
 
@@ -57,6 +61,32 @@ def judged_in(
     """As `judged_of`, of a stored list's canonical bytes. Raises `UpstreamInvalid`."""
     document = protocol.documents.decode_document(body)
     return judged_of(protocol, project, document, *arguments, changes=changes)
+
+
+def traits_of(
+    protocol: PackageProxyBase, project: str, main: Any, sealed: Iterable[SealedFile]
+) -> list[Traits]:
+    """What `main`, a project's own list, tells of its versions, with the licences that only their files tell:
+    of those that are stored. `main` None: there is no list."""
+    licences = licences_of(protocol, project, sealed)
+    found = []
+    identity = protocol.grammar.index_identity(project)
+    for each in protocol.documents.traits(identity, main) if main is not None else ():
+        told = licences.pop(each.version, None)
+        is_new = each.licence is None and told is not None
+        found.append(msgspec.structs.replace(each, licence=told) if is_new else each)
+    return [*found, *(Traits(version, licence=told) for version, told in licences.items())]
+
+
+def licences_of(protocol: PackageProxyBase, project: str, sealed: Iterable[SealedFile]) -> dict[str, str]:
+    """By version, as its stored files tell; of several the first that tells any."""
+    found: dict[str, str] = {}
+    for each in sealed:
+        if each.licence is not None:
+            name = FileName(protocol.name, project, each.file_id, each.filename)
+            version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(name))
+            found[version] = found.get(version) or each.licence
+    return found
 
 
 class Told(NamedTuple):

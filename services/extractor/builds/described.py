@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from shared.builds.entries import File
 from shared.errors import UpstreamInvalid
 from shared.errors.passing import ObjectMissing
-from shared.judging.listings import load_listing
+from shared.judging.listings import Listing, load_listing
 from shared.models import FileName
 from shared.objects.verify import read_whole
 from shared.policy.traits import Traits
 from shared.protocols import find_protocol
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.dating import traits_of
 from shared.protocols.roles.archive import About
 from shared.statements.provenance import Known, version_of
 from shared.stores import Stores
@@ -72,13 +73,13 @@ class Describing:
     async def _listed(self, protocol: PackageProxyBase, project: str) -> dict[str, About]:
         """By version, what the project's own list tells."""
 
-        def read(body: bytes) -> dict[str, About]:
-            identity = protocol.grammar.index_identity(project)
-            return _by_version(protocol.documents.traits(identity, protocol.documents.decode_document(body)))
+        def read(listing: Listing) -> dict[str, About]:
+            document = protocol.documents.decode_document(listing.body) if listing.body else None
+            return _by_version(traits_of(protocol, project, document, listing.sealed))
 
         try:
-            body = (await load_listing(self._stores, protocol, project)).body
-            return await self._stores.threads.run(read, body) if body else {}
+            listing = await load_listing(self._stores, protocol, project)
+            return await self._stores.threads.run(read, listing)
         except (ObjectMissing, UpstreamInvalid):
             return {}
 
@@ -94,4 +95,6 @@ class Describing:
 
 
 def _by_version(traits: Iterable[Traits]) -> dict[str, About]:
-    return {each.version: About(each.licence, ", ".join(each.maintainers[:MOST_PEOPLE])) for each in traits}
+    return {
+        each.version: About(each.licence or "", ", ".join(each.maintainers[:MOST_PEOPLE])) for each in traits
+    }

@@ -130,11 +130,14 @@ class MetadataBackfill:
         except CacheUnavailable as error:
             log.info("cache_not_written", error=error.message)
 
-    def render_index(self, ctx: JobContext, protocol: PackageProxyBase, job: ExtractDependencies) -> None:
-        """Have the project's page rendered again, once for all that happens within two seconds."""
+    def render_index(
+        self, ctx: JobContext, protocol: PackageProxyBase, job: ExtractDependencies, project: str = ""
+    ) -> None:
+        """Have a page rendered again, that of the job's project or of another, once for all that happens
+        within two seconds."""
         render = RenderIndex(
             protocol=job.protocol,
-            identity=protocol.grammar.index_identity(job.project),
+            identity=protocol.grammar.index_identity(project or job.project),
             request_id=job.request_id,
             variant=IN_USE,
         )

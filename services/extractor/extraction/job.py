@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from services.extractor.extraction.backfill import MetadataBackfill
+from services.extractor.extraction.licences import LicenceNotes
 from services.extractor.extraction.sandbox.parent import Outcome, Sandbox
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.keys import Category
@@ -49,6 +50,7 @@ class ExtractDependenciesHandler:
         cache: CacheService,
         sandbox: Sandbox,
         backfill: MetadataBackfill,
+        licences: LicenceNotes,
         protocols: Mapping[str, PackageProxyBase],
     ) -> None:
         self._artifacts = artifacts
@@ -56,6 +58,7 @@ class ExtractDependenciesHandler:
         self._cache = cache
         self._sandbox = sandbox
         self._backfill = backfill
+        self._licences = licences
         self._protocols = protocols
 
     async def __call__(self, ctx: JobContext, job: ExtractDependencies) -> None:
@@ -82,6 +85,7 @@ class ExtractDependenciesHandler:
             await self._backfill.seal(ctx, protocol, job, metadata_name, outcome.raw_metadata, standing)
         elif metadata_name is not None and standing.provisional_sha256:
             await self._backfill.disown(job, metadata_name, standing)
+        await self._licences.note(ctx, protocol, job, outcome.extraction)
         await self._store(job, outcome)
 
     async def _read(self, protocol: PackageProxyBase, job: ExtractDependencies, file: StoredFile) -> Outcome:
@@ -111,7 +115,7 @@ class ExtractDependenciesHandler:
         return outcome
 
     async def _store(self, job: ExtractDependencies, outcome: Outcome) -> None:
-        extraction = outcome.extraction
+        extraction = msgspec.structs.replace(outcome.extraction, licence=None, licence_at=None)  # noted apart
         try:
             await self._extractions.add(extraction)
         except InvalidData as error:

@@ -23,6 +23,7 @@ from shared.policy.age import Arrival, Dated, Seen, by_name
 from shared.policy.content import Project, as_told, told
 from shared.policy.verdict import UNKNOWN, Subject
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.dating import traits_of
 from shared.protocols.resource import Resource
 from shared.queue.jobs import IN_USE, RenderIndex
 from shared.redis import clock
@@ -69,7 +70,8 @@ class Ages:
         held = found.contents.get(version)
         if held is None:
             now, about = clock.now(), Project(protocol.name, project)
-            _, alone = verdicts.judged([Dated(version, version, now)], Seen(now), {}, now, about)
+            traits = traits_of(protocol, project, None, sealed.values())
+            _, alone = verdicts.judged([Dated(version, version, now)], Seen(now), {}, now, about, traits)
             held = alone[version]
         return told(verdicts.content_stamp, held.verdict)
 

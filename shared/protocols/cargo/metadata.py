@@ -23,6 +23,7 @@ from shared.protocols.roles.archive import Archive
 MANIFEST = "Cargo.toml"
 MAX_DEPENDENCIES = 10_000
 MAX_VALUE_CHARACTERS = 10_000
+MAX_LICENCE_CHARACTERS = 500
 
 _KINDS = (("dependencies", "runtime"), ("build-dependencies", "build"))
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -98,7 +99,19 @@ def _extraction(content: bytes) -> Extraction:
         version=version,
         dependencies=tuple(_numbered(manifest)),
         extras=tuple(sorted(features)[:MAX_DEPENDENCIES]),
+        licence=_licence(_table(package)),
     )
+
+
+def _licence(package: dict[str, Any]) -> str:
+    """SPDX; before that was asked for a "/" stood for OR (The Cargo Book, "The license and license-file
+    fields"). Of a crate that names a file alone, the file: that is no expression."""
+    told, file = package.get("license"), package.get("license-file")
+    found = " OR ".join(told.split("/")) if isinstance(told, str) else ""
+    if not found and isinstance(file, str) and file:
+        found = f"in {file}"
+    _check_storable(found)
+    return found[:MAX_LICENCE_CHARACTERS]
 
 
 def _numbered(manifest: dict[str, Any]) -> Iterator[Dependency]:

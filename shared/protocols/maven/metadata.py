@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import BinaryIO, ClassVar
 
 from shared.models import Dependency, Extraction
-from shared.protocols.maven.model import RawDependency, decode_pom, encode_pom, read_pom
+from shared.protocols.maven.licences import licence_of
+from shared.protocols.maven.model import Coordinates, RawDependency, decode_pom, encode_pom, read_pom
 from shared.protocols.maven.xml import BadXml, parse
 from shared.protocols.reading.magics import COMMON, ZIP
 from shared.protocols.roles.archive import Archive
@@ -27,9 +28,11 @@ def extract(file: BinaryIO, size_bytes: int) -> Extraction:
     if size_bytes > MAX_POM_BYTES:
         return _refused(f"size: a POM of more than {MAX_POM_BYTES} bytes")
     try:
-        pom = read_pom(parse(file.read(MAX_POM_BYTES + 1), "project"))
+        root = parse(file.read(MAX_POM_BYTES + 1), "project")
+        pom = read_pom(root)
     except BadXml as error:
         return _refused(str(error))
+    licence, parent = licence_of(root), pom.parent
     return Extraction(
         sha256="",
         state="extracted",
@@ -37,7 +40,13 @@ def extract(file: BinaryIO, size_bytes: int) -> Extraction:
         version=pom.version,
         dependencies=tuple(dependency(*each) for each in enumerate(pom.own.dependencies)),
         model=encode_pom(pom),
+        licence="" if licence is None and parent is None else licence,
+        licence_at=None if licence is not None or parent is None else _pom_of(parent),
     )
+
+
+def _pom_of(at: Coordinates) -> tuple[str, str, str]:
+    return f"{at.group}:{at.artifact}", at.version, f"{at.artifact}-{at.version}.pom"
 
 
 def dependency(position: int, raw: RawDependency) -> Dependency:

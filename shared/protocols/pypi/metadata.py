@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import BinaryIO, ClassVar
 
+import msgspec
 from packaging.metadata import RawMetadata
 from packaging.utils import (
     InvalidSdistFilename,
@@ -21,6 +22,7 @@ from shared.errors import UpstreamInvalid
 from shared.models import Extraction, FileEntry
 from shared.protocols.pypi.about import about
 from shared.protocols.pypi.archive import read_zip_member
+from shared.protocols.pypi.licences import licence_of
 from shared.protocols.pypi.resolver.requirements import (
     BadMetadata,
     check_storable,
@@ -101,7 +103,7 @@ def _extract_sdist(filename: str, file: BinaryIO, size_bytes: int) -> Extraction
         _check_identity(raw, name, version)
         why = _may_change(raw)
         if why:
-            return _failed("unknown", why)
+            return msgspec.structs.replace(_failed("unknown", why), licence=_licence(raw))
         return _extraction(raw, name, str(version))
     except NoSuchMember as error:
         return _failed("unknown", str(error))
@@ -183,7 +185,15 @@ def _extraction(raw: RawMetadata, name: str, version: str) -> Extraction:
         requires_python=requires_python,
         dependencies=parse_dependencies(raw.get("requires_dist", [])),
         extras=tuple(dict.fromkeys(canonicalize_name(extra) for extra in extras)),
+        licence=_licence(raw),
     )
+
+
+def _licence(raw: RawMetadata) -> str:
+    """Raises `BadMetadata` for one that cannot be stored."""
+    told = licence_of(raw)
+    check_storable(told)
+    return told
 
 
 def _failed(state: str, reason: str) -> Extraction:

@@ -12,6 +12,7 @@ import pytest
 
 from services.extractor.extraction.backfill import MetadataBackfill
 from services.extractor.extraction.job import ExtractDependenciesHandler
+from services.extractor.extraction.licences import LicenceNotes
 from services.extractor.extraction.sandbox.parent import Sandbox
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.service import CacheService
@@ -76,17 +77,16 @@ class House:
             Sandbox(self.store, children=2, protocols=protocols or "shared.protocols:PROTOCOLS", **limits),
         )
         by_name = {protocol.name: protocol for protocol in spoken}
+        backfill = MetadataBackfill(
+            artifacts=artifacts, store=self.store, cache=self.cache, threads=self.threads
+        )
         return ExtractDependenciesHandler(
             artifacts=artifacts,
             extractions=extractions,
             cache=self.cache,
             sandbox=self.sandbox,
-            backfill=MetadataBackfill(
-                artifacts=artifacts,
-                store=self.store,
-                cache=self.cache,
-                threads=self.threads,
-            ),
+            backfill=backfill,
+            licences=LicenceNotes(self.database, self.cache, backfill),
             protocols=by_name,
         )
 

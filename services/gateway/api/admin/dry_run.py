@@ -17,6 +17,7 @@ from shared.postgres.database import Database, Row
 from shared.process.threads import BoundedThreads
 from shared.protocols import find_protocol
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.dating import traits_of
 from shared.protocols.package_urls import purl
 from shared.setting_values import age
 from shared.stores import Stores
@@ -115,7 +116,8 @@ def _known(protocol: PackageProxyBase, listing: Listing) -> dict[str, tuple[List
     now = time.time()
     document = protocol.documents.decode_document(listing.body)
     identity = protocol.grammar.index_identity(listing.project)
-    traits = {each.version: each for each in protocol.documents.traits(identity, document)}
+    told = traits_of(protocol, listing.project, document, listing.sealed)
+    traits = {each.version: each for each in told}
     dates: dict[str, float] = {}
     for each in protocol.documents.dated(identity, document):
         date = listing.seen.date_of(each, now)

@@ -24,6 +24,9 @@ _FIELDS = frozenset(
         b"dynamic",
     )
 )
+_ABOUT = frozenset((b"license-expression", b"license", b"classifier"))  # of which the first line is read
+_MAX_ABOUT = 500
+_MAX_ABOUT_BYTES = 1000  # of a line
 _FIELD = re.compile(rb"([!-9;-~]+):")  # RFC 5322 §2.2: a field's name is printable ASCII but ":"
 _MAX_LINES = 2 * MAX_DEPENDENCIES
 
@@ -55,6 +58,7 @@ def _needed_fields(content: bytes) -> bytes:
     The whole would cost the parser quadratic time (200,000 made-up field names: minutes).
     """
     kept: list[bytes] = []
+    told = 0
     wanted = False
     for line in content.splitlines():
         if line[:1] in (b" ", b"\t"):
@@ -64,10 +68,14 @@ def _needed_fields(content: bytes) -> bytes:
         found = _FIELD.match(line)
         if found is None:
             break  # the blank line before the body, or what ends the header for want of a colon
-        wanted = found[1].lower() in _FIELDS
+        name = found[1].lower()
+        if name in _ABOUT and told < _MAX_ABOUT:
+            told += 1
+            kept.append(line[:_MAX_ABOUT_BYTES])
+        wanted = name in _FIELDS
         if wanted:
             kept.append(line)
-            if len(kept) > _MAX_LINES:
+            if len(kept) - told > _MAX_LINES:
                 raise BadMetadata(f"more than {_MAX_LINES} lines of dependencies")
     return b"\n".join([*kept, b"", b""])
 

@@ -91,6 +91,7 @@ def test_wheel__metadata__gives_dependencies_in_order_and_the_bytes() -> None:
         version="1.0",
         requires_python=">=3.8",
         extras=("socks-5",),
+        licence="",
         dependencies=(
             Dependency(
                 0,
