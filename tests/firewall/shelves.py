@@ -186,8 +186,12 @@ class Scoped(Npm):
 class Cargo(Shelf):
     protocol = "cargo"
 
+    def __init__(self, orchard: Cluster, upstream: Upstream, name: str) -> None:
+        super().__init__(orchard, upstream, name)
+        self.registry = Registry(upstream)  # which says where crates are before there is one
+
     def put(self, ages: Ages) -> None:
-        registry = Registry(self.upstream)
+        registry = self.registry
         registry.put_lines(self.name, [])
         for version, age in ages.items():
             dated = {} if age is None else {"pubtime": moment(age)}
