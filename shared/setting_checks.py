@@ -12,6 +12,8 @@ Variable = Callable[[str], str]
 """The environment variable of a field."""
 
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
+_COLLECTOR = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[A-Za-z0-9._/-]*)?")
+_HEADER = re.compile(r"\s*[A-Za-z0-9_-]+\s*=[\x20-\x7e]+")
 _SENTINEL = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
@@ -27,6 +29,10 @@ def faults_of(values: Mapping[str, Any], variable: Variable) -> list[str]:
         faults.append("ORCHARD_AUDIT_UNANSWERED: expected fail or pass")
     if values.get("log_format", "json") not in ("json", "console"):
         faults.append("ORCHARD_LOG_FORMAT: expected json or console")
+    if not _COLLECTOR.fullmatch(values.get("otlp_endpoint") or "http://unset"):
+        faults.append("ORCHARD_OTLP_ENDPOINT: expected http(s)://host[:port][/path]")
+    if not all(_HEADER.fullmatch(each) for each in (values.get("otlp_headers") or "n=v").split(",")):
+        faults.append("ORCHARD_OTLP_HEADERS: expected name=value and commas between several")
     faults.extend(_store(values, variable))
     faults.extend(_edge(values))
     faults.extend(_oidc(values))

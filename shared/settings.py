@@ -37,6 +37,7 @@ _SECRETS = frozenset(
         "edge_token",
         "secret_key",
         "log_key",
+        "otlp_headers",
         "token",
         "id_token",
         "oidc_client_secret",
@@ -176,6 +177,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access_log: bool = True  # one line per request on standard output
     ledger_days: NotNegative = 90  # who got which file is kept so long; 0 = off, and what is kept goes
     ledger_addresses: bool = True  # the ledger keeps clients' addresses; false: their tokens and tools alone
+    otlp_endpoint: str = ""  # traces go to this collector by OTLP/HTTP (http://collector:4318); unset: none
+    otlp_headers: str = ""  # sent to it: name=value, comma-separated; never shown
+    trace_share: Annotated[float, Meta(ge=0, le=1)] = 1.0  # of requests that bring no trace
+    trace_upstreams: bool = False  # fetchers tell upstreams the trace (traceparent)
     webhook_pause: Seconds = 86_400.0  # a webhook that has failed for so many seconds is paused
     log_key: str = ""  # extractors: the transparency log's private key, as Go's note writes it; unset: no log
     log_key_file: str = ""  # the same in a file

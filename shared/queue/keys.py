@@ -16,6 +16,7 @@ from arq.constants import job_key_prefix, retry_key_prefix
 from shared.errors import InvalidData
 from shared.models import FORMAT
 from shared.queue.jobs import AnyJob, Job
+from shared.telemetry.tracing import traceparent
 
 QUEUE_PREFIX = "orchard:queue:"
 CLAIM_PREFIX = "orchard:claim:"
@@ -50,9 +51,16 @@ class Queued(msgspec.Struct, frozen=True):
     et: int
 
 
+class _Traced(Queued, frozen=True):
+    """In a trace. tp: its `traceparent`, which services of versions without traces pass over."""
+
+    tp: str
+
+
 class _Read(msgspec.Struct, frozen=True):
     f: str
     k: msgspec.Raw
+    tp: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -119,7 +127,18 @@ def encode_job(job: AnyJob) -> bytes:
     """
     check_id(job.id)
     enqueued_ms = int(time.time() * 1000)  # for people; nothing is decided by it
+    parent = traceparent()
+    if parent:
+        return _encode(_Traced(None, job.travels_as, (FORMAT,), job, enqueued_ms, parent))
     return _encode(Queued(None, job.travels_as, (FORMAT,), job, enqueued_ms))
+
+
+def traceparent_of(payload: bytes) -> str:
+    """Of which span a queued job is the work; "" for none."""
+    try:
+        return _read(payload).tp
+    except msgspec.MsgspecError:
+        return ""
 
 
 def check_id(job_id: str) -> None:

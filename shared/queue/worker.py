@@ -33,6 +33,8 @@ from shared.queue.scripts import bounded
 from shared.queue.tokens import TokenWaiter
 from shared.redis.client import RedisClient
 from shared.telemetry import metrics
+from shared.telemetry.otlp import Span
+from shared.telemetry.tracing import CONSUMER, accepted, begin, end, inside, is_on
 
 CLAIM_BATCH = 64  # most jobs taken in one call; a worker goes on until its slots or the queue are used up
 TIMER_SECONDS = 1.0  # deferred jobs and lost leases are found within this, tokens or not
@@ -219,6 +221,16 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
 
     async def run_job(self, run: JobContext) -> None:
         """Run one claimed job to its end, and finish it unless the lease was lost or we drain."""
+        span = self._span(run)
+        with inside(span):
+            await self._run_job(run, span)
+
+    def _span(self, run: JobContext) -> Span | None:
+        """Of a job that a traced request wants."""
+        parent = accepted(keys.traceparent_of(run.payload)) if is_on() else None
+        return begin(self.queue, CONSUMER, parent) if parent is not None and parent[1] else None
+
+    async def _run_job(self, run: JobContext, span: Span | None) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(job_id=run.job_id, generation=run.generation)
         started, task = time.perf_counter(), "unknown"
@@ -260,6 +272,16 @@ class QueueWorker(Worker):  # type: ignore[misc]  # arq is untyped for us
         finally:
             self._leases.held.pop(run.generation, None)
             metrics.observe_job(task, outcome, time.perf_counter() - started, run.waited_seconds)
+            if span is not None:
+                span.name = task
+                failed = outcome if outcome in ("failed", "dead") else ""
+                end(
+                    span,
+                    error=failed,
+                    orchard__queue=self.queue,
+                    orchard__outcome=outcome,
+                    orchard__waited_seconds=run.waited_seconds,
+                )
 
     def _ending(self, run: JobContext, handler: asyncio.Task[None]) -> ErrorValue | None:
         """None: done. `_GIVEN_BACK`: not finished here. Else the error to publish."""

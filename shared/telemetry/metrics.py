@@ -378,6 +378,12 @@ LEDGER_LAG = Gauge(
     "How long the oldest batch of servings has waited for an extractor.",
     registry=REGISTRY,
 )
+TRACE_SPANS = Counter(
+    "orchard_trace_spans_total",
+    "Spans by what became of them: sent, dropped (no collector took them, or too many waited).",
+    ("result",),
+    registry=REGISTRY,
+)
 WEBHOOK_DELIVERIES = Counter(
     "orchard_webhook_deliveries_total",
     "Events that this fetcher sent: delivered, failed, refused (given up: the receiver rejects it).",

@@ -27,6 +27,7 @@ from shared.queue.worker import QueueWorker
 from shared.settings import Settings, load_settings
 from shared.stores import Stores
 from shared.telemetry.logs import configure_logging, get_logger
+from shared.telemetry.tracing import configure_tracing
 from shared.version import VERSION
 from shared.worker.heartbeat import Figures, HeartbeatPublisher, HeartbeatStore, Pool
 from shared.worker.http import WorkerHttp
@@ -146,6 +147,7 @@ def worker_main(service: str, description: str, run: Run, roles: Callable[[Packa
     try:
         settings = load_settings(protocols=spoken())
         configure_logging(service, settings)
+        configure_tracing(service, settings)
         load(roles)
         interpreter.tune()
         uvloop.run(_serve(settings, run))

@@ -46,6 +46,7 @@ from shared.protocols import PROTOCOLS, protocol_named
 from shared.settings import Settings
 from shared.sources.urls import same_host, secured
 from shared.telemetry.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
+from shared.telemetry.tracing import CLIENT, begin, end, sent_to_upstream
 
 UNCOUNTED_BYTES = 1 << 20  # of a body that is read whole: most are smaller
 MAX_REDIRECTS = 20  # as npm and browsers; pip follows 30, uv 10
@@ -222,10 +223,11 @@ class HttpClientManager:
                     task = asyncio.create_task(self._warm(pool, address))
                     self._warming.add(task)
                     task.add_done_callback(self._warming.discard)
+                span = begin(f"{method} {source.name}", CLIENT)
                 request = httpx.Request(
                     method,
                     _without_userinfo(url),
-                    headers=fields.sent({**sent, **_credentials(source, origin)}),
+                    headers=fields.sent({**sent, **_credentials(source, origin), **sent_to_upstream(span)}),
                     content=content,
                     extensions={"timeout": timeout, "proxy": self._proxies.proxy_for(url)},
                 )
@@ -236,9 +238,17 @@ class HttpClientManager:
                             response = await pool.send(request, expected_bytes)
                 except OrchardError as error:
                     UPSTREAM_REQUESTS.labels(source.name, error.code).inc()
+                    end(span, error=error.code, server__address=origin[1], server__port=origin[2])
                     raise
                 UPSTREAM_DURATION.labels(source.name).observe(time.perf_counter() - sent_at)
                 UPSTREAM_REQUESTS.labels(source.name, f"{response.status_code // 100}xx").inc()
+                end(
+                    span,
+                    server__address=origin[1],
+                    server__port=origin[2],
+                    http__request__method=method,
+                    http__response__status_code=response.status_code,
+                )
                 target = _target(response, url, source, where) if follow else ""
                 if not target or (content is not None and not _may_resend(response, url, target)):
                     held.push_async_callback(_close, response)
