@@ -175,7 +175,7 @@ SAMPLES: dict[str, Sample] = {
     "PENDING": lambda s, n: (60.0, EPOCH, b"", 200),
     "NAMED_TILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     "NAMED_STATEMENTS": lambda s, n: (_digests(s, n, HOUSEKEPT),),
-    "LOCATIONS": lambda s, n: tuple(
+    "described:ROWS": lambda s, n: tuple(
         list(column) for column in zip(*map(_astuple, _files(s, n, MANY)), strict=True)
     ),
     "FACTS": lambda s, n: (_digests(s, n, MANY),),

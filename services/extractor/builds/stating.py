@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 
-from services.extractor.builds.described import Describing
+from services.extractor.builds.described import Describing, Unread
 from shared.builds.entries import Session, decode_list, decode_session
 from shared.errors import InvalidData
 from shared.errors.passing import ObjectMissing
 from shared.objects.port import statement_key
 from shared.objects.verify import read_whole
 from shared.process.periodic import Every
+from shared.redis import clock
 from shared.statements.platform import Platform
 from shared.statements.provenance import build_statements
 from shared.stores import Stores
@@ -24,6 +25,7 @@ from shared.tlog.signing import Signer
 log = get_logger()
 
 TURN_SECONDS = 2.0
+READ_SECONDS = 60.0  # after the seal: files are read by then, or tell nothing
 MOST_AT_ONCE = 4  # builds of a turn
 
 # $1: ids that cannot be stated, $2: how many.
@@ -65,6 +67,8 @@ class BuildStating:
             try:
                 await self._state(decode_session(bytes(row["session"])))
                 STATED.inc()
+            except Unread:
+                continue
             except (InvalidData, ObjectMissing) as error:
                 self._unreadable.add(str(row["id"]))
                 log.warning("build_not_stated", build=row["id"], reason=str(error))
@@ -72,7 +76,8 @@ class BuildStating:
     async def _state(self, session: Session) -> None:
         stores = self._stores
         listed = decode_list(await read_whole(stores.bare_objects, session.list_key, stores.threads))
-        known = await self._describing.known(listed.files)
+        wait = clock.now() - session.sealed_at < READ_SECONDS
+        known = await self._describing.known(listed.files, wait=wait)
         made = await stores.threads.run(build_statements, session, listed, known, self._platform)
         objects = []
         for payload in made.values():

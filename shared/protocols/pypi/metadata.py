@@ -20,7 +20,7 @@ from packaging.version import InvalidVersion, Version
 from shared.digests import strongest
 from shared.errors import UpstreamInvalid
 from shared.models import Extraction, FileEntry
-from shared.protocols.pypi.about import about
+from shared.protocols.pypi.about import publisher
 from shared.protocols.pypi.archive import read_zip_member
 from shared.protocols.pypi.licences import licence_of
 from shared.protocols.pypi.resolver.requirements import (
@@ -208,7 +208,7 @@ class PyPIArchive(Archive):
     is_extractable = staticmethod(is_extractable)
     extract = staticmethod(extract)
     read_metadata = staticmethod(read_metadata)
-    about = staticmethod(about)
+    publisher = staticmethod(publisher)
 
     magics: ClassVar[Mapping[str, tuple[bytes, ...]]] = {**COMMON, ".whl": ZIP, ".egg": ZIP}
 

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import BinaryIO, ClassVar, NamedTuple
+from typing import BinaryIO, ClassVar
 
 from shared.models import Extraction, FileEntry
 from shared.protocols.reading.magics import COMMON
-
-
-class About(NamedTuple):
-    """Who publishes a version and under which licence, as the publisher writes it; "" where nothing tells."""
-
-    licence: str = ""
-    supplier: str = ""  # a person's name
 
 
 class Archive(ABC):
@@ -60,9 +53,9 @@ class Archive(ABC):
         `metadata_filename`."""
         return None
 
-    def about(self, metadata: bytes) -> About:
-        """What a core metadata document tells of its publisher. Never raises."""
-        return About()
+    def publisher(self, metadata: bytes) -> str:
+        """Whom a core metadata document names as its file's author; "" for nobody. Never raises."""
+        return ""
 
     magics: ClassVar[Mapping[str, tuple[bytes, ...]]] = COMMON  # ending of a name → how such files begin
 

@@ -21,7 +21,7 @@ def _after(*words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["sta"], ["status"]),
+        (["statu"], ["status"]),
         (["client-config", ""], list(CLIENTS)),
         (["client-config", "--write", "yarn"], ["yarn", "yarn-1", "yarn-4"]),
         (["client-config", "pip", ""], []),

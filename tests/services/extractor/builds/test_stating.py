@@ -18,6 +18,7 @@ from shared.builds.entries import FORMAT, BuildList, File, Page, Session, encode
 from shared.models import FileName, StoredDocument, UpstreamSource, VariantInfo
 from shared.objects.port import BUILDS, artifact_key, document_key, statement_key
 from shared.protocols import protocol_named
+from shared.redis import clock
 from shared.transparency.statements import StatementRows
 from tests.services.extractor.conftest import House
 from tests.services.extractor.transparency.logs import SIGNER
@@ -31,16 +32,26 @@ METADATA = b"""\
 Metadata-Version: 2.4
 Name: demo
 Version: 1.0
-License-Expression: MIT OR apache-2.0
 Author-email: Ada Example <ada@example.com>
 
 A description.
-License: not this one
+Author: not this one
 """
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+async def read(house: House, *files: File, licence: str | None = None) -> None:
+    """As if an extractor had read them."""
+    for each in files:
+        assert each.stored is not None
+        await house.database.execute(
+            "UPDATE artifacts SET extraction_state = 'extracted', licence = $2 WHERE sha256 = $1",
+            bytes.fromhex(each.stored.sha256),
+            licence,
+        )
 
 
 async def stored(house: House, file: FileName, content: bytes, **changes: Any) -> File:
@@ -51,13 +62,16 @@ async def stored(house: House, file: FileName, content: bytes, **changes: Any) -
 
 
 async def wheel(
-    house: House, name: str = "demo-1.0-py3-none-any.whl", metadata: bytes = METADATA
+    house: House,
+    name: str = "demo-1.0-py3-none-any.whl",
+    metadata: bytes = METADATA,
+    licence: str | None = "MIT OR apache-2.0",
 ) -> list[File]:
-    """A wheel and its core metadata."""
+    """A wheel that was read, and its core metadata."""
     id = sha256(name.encode())
     file = FileName("pypi", "demo", id, name)
     url = f"https://files.example/{name}"
-    return [
+    found = [
         await stored(house, file, name.encode(), upstream_url=url),
         await stored(
             house,
@@ -67,9 +81,11 @@ async def wheel(
             role="metadata",
         ),
     ]
+    await read(house, found[0], licence=licence)
+    return found
 
 
-async def sealed(house: House, files: list[File], id: str = ID) -> Session:
+async def sealed(house: House, files: list[File], id: str = ID, at: float = SEALED) -> Session:
     """A sealed build that got these, and a page."""
     page = b'{"files":[]}'
     info = VariantInfo('"e"', len(page), "application/json", f"{BUILDS}/{sha256(page)}")
@@ -78,7 +94,7 @@ async def sealed(house: House, files: list[File], id: str = ID) -> Session:
     key = f"{BUILDS}/{sha256(body)}"
     await house.store.put_bytes(key, body)
     session = Session(
-        id, "app", state="sealed", created_at=CREATED, sealed_at=SEALED, list_key=key, files=len(files)
+        id, "app", state="sealed", created_at=CREATED, sealed_at=at, list_key=key, files=len(files)
     )
     await house.database.execute(
         "INSERT INTO builds (id, session) VALUES ($1, $2)", id, msgspec.msgpack.encode(session)
@@ -141,7 +157,7 @@ async def test_cyclonedx__valid_with_hashes_licence_supplier_and_location(house:
 
 
 async def test_spdx__the_same_packages_and_what_nobody_tells_is_said_not_to_be_known(house: House) -> None:
-    plain = await wheel(house, "demo-2.0-py3-none-any.whl", b"Metadata-Version: 2.1\nName: demo\n")
+    plain = await wheel(house, "demo-2.0-py3-none-any.whl", b"Metadata-Version: 2.1\nName: demo\n", None)
     await sealed(house, [*await wheel(house), *plain])
     await BuildStating(house.stores, SIGNER).run()
     document = (await told(house, "spdx"))["predicate"]
@@ -160,7 +176,7 @@ async def test_spdx__the_same_packages_and_what_nobody_tells_is_said_not_to_be_k
 
 
 async def test_a_licence_that_is_no_expression__is_told_as_it_is_written(house: House) -> None:
-    files = await wheel(house, metadata=b"Name: demo\nLicense: see the file\nAuthor: UNKNOWN\n")
+    files = await wheel(house, metadata=b"Name: demo\nAuthor: UNKNOWN\n", licence="see the file")
     await sealed(house, files)
     await BuildStating(house.stores, SIGNER).run()
     bom = (await told(house, "cyclonedx"))["predicate"]
@@ -201,6 +217,23 @@ async def test_a_list_that_tells_licences__is_asked_by_version(house: House) -> 
     assert component["licenses"] == [{"expression": "ISC"}]
     assert component["supplier"] == {"name": "ada, bob"}
     assert [each["alg"] for each in component["hashes"]] == ["SHA-256", "SHA-512"]
+
+
+async def test_a_file_that_is_still_to_be_read__is_waited_for_but_not_for_ever(house: House) -> None:
+    content = b"still to be read"
+    file = await stored(
+        house, FileName("pypi", "demo", sha256(content), "demo-3.0-py3-none-any.whl"), content
+    )
+    await sealed(house, [file], at=clock.now())
+    await sealed(house, [file], id="b" * 32)
+    stating = BuildStating(house.stores, SIGNER)
+    await stating.run()
+    rows = StatementRows(house.database)
+    assert [bool(await rows.of_build(each, "spdx")) for each in (ID, "b" * 32)] == [False, True]
+    await read(house, file, licence="ISC")
+    await stating.run()
+    (component,) = (await told(house, "cyclonedx"))["predicate"]["components"]
+    assert component["licenses"] == [{"expression": "ISC"}]
 
 
 async def test_stated_once_and_the_same_whoever_does_it(house: House) -> None:

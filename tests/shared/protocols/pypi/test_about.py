@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from shared.protocols.pypi.about import about
-from shared.protocols.roles.archive import About
+from shared.protocols.pypi.about import publisher
 
 
 @pytest.mark.parametrize(
     "fields, found",
     [
-        ("License-Expression: MIT\nLicense: old\nAuthor: Ada", About("MIT", "Ada")),
-        ("license: BSD\nMaintainer-email: Bob B <b@example.com>", About("BSD", "Bob B")),
-        ('Author-email: "Doe, Jo" <j@example.com>', About("", "Doe, Jo")),
-        ("Author-email: j@example.com", About("", "j@example.com")),
-        ("License: a text\n        over lines\nAuthor: Ada", About("a text", "Ada")),
-        ("Author: UNKNOWN\nLicense: UNKNOWN", About("", "")),
-        ("License: " + "x" * 201, About("", "")),
-        ("Name: demo\n\nLicense: of the description", About("", "")),
-        ("License: a\x00b\nAuthor: a\x1bb", About("", "")),
-        ("", About("", "")),
-        ("no field at all", About("", "")),
+        ("Name: demo\nAuthor: Ada\nMaintainer: Bob", "Ada"),
+        ("maintainer-EMAIL: Bob B <b@example.com>", "Bob B"),
+        ('Author-email: "Doe, Jo" <j@example.com>', "Doe, Jo"),
+        ("Author-email: j@example.com", "j@example.com"),
+        ("Author-email: <j@example.com>", "j@example.com"),
+        ("Summary: a text\n  Author: Eve\nAuthor: Ada", "Ada"),
+        ("Author: UNKNOWN\nMaintainer: Bob", "Bob"),
+        ("Author: " + "x" * 201, ""),
+        ("Name: demo\n\nAuthor: of the description", ""),
+        ("Author: a\x1bb", ""),
+        ("", ""),
+        ("no field at all", ""),
     ],
 )
-def test_about(fields: str, found: About) -> None:
-    assert about(fields.encode()) == found
+def test_publisher(fields: str, found: str) -> None:
+    assert publisher(fields.encode()) == found
 
 
-def test_about__what_is_no_text_tells_nothing_or_is_replaced() -> None:
-    assert about(b"\xff\xfe\x00") == About("", "")
-    assert about(b"Author: \xff\n").supplier == "�"
+def test_publisher__what_is_no_text_tells_nothing_or_is_replaced() -> None:
+    assert publisher(b"\xff\xfe\x00") == ""
+    assert publisher(b"Author: \xff\n") == "�"
