@@ -73,6 +73,7 @@ SMALL = {
     **dict.fromkeys(("STATED", "statements:STATE"), "statements: one row, and 256 by key"),
     **dict.fromkeys(("UNSTATED", "STATE_BUILD", "OF_BUILD"), "sealed builds: some"),
     **dict.fromkeys(("OF_FILE", "OF_VERSION"), "statements of a file or version, by key"),
+    **dict.fromkeys(("ADD_TRUST", "DROP_TRUST", "LIST_TRUST"), "rules of whom to trust: some"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }
@@ -307,7 +308,7 @@ SAMPLES: dict[str, Sample] = {
     "warned:_NOTE": lambda s, n: (*_package(s, n), [json.dumps({"version": "1", "rule": "r", "n": n})]),
     "held_queue:_NOTE": lambda s, n: (*_package(s, n), ["1"], [""], [""], [NOW], [0.0], ["{}"]),
     # builds
-    "seal:STORE": lambda s, n: (f"b{n}", b"{}", [f"builds/{digest('b', n + k).hex()}" for k in range(MANY)]),
+    "rows:STORE": lambda s, n: (f"b{n}", b"{}", [f"builds/{digest('b', n + k).hex()}" for k in range(MANY)]),
     "NAMED_BY_BUILDS": lambda s, n: ([f"builds/{digest('b', n + k).hex()}" for k in range(HOUSEKEPT)],),
     # what is stored
     "STOCK": lambda s, n: (percent(s.packages * 90), percent(s.rows * 250)),
