@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -194,6 +194,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stored_stay: bool = True  # what was stored before a rule was set, or an advisory known, stays served
     osv_feeds: tuple[str, ...] = ()  # advisories: folders, zips or addresses, comma-separated; unset: none
     osv_severity: float | None = None  # refuse vulnerabilities from: low … critical, any, a CVSS score
+    trust: Literal["", "verify", "no-downgrade"] = ""  # provenance: shown, or asked for as well
+    trust_unknown: Literal["allow", "hold"] = "allow"  # what nobody could verify yet, under no-downgrade
+    trust_root: str = ""  # fetchers: Sigstore's trusted_root.json; unset: the one that comes with the library
 
     # --- workers ---------------------------------------------------------------------------------------
     index_slots: Positive = 64  # index fetches at once per fetcher

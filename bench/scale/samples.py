@@ -196,6 +196,10 @@ SAMPLES: dict[str, Sample] = {
     "LOOKUP": lambda s, n: _astuple(_file(s, n)),
     "DATE_FILE": lambda s, n: (*_astuple(_file(s, n)), NOW, ""),
     "FIRST_SEEN": _package,
+    "SEEN_AND_EVIDENCE": _package,
+    "STORE_EVIDENCE": lambda s, n: (
+        *_package(s, n), [f"{n:064x}"], ["verified"], ["GitHub"], ["us/lib"], ["release.yml"], [""], ["root"],
+    ),
     "NOTE_SEEN": lambda s, n: (*_package(s, n), b"seen", b""),
     "LOOKUP_MANY": lambda s, n: (
         list(range(MANY)), *map(list, zip(*map(_astuple, _files(s, n, MANY)), strict=True)),

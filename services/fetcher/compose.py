@@ -37,6 +37,7 @@ from services.fetcher.indexes.pages import Pages
 from services.fetcher.indexes.render import RenderIndexJob
 from services.fetcher.indexes.warned import Warned
 from services.fetcher.indexes.writing import IndexTools
+from services.fetcher.provenance.checking import Provenances
 from services.fetcher.routes.administration import AdministrationRoutes
 from services.fetcher.routes.forward import ForwardRoute
 from services.fetcher.routes.identity import IdentityRoutes
@@ -297,7 +298,10 @@ def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:
     budget_bytes = stores.settings.index_budget_bytes
     documents = Documents(stores)
     told = HeldQueue(stores.database), Warned(stores.database)
-    judging = Judging(documents, stores.artifacts, stores.threads, *told)
+    provenances = Provenances(
+        upstream.http, upstream.sources, stores.artifacts, stores.threads, stores.settings.trust_root
+    )
+    judging = Judging(documents, stores.artifacts, stores.threads, *told, provenances)
     return IndexTools(
         documents=documents,
         pages=Pages(stores, judging),

@@ -40,8 +40,10 @@ from shared.models import (
     StoredFile,
 )
 from shared.policy.age import Seen
+from shared.policy.evidence import Evidence
 from shared.postgres.database import Database
 
+_decode_evidence = msgspec.json.Decoder(dict[str, Evidence]).decode
 _decode_seen = msgspec.msgpack.Decoder(Seen).decode
 _encode_seen = msgspec.msgpack.Encoder().encode
 
@@ -253,9 +255,25 @@ class ArtifactRepository:
     # --- dates ----------------------------------------------------------------------------------------
 
     async def first_seen(self, protocol: str, project: str) -> Seen | None:
-        """What was noted of a project's versions; None: nothing. One query."""
-        row = await self._database.fetchrow(sql.FIRST_SEEN, protocol, project)
-        return None if row is None else _decode_seen(row["seen"])
+        """What was noted of a project's versions, with what is known of who published them; None: nothing.
+        One query."""
+        row = await self._database.fetchrow(sql.SEEN_AND_EVIDENCE, protocol, project)
+        if row is None:
+            return None
+        seen = _decode_seen(row["seen"])
+        if row["evidence"] is None:
+            return seen
+        return msgspec.structs.replace(seen, evidence=_decode_evidence(row["evidence"]))
+
+    async def store_evidence(self, protocol: str, project: str, evidence: Mapping[str, Evidence]) -> None:
+        """Keeps what verifying came to, by digests; what was known of them goes. One statement."""
+        rows = [
+            (digest, each.status, *msgspec.structs.astuple(each.publisher), each.why, each.root)
+            for digest, each in evidence.items()
+        ]
+        await self._database.execute(
+            sql.STORE_EVIDENCE, protocol, project, *map(list, zip(*rows, strict=True))
+        )
 
     async def note_seen(self, protocol: str, project: str, change: Callable[[Seen | None], Seen]) -> Seen:
         """What is noted now: `change` of what was, so that nothing that others note meanwhile is lost. Two
@@ -264,7 +282,7 @@ class ArtifactRepository:
             row = await self._database.fetchrow(sql.FIRST_SEEN, protocol, project)
             before = None if row is None else row["seen"]
             seen = change(None if before is None else _decode_seen(before))
-            after = _encode_seen(seen)
+            after = _encode_seen(msgspec.structs.replace(seen, evidence={}))
             if after == before or await self._database.fetchrow(
                 sql.NOTE_SEEN, protocol, project, after, before
             ):

@@ -114,6 +114,14 @@ class RefusedByPolicy(Blocked):
     hint = "`orchard why PURL` says which rule; `orchard exempt add PURL --reason …` lets it in at once."
 
 
+class TrustDowngrade(Blocked):
+    code = "trust_downgrade"
+    hint = (
+        "Its versions had provenance, and this one has none, a false one, or one of another repository; "
+        "`orchard why PURL` says which. `orchard exempt add PURL --reason …` lets it in at once."
+    )
+
+
 class EntryNotFound(OrchardError):
     code = "entry_not_found"
     status = 404

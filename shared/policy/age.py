@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from shared.models import AHEAD_SECONDS
+from shared.policy.evidence import Evidence
 from shared.policy.verdict import ALLOWED, Verdict, moment, span
 from shared.setting_values import LONGEST_AGE_SECONDS
 
@@ -26,6 +27,8 @@ class Dated(msgspec.Struct, frozen=True):
     published: float = 0.0  # unix seconds, as the upstream says; 0: it says nothing
     mark: str = ""  # of its bytes: another mark under the same name is another thing; "": unknown
     is_file: bool = False
+    provenance: str = ""  # where its attestations are, as the document says; "": it has none
+    digest: str = ""  # what they are about, in hex; "": unknown
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True):
@@ -48,6 +51,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     told: dict[str, float] = {}  # dates of versions by their files (`Documents.dating_file`), in unix seconds
     ageless: bool = False  # its source's age is no matter (`SourceOptions.aged`)
     source: str = ""  # name of the source that its list came from last; "": not noted
+    evidence: dict[str, Evidence] = {}  # by digest: rows of their own (`provenances`), none of this one
 
     def date_of(self, listed: Dated, now: float) -> float:
         """When it counts as published (unix seconds, never 0)."""

@@ -16,7 +16,7 @@ from shared.policy import conditions, licences, typos
 from shared.policy.age import AgeLimit
 from shared.policy.named import Licences, NamedRule
 from shared.policy.traits import Change, Traits, change_of
-from shared.policy.verdict import UNKNOWN, Verdict
+from shared.policy.verdict import UNKNOWN, Rule, Verdict
 from shared.setting_values import age, date
 
 
@@ -46,8 +46,12 @@ class Held(msgspec.Struct, frozen=True):
 
 
 def told(stamp: str, verdict: Verdict | None) -> str:
-    """What is kept of a verdict beside a file: the rules that it was made under, what is against the file."""
-    return stamp if verdict is None else f"{stamp} {verdict.until} {verdict.why}"
+    """What is kept of a verdict beside a file: the rules that it was made under, what is against the file, or
+    lets it through for a time."""
+    if verdict is None:
+        return stamp
+    rule = "" if verdict.rule == "policy" else f"@{verdict.rule}"
+    return f"{stamp} {verdict.until}{rule} {verdict.why}"
 
 
 def as_told(stamp: str, judged: str, now: float) -> Verdict | None:
@@ -57,9 +61,13 @@ def as_told(stamp: str, judged: str, now: float) -> Verdict | None:
         return None
     made_under, _, rest = judged.partition(" ")
     ends, _, why = rest.partition(" ")
+    ends, _, rule = ends.partition("@")
     if made_under != stamp or ((until := float(ends or 0.0)) and now >= until):
         return UNKNOWN
-    return Verdict(False, "policy", why, until)
+    return Verdict(rule == "unverified", _RULES.get(rule, "policy"), why, until)
+
+
+_RULES: Mapping[str, Rule] = {"trust": "trust", "unverified": "unverified"}
 
 
 def judge(

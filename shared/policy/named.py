@@ -36,11 +36,13 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
     licences: Licences | None = None
     install_scripts: Literal["", "new", "any"] = ""
     typo_of: tuple[str, ...] = ()  # popular names
+    trust: Literal["", "off", "verify", "no-downgrade"] = ""  # of provenance
     when: str = ""  # a condition in CEL
     # --- and then
     action: Literal["hold", "warn"] = "hold"
     reason: str = ""  # words for clients
     unknown: Literal["allow", "hold"] = "hold"  # where a condition gives no answer
+    unverified: Literal["allow", "hold"] = "allow"  # of what nobody could verify yet, where `trust` is asked
     began: str = ""  # a date: counts as in force since then; "": since it was first applied
     since: float = (
         0.0  # unix seconds of that: what was stored before stays, what was published before is not new
@@ -83,6 +85,7 @@ KINDS = (
     "licences",
     "install_scripts",
     "typo_of",
+    "trust",
     "when",
 )
 

@@ -17,6 +17,7 @@ from shared.policy.age import AgeLimit
 from shared.policy.named import NamedRule
 from shared.policy.project import NOTHING, Advised, ProjectVerdicts
 from shared.policy.rules import AgeRule, Block, Exemption, Rules
+from shared.policy.trust import TrustRule
 from shared.policy.verdict import Subject, Verdict, by_hand
 from shared.setting_values import age, date
 
@@ -74,7 +75,8 @@ class Policy:
         }
         self._others: dict[str, ProjectVerdicts] = {}  # by protocol: of projects that nobody has named
         has_rules = bool(rules.nothing_after) or any(each.seconds for each in rules.ages.values())
-        self.any = bool(self._projects or self._digests or has_rules or rules.feeds or self._named_rules)
+        others = rules.feeds or rules.trust or self._named_rules
+        self.any = bool(self._projects or self._digests or has_rules or others)
 
     def _sorted(self, rows: Iterable[Block]) -> tuple[ByVersion, dict[str, Verdict]]:
         versions: ByVersion = {}
@@ -95,7 +97,7 @@ class Policy:
         if not self.any:
             return NOTHING
         key = (protocol, self._named(protocol, project))
-        if self._advisories is None and not self._named_rules:
+        if self._advisories is None and not self._named_rules and not self._rules.trust:
             return self._ruled(key)
         found = self._exact.get(key)
         if found is None:
@@ -104,7 +106,8 @@ class Policy:
             found = self._ruled(key)
             if self._advisories is not None:
                 found = self._with_advisories(key, self._advisories, found)
-            found = self._exact[key] = self._with_named_rules(key, found)
+            found = self._with_named_rules(key, found)
+            found = self._exact[key] = self._with_trust(key, found)
         return found
 
     def _ruled(self, key: tuple[str, str]) -> ProjectVerdicts:
@@ -126,7 +129,8 @@ class Policy:
         older = next((each for each in plain if each.minimum_age), None)
         dated = next((each for each in plain if each.nothing_after), None)
         refusing = next((each for each in plain if each.refuse or each.only), None)
-        settled = [each for each in plain if each.kind in ("minimum_age", "nothing_after", "refuse", "only")]
+        kinds = ("minimum_age", "nothing_after", "refuse", "only", "trust")
+        settled = [each for each in plain if each.kind in kinds]
         content = tuple(each for each in rules if each not in settled)
         stay = self._rules.stored_stay
         stamp = msgspec.json.encode((rules, stay)).decode()
@@ -142,6 +146,30 @@ class Policy:
         )
         return msgspec.structs.replace(
             changed, rules_stamp=_hashed([found.rules_stamp, stamp, "", *sorted(self._exempt_digests)])
+        )
+
+    def _with_trust(self, key: tuple[str, str], found: ProjectVerdicts) -> ProjectVerdicts:
+        """The first rule of the file about provenance takes the place of the settings'."""
+        rules = self._rules
+        rule = TrustRule(
+            rules.trust == "no-downgrade", rules.trust_unknown, rules.trust_since, rules.stored_stay
+        )
+        own = next((each for each in self._named_rules if each.trust and each.is_about(*key)), None)
+        if own is not None:
+            rule = TrustRule(own.trust == "no-downgrade", own.unverified, own.since, rules.stored_stay)
+        if not (rules.trust if own is None else own.trust != "off"):
+            return found
+        stamp = msgspec.json.encode(rule).decode()
+        decided = [*sorted(found.exempt), *sorted(found.versions)]
+        return msgspec.structs.replace(
+            found,
+            trust=rule,
+            content_stamp=_hashed([found.content_stamp, stamp, *decided])
+            if rule.refuses
+            else found.content_stamp,
+            rules_stamp=_hashed([found.rules_stamp, stamp, *decided, "", *sorted(self._exempt_digests)]),
+            exempt_digests=self._exempt_digests,
+            digests=self._digests,
         )
 
     def _aged(

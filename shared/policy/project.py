@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from shared.models import IndexHead
-from shared.policy import content
+from shared.policy import content, trust
 from shared.policy.advisories import Advisory, Order
 from shared.policy.age import AgeLimit, Dated, Seen
 from shared.policy.named import NamedRule
 from shared.policy.traits import Change, Traits
+from shared.policy.trust import TrustRule
 from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict, moment
 
 
@@ -63,8 +64,10 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     as_of: float = 0.0  # unix seconds: nothing published later is there; 0: no such view (`seen_from`)
     listed: Verdict | None = None  # of the whole project, if the policy file refuses its name
     rules: tuple[NamedRule, ...] = ()  # of the policy file, that ask more than its name
-    content_stamp: str = ""  # of these, and what they start from; "" without any
+    trust: TrustRule | None = None  # what is asked of provenance; None: nothing
+    content_stamp: str = ""  # of these and `rules`, and what they start from; "" without any
     stored_stay: bool = True
+    told: Mapping[str, str] = {}  # of `held`: by entry, what lies beside its file (`content.told`)
     contents: Mapping[str, content.Held] = {}  # of `held`: by version, what these came to
     due: float = 0.0  # unix seconds: the next moment at which `held` would come to something else; 0: none
 
@@ -77,7 +80,12 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     def judges(self) -> bool:
         """Whether each version has to be looked at: what is not allowed is not all in `versions`."""
         asks = self.age is not None or self.advised is not None or self.as_of > 0
-        return asks or self.listed is not None or bool(self.rules)
+        return asks or self.listed is not None or self.asks_list or self.trust is not None
+
+    @property
+    def asks_list(self) -> bool:
+        """Whether what a project's list tells of its versions is asked, beside their dates."""
+        return bool(self.content_stamp)
 
     def stands(self, head: IndexHead, now: float) -> bool:
         """Whether the bodies of a page would be made the same now (unix seconds): no change of the policy
@@ -111,12 +119,21 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         refused."""
         return None if self.exempt and not version else self.listed
 
+    def by_trust(self, of: Subject, now: float) -> Verdict | None:
+        """What its provenance says of a file, as far as that is known; None: nothing. Judged and kept as what
+        `by_rules` says."""
+        if self.trust is None or not self.trust.refuses:
+            return None
+        found = content.as_told(self.content_stamp, of.judged, now)
+        return found if found is not None and found.rule in ("trust", "unverified") else None
+
     def by_rules(self, of: Subject, now: float) -> Verdict | None:
         """What the policy file says of a file; None: nothing against it. It is judged where the list of its
         versions is at hand, and what it came to lies beside it."""
         if not self.content_stamp:
             return None
-        return content.as_told(self.content_stamp, of.judged, now)
+        found = content.as_told(self.content_stamp, of.judged, now)
+        return found if found is UNKNOWN or (found is not None and found.rule == "policy") else None
 
     def verdict(self, of: Subject, now: float) -> Verdict | None:
         """The one verdict of a file, by the first rule of `ORDER` that says anything. None: one that counts
@@ -126,7 +143,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
             found = rule(self, of, now)
             if found is UNKNOWN:
                 return None
-            if found is not None and found.rule == "stored":  # it spares from that rule, not from the rest
+            if found is not None and found.rule in NOTES:
                 note = found
             elif found is not None:
                 return found
@@ -155,13 +172,19 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     def held(self, entries: Iterable[JudgedEntry], contents: Mapping[str, content.Held]) -> ProjectVerdicts:
         """With what may not be served of these, as `judged` gives them."""
         versions, files, due = dict(self.versions), dict(self.files), self.due
-        for each, _, found in entries:
-            if found is None or found.allowed or found.rule == "block":
+        told = dict(self.told)
+        for each, of, found in entries:
+            if self.asks_list:
+                told[each.name] = of.judged
+            if found is None or found.rule in ("", "block", "exemption", "stored"):
                 continue
-            (files if each.is_file else versions)[each.name if each.is_file else each.version] = found
+            if not found.allowed:
+                (files if each.is_file else versions)[each.name if each.is_file else each.version] = found
             if found.until:
                 due = min(due, found.until) if due else found.until
-        return msgspec.structs.replace(self, versions=versions, files=files, due=due, contents=contents)
+        return msgspec.structs.replace(
+            self, versions=versions, files=files, due=due, contents=contents, told=told
+        )
 
     def judged(
         self,
@@ -182,12 +205,27 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
             )
             for each in listed
         ]
+        trusted: Mapping[str, Verdict] = {}
+        if self.trust is not None:
+            trusted = trust.judge(
+                self.trust, entries, seen.evidence, lambda of: self.by_name(of.version, of.sha256), now
+            )
+        entries = [
+            (
+                each,
+                msgspec.structs.replace(of, judged=content.told(self.content_stamp, trusted.get(each.name))),
+            )
+            for each, of in entries
+        ]
         contents = self._judged([subject for _, subject in entries], of, traits, now)
         found: list[JudgedEntry] = []
         for each, subject in entries:
             judged = contents.get(each.version)
-            told = content.told(self.content_stamp, None if judged is None else judged.verdict)
-            subject = msgspec.structs.replace(subject, judged=told)
+            if judged is not None and judged.verdict is not None:
+                against = trusted.get(each.name)
+                if against is None or against.allowed:
+                    told = content.told(self.content_stamp, judged.verdict)
+                    subject = msgspec.structs.replace(subject, judged=told)
             found.append((each, subject, self.verdict(subject, now)))
         return found, contents
 
@@ -209,10 +247,10 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
 
         def others(each: content.Listed) -> Verdict | None:
             subject = first[each.traits.version]
-            found = self.verdict(msgspec.structs.replace(subject, judged=self.content_stamp), now)
+            found = self.verdict(subject, now)
             if found is None:
                 return UNKNOWN
-            return None if found.allowed and found.rule in ("", "stored") else found
+            return None if found.allowed and found.rule in ("", *NOTES) else found
 
         return content.judge(self.rules, of, listed, others, stored_stay=self.stored_stay, now=now)
 
@@ -232,12 +270,16 @@ ORDER: tuple[Judge, ...] = (
     lambda project, of, now: project.by_hand(of.version, of.sha256),
     lambda project, of, now: project.by_malware(of.version),
     ProjectVerdicts.by_age,
+    ProjectVerdicts.by_trust,
     lambda project, of, now: project.by_vulnerability(of.version, of.stored_at),
     lambda project, of, now: project.listed,
     ProjectVerdicts.by_rules,
 )
 """All rules; the first that says anything decides (docs/decisions/0040). Each is a pure function of the
 policy, what is known of a file, and now (unix seconds)."""
+
+NOTES = ("stored", "unverified")
+"""Rules that let something through which the rules after them may still refuse."""
 
 NOTHING = ProjectVerdicts()
 

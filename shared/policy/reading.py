@@ -93,6 +93,8 @@ def _check(rule: NamedRule, protocols: Sequence[str]) -> None:
         raise ValueError(f"more than {MOST_NAMES} names")
     if rule.only and not rule.names:
         raise ValueError("names: an allow list names something")
+    if rule.trust and (rule.sources or rule.action == "warn"):
+        raise ValueError("trust: it holds, of whatever source: neither `sources` nor `action`")
     if len(rule.reason) > LONGEST_REASON or not rule.reason.isprintable():
         raise ValueError(f"reason: one line of at most {LONGEST_REASON} characters")
     if rule.since:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
+from shared.policy.trust import Trust
 from shared.settings import Settings
 
 
@@ -71,6 +73,9 @@ class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
     feeds: bool = False  # whether advisories count; then nothing is served while none are known
     severity: float | None = None  # CVSS: a vulnerability of so much is refused; None: none is, 0: each is
     severity_since: float = 0.0  # unix seconds: since when it asks for as much as this
+    trust: Trust = ""
+    trust_unknown: Literal["allow", "hold"] = "allow"
+    trust_since: float = 0.0  # unix seconds: since when provenance is asked for so
 
     def is_as(self, other: Rules) -> bool:
         """Whether both ask for the same, whenever they began to."""
@@ -85,6 +90,8 @@ def rules_of(settings: Settings) -> Rules:
         stored_stay=settings.stored_stay,
         feeds=bool(settings.osv_feeds),
         severity=settings.osv_severity,
+        trust=settings.trust,
+        trust_unknown=settings.trust_unknown,
     )
 
 
@@ -101,9 +108,12 @@ def put_in_force(wanted: Rules, standing: Rules | None, now: float) -> Rules:
     since = now
     if wanted.severity is None or (begun is not None and begun <= wanted.severity):
         since = 0.0 if standing is None else standing.severity_since
-    return msgspec.structs.replace(wanted, ages=ages, severity_since=since)
+    stands = standing is not None and standing.trust == wanted.trust == "no-downgrade"
+    trusted = standing.trust_since if standing is not None and stands else now
+    return msgspec.structs.replace(wanted, ages=ages, severity_since=since, trust_since=trusted)
 
 
 def _timeless(rules: Rules) -> tuple[object, ...]:
     ages = {name: rule.seconds for name, rule in rules.ages.items()}
-    return ages, rules.nothing_after, rules.stored_stay, rules.feeds, rules.severity
+    others = rules.stored_stay, rules.feeds, rules.severity, rules.trust, rules.trust_unknown
+    return ages, rules.nothing_after, *others

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.errors import Blocked, Malware, NotInView, RefusedByPolicy, TooYoung
+from shared.errors import Blocked, Malware, NotInView, RefusedByPolicy, TooYoung, TrustDowngrade
 
 Rule = Literal[
     "",
@@ -18,6 +18,8 @@ Rule = Literal[
     "stored",
     "minimum_age",
     "nothing_after",
+    "trust",
+    "unverified",
     "vulnerability",
     "policy",
     "view",
@@ -30,6 +32,7 @@ REFUSALS: Mapping[Rule, tuple[type[Blocked], str]] = {
     "malware": (Malware, "is malware"),
     "minimum_age": (TooYoung, "is held back"),
     "nothing_after": (TooYoung, "is held back"),
+    "trust": (TrustDowngrade, "is held back"),
     "vulnerability": (RefusedByPolicy, "is refused"),
     "view": (NotInView, "is not in this view"),
     "policy": (RefusedByPolicy, "is held back"),
@@ -65,7 +68,7 @@ class Subject(msgspec.Struct, frozen=True):
     sha256: str = ""
     published: float = 0.0  # when it counts as published (`Seen.date_of`)
     stored_at: float = 0.0
-    judged: str = ""  # what the rules of the policy file came to (`content.told`)
+    judged: str = ""  # what the rules about its project's list came to (`content.told`)
 
     @property
     def noun(self) -> str:

@@ -49,7 +49,7 @@ def judged_of(
     sealed = tuple(sealed)
     stored = stored_at(protocol, project, main, sealed)
     identity = protocol.grammar.index_identity(project)
-    listed = protocol.documents.dated(identity, main)
+    listed = protocol.documents.dated(identity, main, marks=verdicts.trust is not None)
     about = Project(protocol.name, project, seen.source, seen.since)
     traits = traits_of(protocol, project, main, sealed) if verdicts.rules or changes else ()
     return verdicts.judged(listed, seen, stored, now, about, traits)

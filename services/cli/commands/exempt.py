@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -72,10 +73,20 @@ def _row(each: dict[str, Any]) -> tuple[str, str, str, str]:
         "served" if each.get("allowed") else "refused",
         str(each.get("what")),
         str(each.get("rule") or "-"),
-        "; ".join(filter(None, (str(each.get("why") or ""), *_warnings(each))))
-        or (f"published {moment(each['published'])}" if each.get("published") else "-"),
+        "; ".join(_told(each)) or "-",
     )
 
 
-def _warnings(each: dict[str, Any]) -> list[str]:
-    return [f"warning: {text}" for text in each.get("warnings") or ()]
+def _told(each: dict[str, Any]) -> Iterator[str]:
+    """Why, or else when it was published; what warns of it; by whom it is, where that is asked for."""
+    warnings = each.get("warnings") or ()
+    if each.get("why"):
+        yield str(each["why"])
+    elif each.get("published") and not warnings:
+        yield f"published {moment(each['published'])}"
+    yield from (f"warning: {text}" for text in warnings)
+    provenance = each.get("provenance") or {}
+    if provenance.get("status") == "verified" and each.get("rule") != "trust":
+        yield f"by {provenance.get('repository')} ({provenance.get('kind')}, {provenance.get('workflow')})"
+    elif provenance:
+        yield f"provenance: {provenance.get('status')}"

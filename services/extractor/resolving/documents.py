@@ -180,7 +180,7 @@ class _Round:
         try:
             if verdicts.any:
                 seen = None
-                if verdicts.age is not None:
+                if verdicts.age is not None or verdicts.trust is not None:
                     seen = await self._owner._artifacts.first_seen(self._protocol.name, document.project)
                 page = await self._owner._prepared.page_without(
                     self._protocol, self._identity(document), key, verdicts, sealed, seen

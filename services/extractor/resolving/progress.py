@@ -18,6 +18,7 @@ from shared.errors import (
     ProjectNotFound,
     RefusedByPolicy,
     TooYoung,
+    TrustDowngrade,
 )
 from shared.errors.catalogue import is_final
 from shared.models import FileName, StoredFile
@@ -35,7 +36,9 @@ OWN_TROUBLE = frozenset(f"{store}_unavailable" for store in ("cache", "queue", "
 
 CAUSES = {
     **dict.fromkeys((ProjectNotFound.code, FileNotFound.code), "absent"),
-    **dict.fromkeys((Blocked.code, TooYoung.code, Malware.code, RefusedByPolicy.code), "refused"),
+    **dict.fromkeys(
+        (Blocked.code, TooYoung.code, Malware.code, RefusedByPolicy.code, TrustDowngrade.code), "refused"
+    ),
     DigestMismatch.code: "differs",
 }
 """What a job's error means for a pin (`Missing.cause`), by its code; all others: "failed"."""

@@ -43,7 +43,7 @@ class Ages:
     def _asks(self, protocol: PackageProxyBase, project: str) -> bool:
         """Whether anything is asked of a project's files that the list of its versions tells."""
         verdicts = self._access.policy.of(protocol.name, project)
-        return verdicts.age is not None or bool(verdicts.rules)
+        return verdicts.age is not None or verdicts.asks_list or verdicts.trust is not None
 
     async def admitted(
         self, protocol: PackageProxyBase, resource: Resource, refresh: Refresh, stored: StoredFile | None
@@ -58,22 +58,25 @@ class Ages:
         return standing
 
     async def judged(self, protocol: PackageProxyBase, resource: Resource) -> str:
-        """What the rules of the policy file come to for a file's version, by the last good list; one that it
+        """What the rules about a project's list come to for a file, by the last good one; a version that it
         lacks was seen just now. "" where none is asked."""
         verdicts = self._access.policy.of(protocol.name, resource.project)
-        if not verdicts.rules:
+        if not verdicts.asks_list and verdicts.trust is None:
             return ""
         project, version = resource.project, protocol.grammar.version_asked(resource)
         known = await self._documents.known(protocol, protocol.grammar.index_identity(project))
         sealed = sealed_by_key(known.sealed)
-        _, found = await self._judging.of_project(protocol, project, sealed, verdicts)
+        main, found = await self._judging.of_project(protocol, project, sealed, verdicts, resource.file)
+        name = "" if main is None else protocol.documents.dated_name(main.document, resource.file)
+        if name in found.told:
+            return found.told[name]
         held = found.contents.get(version)
         if held is None:
             now, about = clock.now(), Project(protocol.name, project)
             traits = traits_of(protocol, project, None, sealed.values())
             _, alone = verdicts.judged([Dated(version, version, now)], Seen(now), {}, now, about, traits)
-            held = alone[version]
-        return told(verdicts.content_stamp, held.verdict)
+            held = alone.get(version)
+        return told(verdicts.content_stamp, None if held is None else held.verdict)
 
     def check(
         self,
@@ -117,7 +120,7 @@ class Ages:
             else:
                 published = await self._listed(protocol, resource.file, refresh)
             published = min(published, stored.created_at or published)  # or it could not have been stored
-        if verdicts.rules and as_told(verdicts.content_stamp, judged, clock.now()) is UNKNOWN:
+        if verdicts.asks_list and as_told(verdicts.content_stamp, judged, clock.now()) is UNKNOWN:
             judged = await self.judged(protocol, resource)
         standing = Standing(published, judged)
         if standing != Standing(stored.published, stored.judged):

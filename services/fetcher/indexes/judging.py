@@ -10,9 +10,10 @@ import msgspec
 from services.fetcher.indexes.documents import Documents, LastGood, Loaded
 from services.fetcher.indexes.held_queue import HeldQueue
 from services.fetcher.indexes.warned import Warned
+from services.fetcher.provenance.checking import Provenances
 from shared.artifacts.repository import ArtifactRepository
 from shared.http.headers import unix_seconds
-from shared.models import UpstreamSource
+from shared.models import FileName, UpstreamSource
 from shared.policy import content
 from shared.policy.age import Arrival, Dated, Seen, by_name, seen_anew
 from shared.policy.project import ProjectVerdicts, held_back
@@ -34,9 +35,11 @@ class Judging:
         threads: BoundedThreads,
         queue: HeldQueue,
         warned: Warned,
+        provenances: Provenances,
     ) -> None:
         self._queue = queue
         self._warned = warned
+        self._provenances = provenances
         self._documents = documents
         self._artifacts = artifacts
         self._threads = threads
@@ -103,6 +106,8 @@ class Judging:
         if identity == list_of_versions:
             good = await self._documents.last_good(protocol.name, identity)
             seen = await self.seen(protocol, project, good)
+            if verdicts.trust is not None:
+                seen = await self._proven(protocol, project, loaded.document, seen, good)
             arguments = (protocol, project, loaded.document, verdicts, seen, sealed.values(), now)
             judged = await self._threads.run(judged_of, *arguments)
             found = verdicts.held(*judged)
@@ -160,14 +165,44 @@ class Judging:
         if found is not None and not found.allowed:
             raise found.refusal(f"{project} {version}")
 
+    async def prove(self, protocol: PackageProxyBase, identity: str, loaded: Loaded) -> None:
+        """Has the provenance of a list verified of which no page is made now: resolutions read the list.
+        Raises `DatabaseUnavailable`."""
+        project = protocol.grammar.project_of(identity)
+        if project and identity == protocol.grammar.index_identity(project):
+            good = await self._documents.last_good(protocol.name, identity)
+            seen = await self.seen(protocol, project, good)
+            await self._proven(protocol, project, loaded.document, seen, good)
+
+    async def _proven(
+        self,
+        protocol: PackageProxyBase,
+        project: str,
+        document: object,
+        seen: Seen,
+        good: LastGood,
+        wanted: str = "",
+    ) -> Seen:
+        source_id = None if good.row is None else good.row.source_id
+        return await self._provenances.known(protocol, project, document, seen, source_id, wanted)
+
     async def of_project(
-        self, protocol: PackageProxyBase, project: str, sealed: Sealed, verdicts: ProjectVerdicts
+        self,
+        protocol: PackageProxyBase,
+        project: str,
+        sealed: Sealed,
+        verdicts: ProjectVerdicts,
+        file: FileName | None = None,
     ) -> tuple[Loaded | None, ProjectVerdicts]:
-        """A project's last good list of versions, and the verdicts with what may not be served of it."""
+        """A project's last good list of versions, and the verdicts with what may not be served of it. `file`:
+        the one that is asked for."""
         good = await self._documents.last_good(protocol.name, protocol.grammar.index_identity(project))
         main = await self._documents.load(protocol, good.document_key) if good.document_key else None
         seen = await self.seen(protocol, project, good)
         document = None if main is None else main.document
+        if verdicts.trust is not None and document is not None:
+            wanted = "" if file is None else protocol.documents.dated_name(document, file)
+            seen = await self._proven(protocol, project, document, seen, good, wanted)
         found = await self._threads.run(
             held_of, protocol, project, document, verdicts, seen, sealed, clock.now()
         )

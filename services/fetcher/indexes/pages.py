@@ -159,6 +159,8 @@ class Pages:
         its bodies rendered.
         """
         if not base_url and protocol.pages.per_base_url(identity):
+            if verdicts.trust is not None:
+                await self._judging.prove(protocol, identity, loaded)
             return Page({}, {}, {})
         document = loaded.document
         if verdicts.any:

@@ -18,6 +18,7 @@ from services.gateway.api.parameters import (
     package_name,
     read_cursor,
 )
+from services.gateway.api.provenance import Provenance, provenance_of, worst
 from shared.access.watcher import AccessWatcher
 from shared.errors import PackageNotFound
 from shared.judging.listings import Listing, load_listing
@@ -48,6 +49,7 @@ class ListedFile(msgspec.Struct, frozen=True):
     rule: str  # what decided; "": none is against it
     why: str
     until: float | None  # unix seconds at which time alone makes it allowed
+    provenance: Provenance | None = None  # null: no rule asks for any
 
 
 class ListedVersion(msgspec.Struct, frozen=True):
@@ -65,6 +67,7 @@ class ListedVersion(msgspec.Struct, frozen=True):
     rule: str  # what decided; "": none is against it
     why: str
     until: float | None
+    provenance: Provenance | None = None  # of the file of which the least is proven
 
 
 class Versions(msgspec.Struct, frozen=True):
@@ -126,11 +129,16 @@ def _by_version(protocol: PackageProxyBase, listing: Listing, verdicts: ProjectV
     entries, remarks, stored = told_in(protocol, project, listing.body, listing.sealed)
     judged, _ = listing.judged(protocol, verdicts, now)
     verdict_of = {each.name: verdict for each, _, verdict in judged}
+    proven: dict[str, Provenance] = {}
+    if verdicts.trust is not None:
+        proven = {each.name: provenance_of(each, listing.seen.evidence) for each, _, _ in judged}
     found: dict[str, Files] = {}
     for listed in entries:
         kept = stored.pop(listed.name, [])
         verdict = verdict_of[listed.name] or ALLOWED
-        shared = (verdict.allowed, verdict.rule, verdict.why, verdict.until or None)
+        shared = (
+            verdict.allowed, verdict.rule, verdict.why, verdict.until or None, proven.get(listed.name)
+        )  # fmt: skip
         remark = remarks.get(listed.name, _NO_REMARK)
         files = found.setdefault(listed.version, Files())
         files.spelt = files.spelt or remark.version
@@ -150,7 +158,10 @@ def _by_version(protocol: PackageProxyBase, listing: Listing, verdicts: ProjectV
 
 
 def _listed(
-    listed: Dated, stored: list[SealedFile], remark: Remark, verdict: tuple[bool, str, str, float | None]
+    listed: Dated,
+    stored: list[SealedFile],
+    remark: Remark,
+    verdict: tuple[bool, str, str, float | None, Provenance | None],
 ) -> Iterator[ListedFile]:
     """An entry with what is stored of it: its file, or of a version without named files each."""
     published = listed.published if listed.published > LONG_AGO else None
@@ -185,6 +196,7 @@ def _version(version: str, files: Files) -> ListedVersion:
         rule=speaks.rule,
         why=speaks.why,
         until=None if allowed else min((each.until for each in of if each.until is not None), default=None),
+        provenance=worst([each.provenance for each in of if each.provenance is not None]),
     )
 
 

@@ -9,6 +9,7 @@ from litestar import get
 from litestar.params import Parameter
 
 from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.provenance import Provenance, provenance_of
 from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter, PackageNotFound
 from shared.judging.listings import Listing, load_listing
@@ -33,6 +34,7 @@ class Why(msgspec.Struct, frozen=True):
     published: float | None  # unix seconds: when it counts as published; null: no age is asked for
     warnings: list[str]  # of rules of the policy file that only warn
     until: float | None  # when time alone makes it allowed; of an exemption, when that is over; null: never
+    provenance: Provenance | None = None  # null: no rule asks for any
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -70,7 +72,10 @@ def _answer(protocol: PackageProxyBase, version: str, listing: Listing, verdicts
         warnings = [] if held is None else list(held.warnings.values())
         if each.version == version or not (version or (found.allowed and not warnings)):
             published = of.published if verdicts.judges else None
-            items.append(_why(protocol, project, each, found, published, warnings))
+            said = _why(protocol, project, each, found, published, warnings)
+            if verdicts.trust is not None:
+                said = msgspec.structs.replace(said, provenance=provenance_of(each, listing.seen.evidence))
+            items.append(said)
     if version and not items:
         named = verdicts.by_name(version, "") or verdicts.by_list(version)
         if named is None:

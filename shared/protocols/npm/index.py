@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, FileName, UpstreamSource
 from shared.policy.age import Dated
-from shared.protocols.npm import names
+from shared.protocols.npm import names, provenance
 from shared.protocols.npm.dist import hashes_of, served_name, tarball_url
 from shared.protocols.npm.document import Document, Notes, decode_document, encode_document
 from shared.protocols.npm.semver import parse_version
 from shared.protocols.npm.traits import traits
+from shared.protocols.reading import bundles
 from shared.protocols.reading.json_text import Fields, Raw, fields_of, read_object, value_of
 from shared.protocols.reading.links import Dropped, Links, why_refused
 from shared.protocols.reading.times import unix_seconds
@@ -112,9 +113,8 @@ def dated(identity: str, document: Document, *, marks: bool = False) -> Iterator
         return
     times = document.notes.times | document.time
     for version in document.versions:
-        digests = hashes_of(document.upstream_dist(version)) if marks else {}
-        mark = digests.get("sha1") or digests.get("sha512", "")
-        yield Dated(version, names.canonical_version(version), unix_seconds(times.get(version)), mark)
+        found = Dated(version, names.canonical_version(version), unix_seconds(times.get(version)))
+        yield provenance.marked(found, document) if marks else found
 
 
 class NpmDocuments(Documents):
@@ -122,6 +122,9 @@ class NpmDocuments(Documents):
 
     dated = staticmethod(dated)
     traits = staticmethod(traits)
+    attested = staticmethod(provenance.attested)
+    attestations = staticmethod(bundles.attestations)
+    is_subject = staticmethod(provenance.is_subject)
 
     read_index = staticmethod(read_index)
     decode_document = staticmethod(decode_document)

@@ -35,7 +35,16 @@ def _dated(document: Document, files: Iterable[dict[str, Any]], hashes: str, tim
         filename: str = file["filename"]
         version = file_version(document.project, filename)
         sha256 = file[hashes].get("sha256", "")
-        yield Dated(filename, version, unix_seconds(file.get(time)), sha256, is_file=True)
+        provenance = file.get("provenance") or ""
+        yield Dated(
+            filename,
+            version,
+            unix_seconds(file.get(time)),
+            sha256,
+            is_file=True,
+            provenance=provenance,
+            digest=sha256,
+        )
 
 
 def remarks(document: Document) -> dict[str, Remark]:

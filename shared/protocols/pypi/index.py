@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.errors import UpstreamInvalid
 from shared.models import FileName, UpstreamSource
-from shared.protocols.pypi import dates, html, names, projects
+from shared.protocols.pypi import dates, html, names, projects, provenance
 from shared.protocols.pypi.document import (
     DOCUMENT_FORMAT,
     Document,
@@ -179,6 +179,9 @@ class PyPIDocuments(Documents):
     dated = staticmethod(dates.dated)
     traits = staticmethod(dates.traits)
     dated_name = staticmethod(dates.dated_name)
+    attested = staticmethod(provenance.attested)
+    attestations = staticmethod(provenance.attestations)
+    is_subject = staticmethod(provenance.is_subject)
     remarks = staticmethod(dates.remarks)
     edition = 1  # since every wheel's metadata is advertised
 

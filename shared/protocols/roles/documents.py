@@ -10,6 +10,7 @@ import msgspec
 
 from shared.models import FileEntry, FileName, UpstreamSource
 from shared.policy.age import Dated
+from shared.policy.evidence import Attested, Signed
 from shared.policy.traits import Traits
 
 
@@ -80,6 +81,20 @@ class Documents(ABC):
         """What a document says of entries beside their dates, by their names in `dated`; only of those of
         which there is something to say."""
         return {}
+
+    def attested(self, project: str, listed: Dated) -> Attested | None:
+        """What the attestations of an entry are about, where it says that it has some (`Dated.provenance`);
+        None: of a form that nobody here reads."""
+        return None
+
+    def attestations(self, document: bytes) -> Iterable[Signed]:
+        """Those in what a registry gives at `Dated.provenance`, not verified yet. Asked in a process of its
+        own, for it loads large libraries, and raises whatever they raise."""
+        return ()
+
+    def is_subject(self, attested: str, name: str) -> bool:
+        """Whether a statement's name of a file means `Attested.subject`."""
+        return name == attested
 
     def dated_whole(self, identity: str, document: Any, modified: float) -> float | None:
         """Of a document that stands at its address for whatever is the newest there (a snapshot's POM): when

@@ -12,10 +12,12 @@ from shared.judging.listings import Listing, load_listing
 from shared.ledger.batch import REFUSED
 from shared.policy.content import Listed, Project, asked
 from shared.policy.named import NamedRule
+from shared.policy.policy import Policy
+from shared.policy.rules import Rules
 from shared.policy.traits import Change, Traits, change_of
 from shared.postgres.database import Database, Row
 from shared.process.threads import BoundedThreads
-from shared.protocols import find_protocol
+from shared.protocols import find_protocol, named_alike
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.dating import traits_of
 from shared.protocols.package_urls import purl
@@ -94,11 +96,15 @@ def _refused(
     about = Project(protocol.name, project, "" if listing is None else listing.seen.source)
     if listing is not None:
         about = msgspec.structs.replace(about, since=listing.seen.since)
+    downgrades = {each.name: _downgrades(protocol, listing, each) for each in rules if each.trust}
     found = []
     for row in versions:
         version = row["version"]
         each, change = known.get(version, (Listed(Traits(version)), Change()))
         for rule in rules:
+            if version in downgrades.get(rule.name, {}):
+                found.append((rule, row, downgrades[rule.name][version]))
+                continue
             counting = msgspec.structs.replace(rule, since=min(rule.since, since))
             at = row["first_at"]
             if rule.minimum_age and each.published and each.published + age(rule.minimum_age) <= at:
@@ -107,6 +113,17 @@ def _refused(
             if against is not None:
                 found.append((rule, row, against.why))
     return found
+
+
+def _downgrades(protocol: PackageProxyBase, listing: Listing | None, rule: NamedRule) -> dict[str, str]:
+    """Why each version is held by a rule about provenance, by what is known of that."""
+    if listing is None:
+        return {}
+    alone = Policy((), Rules(stored_stay=False), named_rules=[rule], named=named_alike)
+    entries, _ = listing.judged(protocol, alone.of(protocol.name, listing.project), time.time())
+    return {
+        each.version: found.why for each, _, found in entries if found is not None and found.rule == "trust"
+    }
 
 
 def _known(protocol: PackageProxyBase, listing: Listing) -> dict[str, tuple[Listed, Change]]:

@@ -1,0 +1,218 @@
+"""`Provenances`: has the attestations of a list's newest files fetched and verified, where a rule asks.
+
+It is asked while a page is made or a file is fetched, never for a hit. What it found is a row; what could not
+be had now is tried again later, and is unknown until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.metadata
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urljoin
+
+import msgspec
+
+from services.fetcher.http.manager import HttpClientManager
+from services.fetcher.provenance.verify import Item, Order
+from services.fetcher.sources.watcher import SourceWatcher
+from shared.artifacts.repository import ArtifactRepository
+from shared.errors import OrchardError, TooLarge
+from shared.models import UpstreamSource
+from shared.policy.age import Dated, Seen
+from shared.policy.evidence import Evidence
+from shared.policy.trust import RECHECK_SECONDS
+from shared.process.bounded import Bounded
+from shared.process.threads import BoundedThreads
+from shared.protocols.base import PackageProxyBase
+from shared.redis import clock
+from shared.telemetry.logs import get_logger
+
+log = get_logger()
+
+MOST_AT_ONCE = 32  # files whose attestations one page or file waits for; the newest first
+LARGEST_BYTES = 1024 * 1024  # of one file's attestations; those of registries have some 20 KB
+CONNECTIONS = 8
+CHILDREN = 2
+FETCH_SECONDS = 5.0  # for all of them
+VERIFY_SECONDS = 15.0
+FAILED_AGAIN_SECONDS = 3600.0  # what is false stays so, but for an upstream that answered with something else
+REMEMBERED = 65_536
+
+_ROOT = Path(__file__).parents[3]
+_decode = msgspec.msgpack.Decoder(list[Evidence]).decode
+
+
+class Provenances:
+    """Of one fetcher. `trust_root`: path of a trusted_root.json, "" for the library's."""
+
+    def __init__(
+        self,
+        http: HttpClientManager,
+        sources: SourceWatcher,
+        artifacts: ArtifactRepository,
+        threads: BoundedThreads,
+        trust_root: str,
+    ) -> None:
+        self._http = http
+        self._sources = sources
+        self._artifacts = artifacts
+        self._threads = threads
+        self._trust_root = str(Path(trust_root).resolve()) if trust_root else ""
+        self._children = asyncio.Semaphore(CHILDREN)
+        self._tried = Bounded[tuple[str, str, str], float](REMEMBERED)  # until when, in monotonic seconds
+
+    async def known(
+        self,
+        protocol: PackageProxyBase,
+        project: str,
+        document: object,
+        seen: Seen,
+        source_id: int | None,
+        wanted: str = "",
+    ) -> Seen:
+        """`seen` with what is known of the list `document` now. `source_id`: of that list's row, None: it has
+        none yet; `wanted`: the entry that is asked for. What fails leaves things unknown. Raises
+        `DatabaseUnavailable`."""
+        identity = protocol.grammar.index_identity(project)
+        source = self._source(protocol.name, seen.source, source_id)
+        if source is None:
+            return seen
+        root = await self._threads.run(_root_of, self._trust_root)
+        listed = await self._threads.run(_claims, protocol, identity, document)
+        due = self._due(protocol.name, listed, seen, root, wanted)
+        if not due:
+            return seen
+        found = await self._check(protocol, project, source, due)
+        kept = {digest: msgspec.structs.replace(each, root=root) for digest, each in found.items()}
+        now = time.monotonic()
+        for each in due:
+            pause = FAILED_AGAIN_SECONDS if each.digest in kept else RECHECK_SECONDS / 2
+            self._tried.put((protocol.name, each.digest, root), now + pause)
+        if kept:
+            await self._artifacts.note_seen(protocol.name, project, lambda noted: noted or seen)
+            await self._artifacts.store_evidence(protocol.name, project, kept)
+        return msgspec.structs.replace(seen, evidence={**seen.evidence, **kept})
+
+    def _source(self, protocol: str, name: str, source_id: int | None) -> UpstreamSource | None:
+        current = self._sources.current(protocol)
+        sources = () if current is None else current.sources
+        found = next((each for each in sources if each.name == name), None)
+        return found or next((each for each in sources if each.id == source_id), None)
+
+    def _due(self, protocol: str, listed: Sequence[Dated], seen: Seen, root: str, wanted: str) -> list[Dated]:
+        now, moment = time.monotonic(), clock.now()
+        due = []
+        for each in listed:
+            known = seen.evidence.get(each.digest)
+            if known is not None and known.status == "verified" and known.root == root:
+                continue
+            if now >= (self._tried.get((protocol, each.digest, root)) or 0.0):
+                due.append(each)
+        due.sort(key=lambda each: (each.name == wanted, seen.date_of(each, moment)), reverse=True)
+        return due[:MOST_AT_ONCE]
+
+    async def _check(
+        self, protocol: PackageProxyBase, project: str, source: UpstreamSource, due: Sequence[Dated]
+    ) -> dict[str, Evidence]:
+        """By digests, of those of which anything was found."""
+        found: dict[str, Evidence] = {}
+        items: dict[str, Item] = {}
+        room = asyncio.Semaphore(CONNECTIONS)
+
+        async def fetch(each: Dated) -> None:
+            attested = protocol.documents.attested(project, each)
+            if attested is None:
+                return
+            try:
+                async with room:
+                    answer = await self._http.fetch(
+                        source,
+                        urljoin(source.url, each.provenance),
+                        headers={"accept": attested.accept},
+                        max_bytes=LARGEST_BYTES,
+                        deadline_seconds=FETCH_SECONDS,
+                    )
+            except TooLarge:
+                found[each.digest] = Evidence("failed", why=f"it has more than {LARGEST_BYTES} bytes")
+            except OrchardError as error:
+                log.info("provenance_not_fetched", project=project, file=each.name, reason=error.message)
+            else:
+                if answer.status == 200:
+                    items[each.digest] = Item(protocol.name, attested, each.digest, answer.take_body())
+
+        tasks = [asyncio.create_task(fetch(each)) for each in due]
+        _, late = await asyncio.wait(tasks, timeout=FETCH_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if items:
+            found |= await self._verified(items)
+        return found
+
+    async def _verified(self, items: Mapping[str, Item]) -> dict[str, Evidence]:
+        """Together; where their process dies of one, each alone."""
+        answers = await self._answers(items.values())
+        if answers is not None:
+            return dict(zip(items, answers, strict=False))
+        found: dict[str, Evidence] = {}
+        for digest, item in items.items():
+            alone = await self._answers([item])
+            if alone is not None:
+                found |= dict(zip((digest,), alone, strict=False))
+            else:
+                found[digest] = Evidence("failed", why="to verify it takes too much memory or time")
+        return found
+
+    async def _answers(self, items: Iterable[Item]) -> list[Evidence] | None:
+        async with self._children:
+            return await _answers(Order(self._trust_root, tuple(items)))
+
+
+def _claims(protocol: PackageProxyBase, identity: str, document: object) -> list[Dated]:
+    """The entries that say where their attestations are."""
+    listed = protocol.documents.dated(identity, document, marks=True)
+    return [each for each in listed if each.provenance and each.digest]
+
+
+def _root_of(path: str) -> str:
+    """What tells a trust root from others."""
+    if not path:
+        return f"sigstore {importlib.metadata.version('sigstore')}"
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return "none"
+
+
+async def _answers(order: Order) -> list[Evidence] | None:
+    """What the child says: nothing, where it takes longer than `VERIFY_SECONDS`; None, where it dies."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.fetcher.provenance.verify",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=_ROOT,
+        # Nothing of our environment: it holds the passwords of the stores.
+        env={"PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    try:
+        async with asyncio.timeout(VERIFY_SECONDS):
+            output, _ = await child.communicate(msgspec.msgpack.encode(order))
+    except TimeoutError:
+        return []
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    try:
+        return _decode(output)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,45 @@
+"""`Evidence`: who published a file, as far as its attestations prove it. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+LONGEST = 500  # characters of what is told of a publisher, or of a fault
+
+
+class Publisher(msgspec.Struct, frozen=True, array_like=True):
+    """Whom a verified attestation names."""
+
+    kind: str = ""  # "GitHub", "GitLab", …
+    repository: str = ""  # "owner/name"; of a person the address
+    workflow: str = ""  # the file that ran
+
+    def __str__(self) -> str:
+        return f"{self.repository} ({', '.join(each for each in (self.kind, self.workflow) if each)})"
+
+
+class Evidence(msgspec.Struct, frozen=True, array_like=True):
+    """What verifying the attestations of one digest came to."""
+
+    status: Literal["verified", "failed", "unknown"]  # unknown: of a kind that nobody here can verify
+    publisher: Publisher = Publisher()  # of what is verified
+    why: str = ""  # of what is not
+    root: str = ""  # what it was verified against: under another root it is verified again
+
+
+class Attested(msgspec.Struct, frozen=True):
+    """What attestations must be about."""
+
+    subject: str  # the statement's name of the file
+    algorithm: str  # of the statement's digest
+    accept: str = "application/json"  # media types to ask for
+
+
+class Signed(NamedTuple):
+    """One attestation, as it is read and not verified yet."""
+
+    bundle: Any  # of sigstore.models
+    publisher: Publisher | None = None  # whom its registry names; None: the certificate alone tells
+    policy: Any = None  # of sigstore.verify.policy: what the certificate must say; None: nothing
