@@ -101,7 +101,10 @@ def texts_of(value: object) -> list[str]:
 
 
 def matches(claims: Mapping[str, Any], name: str, globs: Sequence[str]) -> bool:
-    """Whether a claim, or an element of it, is of one of these shapes. Case counts; `*` is any text."""
+    """Whether a claim, or an element of it, is of one of these shapes. Case counts; `*` is any text. An
+    e-mail address that its issuer has not verified (OpenID Connect Core 5.1) is nobody's."""
+    if name == "email" and texts_of(claims.get("email_verified")) == ["false"]:
+        return False
     pattern = _compiled(tuple(globs))
     return any(pattern.fullmatch(text) for text in texts_of(claims.get(name)))
 

@@ -34,7 +34,6 @@ FAMILIES: Final[tuple[tuple[str, str], ...]] = (
     ("^orchard:session:", "string"),
     ("^orchard:grant:", "string"),
     ("^orchard:grants:", "string"),
-    ("^orchard:signin:", "string"),
     ("^orchard:issuer:", "string"),
     ("^orchard:health$", "zset"),
     ("^orchard:health:", "string"),

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
@@ -45,7 +46,7 @@ class Issuer:
         self.keys: list[Key] = list(KEYS)
         self.asked: dict[str, int] = {}
         self.answers: dict[str, tuple[int, dict[str, str], bytes] | Callable[[], None]] = {}
-        self.posted: list[bytes] = []
+        self.posted: list[tuple[dict[str, str], dict[str, str]]] = []  # fields and headers of each form
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -111,7 +112,8 @@ class Issuer:
                 self.wfile.write(body)
 
             def do_POST(self) -> None:
-                issuer.posted.append(self.rfile.read(int(self.headers["content-length"])))
+                body = self.rfile.read(int(self.headers["content-length"])).decode()
+                issuer.posted.append((dict(parse_qsl(body)), {k.lower(): v for k, v in self.headers.items()}))
                 self.do_GET()
 
             def log_message(self, *_: object) -> None:

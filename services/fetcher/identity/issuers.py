@@ -91,6 +91,17 @@ class Issuers:
             )
         return found
 
+    async def newer_key(self, issuer: str, head: Head, key: dict[str, Any]) -> dict[str, Any] | None:
+        """Another key than the one that did not fit, of an issuer whose tokens name none; None: there is
+        none, or the issuer was asked some seconds ago, or is away."""
+        if head.kid is not None or not self._may_try(issuer):
+            return None
+        try:
+            found = key_for(head, (await self._refreshed(issuer, self._known.get(issuer))).keys)
+        except OrchardError:
+            return None
+        return found if found != key else None
+
     async def known(self, issuer: str) -> Known:
         """What is known of the issuer, a day old at most. Raises `IssuerUnavailable`."""
         known = self._known.get(issuer) or await self._copy(issuer)

@@ -80,7 +80,13 @@ class IdentityRoutes:
                 raise IdentityRefused("the identity token is signed by none of the keys of its rule (kid)")
         else:
             key = await self._issuers.key(asked.issuer, head)
-        return await self._threads.run(verify.claims_of, asked, head, key, time.time())
+        try:
+            return await self._threads.run(verify.claims_of, asked, head, key, time.time())
+        except IdentityRefused:
+            newer = None if asked.keys else await self._issuers.newer_key(asked.issuer, head, key)
+            if newer is None:
+                raise
+        return await self._threads.run(verify.claims_of, asked, head, newer, time.time())
 
     async def _answer(
         self, request: web.Request, kind: type[T], answer: Callable[[T], Awaitable[Any]]

@@ -14,7 +14,7 @@ from services.fetcher.identity.keys import Head
 from shared.errors.passing import IssuerUnavailable
 from shared.redis.client import RedisClient
 from tests.services.gateway.ledger.test_ledger import client_of
-from tests.support.issuer import EC, RSA, Issuer
+from tests.support.issuer import EC, FOREIGN, RSA, Issuer
 from tests.support.stores import RedisAddress
 
 CONFIGURATION = "/.well-known/openid-configuration"
@@ -84,6 +84,21 @@ async def test_unknown_key__is_asked_for_at_a_bounded_rate(
     clock.now += AGAIN_SECONDS
     with pytest.raises(module.IdentityRefused, match="does not publish"):
         await issuers.key(issuer.url, BY_RSA)
+
+
+async def test_tokens_that_name_no_key__after_a_rotation__get_the_new_one(
+    issuers: Issuers, issuer: Issuer, clock: Clock
+) -> None:
+    nameless = Head("RS256", None)
+    old = await issuers.key(issuer.url, nameless)
+    assert await issuers.newer_key(issuer.url, nameless, old) is None, "asked just now"
+    clock.now += AGAIN_SECONDS
+    assert await issuers.newer_key(issuer.url, nameless, old) is None, "it has no other"
+    issuer.keys = [FOREIGN]
+    clock.now += AGAIN_SECONDS
+    new = await issuers.newer_key(issuer.url, nameless, old)
+    assert new is not None and new["n"] != old["n"]
+    assert await issuers.newer_key(issuer.url, BY_RSA, new) is None
 
 
 async def test_issuer_away__the_last_good_keys_go_on_for_a_day_and_no_longer(

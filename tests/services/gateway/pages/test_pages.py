@@ -43,6 +43,8 @@ PATHS = {
         "/jobs",
         "/queues",
         "/signin",
+        "/signin-elsewhere",
+        "/signed-in",
         "/assets/{name:str}",
     },
     "POST": {
