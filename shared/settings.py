@@ -192,6 +192,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum_ages: dict[str, float] = {}  # of a version before it is served: 7d, 36h; unset: no such rule
     nothing_after: float | None = None  # a date (2026-11-01, or RFC 3339): nothing published later is served
     stored_stay: bool = True  # what was stored before a rule was set, or an advisory known, stays served
+    popular_names: str = ""  # a file of package URLs, for rules about mistyped names; unset: those known here
     osv_feeds: tuple[str, ...] = ()  # advisories: folders, zips or addresses, comma-separated; unset: none
     osv_severity: float | None = None  # refuse vulnerabilities from: low … critical, any, a CVSS score
     trust: Literal["", "verify", "no-downgrade"] = ""  # provenance: shown, or asked for as well

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.gateway.api.admin.fetcher_desk import FetcherDesk
+from services.gateway.api.admin.popular import Popular, popular_names
 from services.gateway.api.answers import Ensures, Resolutions
 from services.gateway.api.identities import Identities
 from services.gateway.api.queue_board import QueueBoard
@@ -109,6 +110,7 @@ class Gateway:
     queue_redis: RedisClient
     queue: JobQueue
     board: QueueBoard
+    popular: Popular
     stock: StockCounter
     database: Database
     l1: L1Cache
@@ -244,6 +246,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             queue_redis=queue_redis,
             queue=queue,
             board=await resources.open("queue board", QueueBoard(queue, queue_redis)),
+            popular=popular_names(settings.popular_names),
             stock=stock,
             database=database,
             l1=l1,

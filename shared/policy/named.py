@@ -35,7 +35,8 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
     only: bool = False  # all but `names`: an allow list
     licences: Licences | None = None
     install_scripts: Literal["", "new", "any"] = ""
-    typo_of: tuple[str, ...] = ()  # popular names
+    typo_of: tuple[str, ...] = ()  # popular names; "*": also those of `popular`
+    popular: dict[str, tuple[str, ...]] = {}  # by protocol, when the rule was applied; no file says it
     trust: Literal["", "off", "verify", "no-downgrade"] = ""  # of provenance
     when: str = ""  # a condition in CEL
     # --- and then

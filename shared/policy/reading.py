@@ -11,7 +11,7 @@ licences = {deny = ["AGPL-3.0-only"]}
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from shared.policy.named import KINDS, Licences, NamedRule
 from shared.setting_values import age, date
 
 MAX_BYTES = 1024 * 1024
+ALL_POPULAR = "*"
 MOST_RULES = 200
 MOST_NAMES = 10_000  # of one rule
 LONGEST_REASON = 500  # characters
@@ -34,10 +35,14 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_policy(
-    text: str, protocols: Sequence[str], meant: Callable[[str], Iterable[str]]
+    text: str,
+    protocols: Sequence[str],
+    meant: Callable[[str], Iterable[str]],
+    popular: Mapping[str, Iterable[str]],
 ) -> list[NamedRule]:
     """The rules of a file, with the patterns that their names stand for. `protocols`: those there are;
-    `meant`: of a pattern, what it stands for in any of them. Raises `InvalidParameter` with the rule's name
+    `meant`: of a pattern, what it stands for in any of them; `popular`: by protocol, what `typo_of = ["*"]`
+    stands for. Raises `InvalidParameter` with the rule's name
     and the reason."""
     if len(text.encode()) > MAX_BYTES:
         raise InvalidParameter(f"policy: larger than {MAX_BYTES} bytes")
@@ -66,6 +71,11 @@ def read_policy(
             typo_of=tuple(
                 dict.fromkeys(each.lower() for name in rule.typo_of for each in meant(name.strip()))
             ),
+            popular={
+                each: tuple(sorted(name.lower() for name in names))
+                for each, names in popular.items()
+                if ALL_POPULAR in rule.typo_of and each in (rule.protocols or protocols)
+            },
             since=date(rule.began),
         )
         for rule in file.rule
@@ -99,6 +109,8 @@ def _check(rule: NamedRule, protocols: Sequence[str]) -> None:
         raise ValueError(f"reason: one line of at most {LONGEST_REASON} characters")
     if rule.since:
         raise ValueError("since: say `began`")
+    if rule.popular:
+        raise ValueError('popular: say `typo_of = ["*"]`')
     age(rule.minimum_age)
     date(rule.nothing_after)
     date(rule.began)

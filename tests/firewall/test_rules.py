@@ -240,6 +240,18 @@ def test_typo_of_a_popular_name__held_unless_it_was_known_before(
     refused_by(late, late.file("1.0.0"), "spelt nearly as")
 
 
+def test_typo_of_any_popular_name__of_its_own_protocol(shelf: NewShelf, policy: Policy) -> None:
+    policy.apply("name = 'typos'\ntypo_of = ['*']")
+    (rule,) = policy.orchard.get("/api/v1/admin/policy", headers=ADMIN).json()["items"]
+    assert "requests" in rule["popular"]["pypi"] and "lodash" in rule["popular"]["npm"]
+    wrong, elsewhere = SHELVES["npm"], SHELVES["pypi"]
+    for kind, versions in ((wrong, []), (elsewhere, ["1.0.0"])):
+        it = kind(policy.orchard, shelf("npm").upstream, "lodashh")
+        it.put({"1.0.0": OLD})
+        wait_until(lambda it=it: it.get(it.page).status_code == 200, what="the page")
+        assert it.shown() == versions
+
+
 def test_held__denied__stays_out_when_the_rule_has_gone(shelf: NewShelf, policy: Policy) -> None:
     it = shelf("npm")
     manifests(it, {"1.0.0": {"license": "AGPL-3.0-only"}})
@@ -317,6 +329,7 @@ BAD = {
     "a loop in a loop": "[[rule]]\nname = 'a'\nwhen = 'dependencies.all(x, dependencies.all(y, x == y))'\n",
     "no condition": "[[rule]]\nname = 'a'\nwhen = 'name'\n",
     "the same twice": "[[rule]]\nname = 'a'\nrefuse = true\nnames=['x']\n" * 2,
+    "popular names of its own": "[[rule]]\nname = 'a'\ntypo_of = ['*']\npopular = {npm = ['x']}\n",
     "no age": "[[rule]]\nname = 'a'\nminimum_age = 'soon'\n",
 }
 

@@ -76,6 +76,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "parsers": part(lambda: opened().parsers),
         "base_urls": part(lambda: opened().reader.base_urls),
         "access_watcher": part(lambda: opened().access_watcher),
+        "popular": part(lambda: opened().popular),
         "board": part(lambda: opened().board),
         "settings": part(lambda: application.settings),
         "draining": part(lambda: application.draining),

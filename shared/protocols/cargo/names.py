@@ -6,6 +6,7 @@ import itertools
 import re
 from typing import ClassVar
 
+from shared.protocols.cargo.popular import POPULAR
 from shared.protocols.cargo.semver import parse_version
 from shared.protocols.roles.grammar import Names
 
@@ -74,6 +75,7 @@ class CargoNames(Names):
 
     osv_ecosystem: ClassVar[str] = "crates-io"
     purl_type: ClassVar[str] = "cargo"
+    popular: ClassVar[frozenset[str]] = POPULAR
 
     canonical_name = staticmethod(canonical)
     is_project_name = staticmethod(is_name)

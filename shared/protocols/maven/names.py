@@ -11,6 +11,7 @@ import re
 from itertools import pairwise
 from typing import Any, ClassVar
 
+from shared.protocols.maven.popular import POPULAR
 from shared.protocols.maven.versions import version_key
 from shared.protocols.roles.grammar import Names
 
@@ -146,6 +147,7 @@ class MavenNames(Names):
 
     osv_ecosystem: ClassVar[str] = "maven"
     purl_type: ClassVar[str] = "maven"
+    popular: ClassVar[frozenset[str]] = POPULAR
     example: ClassVar[str] = "group:artifact or group:*"
 
     is_project_name = staticmethod(is_project)

@@ -10,6 +10,7 @@ import re
 from typing import ClassVar
 from urllib.parse import quote, unquote
 
+from shared.protocols.npm.popular import POPULAR
 from shared.protocols.npm.semver import parse_version
 from shared.protocols.roles.grammar import Names
 
@@ -129,6 +130,7 @@ class NpmNames(Names):
 
     osv_ecosystem: ClassVar[str] = "npm"
     purl_type: ClassVar[str] = "npm"
+    popular: ClassVar[frozenset[str]] = POPULAR
 
     is_project_name = staticmethod(is_name)
     canonical_version = staticmethod(canonical_version)

@@ -12,6 +12,7 @@ from typing import ClassVar
 from packaging.utils import canonicalize_version
 from packaging.version import InvalidVersion, Version
 
+from shared.protocols.pypi.popular import POPULAR
 from shared.protocols.roles.grammar import Names
 
 MAX_PROJECT_CHARACTERS = 200
@@ -97,6 +98,7 @@ class PyPINames(Names):
 
     osv_ecosystem: ClassVar[str] = "pypi"
     purl_type: ClassVar[str] = "pypi"
+    popular: ClassVar[frozenset[str]] = POPULAR
 
     canonical_name = staticmethod(normalise)
     is_project_name = staticmethod(is_project)

@@ -97,6 +97,7 @@ class Names(ABC):  # all but the type of its package URLs has a default
     osv_ecosystem: ClassVar[str] = ""  # as advisories name it (OSV schema, "affected[].package"), in lower
     # case, with "-" for all else; "": no advisory is about its packages
     purl_type: ClassVar[str]  # of its package URLs (purl specification, "purl-types"): "pypi"
+    popular: ClassVar[frozenset[str]] = frozenset()  # canonical names that many builds have
     example: ClassVar[str] = ""  # of a name that can be pinned, for an error: "group:artifact or group:*"
 
     def canonical_name(self, name: str) -> str:

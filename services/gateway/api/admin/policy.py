@@ -14,6 +14,7 @@ from services.gateway.api.admin.checks import expiry_of
 from services.gateway.api.admin.dry_run import DAYS, DryRun, dry_run
 from services.gateway.api.admin.held_rows import HeldRows, HeldVersion, held_version
 from services.gateway.api.admin.policy_rows import PolicyRows
+from services.gateway.api.admin.popular import Popular
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
@@ -92,12 +93,13 @@ async def apply(
     parsers: BoundedThreads,
     actor: Actor,
     access_watcher: AccessWatcher,
+    popular: Popular,
     data: PolicyText,
 ) -> Applied:
     """In force everywhere within a second, in place of all rules that were applied before. What each rule
     would have refused of the last 30 days is told with it; one that would have refused everything is not
     applied without `yes`."""
-    wanted = await parsers.run(read, data.policy)
+    wanted = await parsers.run(read, data.policy, popular)
     state = access_watcher.state
     standing = () if state is None else state.policy_rules
     rules = put_in_force(wanted, standing, clock.now())
@@ -120,7 +122,7 @@ async def apply(
 
 @post("/api/v1/admin/policy/test", summary="What a policy file says of a package", status_code=200)
 async def test(
-    stores: Stores, parsers: BoundedThreads, access_watcher: AccessWatcher, data: Tried
+    stores: Stores, parsers: BoundedThreads, access_watcher: AccessWatcher, popular: Popular, data: Tried
 ) -> Page[Outcome]:
     """Of a version, or of all, by the last good list; as if nothing were stored. Changes nothing."""
     named = read_subject(data.of)
@@ -129,7 +131,7 @@ async def test(
     state = access_watcher.state
     rules = () if state is None else state.policy_rules
     if data.policy:
-        rules = tuple(put_in_force(await parsers.run(read, data.policy), rules, clock.now()))
+        rules = tuple(put_in_force(await parsers.run(read, data.policy, popular), rules, clock.now()))
     protocol = protocol_named(named.protocol)
     listing = await load_listing(stores, protocol, named.project)
     if not listing.body:
@@ -156,9 +158,9 @@ def _outcomes(protocol: PackageProxyBase, listing: Listing, version: str, alone:
     return list(found.values())
 
 
-def read(text: str) -> list[NamedRule]:
+def read(text: str, popular: Popular) -> list[NamedRule]:
     """See `read_policy`. Raises `InvalidParameter`."""
-    return read_policy(text, [each.name for each in PROTOCOLS], _meant)
+    return read_policy(text, [each.name for each in PROTOCOLS], _meant, popular.of)
 
 
 def _meant(pattern: str) -> list[str]:
