@@ -64,6 +64,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--signed", action="store_true", help="print it in its envelope, as it was signed")
     parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
     command(below, "list", "list builds (operator)", "build:listed")
+    _id(command(below, "remove", "forget a build, open or sealed (operator)", "build:remove"))
     _bundle(commands)
     _import(commands)
 

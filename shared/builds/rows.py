@@ -10,4 +10,14 @@ WITH made AS (
 INSERT INTO build_objects (key, build)
 SELECT DISTINCT t.key, made.id FROM made, unnest($3::text[]) AS t(key) ORDER BY 1
 """
+# $1: who, $2: request id, $3: id. What a build holds goes with its row.
+REMOVE = """
+WITH gone AS (
+    DELETE FROM builds WHERE id = $3 RETURNING id, sealed_at
+), noted AS (
+    INSERT INTO audit (who, request_id, action, target, before)
+    SELECT $1, $2, 'build.delete', id, to_jsonb(gone) FROM gone
+)
+SELECT id FROM gone
+"""
 SEALED = "SELECT session FROM builds WHERE id = $1"

@@ -20,6 +20,8 @@ MOST_ENTRIES: Final = 20_000
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Of one session's entries. The queue Redis evicts nothing: what grew without a bound would end every job."""
 MOST_OPEN: Final = 64
+MOST_OF_ONE: Final = 16
+"""Of one token, or of one address without one: no stranger keeps the others from recording."""
 KEEP_SECONDS: Final = 7 * 86_400
 """So long a session is kept that nobody adds to; a sealed one is a row."""
 
@@ -28,11 +30,17 @@ OPEN: Final = "orchard:builds"  # a sorted set: open sessions by when they end
 # The session itself is the field "session", "open" is 1 while it records, "bytes" are those of all entries;
 # an entry's field begins with "e:", one that names an object in use with "o:".
 _START = Script("""
--- KEYS: the session, the open ones.  ARGV: session, id, unix seconds, seconds to keep, most open.  0: too
--- many.
+-- KEYS: the session, the open ones, the client's ids.  ARGV: session, id, unix seconds, seconds to keep, most
+-- open, most of one client.  1: it is there; 0: too many; -1: too many of this client.
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
+for _, id in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+    if not redis.call('ZSCORE', KEYS[2], id) then redis.call('SREM', KEYS[3], id) end
+end
 if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return 0 end
+if redis.call('SCARD', KEYS[3]) >= tonumber(ARGV[6]) then return -1 end
 redis.call('ZADD', KEYS[2], ARGV[3] + ARGV[4], ARGV[2])
+redis.call('SADD', KEYS[3], ARGV[2])
+redis.call('EXPIRE', KEYS[3], ARGV[4])
 redis.call('HSET', KEYS[1], 'session', ARGV[1], 'open', '1', 'bytes', '0')
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
@@ -69,6 +77,9 @@ redis.call('HSET', KEYS[1], 'session', ARGV[1])
 return redis.call('EXPIRE', KEYS[1], ARGV[3])
 """)
 
+STARTED, MANY, MANY_OF_ONE = 1, 0, -1
+"""What `Sessions.start` comes to."""
+
 PUT, CLOSED, GONE, FULL = 1, 0, -1, -2
 """What `Sessions.put` comes to."""
 
@@ -79,10 +90,11 @@ class Sessions:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
-    async def start(self, session: Session, now: float) -> bool:
-        """Whether it is there: there may be too many."""
-        args = [encode(session), session.id, int(now), KEEP_SECONDS, MOST_OPEN]
-        return bool(await _START.run(self._redis, [PREFIX + session.id, OPEN], args))
+    async def start(self, session: Session, now: float, client: str) -> int:
+        """`STARTED`, or `MANY` or `MANY_OF_ONE` where too many are open. `client`: whose it is."""
+        keys = [PREFIX + session.id, OPEN, f"{OPEN}:of:{client}"]
+        args = [encode(session), session.id, int(now), KEEP_SECONDS, MOST_OPEN, MOST_OF_ONE]
+        return int(await _START.run(self._redis, keys, args))
 
     async def read(self, id: str) -> Session | None:
         """The session as Redis has it; None: it has none."""
@@ -114,6 +126,11 @@ class Sessions:
         """It is sealed: what is left here is where its list lies."""
         args = [encode(session), session.id, KEEP_SECONDS]
         await _FINISH.run(self._redis, [PREFIX + session.id, OPEN], args)
+
+    async def drop(self, id: str) -> bool:
+        """Forget it, with all that it holds. False: there was none."""
+        await self._redis.command("ZREM", OPEN, id)
+        return bool(await self._redis.command("UNLINK", PREFIX + id))
 
     async def open_ids(self) -> list[str]:
         """Of those that are not sealed yet."""

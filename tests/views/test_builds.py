@@ -253,6 +253,25 @@ def test_build_that_cannot_be__400(orchard: Cluster, body: dict[str, Any]) -> No
     assert answer.status_code == 400
 
 
+def test_removed__answers_no_more_open_or_sealed(shelf: NewShelf, build: NewBuild, orchard: Cluster) -> None:
+    it = shelf("pypi")
+    it.put(AGES)
+    recorded, sealed = build(), build()
+    for each in (recorded, sealed):
+        each.get(it.page)
+    sealed.seal()
+    assert sealed.ask(it.page).status == 200
+    for each in (recorded, sealed):
+        address = orchard.url(f"/api/v1/admin/builds/{each.told['id']}")
+        assert httpx.delete(address, trust_env=False).status_code == 401
+        assert httpx.delete(address, headers=ADMIN, trust_env=False).status_code == 200
+        assert httpx.delete(address, headers=ADMIN, trust_env=False).status_code == 404
+        assert each.call().status_code == 404
+        assert each.ask(it.file("1.0.0")).status == 404
+    audit = httpx.get(orchard.url("/api/v1/admin/audit"), headers=ADMIN, trust_env=False).json()["items"]
+    assert ("build.delete", sealed.told["id"]) in {(each["action"], each["subject"]) for each in audit}
+
+
 def test_list__operators_alone(shelf: NewShelf, build: NewBuild, orchard: Cluster) -> None:
     one, two = build(name="one"), build(name="two")
     one.seal()

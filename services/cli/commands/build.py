@@ -88,6 +88,13 @@ def listed(options: argparse.Namespace, output: Output) -> None:
     output.result(told, table(rows, heads) if rows else "there are no builds")
 
 
+def remove(options: argparse.Namespace, output: Output) -> None:
+    """Forgets one: its addresses answer no more."""
+    id = build_id(options.build)
+    told = connect(options).call("DELETE", f"/api/v1/admin/builds/{id}", offers=OFFERS, admin=True)
+    output.result(told, f"{id} is removed")
+
+
 def run(options: argparse.Namespace, output: Output) -> Exit | int:
     """Runs a command whose clients ask below a build; its exit code is ours. Started for it unless one is
     named, and sealed afterwards if asked for and the command succeeded."""

@@ -76,13 +76,18 @@ class BuildDetail(Build, frozen=True):
 
 @post("/api/v1/builds", summary="Start recording a build", tags=["builds"])
 async def start(
-    request: Request[Any, Any, Any], data: NewBuild, builds: Builds, base_urls: BaseUrls, who: str
+    request: Request[Any, Any, Any],
+    data: NewBuild,
+    builds: Builds,
+    base_urls: BaseUrls,
+    who: str,
+    asker: str,
 ) -> Build:
     """All that is asked below `base` from now on is in its list."""
     if len(data.name) > LONGEST_NAME or not (data.name.isprintable() or not data.name):
         raise InvalidParameter(f"name: expected up to {LONGEST_NAME} printable characters")
     view = view_named(f"at-{data.at.removeprefix('at-')}") if data.at else None
-    return shown(await builds.start(data.name, view, who), request, base_urls)
+    return shown(await builds.start(data.name, view, who, asker), request, base_urls)
 
 
 @post("/api/v1/builds/{id:str}/seal", summary="Freeze a build's list", tags=["builds"], status_code=200)
@@ -90,7 +95,7 @@ async def seal(
     request: Request[Any, Any, Any], id: str, builds: Builds, base_urls: BaseUrls, request_id: str
 ) -> Build:
     """From now on it answers exactly what it answered; the same answer for every repetition."""
-    return shown(await builds.seal(_checked(id), request_id), request, base_urls)
+    return shown(await builds.seal(checked(id), request_id), request, base_urls)
 
 
 @get("/api/v1/builds/{id:str}", summary="A build and all that it got", tags=["builds"])
@@ -102,7 +107,7 @@ async def show(
     access_watcher: AccessWatcher,
 ) -> BuildDetail:
     """`refused` names what the rules of now keep back of it."""
-    session = await builds.read(_checked(id))
+    session = await builds.read(checked(id))
     entries = await builds.entries(session)
     items = [_item(each, access_watcher) for each in entries]
     detail = msgspec.structs.asdict(shown(session, request, base_urls))
@@ -111,7 +116,8 @@ async def show(
     return BuildDetail(**detail, items=items)
 
 
-def _checked(id: str) -> str:
+def checked(id: str) -> str:
+    """The id, with or without `build-` before it. Raises `BuildNotFound` for what can be none."""
     id = id.removeprefix(BUILD)
     if not _ID.fullmatch(id):
         raise BuildNotFound("the id of a build has 32 characters")
@@ -185,7 +191,7 @@ async def bill(id: str, kind: str, builds: Builds, stores: Stores) -> Response[b
 
 
 async def _envelope(id: str, kind: str, builds: Builds, stores: Stores) -> bytes:
-    session = await builds.read(_checked(id))
+    session = await builds.read(checked(id))
     if kind not in KINDS:
         raise EntryNotFound(f"there is no statement {kind[:40]!r}", hint=_KINDS)
     if session.state != "sealed":

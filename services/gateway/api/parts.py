@@ -13,6 +13,7 @@ from litestar.di import Provide
 from services.gateway.api.catalogue_rows import Catalogue
 from services.gateway.api.parameters import CheckMayRefresh, check_may_refresh
 from services.gateway.compose import Gateway
+from services.gateway.door.access import client_of
 from shared.errors.passing import ShuttingDown
 from shared.settings import Settings
 
@@ -58,6 +59,10 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         """The name of the token that asks; "" without one."""
         return opened().access.name_of(request.headers.get("authorization", "").encode("latin-1", "replace"))
 
+    def asker(request: Request[Any, Any, Any]) -> str:
+        """Who asks, as budgets count: a token, or a network."""
+        return client_of(opened().access, request.scope, dict(request.scope["headers"]))
+
     return {
         "gateway": part(opened),
         "stock_counter": part(lambda: opened().stock),
@@ -72,6 +77,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "builds": part(lambda: opened().builds),
         "bundling": part(lambda: opened().bundling),
         "who": part(who),
+        "asker": part(asker),
         "identities": part(lambda: opened().identities),
         "parsers": part(lambda: opened().parsers),
         "base_urls": part(lambda: opened().reader.base_urls),

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import secrets
+import time
 from base64 import b32encode
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -23,7 +25,8 @@ from shared.builds.entries import (
     decode_list,
     decode_session,
 )
-from shared.builds.sessions import CLOSED, FULL, GONE, Sessions
+from shared.builds.rows import REMOVE
+from shared.builds.sessions import CLOSED, FULL, GONE, MANY_OF_ONE, MOST_OF_ONE, STARTED, Sessions
 from shared.errors import (
     BuildFull,
     BuildNotFound,
@@ -50,10 +53,19 @@ MOST_LISTS = 64
 MOST_BYTES = 256 * 1024 * 1024  # of lists in memory, estimated
 LIST_FACTOR = 4  # memory of a list's objects to its bytes
 MOST_LISTED = 500
+LOOK_SECONDS = 5.0  # so often a gateway asks whether a sealed build in its memory was removed
+LOOK_WAIT_SECONDS = 1.0
 _ROWS = "SELECT session FROM builds ORDER BY sealed_at DESC LIMIT $1"
 _ROW = "SELECT session FROM builds WHERE id = $1"
 
 Plain = Callable[[Resource], Awaitable[Reply]]
+
+
+@dataclass
+class _Sealed:
+    session: Session
+    replay: Replay
+    look_at: float  # monotonic: when it is asked next whether it was removed
 
 
 class Builds:
@@ -64,22 +76,27 @@ class Builds:
         self._gate = gate
         self._ports = ports
         self._sessions = Sessions(stores.queue_redis)
-        self._sealed = Bounded[str, tuple[Session, Replay]](MOST_LISTS, max_weight=MOST_BYTES)
+        self._sealed = Bounded[str, _Sealed](MOST_LISTS, max_weight=MOST_BYTES)
 
-    async def start(self, name: str, view: View | None, who: str) -> Session:
-        """A new session. Raises `Overloaded` where too many are open."""
+    async def start(self, name: str, view: View | None, who: str, client: str) -> Session:
+        """A new session. Raises `Overloaded` where too many are open, of this client or at all."""
         id = b32encode(secrets.token_bytes(20)).decode().lower()
         now = clock.now()
         session = Session(id, name, "" if view is None else view.name, created_at=now, created_by=who)
-        if not await self._sessions.start(session, now):
-            raise Overloaded("too many builds are being recorded: seal some")
+        came = await self._sessions.start(session, now, client)
+        if came != STARTED:
+            whose = f"{MOST_OF_ONE} of yours" if came == MANY_OF_ONE else "too many builds"
+            raise Overloaded(f"{whose} are being recorded: seal some")
         return session
 
     async def read(self, id: str) -> Session:
         """Raises `BuildNotFound`, `QueueUnavailable`, `DatabaseUnavailable`."""
         known = self._sealed.get(id)
         if known is not None:
-            return known[0]
+            if time.monotonic() >= known.look_at and not await self._is_there(id, known):
+                self._sealed.pop(id)
+                raise BuildNotFound("this build was removed")
+            return known.session
         away: QueueUnavailable | None = None
         try:
             session = await self._sessions.read(id)
@@ -92,6 +109,25 @@ class Builds:
                 raise away or BuildNotFound("there is no such build, or nobody added to it for a week")
             session = decode_session(bytes(row["session"]))
         return session
+
+    async def _is_there(self, id: str, known: _Sealed) -> bool:
+        """Whether a sealed build still is: where nobody can be asked it is, for it answers offline."""
+        known.look_at = time.monotonic() + LOOK_SECONDS  # one request asks for all
+        try:
+            with deadline(LOOK_WAIT_SECONDS):
+                return await self._stores.database.fetchrow(_ROW, id) is not None
+        except OrchardError:
+            return True
+
+    async def remove(self, id: str, who: str, request_id: str) -> None:
+        """Forget a build: what only it names is evicted and swept as any. Other gateways answer it for some
+        seconds more. Raises `BuildNotFound`."""
+        with deadline(self._ports.settings.request_seconds()):
+            row = await self._stores.database.fetchrow(REMOVE, who, request_id, id)
+        had = await self._sessions.drop(id)
+        self._sealed.pop(id)
+        if row is None and not had:
+            raise BuildNotFound("there is no such build")
 
     async def all(self) -> list[Session]:
         """Those that are recorded, then the sealed ones, the newest first; at most `MOST_LISTED`."""
@@ -182,7 +218,7 @@ class Builds:
     async def _replay(self, session: Session) -> Replay:
         known = self._sealed.get(session.id)
         if known is not None:
-            return known[1]
+            return known.replay
         try:
             body = await read_whole(self._stores.bare_objects, session.list_key, self._stores.threads)
         except StoreUnavailable as error:
@@ -190,7 +226,8 @@ class Builds:
                 f"the list of the build {session.id} cannot be read: {error.message}"
             ) from None
         replay = Replay(decode_list(body))
-        self._sealed.put(session.id, (session, replay), len(body) * LIST_FACTOR)
+        known = _Sealed(session, replay, time.monotonic() + LOOK_SECONDS)
+        self._sealed.put(session.id, known, len(body) * LIST_FACTOR)
         return replay
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, get
+from litestar import Request, delete, get
 
-from services.gateway.api.builds import Build, shown
-from services.gateway.api.types import Page
+from services.gateway.api.admin.repository import Actor
+from services.gateway.api.builds import Build, checked, shown
+from services.gateway.api.types import Page, Removed
 from services.gateway.builds.builds import Builds
 from services.gateway.http.base_urls import BaseUrls
 
@@ -18,4 +19,11 @@ async def listed(request: Request[Any, Any, Any], builds: Builds, base_urls: Bas
     return Page([shown(each, request, base_urls) for each in await builds.all()])
 
 
-HANDLERS = [listed]
+@delete("/api/v1/admin/builds/{id:str}", summary="Remove a build", status_code=200)
+async def remove(builds: Builds, actor: Actor, id: str) -> Removed:
+    """An open one records no more; of a sealed one nothing is kept that nothing else needs."""
+    await builds.remove(checked(id), actor.name, actor.request_id)
+    return Removed(id)
+
+
+HANDLERS = [listed, remove]

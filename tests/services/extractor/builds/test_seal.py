@@ -14,7 +14,7 @@ from services.extractor.housekeeping.evictor import REFETCHABLE
 from services.extractor.housekeeping.sweeper import Sweeper
 from shared.builds import sessions as module
 from shared.builds.entries import Absent, File, Page, Session, decode_list
-from shared.builds.sessions import CLOSED, FULL, GONE, PUT, Sessions
+from shared.builds.sessions import CLOSED, FULL, GONE, MANY, MANY_OF_ONE, PUT, STARTED, Sessions
 from shared.errors import BuildNotFound, Conflict
 from shared.errors.passing import DatabaseUnavailable
 from shared.models import FileName, VariantInfo
@@ -43,7 +43,7 @@ def sha256(data: bytes) -> str:
 
 async def opened(house: House, id: str = "a" * 32) -> Session:
     session = Session(id, "app", created_at=NOW)
-    assert await Sessions(house.stores.queue_redis).start(session, NOW)
+    assert await Sessions(house.stores.queue_redis).start(session, NOW, "token t") == STARTED
     return session
 
 
@@ -73,6 +73,24 @@ async def seal(house: House, id: str = "a" * 32) -> Session | None:
     return await Sessions(house.stores.queue_redis).read(id)
 
 
+async def test_start__so_many_of_one_client_and_so_many_in_all(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = Sessions(house.stores.queue_redis)
+    monkeypatch.setattr(module, "MOST_OPEN", 4)
+    monkeypatch.setattr(module, "MOST_OF_ONE", 2)
+
+    async def start(id: str, client: str, now: float = NOW) -> int:
+        return await sessions.start(Session(id * 32, "app", created_at=now), now, client)
+
+    assert [await start(id, "one") for id in "abc"] == [STARTED, STARTED, MANY_OF_ONE]
+    assert await sessions.drop("a" * 32) and not await sessions.drop("a" * 32)
+    assert [await start(id, "one") for id in "de"] == [STARTED, MANY_OF_ONE]
+    assert [await start(id, "other") for id in "fgh"] == [STARTED, STARTED, MANY]
+    later = NOW + module.KEEP_SECONDS + 1
+    assert [await start(id, "one", later) for id in "ij"] == [STARTED, STARTED]
+
+
 async def test_put__open_closed_sealed_and_gone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions(house.stores.queue_redis)
     session = await opened(house)
@@ -89,16 +107,6 @@ async def test_put__open_closed_sealed_and_gone(house: House, monkeypatch: pytes
     assert await sessions.put(session.id, page(), NOW) == CLOSED
     assert await sessions.put("b" * 32, page(), NOW) == GONE
     assert not await sessions.close("b" * 32)
-
-
-async def test_open_sessions__bounded_and_those_that_ended_do_not_count(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MOST_OPEN", 2)
-    sessions = Sessions(house.stores.queue_redis)
-    started = [await sessions.start(Session(letter * 32), NOW) for letter in "abc"]
-    assert started == [True, True, False]
-    assert await sessions.start(Session("c" * 32), NOW + module.KEEP_SECONDS + 2)
 
 
 async def test_seal__the_list_holds_all_of_it_with_its_bytes(house: House) -> None:
