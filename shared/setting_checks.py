@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 Variable = Callable[[str], str]
@@ -15,6 +15,7 @@ _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
 _COLLECTOR = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[A-Za-z0-9._/-]*)?")
 _HEADER = re.compile(r"\s*[A-Za-z0-9_-]+\s*=[\x20-\x7e]+")
 _SENTINEL = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_RULE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
 
@@ -36,6 +37,11 @@ def faults_of(values: Mapping[str, Any], variable: Variable) -> list[str]:
     faults.extend(_store(values, variable))
     faults.extend(_edge(values))
     faults.extend(_oidc(values))
+    for each in values.get("trusted_ci", ()):
+        try:
+            trust_parts(each)
+        except ValueError as error:
+            faults.append(f"ORCHARD_TRUSTED_CI: {error}")
     for network in values.get("trusted_proxies", ()):
         try:
             ip_network(network, strict=False)
@@ -91,6 +97,41 @@ def _oidc(values: Mapping[str, Any]) -> list[str]:
     if not roles:
         faults.append("ORCHARD_OIDC_READ: who may sign in? sub=* is everybody that the provider knows")
     return faults
+
+
+class TrustParts(NamedTuple):
+    """One rule of ORCHARD_TRUSTED_CI."""
+
+    name: str
+    issuer: str
+    audience: str
+    claims: dict[str, tuple[str, ...]]
+    protocols: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def trust_parts(text: str) -> TrustParts:
+    """Words between spaces: name, issuer, audience, then CLAIM=PATTERN, protocol:NAME and package:PATTERN.
+    Raises `ValueError`."""
+    name, issuer, audience, *rest = (*text.split(), "", "", "")[: max(3, len(text.split()))]
+    if not _RULE_NAME.fullmatch(name):
+        raise ValueError("a rule begins with its name, of A-Z, a-z, 0-9 and ._@+-")
+    if not is_issuer(issuer) or not audience or "=" in audience:
+        raise ValueError(f"{name}: expected NAME ISSUER AUDIENCE CLAIM=PATTERN, the issuer as https://…")
+    claims: dict[str, tuple[str, ...]] = {}
+    bounds: dict[str, tuple[str, ...]] = {"protocol": (), "package": ()}
+    for word in rest:
+        kind, colon, value = word.partition(":")
+        claim, equals, pattern = word.partition("=")
+        if colon and value and kind in bounds:
+            bounds[kind] += (value,)
+        elif equals and claim and pattern.strip("*"):
+            claims[claim] = (*claims.get(claim, ()), pattern)
+        else:
+            raise ValueError(f"{name}: {word[:60]!r} is no CLAIM=PATTERN, or lets everybody in")
+    if not claims:
+        raise ValueError(f"{name}: needs at least one CLAIM=PATTERN, or everybody's jobs there could read")
+    return TrustParts(name, issuer, audience, claims, bounds["protocol"], bounds["package"])
 
 
 def is_issuer(text: str) -> bool:

@@ -161,6 +161,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     oidc_scopes: tuple[str, ...] = ()  # asked for besides openid, profile and email, such as groups
     oidc_admin: tuple[str, ...] = ()  # operators: CLAIM=PATTERN, such as groups=platform-*; any of them
     oidc_read: tuple[str, ...] = ()  # who may read; sub=* for everybody that the provider signs in
+    trusted_ci: tuple[str, ...] = ()  # CI jobs that may read: NAME ISSUER AUDIENCE CLAIM=PATTERN…
     wrong_tokens: NotNegative = 10  # from one address in a minute; then it waits; 0 = no bound
     secret_key: tuple[str, ...] = ()  # 32 bytes in base64; seals sources' passwords; several: first seals
     client_connections: Positive = 1024  # of one address that stand still, where connections run short

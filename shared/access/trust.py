@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from shared.access.bounds import Bounds
+from shared.setting_checks import trust_parts
 from shared.settings import Settings
 
 LONGEST_TOKEN = 16 * 1024  # bytes
@@ -70,6 +71,14 @@ class CodeAsked(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"CodeAsked({self.client!r})"
+
+
+def own_rules(settings: Settings) -> tuple[TrustRule, ...]:
+    """Those of ORCHARD_TRUSTED_CI. Another text is another rule: tokens that it gave are over."""
+    return tuple(
+        TrustRule("set-" + hashlib.sha256(text.encode()).hexdigest()[:16], *trust_parts(text))
+        for text in settings.trusted_ci
+    )
 
 
 def people_of(settings: Settings) -> str:

@@ -170,6 +170,19 @@ def test_rule__with_keys_of_its_own__asks_no_issuer(orchard: Cluster, issuer: Is
     assert issuer.asked == {}
 
 
+def test_rule__of_the_settings__counts_where_it_is_set(orchard: Cluster, issuer: Issuer) -> None:
+    rule = f"by-setting {issuer.url} {AUDIENCE} repository=corp/* protocol:pypi"
+    set_up = orchard.start("gateway", ORCHARD_TRUSTED_CI=rule)
+    made = exchange(orchard, issuer.token(), set_up.base)
+    assert made.status_code == 200 and made.json()["name"].startswith("by-setting/"), made.text
+    token = made.json()["access_token"]
+    assert ask(orchard, "/pypi/simple/demo/", token, base=set_up.base).status_code == 200
+    assert ask(orchard, "/pypi/simple/demo/", token).status_code == 401, "nor is it trusted elsewhere"
+    listed = ask(orchard, "/api/v1/admin/trust", ADMIN, base=set_up.base).json()["items"]
+    assert (listed[0]["id"], listed[0]["created_by"]) == (0, "ORCHARD_TRUSTED_CI")
+    set_up.stop()
+
+
 def test_refused_tokens__of_one_address__wait_like_other_guesses(orchard: Cluster, issuer: Issuer) -> None:
     strict = orchard.start("gateway", ORCHARD_WRONG_TOKENS="2")
     assert [exchange(orchard, "x", strict.base).status_code for _ in range(3)] == [403, 403, 429]

@@ -21,7 +21,7 @@ def show(options: argparse.Namespace, output: Output) -> None:
     answer = connect(options).call("GET", PATH, offers=OFFERS, admin=True)
     rows = [
         (str(each.get("id", "")), str(each.get("name", "")), str(each.get("issuer", "")),
-         str(each.get("audience", "")), _claims(each), _packages(each), moment(each.get("created_at")))
+         str(each.get("audience", "")), _claims(each), _packages(each), _since(each))
         for each in items(answer)
     ]  # fmt: skip
     heads = ("id", "name", "issuer", "audience", "claims", "for", "since")
@@ -64,6 +64,8 @@ def remove(options: argparse.Namespace, output: Output) -> None:
             f"there is no trust rule of the id or name {options.id[:80]!r}",
             "`orchard trust list` shows them.",
         )
+    if not found.get("id"):
+        raise CommandFailed(f"{found.get('name')} is of ORCHARD_TRUSTED_CI", "Take it out of the settings.")
     path = f"{PATH}/{quote(str(found.get('id')), safe='')}"
     answer = server.call("DELETE", path, offers=OFFERS, admin=True)
     output.result(answer, f"{found.get('name')} is trusted no more")
@@ -76,3 +78,7 @@ def _claims(rule: dict[str, Any]) -> str:
 
 def _packages(rule: dict[str, Any]) -> str:
     return ", ".join(map(str, [*(rule.get("protocols") or ()), *(rule.get("names") or ())])) or "all"
+
+
+def _since(rule: dict[str, Any]) -> str:
+    return moment(rule.get("created_at")) if rule.get("id") else "the settings"

@@ -24,7 +24,7 @@ from shared.access.bounds import Bounds, bounded_digest
 from shared.access.exposure import reads_anonymously
 from shared.access.repository import AccessRepository, AccessState, KnownToken, by_digest
 from shared.access.tokens import PREFIX, SHORT_PREFIX, digest_of, presented
-from shared.access.trust import people_of
+from shared.access.trust import own_rules, people_of
 from shared.errors import Forbidden, OrchardError, TooManyGuesses, Unauthorized
 from shared.errors.passing import AccessUnknown
 from shared.process.bounded import Bounded
@@ -90,8 +90,8 @@ class Access:
             digest = digest_of(settings.admin_token.encode())
             self._own[digest] = KnownToken(0, OPERATOR, "admin", digest.hex())
         self._tokens: Mapping[bytes, KnownToken] = self._own
-        self._people = people_of(settings)
-        self._trusted = frozenset({self._people})
+        self._always = {people_of(settings), *(each.id for each in own_rules(settings))}
+        self._trusted = frozenset(self._always)
         # digest → a grant (services/gateway/door/grants.py) and what it was given by
         self._grants = Bounded[bytes, tuple[KnownToken, str]](REMEMBERED)
         self.grants_unknown = False  # the queue Redis did not answer when it was last asked for one
@@ -116,7 +116,7 @@ class Access:
     def changed(self, state: AccessState) -> None:
         """Replace the tokens: called by `AccessWatcher`."""
         self._tokens = {**by_digest(state), **self._own}
-        self._trusted = frozenset({self._people, *(each.id for each in state.trust)})
+        self._trusted = frozenset({*self._always, *(each.id for each in state.trust)})
         self._known = True
         self._remembered.clear()
 

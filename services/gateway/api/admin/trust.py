@@ -12,11 +12,12 @@ from services.gateway.api.admin.repository import Actor
 from services.gateway.api.admin.statements import ADD_TRUST, DROP_TRUST, LIST_TRUST
 from services.gateway.api.types import Input, Page, Removed
 from shared.access.tokens import is_token_name
-from shared.access.trust import TrustRule
+from shared.access.trust import TrustRule, own_rules
 from shared.access.watcher import AccessWatcher
 from shared.errors import Conflict, EntryNotFound, InvalidParameter
 from shared.postgres.database import Database
 from shared.setting_checks import is_issuer
+from shared.settings import Settings
 
 MOST = 200
 MOST_CLAIMS = 20
@@ -42,7 +43,7 @@ class NewTrust(Input, frozen=True):
 class TrustEntry(msgspec.Struct, frozen=True):
     """A rule that counts."""
 
-    id: int
+    id: int  # 0: of the settings
     name: str
     issuer: str
     audience: str
@@ -55,9 +56,10 @@ class TrustEntry(msgspec.Struct, frozen=True):
 
 
 @get("/api/v1/admin/trust", summary="Whose identity tokens are exchanged")
-async def rules(database: Database) -> Page[TrustEntry]:
-    """All, the oldest first; the first that is about a bearer counts."""
-    return Page(await _entries(database))
+async def rules(database: Database, settings: Settings) -> Page[TrustEntry]:
+    """All, those of ORCHARD_TRUSTED_CI first, then the oldest; the first that is about a bearer counts."""
+    own = [_entry(0, each, 0.0, "ORCHARD_TRUSTED_CI") for each in own_rules(settings)]
+    return Page(own + await _entries(database))
 
 
 @post("/api/v1/admin/trust", summary="Trust an issuer's identity tokens")
@@ -136,16 +138,22 @@ def _is_jwks(text: str) -> bool:
 
 
 async def _entries(database: Database) -> list[TrustEntry]:
-    found = []
-    for row in await database.fetch(LIST_TRUST):
-        rule = msgspec.json.decode(row["rule"], type=TrustRule)
-        found.append(
-            TrustEntry(
-                row["id"], rule.name, rule.issuer, rule.audience, rule.claims, rule.protocols, rule.names,
-                bool(rule.keys), row["created_at"], row["created_by"],
-            )
-        )  # fmt: skip
-    return found
+    return [
+        _entry(
+            row["id"],
+            msgspec.json.decode(row["rule"], type=TrustRule),
+            row["created_at"],
+            row["created_by"],
+        )
+        for row in await database.fetch(LIST_TRUST)
+    ]
+
+
+def _entry(number: int, rule: TrustRule, created_at: float, created_by: str) -> TrustEntry:
+    return TrustEntry(
+        number, rule.name, rule.issuer, rule.audience, rule.claims, rule.protocols, rule.names,
+        bool(rule.keys), created_at, created_by,
+    )  # fmt: skip
 
 
 HANDLERS = [rules, add_rule, drop_rule]
