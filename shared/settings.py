@@ -185,6 +185,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook_pause: Seconds = 86_400.0  # a webhook that has failed for so many seconds is paused
     log_key: str = ""  # extractors: the transparency log's private key, as Go's note writes it; unset: no log
     log_key_file: str = ""  # the same in a file
+    log_signer: str = (
+        ""  # extractors: socket of an SSH agent that has the private key; `log_key` is the public
+    )
     log_witnesses: tuple[str, ...] = ()  # gateways: public keys of witnesses whose cosignatures are kept
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
     drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections

@@ -20,7 +20,8 @@ from services.extractor.housekeeping.sweeper import Sweeper
 from services.extractor.housekeeping.timer import Resting, Run, SweepTimer
 from services.extractor.ledger.keeper import LedgerKeeper
 from services.extractor.resolving.compose import access_watcher, resolving_handlers
-from services.extractor.transparency.keeper import LogKeeper, signer_of
+from services.extractor.transparency.keeper import LogKeeper
+from services.extractor.transparency.signers import signer_of
 from services.extractor.transparency.stating import AdmissionStating
 from shared.models import Extraction
 from shared.objects.verify import Verifier

@@ -21,6 +21,10 @@ _SIGNING = (
     "upstreams is not given the key, nor are the child processes, started without environment, in which "
     "packages are read."
 )
+_APART = (
+    "Signed by a process of its own, which alone has the key. It is asked after the admission, and neither "
+    "runs nor reads anything of a package."
+)
 _INGESTION = (
     "Files are downloaded, hashed, compared and stored as they are. Nothing in them is run, and no two share "
     "a working file."
@@ -61,8 +65,8 @@ def dependency_statement(
         else {"result": "unverified"},
         "publisherSignature": {"result": "unverified"},
         "signingIsolation": {
-            "method": "post-ingestion-signing",
-            "description": _SIGNING,
+            "method": "separate-signer-process" if platform.signer_apart else "post-ingestion-signing",
+            "description": _APART if platform.signer_apart else _SIGNING,
             "signerIdentity": platform.signer,
         },
         "ingestionIsolation": {"method": "no-dep-code-executed", "description": _INGESTION},

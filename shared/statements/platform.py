@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from shared.settings import Settings
 from shared.tlog.dsse import STATEMENT, key_id
 from shared.tlog.notes import Key
+from shared.tlog.signing import Signer
 from shared.version import VERSION
 
 
@@ -17,6 +19,7 @@ class Platform(msgspec.Struct, frozen=True):
 
     key: Key  # that signs
     public_url: str = ""
+    signer_apart: bool = False  # the private key is in a process of its own
 
     @property
     def id(self) -> str:
@@ -32,6 +35,11 @@ class Platform(msgspec.Struct, frozen=True):
     def version(self) -> str:
         """Of the service that states."""
         return VERSION
+
+
+def platform_of(signer: Signer, settings: Settings) -> Platform:
+    """This Orchard, as its settings have it."""
+    return Platform(signer.key, next(iter(settings.public_url), ""), signer.is_apart)
 
 
 def encoded(predicate_type: str, subject: Mapping[str, Any], predicate: Mapping[str, Any]) -> bytes:

@@ -22,6 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,127}")
 class Signer:
     """Signs for one log. Never shown: its repr is that of its public key."""
 
+    is_apart = False  # whether the private key is in another process
+
     def __init__(self, name: str, seed: bytes) -> None:
         """`seed`: the 32 bytes of RFC 8032. Raises `ValueError`."""
         if _NAME.fullmatch(name) is None:
@@ -29,6 +31,10 @@ class Signer:
         self._signer = eddsa.new(ECC.construct(curve="Ed25519", seed=seed), "rfc8032")
         public = ECC.construct(curve="Ed25519", seed=seed).public_key().export_key(format="raw")
         self.key = Key(name, ED25519, public)
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature (RFC 8032). The same bytes each time."""
+        return self._signer.sign(message)
 
     def __repr__(self) -> str:
         return f"Signer({self.key})"
@@ -39,12 +45,12 @@ class Signer:
 
     def note(self, text: str) -> bytes:
         """A text, whose lines all end, as a signed note. What it says of itself must be no checkpoint."""
-        signature = base64.b64encode(self.key.id + self._signer.sign(text.encode())).decode()
+        signature = base64.b64encode(self.key.id + self.sign(text.encode())).decode()
         return f"{text}\n— {self.key.name} {signature}\n".encode()
 
     def envelope(self, payload: bytes) -> bytes:
         """The DSSE envelope of a statement. The same bytes each time."""
-        signature = self._signer.sign(signed_bytes(PAYLOAD_TYPE, payload))
+        signature = self.sign(signed_bytes(PAYLOAD_TYPE, payload))
         whole = {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": PAYLOAD_TYPE,

@@ -1,8 +1,10 @@
-"""Checks what a transparency log says, without a network and with the standard library alone.
+"""Checks what a transparency log says, and statements by its key: without a network, by the standard library
+alone.
 
     python3 verify.pyz file FILE --proof FILE.tlog-proof --key KEY [--after OLD --consistency PROOF]
     python3 verify.pyz checkpoints OLD NEW --consistency PROOF --key KEY
     python3 verify.pyz mirror FOLDER --key KEY [--after OLD]
+    python3 verify.pyz statement FILE --statement FILE.intoto.jsonl --key KEY
 
 Exit codes: 0 proven, 1 not proven, 2 wrong use.
 """
@@ -17,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shared.tlog.dsse import is_named, read_statement
 from shared.tlog.notes import Checkpoint, Key, read_checkpoint, read_key
 from shared.tlog.proofs import check_file, check_mirror, read_hashes, read_proof
 from shared.tlog.trees import Unproven, check_consistency
@@ -36,11 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _file(options: Any, key: Key, old: Checkpoint | None) -> str:
-    with Path(options.file).open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    entry, checkpoint = check_file(sha256, read_proof(Path(options.proof).read_bytes()), key)
+    entry, checkpoint = check_file(_sha256(options.file), read_proof(Path(options.proof).read_bytes()), key)
     _continues(options, old, checkpoint)
     return f"proven: entry of {entry.get('time')} in a log of {checkpoint.size}: {json.dumps(entry)}"
+
+
+def _sha256(name: str) -> str:
+    with Path(name).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checkpoints(options: Any, key: Key, old: Checkpoint | None) -> str:
@@ -53,6 +59,15 @@ def _mirror(options: Any, key: Key, old: Checkpoint | None) -> str:
     folder = Path(options.folder)
     checkpoint = check_mirror(lambda path: (folder / path).read_bytes(), key, old)
     return f"proven: all of a log of {checkpoint.size}"
+
+
+def _statement(options: Any, key: Key, _: Checkpoint | None) -> str:
+    sha256 = _sha256(options.file)
+    lines = Path(options.statement).read_bytes().splitlines()
+    found = [read_statement(each, key) for each in lines if is_named(each, key)]
+    if not found or not all(each.is_about("sha256", sha256) for each in found):
+        raise Unproven("there is no statement by this key about this file")
+    return f"proven: {json.dumps(found[0].whole)}"
 
 
 def _continues(options: Any, old: Checkpoint | None, new: Checkpoint) -> None:
@@ -68,12 +83,17 @@ def _parser() -> argparse.ArgumentParser:
         ("file", _file, ("file",)),
         ("checkpoints", _checkpoints, ("after", "new")),
         ("mirror", _mirror, ("folder",)),
+        ("statement", _statement, ("file",)),
     ):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         for word in words:
             command.add_argument(word)
         command.add_argument("--key", required=True, help="the log's, name+id+base64")
+        if name == "statement":
+            command.add_argument("--statement", required=True, help="envelopes, one a line")
+            command.set_defaults(after="")
+            continue
         if "after" not in words:
             command.add_argument("--after", default="", help="a checkpoint that was seen before")
         if name != "mirror":

@@ -6,6 +6,8 @@ import base64
 import contextlib
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,27 @@ def test_the_command__shows_saves_and_checks_them(
     (tmp_path / "demo.whl").write_bytes(wheel + b"x")
     done = command(*offline, "--key", str(SIGNER.key))
     assert done.returncode == 1 and "about another file" in done.stderr
+
+
+def test_the_stand_alone_verifier__checks_them_with_the_standard_library(
+    orchard: Cluster, stored: tuple[str, bytes], tmp_path: Path
+) -> None:
+    _, wheel = stored
+    (tmp_path / "file").write_bytes(wheel)
+    (tmp_path / "lines").write_bytes(about(orchard, wheel).content)
+    (tmp_path / "verify.pyz").write_bytes(orchard.get("/tlog/verify.pyz").content)
+
+    def verify(key: object) -> subprocess.CompletedProcess[str]:
+        words = ["verify.pyz", "statement", "file", "--statement", "lines", "--key", str(key)]
+        command = [sys.executable, "-I", *words]
+        return subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, timeout=60)
+
+    done = verify(SIGNER.key)
+    assert done.returncode == 0 and done.stdout.startswith("proven: "), done.stderr
+    assert verify(read_signer(new_signer_text(SIGNER.key.name)).key).returncode == 1
+    (tmp_path / "file").write_bytes(wheel + b"x")
+    done = verify(SIGNER.key)
+    assert done.returncode == 1 and "about this file" in done.stderr
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from shared.objects.port import statement_key
 from shared.objects.verify import read_whole
 from shared.process.periodic import Every
 from shared.redis import clock
-from shared.statements.platform import Platform
+from shared.statements.platform import platform_of
 from shared.statements.provenance import build_statements
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
@@ -47,7 +47,7 @@ class BuildStating:
     def __init__(self, stores: Stores, signer: Signer) -> None:
         self._stores = stores
         self._signer = signer
-        self._platform = Platform(signer.key, next(iter(stores.settings.public_url), ""))
+        self._platform = platform_of(signer, stores.settings)
         self._describing = Describing(stores)
         self._unreadable: set[str] = set()  # builds whose list is lost or damaged
         self._turns = Every(TURN_SECONDS, self.run, name="build statements", first_seconds=0)
@@ -81,7 +81,7 @@ class BuildStating:
         made = await stores.threads.run(build_statements, session, listed, known, self._platform)
         objects = []
         for payload in made.values():
-            envelope = self._signer.envelope(payload)
+            envelope = await stores.threads.run(self._signer.envelope, payload)
             objects.append(hashlib.sha256(envelope).digest())
             await stores.objects.put_bytes(statement_key(objects[-1].hex()), envelope)
         await stores.database.execute(STATE_BUILD, session.id, list(made), objects)

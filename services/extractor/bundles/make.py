@@ -55,7 +55,8 @@ class MakeBundleJob:
         listed = decode_list(await read_whole(self._objects, session.list_key, self._threads))
         part = await self._log(logged(listed), job.since, str(self._signer.key))
         manifest = await self._threads.run(encode_manifest, make(session, listed, part))
-        head = write_head(self._signer.note(note_text(self._signer.key, manifest)), manifest)
+        note = await self._threads.run(self._signer.note, note_text(self._signer.key, manifest))
+        head = write_head(note, manifest)
         key = f"{BUILDS}/{hashlib.sha256(head).hexdigest()}"
         await self._objects.put_bytes(key, head)
         log.info("bundle_made", build=job.build, files=session.files, log_size=part.size)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 
 from services.extractor.transparency.stating import AdmissionStating
 from services.extractor.transparency.writer import FellBack, LogWriter, Raced
-from shared.errors import ConfigurationError
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
 from shared.redis.script import Script
-from shared.settings import Settings
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import LOG_APPENDED, LOG_FELL_BACK, STATED
-from shared.tlog.signing import Signer, read_signer
+from shared.tlog.signing import Signer
 from shared.transparency.rows import LogRows
 
 log = get_logger()
@@ -39,21 +36,6 @@ local known = tonumber(redis.call('GET', KEYS[1]) or '-1')
 if known < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
 return 1
 """)
-
-
-def signer_of(settings: Settings) -> Signer | None:
-    """The log's key, None where no log is kept. Raises `ConfigurationError`, which tells nothing of it."""
-    text, where = settings.log_key, "ORCHARD_LOG_KEY"
-    if settings.log_key_file:
-        where = "ORCHARD_LOG_KEY_FILE"
-        try:
-            text = Path(settings.log_key_file).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{where}: cannot be read: {type(error).__name__}") from None
-    try:
-        return read_signer(text) if text else None
-    except ValueError as error:
-        raise ConfigurationError(f"{where}: {error}") from None
 
 
 class LogKeeper:

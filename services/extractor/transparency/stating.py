@@ -19,7 +19,7 @@ from shared.objects.port import statement_key
 from shared.policy.verdict import Subject
 from shared.redis import clock
 from shared.statements.dependency import Evaluated, dependency_statement
-from shared.statements.platform import Platform
+from shared.statements.platform import platform_of
 from shared.stores import Stores
 from shared.tlog.entries import FORMAT, LogEntry
 from shared.tlog.proofs import TILE, read_bundle
@@ -48,7 +48,7 @@ class AdmissionStating:
         self._threads = stores.threads
         self._signer = signer
         self._access = access
-        self._platform = Platform(signer.key, next(iter(stores.settings.public_url), ""))
+        self._platform = platform_of(signer, stores.settings)
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, may_go_on: Callable[[], Awaitable[bool]], seconds: float = TURN_SECONDS) -> int:

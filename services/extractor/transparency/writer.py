@@ -141,7 +141,8 @@ class LogWriter:
         if self._size == self._published:
             return
         assert self._edge is not None
-        checkpoint = self._signer.checkpoint(self._size, self._edge.root())
+        root = self._edge.root()
+        checkpoint = await asyncio.to_thread(self._signer.checkpoint, self._size, root)
         await self._remember(self._size)
         await self._rows.publish(checkpoint, self._size, str(self._signer.key))
         self._published = self._size

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LOG_PARTS = (
     "shared/__init__.py",
     "shared/tlog/__init__.py",
-    *(f"shared/tlog/{name}.py" for name in ("ed25519", "notes", "proofs", "trees", "verify")),
+    *(f"shared/tlog/{name}.py" for name in ("dsse", "ed25519", "notes", "proofs", "trees", "verify")),
 )
 """What checks a transparency log, of the standard library alone."""
 PARTS = (
@@ -39,7 +39,6 @@ PARTS = (
     "shared/protocols/*/clients.py",
     "shared/version.py",
     *LOG_PARTS,
-    "shared/tlog/dsse.py",
 )
 """What the command is made of: its own files, and what it imports of `shared`."""
 LAUNCHERS = ("launch.py",)  # of a checkout

@@ -137,3 +137,8 @@ def test_two_orchards__say_the_same_of_the_same_facts_but_for_who_they_are() -> 
 def test_the_same_facts__the_same_bytes() -> None:
     again = msgspec.structs.replace(ENTRY, digests=dict(reversed(ENTRY.digests.items())))
     assert dependency_statement(again, PLATFORM, []) == dependency_statement(ENTRY, PLATFORM, [])
+
+
+def test_a_signer_apart__is_said_to_be_one() -> None:
+    found = stated(platform=msgspec.structs.replace(PLATFORM, signer_apart=True))
+    assert found["predicate"]["signingIsolation"]["method"] == "separate-signer-process"
