@@ -198,7 +198,8 @@ SAMPLES: dict[str, Sample] = {
     "FIRST_SEEN": _package,
     "SEEN_AND_EVIDENCE": _package,
     "STORE_EVIDENCE": lambda s, n: (
-        *_package(s, n), [f"{n:064x}"], ["verified"], ["GitHub"], ["us/lib"], ["release.yml"], [""], ["root"],
+        *_package(s, n), [f"{n:064x}"], ["verified"], ["GitHub"], ["us/lib"], ["release.yml"],
+        [""], ["root"], ["verified"],
     ),
     "NOTE_SEEN": lambda s, n: (*_package(s, n), b"seen", b""),
     "LOOKUP_MANY": lambda s, n: (

@@ -298,8 +298,14 @@ def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:
     budget_bytes = stores.settings.index_budget_bytes
     documents = Documents(stores)
     told = HeldQueue(stores.database), Warned(stores.database)
+    settings = stores.settings
     provenances = Provenances(
-        upstream.http, upstream.sources, stores.artifacts, stores.threads, stores.settings.trust_root
+        upstream.http,
+        upstream.sources,
+        stores.artifacts,
+        stores.threads,
+        settings.trust_root,
+        settings.registry_keys,
     )
     judging = Judging(documents, stores.artifacts, stores.threads, *told, provenances)
     return IndexTools(

@@ -268,7 +268,14 @@ class ArtifactRepository:
     async def store_evidence(self, protocol: str, project: str, evidence: Mapping[str, Evidence]) -> None:
         """Keeps what verifying came to, by digests; what was known of them goes. One statement."""
         rows = [
-            (digest, each.status, *msgspec.structs.astuple(each.publisher), each.why, each.root)
+            (
+                digest,
+                each.status,
+                *msgspec.structs.astuple(each.publisher),
+                each.why,
+                each.root,
+                each.signature,
+            )
             for digest, each in evidence.items()
         ]
         await self._database.execute(

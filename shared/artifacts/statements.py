@@ -308,18 +308,21 @@ SELECT seen FROM first_seen WHERE protocol = $1 AND project = $2
 SEEN_AND_EVIDENCE = """
 SELECT seen, (
     SELECT json_object_agg(
-        digest, json_build_array(status, json_build_array(kind, repository, workflow), why, root))
+        digest,
+        json_build_array(status, json_build_array(kind, repository, workflow), why, root, signature))
     FROM provenances WHERE protocol = $1 AND project = $2
 )::text AS evidence FROM first_seen WHERE protocol = $1 AND project = $2
 """
 
 STORE_EVIDENCE = """
-INSERT INTO provenances AS p (protocol, project, digest, status, kind, repository, workflow, why, root)
+INSERT INTO provenances AS p
+    (protocol, project, digest, status, kind, repository, workflow, why, root, signature)
 SELECT $1, $2, * FROM unnest(
-    $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+    $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
 ON CONFLICT (protocol, project, digest) DO UPDATE SET
     status = excluded.status, kind = excluded.kind, repository = excluded.repository,
-    workflow = excluded.workflow, why = excluded.why, root = excluded.root, checked_at = now()
+    workflow = excluded.workflow, why = excluded.why, root = excluded.root,
+    signature = excluded.signature, checked_at = now()
 """
 
 # In the place of what was read ($4, null: there was nothing); nothing, where others have written since.

@@ -29,6 +29,7 @@ class Dated(msgspec.Struct, frozen=True):
     is_file: bool = False
     provenance: str = ""  # where its attestations are, as the document says; "": it has none
     digest: str = ""  # what they are about, in hex; "": unknown
+    signatures: tuple[tuple[str, str], ...] = ()  # the registry's own: id of the key, base64
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True):

@@ -27,6 +27,9 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True):
     publisher: Publisher = Publisher()  # of what is verified
     why: str = ""  # of what is not
     root: str = ""  # what it was verified against: under another root it is verified again
+    signature: Literal["", "verified", "failed"] = (
+        ""  # the registry's own; "": it has none, or no key is known
+    )
 
 
 class Attested(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ class _Line(msgspec.Struct):
     """What a release line has had."""
 
     version: str = ""  # the last that had provenance; "": none had
+    signed: str = ""  # the last whose registry's signature was right; "": none
     repositories: dict[
         tuple[str, str], str
     ] = {}  # kind and repository of what is verified, lower case → as told
@@ -92,10 +93,12 @@ def judge(
 
 
 def _copy(line: _Line) -> _Line:
-    return _Line(line.version, dict(line.repositories))
+    return _Line(line.version, line.signed, dict(line.repositories))
 
 
 def _note(had: _Line, each: Dated, known: Evidence | None) -> None:
+    if known is not None and known.signature == "verified":
+        had.signed = each.version
     if known is not None and known.status == "verified":
         who = known.publisher
         had.version = each.version
@@ -105,6 +108,28 @@ def _note(had: _Line, each: Dated, known: Evidence | None) -> None:
 
 
 def _asked(rule: TrustRule, each: Dated, known: Evidence | None, had: _Line, now: float) -> Verdict | None:
+    """What is surely against it goes before what nobody knows yet."""
+    asked = (_of_signature, _of_provenance)
+    said = [found for ask in asked if (found := ask(rule, each, known, had, now)) is not None]
+    return min(said, key=lambda found: (found.allowed, found.until > 0), default=None)
+
+
+def _of_signature(
+    rule: TrustRule, each: Dated, known: Evidence | None, had: _Line, now: float
+) -> Verdict | None:
+    signature = "" if known is None else known.signature
+    if not had.signed or signature == "verified":
+        return None
+    if signature == "failed":
+        return Verdict(False, "trust", f"its registry's signature is false; {had.signed} has one")
+    if not each.signatures:
+        return Verdict(False, "trust", f"its registry has not signed it, unlike {had.signed}")
+    return _unverified(rule, "its registry's signature is not verified yet", now)
+
+
+def _of_provenance(
+    rule: TrustRule, each: Dated, known: Evidence | None, had: _Line, now: float
+) -> Verdict | None:
     if not had.version:
         return None
     if known is not None and known.status == "failed":
@@ -112,8 +137,10 @@ def _asked(rule: TrustRule, each: Dated, known: Evidence | None, had: _Line, now
     if known is None or known.status == "unknown":
         if not each.provenance:
             return Verdict(False, "trust", f"it has no provenance, unlike {had.version}")
-        why = "its provenance is not verified yet" + (f": {known.why}" if known is not None else "")
-        return Verdict(rule.unknown == "allow", _UNVERIFIED[rule.unknown], why, now + RECHECK_SECONDS)
+        why = "its provenance is not verified yet" + (
+            f": {known.why}" if known is not None and known.why else ""
+        )
+        return _unverified(rule, why, now)
     who = known.publisher
     if not had.repositories:  # nobody knows yet from where the others came
         return Verdict(True, "unverified", f"published by {who}", now + RECHECK_SECONDS)
@@ -123,4 +150,6 @@ def _asked(rule: TrustRule, each: Dated, known: Evidence | None, had: _Line, now
     return None
 
 
-_UNVERIFIED: Mapping[str, Literal["unverified", "trust"]] = {"allow": "unverified", "hold": "trust"}
+def _unverified(rule: TrustRule, why: str, now: float) -> Verdict:
+    allowed = rule.unknown == "allow"
+    return Verdict(allowed, "unverified" if allowed else "trust", why, now + RECHECK_SECONDS)

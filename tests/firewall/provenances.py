@@ -10,7 +10,7 @@ from typing import Any
 from tests.firewall.shelves import DAY, Npm, PyPI, Scoped, Shelf
 from tests.support.npm_builders import packument_path
 from tests.support.orchard import Cluster
-from tests.support.sigstore import SLSA, Attestation, Sigstore
+from tests.support.sigstore import SLSA, Attestation, RegistryKey, Sigstore
 from tests.support.upstream import Upstream
 
 
@@ -74,7 +74,18 @@ class _PyPI(Attesting):
         self.upstream.put(path, replace(reply, body=json.dumps(page).encode()))
 
 
-class _Npm(Attesting):
+class NpmAttesting(Attesting):
+    def sign_by(self, key: RegistryKey | None, version: str, text: str = "") -> None:
+        """Let the list have the registry's signature of a version, None: none; of another `text`, if there is
+        one."""
+        path = packument_path(self.shelf.name)
+        reply = self.upstream.reply(path)
+        page = json.loads(reply.body)
+        dist = page["versions"][version]["dist"]
+        right = text or f"{self.shelf.name}@{version}:{dist['integrity']}"
+        dist["signatures"] = [] if key is None else [key.sign(right)]
+        self.upstream.put(path, replace(reply, body=json.dumps(page).encode()))
+
     def sign(self, version: str, sigstore: Sigstore, repository: str, **lies: Any) -> Attestation:
         digest = hashlib.sha512(self.shelf.data[version]).hexdigest()
         name = self.shelf.name.replace("@", "%40")
@@ -95,4 +106,4 @@ class _Npm(Attesting):
 
 
 _SHELVES: dict[str, type[Shelf]] = {"pypi": PyPI, "npm": Npm, "npm, scoped": Scoped}
-ATTESTING: dict[str, type[Attesting]] = {"pypi": _PyPI, "npm": _Npm, "npm, scoped": _Npm}
+ATTESTING: dict[str, type[Attesting]] = {"pypi": _PyPI, "npm": NpmAttesting, "npm, scoped": NpmAttesting}

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from tests.firewall.feeds import purl_of
-from tests.firewall.provenances import ATTESTING, Attesting
+from tests.firewall.provenances import ATTESTING, Attesting, NpmAttesting
 from tests.firewall.shelves import DAY, OLD, SHELVES, Shelf, moment
 from tests.firewall.test_resolution import REQUIREMENTS
 from tests.firewall.test_rules import Policy, statuses
 from tests.gates.ways import COLD_WAYS, Haul
 from tests.support.orchard import Cluster, cluster, problem, wait_until
-from tests.support.sigstore import Sigstore
+from tests.support.sigstore import RegistryKey, Sigstore
 from tests.support.upstream import Upstream
 
 ADMIN = {"authorization": "Bearer operators-token-of-tests"}
@@ -30,9 +30,18 @@ def sigstore() -> Sigstore:
 
 
 @pytest.fixture(scope="module")
-def settings(sigstore: Sigstore, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def registry_key() -> RegistryKey:
+    return RegistryKey()
+
+
+@pytest.fixture(scope="module")
+def settings(
+    sigstore: Sigstore, registry_key: RegistryKey, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("root")
     return {
-        "ORCHARD_TRUST_ROOT": str(sigstore.write_root(tmp_path_factory.mktemp("root") / "trusted_root.json")),
+        "ORCHARD_TRUST_ROOT": str(sigstore.write_root(folder / "trusted_root.json")),
+        "ORCHARD_REGISTRY_KEYS": str(registry_key.write(folder / "keys.json")),
         "ORCHARD_CACHE_TTL_INDEX": "1",
         "ORCHARD_ADMIN_TOKEN": "operators-token-of-tests",
     }
@@ -253,6 +262,28 @@ def test_view__is_without_it_too(attesting: NewAttesting, sigstore: Sigstore, ki
     assert it.listed(answer.text) == ["1.0.0"]
     assert it.get(view + it.file("1.1.0")).status_code == 403
     assert it.get(view + it.file("1.0.0")).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["npm", "npm, scoped"])
+def test_registry_s_signature__false_or_gone__is_held(
+    attesting: NewAttesting, registry_key: RegistryKey, kind: str
+) -> None:
+    its = attesting(kind)
+    assert isinstance(its, NpmAttesting)
+    it = its.shelf
+    its.put("1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0")
+    its.sign_by(registry_key, "1.0.0")
+    its.sign_by(registry_key, "1.1.0", text="something else")
+    its.sign_by(RegistryKey("SHA256:another"), "1.2.0")
+    its.sign_by(None, "1.3.0")
+    its.sign_by(registry_key, "1.4.0")
+    assert it.shown() == ["1.0.0", "1.4.0"]
+    refused(it, it.file("1.1.0"), "its registry's signature is false")
+    refused(it, it.file("1.2.0"), "its registry's signature is false")
+    refused(it, it.file("1.3.0"), "its registry has not signed it, unlike 1.0.0")
+    assert it.get(it.file("1.4.0")).status_code == 200
+    told = why(it, "1.4.0")["provenance"]
+    assert (told["status"], told["signature"]) == ("none", "verified")
 
 
 @pytest.mark.parametrize("kind", SHELVES)

@@ -256,6 +256,28 @@ class Attestation:
         return {"attestations": [{"predicateType": SLSA, "bundle": bundle}]}
 
 
+@dataclass
+class RegistryKey:
+    """With which a registry signs what it lists."""
+
+    id: str = "SHA256:of-a-test"
+    key: Key = field(default_factory=new_key)
+
+    def write(self, path: Path, expires: str | None = None) -> Path:
+        """The file of its public key."""
+        told = {
+            "keyid": self.id,
+            "key": b64(der(self.key)),
+            "keytype": "ecdsa-sha2-nistp256",
+            "expires": expires,
+        }
+        path.write_text(json.dumps({"keys": [told]}))
+        return path
+
+    def sign(self, text: str) -> dict[str, str]:
+        return {"keyid": self.id, "sig": b64(sign(self.key, text.encode()))}
+
+
 def _usage(*, digital_signature: bool, key_cert_sign: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=digital_signature,

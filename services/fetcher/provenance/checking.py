@@ -19,7 +19,8 @@ from urllib.parse import urljoin
 import msgspec
 
 from services.fetcher.http.manager import HttpClientManager
-from services.fetcher.provenance.verify import Item, Order
+from services.fetcher.provenance.items import Item
+from services.fetcher.provenance.verify import Order
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import OrchardError, TooLarge
@@ -49,7 +50,8 @@ _decode = msgspec.msgpack.Decoder(list[Evidence]).decode
 
 
 class Provenances:
-    """Of one fetcher. `trust_root`: path of a trusted_root.json, "" for the library's."""
+    """Of one fetcher. `trust_root`: path of a trusted_root.json, "" for the library's; `keys`: of files with
+    registries' keys."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Provenances:
         artifacts: ArtifactRepository,
         threads: BoundedThreads,
         trust_root: str,
+        keys: Iterable[str],
     ) -> None:
         self._http = http
         self._sources = sources
@@ -65,6 +68,7 @@ class Provenances:
         self._threads = threads
         self._trust_root = str(Path(trust_root).resolve()) if trust_root else ""
         self._children = asyncio.Semaphore(CHILDREN)
+        self._keys = tuple(str(Path(each).resolve()) for each in keys)
         self._tried = Bounded[tuple[str, str, str], float](REMEMBERED)  # until when, in monotonic seconds
 
     async def known(
@@ -83,8 +87,8 @@ class Provenances:
         source = self._source(protocol.name, seen.source, source_id)
         if source is None:
             return seen
-        root = await self._threads.run(_root_of, self._trust_root)
-        listed = await self._threads.run(_claims, protocol, identity, document)
+        root = await self._threads.run(_root_of, self._trust_root, self._keys)
+        listed = await self._threads.run(_claims, protocol, identity, document, bool(self._keys))
         due = self._due(protocol.name, listed, seen, root, wanted)
         if not due:
             return seen
@@ -110,7 +114,7 @@ class Provenances:
         due = []
         for each in listed:
             known = seen.evidence.get(each.digest)
-            if known is not None and known.status == "verified" and known.root == root:
+            if known is not None and known.root == root and _is_settled(each, known):
                 continue
             if now >= (self._tried.get((protocol, each.digest, root)) or 0.0):
                 due.append(each)
@@ -129,6 +133,17 @@ class Provenances:
             attested = protocol.documents.attested(project, each)
             if attested is None:
                 return
+            item = Item(
+                protocol.name,
+                attested,
+                each.digest,
+                signatures=each.signatures,
+                signed=protocol.documents.signed_text(project, each),
+                published=each.published,
+            )
+            if not each.provenance:
+                items[each.digest] = item
+                return
             try:
                 async with room:
                     answer = await self._http.fetch(
@@ -144,7 +159,7 @@ class Provenances:
                 log.info("provenance_not_fetched", project=project, file=each.name, reason=error.message)
             else:
                 if answer.status == 200:
-                    items[each.digest] = Item(protocol.name, attested, each.digest, answer.take_body())
+                    items[each.digest] = msgspec.structs.replace(item, document=answer.take_body())
 
         tasks = [asyncio.create_task(fetch(each)) for each in due]
         _, late = await asyncio.wait(tasks, timeout=FETCH_SECONDS)
@@ -171,23 +186,31 @@ class Provenances:
 
     async def _answers(self, items: Iterable[Item]) -> list[Evidence] | None:
         async with self._children:
-            return await _answers(Order(self._trust_root, tuple(items)))
+            return await _answers(Order(self._trust_root, tuple(items), self._keys))
 
 
-def _claims(protocol: PackageProxyBase, identity: str, document: object) -> list[Dated]:
-    """The entries that say where their attestations are."""
+def _claims(protocol: PackageProxyBase, identity: str, document: object, has_keys: bool) -> list[Dated]:
+    """The entries that say where their attestations are, or have signatures that can be verified."""
     listed = protocol.documents.dated(identity, document, marks=True)
-    return [each for each in listed if each.provenance and each.digest]
+    return [each for each in listed if each.digest and (each.provenance or (has_keys and each.signatures))]
 
 
-def _root_of(path: str) -> str:
-    """What tells a trust root from others."""
-    if not path:
-        return f"sigstore {importlib.metadata.version('sigstore')}"
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
-    except OSError:
-        return "none"
+def _is_settled(each: Dated, known: Evidence) -> bool:
+    """Whether all that there is was verified."""
+    is_proven = known.status == "verified" or not each.provenance
+    return is_proven and known.signature != "failed"
+
+
+def _root_of(path: str, keys: Iterable[str]) -> str:
+    """What tells a trust root and keys from others."""
+    library = "" if path else importlib.metadata.version("sigstore")
+    found = hashlib.sha256(library.encode())
+    for each in (path, *keys) if path else keys:
+        try:
+            found.update(hashlib.sha256(Path(each).read_bytes()).digest())
+        except OSError:
+            found.update(b"none")
+    return found.hexdigest()[:16]
 
 
 async def _answers(order: Order) -> list[Evidence] | None:

@@ -16,7 +16,9 @@ from typing import Any
 
 import msgspec
 
-from shared.policy.evidence import LONGEST, Attested, Evidence, Publisher
+from services.fetcher.provenance.items import Item
+from services.fetcher.provenance.signatures import of_registry, read_keys
+from shared.policy.evidence import LONGEST, Evidence, Publisher
 from shared.protocols import protocol_named
 from shared.protocols.roles.documents import Documents
 
@@ -32,20 +34,13 @@ _ISSUER, _REPOSITORY, _WORKFLOW = (f"1.3.6.1.4.1.57264.1.{number}" for number in
 _ISSUERS = {"https://token.actions.githubusercontent.com": "GitHub", "https://gitlab.com": "GitLab"}
 
 
-class Item(msgspec.Struct, frozen=True):
-    """A file's attestations, as its registry gave them."""
-
-    protocol: str
-    attested: Attested
-    digest: str  # hex, of the file
-    document: bytes
-
-
 class Order(msgspec.Struct, frozen=True):
-    """`root`: path of a trusted_root.json; "": the one that comes with the library."""
+    """`root`: path of a trusted_root.json; "": the one that comes with the library. `keys`: paths of files of
+    registries' public keys."""
 
     root: str
     items: tuple[Item, ...]
+    keys: tuple[str, ...] = ()
 
 
 class _Statement(msgspec.Struct, frozen=True):
@@ -80,7 +75,14 @@ def verify(order: Order) -> list[Evidence]:
     from sigstore.verify import Verifier
 
     verifier = Verifier(trusted_root=TrustedRoot.from_file(order.root or embedded_root()))
-    return [_verified(verifier, item) for item in order.items]
+    keys = read_keys(order.keys)
+    found = []
+    for item in order.items:
+        made = Evidence("unknown")
+        if item.document is not None:
+            made = _verified(verifier, item, item.document)
+        found.append(msgspec.structs.replace(made, signature=of_registry(keys, item)))
+    return found
 
 
 def embedded_root() -> str:
@@ -89,11 +91,11 @@ def embedded_root() -> str:
     return str(folder.joinpath("trusted_root.json"))
 
 
-def _verified(verifier: Any, item: Item) -> Evidence:
+def _verified(verifier: Any, item: Item, document: bytes) -> Evidence:
     try:
         documents = protocol_named(item.protocol).documents
         publishers = set()
-        for number, signed in enumerate(documents.attestations(item.document)):
+        for number, signed in enumerate(documents.attestations(document)):
             if number >= MOST_ATTESTATIONS:
                 raise NoProof(f"it has more than {MOST_ATTESTATIONS} attestations")
             _check_kind(signed.bundle)

@@ -19,6 +19,9 @@ class Provenance(msgspec.Struct, frozen=True, omit_defaults=True):
     repository: str = ""
     workflow: str = ""
     why: str = ""  # of what is not verified
+    signature: Literal["", "verified", "failed"] = (
+        ""  # the registry's own; "": none, or no key of it is known
+    )
 
 
 def provenance_of(listed: Dated, evidence: Mapping[str, Evidence]) -> Provenance:
@@ -26,8 +29,9 @@ def provenance_of(listed: Dated, evidence: Mapping[str, Evidence]) -> Provenance
     known = evidence.get(listed.digest) if listed.digest else None
     if known is None:
         return Provenance("unknown" if listed.provenance else "none")
-    who = known.publisher
-    return Provenance(known.status, who.kind, who.repository, who.workflow, known.why)
+    who, status = known.publisher, known.status
+    told = "none" if status == "unknown" and not listed.provenance else status
+    return Provenance(told, who.kind, who.repository, who.workflow, known.why, known.signature)
 
 
 _WORST_FIRST = ("failed", "none", "unknown", "verified")

@@ -125,6 +125,7 @@ class NpmDocuments(Documents):
     attested = staticmethod(provenance.attested)
     attestations = staticmethod(bundles.attestations)
     is_subject = staticmethod(provenance.is_subject)
+    signed_text = staticmethod(provenance.signed_text)
 
     read_index = staticmethod(read_index)
     decode_document = staticmethod(decode_document)

@@ -8,9 +8,11 @@ import msgspec
 
 from shared.policy.age import Dated
 from shared.policy.evidence import Attested
-from shared.protocols.npm.dist import hashes_of
+from shared.protocols.npm.dist import hashes_of, integrity_of
 from shared.protocols.npm.document import Document
 from shared.protocols.reading.json_text import value_of
+
+MOST_SIGNATURES = 8  # of one version: more are not looked at
 
 
 def marked(listed: Dated, document: Document) -> Dated:
@@ -22,7 +24,19 @@ def marked(listed: Dated, document: Document) -> Dated:
         mark=now.get("sha1") or now.get("sha512", ""),
         provenance=_address(value_of(served.get("attestations"))),
         digest="" if " " in sha512 else sha512,
+        signatures=_signatures(value_of(served.get("signatures"))),
     )
+
+
+def _signatures(told: object) -> tuple[tuple[str, str], ...]:
+    found = told[:MOST_SIGNATURES] if isinstance(told, list) else []
+    pairs = [(each.get("keyid"), each.get("sig")) for each in found if isinstance(each, dict)]
+    return tuple((key, sig) for key, sig in pairs if isinstance(key, str) and isinstance(sig, str))
+
+
+def signed_text(project: str, listed: Dated) -> bytes:
+    """See `Documents.signed_text` (npm documentation, "ECDSA registry signatures")."""
+    return f"{project}@{listed.name}:{integrity_of('sha512', listed.digest)}".encode()
 
 
 def _address(told: object) -> str:

@@ -92,6 +92,10 @@ class Documents(ABC):
         own, for it loads large libraries, and raises whatever they raise."""
         return ()
 
+    def signed_text(self, project: str, listed: Dated) -> bytes:
+        """What the registry's own signatures of an entry (`Dated.signatures`) are over."""
+        return b""
+
     def is_subject(self, attested: str, name: str) -> bool:
         """Whether a statement's name of a file means `Attested.subject`."""
         return name == attested

@@ -116,6 +116,50 @@ def test_nobody_knows_where_the_others_came_from__looked_at_again() -> None:
     assert (found.allowed, found.until) == (True, NOW + RECHECK_SECONDS)
 
 
+SIGNED, FORGED = Evidence("unknown", signature="verified"), Evidence("unknown", signature="failed")
+
+
+@pytest.mark.parametrize(
+    ("known", "has_one", "allowed", "until"),
+    [
+        (SIGNED, True, True, 0.0),
+        (FORGED, True, False, 0.0),
+        (None, False, False, 0.0),
+        (None, True, True, NOW + RECHECK_SECONDS),
+        (msgspec.structs.replace(SIGNED, status="failed"), True, True, 0.0),
+    ],
+)
+def test_registry_s_signature__as_its_line_had_it(
+    known: Evidence | None, has_one: bool, allowed: bool, until: float
+) -> None:
+    signatures = (("key", "signature"),)
+    entries = [
+        (Dated("1.0", "1.0", digest="a", signatures=signatures), Subject("", "", "1.0", published=1.0)),
+        (
+            Dated("1.1", "1.1", digest="b", signatures=signatures if has_one else ()),
+            Subject("", "", "1.1", published=2.0),
+        ),
+    ]
+    evidence = {"a": SIGNED} if known is None else {"a": SIGNED, "b": known}
+    found = judge(TrustRule(refuses=True), entries, evidence, lambda of: None, NOW).get("1.1")
+    assert (found is None or found.allowed, 0.0 if found is None else found.until) == (allowed, until)
+
+
+def test_what_is_surely_false__goes_before_what_nobody_knows() -> None:
+    """Of a version that has both."""
+    signatures = (("key", "signature"),)
+    before = Evidence("verified", OURS, signature="verified")
+    entries = [
+        (Dated("1.0", "1.0", digest="a", signatures=signatures), Subject("", "", "1.0", published=1.0)),
+        (
+            Dated("1.1", "1.1", provenance="x", digest="b", signatures=signatures),
+            Subject("", "", "1.1", published=2.0),
+        ),
+    ]
+    found = judge(TrustRule(refuses=True), entries, {"a": before, "b": FALSE}, lambda of: None, NOW)
+    assert not found["1.1"].allowed
+
+
 def test_what_lies_beside_a_file__is_its_verdict__until_that_is_over() -> None:
     project = Policy((), NO_DOWNGRADE).of("pypi", "demo")
     entries: list[Entry] = [("1.0", BY_US), ("1.1", "told"), ("1.2", "")]
