@@ -314,6 +314,9 @@ SAMPLES: dict[str, Sample] = {
     "held_queue:_NOTE": lambda s, n: (*_package(s, n), ["1"], [""], [""], [NOW], [0.0], ["{}"]),
     # builds
     "rows:STORE": lambda s, n: (f"b{n}", b"{}", [f"builds/{digest('b', n + k).hex()}" for k in range(MANY)]),
+    "STORE_LOCK": lambda s, n: (f"l{n}", b"{}", [f"builds/{digest('l', n + k).hex()}" for k in range(MANY)]),
+    "rows:REMOVE": lambda s, n: ("somebody", "r", f"b{n}"),
+    "OF_LOCK": lambda s, n: (digest("lock", n),),
     "NAMED_BY_BUILDS": lambda s, n: ([f"builds/{digest('b', n + k).hex()}" for k in range(HOUSEKEPT)],),
     # what is stored
     "STOCK": lambda s, n: (percent(s.packages * 90), percent(s.rows * 250)),

@@ -18,6 +18,7 @@ _BUNDLE = """\
 examples
   orchard bundle ID -o app.bundle
   orchard bundle ID -o app-2.bundle --since app.bundle
+  orchard bundle lock-KEY -o lock.bundle
 
 The objects, the pages and proofs of the transparency log that they were admitted; docs/bundles.md.
 """
@@ -71,9 +72,13 @@ def add_to(commands: Any) -> None:
 
 def _bundle(commands: Any) -> None:
     parser = command(
-        commands, "bundle", "write a sealed build into one signed file", "bundle:run", more=_BUNDLE
+        commands,
+        "bundle",
+        "write a sealed build, or a lock, into one signed file",
+        "bundle:run",
+        more=_BUNDLE,
     )
-    _id(parser)
+    parser.add_argument("build", metavar="BUILD", help="id of a sealed build, or lock-KEY of a lock")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write it")
     parser.add_argument(
         "--since",

@@ -52,6 +52,7 @@ from services.fetcher.sources.upstream_blocks import UpstreamBlocks
 from services.fetcher.sources.upstreams import Upstreams, probe_with
 from services.fetcher.sources.watcher import SourceWatcher
 from services.fetcher.views.dates import EveryAge, VersionDates
+from services.fetcher.views.lock import SealLockJob
 from services.fetcher.views.render import RenderViewJob
 from services.fetcher.webhooks.keeper import WebhookKeeper
 from services.fetcher.webhooks.noticing import Noticing
@@ -81,6 +82,7 @@ from shared.queue.jobs import (
     Job,
     RenderIndex,
     RenderView,
+    SealLock,
 )
 from shared.queue.listener import EventListener
 from shared.queue.waiting import JobWaiter
@@ -192,6 +194,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 FetchIndex: fetch_index,
                 RenderIndex: render,
                 RenderView: render_view,
+                SealLock: SealLockJob(stores, tools),
                 DescribeArtifact: described,
                 DateArtifact: dated,
             },

@@ -55,7 +55,7 @@ from shared.errors import Blocked, InternalError, MalformedRequest, OrchardError
 from shared.errors.passing import ShuttingDown
 from shared.process import interpreter
 from shared.protocols import PROTOCOLS, load, spoken
-from shared.protocols.reading.views import BUILD
+from shared.protocols.reading.views import LISTED
 from shared.protocols.resource import Redirect, Resource
 from shared.redis import clock
 from shared.settings import Settings, load_settings
@@ -333,7 +333,7 @@ class Application:
             assert isinstance(reply, Reply)
             return reply
 
-        if not resource.view.startswith(BUILD):
+        if not resource.view.startswith(LISTED):
             return await answer(resource)
         who = gateway.access.name_of(headers.get(b"authorization", b""))
         with gateway.hot.once_recorded(key):

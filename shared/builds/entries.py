@@ -77,7 +77,8 @@ class BuildList(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A build. `open`: it records; `closed`: no more, its list is being made; `sealed`: it is its list."""
+    """A build, or a lock as one. `open`: it records; `closed`: no more, its list is being made; `sealed`: it
+    is its list."""
 
     id: str
     name: str = ""
@@ -90,6 +91,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     pages: int = 0
     files: int = 0
     absent: int = 0
+    lock: str = ""  # of a lock (`id` is its key): SHA256 of the lock that it was made of
     missing: tuple[str, ...] = ()  # addresses that were asked for, and whose bytes were never stored
 
 

@@ -21,3 +21,16 @@ WITH gone AS (
 SELECT id FROM gone
 """
 SEALED = "SELECT session FROM builds WHERE id = $1"
+
+# The same of a lock, in the place of what was made of an older one under its key.
+STORE_LOCK = """
+WITH made AS (
+    INSERT INTO builds (id, session) VALUES ($1, $2)
+    ON CONFLICT (id) DO UPDATE SET session = EXCLUDED.session, sealed_at = now() RETURNING id
+), gone AS (
+    DELETE FROM build_objects WHERE build = $1 AND key <> ALL ($3::text[])
+)
+INSERT INTO build_objects (key, build)
+SELECT t.key, made.id FROM made, unnest($3::text[]) AS t(key) ON CONFLICT DO NOTHING
+"""
+OF_LOCK = "SELECT encode(sha256(body), 'hex') AS sha256 FROM ensures WHERE key = $1"

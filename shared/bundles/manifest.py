@@ -13,7 +13,7 @@ from shared.builds.entries import BuildList, Entry, File, Session
 from shared.bundles.form import FORMAT, BundleRefused, Carried, Head, check_objects
 from shared.objects.port import artifact_key
 from shared.protocols import find_protocol
-from shared.protocols.reading.views import is_build_id
+from shared.protocols.reading.views import is_build_id, is_lock_key
 from shared.tlog.notes import Checkpoint, Key, read_checkpoint
 from shared.tlog.proofs import Proof
 from shared.tlog.trees import Unproven, check_consistency, check_inclusion, leaf_hash
@@ -148,7 +148,7 @@ def check_goes_on(manifest: Manifest, found: Checkpoint, seen: Checkpoint | None
 
 def _check_session(manifest: Manifest) -> None:
     session, listed = manifest.session, manifest.listed
-    if not is_build_id(session.id) or session.id != listed.id:
+    if not (is_build_id(session.id) or is_lock_key(session.id)) or session.id != listed.id:
         raise BundleRefused(f"session: {session.id[:80]!r} is no id of a build, or not that of the list")
     if session.state != "sealed" or (session.name, session.at) != (listed.name, listed.at):
         raise BundleRefused("session: not sealed, or of another list")

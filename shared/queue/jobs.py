@@ -295,6 +295,23 @@ class SealBuild(Job, frozen=True, tag="seal_build"):
         return f"seal:{self.build}"
 
 
+class SealLock(Job, frozen=True, tag="seal_lock"):
+    """Make what the view of a kept lock knows, of what is stored (docs/decisions/0049)."""
+
+    queue: ClassVar[str] = INDEX
+    key: str  # the lock's
+    base_url: str  # that absolute links are made for
+    request_id: str = ""
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def id(self) -> str:
+        return f"seal-lock:{self.key}"
+
+
 class MakeBundle(Job, frozen=True, tag="make_bundle"):
     """Make and sign what stands at the head of a bundle; the event tells its object (docs/decisions/0049)."""
 
@@ -337,6 +354,7 @@ AnyJob = (
     | Resolve
     | Ensure
     | SealBuild
+    | SealLock
     | MakeBundle
 )
 

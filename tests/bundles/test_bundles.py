@@ -10,8 +10,9 @@ import pytest
 
 from tests.bundles.conftest import ADMIN, KEY, NewShelf, bundle, command
 from tests.firewall.shelves import SHELVES
-from tests.support.orchard import Cluster
+from tests.support.orchard import JSON, Cluster
 from tests.views.test_builds import AGES, WHOLE, Build, paths_of
+from tests.views.test_lock import ensured, table
 
 
 def recorded(orchard: Cluster, *paths: str) -> Build:
@@ -91,6 +92,26 @@ def test_since__only_what_is_new_goes_and_the_log_is_proven_to_go_on(
     assert "--since" in said
     bundle(orchard, third, whole, "--since", str(two))
     command(there, "import", str(whole))
+
+
+def test_lock__its_view_answers_there_as_here(
+    orchard: Cluster, there: Cluster, shelf: NewShelf, tmp_path: Path
+) -> None:
+    shelves = [shelf(kind) for kind in ("pypi", "npm")]
+    for it in shelves:
+        it.put(AGES)
+    key = ensured(orchard, "".join(table(it, "1.0.0") for it in shelves))["key"]
+    file = tmp_path / "lock.bundle"
+    command(orchard, "bundle", f"lock-{key}", "-o", str(file))
+    command(there, "import", str(file), "--trust", KEY)
+    host = {"host": orchard.gateway.base.removeprefix("http://"), "accept": JSON, "x-request-id": "same"}
+    for it in shelves:
+        for path in (it.page, it.file("1.0.0"), it.file("2.0.0")):
+            address = f"/v/lock-{key}{path}"
+            here, far = (each.get(address, headers=host) for each in (orchard, there))
+            assert (far.status_code, far.content) == (here.status_code, here.content), path
+        assert here.status_code == 404
+    assert "is here already" in command(there, "import", str(file))
 
 
 def test_blocked_here__no_bundle_and_the_reason(orchard: Cluster, shelf: NewShelf, tmp_path: Path) -> None:

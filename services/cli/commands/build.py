@@ -140,7 +140,7 @@ def _environment(base: str, scratch: Path) -> dict[str, str]:
 
 def build_id(text: str) -> str:
     """The id in an address, a name or an id of a build. Raises `WrongUse`."""
-    id = text.rpartition("build-")[2].strip("/")
+    id = text.rpartition("build-")[2].rpartition("lock-")[2].strip("/")
     if not id.isalnum():
         raise WrongUse(f"{text[:80]!r} is no id of a build", "`orchard build start` prints one.")
     return id

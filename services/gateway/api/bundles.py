@@ -1,4 +1,4 @@
-"""Bundles: a sealed build as one file (docs/bundles.md)."""
+"""Bundles: a sealed build or a kept lock as one file (docs/bundles.md)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from litestar.response import Stream
 from msgspec import Meta
 
 from services.gateway.api.types import Input
+from services.gateway.builds.builds import Builds
 from services.gateway.builds.bundling import Bundling
 from shared.bundles.form import MOST_OBJECTS
 from shared.digests import is_sha256
 from shared.errors import BuildNotFound, InvalidParameter
-from shared.protocols.reading.views import BUILD, is_build_id
+from shared.protocols.reading.views import BUILD, LOCK, is_build_id, is_lock_key
 
 MEDIA_TYPE = "application/vnd.orchard.bundle"
 _BODY = ResponseSpec(bytes, description="The bundle", media_type=MEDIA_TYPE)
@@ -23,23 +24,25 @@ _BODY = ResponseSpec(bytes, description="The bundle", media_type=MEDIA_TYPE)
 class Wanted(Input, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /api/v1/bundles`."""
 
-    build: str  # id of a sealed build
+    build: str  # id of a sealed build, or key of a kept lock
     have: tuple[str, ...] = ()  # SHA256s of objects that are left out: who imports it has them
     since: Annotated[int, Meta(ge=0)] = 0  # entries of the log that who imports it has seen; 0: none
 
 
 @post(
     "/api/v1/bundles",
-    summary="A sealed build as one signed file",
+    summary="A sealed build, or a kept lock, as one signed file",
     tags=["builds"],
     status_code=200,
     responses={200: _BODY},
 )
-async def bundle(data: Wanted, bundling: Bundling, request_id: str) -> Stream:
+async def bundle(data: Wanted, builds: Builds, bundling: Bundling, request_id: str) -> Stream:
     """All that it is made of, for an Orchard without a network; a transfer that breaks off is no bundle."""
-    id = data.build.removeprefix(BUILD)
-    if not is_build_id(id):
-        raise BuildNotFound("the id of a build has 32 characters")
+    id = data.build.removeprefix(BUILD).removeprefix(LOCK)
+    if is_lock_key(id):
+        await builds.lock(id, request_id)
+    elif not is_build_id(id):
+        raise BuildNotFound("the id of a build has 32 characters, the key of a lock 64")
     if len(data.have) > MOST_OBJECTS or not all(map(is_sha256, data.have)):
         raise InvalidParameter(f"have: expected at most {MOST_OBJECTS} SHA256s in lower-case hex")
     made = await bundling.bundle(id, set(data.have), data.since, request_id)

@@ -14,6 +14,7 @@ import msgspec
 from services.gateway.builds.replay import Replay
 from services.gateway.hits.gate import Gate
 from services.gateway.serving.ports import Ports, Reply
+from services.gateway.serving.rebasing import PLACEHOLDER
 from services.gateway.serving.views import which_file
 from shared.builds.entries import (
     Absent,
@@ -25,12 +26,13 @@ from shared.builds.entries import (
     decode_list,
     decode_session,
 )
-from shared.builds.rows import REMOVE
+from shared.builds.rows import OF_LOCK, REMOVE
 from shared.builds.sessions import CLOSED, FULL, GONE, MANY_OF_ONE, MOST_OF_ONE, STARTED, Sessions
 from shared.errors import (
     BuildFull,
     BuildNotFound,
     BuildSealed,
+    EnsureNotFound,
     FileNotFound,
     NotInView,
     OrchardError,
@@ -43,9 +45,9 @@ from shared.objects.verify import read_whole
 from shared.postgres.slots import deadline
 from shared.process.bounded import Bounded
 from shared.protocols import protocol_named
-from shared.protocols.reading.views import BUILD, View
+from shared.protocols.reading.views import BUILD, LOCK, View
 from shared.protocols.resource import Resource
-from shared.queue.jobs import SealBuild
+from shared.queue.jobs import SealBuild, SealLock
 from shared.redis import clock
 from shared.stores import Stores
 
@@ -55,7 +57,7 @@ LIST_FACTOR = 4  # memory of a list's objects to its bytes
 MOST_LISTED = 500
 LOOK_SECONDS = 5.0  # so often a gateway asks whether a sealed build in its memory was removed
 LOOK_WAIT_SECONDS = 1.0
-_ROWS = "SELECT session FROM builds ORDER BY sealed_at DESC LIMIT $1"
+_ROWS = "SELECT session FROM builds WHERE octet_length(id) = 32 ORDER BY sealed_at DESC LIMIT $1"
 _ROW = "SELECT session FROM builds WHERE id = $1"
 
 Plain = Callable[[Resource], Awaitable[Reply]]
@@ -161,10 +163,61 @@ class Builds:
             raise from_value(event.error)
         return await self.read(id)
 
+    async def lock(self, key: str, request_id: str = "") -> Session:
+        """A kept lock as a sealed build, made of it when it is first asked for, and anew once another lock is
+        kept under its key. Raises `EnsureNotFound`, and what `SealLock` fails with."""
+        known = self._sealed.get(key)
+        if known is not None:
+            if time.monotonic() < known.look_at or await self._is_kept(key, known):
+                return known.session
+            self._sealed.pop(key)
+        of = await self._kept_lock(key, self._ports.settings.request_seconds())
+        session = await self._sealed_lock(key, of)
+        if session is None and not of:
+            raise EnsureNotFound(f"there is no lock {key}")
+        if session is not None:
+            return session
+
+        async def is_made() -> bool:
+            return await self._sealed_lock(key, of) is not None
+
+        job = SealLock(key=key, base_url=PLACEHOLDER, request_id=request_id)
+        seconds = self._ports.settings.request_seconds()
+        event = await self._ports.misses.wait(job, until=is_made, timeout=seconds)
+        if event.kind == "failed" and event.error is not None:
+            raise from_value(event.error)
+        session = await self._sealed_lock(key, of)
+        if session is None:
+            raise StoreUnavailable("another lock was kept under the key meanwhile")
+        return session
+
+    async def _is_kept(self, key: str, known: _Sealed) -> bool:
+        """Whether it is still of the lock that is kept: where nobody can be asked it is."""
+        known.look_at = time.monotonic() + LOOK_SECONDS
+        try:
+            return await self._kept_lock(key, LOOK_WAIT_SECONDS) in ("", known.session.lock)
+        except OrchardError:
+            return True
+
+    async def _kept_lock(self, key: str, seconds: float) -> str:
+        """The SHA256 of the lock that is kept under a key; "": none is, as after an import."""
+        with deadline(seconds):
+            row = await self._stores.database.fetchrow(OF_LOCK, bytes.fromhex(key))
+        return "" if row is None else str(row["sha256"])
+
+    async def _sealed_lock(self, key: str, of: str) -> Session | None:
+        with deadline(self._ports.settings.request_seconds()):
+            row = await self._stores.database.fetchrow(_ROW, key)
+        session = None if row is None else decode_session(bytes(row["session"]))
+        return session if session is not None and of in ("", session.lock) else None
+
     async def answer(self, resource: Resource, conditions: Conditions, who: str, plain: Plain) -> Reply:
         """The reply to a request in a build. An open one asks `plain`, and writes its answer down before that
         goes out. Raises `BuildNotFound`, `BuildSealed`, `BuildFull`, `NotInView`, and what `plain` raises."""
-        session = await self.read(resource.view.removeprefix(BUILD))
+        if resource.view.startswith(LOCK):
+            session = await self.lock(resource.view.removeprefix(LOCK))
+        else:
+            session = await self.read(resource.view.removeprefix(BUILD))
         if session.state == "sealed":
             if resource.kind == "own":
                 return await plain(resource)

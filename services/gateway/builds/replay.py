@@ -18,6 +18,7 @@ from shared.errors.catalogue import CATALOGUE
 from shared.errors.passing import StoreUnavailable
 from shared.http.conditions import Conditions
 from shared.models import FORMAT, FileName, IndexHead, StoredFile
+from shared.protocols.reading.views import is_lock_key
 from shared.protocols.resource import Resource
 from shared.queue.jobs import AnyJob, Event
 from shared.redis import clock
@@ -71,6 +72,8 @@ class Replay:
         return reply
 
     def _refuse(self, what: str) -> NoReturn:
+        if is_lock_key(self.listed.id):
+            raise NotInView(f"{what} is not in the lock {self.listed.id}")
         build = self.listed.name or self.listed.id
         raise NotInView(f"{what} is not in the build {build}: nobody asked for it while it was recorded")
 

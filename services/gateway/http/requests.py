@@ -232,7 +232,7 @@ class RequestReader:
             if view is not None:
                 below = view.path + mount
             base_url = f"{public}{below}"
-            if view is not None and view.kind == "build":  # no page has bodies for each build
+            if view is not None and view.kind != "at":  # no page has bodies for each build
                 base_url, shown_url = f"{PLACEHOLDER}{mount}", base_url
                 codings = ("identity",)
             elif not self.base_urls.keeps(public):

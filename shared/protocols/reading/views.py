@@ -24,7 +24,11 @@ _MOMENT = re.compile(
 
 
 _BUILD = re.compile(r"build-[a-z2-7]{32}")
+_LOCK = re.compile(r"lock-[0-9a-f]{64}")
 BUILD = "build-"  # how the names of builds begin; their ids follow
+LOCK = "lock-"  # the same of locks, whose keys follow
+LISTED = (BUILD, LOCK)
+"""Views that know a list, and nothing else."""
 
 
 def is_build_id(text: str) -> bool:
@@ -32,12 +36,17 @@ def is_build_id(text: str) -> bool:
     return _BUILD.fullmatch(BUILD + text) is not None
 
 
+def is_lock_key(text: str) -> bool:
+    """Whether this can be the key of a lock."""
+    return _LOCK.fullmatch(LOCK + text) is not None
+
+
 class View(msgspec.Struct, frozen=True):
     """`at`: what there was at `moment` (unix seconds), and nothing published later. `build`: what a session
-    got, or gets."""
+    got, or gets. `lock`: the files of a lock."""
 
     name: str  # as keys and links hold it: "at-1767225600"
-    kind: Literal["at", "build"] = "at"
+    kind: Literal["at", "build", "lock"] = "at"
     moment: float = 0.0
 
     @property
@@ -82,4 +91,6 @@ def view_named(name: str) -> View:
         return View(f"at-{moment:.0f}", "at", moment)
     if _BUILD.fullmatch(name):
         return View(name, "build")
-    raise RouteNotFound("there is no such view: /v/at-{date}/… is one, and /v/build-{id}/…")
+    if _LOCK.fullmatch(name):
+        return View(name, "lock")
+    raise RouteNotFound("there is no such view: /v/at-{date}/…, /v/build-{id}/… and /v/lock-{key}/… are")

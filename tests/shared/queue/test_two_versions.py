@@ -34,6 +34,7 @@ from shared.queue.jobs import (
     RenderView,
     Resolve,
     SealBuild,
+    SealLock,
 )
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
@@ -63,6 +64,7 @@ LATER: tuple[AnyJob, ...] = (
     RenderView("pypi", "simple/flask", "at-2026-01-01", "html", request_id="r"),
     DateArtifact(**FILE, request_id="r", via="v"),
     SealBuild("b" * 32, request_id="r"),
+    SealLock("c" * 64, "http://orchard.invalid", request_id="r"),
     MakeBundle("b" * 32, 40, request_id="r"),
 )
 """Of kinds that the earlier version does not know."""
