@@ -71,7 +71,7 @@ SMALL = {
     "builds:_ROWS": "the newest sealed builds",
     **dict.fromkeys(("rows:TILE", "rows:ROOTS", "SOUGHT"), "tiles of the log, by key"),
     **dict.fromkeys(("STATED", "statements:STATE"), "statements: one row, and 256 by key"),
-    **dict.fromkeys(("UNSTATED", "STATE_BUILD", "OF_BUILD"), "sealed builds: some"),
+    **dict.fromkeys(("UNSTATED", "STATE_BUILD", "OF_BUILD", "rows:REMOVE"), "sealed builds: some"),
     **dict.fromkeys(("OF_FILE", "OF_VERSION"), "statements of a file or version, by key"),
     **dict.fromkeys(("ADD_TRUST", "DROP_TRUST", "LIST_TRUST"), "rules of whom to trust: some"),
     "answers:FIND": "of one key",
@@ -176,6 +176,11 @@ SAMPLES: dict[str, Sample] = {
     "PENDING": lambda s, n: (60.0, EPOCH, b"", 200),
     "NAMED_TILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     "NAMED_STATEMENTS": lambda s, n: (_digests(s, n, HOUSEKEPT),),
+    "PUBLISHERS": lambda s, n: (
+        [each.protocol for each in _files(s, n, MANY)],
+        [each.project for each in _files(s, n, MANY)],
+        [each.file_id for each in _files(s, n, MANY)],
+    ),
     "described:ROWS": lambda s, n: tuple(
         list(column) for column in zip(*map(_astuple, _files(s, n, MANY)), strict=True)
     ),

@@ -39,10 +39,11 @@ class Evaluated(msgspec.Struct, frozen=True):
 
 
 def dependency_statement(
-    entry: LogEntry, platform: Platform, evaluated: Sequence[Evaluated] | None
+    entry: LogEntry, platform: Platform, evaluated: Sequence[Evaluated] | None, publisher: str = ""
 ) -> bytes | None:
     """The payload of the statement of an admission's entry; None where the predicate cannot be filled: its
-    source is not known. `evaluated` empty: no policy was in force; None: what it says is not known."""
+    source is not known. `evaluated` empty: no policy was in force; None: what it says is not known.
+    `publisher`: whom a verified attestation of these bytes names; "" where none was verified."""
     source, digests = entry.source, entry.digests
     if source is None or not source.address or "sha256" not in digests:
         return None
@@ -63,7 +64,9 @@ def dependency_statement(
         "integrity": {"result": "verified", "method": "hash", "expected": compared}
         if compared
         else {"result": "unverified"},
-        "publisherSignature": {"result": "unverified"},
+        "publisherSignature": {"result": "verified", "method": "sigstore", "keyId": publisher}
+        if publisher
+        else {"result": "unverified"},
         "signingIsolation": {
             "method": "separate-signer-process" if platform.signer_apart else "post-ingestion-signing",
             "description": _APART if platform.signer_apart else _SIGNING,

@@ -10,8 +10,10 @@ from typing import Any
 
 import msgspec
 
+from shared.policy.evidence import Publisher
 from shared.postgres.database import Database
 
+Named = tuple[str, str, str]  # protocol, project, a digest (hex)
 MOST = 100  # statements of one answer
 
 STATED = "SELECT stated, size FROM log_state"
@@ -45,6 +47,15 @@ ORDER BY leaf DESC LIMIT {MOST}
 """  # noqa: S608 - of constants
 
 OF_BUILD = "SELECT object FROM build_statements WHERE build = $1 AND kind = $2"
+
+
+# $1 to $3: protocols, projects and digests (hex), by columns.
+PUBLISHERS = """
+SELECT p.protocol, p.project, p.digest, p.kind, p.repository, p.workflow
+FROM unnest($1::text[], $2::text[], $3::text[]) AS i(protocol, project, digest)
+    JOIN provenances p USING (protocol, project, digest)
+WHERE p.status = 'verified'
+"""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -85,6 +96,16 @@ class StatementRows:
     async def facts(self, digests: Sequence[bytes]) -> list[Facts]:
         """Of all names that these bytes are stored under."""
         return [Facts(**dict(row)) for row in await self._database.fetch(FACTS, digests)]
+
+    async def publishers(self, wanted: Sequence[Named]) -> dict[Named, str]:
+        """Of bytes whose attestations were verified: whom these name, for people."""
+        columns = [list(column) for column in zip(*wanted, strict=True)] if wanted else [[], [], []]
+        return {
+            (row["protocol"], row["project"], row["digest"]): str(
+                Publisher(row["kind"], row["repository"], row["workflow"])
+            )
+            for row in await self._database.fetch(PUBLISHERS, *columns)
+        }
 
     async def state(self, first: int, end: int, made: Sequence[Made]) -> bool:
         """Name statements of the entries from `first` up to but excluding `end`. False, and nothing is

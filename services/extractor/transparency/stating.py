@@ -26,7 +26,7 @@ from shared.tlog.proofs import TILE, read_bundle
 from shared.tlog.signing import Signer
 from shared.transparency.reader import LogReader
 from shared.transparency.rows import LogRows
-from shared.transparency.statements import Facts, Made, StatementRows
+from shared.transparency.statements import Facts, Made, Named, StatementRows
 
 TURN_SECONDS = 0.5  # the log's own turn comes once a second
 AT_ONCE = 16  # objects
@@ -83,18 +83,27 @@ class AdmissionStating:
             (each.protocol, each.project, each.filename, each.sha256): each
             for each in await self._rows.facts(digests)
         }
+        publishers = await self._rows.publishers([name for _, entry in admitted for name in _names(entry)])
         now = clock.now()
-        asked = [(leaf, entry, self._evaluated(entry, facts, now)) for leaf, entry in admitted]
+        asked = [
+            (
+                leaf,
+                entry,
+                self._evaluated(entry, facts, now),
+                next((publishers[name] for name in _names(entry) if name in publishers), ""),
+            )
+            for leaf, entry in admitted
+        ]
         signed = await self._threads.run(self._signed, asked)
         await asyncio.gather(*(self._put(made, envelope) for made, envelope in signed))
         return [made for made, _ in signed]
 
     def _signed(
-        self, asked: Sequence[tuple[int, LogEntry, list[Evaluated] | None]]
+        self, asked: Sequence[tuple[int, LogEntry, list[Evaluated] | None, str]]
     ) -> list[tuple[Made, bytes]]:
         found = []
-        for leaf, entry, evaluated in asked:
-            payload = dependency_statement(entry, self._platform, evaluated)
+        for leaf, entry, evaluated, publisher in asked:
+            payload = dependency_statement(entry, self._platform, evaluated, publisher)
             if payload is None:
                 continue
             envelope = self._signer.envelope(payload)
@@ -141,6 +150,11 @@ class AdmissionStating:
             return None
         verdicts = policy.of(entry.protocol, entry.project)
         return [Evaluated("+".join(filter(None, (verdicts.stamp, verdicts.rules_stamp))) or "none", now)]
+
+
+def _names(entry: LogEntry) -> list[Named]:
+    """Under which an attestation of these bytes may be known."""
+    return [(entry.protocol, entry.project, digest) for digest in entry.digests.values()]
 
 
 def _admission(raw: bytes) -> LogEntry | None:

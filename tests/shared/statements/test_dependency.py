@@ -139,6 +139,17 @@ def test_the_same_facts__the_same_bytes() -> None:
     assert dependency_statement(again, PLATFORM, []) == dependency_statement(ENTRY, PLATFORM, [])
 
 
+def test_a_verified_publisher__is_named() -> None:
+    payload = dependency_statement(ENTRY, PLATFORM, None, "acme/demo (GitHub, release.yml)")
+    assert payload is not None
+    found = checked(SIGNER.envelope(payload), SIGNER.key)
+    assert found["predicate"]["publisherSignature"] == {
+        "result": "verified",
+        "method": "sigstore",
+        "keyId": "acme/demo (GitHub, release.yml)",
+    }
+
+
 def test_a_signer_apart__is_said_to_be_one() -> None:
     found = stated(platform=msgspec.structs.replace(PLATFORM, signer_apart=True))
     assert found["predicate"]["signingIsolation"]["method"] == "separate-signer-process"

@@ -183,3 +183,27 @@ async def test_the_row_is_gone__the_statement_says_what_the_entry_says(house: Ho
     (statement,) = await found(house, sha256)
     assert "policyEvaluations" not in statement["predicate"]
     assert statement["predicate"]["integrity"]["result"] == "verified"
+
+
+@pytest.mark.parametrize(
+    ("status", "result"), [("verified", "verified"), ("failed", "unverified"), ("unknown", "unverified")]
+)
+async def test_publisher__named_only_where_an_attestation_of_these_bytes_was_verified(
+    house: House, status: str, result: str
+) -> None:
+    sha256 = await admit(house, "demo-1.0-py3-none-any.whl", b"one")
+    other = await admit(house, "demo-2.0-py3-none-any.whl", b"two")
+    await house.database.execute(
+        "INSERT INTO provenances (protocol, project, digest, status, kind, repository, workflow, why, root) "
+        "VALUES ('pypi', 'demo', $1, $2, 'GitHub', 'acme/demo', 'release.yml', '', '')",
+        sha256,
+        status,
+    )
+    await logged(house)
+    await stating(house).run(go_on)
+    (statement,) = await found(house, sha256)
+    told = statement["predicate"]["publisherSignature"]
+    assert told["result"] == result
+    assert told.get("keyId", "acme/demo (GitHub, release.yml)") == "acme/demo (GitHub, release.yml)"
+    (statement,) = await found(house, other)
+    assert statement["predicate"]["publisherSignature"] == {"result": "unverified"}
