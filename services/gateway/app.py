@@ -196,7 +196,7 @@ class Application:
         sent = Sent()
         try:
             if raw_path.startswith(BY_DIGEST):
-                target = await gateway.contents.read(key)
+                target = await gateway.contents.read(key, bounds)
             else:
                 target = gateway.reader.read(key, headers)
             if bounds is not None:
