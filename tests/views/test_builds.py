@@ -3,7 +3,7 @@ protocols."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.firewall.shelves import DAY, SHELVES, Shelf, moment
 from tests.support.gateway import RawResponse, raw_request
-from tests.support.orchard import JSON, Cluster
+from tests.support.orchard import JSON, Cluster, wait_until
 from tests.views.conftest import ADMIN, NewShelf
 
 kinds = pytest.mark.parametrize("kind", SHELVES)
@@ -167,6 +167,46 @@ def test_session_of_a_moment__sees_what_was_there(shelf: NewShelf, build: NewBui
     for (_, path), each in session.got.items():
         again = session.ask(path)
         assert (again.status, again.body) == (each.status, each.body), path
+
+
+@pytest.fixture
+def apply(orchard: Cluster) -> Iterator[Callable[[str], None]]:
+    """Put a policy file in force; none at the end."""
+
+    def put(text: str) -> None:
+        body = {"policy": text, "yes": True}
+        address = orchard.url("/api/v1/admin/policy")
+        answer = httpx.post(address, json=body, headers=ADMIN, trust_env=False, timeout=30)
+        assert answer.status_code == 200, answer.text
+
+    yield put
+    put("")
+
+
+@kinds
+def test_rule_that_came_later__each_file_is_judged_when_it_is_asked_for(
+    shelf: NewShelf, build: NewBuild, apply: Callable[[str], None], kind: str
+) -> None:
+    """Nobody asks for it outside the build, and nobody asks the registry."""
+    it = shelf(kind)
+    it.put(AGES)
+    session = build()
+    files = {version: it.file(version) for version in AGES}
+    for path in (it.page, *files.values()):
+        assert session.get(path).status == 200
+    session.seal()
+    name = f"org.example:{it.name}" if it.protocol == "maven" else it.name
+    two = "2" if it.protocol == "pypi" else "2.0.0"
+    asked = it.upstream.count()
+    rule = f"""name == "{name}" && version == "{two}\""""
+    apply(f"[[rule]]\nname = 'no two'\nwhen = '''{rule}'''\nbegan = '2020-01-01'\n")
+    wait_until(lambda: session.ask(files["2.0.0"]).status == 403, what="the rule")
+    assert b"no two: its condition holds" in session.ask(files["2.0.0"]).body
+    again, first = session.ask(files["1.0.0"]), session.got["GET", files["1.0.0"]]
+    assert (again.status, again.body) == (200, first.body)
+    apply("")
+    wait_until(lambda: session.ask(files["2.0.0"]).status == 200, what="the rule's end")
+    assert it.upstream.count() == asked
 
 
 @kinds

@@ -14,14 +14,16 @@ from collections.abc import AsyncIterator, Collection
 import msgspec
 
 from services.gateway.builds.allowed import check_file, check_list
+from services.gateway.builds.judged import as_judged_now
 from services.gateway.serving.ports import Ports
 from shared.access.watcher import AccessWatcher
-from shared.builds.entries import File
+from shared.builds.entries import BuildList, File
 from shared.bundles.form import CARRIED, LEFT_OUT, BundleRefused, read_head
 from shared.bundles.manifest import Manifest, Object, read_manifest
 from shared.errors.catalogue import from_value
 from shared.errors.passing import DeadlineExceeded, StoreUnavailable
 from shared.objects.verify import read_whole
+from shared.protocols import find_protocol
 from shared.queue.jobs import MakeBundle
 from shared.redis import clock
 from shared.stores import Stores
@@ -48,9 +50,10 @@ class Bundling:
         `StoreUnavailable`, and what `MakeBundle` fails with."""
         head = await self._head(MakeBundle(build=build, since=since, request_id=request_id))
         manifest = await self._stores.threads.run(_manifest_of, head)
-        check_list(manifest.listed, self._access.policy, clock.now())
+        listed = await self._judged_now(manifest.listed, request_id)
+        check_list(listed, self._access.policy, clock.now())
         files: dict[str, list[File]] = {}
-        for file in manifest.listed.files:
+        for file in listed.files:
             assert file.stored is not None
             files.setdefault(file.stored.object_key, []).append(file)
         objects = manifest.objects
@@ -64,6 +67,21 @@ class Bundling:
             if found is None or found.size_bytes != each.size:
                 raise StoreUnavailable(f"an object of the build is damaged or lost: {each.key}")
         return Bundle(size, self._body(head, objects, files, left_out))
+
+    async def _judged_now(self, listed: BuildList, request_id: str) -> BuildList:
+        """With what the rules of now came to beside each file. Raises `Blocked` and its kinds, and passing
+        errors while that cannot be told."""
+        if not self._access.policy.any:
+            return listed
+        files = []
+        for each in listed.files:
+            protocol = find_protocol(each.protocol)
+            if each.stored is not None and protocol is not None:
+                resource = protocol.grammar.artifact_resource(each.file)
+                stored = await as_judged_now(each.stored, resource, self._ports, request_id)
+                each = msgspec.structs.replace(each, stored=stored)
+            files.append(each)
+        return msgspec.structs.replace(listed, files=files)
 
     async def _head(self, job: MakeBundle) -> bytes:
         async def never() -> bool:

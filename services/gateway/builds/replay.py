@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import msgspec
 
+from services.gateway.builds.judged import as_judged_now
 from services.gateway.serving.artifact_flow import serve_sealed
 from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.ports import Ports, Reply
 from shared.builds.entries import BuildList, Page, absent_address
 from shared.cache.service import IndexRead
-from shared.errors import FileNotFound, NotInView, OrchardError
+from shared.errors import FileNotFound, NotInView
 from shared.errors.catalogue import CATALOGUE
 from shared.errors.passing import StoreUnavailable
 from shared.http.conditions import Conditions
-from shared.models import FORMAT, FileName, IndexHead, StoredFile
+from shared.models import FORMAT, IndexHead
 from shared.protocols.reading.views import is_lock_key
 from shared.protocols.resource import Resource
 from shared.queue.jobs import AnyJob, Event
@@ -62,8 +62,9 @@ class Replay:
         found = self._files.get((plain.protocol, plain.identity)) if plain.kind == "artifact" else None
         if found is None or found.stored is None:
             self._refuse(plain.filename or plain.identity)
-        stored = await _as_judged_now(found.stored, found.file, ports)
-        plain = msgspec.structs.replace(plain, pointer="", sha256=stored.sha256)
+        sha256 = found.stored.sha256
+        plain = msgspec.structs.replace(plain, pointer="", sha256=sha256, file_id=found.file.file_id)
+        stored = await as_judged_now(found.stored, plain, ports, conditions.request_id)
         reply = await serve_sealed(plain, conditions, stored, ports.objects)
         if reply is None:
             raise StoreUnavailable(
@@ -86,16 +87,6 @@ class Replay:
             self._refuse(f"{resource.identity} in this form")
 
         return msgspec.structs.replace(ports, index=pages, misses=_NoMisses(refuse), forward=None)
-
-
-async def _as_judged_now(stored: StoredFile, file: FileName, ports: Ports) -> StoredFile:
-    """With what the rules of now came to, where that is known of the same bytes: they are asked in replays,
-    too, and those of when it was recorded say nothing of them."""
-    with contextlib.suppress(OrchardError):
-        known = await ports.facts.cached(file) or await ports.facts.stored(file)
-        if known is not None and known.sha256 == stored.sha256:
-            return msgspec.structs.replace(stored, published=known.published, judged=known.judged)
-    return stored
 
 
 class _Pages:

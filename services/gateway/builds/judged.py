@@ -1,0 +1,48 @@
+"""What a build has, with what the rules of now say of it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+
+from services.gateway.serving.ports import Ports
+from shared.errors.catalogue import from_value
+from shared.errors.passing import PassingError, StoreUnavailable
+from shared.models import StoredFile
+from shared.protocols.resource import Resource
+from shared.queue.jobs import DateArtifact
+
+
+async def as_judged_now(stored: StoredFile, resource: Resource, ports: Ports, request_id: str) -> StoredFile:
+    """`stored`, with what the rules of now came to: they are asked in replays too, and what they came to when
+    it was recorded says nothing of them. Where nobody has judged it under these yet, a fetcher does, by what
+    is stored. Raises `Blocked` and its kinds, and passing errors while nobody can tell."""
+    file = resource.file
+
+    def judged(known: StoredFile | None) -> bool:
+        nonlocal stored
+        if known is not None and known.sha256 == stored.sha256:
+            stored = msgspec.structs.replace(stored, published=known.published, judged=known.judged)
+        return ports.judge.admits(resource, stored)
+
+    async def is_known() -> bool:
+        known = None
+        with contextlib.suppress(PassingError):
+            known = await ports.facts.cached(file)
+        return judged(known)
+
+    if await is_known():
+        return stored
+    row = await ports.facts.stored(file)
+    if judged(row):
+        return stored
+    if row is not None:  # else nothing is left that could be judged without a source
+        seconds = ports.settings.request_seconds(resource.protocol)
+        job = DateArtifact.of(file, via="", request_id=request_id)
+        event = await ports.misses.wait(job, until=is_known, timeout=seconds)
+        if event.kind == "failed" and event.error is not None:
+            raise from_value(event.error)
+        if await is_known() or judged(await ports.facts.stored(file)):
+            return stored
+    raise StoreUnavailable(f"nobody could tell yet whether {resource.filename} may be served now; ask again")
