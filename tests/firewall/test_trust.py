@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -144,6 +145,12 @@ def test_why_and_versions__tell_who_published(attesting: NewAttesting, sigstore:
     assert publisher == {"kind": "GitHub", "repository": "us/lib", "workflow": "release.yml"}
     versions = it.orchard.get(f"/api/v1/versions/{it.protocol}/{it.name}").json()["items"]
     assert [each["provenance"]["status"] for each in versions] == [each["status"] for each in reversed(told)]
+    page = it.orchard.get(
+        f"/ui/packages/{it.protocol}/{quote(it.name, safe='')}", headers={"accept": "text/html"}
+    )
+    assert page.status_code == 200
+    assert "us/lib (GitHub, release.yml)" in page.text
+    assert "provenance: failed" in page.text
 
 
 @kinds

@@ -8,7 +8,6 @@ binds to a workflow for some minutes; that it was used then is in the log Rekor,
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from importlib.resources import files
@@ -25,7 +24,6 @@ from shared.protocols.roles.documents import Documents
 MOST_MEMORY_BYTES = 1024**3
 MOST_CPU_SECONDS = 10
 MOST_ATTESTATIONS = 16  # of one file
-NICER = 5
 
 _STATEMENTS = ("https://in-toto.io/Statement/v0.1", "https://in-toto.io/Statement/v1")
 _IN_TOTO = "application/vnd.in-toto+json"
@@ -161,7 +159,6 @@ def _text(der: bytes) -> str:
 
 def main() -> None:
     """One order, one answer."""
-    os.nice(NICER)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))

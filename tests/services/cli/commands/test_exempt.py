@@ -1,0 +1,26 @@
+"""What `orchard why` says of one version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.cli.commands.exempt import _row
+
+BY_US = {"status": "verified", "kind": "GitHub", "repository": "us/lib", "workflow": "release.yml"}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"provenance": BY_US}, "by us/lib (GitHub, release.yml)"),
+        ({"provenance": {"status": "none"}}, "provenance: none"),
+        ({"why": "held", "rule": "trust", "provenance": BY_US}, "held; provenance: verified"),
+        ({"published": 1_800_000_000.0, "provenance": BY_US}, "; by us/lib"),
+        ({"why": "young", "warnings": ["odd"]}, "young; warning: odd"),
+        ({}, "-"),
+    ],
+)
+def test_why__tells_of_warnings_and_who_published(said: dict[str, Any], told: str) -> None:
+    assert told in _row({"what": "pkg:type/demo@1", "allowed": True, **said})[-1]
