@@ -41,7 +41,7 @@ from services.gateway.http.responses import (
 )
 from services.gateway.http.sockets import Peer
 from services.gateway.http.stopping import closing, end_when_orphaned
-from services.gateway.http.traced import Traced
+from services.gateway.http.traced import traced
 from services.gateway.ledger.entries import Entry, entry_of_refusal, entry_of_reply
 from services.gateway.misses.live_source import as_orchard_error
 from services.gateway.router import build_litestar
@@ -61,7 +61,6 @@ from shared.redis import clock
 from shared.settings import Settings, load_settings
 from shared.telemetry import metrics
 from shared.telemetry.logs import configure_logging, get_logger
-from shared.telemetry.tracing import configure_tracing, is_on
 from shared.version import VERSION
 
 log = get_logger()
@@ -390,7 +389,7 @@ class Application:
                 log.warning("drain_timed_out", in_flight=self.in_flight)
 
 
-def create_app() -> Application | Traced:
+def create_app() -> Any:
     """The application of this process, from its environment."""
     settings = load_settings(protocols=spoken())
     load(lambda protocol: (protocol.grammar, protocol.names, protocol.ahead))
@@ -398,6 +397,4 @@ def create_app() -> Application | Traced:
     metrics.set_build_info("gateway", VERSION)
     metrics.declare_protocols(each.name for each in PROTOCOLS)
     configure_logging("gateway", settings)
-    configure_tracing("gateway", settings)
-    application = Application(settings)
-    return Traced(application) if is_on() else application
+    return traced(Application(settings), settings)

@@ -5,13 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.http.responses import Receive, Send
-from shared.telemetry.tracing import SERVER, accepted, begin, end, inside, shown_path
+from shared.settings import Settings
+from shared.telemetry.tracing import (
+    SERVER,
+    accepted,
+    begin,
+    configure_tracing,
+    end,
+    inside,
+    is_on,
+    shown_path,
+)
 
 _TOLD = {
     b"x-cache": "orchard__cache",
     b"x-request-id": "orchard__request_id",
     b"x-orchard-error": "error__type",
 }
+
+
+def traced(application: Any, settings: Settings) -> Any:
+    """The application itself where no collector is named."""
+    configure_tracing("gateway", settings)
+    return Traced(application) if is_on() else application
 
 
 class Traced:
