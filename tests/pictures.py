@@ -40,11 +40,11 @@ async def show(page: Page, address: str) -> None:
     await page.until(f"location.href === {address!r} && document.readyState === 'complete'")
 
 
-async def _take(orchard: Cluster, sha256: str, folder: Path, work: Path, only: str) -> None:
+async def _take(orchard: Cluster, built: dict[str, str], folder: Path, work: Path, only: str) -> None:
     base = orchard.gateway.base
     async with chromium(work) as page:
         await sign_in(page, base, TOKEN)
-        for name, address in {**addresses(sha256), "queues": "queues"}.items():
+        for name, address in {**addresses(**built), "queues": "queues"}.items():
             if only not in name:
                 continue
             for screen, (width, height, dark) in SCREENS.items():
@@ -69,7 +69,7 @@ def main() -> None:
         cluster(Path(work), upstream, ORCHARD_ADMIN_TOKEN=TOKEN) as orchard,
     ):
         town = build(orchard, upstream, TOKEN)
-        asyncio.run(_take(orchard, town["sha256"], options.folder, Path(work), options.only))
+        asyncio.run(_take(orchard, town, options.folder, Path(work), options.only))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-def addresses(sha256: str) -> dict[str, str]:
-    """Below `/ui/`; `sha256` of a stored file."""
+def addresses(sha256: str, build: str) -> dict[str, str]:
+    """Below `/ui/`; `sha256` of a stored file, id of a build."""
     return {
         "home": "",
         "search": "search?q=fl",
@@ -24,6 +24,10 @@ def addresses(sha256: str) -> dict[str, str]:
         "setup-maven": "setup?client=mvn",
         "upstreams": "upstreams",
         "events": "events",
+        "held": "held",
+        "builds": "builds",
+        "build": f"builds/{build}",
+        "tokens": "tokens",
         "disk": "disk",
         "locks": "locks",
         "jobs": "jobs",

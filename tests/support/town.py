@@ -34,6 +34,12 @@ INSERT INTO events (kind, protocol, project, filename, detail, detail_digest, co
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, now() - $8 * interval '1 second')
 """
 
+_QUARANTINED = """
+INSERT INTO quarantine (protocol, project, file_id, filename, version, sha256, advisory, since)
+SELECT protocol, project, file_id, filename, '3.1.3', sha256, 'MAL-0000-1' || $1, now() - interval '2 days'
+FROM cached_urls WHERE project = 'werkzeug' AND role = 'file' LIMIT 1
+"""
+
 _HOSTILE = (
     "INSERT INTO packages (protocol, name, owner) SELECT 'pypi', 'evil' || $1, owner FROM packages LIMIT 1",
     "INSERT INTO audit (who, action, target, after) VALUES"
@@ -47,8 +53,8 @@ _HOSTILE = (
 
 
 def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -> dict[str, str]:
-    """Publishes, installs, decides. Returns the `sha256` of a stored file. `mark` is put into every text that
-    others write."""
+    """Publishes, installs, decides. Returns the `sha256` of a stored file and the id of a `build`. `mark` is
+    put into every text that others write."""
     pypi(
         upstream,
         "flask",
@@ -80,9 +86,10 @@ def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -
         )
         _decide(client, sha256, mark)
         _ensure(client)
+        build_id = _record(client, mark)
     asyncio.run(_rows(orchard, mark))
     _letters(orchard, mark)
-    return {"sha256": sha256}
+    return {"sha256": sha256, "build": build_id}
 
 
 def pypi(
@@ -138,7 +145,7 @@ def _decide(client: httpx.Client, sha256: str, mark: str) -> None:
     post("blocks", {"protocol": "npm", "name": "left-pad", "version": "1.2.0", "reason": f"broken {mark}"})
     post("blocks", {"protocol": "pypi", "name": "flsak", "reason": f"a trap for typing errors {mark}"})
     post("exemptions", {"of": "pkg:pypi/click@8.1.8", "reason": f"needed today {mark}", "expires": "7d"})
-    post("tokens", {"name": "ci", "scope": "read"})
+    post("tokens", {"name": "ci", "scope": "read", "owner": f"the builders {mark}", "protocols": ["npm"]})
 
 
 def _ensure(client: httpx.Client) -> None:
@@ -148,12 +155,21 @@ def _ensure(client: httpx.Client) -> None:
     )
 
 
+def _record(client: httpx.Client, mark: str) -> str:
+    made = client.post("/api/v1/builds", json={"name": f"nightly {mark}"})
+    assert made.status_code == 201, made.text
+    for path in ("/pypi/simple/flask/", "/npm/left-pad"):
+        assert client.get(made.json()["base"] + path).status_code == 200
+    return str(made.json()["id"])
+
+
 async def _rows(orchard: Cluster, mark: str) -> None:
     """What takes an upstream's misbehaviour, or a long time, to come about."""
     async with session(orchard.postgres.url("postgres")) as database:
         while not await database.fetch("SELECT FROM servings_daily LIMIT 1"):
             await asyncio.sleep(0.1)  # the ledger is stored within seconds
         await _events(database, mark)
+        await database.fetch(_QUARANTINED, mark)
         if mark:
             for statement in _HOSTILE:
                 await database.fetch(statement, mark)

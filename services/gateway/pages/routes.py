@@ -11,7 +11,19 @@ from litestar.response import Template
 from services.gateway.api.faults import as_orchard
 from services.gateway.api.parts import Opened
 from services.gateway.door.sessions import PAGES
-from services.gateway.pages import files, operations, overview, packages, policy, setup, signin, upstreams
+from services.gateway.pages import (
+    builds,
+    files,
+    operations,
+    overview,
+    packages,
+    policy,
+    screening,
+    setup,
+    signin,
+    tokens,
+    upstreams,
+)
 from services.gateway.pages.asking import Ask, Refused, refused
 from shared.errors import InternalError, RouteNotFound
 from shared.telemetry.logs import get_logger
@@ -24,6 +36,9 @@ HANDLERS = [
     *setup.HANDLERS,
     *upstreams.HANDLERS,
     *policy.HANDLERS,
+    *screening.HANDLERS,
+    *builds.HANDLERS,
+    *tokens.HANDLERS,
     *operations.HANDLERS,
     *signin.HANDLERS,
     *files.HANDLERS,

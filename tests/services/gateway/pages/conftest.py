@@ -63,4 +63,4 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     ):
         built = build(orchard, upstream, TOKEN, mark=MARK)
         closed = orchard.start("gateway", ORCHARD_ANONYMOUS_READ="false", ORCHARD_WRONG_TOKENS="0")
-        yield Town(orchard, orchard.gateway.base, closed.base, addresses(built["sha256"]))
+        yield Town(orchard, orchard.gateway.base, closed.base, addresses(**built))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -94,3 +95,30 @@ def test_wrong_input__is_told_on_a_page_in_the_apis_words(town: Town) -> None:
         answer = town.post(change, session, town.closed, **fields)
         assert answer.status_code in (400, 404), answer.text
         assert said in answer.text and "<h1>" in answer.text
+
+
+def test_token__made_shown_once_rotated_and_revoked(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    fields = {"name": "pages", "scope": "read", "expires": "7d", "protocols": "npm, pypi", "names": "corp-*"}
+    page = town.post("tokens", session, town.closed, **fields)
+    assert page.status_code == 200 and page.headers["cache-control"] == "no-store"
+    made = next(each for each in _api(town, "admin/tokens")["items"] if each["name"] == "pages")
+    assert (made["protocols"], made["names"]) == (["npm", "pypi"], ["corp-*"]) and made["expires_at"]
+    first = _token_on(page)
+    assert first not in town.get("tokens", session, town.closed).text
+    rotated = _token_on(town.post(f"tokens/{made['id']}/rotate", session, town.closed))
+    assert rotated != first
+    _do(town, f"tokens/{made['id']}/revoke", session)
+    assert all(each["name"] != "pages" for each in _api(town, "admin/tokens")["items"])
+
+
+def _token_on(page: httpx.Response) -> str:
+    found = re.search(r"<pre[^>]*The new token[^>]*>([^<]+)</pre>", page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+def test_feed_that_shrank__accepted_by_name(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    answer = town.post("feeds/accept", session, town.closed, feed="nowhere.zip")
+    assert answer.status_code == 404 and "nowhere.zip" in answer.text

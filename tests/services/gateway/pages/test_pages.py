@@ -15,15 +15,16 @@ from tests.support.town import MARK
 
 pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
 
-NAMES = list(addresses("0" * 64))
+NAMES = list(addresses("0" * 64, "0" * 32))
 MISSING = {"nothing": 404, "package-unknown": 404}
 NOBODY: dict[str, str] = {}
-FOR_OPERATORS = ("events", "audit", "jobs", "who-has", "disk")
+FOR_OPERATORS = ("events", "held", "builds", "tokens", "audit", "jobs", "who-has", "disk")
 # Pages that show a text which others write, and who has to look to see it.
 MARKED = [
     ("packages", NOBODY), ("package", NOBODY), ("package-deprecated", NOBODY), ("version-yanked", NOBODY),
     ("file", NOBODY), ("upstreams", NOBODY), ("home", NOBODY), ("events", OPERATOR), ("jobs", OPERATOR),
-    ("audit", OPERATOR), ("who-has", OPERATOR), ("package-deprecated", OPERATOR),
+    ("audit", OPERATOR), ("who-has", OPERATOR), ("held", OPERATOR), ("builds", OPERATOR), ("build", OPERATOR),
+    ("tokens", OPERATOR), ("package-deprecated", OPERATOR),
 ]  # fmt: skip
 
 PATHS = {
@@ -37,6 +38,10 @@ PATHS = {
         "/setup",
         "/upstreams",
         "/events",
+        "/held",
+        "/builds",
+        "/builds/{id:str}",
+        "/tokens",
         "/disk",
         "/locks",
         "/audit",
@@ -57,6 +62,12 @@ PATHS = {
         "/blocks/{block_id:int}/lift",
         "/exemptions",
         "/exemptions/{exemption:int}/end",
+        "/held/approve",
+        "/held/deny",
+        "/feeds/accept",
+        "/tokens",
+        "/tokens/{token:int}/rotate",
+        "/tokens/{token:int}/revoke",
         "/jobs/{queue:str}/{letter:str}/retry",
         "/jobs/{queue:str}/{letter:str}/drop",
         "/signin",
