@@ -91,6 +91,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     pages: int = 0
     files: int = 0
     absent: int = 0
+    imported: str = ""  # of one that came in a bundle: the key of the log that signed that
     lock: str = ""  # of a lock (`id` is its key): SHA256 of the lock that it was made of
     missing: tuple[str, ...] = ()  # addresses that were asked for, and whose bytes were never stored
 

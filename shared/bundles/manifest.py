@@ -71,7 +71,7 @@ def make(session: Session, listed: BuildList, log: LogPart) -> Manifest:
         files=[_unsigned(each) for each in listed.files],
         absent=[_unsigned(each) for each in listed.absent],
     )
-    session = msgspec.structs.replace(session, created_by="", list_key="")
+    session = msgspec.structs.replace(session, created_by="", list_key="", imported="")
     return Manifest(FORMAT, session, shown, [Object(*each) for each in named_by(listed)], log)
 
 

@@ -16,6 +16,7 @@ from shared.statements.platform import Platform, encoded
 from shared.tlog.dsse import DEPENDENCY
 from shared.tlog.entries import LogEntry, Source
 
+UPSTREAM = ("index", "address", "checksum")  # of what `LogEntry.checked` names: what the source tells
 _SIGNING = (
     "Signed after the admission. No process of this platform runs code of a package. What fetches from "
     "upstreams is not given the key, nor are the child processes, started without environment, in which "
@@ -47,7 +48,8 @@ def dependency_statement(
     source, digests = entry.source, entry.digests
     if source is None or not source.address or "sha256" not in digests:
         return None
-    compared = {name: digests[name] for name in sorted(set(entry.checked.values())) if name in digests}
+    told = {entry.checked[by] for by in UPSTREAM if by in entry.checked}
+    compared = {name: digests[name] for name in sorted(told) if name in digests}
     predicate: dict[str, Any] = {
         "ingestor": {"id": platform.public_url or platform.id},
         "ingestionPlatform": {"id": platform.id, "version": platform.version},

@@ -36,15 +36,18 @@ class Known(msgspec.Struct, frozen=True):
 def build_statements(
     session: Session, listed: BuildList, known: Mapping[FileName, Known], platform: Platform
 ) -> dict[str, bytes]:
-    """The payloads, by kind. `session` is sealed, `listed` its list."""
+    """The payloads, by kind. `session` is sealed, `listed` its list. What was recorded elsewhere, and came in
+    a bundle, has bills alone: this platform has not seen what the build got."""
     sha256 = session.list_key.rpartition("/")[2]
     subject = {"name": f"build-{session.id}", "digest": {"sha256": sha256}}
     bill = bill_of(session, listed, known)
-    return {
-        "provenance": encoded(PROVENANCE, subject, _provenance(session, listed, known, platform)),
+    made = {
         "cyclonedx": encoded(CYCLONEDX, subject, cyclonedx(bill)),
         "spdx": encoded(SPDX, subject, spdx(bill)),
     }
+    if not session.imported:
+        made["provenance"] = encoded(PROVENANCE, subject, _provenance(session, listed, known, platform))
+    return made
 
 
 KINDS = ("provenance", "cyclonedx", "spdx")

@@ -97,7 +97,7 @@ async def write_rows(
         body = encode(listed)
         list_key = f"{BUILDS}/{hashlib.sha256(body).hexdigest()}"
         await store.put_bytes(list_key, body)
-        build = msgspec.structs.replace(manifest.session, list_key=list_key)
+        build = msgspec.structs.replace(manifest.session, list_key=list_key, imported=str(key))
         keys = [list_key, *(each.key for each in manifest.objects)]
         await database.fetch(STORE_BUILD, build.id, encode(build), keys)
         _check_stored(build, await database.fetch(SEALED, build.id))

@@ -89,8 +89,8 @@ def test_all_that_the_entry_says__in_the_words_of_the_predicate() -> None:
 
 @pytest.mark.parametrize(
     "checks",
-    [{}, {"index": "md5"}],
-    ids=["nothing was told", "a digest of a kind that is not kept"],
+    [{}, {"index": "md5"}, {"bundle": "sha256"}],
+    ids=["nothing was told", "a digest of a kind that is not kept", "not by the source"],
 )
 def test_no_digest_that_can_be_told_was_compared__is_not_said_to_be_verified(checks: dict[str, str]) -> None:
     predicate = stated(msgspec.structs.replace(ENTRY, checked=checks))["predicate"]

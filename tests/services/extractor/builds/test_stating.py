@@ -85,7 +85,7 @@ async def wheel(
     return found
 
 
-async def sealed(house: House, files: list[File], id: str = ID, at: float = SEALED) -> Session:
+async def sealed(house: House, files: list[File], id: str = ID, at: float = SEALED, **fields: str) -> Session:
     """A sealed build that got these, and a page."""
     page = b'{"files":[]}'
     info = VariantInfo('"e"', len(page), "application/json", f"{BUILDS}/{sha256(page)}")
@@ -93,9 +93,7 @@ async def sealed(house: House, files: list[File], id: str = ID, at: float = SEAL
     body = encode(BuildList(FORMAT, id, "app", "", pages, files, []))
     key = f"{BUILDS}/{sha256(body)}"
     await house.store.put_bytes(key, body)
-    session = Session(
-        id, "app", state="sealed", created_at=CREATED, sealed_at=at, list_key=key, files=len(files)
-    )
+    session = Session(id, "app", state="sealed", created_at=CREATED, sealed_at=at, list_key=key, **fields)
     await house.database.execute(
         "INSERT INTO builds (id, session) VALUES ($1, $2)", id, msgspec.msgpack.encode(session)
     )
@@ -234,6 +232,19 @@ async def test_a_file_that_is_still_to_be_read__is_waited_for_but_not_for_ever(h
     await stating.run()
     (component,) = (await told(house, "cyclonedx"))["predicate"]["components"]
     assert component["licenses"] == [{"expression": "ISC"}]
+
+
+async def test_what_came_in_a_bundle__has_bills_and_no_provenance_of_this_orchard(house: House) -> None:
+    await sealed(house, await wheel(house), imported="elsewhere.example/log+0+x")
+    await BuildStating(house.stores, SIGNER).run()
+    assert (await told(house, "spdx"))["predicate"]["packages"][1]["versionInfo"] == "1"
+    assert await StatementRows(house.database).of_build(ID, "provenance") == ""
+
+
+async def test_a_lock_as_a_view__is_no_build_that_was_recorded(house: House) -> None:
+    await sealed(house, await wheel(house), id="0" * 64, lock="1" * 64)
+    await BuildStating(house.stores, SIGNER).run()
+    assert await StatementRows(house.database).of_build("0" * 64, "spdx") == ""
 
 
 async def test_stated_once_and_the_same_whoever_does_it(house: House) -> None:
