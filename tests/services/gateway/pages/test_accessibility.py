@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[4]
 AXE = ROOT / ".cache" / "clients" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
-_RUN = """
+RUN = """
 axe.run(document, {runOnly: %r}).then((found) => found.violations.map(
   (each) => each.id + ': ' + each.nodes.map((node) => node.html.slice(0, 160)).join(' | ')))
 """
@@ -42,7 +42,7 @@ async def test_pages__in_chromium__have_no_violation_fit_and_complain_of_nothing
                 if not await page.evaluate(FITS):
                     found.append(f"{name}, {screen}: scrolls sideways")
                 await page.evaluate(axe + ";1")
-                found += [f"{name}, {screen}: {each}" for each in await page.evaluate(_RUN % RULES)]
+                found += [f"{name}, {screen}: {each}" for each in await page.evaluate(RUN % RULES)]
         refused = [each for each in page.complaints if "404" not in each]  # two of the pages are not found
     assert (found, refused) == ([], [])
 

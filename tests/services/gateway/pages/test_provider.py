@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.pictures import show
+from tests.pictures import SCREENS, show
+from tests.services.gateway.pages.test_accessibility import AXE, FITS, RULES, RUN, needs_axe
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.orchard import Cluster, cluster, free_port, wait_until
 from tests.support.upstream import Upstream
@@ -217,6 +218,23 @@ def test_provider__away__sessions_go_on_and_who_signs_in_is_told(
         assert "oidc/alice@example.com" in browser.get("/ui/").text
     finally:
         orchard.start("fetcher")
+
+
+@needs_chromium
+@needs_axe
+async def test_sign_in_page__with_a_provider__has_no_violation_and_fits(
+    orchard: Cluster, tmp_path: Path
+) -> None:
+    found = []
+    async with chromium(tmp_path) as page:
+        for screen, (width, height, dark) in SCREENS.items():
+            await page.resize(width, height, dark=dark)
+            await show(page, f"{orchard.gateway.base}/ui/signin")
+            await page.evaluate(AXE.read_text() + ";1")
+            found += [f"{screen}: {each}" for each in await page.evaluate(RUN % RULES)]
+            if not await page.evaluate(FITS):
+                found.append(f"{screen}: scrolls sideways")
+    assert found == []
 
 
 @needs_chromium
