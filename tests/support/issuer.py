@@ -85,7 +85,8 @@ class Issuer:
             }
         ).encode()
 
-    def _answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """What is at a path where nothing is planned."""
         kind = {"content-type": "application/json"}
         if path == "/.well-known/openid-configuration":
             return 200, kind, self.configuration()
@@ -104,7 +105,7 @@ class Issuer:
                 if callable(planned):
                     planned()
                     planned = None
-                status, headers, body = planned or issuer._answer(path)
+                status, headers, body = planned or issuer.answer(path)
                 self.send_response(status)
                 for name, value in {**headers, "content-length": str(len(body))}.items():
                     self.send_header(name, value)

@@ -166,6 +166,8 @@ BOMB = _bomb()
 @pytest.mark.parametrize("lie", LIES)
 async def test_issuer__that_lies__is_as_one_that_is_away(issuers: Issuers, issuer: Issuer, lie: str) -> None:
     path, answer = LIES[lie]
+    status, headers, body = issuer.answer(path)
+    issuer.answers["/other"] = (status, headers, body)  # as good as what it leads away from
     issuer.answers[path] = answer(issuer)
     with pytest.raises(IssuerUnavailable):
         await issuers.key(issuer.url, BY_RSA)
