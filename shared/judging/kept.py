@@ -158,8 +158,9 @@ def _of_listing(policy: Policy, protocol: PackageProxyBase, listing: Listing, no
         stored.setdefault(version, []).append((file.sha256, verdicts.verdict(of, now)))
     for node in sorted(nodes, key=lambda node: (node.version, node.sha256)):
         judged = [*stored.get(node.version, ()), *by_version.get(node.version, ())]
-        exact = [verdict for mark, verdict in judged if node.sha256 and mark == node.sha256]
-        told = [each for each in exact or [verdict for _, verdict in judged] if each is not None]
+        known = [(mark, verdict) for mark, verdict in judged if verdict is not None]
+        exact = [verdict for mark, verdict in known if node.sha256 and mark == node.sha256]
+        told = exact or [verdict for _, verdict in known]  # a stored file may not be judged by new rules yet
         unknown = Subject(protocol.name, project, node.version, node.sha256)
         verdict = told[0] if told else verdicts.verdict(unknown, now)
         noun = f"{project} {node.version}"

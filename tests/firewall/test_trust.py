@@ -258,6 +258,37 @@ def test_not_to_be_had_now__held_if_that_is_said(
 
 
 @kinds
+def test_kept_resolution_and_ensure__refused_while_they_name_it(
+    attesting: NewAttesting, sigstore: Sigstore, orchard: Cluster, policy: Policy, kind: str
+) -> None:
+    its = attesting(kind)
+    it = its.shelf
+    policy.apply(f"name = 'no matter'\ntrust = 'off'\nnames = ['{it.name}']")
+    its.put("1.0.0", "1.1.0")
+    its.attest("1.0.0", sigstore)
+    requirement = REQUIREMENTS[it.protocol].format(it.name)
+    table = (
+        f'dependencies = {{ "{it.name}" = "*" }}' if it.protocol == "npm" else f"requirements = ['{it.name}']"
+    )
+    asked: dict[str, dict[str, Any]] = {
+        "resolve": {"json": {"protocol": it.protocol, "requirements": [requirement]}},
+        "ensure": {"content": f"[{it.protocol}]\n{table}\n"},
+    }
+
+    def answer(what: str) -> httpx.Response:
+        return httpx.post(orchard.url(f"/api/v1/{what}"), **asked[what], timeout=30, trust_env=False)
+
+    for what in asked:
+        wait_until(lambda what=what: answer(what).status_code == 200, seconds=60, what=what)
+    key = answer("ensure").json()["key"]
+    policy.apply()
+    for what in asked:
+        wait_until(lambda what=what: answer(what).status_code == 403, what=f"the refusal of {what}")
+        assert answer(what).json()["code"] == "trust_downgrade"
+    assert orchard.get(f"/api/v1/ensures/{key}").status_code == 403
+
+
+@kinds
 def test_view__is_without_it_too(attesting: NewAttesting, sigstore: Sigstore, kind: str) -> None:
     its = attesting(kind)
     it = its.shelf
