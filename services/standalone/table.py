@@ -48,6 +48,10 @@ class Counts:
         return self.gateways + self.fetchers + self.extractors
 
 
+_NO_LOG_KEY = {"ORCHARD_LOG_KEY": "", "ORCHARD_LOG_KEY_FILE": ""}
+"""For who does not sign: the environment that all are started in may have it."""
+
+
 def gateway_specs(
     modules: Modules, counts: Counts, settings: Settings, environment: Mapping[str, str], keys: Keys
 ) -> list[ChildSpec]:
@@ -57,7 +61,7 @@ def gateway_specs(
     for index in range(counts.gateways):
         port = settings.port + index
         own = {**environment, "ORCHARD_PORT": str(port), **_drain(settings, GATEWAY_DRAIN_SECONDS)}
-        own["ORCHARD_ADMIN_TOKEN"] = keys.admin_token
+        own |= {"ORCHARD_ADMIN_TOKEN": keys.admin_token, **_NO_LOG_KEY}
         service = _Service(modules.gateway, own, reachable(settings.host), port)
         specs.append(
             ChildSpec(_numbered("gateway", index), service.launch, service.ready, alive=service.alive)
@@ -84,9 +88,9 @@ def worker_specs(
     own = {**environment, **_drain(settings, WORKER_DRAIN_SECONDS)}
     for name, module, count in wanted:
         for index in range(count):
-            secret = {"ORCHARD_SECRET_KEY": keys.secret_key} if name == "fetcher" else {}
-            if name == "extractor" and keys.log_key_file:
-                secret = {"ORCHARD_LOG_KEY_FILE": keys.log_key_file}
+            secret = {"ORCHARD_LOG_KEY_FILE": keys.log_key_file} if keys.log_key_file else {}
+            if name == "fetcher":
+                secret = {"ORCHARD_SECRET_KEY": keys.secret_key, **_NO_LOG_KEY}
             service = _Worker(module, {**own, **secret}, reachable(settings.worker_host), 0)
             service.reserved = reserved
             specs.append(

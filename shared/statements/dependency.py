@@ -18,9 +18,9 @@ from shared.tlog.entries import LogEntry, Source
 
 UPSTREAM = ("index", "address", "checksum")  # of what `LogEntry.checked` names: what the source tells
 _SIGNING = (
-    "Signed after the admission, by a process that fetches nothing from upstreams. No process of this platform "
-    "runs code of a package; packages are read in child processes that start without environment and are not "
-    "given the key."
+    "Signed after the admission, by a process that fetches nothing from upstreams. No process of this "
+    "platform runs code of a package; packages are read in child processes that start without environment "
+    "and are not given the key."
 )
 _APART = (
     "Signed by a process of its own, which alone has the key. It is asked after the admission, and neither "
