@@ -23,6 +23,8 @@ from shared.settings import load_settings
 from shared.tlog.dsse import read_statement
 from shared.tlog.notes import ED25519, Key, read_checkpoint
 from shared.tlog.signing import Signer, new_signer_text, read_signer
+from tests.services.extractor.conftest import House
+from tests.services.extractor.transparency.logs import fill, keeper, numbers, whole_log
 from tests.support.statement_schemas import checked
 
 SIGNER = Signer("agent.example/log", bytes(32))
@@ -145,3 +147,17 @@ def test_beside_an_agent__only_the_public_key_is_taken(key: str) -> None:
     with pytest.raises(ConfigurationError, match="public key") as raised:
         signer_of(settings)
     assert not key or key not in str(raised.value)
+
+
+async def test_a_log_whose_signer_is_away__waits_for_it_and_loses_nothing(
+    house: House, agent: tuple[str, Key], tmp_path: Path
+) -> None:
+    path, key = agent
+    await fill(house.stores, 0, 300)
+    away = keeper(house.stores, AgentSigner(key, str(tmp_path / "away")))
+    with pytest.raises(StoreUnavailable):
+        await away.run()
+    await house.queue_redis.command("DEL", "orchard:tlog:writer")
+    await keeper(house.stores, AgentSigner(key, path)).run()
+    assert (await whole_log(house.stores, key)).size == 300
+    assert await numbers(house.stores) == list(range(300))
