@@ -36,6 +36,7 @@ SAMPLES = [
     ("orchard:advisories:0", "string"),
     ("orchard:servings", "stream"), ("orchard:servings:bytes", "string"),
     ("orchard:traffic:a", "hash"), ("orchard:session:a", "string"), ("orchard:stored", "list"),
+    ("orchard:grant:a", "string"), ("orchard:grants:1", "string"), ("orchard:issuer:a", "string"),
     ("orchard:builds", "zset"), ("orchard:build:a", "hash"),
     ("orchard:artifact_uses", "zset"), ("orchard:health", "zset"), ("orchard:health:fetcher:a", "string"),
     ("orchard:put:artifacts/a", "string"), ("orchard:sweep:artifacts/a", "string"),
