@@ -246,6 +246,30 @@ def test_page_that_changed_while_it_was_recorded__the_later_one_counts(
     assert session.ask(it.page).body == last.body
 
 
+@kinds
+def test_page_evicted_and_only_asked_whether_it_changed__its_bytes_are_recorded(
+    shelf: NewShelf, build: NewBuild, kind: str
+) -> None:
+    it = shelf(kind)
+    it.put(AGES)
+    before = build()
+    first = before.get(it.page)
+    for conditions in ({"if-none-match": first.headers["etag"]}, {"method": "HEAD"}):
+        with it.orchard.client(it.orchard.cache) as cache:
+            bodies = [
+                key
+                for key in cache.keys("orchard:package_index:*")
+                if it.name.encode() in key and b":v:" in key
+            ]
+            assert bodies and cache.delete(*bodies)
+        session = build()
+        assert session.ask(it.page, **conditions).status in (200, 304)
+        session.seal()
+        again = session.ask(it.page)
+        ids = (each.told["id"].encode() for each in (session, before))
+        assert (again.status, again.body.replace(*ids)) == (200, first.body)
+
+
 def test_two_builds__neither_knows_of_the_other(shelf: NewShelf, build: NewBuild) -> None:
     it = shelf("pypi")
     it.put(AGES)

@@ -11,18 +11,15 @@ from dataclasses import dataclass
 
 import msgspec
 
+from services.gateway.builds.recording import absent_of, entry_of, with_its_bytes
 from services.gateway.builds.replay import Replay
 from services.gateway.hits.gate import Gate
 from services.gateway.serving.ports import Ports, Reply
 from services.gateway.serving.rebasing import PLACEHOLDER
-from services.gateway.serving.views import which_file
 from shared.builds.entries import (
-    Absent,
     Entry,
-    File,
     Page,
     Session,
-    absent_address,
     decode_list,
     decode_session,
 )
@@ -229,10 +226,11 @@ class Builds:
         try:
             reply = await plain(shown)
         except (ProjectNotFound, FileNotFound, NotInView) as error:
-            await self._record(session, _absent(shown, error, who))
+            await self._record(session, absent_of(shown, error, who))
             raise
         try:
-            entry = await self._entry(shown, reply, who)
+            reply = await with_its_bytes(shown, conditions, reply, self._ports)
+            entry = await entry_of(shown, reply, who, self._ports)
             if entry is not None:
                 await self._record(session, entry)
         except BaseException:
@@ -240,23 +238,6 @@ class Builds:
                 await reply.body.aclose()
             raise
         return reply
-
-    async def _entry(self, resource: Resource, reply: Reply, who: str) -> Entry | None:
-        now = clock.now()
-        if reply.status == 404 and reply.error is not None:
-            return _absent(resource, reply.error, who)
-        if resource.kind == "artifact" and reply.status in (200, 206, 304, 307):
-            file = await which_file(resource, self._ports)
-            stored = await self._ports.facts.cached(file)
-            return File(resource.protocol, resource.identity, file, stored, now, who)
-        page = reply.page
-        if page is None or page.head is None or reply.status not in (200, 206, 304):
-            return None
-        info = page.head.variants[page.variant]
-        body = b"" if info.object_key or page.body is None else bytes(page.body)
-        return Page(
-            resource.protocol, resource.identity, page.variant, info, page.head.modified, body, now, who
-        )
 
     async def _record(self, session: Session, entry: Entry) -> None:
         object_key = entry.info.object_key if isinstance(entry, Page) else ""
@@ -282,8 +263,3 @@ class Builds:
         known = _Sealed(session, replay, time.monotonic() + LOOK_SECONDS)
         self._sealed.put(session.id, known, len(body) * LIST_FACTOR)
         return replay
-
-
-def _absent(resource: Resource, error: OrchardError, who: str) -> Absent:
-    address = absent_address(resource.kind, resource.identity, resource.sidecar)
-    return Absent(resource.protocol, address, error.code, error.message, clock.now(), who)
