@@ -66,7 +66,7 @@ from shared.postgres.batches import BatchWriter
 from shared.process.byte_budget import ByteBudget
 from shared.process.disk import DiskFloor
 from shared.process.resources import Resources
-from shared.protocols import PROTOCOLS, named_alike, version_key
+from shared.protocols import PROTOCOLS, attests, named_alike, version_key
 from shared.protocols.base import PackageProxyBase
 from shared.queue.context import Handler
 from shared.queue.dead import DeadLetters
@@ -222,7 +222,12 @@ async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
     access = await resources.open(
         "access watcher",
         AccessWatcher(
-            database, stores.queue_redis, named=named_alike, order=version_key, own_rules=rules_of(settings)
+            database,
+            stores.queue_redis,
+            named=named_alike,
+            order=version_key,
+            attests=attests,
+            own_rules=rules_of(settings),
         ),
     )
     http = await resources.open(
@@ -301,15 +306,7 @@ def _index_tools(stores: Stores, upstream: UpstreamParts) -> IndexTools:
     budget_bytes = stores.settings.index_budget_bytes
     documents = Documents(stores)
     told = HeldQueue(stores.database), Warned(stores.database)
-    settings = stores.settings
-    provenances = Provenances(
-        upstream.http,
-        upstream.sources,
-        stores.artifacts,
-        stores.threads,
-        settings.trust_root,
-        settings.registry_keys,
-    )
+    provenances = Provenances(upstream.http, upstream.sources, stores)
     judging = Judging(documents, stores.artifacts, stores.threads, *told, provenances)
     return IndexTools(
         documents=documents,

@@ -61,7 +61,7 @@ from shared.policy.rules import rules_of
 from shared.postgres.database import Database
 from shared.process.resources import Resources
 from shared.process.threads import BoundedThreads
-from shared.protocols import PROTOCOLS, named_alike, version_key
+from shared.protocols import PROTOCOLS, attests, named_alike, version_key
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.redis import clock
@@ -168,6 +168,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             access_changed,
             named=named_alike,
             order=version_key,
+            attests=attests,
             own_rules=rules_of(settings),
         )
         gate = Gate(access_watcher)

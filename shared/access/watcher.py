@@ -15,7 +15,7 @@ from shared.access.repository import CHANNEL, AccessRepository, AccessState, kee
 from shared.errors import OrchardError
 from shared.http.via import name_of
 from shared.policy.advisories import Advisories
-from shared.policy.policy import NO_RULES, Policy, as_it_is, no_order
+from shared.policy.policy import NO_RULES, Policy, any_protocol, as_it_is, no_order
 from shared.policy.rules import Rules
 from shared.postgres.database import Database
 from shared.postgres.watcher import RowWatcher
@@ -40,11 +40,13 @@ class AccessWatcher:
         *,
         named: Callable[[str, str], str] = as_it_is,
         order: Callable[[str, str], Any] = no_order,
+        attests: Callable[[str], bool] = any_protocol,
         own_rules: Rules = NO_RULES,
     ) -> None:
         """`on_change` is called in the event loop with the first state, every newer one, and whenever an
-        exemption is over or advisories change. `named`, `order`: as `Policy` takes them. `own_rules`: of this
-        process's environment, which count where nobody has written any, or nothing is known."""
+        exemption is over or advisories change. `named`, `order`, `attests`: as `Policy` takes them.
+        `own_rules`: of this process's environment, which count where nobody has written any, or nothing is
+        known."""
         self._repository = AccessRepository(database)
         self._redis = queue_redis
         self._on_change = on_change
@@ -53,9 +55,10 @@ class AccessWatcher:
         self.state: AccessState | None = None
         self._named = named
         self._order = order
+        self._attests = attests
         self.own_rules = own_rules
         self.feeds = FeedWatcher(queue_redis, self._advised)
-        self.policy = Policy((), own_rules, named=named)
+        self.policy = Policy((), own_rules, named=named, attests=attests)
         self._expiry: asyncio.TimerHandle | None = None
 
     @property
@@ -179,6 +182,7 @@ class AccessWatcher:
             active,
             named=self._named,
             order=self._order,
+            attests=self._attests,
             advisories=self.feeds.advisories,
             named_rules=() if state is None else state.policy_rules,
         )

@@ -36,6 +36,11 @@ def no_order(protocol: str, version: str) -> Any:
     return None
 
 
+def any_protocol(protocol: str) -> bool:
+    """Of all protocols, where nobody knows better."""
+    return True
+
+
 ByVersion = dict[tuple[str, str], dict[str, Verdict]]
 
 
@@ -51,15 +56,18 @@ class Policy:
         *,
         named: Callable[[str, str], str] = as_it_is,
         order: Callable[[str, str], Any] = no_order,
+        attests: Callable[[str], bool] = any_protocol,
         advisories: Advisories | None = None,
         named_rules: Sequence[NamedRule] = (),
     ) -> None:
         """`named`: of a protocol and a canonical name, what all names have in common that clients take for
         the same one. `order`: of a protocol and a version, its key in that protocol's order, or None.
+        `attests`: whether a protocol's lists tell who published: nothing is asked of that elsewhere.
         `advisories` None: none are known, so that nothing is served where the rules ask for them.
         `named_rules`: those of the policy file, in its order."""
         self._named = named
         self._order = order
+        self._attests = attests
         self._advisories = advisories if rules.feeds else None
         self._is_blind = rules.feeds and advisories is None
         self._named_rules = tuple(named_rules)
@@ -151,6 +159,8 @@ class Policy:
     def _with_trust(self, key: tuple[str, str], found: ProjectVerdicts) -> ProjectVerdicts:
         """The first rule of the file about provenance takes the place of the settings'."""
         rules = self._rules
+        if not self._attests(key[0]):
+            return found
         rule = TrustRule(
             rules.trust == "no-downgrade", rules.trust_unknown, rules.trust_since, rules.stored_stay
         )

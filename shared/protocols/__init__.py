@@ -47,6 +47,12 @@ def version_key(protocol: str, version: str) -> Any:
     return None if found is None else found.names.version_key(version)
 
 
+def attests(protocol: str) -> bool:
+    """See `Names.attests`."""
+    found = _BY_NAME.get(protocol)
+    return found is not None and found.names.attests
+
+
 def spoken() -> dict[str, float]:
     """The names of all protocols, as `load_settings` takes them: with the seconds that their clients wait."""
     return {protocol.name: protocol.setup.client_seconds for protocol in PROTOCOLS}

@@ -14,7 +14,7 @@ from shared.access.watcher import AccessWatcher
 from shared.judging.kept import BlockedGraphs
 from shared.policy.rules import rules_of
 from shared.process.resources import Resources
-from shared.protocols import PROTOCOLS, named_alike, version_key
+from shared.protocols import PROTOCOLS, attests, named_alike, version_key
 from shared.queue.context import Handler
 from shared.queue.jobs import Ensure, Job, Resolve
 from shared.queue.wakeups import Wakeups
@@ -29,6 +29,7 @@ def access_watcher(stores: Stores) -> AccessWatcher:
         stores.queue_redis,
         named=named_alike,
         order=version_key,
+        attests=attests,
         own_rules=rules_of(stores.settings),
     )
 

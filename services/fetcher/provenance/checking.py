@@ -22,16 +22,15 @@ from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.provenance.items import Item
 from services.fetcher.provenance.verify import Order
 from services.fetcher.sources.watcher import SourceWatcher
-from shared.artifacts.repository import ArtifactRepository
 from shared.errors import OrchardError, TooLarge
 from shared.models import UpstreamSource
 from shared.policy.age import Dated, Seen
 from shared.policy.evidence import Evidence
 from shared.policy.trust import RECHECK_SECONDS
 from shared.process.bounded import Bounded
-from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.redis import clock
+from shared.stores import Stores
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
@@ -50,25 +49,17 @@ _decode = msgspec.msgpack.Decoder(list[Evidence]).decode
 
 
 class Provenances:
-    """Of one fetcher. `trust_root`: path of a trusted_root.json, "" for the library's; `keys`: of files with
-    registries' keys."""
+    """Of one fetcher."""
 
-    def __init__(
-        self,
-        http: HttpClientManager,
-        sources: SourceWatcher,
-        artifacts: ArtifactRepository,
-        threads: BoundedThreads,
-        trust_root: str,
-        keys: Iterable[str],
-    ) -> None:
+    def __init__(self, http: HttpClientManager, sources: SourceWatcher, stores: Stores) -> None:
+        settings = stores.settings
         self._http = http
         self._sources = sources
-        self._artifacts = artifacts
-        self._threads = threads
-        self._trust_root = str(Path(trust_root).resolve()) if trust_root else ""
+        self._artifacts = stores.artifacts
+        self._threads = stores.threads
+        self._trust_root = str(Path(settings.trust_root).resolve()) if settings.trust_root else ""
         self._children = asyncio.Semaphore(CHILDREN)
-        self._keys = tuple(str(Path(each).resolve()) for each in keys)
+        self._keys = tuple(str(Path(each).resolve()) for each in settings.registry_keys)
         self._tried = Bounded[tuple[str, str, str], float](REMEMBERED)  # until when, in monotonic seconds
 
     async def known(

@@ -130,6 +130,7 @@ class NpmNames(Names):
 
     osv_ecosystem: ClassVar[str] = "npm"
     purl_type: ClassVar[str] = "npm"
+    attests: ClassVar[bool] = True
     popular: ClassVar[frozenset[str]] = POPULAR
 
     is_project_name = staticmethod(is_name)

@@ -98,6 +98,7 @@ class PyPINames(Names):
 
     osv_ecosystem: ClassVar[str] = "pypi"
     purl_type: ClassVar[str] = "pypi"
+    attests: ClassVar[bool] = True
     popular: ClassVar[frozenset[str]] = POPULAR
 
     canonical_name = staticmethod(normalise)

@@ -226,6 +226,13 @@ def test_of_a_policy_file__in_place_of_the_settings() -> None:
     assert held(Policy((), named_rules=[off, on]), *entries) == []
 
 
+def test_protocol_whose_lists_tell_nobody__is_asked_nothing() -> None:
+    policy = Policy((), NO_DOWNGRADE, attests=lambda protocol: protocol == "npm")
+    assert policy.of("pypi", "demo").trust is None
+    assert not policy.of("pypi", "demo").judges
+    assert policy.of("npm", "demo").trust is not None
+
+
 def test_stamps__tell_every_change() -> None:
     policies = [
         Policy(),

@@ -20,6 +20,7 @@ from shared.models import UpstreamSource
 from shared.policy.age import Dated, Seen
 from shared.policy.evidence import Evidence, Publisher
 from shared.protocols import protocol_named
+from shared.settings import Settings
 
 PYPI = protocol_named("pypi")
 OURS = Evidence("verified", Publisher("GitHub", "us/lib", "release.yml"))
@@ -50,7 +51,8 @@ class World:
         sources: Any = SimpleNamespace(current=lambda name: SimpleNamespace(sources=(source,)))
         threads: Any = SimpleNamespace(run=asyncio.to_thread)
         this: Any = self
-        self.provenances = Provenances(this, sources, this, threads, "", ())
+        stores: Any = SimpleNamespace(artifacts=self, threads=threads, settings=Settings())
+        self.provenances = Provenances(this, sources, stores)
         monkeypatch.setattr(checking, "_answers", self.answers)
 
     async def known(self, seen: Seen | None = None, wanted: str = "") -> Mapping[str, Evidence]:
