@@ -10,7 +10,7 @@ import pytest
 
 from tests.bundles.conftest import ADMIN, KEY, NewShelf, bundle, command
 from tests.firewall.shelves import SHELVES
-from tests.support.orchard import JSON, Cluster
+from tests.support.orchard import JSON, Cluster, wait_until
 from tests.views.test_builds import AGES, WHOLE, Build, paths_of
 from tests.views.test_lock import ensured, table
 
@@ -112,6 +112,27 @@ def test_lock__its_view_answers_there_as_here(
             assert (far.status_code, far.content) == (here.status_code, here.content), path
         assert here.status_code == 404
     assert "is here already" in command(there, "import", str(file))
+
+
+def test_bundle__the_ledger_tells_which_files_went_out_in_it(
+    orchard: Cluster, shelf: NewShelf, tmp_path: Path
+) -> None:
+    it = shelf("npm")
+    it.put(AGES)
+    build = recorded(orchard, it.page, it.file("1.0.0"))
+    first, second = tmp_path / "one", tmp_path / "two"
+    bundle(orchard, build, first)
+    bundle(orchard, build, second, "--since", str(first))  # nothing goes out in it that was not there
+
+    def noted() -> int:
+        address = orchard.url("/api/v1/admin/servings")
+        told = httpx.get(address, params={"limit": 5000}, headers=ADMIN, trust_env=False, timeout=30).json()
+        return sum(each["times"] for each in told["items"] if each["project"] == it.name)
+
+    wait_until(lambda: noted() >= 3, seconds=60, what="two downloads and a bundle")
+    assert orchard.get(it.file("1.0.0")).status_code == 200
+    wait_until(lambda: noted() >= 4, seconds=60, what="the last download")
+    assert noted() == 4
 
 
 def test_blocked_here__no_bundle_and_the_reason(orchard: Cluster, shelf: NewShelf, tmp_path: Path) -> None:

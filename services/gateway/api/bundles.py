@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from services.gateway.api.types import Input
 from services.gateway.builds.builds import Builds
-from services.gateway.builds.bundling import Bundling
+from services.gateway.builds.bundling import Bundling, Note
 from shared.bundles.form import MOST_OBJECTS
 from shared.digests import is_sha256
 from shared.errors import BuildNotFound, InvalidParameter
@@ -36,7 +36,9 @@ class Wanted(Input, frozen=True, forbid_unknown_fields=True):
     status_code=200,
     responses={200: _BODY},
 )
-async def bundle(data: Wanted, builds: Builds, bundling: Bundling, request_id: str) -> Stream:
+async def bundle(
+    data: Wanted, builds: Builds, bundling: Bundling, note_bundled: Note, request_id: str
+) -> Stream:
     """All that it is made of, for an Orchard without a network; a transfer that breaks off is no bundle."""
     id = data.build.removeprefix(BUILD).removeprefix(LOCK)
     if is_lock_key(id):
@@ -45,7 +47,7 @@ async def bundle(data: Wanted, builds: Builds, bundling: Bundling, request_id: s
         raise BuildNotFound("the id of a build has 32 characters, the key of a lock 64")
     if len(data.have) > MOST_OBJECTS or not all(map(is_sha256, data.have)):
         raise InvalidParameter(f"have: expected at most {MOST_OBJECTS} SHA256s in lower-case hex")
-    made = await bundling.bundle(id, set(data.have), data.since, request_id)
+    made = await bundling.bundle(id, set(data.have), data.since, request_id, note_bundled)
     name = f'attachment; filename="{id}.bundle"'
     headers = {"content-length": str(made.size_bytes), "content-disposition": name}
     return Stream(made.body, media_type=MEDIA_TYPE, headers=headers)

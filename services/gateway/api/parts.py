@@ -12,9 +12,15 @@ from litestar.di import Provide
 
 from services.gateway.api.catalogue_rows import Catalogue
 from services.gateway.api.parameters import CheckMayRefresh, check_may_refresh
+from services.gateway.builds.bundling import Note
 from services.gateway.compose import Gateway
 from services.gateway.door.access import client_of
+from services.gateway.http.requests import read_headers
+from services.gateway.ledger.entries import entry_of_bundled
+from shared.builds.entries import File
 from shared.errors.passing import ShuttingDown
+from shared.protocols import protocol_named
+from shared.redis import clock
 from shared.settings import Settings
 
 
@@ -63,6 +69,18 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         """Who asks, as budgets count: a token, or a network."""
         return client_of(opened().access, request.scope, dict(request.scope["headers"]))
 
+    def note_bundled(request: Request[Any, Any, Any]) -> Note:
+        """Notes in the ledger that this request was given a file in a bundle."""
+        ledger, headers = opened().ledger, read_headers(request.scope)
+
+        def note(file: File) -> None:
+            assert file.stored is not None
+            entry = entry_of_bundled(protocol_named(file.protocol), file.file, file.stored.sha256)
+            if ledger is not None and entry is not None:
+                ledger.note(request.scope, headers, entry, file.stored.size_bytes, clock.now())
+
+        return note
+
     return {
         "gateway": part(opened),
         "stock_counter": part(lambda: opened().stock),
@@ -76,6 +94,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "ensures": part(lambda: opened().ensures),
         "builds": part(lambda: opened().builds),
         "bundling": part(lambda: opened().bundling),
+        "note_bundled": part(note_bundled),
         "who": part(who),
         "asker": part(asker),
         "identities": part(lambda: opened().identities),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 
 import msgspec
 
@@ -28,6 +28,8 @@ from shared.queue.jobs import MakeBundle
 from shared.redis import clock
 from shared.stores import Stores
 
+Note = Callable[[File], None]
+
 
 class Bundle(msgspec.Struct, frozen=True):
     """A bundle on its way out."""
@@ -44,10 +46,14 @@ class Bundling:
         self._ports = ports
         self._access = access
 
-    async def bundle(self, build: str, have: Collection[str], since: int, request_id: str) -> Bundle:
+    async def bundle(
+        self, build: str, have: Collection[str], since: int, request_id: str, note: Note
+    ) -> Bundle:
         """Of a sealed build, without the objects whose SHA256s are in `have`. `since`: entries of the log
-        that its reader has seen, 0: none. Raises `BuildNotFound`, `Blocked` for what may not be given,
-        `StoreUnavailable`, and what `MakeBundle` fails with."""
+        that its reader has seen, 0: none. `note` is told of each file that has gone out.
+
+        Raises `BuildNotFound`, `Blocked` for what may not be given, `StoreUnavailable`, and what `MakeBundle`
+        fails with."""
         head = await self._head(MakeBundle(build=build, since=since, request_id=request_id))
         manifest = await self._stores.threads.run(_manifest_of, head)
         listed = await self._judged_now(manifest.listed, request_id)
@@ -66,7 +72,7 @@ class Bundling:
             found = await self._stores.bare_objects.stat(each.key)
             if found is None or found.size_bytes != each.size:
                 raise StoreUnavailable(f"an object of the build is damaged or lost: {each.key}")
-        return Bundle(size, self._body(head, objects, files, left_out))
+        return Bundle(size, self._body(head, objects, files, left_out, note))
 
     async def _judged_now(self, listed: BuildList, request_id: str) -> BuildList:
         """With what the rules of now came to beside each file. Raises `Blocked` and its kinds, and passing
@@ -98,7 +104,12 @@ class Bundling:
         return await read_whole(self._stores.bare_objects, key, self._stores.threads)
 
     async def _body(
-        self, head: bytes, objects: list[Object], files: dict[str, list[File]], left_out: set[str]
+        self,
+        head: bytes,
+        objects: list[Object],
+        files: dict[str, list[File]],
+        left_out: set[str],
+        note: Note,
     ) -> AsyncIterator[bytes]:
         yield head
         for each in objects:
@@ -118,6 +129,8 @@ class Bundling:
             if digest.hexdigest() != each.key[-64:]:  # before its end goes out
                 raise StoreUnavailable(f"an object of the build is damaged: {each.key}")
             yield held
+            for file in files.get(each.key, ()):
+                note(file)
 
 
 def _manifest_of(head: bytes) -> Manifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.gateway.serving.ports import Reply
 from shared.errors import Blocked, OrchardError
 from shared.ledger.batch import PARTIAL, REDIRECTED, REFUSED, SERVED, File, encode_file
+from shared.models import FileName
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Redirect, Resource
 
@@ -33,6 +34,14 @@ def entry_of_reply(
     # A relay knows the digest once it has ended.
     sha256 = reply.file.sha256 or getattr(reply.body, "sha256", "")
     return Entry(_file(protocol, resource, sha256), result, reply.cache)
+
+
+def entry_of_bundled(protocol: PackageProxyBase, file: FileName, sha256: str) -> Entry | None:
+    """Of a stored file that went out in a bundle; None for what is no serving of a file."""
+    resource = protocol.grammar.artifact_resource(file)
+    if not protocol.grammar.gives_file(resource):
+        return None
+    return Entry(_file(protocol, resource, sha256), SERVED, "HIT")
 
 
 def entry_of_refusal(
