@@ -12,6 +12,8 @@ from tests.firewall.conftest import NewShelf
 from tests.firewall.shelves import OLD, YOUNG
 from tests.support.orchard import Cluster, wait_until
 
+pytestmark = pytest.mark.timeout(300)  # a whole Orchard starts first
+
 OPERATOR = {"authorization": "Bearer operators-token-of-tests"}
 
 
@@ -26,7 +28,9 @@ def test_held__shown_with_its_rule_and_let_in_or_kept_out(
     def page() -> str:
         return orchard.get("/ui/held", headers=OPERATOR).text
 
-    wait_until(lambda: f'pkg:pypi/{it.name}@2"' in unescape(page()), what="the held version on its page")
+    wait_until(
+        lambda: f'pkg:pypi/{it.name}@2"' in unescape(page()), seconds=60, what="the held version on its page"
+    )
     assert "minimum_age" in page()
     answer = httpx.post(
         orchard.url(f"/ui/held/{way}"),
@@ -37,4 +41,8 @@ def test_held__shown_with_its_rule_and_let_in_or_kept_out(
     )
     assert answer.status_code == 303, answer.text
     assert re.search(r"\?done=\w+$", answer.headers["location"])
-    wait_until(lambda: it.shown() == left and f'{it.name}@2"' not in unescape(page()), what="the decision")
+    wait_until(
+        lambda: it.shown() == left and f'{it.name}@2"' not in unescape(page()),
+        seconds=60,
+        what="the decision",
+    )

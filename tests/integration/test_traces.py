@@ -15,6 +15,8 @@ from tests.support.collector import Collector, Seen
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Upstream
 
+pytestmark = pytest.mark.timeout(300)  # a whole Orchard starts first
+
 FILES = {f"demo-{each}-py3-none-any.whl": build_wheel("demo", each) for each in ("1.0", "2.0", "3.0")}
 
 
@@ -79,7 +81,7 @@ def test_a_cold_file__one_trace_through_gateway_fetcher_and_extractor(
         found = collector.of(trace)
         return wanted <= {each.name for each in found} and any(each.kind == CLIENT for each in found)
 
-    wait_until(whole, seconds=30)
+    wait_until(whole, seconds=60)
     spans = collector.of(trace)
     request = one(spans, kind=SERVER)
     fetched = one(spans, name="fetch_artifact")
@@ -108,7 +110,7 @@ def test_a_trace_that_its_caller_does_not_keep__nothing_is_sent(
 ) -> None:
     untraced = fetch(orchard, address_of(orchard, "demo-2.0-py3-none-any.whl"), sampled=False)
     kept = fetch(orchard, address_of(orchard, "demo-3.0-py3-none-any.whl"))
-    wait_until(lambda: len({each.service for each in collector.of(kept)}) == 3, seconds=30)
+    wait_until(lambda: len({each.service for each in collector.of(kept)}) == 3, seconds=60)
     assert collector.of(untraced) == []
 
 
@@ -116,6 +118,6 @@ def test_a_failure__the_span_says_so(orchard: Cluster, collector: Collector) -> 
     trace = secrets.token_hex(16)
     header = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
     assert orchard.get("/pypi/simple/absent/", headers=header).status_code == 404
-    wait_until(lambda: any(each.kind == SERVER for each in collector.of(trace)), seconds=30)
+    wait_until(lambda: any(each.kind == SERVER for each in collector.of(trace)), seconds=60)
     request = one(collector.of(trace), kind=SERVER)
     assert request.error == "" and request.attributes["error.type"] == "project_not_found"

@@ -18,6 +18,7 @@ from tests.support.upstream import Upstream
 
 __all__ = ["receiver"]
 ADMIN = "an-operators-token-of-tests"
+pytestmark = pytest.mark.timeout(300)  # a whole Orchard starts first
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_added_tested_and_told_of_a_block_within_seconds(orchard: Cluster, recei
     secret = made["secret"]
     assert run(orchard, "webhooks", "test", "siem")["ok"]
     run(orchard, "blocks", "add", "pypi", "evil", "--reason", "a test")
-    wait_until(lambda: len(receiver.got) == 2)
+    wait_until(lambda: len(receiver.got) == 2, seconds=60)
     for headers, body in receiver.got:
         check_signature(headers, body, secret)
     tested, told = (json.loads(body) for _, body in receiver.got)
@@ -71,10 +72,10 @@ def test_a_secret_of_ones_own__paused_and_resumed(orchard: Cluster, receiver: Re
     assert made["secret"] == ""
     assert run(orchard, "webhooks", "pause", "own")["paused"] == "operator"
     run(orchard, "exempt", "add", "pkg:pypi/ours", "--reason", "a test")
-    wait_until(lambda: run(orchard, "webhooks", "list")["items"][0]["waiting"] == 1)
+    wait_until(lambda: run(orchard, "webhooks", "list")["items"][0]["waiting"] == 1, seconds=60)
     assert receiver.got == []
     assert run(orchard, "webhooks", "resume", "own")["paused"] == ""
-    wait_until(lambda: receiver.got != [])
+    wait_until(lambda: receiver.got != [], seconds=60)
     assert receiver.types() == ["orchard.exemption.made"]
     run(orchard, "webhooks", "remove", "own")
 
@@ -105,9 +106,9 @@ def test_health_says_that_a_webhook_gets_nothing_and_not_which(orchard: Cluster,
     def problems() -> str:
         return " ".join(orchard.get("/health").json()["problems"])
 
-    wait_until(lambda: "webhooks: 1 get nothing" in problems())
+    wait_until(lambda: "webhooks: 1 get nothing" in problems(), seconds=60)
     assert "lost" not in problems()
     (event,) = run(orchard, "events", "--kind", "webhook_paused")["items"]
     assert event["detail"]["webhook"] == "lost"
     run(orchard, "webhooks", "remove", "lost")
-    wait_until(lambda: "webhooks" not in problems())
+    wait_until(lambda: "webhooks" not in problems(), seconds=60)
