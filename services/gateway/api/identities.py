@@ -33,7 +33,7 @@ from shared.access.trust import (
 from shared.access.watcher import AccessWatcher
 from shared.errors import ErrorValue, IdentityRefused, TooManyGuesses
 from shared.errors.catalogue import from_value
-from shared.errors.passing import IssuerUnavailable, UpstreamUnavailable
+from shared.errors.passing import AccessUnknown, IssuerUnavailable, UpstreamUnavailable
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
 
@@ -89,6 +89,8 @@ class Identities:
         state = self._watcher.state
         known = (*self._own, *(state.trust if state is not None else ()))
         rules = [each for each in known if each.issuer == issuer]
+        if not rules and state is None:
+            raise AccessUnknown("whom to trust cannot be told yet")
         if not rules:
             raise IdentityRefused("no rule trusts the issuer of this identity token (iss)", hint=_UNPROVED)
         audiences = tuple({each.audience: None for each in rules})
