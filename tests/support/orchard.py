@@ -267,7 +267,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Any, *, seconds: float = 10.0, what: str = "the condition") -> None:
+def wait_until(condition: Any, *, seconds: float = 30.0, what: str = "the condition") -> None:
     """Poll until `condition()` is true; fail naming `what` otherwise. An answer that is broken off, as when
     a rule changes while it is sent, makes nothing true."""
     deadline = time.monotonic() + seconds

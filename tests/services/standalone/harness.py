@@ -20,7 +20,7 @@ FAKES = "tests.services.standalone.fakes.orchard"
 MARK = "STANDALONE_TEST_MARK"
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
     """Poll until true; fails naming `what` otherwise."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -91,7 +91,7 @@ class Standalone:
         assert self.process.poll() is None, self.text
         return self
 
-    def wait_until_over(self, *, seconds: float = 20.0) -> int:
+    def wait_until_over(self, *, seconds: float = 60.0) -> int:
         """The exit code."""
         return self.process.wait(seconds)
 
