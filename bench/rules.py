@@ -49,6 +49,9 @@ install_scripts = "new"
 name = "typos"
 typo_of = ["requests", "django", "lodash"]
 [[rule]]
+name = "provenance"
+trust = "no-downgrade"
+[[rule]]
 name = "condition"
 when = "size_times > 100.0 && new_scripts"
 """
