@@ -93,7 +93,7 @@ def secrets_are_secret(resources: list[Resource]) -> Iterator[str]:
         if each["kind"] == "ConfigMap":
             for key in each.get("data", {}):
                 hidden = key.endswith(("_PASSWORD", "_KEY", "_UPSTREAM", "_TOKEN"))
-                if hidden or key in ("ORCHARD_DATABASE_URL", "ORCHARD_HTTP_PROXY"):
+                if hidden or key in ("ORCHARD_DATABASE_URL", "ORCHARD_HTTP_PROXY", "ORCHARD_OTLP_HEADERS"):
                     yield f"{name_of(each)}: {key} belongs into a Secret"
     for title, each, _, container in containers(resources):
         for source in container.get("envFrom", []):

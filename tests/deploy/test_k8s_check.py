@@ -197,6 +197,9 @@ _CHANGES: dict[str, list[Change]] = {
         lambda r: next(each for each in r if each["kind"] == "ConfigMap")["data"].update(
             ORCHARD_ADMIN_TOKEN="x"
         ),
+        lambda r: next(each for each in r if each["kind"] == "ConfigMap")["data"].update(
+            ORCHARD_OTLP_HEADERS="x"
+        ),
     ],
     "database_connections_suffice": [
         lambda r: _find(r, "Cluster", "orchard-postgres")["spec"]["postgresql"]["parameters"].update(
