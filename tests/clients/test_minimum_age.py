@@ -251,7 +251,7 @@ def test_client__takes_what_is_old_enough__and_a_lock_with_a_young_version_fails
     address = orchard.url("/api/v1/admin/exemptions")
     made = httpx.post(address, json=exempt, headers=ADMIN, trust_env=False)
     assert made.status_code in (200, 201), made.text
-    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0"], what="the exemption")
+    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0"], seconds=60, what="the exemption")
     locked = kind(tools, tmp_path / "locked", orchard)
     tools.forget()
     done = locked.install({name: kind.exactly.format("2.0.0")})
@@ -259,8 +259,8 @@ def test_client__takes_what_is_old_enough__and_a_lock_with_a_young_version_fails
     assert locked.has(name) == {"2.0.0"}
     gone = httpx.delete(f"{address}/{made.json()['id']}", headers=ADMIN, trust_env=False)
     assert gone.status_code in (200, 204), gone.text
-    wait_until(lambda: it.get(it.file("2.0.0")).status_code == 403, what="the exemption's end")
-    wait_until(lambda: it.shown() == ["1.0.0"], what="the page without it")
+    wait_until(lambda: it.get(it.file("2.0.0")).status_code == 403, seconds=60, what="the exemption's end")
+    wait_until(lambda: it.shown() == ["1.0.0"], seconds=60, what="the page without it")
     asked = it.asked("2.0.0")
     if isinstance(locked, GradleBuild):
         shutil.rmtree(locked.folder / "libs")

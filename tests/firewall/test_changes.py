@@ -300,16 +300,16 @@ def test_kept_resolution__that_a_rule_refuses_now__is_not_taken_by_an_ensure(
         return httpx.post(orchard.url("/api/v1/ensure"), content=text, timeout=30, trust_env=False)
 
     def versions() -> list[str]:
-        wait_until(lambda: ensured().status_code != 202, seconds=30, what="the lock")
+        wait_until(lambda: ensured().status_code != 202, seconds=60, what="the lock")
         lock = ensured().json()
         assert lock["complete"], lock
         return [each["version"] for each in lock["protocols"][protocol]["packages"]]
 
     assert versions() == ["2.0.0"]
     rules.put(ORCHARD_MINIMUM_AGE="7d", ORCHARD_STORED_STAY="false")
-    wait_until(lambda: ensured().status_code == 403, what="the rule")
+    wait_until(lambda: ensured().status_code == 403, seconds=30, what="the rule")
     sql(orchard, "DELETE FROM ensures")
     with orchard.client(orchard.cache) as cache:
         cache.flushall()
-    wait_until(lambda: ensured().status_code != 403, what="the lock's loss")
+    wait_until(lambda: ensured().status_code != 403, seconds=30, what="the lock's loss")
     assert versions() == ["1.0.0"]

@@ -70,9 +70,9 @@ def test_denied__known_once_a_file_was_read__refused_and_hidden_from_then_on(
     it = publish(shelf, kind)
     policy.apply(DENY)
     assert [fetch(it, kind, version) for version in ("1.0.0", "3.0.0")] == [200, 200]
-    wait_until(lambda: fetch(it, kind, "2.0.0") == 403, what="the refusal")
+    wait_until(lambda: fetch(it, kind, "2.0.0") == 403, seconds=60, what="the refusal")
     refused_by(it, it.file("2.0.0"), "no copyleft: its licence is AGPL-3.0-only")
-    wait_until(lambda: it.shown() == ["1.0.0", "3.0.0"], what="the page without it")
+    wait_until(lambda: it.shown() == ["1.0.0", "3.0.0"], seconds=60, what="the page without it")
     assert [fetch(it, kind, version) for version in ("1.0.0", "3.0.0")] == [200, 200]
 
 
@@ -81,9 +81,9 @@ def test_none_told__is_another_thing_than_not_known(shelf: NewShelf, policy: Pol
     it = publish(shelf, kind)
     policy.apply("name = 'told'\nlicences = {none = 'hold'}")
     assert fetch(it, kind, "1.0.0") == 200
-    wait_until(lambda: fetch(it, kind, "3.0.0") == 403, what="what tells none")
+    wait_until(lambda: fetch(it, kind, "3.0.0") == 403, seconds=60, what="what tells none")
     refused_by(it, it.file("3.0.0"), "told: it tells no licence")
-    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0"], what="the page without it")
+    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0"], seconds=60, what="the page without it")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,4 +95,4 @@ def test_not_known__held_where_the_rule_says_so__until_it_is_approved(
     assert fetch(it, kind, "1.0.0") == 403
     refused_by(it, it.file("1.0.0"), "known: its licence is not known")
     assert policy.post("held/approve", of=purl(it, "1.0.0"), reason="read").status_code in (200, 201)
-    wait_until(lambda: fetch(it, kind, "1.0.0") == 200, what="the approval")
+    wait_until(lambda: fetch(it, kind, "1.0.0") == 200, seconds=60, what="the approval")

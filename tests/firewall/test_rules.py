@@ -309,14 +309,18 @@ def test_rule_that_warns__an_event_for_each_version_once__and_why_tells_it(
     assert it.shown() == ["1.0.0", "2.0.0"]
     assert it.get(it.file("2.0.0")).status_code == 200
     events = sorted([(one, "watched", 1), (two, "no two", 1), (two, "watched", 1)])
-    wait_until(lambda: warned(it) == events, what="the events")
+    wait_until(lambda: warned(it) == events, seconds=60, what="the events")
     told = orchard_command(it.orchard, "why", purl(it))["items"]
     assert {each["allowed"] for each in told} == {True}
     texts = sorted(text for each in told for text in each["warnings"])
     assert texts == ["no two: its condition holds", "watched: refused", "watched: refused"]
     it.put({"1.0.0": OLD, "2.0.0": OLD, "3.0.0": OLD})
-    wait_until(lambda: it.shown() == ["1.0.0", "2.0.0", "3.0.0"], what="the page with a new version")
-    wait_until(lambda: warned(it) == sorted([*events, (three, "watched", 1)]), what="its event alone")
+    wait_until(
+        lambda: it.shown() == ["1.0.0", "2.0.0", "3.0.0"], seconds=60, what="the page with a new version"
+    )
+    wait_until(
+        lambda: warned(it) == sorted([*events, (three, "watched", 1)]), seconds=60, what="its event alone"
+    )
 
 
 BAD = {
