@@ -14,6 +14,8 @@ from tests.support.orchard import JSON, Cluster, wait_until
 from tests.views.test_builds import AGES, WHOLE, Build, paths_of
 from tests.views.test_lock import ensured, table
 
+pytestmark = pytest.mark.timeout(300)  # the first to run starts two Orchards
+
 
 def recorded(orchard: Cluster, *paths: str) -> Build:
     """A sealed build that asked for these."""

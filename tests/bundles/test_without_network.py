@@ -15,7 +15,7 @@ import pytest
 
 from tests.bundles.conftest import KEY, NewShelf, command
 from tests.firewall.shelves import DAY
-from tests.services.standalone.harness import Standalone
+from tests.services.standalone.harness import Standalone, wait_for
 from tests.support.builders import build_wheel
 from tests.support.orchard import Cluster
 from tests.support.stores import ROOT
@@ -48,14 +48,17 @@ class Cut:
 
 @pytest.fixture
 def cut(tmp_path: Path) -> Iterator[Cut]:
-    if shutil.which("ip") is None or subprocess.run([*INSIDE, "true"], capture_output=True).returncode:
+    needed = all(map(shutil.which, ("unshare", "nsenter", "ip")))
+    if not needed or subprocess.run([*INSIDE, "true"], capture_output=True).returncode:
         pytest.skip("no network namespaces here")
     folder = tmp_path / "data"
     with Standalone(folder, module="services.standalone", through=INSIDE) as orchard:
+        wait_for(lambda: orchard.process.poll() is not None or "Ctrl-C" in orchard.text, "it", seconds=90)
         orchard.wait_until_ready()
         yield Cut(orchard, folder)
 
 
+@pytest.mark.timeout(300)  # three Orchards are started for it
 def test_pip_and_npm__in_a_network_of_nothing__install_what_was_recorded(
     orchard: Cluster, cut: Cut, shelf: NewShelf, tmp_path: Path
 ) -> None:
