@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from shared.policy import late
+
 LONGEST = 1_000  # characters
 DEEPEST = 20  # brackets in one another
 MOST_MACROS = 8
@@ -64,8 +66,7 @@ def holds(text: str, facts: Mapping[str, Any]) -> bool:
 @lru_cache(256)
 def _compiled(text: str) -> Any:
     _check_cost(text)
-    import cel  # 0.5 s and 30 MB: for who has a condition
-
+    cel = late.cel()
     try:
         return cel.compile(text)
     except Exception as error:

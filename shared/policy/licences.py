@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from shared.policy import late
+
 LONGEST = 500  # characters of an expression: those of real packages have some dozens
 MOST_TERMS = 50
 
@@ -16,13 +18,13 @@ class Unreadable(ValueError):
 
 @lru_cache(4096)
 def _parsed(text: str) -> Any:
-    # Imported where a rule asks: it reads the list of all licences, 0.2 s.
-    from license_expression import ExpressionError, get_spdx_licensing
-
     if not text or len(text) > LONGEST or text.count("(") + text.upper().count(" OR ") > MOST_TERMS:
         raise Unreadable(text[:80])
+    licensing = late.spdx()
+    from license_expression import ExpressionError
+
     try:
-        return get_spdx_licensing().parse(text, validate=True, strict=True)
+        return licensing.parse(text, validate=True, strict=True)
     except (ExpressionError, RecursionError) as error:
         raise Unreadable(text[:80]) from error
 
