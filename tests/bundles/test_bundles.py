@@ -137,10 +137,13 @@ def test_bundle__the_ledger_tells_which_files_went_out_in_it(
     assert noted() == 4
 
 
-def test_blocked_here__no_bundle_and_the_reason(orchard: Cluster, shelf: NewShelf, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["page", "file"])
+def test_blocked_here__no_bundle_and_the_reason(
+    orchard: Cluster, shelf: NewShelf, tmp_path: Path, what: str
+) -> None:
     it = shelf("npm")
     it.put(AGES)
-    build = recorded(orchard, it.file("1.0.0"))
+    build = recorded(orchard, it.page if what == "page" else it.file("1.0.0"))
     block = {"protocol": it.protocol, "name": it.name, "reason": "it steals"}
     made = httpx.post(orchard.url("/api/v1/admin/blocks"), json=block, headers=ADMIN, trust_env=False)
     assert made.status_code == 201
