@@ -141,7 +141,9 @@ def test_settings__a_key_a_file_or_an_agent(tmp_path: Path) -> None:
     assert found is not None and found.key == key and found.is_apart
 
 
-@pytest.mark.parametrize("key", ["", "x", new_signer_text("one.example/log")])
+@pytest.mark.parametrize(
+    "key", ["", "x", new_signer_text("one.example/log")], ids=["none", "text", "private"]
+)
 def test_beside_an_agent__only_the_public_key_is_taken(key: str) -> None:
     settings = load_settings({"ORCHARD_LOG_KEY": key, "ORCHARD_LOG_SIGNER": "/run/agent"})
     with pytest.raises(ConfigurationError, match="public key") as raised:
