@@ -9,8 +9,7 @@ import hashlib
 
 from services.extractor.builds.described import Describing, Unread
 from shared.builds.entries import Session, decode_list, decode_session
-from shared.errors import InvalidData
-from shared.errors.passing import ObjectMissing
+from shared.errors.passing import ObjectMissing, PassingError
 from shared.objects.port import statement_key
 from shared.objects.verify import read_whole
 from shared.process.periodic import Every
@@ -50,7 +49,7 @@ class BuildStating:
         self._signer = signer
         self._platform = platform_of(signer, stores.settings)
         self._describing = Describing(stores)
-        self._unreadable: set[str] = set()  # builds whose list is lost or damaged
+        self._unreadable: set[str] = set()  # builds that nothing can be told of, as where a list is lost
         self._turns = Every(TURN_SECONDS, self.run, name="build statements", first_seconds=0)
 
     async def open(self) -> None:
@@ -70,9 +69,12 @@ class BuildStating:
                 STATED.inc()
             except Unread:
                 continue
-            except (InvalidData, ObjectMissing) as error:
+            except Exception as error:  # whatever strangers have put into it, the others are stated
+                if isinstance(error, PassingError) and not isinstance(error, ObjectMissing):
+                    raise
                 self._unreadable.add(str(row["id"]))
-                log.warning("build_not_stated", build=row["id"], reason=str(error))
+                reason = str(error) or type(error).__name__
+                log.warning("build_not_stated", build=row["id"], reason=reason)
 
     async def _state(self, session: Session) -> None:
         stores = self._stores

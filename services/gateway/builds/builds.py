@@ -13,6 +13,7 @@ import msgspec
 
 from services.gateway.builds.recording import absent_of, entry_of, with_its_bytes
 from services.gateway.builds.replay import Replay
+from services.gateway.builds.waiting import work_done
 from services.gateway.hits.gate import Gate
 from services.gateway.serving.ports import Ports, Reply
 from services.gateway.serving.rebasing import PLACEHOLDER
@@ -35,7 +36,6 @@ from shared.errors import (
     OrchardError,
     ProjectNotFound,
 )
-from shared.errors.catalogue import from_value
 from shared.errors.passing import Overloaded, QueueUnavailable, StoreUnavailable
 from shared.http.conditions import Conditions
 from shared.objects.verify import read_whole
@@ -155,9 +155,7 @@ class Builds:
 
         job = SealBuild(build=id, request_id=request_id)
         seconds = self._ports.settings.request_seconds()
-        event = await self._ports.misses.wait(job, until=is_sealed, timeout=seconds)
-        if event.kind == "failed" and event.error is not None:
-            raise from_value(event.error)
+        await work_done(job, self._ports, until=is_sealed, seconds=seconds)
         return await self.read(id)
 
     async def lock(self, key: str, request_id: str = "") -> Session:
@@ -180,9 +178,7 @@ class Builds:
 
         job = SealLock(key=key, base_url=PLACEHOLDER, request_id=request_id)
         seconds = self._ports.settings.request_seconds()
-        event = await self._ports.misses.wait(job, until=is_made, timeout=seconds)
-        if event.kind == "failed" and event.error is not None:
-            raise from_value(event.error)
+        await work_done(job, self._ports, until=is_made, seconds=seconds)
         session = await self._sealed_lock(key, of)
         if session is None:
             raise StoreUnavailable("another lock was kept under the key meanwhile")

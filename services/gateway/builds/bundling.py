@@ -15,13 +15,13 @@ import msgspec
 
 from services.gateway.builds.allowed import check_file, check_list
 from services.gateway.builds.judged import as_judged_now
+from services.gateway.builds.waiting import work_done
 from services.gateway.serving.ports import Ports
 from shared.access.watcher import AccessWatcher
 from shared.builds.entries import BuildList, File
 from shared.bundles.form import CARRIED, LEFT_OUT, BundleRefused, read_head
 from shared.bundles.manifest import Manifest, Object, read_manifest
-from shared.errors.catalogue import from_value
-from shared.errors.passing import DeadlineExceeded, StoreUnavailable
+from shared.errors.passing import StoreUnavailable
 from shared.objects.verify import read_whole
 from shared.protocols import find_protocol
 from shared.queue.jobs import MakeBundle
@@ -94,12 +94,7 @@ class Bundling:
             return False  # the event alone tells where it is; the queue keeps it for some seconds
 
         seconds = self._ports.settings.request_seconds()
-        try:
-            event = await self._ports.misses.wait(job, until=never, timeout=seconds)
-        except TimeoutError:
-            raise DeadlineExceeded(f"the bundle's head was not made within {seconds:.3g} s") from None
-        if event.kind == "failed" and event.error is not None:
-            raise from_value(event.error)
+        event = await work_done(job, self._ports, until=never, seconds=seconds)
         key = event.value.decode()
         return await read_whole(self._stores.bare_objects, key, self._stores.threads)
 

@@ -6,8 +6,8 @@ import contextlib
 
 import msgspec
 
+from services.gateway.builds.waiting import work_done
 from services.gateway.serving.ports import Ports
-from shared.errors.catalogue import from_value
 from shared.errors.passing import PassingError, StoreUnavailable
 from shared.models import StoredFile
 from shared.protocols.resource import Resource
@@ -16,9 +16,11 @@ from shared.queue.jobs import DateArtifact
 
 async def as_judged_now(stored: StoredFile, resource: Resource, ports: Ports, request_id: str) -> StoredFile:
     """`stored`, with what the rules of now came to: they are asked in replays too, and what they came to when
-    it was recorded says nothing of them. Where nobody has judged it under these yet, a fetcher does, by what
-    is stored. Raises `Blocked` and its kinds, and passing errors while nobody can tell."""
+    it was recorded says nothing of them, also under the same rules: facts that they ask for may have come
+    since. Where nobody has judged it under these yet, a fetcher does, by what is stored. Raises `Blocked` and
+    its kinds, and passing errors while nobody can tell."""
     file = resource.file
+    stored = msgspec.structs.replace(stored, judged="")
 
     def judged(known: StoredFile | None) -> bool:
         nonlocal stored
@@ -40,9 +42,7 @@ async def as_judged_now(stored: StoredFile, resource: Resource, ports: Ports, re
     if row is not None:  # else nothing is left that could be judged without a source
         seconds = ports.settings.request_seconds(resource.protocol)
         job = DateArtifact.of(file, via="", request_id=request_id)
-        event = await ports.misses.wait(job, until=is_known, timeout=seconds)
-        if event.kind == "failed" and event.error is not None:
-            raise from_value(event.error)
+        await work_done(job, ports, until=is_known, seconds=seconds)
         if await is_known() or judged(await ports.facts.stored(file)):
             return stored
     raise StoreUnavailable(f"nobody could tell yet whether {resource.filename} may be served now; ask again")

@@ -27,9 +27,20 @@ def test_allows(text: str, allowed: list[str], denied: list[str], may: bool) -> 
     assert allows(text, allowed, denied) is may
 
 
-@pytest.mark.parametrize(
-    "text", ["", "SEE LICENSE IN x", "UNLICENSED", "MIT/ISC", "MIT OR", "(" * 300, "MIT " * 200, "Beerware-9"]
-)
+UNREADABLE = [
+    "",
+    "SEE LICENSE IN x",
+    "UNLICENSED",
+    "MIT/ISC",
+    "MIT OR",
+    "(" * 300,
+    "MIT " * 200,
+    "Beerware-9",
+]
+HOSTILE = ["()", "MIT AND ()", "( or MIT", "(()) OR MIT", "MIT WITH ()", "AND", "\0", ") MIT ("]
+
+
+@pytest.mark.parametrize("text", UNREADABLE + HOSTILE)
 def test_what_is_no_expression__is_unreadable(text: str) -> None:
     with pytest.raises(Unreadable):
         name_of(text)

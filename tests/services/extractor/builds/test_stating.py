@@ -15,6 +15,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from services.extractor.builds.stating import BuildStating
 from shared.builds.entries import FORMAT, BuildList, File, Page, Session, encode
+from shared.errors.passing import StoreUnavailable
 from shared.models import FileName, StoredDocument, UpstreamSource, VariantInfo
 from shared.objects.port import BUILDS, artifact_key, document_key, statement_key
 from shared.protocols import protocol_named
@@ -269,6 +270,36 @@ async def test_a_build_whose_list_is_lost__holds_up_no_other(
         await stating.run()
     assert (await told(house, "provenance", "b" * 32))["subject"][0]["name"] == f"build-{'b' * 32}"
     assert await StatementRows(house.database).of_build(ID, "provenance") == ""
+
+
+async def test_a_build_that_cannot_be_stated__holds_up_no_other(house: House) -> None:
+    found = await wheel(house, "demo-9.0-py3-none-any.whl")
+    await sealed(house, [msgspec.structs.replace(found[0], file=FileName("pypi", "", "", "demo.whl"))])
+    await sealed(house, await wheel(house), id="b" * 32, at=1e13)  # no calendar has that year
+    await sealed(house, await wheel(house, "demo-2.0-py3-none-any.whl", licence="( or MIT"), id="c" * 32)
+    await sealed(house, await wheel(house), id="d" * 32)
+    await BuildStating(house.stores, SIGNER).run()
+    rows = StatementRows(house.database)
+    assert [bool(await rows.of_build(each * 32, "spdx")) for each in "abcd"] == [False, False, True, True]
+    licences = (await told(house, "cyclonedx", "c" * 32))["predicate"]["components"][0]["licenses"]
+    assert licences == [{"license": {"name": "( or MIT"}}]
+
+
+async def test_stores_that_are_away__make_no_build_one_that_cannot_be_stated(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sealed(house, await wheel(house))
+    stating = BuildStating(house.stores, SIGNER)
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.stores.objects, "put_bytes", away)
+        with pytest.raises(StoreUnavailable):
+            await stating.run()
+    await stating.run()
+    assert (await told(house, "spdx"))["predicate"]["spdxVersion"] == "SPDX-2.3"
 
 
 def test_envelope__another_key_and_a_broken_byte_are_refused() -> None:
