@@ -118,6 +118,8 @@ class Application:
         method = scope["method"]
         anonymous = gateway.access.anonymous
         shown = headers.get(b"authorization")
+        if shown is not None and b" " not in shown:
+            shown = headers[b"authorization"] = gateway.reader.with_scheme(raw_path, shown)
         if shown is not None and not anonymous and not gateway.access.has_seen(shown):
             await gateway.grants.learn(shown)
         key = key_of(method, raw_path, scope["query_string"], headers)
@@ -143,9 +145,6 @@ class Application:
                 if not (raw_path.startswith(ARTIFACTS) and await self._kept(gateway, scope, raw_path, send)):
                     await answer_other(gateway, self.litestar, scope, raw_path, receive, send)
                 return
-        authorization = headers.get(b"authorization")
-        if authorization is not None and b" " not in authorization:
-            headers[b"authorization"] = gateway.reader.with_scheme(raw_path, authorization)
         if not anonymous and await refused(gateway, scope, raw_path, headers, send, one_package=True):
             return
         bounds = gateway.access.bounds_of(headers.get(b"authorization"))

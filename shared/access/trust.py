@@ -112,15 +112,20 @@ def texts_of(value: object) -> list[str]:
 def matches(claims: Mapping[str, Any], name: str, globs: Sequence[str]) -> bool:
     """Whether a claim, or an element of it, is of one of these shapes. Case counts; `*` is any text. An
     e-mail address that its issuer has not verified (OpenID Connect Core 5.1) is nobody's."""
-    if name == "email" and texts_of(claims.get("email_verified")) == ["false"]:
+    if name == "email" and _is_nobodys(claims):
         return False
     pattern = _compiled(tuple(globs))
     return any(pattern.fullmatch(text) for text in texts_of(claims.get(name)))
 
 
+def _is_nobodys(claims: Mapping[str, Any]) -> bool:
+    return texts_of(claims.get("email_verified")) == ["false"]
+
+
 def who(prefix: str, claims: Mapping[str, Any], names: Sequence[str] = ("sub",)) -> str:
     """How the bearer is called in the audit and the ledger: no token can be called so, for the slash."""
-    found = next((text for name in names for text in texts_of(claims.get(name)) if text.strip()), "?")
+    told = (name for name in names if name != "email" or not _is_nobodys(claims))
+    found = next((text for name in told for text in texts_of(claims.get(name)) if text.strip()), "?")
     shown = "".join(each if each.isprintable() and each.isascii() else "?" for each in found)
     return f"{prefix}/{shown}"[:LONGEST_WHO]
 

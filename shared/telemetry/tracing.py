@@ -77,7 +77,7 @@ def begin(name: str, kind: int, parent: tuple[bytes, bytes] | None = None) -> Sp
         if current is None:
             return None
         parent = current.trace_id, current.span_id
-    return Span(parent[0], random.randbytes(8), parent[1], name, kind, time.time_ns())
+    return Span(parent[0], random.randbytes(8), parent[1], name[:LONGEST], kind, time.time_ns())
 
 
 def end(span: Span | None, *, error: str = "", **attributes: Value) -> None:
@@ -110,4 +110,4 @@ def sent_to_upstream(span: Span | None) -> dict[str, str]:
 
 def shown_path(path: str) -> str:
     """A path as an attribute may hold it: without a query, without what follows a segment such as `token`."""
-    return _NAMED_SECRET.sub(r"\1…", path.partition("?")[0])
+    return _NAMED_SECRET.sub(r"\1…", path.partition("?")[0][:LONGEST])

@@ -100,6 +100,17 @@ def test_job__exchanges_its_token_by_json_or_a_form_and_installs_at_every_gatewa
     assert issuer.asked["/keys"] == 1, "keys are kept"
 
 
+def test_short_token__as_cargo_sends_it_without_a_scheme__good_at_every_gateway(
+    orchard: Cluster, issuer: Issuer
+) -> None:
+    trust(orchard, issuer)
+    for each in orchard.all_of("gateway"):
+        token = exchange(orchard, issuer.token()).json()["access_token"]
+        for other in (each, *orchard.all_of("gateway")):
+            url = f"{other.base}/cargo/config.json"
+            assert httpx.get(url, headers={"authorization": token}, trust_env=False).status_code == 200
+
+
 def test_rule__taken_back__ends_its_tokens_at_every_gateway(orchard: Cluster, issuer: Issuer) -> None:
     rule = trust(orchard, issuer)
     token = exchange(orchard, issuer.token()).json()["access_token"]

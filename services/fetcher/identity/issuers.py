@@ -127,7 +127,7 @@ class Issuers:
         return UpstreamSource(id=number, protocol=PROTOCOLS[0].name, name="issuer", url=url or issuer)
 
     def _may_try(self, issuer: str) -> bool:
-        return self._clock() - (self._tried.get(issuer) or 0.0) >= AGAIN_SECONDS
+        return not 0 <= self._clock() - (self._tried.get(issuer) or 0.0) < AGAIN_SECONDS  # the clock may jump
 
     async def _refreshed(self, issuer: str, before: Known | None) -> Known:
         """Asked anew, by one at a time: who waited takes what came meanwhile."""

@@ -95,14 +95,17 @@ class IdentityRoutes:
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode()):
             return web.Response(status=403)
         try:
-            told = await answer(msgspec.json.decode(await request.read(), type=kind))
+            told = msgspec.json.encode(await answer(msgspec.json.decode(await request.read(), type=kind)))
         except msgspec.MsgspecError:
             return web.Response(status=400)
+        except UnicodeEncodeError:  # half a character in a claim
+            refused = IdentityRefused("a claim of the identity token is no text")
+            return web.Response(status=503, body=msgspec.json.encode(refused.to_value()))
         except OrchardError as error:
             log.info("identity_not_proved", error=error.code, message=error.message)
             body = msgspec.json.encode(error.to_value())
             return web.Response(status=503, body=body, content_type="application/json")
-        return web.Response(body=msgspec.json.encode(told), content_type="application/json")
+        return web.Response(body=told, content_type="application/json")
 
 
 def _loaded() -> ModuleType:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import secrets
 import time
+from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
@@ -69,14 +71,8 @@ class Identities:
     async def exchange(self, token: str, client: str) -> Exchanged:
         """A token to read with, for a CI's identity token that came from the address `client`. Raises
         `IdentityRefused`, `TooManyGuesses`."""
-        if wait := self._guesses.wait_seconds(client):
-            why = "too many refused identity tokens from this address"
-            raise TooManyGuesses(why, retry_after_seconds=ceil(wait))
-        try:
+        with self._guessed(client):
             rule, claims = await self._rule_for(token)
-        except IdentityRefused:
-            self._guesses.note(client)
-            raise
         made, now = new_short_token(), time.time()
         name = who(rule.name, claims)
         bounds = rule.bounds(now + GRANT_SECONDS)
@@ -84,13 +80,25 @@ class Identities:
         log.info("token_exchanged", rule=rule.name, name=name, jti=str(claims.get("jti", ""))[:100])
         return Exchanged(made, known)
 
+    @contextlib.contextmanager
+    def _guessed(self, client: str) -> Iterator[None]:
+        """What is refused in this block counts against an address, and too much of it ends its attempts."""
+        if wait := self._guesses.wait_seconds(client):
+            why = "too many refused proofs of identity from this address"
+            raise TooManyGuesses(why, retry_after_seconds=ceil(wait))
+        try:
+            yield
+        except IdentityRefused:
+            self._guesses.note(client)
+            raise
+
     async def _rule_for(self, token: str) -> tuple[TrustRule, dict[str, Any]]:
         issuer = _issuer_in(token)
         state = self._watcher.state
         known = (*self._own, *(state.trust if state is not None else ()))
         rules = [each for each in known if each.issuer == issuer]
         if not rules and state is None:
-            raise AccessUnknown("whom to trust cannot be told yet")
+            raise _untold()
         if not rules:
             raise IdentityRefused("no rule trusts the issuer of this identity token (iss)", hint=_UNPROVED)
         audiences = tuple({each.audience: None for each in rules})
@@ -99,6 +107,8 @@ class Identities:
         claims = await self._asked("/identity/check", asked)
         failing = {each.name: each.failing(claims) for each in rules}
         rule = next((each for each in rules if not failing[each.name]), None)
+        if rule is None and state is None:
+            raise _untold()
         if rule is None:
             told = "; ".join(f"{name}: {claim}" for name, claim in list(failing.items())[:5])
             why = f"no rule is about the bearer of this identity token ({told})"
@@ -109,9 +119,11 @@ class Identities:
         """Where people sign in at the provider."""
         return str(await self._asked("/identity/door", {}))
 
-    async def person(self, asked: CodeAsked) -> KnownToken:
-        """What the person of a code may do. Raises `IdentityRefused`."""
-        claims = await self._asked("/identity/redeem", asked)
+    async def person(self, asked: CodeAsked, client: str) -> KnownToken:
+        """What the person of a code may do, which came from the address `client`. Raises `IdentityRefused`,
+        `TooManyGuesses`."""
+        with self._guessed(client):
+            claims = await self._asked("/identity/redeem", asked, tries=1)  # a code works once
         scope = scope_of(claims, self._settings)
         if not scope:
             why = f"{who('oidc', claims, _NAMES)} is not among those who may read here"
@@ -126,9 +138,9 @@ class Identities:
         log.info("signed_in", name=name, scope=scope)
         return known
 
-    async def _asked(self, path: str, question: Any) -> Any:
+    async def _asked(self, path: str, question: Any, tries: int = 2) -> Any:
         try:
-            status, answer = await self._desk.ask(path, msgspec.json.encode(question))
+            status, answer = await self._desk.ask(path, msgspec.json.encode(question), tries)
         except UpstreamUnavailable as error:
             raise IssuerUnavailable(error.message) from None
         if status == 200:
@@ -139,6 +151,10 @@ class Identities:
             why = "the fetcher cannot check identity tokens: is it an older one?"
             raise IssuerUnavailable(why) from None
         raise told if isinstance(told, IdentityRefused) else IssuerUnavailable(told.message)
+
+
+def _untold() -> AccessUnknown:
+    return AccessUnknown("whom to trust cannot be told yet")
 
 
 def _issuer_in(token: str) -> str:

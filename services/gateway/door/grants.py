@@ -16,6 +16,7 @@ from shared.access.tokens import SHORT_PREFIX, digest_of, presented
 from shared.errors import OrchardError, TooManyGuesses
 from shared.models import FORMAT
 from shared.redis.client import RedisClient
+from shared.redis.script import Script
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
@@ -26,6 +27,13 @@ MOST = 20_000  # by one trust, in `WINDOW_SECONDS`: what a Redis that never evic
 WINDOW_SECONDS = 900
 
 _SHORT = SHORT_PREFIX.encode()
+
+_COUNT = Script("""
+-- KEYS: a trust's count.  ARGV: seconds of its window.
+local count = redis.call('INCR', KEYS[1])
+if redis.call('TTL', KEYS[1]) < 0 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return count
+""")
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -49,9 +57,7 @@ class Grants:
         self, trust: str, token: bytes, name: str, scope: str, bounds: Bounds, now: float
     ) -> KnownToken:
         """Let `token` do this until `bounds` end. Raises `TooManyGuesses` where the trust gave too many."""
-        count = COUNT_PREFIX + trust
-        await self._redis.command("SET", count, 0, "EX", WINDOW_SECONDS, "NX")
-        if int(await self._redis.command("INCR", count)) > MOST:
+        if int(await _COUNT.run(self._redis, [COUNT_PREFIX + trust], [WINDOW_SECONDS])) > MOST:
             raise TooManyGuesses(
                 f"more than {MOST} tokens were exchanged by one rule within {WINDOW_SECONDS // 60} minutes",
                 hint="Exchange one for each job, not for each request.",

@@ -45,7 +45,7 @@ class Traced:
             await self._application(scope, receive, send)
             return
         path = shown_path(scope["path"])
-        span = begin(f"{scope['method']} /{path.split('/', 2)[1]}", SERVER, parent)
+        span = begin(f"{scope['method']} /{path.lstrip('/').partition('/')[0]}", SERVER, parent)
         found: dict[str, Any] = {}
 
         async def noted(message: Any) -> None:

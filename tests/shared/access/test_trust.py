@@ -81,6 +81,12 @@ def test_bearer__is_called_so_that_no_token_can_be() -> None:
     assert who("ci", {}) == "ci/?" and len(who("ci", {"sub": "x" * 500})) == 100
 
 
+def test_bearer__is_not_called_by_an_address_that_its_issuer_has_not_verified() -> None:
+    claims = {"email": "boss@corp.example.com", "email_verified": False, "sub": "17"}
+    assert who("oidc", claims, ("email", "sub")) == "oidc/17"
+    assert who("oidc", {**claims, "email_verified": True}, ("email", "sub")) == "oidc/boss@corp.example.com"
+
+
 def test_people__of_other_settings__are_others() -> None:
     settings = Settings(oidc_issuer="https://i.example.com", oidc_client_id="c", oidc_read=("sub=*",))
     assert people_of(settings) == people_of(settings)

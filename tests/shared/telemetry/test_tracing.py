@@ -110,6 +110,13 @@ def test_no_secret_of_a_path_is_an_attribute(path: str, shown: str) -> None:
     assert tracing.shown_path(path) == shown
 
 
+def test_name_and_path_of_a_stranger__are_cut(collector: Collector) -> None:
+    configure(collector.url)
+    assert len(tracing.shown_path("/" + "key" * 20_000)) <= tracing.LONGEST
+    span = tracing.begin("x" * 70_000, tracing.SERVER, (b"t" * 16, b"s" * 8))
+    assert span is not None and len(span.name) == tracing.LONGEST
+
+
 def test_a_collector_that_takes_nothing__spans_are_dropped_and_counted(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

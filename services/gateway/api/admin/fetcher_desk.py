@@ -59,8 +59,8 @@ class FetcherDesk:
             raise UpstreamUnavailable("the fetcher could not test the webhook")
         return msgspec.json.decode(answer, type=UpstreamTest)
 
-    async def ask(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body of a fetcher's answer."""
+    async def ask(self, path: str, body: bytes, tries: int = 2) -> tuple[int, bytes]:
+        """Status and body of the answer of the first of so many fetchers that gives one."""
         known = await read_health(self._redis)
         fetchers = [
             each
@@ -68,7 +68,7 @@ class FetcherDesk:
             if each.service == "fetcher" and not each.draining and token_for(each, self._secret)
         ]
         random.shuffle(fetchers)
-        for fetcher in fetchers[:2]:
+        for fetcher in fetchers[:tries]:
             answer = await self._fetchers.post(
                 fetcher.address,
                 path,

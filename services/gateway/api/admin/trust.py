@@ -64,13 +64,14 @@ async def rules(database: Database, settings: Settings) -> Page[TrustEntry]:
 
 @post("/api/v1/admin/trust", summary="Trust an issuer's identity tokens")
 async def add_rule(
-    database: Database, actor: Actor, access_watcher: AccessWatcher, data: NewTrust
+    database: Database, actor: Actor, access_watcher: AccessWatcher, settings: Settings, data: NewTrust
 ) -> TrustEntry:
     """In force everywhere within a second."""
     rule = checked(data)
     known = await _entries(database)
     state = access_watcher.state
-    if any(each.issuer == rule.issuer and each.keys != rule.keys for each in (state.trust if state else ())):
+    others = [*own_rules(settings), *(state.trust if state else ())]
+    if any(each.issuer == rule.issuer and each.keys != rule.keys for each in others):
         raise Conflict("keys: another rule has this issuer with other keys", hint=RULES)
     values = msgspec.to_builtins(rule)
     for name in ("id", "name"):

@@ -94,7 +94,7 @@ async def back(ask: Ask, code: str = "", error: str = "", iss: str = "") -> Temp
     _check_offered(ask)
     settings = ask.gateway.settings
     state = ask.request.query_params.get("state", "")
-    made = _under_way(ask)
+    made, client = _under_way(ask), ask.request.client
     try:
         if made is None or not hmac.compare_digest(made.state.encode(), state.encode()):
             where = settings.public_url[0].rstrip("/")
@@ -108,7 +108,7 @@ async def back(ask: Ask, code: str = "", error: str = "", iss: str = "") -> Temp
             why = error if _WORD.fullmatch(error) else "without a code"
             raise IdentityRefused(f"the provider did not sign you in ({why})")
         asked = CodeAsked(code, made.verifier, made.back, settings.oidc_client_id, made.nonce)
-        person = await ask.gateway.identities.person(asked)
+        person = await ask.gateway.identities.person(asked, client.host if client else "")
         name = await ask.gateway.sessions.begin(person, is_grant=True)
     except OrchardError as failure:
         return page_of(ask, "" if made is None else below(made.to), failure)
@@ -132,7 +132,8 @@ def _under_way(ask: Ask) -> UnderWay | None:
         made = msgspec.msgpack.decode(raw, type=UnderWay)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         return None
-    return made if made.format == FORMAT and time.time() < made.until else None
+    whole = made.state and made.nonce and made.verifier
+    return made if whole and made.format == FORMAT and time.time() < made.until else None
 
 
 def _text(raw: bytes) -> str:

@@ -30,7 +30,7 @@ class Desk:
         self._answer = answer
         self.asked = 0
 
-    async def ask(self, _path: str, _body: bytes) -> tuple[int, bytes]:
+    async def ask(self, _path: str, _body: bytes, _tries: int) -> tuple[int, bytes]:
         self.asked += 1
         if isinstance(self._answer, OrchardError):
             raise self._answer

@@ -136,6 +136,16 @@ async def test_rule__that_gives_without_end__is_bounded(
         await made(grants)
 
 
+async def test_count_of_a_rule__without_an_end__gets_one(redis: RedisClient) -> None:
+    key = module.COUNT_PREFIX + RULE.id
+    await redis.command("SET", key, module.MOST - 1)
+    _, grants = gateway(redis, RULE)
+    await made(grants)
+    assert 0 < int(await redis.command("TTL", key)) <= module.WINDOW_SECONDS
+    with pytest.raises(TooManyGuesses):
+        await made(grants)
+
+
 async def test_grant__of_another_version__is_none(redis: RedisClient) -> None:
     access, grants = gateway(redis, RULE)
     for raw in (b"", b"\xc1", b"\x81\xa6format\x09"):

@@ -39,6 +39,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterato
         "ORCHARD_OIDC_CLIENT_SECRET": "quite secret / client:s",
         "ORCHARD_OIDC_SCOPES": "groups",
         "ORCHARD_OIDC_READ": "groups=readers",
+        "ORCHARD_WRONG_TOKENS": "0",
     }
     with (
         Upstream() as upstream,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
+from services.gateway.pages.signin.provider import COOKIE, UnderWay
+from shared.models import FORMAT
 from tests.pictures import SCREENS, show
 from tests.services.gateway.pages.test_accessibility import AXE, FITS, RULES, RUN, needs_axe
 from tests.support.chromium import chromium, needs_chromium
@@ -149,6 +154,18 @@ def test_person__of_whom_no_claim_speaks__is_told_so(browser: httpx.Client, sub:
     assert back.status_code == 403 and "is not among those who may read here" in back.text
     assert "set-cookie" not in back.headers
     assert browser.get("/ui/packages").status_code == 303
+
+
+@pytest.mark.parametrize("lacking", ["state", "nonce", "verifier"])
+def test_sign_in_that_a_stranger_made_up__without_what_proves_it__is_none(
+    browser: httpx.Client, lacking: str
+) -> None:
+    given = {"state": "s", "nonce": "n", "verifier": "v", lacking: ""}
+    made = UnderWay(FORMAT, time.time() + 60, back="http://x", to="", **given)
+    cookie = base64.urlsafe_b64encode(msgspec.msgpack.encode(made)).rstrip(b"=").decode()
+    query = {"code": "c", "state": given["state"]}
+    refused = browser.get("/ui/signed-in", params=query, headers={"cookie": f"{COOKIE}={cookie}"})
+    assert refused.status_code == 403 and "not begun in this browser" in refused.text
 
 
 def test_code__of_another_browser_or_a_second_time__is_refused(
