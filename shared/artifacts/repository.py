@@ -44,6 +44,7 @@ from shared.policy.evidence import Evidence
 from shared.postgres.database import Database
 
 _decode_evidence = msgspec.json.Decoder(dict[str, Evidence]).decode
+_decode_one = msgspec.json.Decoder(Evidence).decode
 _decode_seen = msgspec.msgpack.Decoder(Seen).decode
 _encode_seen = msgspec.msgpack.Encoder().encode
 
@@ -265,8 +266,11 @@ class ArtifactRepository:
             return seen
         return msgspec.structs.replace(seen, evidence=_decode_evidence(row["evidence"]))
 
-    async def store_evidence(self, protocol: str, project: str, evidence: Mapping[str, Evidence]) -> None:
-        """Keeps what verifying came to, by digests; what was known of them goes. One statement."""
+    async def store_evidence(
+        self, protocol: str, project: str, evidence: Mapping[str, Evidence]
+    ) -> dict[str, Evidence]:
+        """Keeps what verifying came to, by digests; what is known of them then: the same, but that "unknown"
+        takes nothing away. One statement."""
         rows = [
             (
                 digest,
@@ -278,9 +282,10 @@ class ArtifactRepository:
             )
             for digest, each in evidence.items()
         ]
-        await self._database.execute(
+        kept = await self._database.fetch(
             sql.STORE_EVIDENCE, protocol, project, *map(list, zip(*rows, strict=True))
         )
+        return {row["digest"]: _decode_one(row["evidence"]) for row in kept}
 
     async def note_seen(self, protocol: str, project: str, change: Callable[[Seen | None], Seen]) -> Seen:
         """What is noted now: `change` of what was, so that nothing that others note meanwhile is lost. Two

@@ -314,15 +314,25 @@ SELECT seen, (
 )::text AS evidence FROM first_seen WHERE protocol = $1 AND project = $2
 """
 
+# Nobody's knowing (unknown) takes nothing away: not what was verified, and, of what could not be looked at
+# (without a reason), not what was false.
 STORE_EVIDENCE = """
 INSERT INTO provenances AS p
     (protocol, project, digest, status, kind, repository, workflow, why, root, signature)
 SELECT $1, $2, * FROM unnest(
     $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
 ON CONFLICT (protocol, project, digest) DO UPDATE SET
-    status = excluded.status, kind = excluded.kind, repository = excluded.repository,
-    workflow = excluded.workflow, why = excluded.why, root = excluded.root,
-    signature = excluded.signature, checked_at = now()
+    (status, kind, repository, workflow, why, root) = (
+        SELECT status, kind, repository, workflow, why, root FROM (VALUES
+            (true, p.status, p.kind, p.repository, p.workflow, p.why, p.root),
+            (false, excluded.status, excluded.kind, excluded.repository, excluded.workflow, excluded.why,
+                excluded.root)
+        ) AS each (is_before, status, kind, repository, workflow, why, root)
+        WHERE is_before = (excluded.status = 'unknown' AND p.status <> 'unknown'
+            AND (p.status = 'verified' OR excluded.why = ''))
+    ), signature = excluded.signature, checked_at = now()
+RETURNING digest, json_build_array(
+    status, json_build_array(kind, repository, workflow), why, root, signature)::text AS evidence
 """
 
 # In the place of what was read ($4, null: there was nothing); nothing, where others have written since.

@@ -8,6 +8,7 @@ version has too.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
@@ -68,6 +69,7 @@ def judge(
     one below. A verdict that allows by the rule "unverified" is judged again at its `until`.
     """
     lines: dict[tuple[int, ...], _Line] = {}
+    ordered: list[tuple[int, ...]] = []  # its keys
     found: dict[str, Verdict] = {}
     if not rule.refuses:
         return found
@@ -75,8 +77,9 @@ def judge(
         known = evidence.get(each.digest) if each.digest else None
         line = line_of(each.version)
         if line not in lines:
-            below = max((other for other in lines if other < line), default=None)
-            lines[line] = _Line() if below is None else _copy(lines[below])
+            place = bisect_left(ordered, line)
+            lines[line] = _copy(lines[ordered[place - 1]]) if place else _Line()
+            ordered.insert(place, line)
         had = lines[line]
         before = by_name(of)
         if before is not None and not before.allowed:
@@ -124,6 +127,9 @@ def _of_signature(
         return Verdict(False, "trust", f"its registry's signature is false; {had.signed} has one")
     if not each.signatures:
         return Verdict(False, "trust", f"its registry has not signed it, unlike {had.signed}")
+    if not each.digest:
+        why = "its registry's signature is of no bytes: the list tells no digest, or several"
+        return Verdict(False, "trust", f"{why}; {had.signed} has one")
     return _unverified(rule, "its registry's signature is not verified yet", now)
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from services.fetcher.http.manager import HttpClientManager
+from services.fetcher.http.response import decode_body
 from services.fetcher.provenance.items import Item
 from services.fetcher.provenance.verify import Order
 from services.fetcher.sources.watcher import SourceWatcher
@@ -60,7 +61,8 @@ class Provenances:
         self._trust_root = str(Path(settings.trust_root).resolve()) if settings.trust_root else ""
         self._children = asyncio.Semaphore(CHILDREN)
         self._keys = tuple(str(Path(each).resolve()) for each in settings.registry_keys)
-        self._tried = Bounded[tuple[str, str, str], float](REMEMBERED)  # until when, in monotonic seconds
+        # By protocol, project, digest and root: until when, in monotonic seconds.
+        self._tried = Bounded[tuple[str, str, str, str], float](REMEMBERED)
 
     async def known(
         self,
@@ -80,18 +82,19 @@ class Provenances:
             return seen
         root = await self._threads.run(_root_of, self._trust_root, self._keys)
         listed = await self._threads.run(_claims, protocol, identity, document, bool(self._keys))
-        due = self._due(protocol.name, listed, seen, root, wanted)
+        due = self._due(protocol.name, project, listed, seen, root, wanted)
         if not due:
             return seen
-        found = await self._check(protocol, project, source, due)
+        found, away = await self._check(protocol, project, source, due)
         kept = {digest: msgspec.structs.replace(each, root=root) for digest, each in found.items()}
         now = time.monotonic()
         for each in due:
-            pause = FAILED_AGAIN_SECONDS if each.digest in kept else RECHECK_SECONDS / 2
-            self._tried.put((protocol.name, each.digest, root), now + pause)
+            is_answered = each.digest in kept and each.digest not in away
+            pause = FAILED_AGAIN_SECONDS if is_answered else RECHECK_SECONDS / 2
+            self._tried.put((protocol.name, project, each.digest, root), now + pause)
         if kept:
             await self._artifacts.note_seen(protocol.name, project, lambda noted: noted or seen)
-            await self._artifacts.store_evidence(protocol.name, project, kept)
+            kept = await self._artifacts.store_evidence(protocol.name, project, kept)
         return msgspec.structs.replace(seen, evidence={**seen.evidence, **kept})
 
     def _source(self, protocol: str, name: str, source_id: int | None) -> UpstreamSource | None:
@@ -100,24 +103,27 @@ class Provenances:
         found = next((each for each in sources if each.name == name), None)
         return found or next((each for each in sources if each.id == source_id), None)
 
-    def _due(self, protocol: str, listed: Sequence[Dated], seen: Seen, root: str, wanted: str) -> list[Dated]:
+    def _due(
+        self, protocol: str, project: str, listed: Sequence[Dated], seen: Seen, root: str, wanted: str
+    ) -> list[Dated]:
         now, moment = time.monotonic(), clock.now()
         due = []
         for each in listed:
             known = seen.evidence.get(each.digest)
             if known is not None and known.root == root and _is_settled(each, known):
                 continue
-            if now >= (self._tried.get((protocol, each.digest, root)) or 0.0):
+            if now >= (self._tried.get((protocol, project, each.digest, root)) or 0.0):
                 due.append(each)
         due.sort(key=lambda each: (each.name == wanted, seen.date_of(each, moment)), reverse=True)
         return due[:MOST_AT_ONCE]
 
     async def _check(
         self, protocol: PackageProxyBase, project: str, source: UpstreamSource, due: Sequence[Dated]
-    ) -> dict[str, Evidence]:
-        """By digests, of those of which anything was found."""
-        found: dict[str, Evidence] = {}
+    ) -> tuple[dict[str, Evidence], set[str]]:
+        """By digests, of those of which anything was found; and those whose provenance could not be had."""
+        false: dict[str, Evidence] = {}
         items: dict[str, Item] = {}
+        away = {each.digest for each in due if each.provenance}
         room = asyncio.Semaphore(CONNECTIONS)
 
         async def fetch(each: Dated) -> None:
@@ -132,8 +138,9 @@ class Provenances:
                 signed=protocol.documents.signed_text(project, each),
                 published=each.published,
             )
-            if not each.provenance:
+            if each.signatures and self._keys:  # whatever becomes of its provenance
                 items[each.digest] = item
+            if not each.provenance:
                 return
             try:
                 async with room:
@@ -144,27 +151,36 @@ class Provenances:
                         max_bytes=LARGEST_BYTES,
                         deadline_seconds=FETCH_SECONDS,
                     )
+                if answer.status != 200:
+                    return
+                coding = answer.content_encoding
+                document = decode_body(answer.take_body(), coding, max_bytes=LARGEST_BYTES)
             except TooLarge:
-                found[each.digest] = Evidence("failed", why=f"it has more than {LARGEST_BYTES} bytes")
+                false[each.digest] = Evidence("failed", why=f"it has more than {LARGEST_BYTES} bytes")
+                away.discard(each.digest)
             except OrchardError as error:
                 log.info("provenance_not_fetched", project=project, file=each.name, reason=error.message)
             else:
-                if answer.status == 200:
-                    items[each.digest] = msgspec.structs.replace(item, document=answer.take_body())
+                items[each.digest] = msgspec.structs.replace(item, document=document)
+                away.discard(each.digest)
 
         tasks = [asyncio.create_task(fetch(each)) for each in due]
         _, late = await asyncio.wait(tasks, timeout=FETCH_SECONDS)
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if items:
-            found |= await self._verified(items)
-        return found
+        found = await self._verified(items) if items else {}
+        for digest, each in false.items():
+            signature = found[digest].signature if digest in found else ""
+            found[digest] = msgspec.structs.replace(each, signature=signature)
+        return found, away
 
     async def _verified(self, items: Mapping[str, Item]) -> dict[str, Evidence]:
         """Together; where their process dies of one, each alone."""
         answers = await self._answers(items.values())
         if answers is not None:
+            if not answers:
+                log.warning("provenance_not_verified", reason="no time, or no trust root or keys to read")
             return dict(zip(items, answers, strict=False))
         found: dict[str, Evidence] = {}
         for digest, item in items.items():
@@ -205,7 +221,8 @@ def _root_of(path: str, keys: Iterable[str]) -> str:
 
 
 async def _answers(order: Order) -> list[Evidence] | None:
-    """What the child says: nothing, where it takes longer than `VERIFY_SECONDS`; None, where it dies."""
+    """What the child says: nothing, where it takes longer than `VERIFY_SECONDS` or cannot read what it
+    verifies against; None, where it dies."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

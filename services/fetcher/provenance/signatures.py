@@ -36,13 +36,17 @@ class Key(msgspec.Struct, frozen=True):
 
 def read_keys(paths: Iterable[str]) -> dict[str, Key]:
     """By their ids. Raises `OSError`, `ValueError` for a file that is none."""
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     found = {}
     for path in paths:
         for each in msgspec.json.decode(Path(path).read_bytes(), type=_Keys).keys:
             until = 0.0 if each.expires is None else each.expires.timestamp()
-            found[each.keyid] = Key(load_der_public_key(base64.b64decode(each.key)), until)
+            public = load_der_public_key(base64.b64decode(each.key))
+            if not isinstance(public, EllipticCurvePublicKey):
+                raise ValueError(f"the key {each.keyid[:40]!r} is of another kind")
+            found[each.keyid] = Key(public, until)
     return found
 
 

@@ -22,9 +22,16 @@ from shared.models import (
     StoredDocument,
     StoredFile,
 )
+from shared.policy.age import Seen
+from shared.policy.evidence import Evidence, Publisher
 from shared.postgres.batches import BatchWriter
 from shared.postgres.database import Database
 from tests.support.rows import row_of
+
+VERIFIED = Evidence("verified", Publisher("GitHub", "us/lib", "release.yml"), root="1", signature="verified")
+FALSE = Evidence("failed", why="no", root="1", signature="verified")
+STRANGE = Evidence("unknown", why="of a strange kind", root="1")
+UNSEEN = Evidence("unknown", root="1")
 
 
 @pytest.fixture
@@ -597,3 +604,32 @@ async def test_events__value_that_cannot_be_stored__invalid_data(
 ) -> None:
     with pytest.raises(InvalidData):
         await repository.record_event("object_decayed", "pypi", "demo", "f", {"value": value})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "stays"),
+    [
+        (VERIFIED, UNSEEN, True),
+        (VERIFIED, STRANGE, True),
+        (VERIFIED, FALSE, False),
+        (FALSE, UNSEEN, True),
+        (FALSE, STRANGE, False),
+        (FALSE, VERIFIED, False),
+        (STRANGE, UNSEEN, False),
+        (UNSEEN, VERIFIED, False),
+    ],
+)
+async def test_evidence__unknown_takes_nothing_away(
+    repository: ArtifactRepository, before: Evidence, now: Evidence, stays: bool
+) -> None:
+    await repository.note_seen("pypi", "demo", lambda noted: noted or Seen(1.0))
+    assert await repository.store_evidence("pypi", "demo", {"a": before, "b": now}) == {
+        "a": before,
+        "b": now,
+    }
+    now = msgspec.structs.replace(now, root="2", signature="failed")
+    expected = msgspec.structs.replace(before if stays else now, signature="failed")
+    assert await repository.store_evidence("pypi", "demo", {"a": now}) == {"a": expected}
+    seen = await repository.first_seen("pypi", "demo")
+    assert seen is not None
+    assert seen.evidence["a"] == expected

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from shared.errors import TrustDowngrade
+from shared.policy import trust
 from shared.policy.age import Dated, Seen
 from shared.policy.evidence import Evidence, Publisher
 from shared.policy.named import NamedRule
@@ -62,6 +63,10 @@ CASES: dict[str, tuple[list[Entry], list[str]]] = {
     "an older line never had it": ([("1.0", ""), ("2.0", BY_US), ("1.1", "")], []),
     "an older line had it too": ([("1.0", BY_US), ("2.0", BY_US), ("1.1", "")], ["1.1"]),
     "a new line goes on from the one below": ([("1.0", BY_US), ("2.0", "")], ["2.0"]),
+    "lines in any order go on from the nearest below": (
+        [("4.0", ""), ("1.0", BY_US), ("6.0", ""), ("3.0", ""), ("5.0", ""), ("2.0", "")],
+        ["3.0", "2.0"],
+    ),
     "of 0.x the second number is the line": ([("0.1.0", ""), ("0.2.0", BY_US), ("0.1.1", "")], []),
     "what is false": ([("1.0", BY_US), ("1.1", FALSE)], ["1.1"]),
     "what is false, where none had it": ([("1.0", ""), ("1.1", FALSE), ("1.2", "")], []),
@@ -120,29 +125,49 @@ SIGNED, FORGED = Evidence("unknown", signature="verified"), Evidence("unknown", 
 
 
 @pytest.mark.parametrize(
-    ("known", "has_one", "allowed", "until"),
+    ("known", "has_one", "digest", "allowed", "until"),
     [
-        (SIGNED, True, True, 0.0),
-        (FORGED, True, False, 0.0),
-        (None, False, False, 0.0),
-        (None, True, True, NOW + RECHECK_SECONDS),
-        (msgspec.structs.replace(SIGNED, status="failed"), True, True, 0.0),
+        (SIGNED, True, "b", True, 0.0),
+        (FORGED, True, "b", False, 0.0),
+        (None, False, "b", False, 0.0),
+        (None, True, "b", True, NOW + RECHECK_SECONDS),
+        (None, True, "", False, 0.0),
+        (msgspec.structs.replace(SIGNED, status="failed"), True, "b", True, 0.0),
     ],
 )
 def test_registry_s_signature__as_its_line_had_it(
-    known: Evidence | None, has_one: bool, allowed: bool, until: float
+    known: Evidence | None, has_one: bool, digest: str, allowed: bool, until: float
 ) -> None:
     signatures = (("key", "signature"),)
     entries = [
         (Dated("1.0", "1.0", digest="a", signatures=signatures), Subject("", "", "1.0", published=1.0)),
         (
-            Dated("1.1", "1.1", digest="b", signatures=signatures if has_one else ()),
+            Dated("1.1", "1.1", digest=digest, signatures=signatures if has_one else ()),
             Subject("", "", "1.1", published=2.0),
         ),
     ]
     evidence = {"a": SIGNED} if known is None else {"a": SIGNED, "b": known}
     found = judge(TrustRule(refuses=True), entries, evidence, lambda of: None, NOW).get("1.1")
     assert (found is None or found.allowed, 0.0 if found is None else found.until) == (allowed, until)
+
+
+def test_many_lines__each_is_compared_with_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of strangers may have as many lines as versions."""
+    compared = []
+
+    class Line(tuple[int, ...]):
+        def __lt__(self, other: object) -> bool:
+            compared.append(other)
+            assert isinstance(other, tuple)
+            return tuple(self) < tuple(other)
+
+        __hash__ = tuple.__hash__
+
+    monkeypatch.setattr(trust, "line_of", lambda version: Line((0, int(version))))
+    count = 1024
+    entries = [(Dated(f"{n}", f"{n}"), Subject("", "", f"{n}", published=1.0 + n % 7)) for n in range(count)]
+    judge(TrustRule(refuses=True), entries, {}, lambda of: None, NOW)
+    assert len(compared) < count * 12
 
 
 def test_what_is_surely_false__goes_before_what_nobody_knows() -> None:

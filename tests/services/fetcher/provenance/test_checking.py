@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import time
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.fetcher.http.response import FetchedBody
 from services.fetcher.provenance import checking
-from services.fetcher.provenance.checking import MOST_AT_ONCE, Provenances
+from services.fetcher.provenance.checking import (
+    FAILED_AGAIN_SECONDS,
+    LARGEST_BYTES,
+    MOST_AT_ONCE,
+    Provenances,
+)
 from services.fetcher.provenance.items import Item
 from services.fetcher.provenance.verify import Order
 from shared.errors import TooLarge
@@ -19,6 +27,7 @@ from shared.errors.passing import UpstreamUnavailable
 from shared.models import UpstreamSource
 from shared.policy.age import Dated, Seen
 from shared.policy.evidence import Evidence, Publisher
+from shared.policy.trust import RECHECK_SECONDS
 from shared.protocols import protocol_named
 from shared.settings import Settings
 
@@ -37,10 +46,14 @@ def listed(count: int) -> list[Dated]:
 class World:
     """An upstream, a process that verifies, and rows."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, entries: list[Dated]) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, entries: list[Dated], keys: tuple[str, ...] = ()
+    ) -> None:
         self.asked: list[str] = []
         self.stored: dict[str, Evidence] = {}
         self.fails: dict[str, Exception] = {}
+        self.answer: tuple[int, bytes, dict[str, str]] = (200, b"{}", {})
+        self.items: list[Item] = []
         self.dies: Callable[[tuple[Item, ...]], bool] = lambda items: False
         self.orders: list[int] = []
         self.is_slow = False
@@ -51,31 +64,43 @@ class World:
         sources: Any = SimpleNamespace(current=lambda name: SimpleNamespace(sources=(source,)))
         threads: Any = SimpleNamespace(run=asyncio.to_thread)
         this: Any = self
-        stores: Any = SimpleNamespace(artifacts=self, threads=threads, settings=Settings())
+        stores: Any = SimpleNamespace(artifacts=self, threads=threads, settings=Settings(registry_keys=keys))
         self.provenances = Provenances(this, sources, stores)
         monkeypatch.setattr(checking, "_answers", self.answers)
 
-    async def known(self, seen: Seen | None = None, wanted: str = "") -> Mapping[str, Evidence]:
+    async def known(
+        self, seen: Seen | None = None, wanted: str = "", project: str = "demo"
+    ) -> Mapping[str, Evidence]:
         seen = seen or Seen(1.0, source="central")
-        return (await self.provenances.known(self.protocol, "demo", None, seen, 7, wanted)).evidence
+        return (await self.provenances.known(self.protocol, project, None, seen, 7, wanted)).evidence
 
     async def fetch(self, source: UpstreamSource, url: str, **_: Any) -> FetchedBody:
         self.asked.append(url.rpartition("/")[2])
         if self.asked[-1] in self.fails:
             raise self.fails[self.asked[-1]]
-        return FetchedBody(200, {}, url, b"{}")
+        status, body, headers = self.answer
+        return FetchedBody(status, headers, url, body)
 
     async def note_seen(self, protocol: str, project: str, change: Callable[[Seen | None], Seen]) -> Seen:
         return change(None)
 
-    async def store_evidence(self, protocol: str, project: str, evidence: Mapping[str, Evidence]) -> None:
+    async def store_evidence(
+        self, protocol: str, project: str, evidence: Mapping[str, Evidence]
+    ) -> Mapping[str, Evidence]:
         self.stored.update(evidence)
+        return evidence
 
     async def answers(self, order: Order) -> list[Evidence] | None:
         self.orders.append(len(order.items))
+        self.items += order.items
         if self.is_slow:
             return []
-        return None if self.dies(order.items) else [OURS for _ in order.items]
+        return None if self.dies(order.items) else [_of(each) for each in order.items]
+
+
+def _of(item: Item) -> Evidence:
+    made = OURS if item.document is not None else Evidence("unknown")
+    return msgspec.structs.replace(made, signature="failed" if item.signatures else "")
 
 
 @pytest.fixture
@@ -108,6 +133,57 @@ async def test_what_cannot_be_fetched__is_unknown__and_not_asked_for_at_once_aga
     assert list(found) == [f"{1:064x}"]
     await it.known(Seen(1.0, source="central", evidence=dict(found)))
     assert sorted(it.asked) == ["0", "1"]
+
+
+async def test_body_that_is_coded__is_decoded_within_a_bound(world: Callable[[int], World]) -> None:
+    for body, status, documents in (
+        (b"{}", "verified", [b"{}"]),
+        (b" " * (LARGEST_BYTES + 1), "failed", []),
+    ):
+        it = world(1)
+        it.answer = (200, gzip.compress(body), {"content-encoding": "gzip"})
+        assert [each.status for each in (await it.known()).values()] == [status]
+        assert [each.document for each in it.items] == documents
+
+
+async def test_body_that_is_cut__is_unknown(world: Callable[[int], World]) -> None:
+    it = world(1)
+    it.answer = (200, gzip.compress(b"{}" * 99)[:-9], {"content-encoding": "gzip"})
+    assert (await it.known(), it.orders) == ({}, [])
+
+
+async def test_what_a_project_cannot_have_now__another_asks_for(world: Callable[[int], World]) -> None:
+    """Rows are of projects."""
+    it = world(1)
+    it.answer = (503, b"", {})
+    for project in ("demo", "demo", "other"):
+        await it.known(project=project)
+    assert it.asked == ["0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("fails", "answer", "status", "again"),
+    [
+        (UpstreamUnavailable("away"), 200, "unknown", RECHECK_SECONDS / 2),
+        (None, 404, "unknown", RECHECK_SECONDS / 2),
+        (TooLarge("large"), 200, "failed", FAILED_AGAIN_SECONDS),
+        (None, 200, "verified", FAILED_AGAIN_SECONDS),
+    ],
+)
+async def test_signature__is_verified_whatever_becomes_of_the_provenance(
+    monkeypatch: pytest.MonkeyPatch, fails: Exception | None, answer: int, status: str, again: float
+) -> None:
+    (entry,) = listed(1)
+    it = World(monkeypatch, [msgspec.structs.replace(entry, signatures=(("key", "sig"),))], ("keys.json",))
+    it.answer = (answer, b"{}", {})
+    if fails is not None:
+        it.fails["0"] = fails
+    before = time.monotonic()
+    found = await it.known()
+    assert [(each.status, each.signature) for each in found.values()] == [(status, "failed")]
+    assert it.stored == found
+    (until,) = it.provenances._tried._entries.values()
+    assert before + again <= until <= time.monotonic() + again
 
 
 async def test_what_is_too_large__is_false(world: Callable[[int], World]) -> None:

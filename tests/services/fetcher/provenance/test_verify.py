@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.fetcher.provenance import verify as verifying
 from services.fetcher.provenance.verify import Item, Order, embedded_root, verify
@@ -198,21 +200,40 @@ def test_root_that_comes_with_the_library__trusts_nobody_else(sigstore: Sigstore
     assert came("", of(sigstore).pep740()).status == "failed"
 
 
-def test_child__answers_in_the_items_order__and_dies_of_a_root_that_is_none(
-    sigstore: Sigstore, root: str
-) -> None:
+def child(order: Order) -> bytes:
+    done = subprocess.run(
+        [sys.executable, "-m", verifying.__name__],
+        input=msgspec.msgpack.encode(order),
+        capture_output=True,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_child__answers_in_the_items_order(sigstore: Sigstore, root: str) -> None:
     items = tuple(
         Item("pypi", INDEX, SHA256, json.dumps(each).encode())
         for each in (of(sigstore).pep740(), {}, of(sigstore).pep740())
     )
-
-    def child(path: str) -> bytes:
-        order = msgspec.msgpack.encode(Order(path, items))
-        done = subprocess.run(
-            [sys.executable, "-m", verifying.__name__], input=order, capture_output=True, check=False
-        )
-        return done.stdout
-
-    found = msgspec.msgpack.decode(child(root), type=list[Evidence])
+    found = msgspec.msgpack.decode(child(Order(root, items)), type=list[Evidence])
     assert [each.status for each in found] == ["verified", "failed", "verified"]
-    assert child(f"{root}-none") == b""
+
+
+@pytest.mark.parametrize("broken", ["no root", "empty root", "no keys", "keys that are none", "keys of RSA"])
+def test_what_it_verifies_against_cannot_be_read__nothing_is_known(
+    sigstore: Sigstore, root: str, tmp_path: Path, broken: str
+) -> None:
+    """Of none, instead of a death that would be the items' fault."""
+    file = tmp_path / "file.json"
+    rsa = generate_private_key(65537, 2048).public_key()
+    der = base64.b64encode(rsa.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+    texts = {
+        "empty root": "{}",
+        "keys that are none": "none",
+        "keys of RSA": json.dumps({"keys": [{"keyid": "a", "key": der}]}),
+    }
+    if broken in texts:
+        file.write_text(texts[broken])
+    item = Item("pypi", INDEX, SHA256, json.dumps(of(sigstore).pep740()).encode(), signatures=(("a", "b"),))
+    order = Order(str(file), (item,)) if broken.endswith("root") else Order(root, (item,), (str(file),))
+    assert msgspec.msgpack.decode(child(order), type=list[Evidence]) == []
