@@ -169,7 +169,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_min_rate_bytes: NotNegative = 1024  # per second; of a response, by its client
     client_misses: NotNegative = 20_000  # pages and files not here, per client in 5 min; 0 = no limit
     client_cold_bytes: NotNegative = 64 * 1024**3  # of files not here, per client in 5 min; 0 = no limit
-    client_starts: NotNegative = 1_000  # resolutions and ensures begun, per client in 5 min; 0 = no limit
+    client_starts: NotNegative = 1_000  # resolutions, ensures, bundles, per client in 5 min; 0 = no limit
     body_timeout: Seconds = 60.0  # a request's body has come whole within this, without pauses of 10 s
     body_budget_bytes: Positive = 64 * 1024 * 1024  # memory for request bodies; half of it for one client
     edge: bool = False  # answers tell caches in front what they may keep (deploy/edge)

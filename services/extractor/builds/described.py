@@ -52,10 +52,10 @@ class Describing:
             if wait and row["pending"]:
                 raise Unread
             rows[FileName(row["protocol"], row["project"], row["file_id"], row["filename"])] = row
-        listed = {
-            key: await self._listed(*key)
-            for key in dict.fromkeys((each.protocol, each.project) for each in names)
-        }
+        wanted: dict[tuple[str, str], set[str]] = {}
+        for each in names:
+            wanted.setdefault((each.protocol, each.project), set()).add(version_of(each))
+        listed = {key: await self._listed(*key, versions) for key, versions in wanted.items()}
         return {
             each: await self._one(each, rows.get(each), listed[each.protocol, each.project]) for each in names
         }
@@ -67,16 +67,17 @@ class Describing:
             return Known("", traits.licence or "", supplier)
         return Known(row["url"], traits.licence or row["licence"] or "", supplier)
 
-    async def _listed(self, name: str, project: str) -> dict[str, Traits]:
-        """By version, what the project's own list tells."""
+    async def _listed(self, name: str, project: str, versions: set[str]) -> dict[str, Traits]:
+        """By version, of these alone, what the project's own list tells: a list may have thousands."""
         protocol = find_protocol(name)
         if protocol is None:
             return {}
         try:
             body = (await load_listing(self._stores, protocol, project)).body
-            return await self._stores.threads.run(_traits, protocol, project, body) if body else {}
+            found = await self._stores.threads.run(_traits, protocol, project, body) if body else {}
         except (ObjectMissing, UpstreamInvalid):
             return {}
+        return {version: found[version] for version in versions & found.keys()}
 
     async def _publisher(self, file: FileName) -> str:
         """Whom the file's core metadata names, where that is stored."""

@@ -16,7 +16,7 @@ from services.gateway.door.access import Access, client_of
 from services.gateway.http.requests import Headers
 from shared.errors.passing import BudgetSpent
 from shared.process.bounded import Bounded
-from shared.queue.jobs import AnyJob, Ensure, FetchArtifact, Resolve
+from shared.queue.jobs import AnyJob, Ensure, FetchArtifact, MakeBundle, Resolve, SealLock
 from shared.settings import Settings
 
 WINDOW_SECONDS = 300
@@ -70,8 +70,8 @@ class Budgets:
         client = self._client()
         if client is None:
             return
-        if isinstance(job, Resolve | Ensure):
-            _check(self._starts, client, "resolutions and ensure files")
+        if isinstance(job, Resolve | Ensure | MakeBundle | SealLock):
+            _check(self._starts, client, "resolutions, ensure files and bundles")
             self._starts.count(client)
             return
         _check(self._misses, client, "pages and files that were not here")
