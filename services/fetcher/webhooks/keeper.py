@@ -60,6 +60,7 @@ class WebhookKeeper:
         self._holder = secrets.token_hex(8)
         self._running: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
+        self._refused: dict[int, tuple[int, int]] = {}  # by webhooks: a row, and how often we saw it refused
         self.failing = 0  # webhooks, as last read: for /health
         self._turns = Every(TURN_SECONDS, self._turn, name="webhooks")
 
@@ -108,7 +109,7 @@ class WebhookKeeper:
                 break
             row, event = found
             outcome = await self._sender.send(webhook, event)
-            refused = outcome.refused and tries + 1 >= TRIES_OF_REFUSED
+            refused = outcome.refused and self._refusals(webhook.id, row) >= TRIES_OF_REFUSED
             result = "delivered" if outcome.ok else "refused" if refused else "failed"
             WEBHOOK_DELIVERIES.labels(webhook.name, result).inc()
             if not outcome.ok and not refused:
@@ -117,8 +118,14 @@ class WebhookKeeper:
             if refused:
                 log.warning("webhook_event_refused", webhook=webhook.name, type=event.type)
             await self._rows.done(webhook.id, row, delivered=outcome.ok)
-            tries = 0
+            self._refused.pop(webhook.id, None)
+            tries = 0 if outcome.ok else tries
         await self._rows.release(webhook.id, self._holder)
+
+    def _refusals(self, webhook_id: int, row: int) -> int:
+        before, count = self._refused.get(webhook_id, (row, 0))
+        self._refused[webhook_id] = row, count + 1 if before == row else 1
+        return self._refused[webhook_id][1]
 
     async def _failed(self, webhook: Webhook, outcome: Outcome, tries: int) -> None:
         pause = Backoff(FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 16), LAST_PAUSE_SECONDS).pause()

@@ -9,10 +9,12 @@ from shared.cache.service import CacheService
 from shared.models import UpstreamSource
 from shared.queue.dead import DeadLetters, KeptLetter
 from shared.queue.jobs import QUEUES
+from shared.queue.keys import DEAD_KEPT
 from shared.redis import clock
 
 LASTING_SECONDS = 30.0  # a breaker that is open for a moment is no news
-LETTERS = 100  # of a queue at a look
+LETTERS = 100  # of a queue at a time
+OVERLAP_SECONDS = 300.0  # letters may come so late: of other clocks, or pushed by who was held up
 _UPSTREAM = "upstream:"
 
 
@@ -62,9 +64,14 @@ class Noticing:
 
     async def _look_at_letters(self, queue: str) -> None:
         key = f"dead:{queue}"
-        known = await self._rows.last(key, _place(clock.now(), ""))
-        letters = [each for each in await self._letters.list(queue, limit=LETTERS) if _of(each) > known]
-        for kept in sorted(letters, key=_of):
+        now = clock.now()
+        letters = await self._after(queue, await self._rows.last(key, _place(now, "")))
+        if not letters:
+            return
+        known = await self._rows.told_since(key)
+        for place, kept in sorted(letters.items()):
+            if place in known:
+                continue
             letter = kept.letter
             data = {
                 "id": kept.id,
@@ -76,11 +83,20 @@ class Noticing:
                 "at": letter.at,
                 "job": kept.fields,
             }
-            await self._rows.later(key, _of(kept), "orchard.job.dead", f"{queue}/{kept.id}", data)
+            await self._rows.once(key, place, "orchard.job.dead", f"{queue}/{kept.id}", data)
+        await self._rows.up_to(key, _place(now - OVERLAP_SECONDS, ""))
 
-
-def _of(kept: KeptLetter) -> str:
-    return _place(kept.letter.at, kept.id)
+    async def _after(self, queue: str, last: str) -> dict[str, KeptLetter]:
+        """The letters with later places, by these. They lie by when they were pushed, which is about when
+        they were written: a whole page of earlier ones is followed by none."""
+        found: dict[str, KeptLetter] = {}
+        for start in range(0, DEAD_KEPT, LETTERS):
+            page = await self._letters.list(queue, start=start, limit=LETTERS)
+            later = {place: each for each in page if (place := _place(each.letter.at, each.id)) > last}
+            found |= later
+            if not later:
+                break
+        return found
 
 
 def _place(at: float, letter_id: str) -> str:

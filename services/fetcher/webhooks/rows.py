@@ -3,6 +3,8 @@ lease; times are Postgres's."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from services.fetcher.webhooks.envelope import Outgoing
@@ -37,11 +39,13 @@ SELECT o.id, o.event::text AS event, extract(epoch FROM o.at)::float8 AS at, o.t
 FROM webhook_outbox o JOIN held ON o.webhook = held.id ORDER BY o.id LIMIT 1
 """
 
-# $1 webhook, $2 outbox row, $3 how many were delivered, $4 how many were given up.
+# $1 webhook, $2 outbox row, $3 how many were delivered, $4 how many were given up: these end no failing.
 _EVENT_DONE = """
 WITH gone AS (DELETE FROM webhook_outbox WHERE id = $2 AND webhook = $1 RETURNING id)
-UPDATE webhooks SET tries = 0, failing_since = NULL, fault = '', delivered = delivered + $3,
-    dropped = dropped + $4, delivered_at = CASE WHEN $3 > 0 THEN now() ELSE delivered_at END
+UPDATE webhooks SET delivered = delivered + $3, dropped = dropped + $4,
+    tries = CASE WHEN $3 > 0 THEN 0 ELSE tries END, fault = CASE WHEN $3 > 0 THEN '' ELSE fault END,
+    failing_since = CASE WHEN $3 > 0 THEN NULL ELSE failing_since END,
+    delivered_at = CASE WHEN $3 > 0 THEN now() ELSE delivered_at END
 WHERE id = $1 AND EXISTS (SELECT FROM gone)
 """
 
@@ -113,13 +117,25 @@ INSERT INTO webhook_noticed (subject, told, last) VALUES ($1, true, $2)
 ON CONFLICT (subject) DO UPDATE SET told = true RETURNING last
 """
 
-# $1 what it is about, $2 its place in an order, as text; $3 the type, $4 the subject, $5 the data.
-_NOTICE_LATER = """
+_NOTICED_SINCE = "SELECT subject FROM webhook_noticed WHERE starts_with(subject, $1)"
+
+# $1 what it is about, $2 the type, $3 the subject, $4 the data.
+_NOTICE_ONCE = """
+WITH first AS (
+    INSERT INTO webhook_noticed (subject, told) VALUES ($1, true) ON CONFLICT DO NOTHING RETURNING subject
+)
+SELECT tell_webhooks($2, $3, $4::jsonb) FROM first
+"""
+
+# $1 what it is about, $2 a place in an order, as text.
+_NOTICED_UP_TO = """
 WITH later AS (
     UPDATE webhook_noticed SET last = $2
-    WHERE subject = $1 AND last COLLATE "C" < $2 COLLATE "C" RETURNING last
+    WHERE subject = $1 AND last COLLATE "C" < $2 COLLATE "C" RETURNING subject
 )
-SELECT tell_webhooks($3, $4, $5::jsonb) FROM later
+DELETE FROM webhook_noticed n USING later
+WHERE starts_with(n.subject, later.subject || ' ')
+    AND n.subject COLLATE "C" <= (later.subject || ' ' || $2) COLLATE "C"
 """
 
 
@@ -206,15 +222,33 @@ class WebhookRows:
         await self._database.execute(_NOTICE_RECOVERED, prefix, standing, told)
 
     async def last(self, key: str, first: str) -> str:
-        """The place that was told last; `first`, which is noted, where none was."""
+        """The place up to which all was told; `first`, which is noted, where none is."""
         row = await self._database.fetchrow(_NOTICED_LAST, key, first)
         assert row is not None
         return str(row["last"])
 
-    async def later(self, key: str, place: str, told: str, subject: str, data: object) -> None:
-        """Tell what has a later place than what was told last."""
-        await self._database.execute(_NOTICE_LATER, key, place, told, subject, _text(data))
+    async def told_since(self, key: str) -> set[str]:
+        """The places after `last` that were told."""
+        rows = await self._database.fetch(_NOTICED_SINCE, f"{key} ")
+        return {row["subject"].removeprefix(f"{key} ") for row in rows}
+
+    async def once(self, key: str, place: str, told: str, subject: str, data: object) -> None:
+        """Tell what has a place after `last`, and remember that."""
+        await self._database.execute(_NOTICE_ONCE, f"{key} {place}", told, subject, _text(data))
+
+    async def up_to(self, key: str, place: str) -> None:
+        """Let `last` be this place, if it is a later one, and forget what is before it."""
+        await self._database.execute(_NOTICED_UP_TO, key, place)
 
 
 def _text(data: object) -> str:
-    return msgspec.json.encode(data).decode().replace("\\u0000", "")
+    return msgspec.json.encode(_without_nul(data)).decode()
+
+
+def _without_nul(value: Any) -> Any:
+    """Postgres keeps no NUL in a text."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(each) for key, each in value.items()}
+    return [_without_nul(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -87,7 +87,7 @@ class Sender:
 def _as_source(webhook: Webhook) -> UpstreamSource:
     """For connections of its own; it has no credentials."""
     return UpstreamSource(
-        id=-1000 - webhook.id,  # no row's, and no feed's
+        id=-1_000_000 - webhook.id,  # no row's, no feed's, and no issuer's
         protocol=PROTOCOLS[0].name,
         name=f"webhook-{webhook.name}",
         url=webhook.url,

@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
+from services.fetcher.feeds.download import feed_of
+from services.fetcher.identity.issuers import Issuers
 from services.fetcher.webhooks import rows as webhook_rows
 from services.fetcher.webhooks.keeper import TRIES_OF_REFUSED
-from services.fetcher.webhooks.rows import WebhookRows
+from services.fetcher.webhooks.rows import Webhook, WebhookRows
+from services.fetcher.webhooks.sending import _as_source
 from shared.sources.box import SealingBox
 from shared.sources.credentials import Credentials
 from tests.services.fetcher.webhooks.conftest import Post
@@ -194,6 +198,54 @@ async def test_an_event_that_is_refused__given_up_after_some_tries_and_the_next_
     await post.deliver(keeper)
     row = await post.row(webhook)
     assert (row["dropped"], row["delivered"]) == (1, 1)
+
+
+async def test_one_that_refuses_all__is_failing_until_something_is_delivered(
+    post: Post, receiver: Receiver
+) -> None:
+    receiver.status = 400
+    webhook = await post.add(receiver)
+    keeper = post.keeper()
+    for name in ("one", "two"):
+        await post.happens(name)
+        for _ in range(TRIES_OF_REFUSED):
+            await post.due_now()
+            await post.deliver(keeper)
+    assert len(receiver.got) == 2 * TRIES_OF_REFUSED and await post.waiting() == []
+    row = await post.row(webhook)
+    assert row["failing_since"] and row["fault"] == "it answered 400"
+    assert (row["dropped"], row["tries"]) == (2, 2 * (TRIES_OF_REFUSED - 1))
+    await post.database.execute("UPDATE webhooks SET failing_since = now() - interval '11 minutes'")
+    assert [each.failing for each in await WebhookRows(post.database).standing()] == [True]
+    receiver.status = 200
+    await post.happens("three")
+    await post.due_now()
+    await post.deliver(keeper)
+    row = await post.row(webhook)
+    assert (row["tries"], row["failing_since"], row["fault"], row["delivered"]) == (0, None, "", 1)
+
+
+async def test_other_failures_before_a_refusal__do_not_count_as_such(post: Post, receiver: Receiver) -> None:
+    await post.add(receiver)
+    await post.happens("demo")
+    keeper = post.keeper()
+    for status in [503] * (TRIES_OF_REFUSED - 1) + [400] * (TRIES_OF_REFUSED - 1):
+        receiver.status = status
+        await post.due_now()
+        await post.deliver(keeper)
+    assert await post.waiting() == ["orchard.event.empty_index"]
+    await post.due_now()
+    await post.deliver(keeper)
+    assert await post.waiting() == []
+
+
+def test_requests_of_webhooks__are_on_behalf_of_a_source_of_their_own() -> None:
+    """Connections, limits and egress rules go by its id."""
+    issuers = Issuers(Mock(), Mock(), Mock())
+    others = {issuers.source_of(f"https://{each}.example").id for each in range(1000)}
+    others |= {source.id for each in range(99) if (source := feed_of("https://osv.example/", each).source)}
+    ours = {_as_source(Webhook(each, "", "", "", False, "", 0)).id for each in range(1, 1000)}
+    assert (len(ours), len(others), ours & others) == (999, 1099, set())
 
 
 async def test_a_redirect_is_not_followed(post: Post, receiver: Receiver) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 import msgspec
+import pytest
 
+from services.fetcher.webhooks import noticing as module
 from services.gateway.api.admin.access_types import NewBlock
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from shared.artifacts.webhook_types import TYPES
@@ -107,24 +109,66 @@ async def test_an_upstream_that_fails_for_a_while__told_once_and_when_it_is_back
     assert (back["type"], back["subject"]) == ("orchard.upstream.recovered", "pypi/main")
 
 
+async def dies(post: Post, job_id: str, at: float) -> None:
+    letter = msgspec.json.encode(DeadLetter(job_id, "its workers died", 3, at))
+    await post.stores.queue_redis.command("LPUSH", dead_key("index"), letter)
+
+
 async def test_dead_letters__each_told_once_and_none_from_before_the_first_look(
     post: Post, receiver: Receiver
 ) -> None:
     await post.add(receiver)
     noticing = post.keeper()._noticing
 
-    async def dies(job_id: str, at: float) -> None:
-        letter = msgspec.json.encode(DeadLetter(job_id, "its workers died", 3, at))
-        await post.stores.queue_redis.command("LPUSH", dead_key("index"), letter)
-
-    await dies("old", time.time() - 60)
+    await dies(post, "old", time.time() - 60)
     await noticing.look()
     at = time.time() + 60
-    await dies("one", at)
-    await dies("two", at)
+    await dies(post, "one", at)
+    await dies(post, "two", at)
     for _ in range(2):
         await noticing.look()
     await post.deliver(post.keeper())
     events = receiver.events()
     assert sorted(each["data"]["job_id"] for each in events) == ["one", "two"]
     assert {each["type"] for each in events} == {"orchard.job.dead"}
+
+
+async def test_dead_letter_that_comes_late__is_told__until_the_overlap_is_over(
+    post: Post, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await post.add(receiver)
+    noticing = post.keeper()._noticing
+    await noticing.look()
+    now = time.time()
+    for job_id, at in (("one", now + 60), ("of a slower clock", now + 30)):
+        await dies(post, job_id, at)
+        await noticing.look()
+    monkeypatch.setattr(module, "OVERLAP_SECONDS", -90.0)  # as if so much later
+    await noticing.look()
+    await dies(post, "too late", now + 40)
+    await noticing.look()
+    await post.deliver(post.keeper())
+    assert [each["data"]["job_id"] for each in receiver.events()] == ["one", "of a slower clock"]
+    row = await post.database.fetchrow("SELECT count(*) AS many FROM webhook_noticed WHERE last = ''")
+    assert row is not None and row["many"] == 0, "what was told is remembered no longer than need be"
+
+
+async def test_many_dead_letters_at_once__all_are_told(post: Post, receiver: Receiver) -> None:
+    await post.add(receiver)
+    noticing = post.keeper()._noticing
+    await noticing.look()
+    count, at = module.LETTERS * 2 + 1, time.time() + 60
+    for each in range(count):
+        await dies(post, f"job-{each}", at + each / 1000)
+    await noticing.look()
+    assert await post.waiting() == ["orchard.job.dead"] * count
+
+
+async def test_nul_in_a_text__goes__and_what_only_looks_like_it_stays(post: Post, receiver: Receiver) -> None:
+    await post.add(receiver)
+    noticing = post.keeper()._noticing
+    await noticing.look()
+    await dies(post, "C:\\u0000x \0y", time.time() + 60)
+    await noticing.look()
+    await post.deliver(post.keeper())
+    assert [each["data"]["job_id"] for each in receiver.events()] == ["C:\\u0000x y"]
