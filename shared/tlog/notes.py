@@ -29,6 +29,13 @@ def decode64(text: str) -> bytes:
     return data
 
 
+def read_count(text: str) -> int:
+    """A size or a place in its one spelling, below 10¹⁸. Raises `Unproven`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and str(int(text)) == text):
+        raise Unproven(f"not the size of a log, nor a place in it: {text[:40]!r}")
+    return int(text)
+
+
 class Key(NamedTuple):
     """Who signs: a name and a public key, written `name+id+base64`. `kind`: `ED25519` or `COSIGNATURE`."""
 
@@ -117,11 +124,10 @@ def read_checkpoint(data: bytes, key: Key) -> Checkpoint:
     lines = note.text.split("\n")
     if len(lines) < 4 or lines[0] != key.name:
         raise Unproven(f"not a checkpoint of {key.name}")
-    if not (lines[1].isascii() and lines[1].isdigit() and str(int(lines[1])) == lines[1]):
-        raise Unproven(f"not the size of a log: {lines[1][:40]!r}")
+    size = read_count(lines[1])
     root = decode64(lines[2])
     if len(root) != 32:
         raise Unproven("a root has 32 bytes")
     if signed_by(note, key) is None:
         raise Unproven(f"the checkpoint is not signed by {key}")
-    return Checkpoint(lines[0], int(lines[1]), root)
+    return Checkpoint(lines[0], size, root)

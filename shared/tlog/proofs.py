@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.tlog.notes import Checkpoint, Key, decode64, read_checkpoint
+from shared.tlog.notes import Checkpoint, Key, decode64, read_checkpoint, read_count
 from shared.tlog.trees import Unproven, check_inclusion, leaf_hash, tree_root
 
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
@@ -39,14 +39,9 @@ def read_proof(data: bytes) -> Proof:
     if len(lines) < 3 or lines[0] != PROOF_HEADER or len(lines) > 3 + 64:
         raise Unproven(f"not a proof: it begins with {PROOF_HEADER!r}, an entry and an index")
     (extra, _, entry), (word, _, index) = lines[1].partition(" "), lines[2].partition(" ")
-    if (
-        extra != "extra"
-        or word != "index"
-        or not (index.isascii() and index.isdigit())
-        or str(int(index)) != index
-    ):
+    if extra != "extra" or word != "index":
         raise Unproven("not a proof: it has no entry, or no index")
-    return Proof(decode64(entry), int(index), [decode64(each) for each in lines[3:]], checkpoint)
+    return Proof(decode64(entry), read_count(index), [decode64(each) for each in lines[3:]], checkpoint)
 
 
 def check_proof(proof: Proof, key: Key) -> tuple[dict[str, Any], Checkpoint]:

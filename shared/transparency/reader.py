@@ -6,6 +6,7 @@ All methods raise what the stores raise (`DatabaseUnavailable`, `StoreUnavailabl
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 
 from shared.errors.passing import StoreUnavailable
@@ -41,7 +42,8 @@ class LogReader:
             sha256 = await self.rows.tile(tile.level, tile.index)
             if not sha256:
                 return None
-            known = (await self._read(tile, sha256))[: wide * HASH]
+            what = f"tile {tile.level}/{tile.index}"
+            known = (await self._read(sha256, what))[: wide * HASH]
         self._known.put((tile, wide), known)
         return known
 
@@ -53,10 +55,10 @@ class LogReader:
             found = [leaf_hash(each) for each in await self.rows.tail(first, first + wide)]
         return b"".join(found) if len(found) == wide else None
 
-    async def _read(self, tile: Tile, sha256: str) -> bytes:
+    async def _read(self, sha256: str, what: str) -> bytes:
         data = await self._objects.read(tile_key(sha256))
-        if len(data) != TILE * HASH:
-            raise StoreUnavailable(f"tile {tile.level}/{tile.index} of the log is damaged")
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise StoreUnavailable(f"{what} of the log is damaged")
         return data
 
     async def bundle(self, index: int, wide: int) -> bytes | None:
@@ -64,7 +66,7 @@ class LogReader:
         first = index * TILE
         for _ in range(2):  # it may be put into an object in between
             if sha256 := await self.rows.tile(BUNDLES, index):
-                data = await self._objects.read(tile_key(sha256))
+                data = await self._read(sha256, f"bundle {index}")
                 return data if wide == TILE else write_bundle(_entries(data, index)[:wide])
             if entries := await self.rows.tail(first, first + wide):
                 return write_bundle(entries)
@@ -79,7 +81,7 @@ class LogReader:
             return None
         index, place = divmod(leaf, TILE)
         data, hashes = await asyncio.gather(
-            self._objects.read(tile_key(bundle))
+            self._read(bundle, f"bundle {index}")
             if bundle
             else self.bundle(index, min(TILE, state.checkpoint_size - index * TILE)),
             self.roots(inclusion_ranges(leaf, state.checkpoint_size), state.checkpoint_size),

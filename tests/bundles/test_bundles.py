@@ -116,6 +116,36 @@ def test_lock__its_view_answers_there_as_here(
     assert "is here already" in command(there, "import", str(file))
 
 
+def test_lock_made_anew__its_bundle_takes_the_place_of_the_one_before_and_can_be_removed(
+    orchard: Cluster, there: Cluster, shelf: NewShelf, tmp_path: Path
+) -> None:
+    it = shelf("pypi")
+    it.put({"1.0.0": AGES["1.0.0"]})
+    text = f'[pypi]\nrequirements = ["{it.name}"]\n'
+    key = ensured(orchard, text)["key"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    command(orchard, "bundle", f"lock-{key}", "-o", str(one))
+    command(there, "import", str(one), "--trust", KEY)
+
+    def listed(of: Cluster) -> list[str]:
+        return it.listed(of.get(f"/v/lock-{key}{it.page}", headers={"accept": JSON}, timeout=60).text)
+
+    assert listed(there) == ["1.0.0"]
+    it.put(AGES)
+    changed = {"protocol": it.protocol, "project": it.name}
+    address = orchard.url("/api/v1/admin/cache/invalidate")
+    httpx.post(address, json=changed, headers=ADMIN, trust_env=False)
+    assert ensured(orchard, text, "?refresh=true")["key"] == key
+    wait_until(lambda: listed(orchard) == ["2.0.0"], seconds=60, what="the new lock")
+    command(orchard, "bundle", f"lock-{key}", "-o", str(two), "--since", str(one))
+    assert json.loads(command(there, "import", str(two), "--json"))["new"]
+    wait_until(lambda: listed(there) == ["2.0.0"], seconds=60, what="the new lock, there")
+    assert "a checkpoint of" in command(there, "import", str(one), exit_code=1)
+    told = command(there, "build", "remove", f"lock-{key}")
+    assert f"{key} is removed" in told
+    assert there.get(f"/v/lock-{key}{it.page}").status_code == 404
+
+
 def test_bundle__the_ledger_tells_which_files_went_out_in_it(
     orchard: Cluster, shelf: NewShelf, tmp_path: Path
 ) -> None:
@@ -158,8 +188,10 @@ def test_blocked_here__no_bundle_and_the_reason(
     [
         ({"build": "a" * 32}, 404),
         ({"build": "../x"}, 404),
+        ({"build": "lock-" + "0" * 64}, 404),
         ({"build": "a" * 32, "have": ["x"]}, 400),
         ({"build": "a" * 32, "since": -1}, 400),
+        ({"build": "a" * 32, "since": 1 << 64}, 400),
         ({"build": "a" * 32, "more": 1}, 400),
         ({}, 400),
     ],

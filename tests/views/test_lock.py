@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
+from shared.postgres.connection import session
 from tests.firewall.shelves import DAY, SHELVES, Shelf
 from tests.support.orchard import JSON, Cluster, wait_until
 from tests.views.conftest import ADMIN, NewShelf
 
 kinds = pytest.mark.parametrize("kind", SHELVES)
+SWAP = """
+UPDATE cached_urls SET sha256 = o.sha256 FROM cached_urls o
+WHERE o.project = $1 AND o.filename LIKE '%2.0.0%' AND cached_urls.project = $1
+"""
 AGES = {"1.0.0": 300 * DAY, "2.0.0": 100 * DAY}
 
 
@@ -92,6 +98,23 @@ def test_lock_made_anew__its_view_follows(shelf: NewShelf) -> None:
     assert ensured(it.orchard, text, "?refresh=true")["key"] == key
     wait_until(lambda: it.listed(ask(it, key, it.page).text) == ["2.0.0"], seconds=60, what="the new lock")
     assert ask(it, key, it.file("1.0.0")).status_code == 404
+
+
+def test_other_bytes_are_stored_under_a_files_name_by_now__503_and_they_do_not_come(shelf: NewShelf) -> None:
+    it = shelf("npm")
+    it.put(AGES)
+    key = ensured(it.orchard, table(it, "1.0.0"))["key"]
+    assert it.get(it.file("2.0.0")).status_code == 200
+
+    async def swap() -> None:
+        async with session(it.orchard.postgres.url("postgres")) as database:
+            await database.fetch(SWAP, it.name)
+
+    asyncio.run(swap())
+    for path in (it.file("1.0.0"), it.page):
+        answer = ask(it, key, path)
+        assert (answer.status_code, answer.headers["x-orchard-error"]) == (503, "ensure_incomplete"), path
+        assert "with other bytes" in answer.text
 
 
 @pytest.mark.parametrize("name", ["lock-" + "0" * 64, "lock-x", "lock-" + "A" * 64, "lock-" + "0" * 63])

@@ -53,8 +53,9 @@ class SealLockJob:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, ctx: JobContext, job: SealLock) -> None:
-        """Raises `EnsureNotFound` for no kept lock, `EnsureIncomplete` where a file of it is not stored any
-        more, `StoreUnavailable` where a project's page is not, and what the stores raise."""
+        """Raises `EnsureNotFound` for no kept lock, `EnsureIncomplete` where the very bytes of a file of it
+        are not stored any more, `StoreUnavailable` where a project's page is not, and what the stores
+        raise."""
         body = await self._locks.row(job.key)
         if body is None:
             raise EnsureNotFound(f"there is no lock {job.key}")
@@ -86,13 +87,16 @@ class SealLockJob:
 
     async def _files(self, lock: Lock) -> list[File]:
         """All with their facts; of files whose metadata is kept apart that too."""
-        named = {resource.identity: resource.file for resource in _resources(lock)}
+        wanted = {resource.file: sha256 for resource, sha256 in _resources(lock)}
+        named = {resource.identity: resource.file for resource, _ in _resources(lock)}
         beside = dict(_metadata_of(named.values()))
         names = [*named.values(), *beside.values()]
         stored = dict(zip(names, await self._artifacts.batch_get_cached_urls(names), strict=True))
-        lacks = next((each for each in named.values() if stored[each] is None), None)
-        if lacks is not None:
-            raise EnsureIncomplete(f"{lacks.filename} is not stored any more: ask for the lock again")
+        for each, sha256 in wanted.items():
+            found = stored[each]
+            if found is None or found.sha256 != sha256:
+                what = "is not stored any more" if found is None else "is stored with other bytes by now"
+                raise EnsureIncomplete(f"{each.filename} {what}: ask for the lock again")
         addresses = named | {address: file for address, file in beside.items() if stored[file] is not None}
         return [File(file.protocol, address, file, stored[file]) for address, file in addresses.items()]
 
@@ -168,8 +172,8 @@ def _narrowed(
     return document if left is body else protocol.documents.decode_document(left)
 
 
-def _resources(lock: Lock) -> Iterator[Resource]:
-    """Of all files of a lock that are to be fetched."""
+def _resources(lock: Lock) -> Iterator[tuple[Resource, str]]:
+    """Of all files of a lock that are to be fetched, with their SHA256s."""
     for name, table in lock.protocols.items():
         protocol = protocol_named(name)
         for graph in graphs_of(table):
@@ -179,7 +183,7 @@ def _resources(lock: Lock) -> Iterator[Resource]:
                     path = each.path.removeprefix(protocol.mount[:-1]).encode()
                     resource = protocol.grammar.classify("GET", path, b"", {})
                     assert isinstance(resource, Resource)
-                    yield resource
+                    yield resource, each.sha256
 
 
 def _metadata_of(files: Iterable[FileName]) -> Iterator[tuple[str, FileName]]:

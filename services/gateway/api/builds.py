@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from services.gateway.http.base_urls import BaseUrls
 from shared.access.watcher import AccessWatcher
 from shared.builds.entries import Absent, Entry, File, Page, Session
 from shared.errors import BuildNotFound, EntryNotFound, InvalidParameter, OrchardError
-from shared.protocols.reading.views import BUILD, view_named
+from shared.protocols.reading.views import BUILD, LOCK, is_build_id, is_lock_key, view_named
 from shared.redis import clock
 from shared.statements.provenance import KINDS
 from shared.stores import Stores
@@ -27,7 +26,6 @@ LONGEST_NAME = 128
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 BILLS = {"cyclonedx": "application/vnd.cyclonedx+json; version=1.6", "spdx": "application/spdx+json"}
 _KINDS = "Statements: provenance, cyclonedx, spdx. Bills: cyclonedx, spdx."
-_ID = re.compile(r"[a-z2-7]{32}")
 
 
 class NewBuild(Input, frozen=True, forbid_unknown_fields=True):
@@ -119,9 +117,15 @@ async def show(
 def checked(id: str) -> str:
     """The id, with or without `build-` before it. Raises `BuildNotFound` for what can be none."""
     id = id.removeprefix(BUILD)
-    if not _ID.fullmatch(id):
+    if not is_build_id(id):
         raise BuildNotFound("the id of a build has 32 characters")
     return id
+
+
+def checked_or_lock(id: str) -> str:
+    """The same, or the key of a lock, with or without `lock-` before it."""
+    key = id.removeprefix(LOCK)
+    return key if is_lock_key(key) else checked(id)
 
 
 def shown(session: Session, request: Request[Any, Any, Any], base_urls: BaseUrls) -> Build:

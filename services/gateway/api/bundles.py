@@ -9,13 +9,14 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 from msgspec import Meta
 
+from services.gateway.api.builds import checked_or_lock
 from services.gateway.api.types import Input
 from services.gateway.builds.builds import Builds
 from services.gateway.builds.bundling import Bundling, Note
 from shared.bundles.form import MOST_OBJECTS
 from shared.digests import is_sha256
-from shared.errors import BuildNotFound, InvalidParameter
-from shared.protocols.reading.views import BUILD, LOCK, is_build_id, is_lock_key
+from shared.errors import InvalidParameter
+from shared.protocols.reading.views import is_lock_key
 
 MEDIA_TYPE = "application/vnd.orchard.bundle"
 _BODY = ResponseSpec(bytes, description="The bundle", media_type=MEDIA_TYPE)
@@ -26,7 +27,7 @@ class Wanted(Input, frozen=True, forbid_unknown_fields=True):
 
     build: str  # id of a sealed build, or key of a kept lock
     have: tuple[str, ...] = ()  # SHA256s of objects that are left out: who imports it has them
-    since: Annotated[int, Meta(ge=0)] = 0  # entries of the log that who imports it has seen; 0: none
+    since: Annotated[int, Meta(ge=0, le=1 << 62)] = 0  # entries that who imports it has seen; 0: none
 
 
 @post(
@@ -40,11 +41,9 @@ async def bundle(
     data: Wanted, builds: Builds, bundling: Bundling, note_bundled: Note, request_id: str
 ) -> Stream:
     """All that it is made of, for an Orchard without a network; a transfer that breaks off is no bundle."""
-    id = data.build.removeprefix(BUILD).removeprefix(LOCK)
+    id = checked_or_lock(data.build)
     if is_lock_key(id):
         await builds.lock(id, request_id)
-    elif not is_build_id(id):
-        raise BuildNotFound("the id of a build has 32 characters, the key of a lock 64")
     if len(data.have) > MOST_OBJECTS or not all(map(is_sha256, data.have)):
         raise InvalidParameter(f"have: expected at most {MOST_OBJECTS} SHA256s in lower-case hex")
     made = await bundling.bundle(id, set(data.have), data.since, request_id, note_bundled)

@@ -166,31 +166,33 @@ class Builds:
             if time.monotonic() < known.look_at or await self._is_kept(key, known):
                 return known.session
             self._sealed.pop(key)
-        of = await self._kept_lock(key, self._ports.settings.request_seconds())
-        session = await self._sealed_lock(key, of)
+        seconds = self._ports.settings.request_seconds()
+        of = await self._kept_lock(key, seconds)
+        session = await self._sealed_lock(key, of, seconds)
         if session is None and not of:
             raise EnsureNotFound(f"there is no lock {key}")
         if session is not None:
             return session
 
         async def is_made() -> bool:
-            return await self._sealed_lock(key, of) is not None
+            return await self._sealed_lock(key, of, seconds) is not None
 
         job = SealLock(key=key, base_url=PLACEHOLDER, request_id=request_id)
-        seconds = self._ports.settings.request_seconds()
         await work_done(job, self._ports, until=is_made, seconds=seconds)
-        session = await self._sealed_lock(key, of)
+        session = await self._sealed_lock(key, of, seconds)
         if session is None:
             raise StoreUnavailable("another lock was kept under the key meanwhile")
         return session
 
     async def _is_kept(self, key: str, known: _Sealed) -> bool:
-        """Whether it is still of the lock that is kept: where nobody can be asked it is."""
+        """Whether it is still what stands under the key: where nobody can be asked it is."""
         known.look_at = time.monotonic() + LOOK_SECONDS
         try:
-            return await self._kept_lock(key, LOOK_WAIT_SECONDS) in ("", known.session.lock)
+            of = await self._kept_lock(key, LOOK_WAIT_SECONDS)
+            session = await self._sealed_lock(key, of, LOOK_WAIT_SECONDS)
         except OrchardError:
             return True
+        return session is not None and session.list_key == known.session.list_key
 
     async def _kept_lock(self, key: str, seconds: float) -> str:
         """The SHA256 of the lock that is kept under a key; "": none is, as after an import."""
@@ -198,8 +200,9 @@ class Builds:
             row = await self._stores.database.fetchrow(OF_LOCK, bytes.fromhex(key))
         return "" if row is None else str(row["sha256"])
 
-    async def _sealed_lock(self, key: str, of: str) -> Session | None:
-        with deadline(self._ports.settings.request_seconds()):
+    async def _sealed_lock(self, key: str, of: str, seconds: float) -> Session | None:
+        """What was made of the lock with this SHA256, or came in a bundle."""
+        with deadline(seconds):
             row = await self._stores.database.fetchrow(_ROW, key)
         session = None if row is None else decode_session(bytes(row["session"]))
         return session if session is not None and of in ("", session.lock) else None

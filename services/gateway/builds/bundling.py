@@ -23,6 +23,7 @@ from shared.bundles.form import CARRIED, LEFT_OUT, BundleRefused, read_head
 from shared.bundles.manifest import Manifest, Object, read_manifest
 from shared.errors.passing import StoreUnavailable
 from shared.objects.verify import read_whole
+from shared.policy.policy import Policy
 from shared.protocols import find_protocol
 from shared.queue.jobs import MakeBundle
 from shared.redis import clock
@@ -57,7 +58,8 @@ class Bundling:
         head = await self._head(MakeBundle(build=build, since=since, request_id=request_id))
         manifest = await self._stores.threads.run(_manifest_of, head)
         listed = await self._judged_now(manifest.listed, request_id)
-        check_list(listed, self._access.policy, clock.now())
+        policy = self._access.policy
+        check_list(listed, policy, clock.now())
         files: dict[str, list[File]] = {}
         for file in listed.files:
             assert file.stored is not None
@@ -72,7 +74,7 @@ class Bundling:
             found = await self._stores.bare_objects.stat(each.key)
             if found is None or found.size_bytes != each.size:
                 raise StoreUnavailable(f"an object of the build is damaged or lost: {each.key}")
-        return Bundle(size, self._body(head, objects, files, left_out, note))
+        return Bundle(size, self._body(head, objects, listed, policy, files, left_out, note))
 
     async def _judged_now(self, listed: BuildList, request_id: str) -> BuildList:
         """With what the rules of now came to beside each file. Raises `Blocked` and its kinds, and passing
@@ -102,12 +104,17 @@ class Bundling:
         self,
         head: bytes,
         objects: list[Object],
+        listed: BuildList,
+        checked: Policy,
         files: dict[str, list[File]],
         left_out: set[str],
         note: Note,
     ) -> AsyncIterator[bytes]:
         yield head
         for each in objects:
+            if self._access.policy is not checked:  # of pages too: an object tells of no project
+                checked = self._access.policy
+                check_list(listed, checked, clock.now())
             if each.key in left_out:
                 yield LEFT_OUT
                 continue

@@ -59,7 +59,7 @@ async def import_bundle(
             seen = await read_seen(database, str(head.key))
             _check_key(head.key, trusted, seen)
             manifest, checkpoint = await asyncio.to_thread(read_manifest, head)
-            new = not await is_imported(database, manifest, store)
+            new = not await is_imported(database, manifest, head.key, store)
             if new:
                 check_goes_on(manifest, checkpoint, None if seen is None else seen.checkpoint)
         objects = [Carried(each.key, each.size) for each in manifest.objects]

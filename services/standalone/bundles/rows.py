@@ -11,7 +11,7 @@ from shared.artifacts.rows import stored_file_of, url_columns
 from shared.artifacts.statements import STORE as STORE_FILES
 from shared.builds.entries import BuildList, File, decode_list, decode_session, encode
 from shared.builds.entries import Session as Build
-from shared.builds.rows import SEALED
+from shared.builds.rows import SEALED, STORE_LOCK
 from shared.builds.rows import STORE as STORE_BUILD
 from shared.bundles.form import BundleRefused
 from shared.bundles.manifest import Manifest
@@ -20,6 +20,7 @@ from shared.models import CachedUrl, FileName, Role, StoredFile
 from shared.objects.port import BUILDS, ObjectStore
 from shared.postgres.connection import Session
 from shared.protocols import protocol_named
+from shared.protocols.reading.views import is_lock_key
 from shared.tlog.notes import Checkpoint, Key
 
 BATCH = 500
@@ -46,16 +47,21 @@ async def read_seen(database: Session, key: str) -> Seen | None:
     return Seen(Checkpoint(key.partition("+")[0], rows[0]["size"], bytes(rows[0]["root"])))
 
 
-async def is_imported(database: Session, manifest: Manifest, store: ObjectStore) -> bool:
-    """Whether this very build is here. Raises `BundleRefused` where another has its id."""
+async def is_imported(database: Session, manifest: Manifest, key: Key, store: ObjectStore) -> bool:
+    """Whether this very build is here. Raises `BundleRefused` where another has its id. A lock may be made
+    anew under its key: what the same Orchard (`key`) told of it before is replaced."""
     rows = await database.fetch(SEALED, manifest.session.id)
     if not rows:
         return False
     build = decode_session(bytes(rows[0]["session"]))
     standing = decode_list(await store.read(build.list_key))
-    if _as_recorded(standing) != _as_recorded(manifest.listed):
-        raise BundleRefused(f"session: another build with the id {build.id} is here")
-    return True
+    if _as_recorded(standing) == _as_recorded(manifest.listed):
+        return True
+    if is_lock_key(build.id) and build.imported == str(key):
+        return False
+    raise BundleRefused(
+        f"session: another build with the id {build.id} is here; `orchard build remove {build.id}` forgets it"
+    )
 
 
 def _as_recorded(listed: BuildList) -> BuildList:
@@ -99,7 +105,8 @@ async def write_rows(
         await store.put_bytes(list_key, body)
         build = msgspec.structs.replace(manifest.session, list_key=list_key, imported=str(key))
         keys = [list_key, *(each.key for each in manifest.objects)]
-        await database.fetch(STORE_BUILD, build.id, encode(build), keys)
+        store_build = STORE_LOCK if is_lock_key(build.id) else STORE_BUILD
+        await database.fetch(store_build, build.id, encode(build), sorted(set(keys)))
         _check_stored(build, await database.fetch(SEALED, build.id))
         if not await database.fetch(NOTE_SEEN, str(key), checkpoint.size, checkpoint.root):
             raise BundleRefused("log: a newer state of it was seen meanwhile")

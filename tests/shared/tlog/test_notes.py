@@ -69,6 +69,13 @@ def test_a_checkpoint_is_read_by_the_key_that_signed_it() -> None:
         read_checkpoint(CHECKPOINT, read_signer(new_signer_text("elsewhere")).key)
 
 
+@pytest.mark.parametrize("size", ["", "-1", "01", "1" * 19, "1" * 5000, "\u0661"])
+def test_a_size_that_no_log_has_is_unproven(size: str) -> None:
+    text = CHECKPOINT.decode().replace("20852163", size)
+    with pytest.raises(Unproven, match="not the size of a log"):
+        read_checkpoint(text.encode(), SIGNER.key)
+
+
 def test_every_flipped_byte_of_a_checkpoint_is_found() -> None:
     for at in range(len(CHECKPOINT)):
         changed = CHECKPOINT[:at] + bytes([CHECKPOINT[at] ^ 1 << at % 8]) + CHECKPOINT[at + 1 :]

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, delete, get
 
 from services.gateway.api.admin.repository import Actor
-from services.gateway.api.builds import Build, checked, shown
+from services.gateway.api.builds import Build, checked_or_lock, shown
 from services.gateway.api.types import Page, Removed
 from services.gateway.builds.builds import Builds
 from services.gateway.http.base_urls import BaseUrls
@@ -21,8 +21,9 @@ async def listed(request: Request[Any, Any, Any], builds: Builds, base_urls: Bas
 
 @delete("/api/v1/admin/builds/{id:str}", summary="Remove a build", status_code=200)
 async def remove(builds: Builds, actor: Actor, id: str) -> Removed:
-    """An open one records no more; of a sealed one nothing is kept that nothing else needs."""
-    await builds.remove(checked(id), actor.name, actor.request_id)
+    """An open one records no more; of a sealed one nothing is kept that nothing else needs. `lock-KEY`: the
+    view of a lock, which is made again where that lock is kept; one that came in a bundle is gone."""
+    await builds.remove(checked_or_lock(id), actor.name, actor.request_id)
     return Removed(id)
 
 

@@ -353,3 +353,22 @@ async def test_another_build_has_the_id__refused(place: Place) -> None:
     await place.take(made({"other-1.0.whl": b"other"}, log=log))
     grown = made(FILES, log=log, since=1)
     assert "another build with the id" in await place.refuses(grown)
+
+
+LOCK_KEY = "e" * 64
+
+
+async def test_lock_made_anew__takes_the_place_of_what_the_same_orchard_told_before(place: Place) -> None:
+    log = Log()
+    await place.take(made({"demo-1.0-py3-none-any.whl": SMALL}, log=log, id=LOCK_KEY))
+    anew = made({"demo-2.0-py3-none-any.whl": LARGE}, log=log, since=1, id=LOCK_KEY)
+    assert (await place.take(anew)).new
+    row = await place.stores.database.fetchrow("SELECT session FROM builds WHERE id = $1", LOCK_KEY)
+    assert row is not None
+    listed = decode_list(await place.stores.bare_objects.read(decode_session(bytes(row[0])).list_key))
+    assert [each.file.filename for each in listed.files] == ["demo-2.0-py3-none-any.whl"]
+    named = await place.stores.database.fetch("SELECT key FROM build_objects WHERE build = $1", LOCK_KEY)
+    assert sha256(LARGE) in {each["key"][-64:] for each in named} and len(named) == 2
+    stranger = made({"demo-1.0-py3-none-any.whl": SMALL}, signer=OTHER, id=LOCK_KEY)
+    said = await place.refuses(stranger, OTHER.key)
+    assert "another build with the id" in said and f"orchard build remove {LOCK_KEY}" in said
