@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from shared.builds.entries import FORMAT as LIST_FORMAT
-from shared.builds.entries import BuildList, Entry, File, Session
+from shared.builds.entries import BuildList, Entry, Session
+from shared.bundles.files import check_files, check_headers, check_times
 from shared.bundles.form import FORMAT, BundleRefused, Carried, Head, check_objects
-from shared.objects.port import artifact_key
 from shared.protocols import find_protocol
 from shared.protocols.reading.views import is_build_id, is_lock_key
 from shared.tlog.notes import Checkpoint, Key, read_checkpoint
@@ -156,12 +156,14 @@ def _check_session(manifest: Manifest) -> None:
     if counts != (len(listed.pages), len(listed.files), len(listed.absent)):
         raise BundleRefused("session: it counts other pages and files than the list has")
     _check_texts("session", session)
+    check_times("session", (session.created_at, session.sealed_at))
 
 
 def _check_entries(listed: BuildList) -> None:
     known = set[str]()
     for name, entry in _entries(listed):
         _check_texts(name, entry)
+        check_times(name, (entry.at,))
         if entry.key in known:
             raise BundleRefused(f"{name}: {entry.key[:200]} is there twice")
         known.add(entry.key)
@@ -171,23 +173,8 @@ def _check_entries(listed: BuildList) -> None:
     for at, page in enumerate(listed.pages):
         if page.body or not page.info.object_key:
             raise BundleRefused(f"pages[{at}]: {page.identity} is not an object")
-    for at, file in enumerate(listed.files):
-        _check_file(f"files[{at}]", file)
-
-
-def _check_file(name: str, file: File) -> None:
-    stored = file.stored
-    if stored is None or file.file.protocol != file.protocol:
-        raise BundleRefused(f"{name}: {file.address} has no bytes, or is of another protocol")
-    if stored.object_key != artifact_key(stored.sha256):
-        raise BundleRefused(f"{name}: {file.address} is not the object that its SHA256 names")
-    if stored.filename != file.file.filename or "/" in stored.filename or "\\" in stored.filename:
-        raise BundleRefused(f"{name}: {stored.filename!r} is no name of a file")
-    for path in (file.address, file.file.project, file.file.file_id):
-        if any(part in (".", "..") for part in path.split("/")) or "\\" in path:
-            raise BundleRefused(f"{name}: {path!r} leads elsewhere")
-    if not 0 <= stored.created_at < 1e11 or not 0 <= stored.published < 1e11:
-        raise BundleRefused(f"{name}: {file.address} has a time that no clock has")
+        check_headers(f"pages[{at}]", (page.info.etag, page.info.content_type, page.modified))
+    check_files(listed)
 
 
 def _entries(listed: BuildList) -> Iterator[tuple[str, Entry]]:

@@ -133,7 +133,7 @@ def made(
     return Made(manifest, contents, signer)
 
 
-def replaced(manifest: Manifest, kind: str, at: int, **fields: object) -> Manifest:
+def replaced(manifest: Manifest, kind: str, at: int, /, **fields: object) -> Manifest:
     """With one entry of the list ("pages", "files") changed."""
     entries = list(getattr(manifest.listed, kind))
     entries[at] = msgspec.structs.replace(entries[at], **fields)

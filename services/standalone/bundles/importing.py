@@ -7,17 +7,20 @@ is done again from the start, without writing what is there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from services.standalone.bundles.rows import Seen, is_imported, read_seen, write_rows
+from shared.bundles.files import digests_of
 from shared.bundles.form import Bodies, BundleRefused, Carried, Head, read_head
 from shared.bundles.manifest import Manifest, check_goes_on, read_manifest
 from shared.errors.passing import ObjectMissing
@@ -64,7 +67,10 @@ async def import_bundle(
                 check_goes_on(manifest, checkpoint, None if seen is None else seen.checkpoint)
         objects = [Carried(each.key, each.size) for each in manifest.objects]
         if new:
-            await _Objects(store, spool, Bodies(file.read, head.size), size).take(objects)
+            bodies = Bodies(file.read, head.size)
+            taking = _Objects(store, spool, bodies, size, digests_of(manifest.listed))
+            await taking.take(objects)
+            await taking.look_again(objects)
             async with session(url) as database:
                 await write_rows(database, store, manifest, head.key, checkpoint)
     return _told(manifest, head, objects, new, time.monotonic() - began)
@@ -89,8 +95,16 @@ def _check_key(key: Key, trusted: Sequence[Key], seen: Seen | None) -> None:
 class _Objects:
     """Takes the objects of one bundle, so many at once; the first failure ends it."""
 
-    def __init__(self, store: ObjectStore, spool: Path, bodies: Bodies, size: int) -> None:
-        """`size`: bytes of the file."""
+    def __init__(
+        self,
+        store: ObjectStore,
+        spool: Path,
+        bodies: Bodies,
+        size: int,
+        told: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        """`size`: bytes of the file. `told`: by object, further digests that its bytes are to have."""
+        self._told = told
         self._store = store
         self._spool = spool
         self._bodies = bodies
@@ -108,7 +122,7 @@ class _Objects:
                 else:
                     if self._bodies.at + each.size > self._size:
                         raise BundleRefused(f"byte {self._bodies.at}: the bundle ends in {each.key}")
-                    task = await self._start(group, each, chunks)
+                    task = await self._start(group, each, self._as_told(each, chunks))
                 task.add_done_callback(lambda _: turns.release())
         self._bodies.end()
 
@@ -151,10 +165,12 @@ class _Objects:
 
     async def _have(self, of: Carried) -> None:
         """Raises `BundleRefused` unless the store has it, with these bytes."""
-        digest, size = hashlib.sha256(), 0
+        digest, size, running = hashlib.sha256(), 0, self._running(of)
         try:
             async for chunk in self._store.open_stream(of.key):
                 digest.update(chunk)
+                for each in running.values():
+                    each.update(chunk)
                 size += len(chunk)
         except ObjectMissing:
             size = -1
@@ -162,6 +178,42 @@ class _Objects:
             raise BundleRefused(
                 f"{of.key} is left out, and is not here: import the bundle first that --since named"
             )
+        self._check_told(of, running)
+
+    def _as_told(self, of: Carried, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The same, and at their end `BundleRefused` where a file tells something else of them."""
+        running = self._running(of)
+        for chunk in chunks:
+            for each in running.values():
+                each.update(chunk)
+            yield chunk
+        self._check_told(of, running)
+
+    def _running(self, of: Carried) -> dict[str, Any]:
+        return {name: hashlib.new(name, usedforsecurity=False) for name in self._told.get(of.key, ())}
+
+    def _check_told(self, of: Carried, running: Mapping[str, Any]) -> None:
+        for name, each in running.items():
+            if each.hexdigest() != self._told[of.key][name]:
+                raise BundleRefused(f"files: the {name} of {of.key} is another than a file tells")
+
+    async def look_again(self, objects: Sequence[Carried]) -> None:
+        """With all of them here: what lay here before is named by no row of this build yet, and may have been
+        swept or evicted since. Raises `BundleRefused`."""
+        turns = asyncio.Semaphore(AT_ONCE)
+        async with _failing_as_one() as group:
+            for each in objects:
+                await turns.acquire()
+                group.create_task(self._stays(each)).add_done_callback(lambda _: turns.release())
+
+    async def _stays(self, of: Carried) -> None:
+        path = self._store.local_path(of.key)
+        if path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                await asyncio.to_thread(os.utime, path)  # a sweeper judges by age, under its lock
+        found = await self._store.stat(of.key)
+        if found is None or found.size_bytes != of.size:
+            raise BundleRefused(f"{of.key} was removed while the others came: import it once more")
 
 
 @asynccontextmanager

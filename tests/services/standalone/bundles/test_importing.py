@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from services.standalone.bundles import importing
 from services.standalone.bundles.importing import Imported, import_bundle
-from shared.builds.entries import decode_list, decode_session
+from shared.builds.entries import File, decode_list, decode_session
 from shared.bundles.form import BundleRefused
 from shared.bundles.manifest import Manifest, Object
 from shared.errors.passing import DatabaseUnavailable
 from shared.models import FileName
+from shared.objects.port import artifact_key
 from shared.process.resources import Resources
 from shared.settings import load_settings
 from shared.stores import Stores, open_stores
@@ -167,9 +170,25 @@ def _name(**fields: object) -> Lie:
     return change
 
 
-def _listed(kind: str, factor: int) -> Lie:
+def _at_home(**fields: object) -> Lie:
+    """With the address that such a name would have."""
+
     def change(manifest: Manifest) -> Manifest:
-        entries = getattr(manifest.listed, kind) * factor
+        file = msgspec.structs.replace(manifest.listed.files[0].file, **fields)
+        return replaced(manifest, "files", 0, file=file, address=file.identity)
+
+    return change
+
+
+def _beside(manifest: Manifest) -> Manifest:
+    """The first file once more, elsewhere."""
+    first = manifest.listed.files[0]
+    return _listed("files", 1, msgspec.structs.replace(first, address=f"{first.address}x"))(manifest)
+
+
+def _listed(kind: str, factor: int, *more: File) -> Lie:
+    def change(manifest: Manifest) -> Manifest:
+        entries = [*(getattr(manifest.listed, kind) * factor), *more]
         listed = msgspec.structs.replace(manifest.listed, **{kind: entries})
         session = msgspec.structs.replace(manifest.session, **{kind: len(entries)})
         return msgspec.structs.replace(manifest, listed=listed, session=session)
@@ -228,12 +247,30 @@ LIES: dict[str, tuple[Lie, str]] = {
     "another size": (_file(size_bytes=3), "objects:"),
     "another SHA256": (_file(sha256="0" * 64), "files[0]"),
     "another object": (_file(object_key="artifacts/" + "0" * 64), "files[0]"),
-    "a file name with a path": (_name(filename="../demo.whl"), "is no name of a file"),
-    "a project that leads elsewhere": (_name(project="../demo"), "leads elsewhere"),
+    "a file name with a path": (_name(filename="../demo.whl"), "is not where a file of its name lies"),
+    "a project that leads elsewhere": (_name(project="../demo"), "is not where"),
+    "a project of another spelling": (_at_home(project="De_mo"), "is not where"),
+    "a project that is none": (_at_home(project=""), "is not where"),
+    "a project that is too long": (_at_home(project="a" * 513), "is not where"),
+    "another file's address": (lambda it: replaced(it, "files", 0, address="demo/x/y.whl"), "is not where"),
+    "a name twice, at two addresses": (_beside, "files[2]: "),
+    "a digest that its protocol does not keep": (_file(digests={"sha512": "0" * 128}), "does not keep"),
+    "a header that its protocol does not keep": (_file(headers={"x-a": "b"}), "does not keep"),
+    "a content type that is no header": (_file(content_type="é"), "cannot be sent in a header"),
+    "a wheel that was read out of another file": (_file(provisional=True), "was read out of no other file"),
     "another protocol's name": (_name(protocol="npm"), "files[0]"),
     "a header that ends a line": (_file(headers={"x-a": "1\r\nset-cookie: x"}), "control character"),
     "a content type that ends a line": (_file(content_type="a\r\nb"), "control character"),
-    "a time that no clock has": (_file(published=1e300), "a time that no clock has"),
+    "a date that no clock has": (_file(published=1e300), "files[0]: a time that no clock has"),
+    "a Last-Modified that no clock has": (_file(modified=-1.0), "files[0]: a time that no clock has"),
+    "an answer's time that no clock has": (
+        lambda it: replaced(it, "pages", 0, at=1e13),
+        "pages[0]: a time that no clock has",
+    ),
+    "a seal's time that no clock has": (
+        lambda it: msgspec.structs.replace(it, session=msgspec.structs.replace(it.session, sealed_at=1e13)),
+        "session: a time that no clock has",
+    ),
     "a protocol that nobody speaks": (
         lambda it: replaced(it, "pages", 0, protocol="gopher"),
         "does not speak 'gopher'",
@@ -372,3 +409,51 @@ async def test_lock_made_anew__takes_the_place_of_what_the_same_orchard_told_bef
     stranger = made({"demo-1.0-py3-none-any.whl": SMALL}, signer=OTHER, id=LOCK_KEY)
     said = await place.refuses(stranger, OTHER.key)
     assert "another build with the id" in said and f"orchard build remove {LOCK_KEY}" in said
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+async def test_digests_that_a_protocol_keeps__are_those_of_the_bytes_or_refused(
+    place: Place, left_out: bool
+) -> None:
+    file = FileName("npm", "thing", "-", "thing-1.0.0.tgz")
+    plain = made({file.filename: b"a tarball"})
+    stored = plain.manifest.listed.files[0].stored
+    assert stored is not None
+
+    def told(sha512: str) -> Made:
+        sha1 = hashlib.sha1(b"a tarball", usedforsecurity=False).hexdigest()
+        digests = {"sha512": sha512, "sha1": sha1}
+        fields = {"protocol": "npm", "file": file, "address": file.identity}
+        it = plain.changed(
+            lambda it: replaced(
+                it, "files", 0, **fields, stored=msgspec.structs.replace(stored, digests=digests)
+            )
+        )
+        it.left_out = frozenset(each.key for each in it.manifest.objects) if left_out else frozenset()
+        return it
+
+    right = hashlib.sha512(b"a tarball").hexdigest()
+    if left_out:
+        await place.stores.bare_objects.put_bytes(artifact_key(sha256(b"a tarball")), b"a tarball")
+    assert "the sha512 of artifacts/" in await place.refuses(told("0" * 128))
+    assert (await place.take(told(right))).new
+    row = await place.stores.database.fetchrow("SELECT digests ->> 'sha512' AS told FROM cached_urls")
+    assert row is not None and row["told"] == right
+
+
+async def test_object_that_is_swept_while_the_others_come__refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log()
+    first = whole(log)
+    await place.take(first)
+    second = made(FILES | {"more-1.0-py3-none-any.whl": b"more"}, log=log, since=2, id="c" * 32)
+    second.left_out = frozenset(each.key for each in first.manifest.objects)
+    key, take = first.manifest.objects[1].key, importing._Objects.take
+
+    async def swept(self: Any, objects: Any) -> None:
+        await take(self, objects)
+        await place.stores.bare_objects.delete(key)
+
+    monkeypatch.setattr(importing._Objects, "take", swept)
+    assert f"{key} was removed" in await place.refuses(second)
