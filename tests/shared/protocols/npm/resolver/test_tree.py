@@ -259,6 +259,7 @@ def generated(chance: random.Random) -> tuple[Table, dict[str, str]]:
     return table, {name: wish(name) for name in chance.sample(names, chance.randint(1, 3))}
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(not npm_is_there(), reason="node or npm's own resolver is not here")
 def test_tables_and_generated_registries__as_npm_resolves_them(tmp_path: Path) -> None:
     chance = random.Random(2)
