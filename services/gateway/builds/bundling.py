@@ -77,16 +77,17 @@ class Bundling:
         return Bundle(size, self._body(head, objects, listed, policy, files, left_out, note))
 
     async def _judged_now(self, listed: BuildList, request_id: str) -> BuildList:
-        """With what the rules of now came to beside each file. Raises `Blocked` and its kinds, and passing
+        """With what the rules of now came to beside each file, nothing where there are none: they may change
+        while it goes out. Raises `Blocked` and its kinds, and passing
         errors while that cannot be told."""
-        if not self._access.policy.any:
-            return listed
         files = []
         for each in listed.files:
             protocol = find_protocol(each.protocol)
             if each.stored is not None and protocol is not None:
-                resource = protocol.grammar.artifact_resource(each.file)
-                stored = await as_judged_now(each.stored, resource, self._ports, request_id)
+                stored = msgspec.structs.replace(each.stored, judged="")
+                if self._access.policy.any:
+                    resource = protocol.grammar.artifact_resource(each.file)
+                    stored = await as_judged_now(stored, resource, self._ports, request_id)
                 each = msgspec.structs.replace(each, stored=stored)
             files.append(each)
         return msgspec.structs.replace(listed, files=files)

@@ -7,7 +7,6 @@ is done again from the start, without writing what is there.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import tempfile
@@ -200,20 +199,32 @@ class _Objects:
     async def look_again(self, objects: Sequence[Carried]) -> None:
         """With all of them here: what lay here before is named by no row of this build yet, and may have been
         swept or evicted since. Raises `BundleRefused`."""
-        turns = asyncio.Semaphore(AT_ONCE)
-        async with _failing_as_one() as group:
-            for each in objects:
-                await turns.acquire()
-                group.create_task(self._stays(each)).add_done_callback(lambda _: turns.release())
+        for of, size in zip(objects, await self._sizes(objects), strict=True):
+            if size != of.size:
+                raise BundleRefused(f"{of.key} was removed while the others came: import it once more")
 
-    async def _stays(self, of: Carried) -> None:
-        path = self._store.local_path(of.key)
-        if path is not None:
-            with contextlib.suppress(FileNotFoundError):
-                await asyncio.to_thread(os.utime, path)  # a sweeper judges by age, under its lock
-        found = await self._store.stat(of.key)
-        if found is None or found.size_bytes != of.size:
-            raise BundleRefused(f"{of.key} was removed while the others came: import it once more")
+    async def _sizes(self, objects: Sequence[Carried]) -> list[int]:
+        """Of each in the store; -1: it is not there."""
+        paths = [path for each in objects if (path := self._store.local_path(each.key)) is not None]
+        if len(paths) == len(objects):
+            return await asyncio.to_thread(lambda: [*map(_touched, paths)])
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def size(of: Carried) -> int:
+            async with turns:
+                found = await self._store.stat(of.key)
+            return -1 if found is None else found.size_bytes
+
+        return await asyncio.gather(*map(size, objects))
+
+
+def _touched(path: Path) -> int:
+    """Its size; -1: it is not there. A sweeper judges by age, under its lock: it is wanted again."""
+    try:
+        os.utime(path)
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 @asynccontextmanager
