@@ -67,6 +67,12 @@ def as_told(stamp: str, judged: str, now: float) -> Verdict | None:
     return Verdict(rule == "unverified", _RULES.get(rule, "policy"), why, until)
 
 
+def end_of(judged: str) -> float:
+    """Until when what is kept beside a file holds, in unix seconds; 0: for good, or nothing is kept."""
+    ends, _, _ = judged.partition(" ")[2].partition(" ")
+    return float(ends.partition("@")[0] or 0.0)
+
+
 _RULES: Mapping[str, Rule] = {"trust": "trust", "unverified": "unverified"}
 
 

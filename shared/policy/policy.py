@@ -142,12 +142,13 @@ class Policy:
         content = tuple(each for each in rules if each not in settled)
         stay = self._rules.stored_stay
         stamp = msgspec.json.encode((rules, stay)).decode()
+        decided = [*sorted(found.exempt), "", *sorted(found.versions)]
         changed = msgspec.structs.replace(
             found,
             age=self._aged(found.age, older, dated),
             listed=None if refusing is None else Verdict(False, "policy", refusing.told),
             rules=content,
-            content_stamp=_hashed([stamp, *sorted(found.exempt), *sorted(found.versions)]) if content else "",
+            content_stamp=_hashed([stamp, *decided]) if content else "",
             stored_stay=stay,
             exempt_digests=self._exempt_digests,
             digests=self._digests,
@@ -170,7 +171,7 @@ class Policy:
         if not (rules.trust if own is None else own.trust != "off"):
             return found
         stamp = msgspec.json.encode(rule).decode()
-        decided = [*sorted(found.exempt), *sorted(found.versions)]
+        decided = [*sorted(found.exempt), "", *sorted(found.versions)]
         return msgspec.structs.replace(
             found,
             trust=rule,

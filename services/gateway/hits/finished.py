@@ -133,9 +133,9 @@ class KeptPage(Kept):
 
 class KeptFile(Kept):
     """Of a sealed file, which never changes: right even while the L1 is not connected. `key`, `value`: its
-    facts in the L1."""
+    facts in the L1. `end`: unix seconds at which it is judged anew; 0: never."""
 
-    __slots__ = ("_key", "_value")
+    __slots__ = ("_end", "_key", "_value")
 
     def __init__(
         self,
@@ -145,14 +145,16 @@ class KeptFile(Kept):
         is_there: IsThere | None,
         key: str,
         value: bytes,
+        end: float,
     ) -> None:
         super().__init__(whole, unchanged, about, is_there)
         self._key = key
         self._value = value
+        self._end = end
 
     def stands(self, l1: L1Cache, now: float) -> bool:
         """See `Kept`."""
-        return l1.peek(self._key) is self._value
+        return l1.peek(self._key) is self._value and not 0.0 < self._end <= now
 
 
 def header_of(reply: Reply, name: bytes) -> bytes:

@@ -29,6 +29,7 @@ from shared.cache.keys import facts_key, head_key, in_view, index_keys
 from shared.cache.service import CacheService, IndexRead
 from shared.http.conditions import Conditions, is_not_modified, wants_revalidation
 from shared.http.via import may_loop
+from shared.policy.content import end_of
 from shared.process.bounded import Bounded
 from shared.protocols.reading.views import BUILD, PREFIX, view_named
 from shared.protocols.resource import Resource
@@ -252,7 +253,8 @@ class MemoryHits:
                 self._gate.pass_of(target.protocol, resource, reply),
                 entry_of_reply(target.protocol, resource, reply, 200) if self._ledger else None,
             )
-            self._hot.keep(key, KeptFile(whole, unchanged, about, is_there, name, value))
+            end = end_of(facts.judged)
+            self._hot.keep(key, KeptFile(whole, unchanged, about, is_there, name, value, end))
         return reply
 
 

@@ -11,7 +11,7 @@ from shared.policy.age import Dated, Seen
 from shared.policy.content import Held, Listed, Project, as_told, judge, told
 from shared.policy.named import Licences, NamedRule
 from shared.policy.policy import Policy
-from shared.policy.rules import Exemption, Rules
+from shared.policy.rules import Block, Exemption, Rules
 from shared.policy.traits import Change, Traits, change_of
 from shared.policy.verdict import UNKNOWN, Subject, Verdict
 
@@ -168,6 +168,9 @@ def test_stamps__a_change_of_the_rules_or_of_what_is_decided_is_another() -> Non
     assert len({each.rules_stamp for each in found}) == len(states)
     assert len({each.content_stamp for each in found}) == len(states)
     assert not policy(rule(refuse=True, names=("x",))).of("pypi", "demo").any
+    blocked = Policy([Block(1, "no", "pypi", "demo", "1")], Rules(), named_rules=(one,))
+    other = policy(one, exempt="1").of("pypi", "demo")
+    assert blocked.of("pypi", "demo").content_stamp != other.content_stamp
 
 
 def test_file__not_judged_yet__nobody_gets_it() -> None:

@@ -239,6 +239,22 @@ async def test_file__facts_are_taken_away__no_longer_hot(stores: Stores, memory:
     assert not memory.is_hot(key)
 
 
+async def test_file__whose_verdict_ends__is_hot_until_then(
+    stores: Stores, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource, facts, key = await _file(stores, memory)
+    for judged, ends in (
+        (f"stamp {time.time() + 60}@unverified why", True),
+        ("stamp 0.0 why", False),
+        ("", False),
+    ):
+        known = msgspec.structs.replace(facts, judged=judged)
+        monkeypatch.setattr(memory.cache, "peek_facts", lambda file, known=known: known)
+        await memory.hits.file(key, _target(resource), resource, Conditions())
+        assert memory.is_hot(key)
+        assert (memory.hot.find(key, {}, time.time() + 61) is None) is ends, judged
+
+
 async def test_file__that_cannot_be_looked_after__not_hot_but_for_its_304(
     stores: Stores, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
