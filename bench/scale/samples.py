@@ -57,8 +57,9 @@ SMALL = {
         "webhooks and their outbox, by key",
     ),
     "_TIDY_OUTBOX": "webhooks' outbox: bounded",
+    **dict.fromkeys(("_NOTICE_FAILING", "_NOTICE_RECOVERED", "_NOTICED_LAST"), "a row a source or queue"),
     **dict.fromkeys(
-        ("_NOTICE_FAILING", "_NOTICE_RECOVERED", "_NOTICED_LAST", "_NOTICE_LATER"), "a row a source or queue"
+        ("_NOTICED_SINCE", "_NOTICE_ONCE", "_NOTICED_UP_TO"), "dead letters of the last minutes: some"
     ),
     **dict.fromkeys(("SIZES", "SIZE", "DATABASE_SIZE"), "sizes of files"),
     "statements:_NAMES": "parts of other statements",
