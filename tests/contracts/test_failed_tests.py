@@ -23,6 +23,7 @@ def test_bad(way):
 
 def _run(folder: Path, *words: str) -> int:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist.plugin", "--numprocesses", "2", *words]
+    command.append(f"--basetemp={folder / 'temporary'}")  # or it would tidy up what other runs have left
     env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # the others take seconds to load
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=100).returncode
 
