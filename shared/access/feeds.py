@@ -22,8 +22,8 @@ from shared.models import FORMAT
 from shared.policy.advisories import Advisories, Damaged, Snapshot
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
+from shared.telemetry.feeds_and_webhooks import FEED_ADVISORIES, FEED_CONFIRMED, FEED_FAULTY
 from shared.telemetry.logs import get_logger
-from shared.telemetry.metrics import FEED_ADVISORIES, FEED_CONFIRMED, FEED_FAULTY
 
 log = get_logger()
 

@@ -279,7 +279,15 @@ class Ensure(Job, frozen=True, tag="ensure"):
         return f"ensure:{self.key}"
 
 
-class SealBuild(Job, frozen=True, tag="seal_build"):
+class StoredJob(Job, frozen=True):
+    """Of what is stored alone: any worker of its queue can do it."""
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        return ()
+
+
+class SealBuild(StoredJob, frozen=True, tag="seal_build"):
     """Make the list of a closed session, and pin what it names (docs/decisions/0050)."""
 
     queue: ClassVar[str] = EXTRACT
@@ -287,15 +295,11 @@ class SealBuild(Job, frozen=True, tag="seal_build"):
     request_id: str = ""
 
     @property
-    def spoken(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def id(self) -> str:
         return f"seal:{self.build}"
 
 
-class SealLock(Job, frozen=True, tag="seal_lock"):
+class SealLock(StoredJob, frozen=True, tag="seal_lock"):
     """Make what the view of a kept lock knows, of what is stored (docs/decisions/0049)."""
 
     queue: ClassVar[str] = INDEX
@@ -304,25 +308,17 @@ class SealLock(Job, frozen=True, tag="seal_lock"):
     request_id: str = ""
 
     @property
-    def spoken(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def id(self) -> str:
         return f"seal-lock:{self.key}"
 
 
-class MakeBundle(Job, frozen=True, tag="make_bundle"):
+class MakeBundle(StoredJob, frozen=True, tag="make_bundle"):
     """Make and sign what stands at the head of a bundle; the event tells its object (docs/decisions/0049)."""
 
     queue: ClassVar[str] = EXTRACT
     build: str  # its id
     since: int = 0  # entries of the log that who wants it has seen; 0: none
     request_id: str = ""
-
-    @property
-    def spoken(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from shared.telemetry import metrics
+from shared.telemetry import feeds_and_webhooks, metrics
 from tests.deploy.tools import needs_promtool, run
 from tests.support.stores import ROOT
 
@@ -24,9 +24,9 @@ WORDS = re.compile(r"orchard_\w+")
 
 
 def _series() -> dict[str, set[str]]:
-    """The name of every series that shared/telemetry/metrics.py declares, with its labels."""
+    """The name of every series that shared/telemetry declares, with its labels."""
     known: dict[str, set[str]] = {}
-    for each in vars(metrics).values():
+    for each in (*vars(metrics).values(), *vars(feeds_and_webhooks).values()):
         if isinstance(each, MetricWrapperBase):
             for family in each.describe():
                 known |= _names(family.name, family.type, set(each._labelnames))

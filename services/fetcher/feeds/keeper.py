@@ -7,13 +7,10 @@ what was there, changes nothing but the fault that `orchard feeds list` and an e
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import math
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +27,7 @@ from services.fetcher.http.manager import HttpClientManager
 from shared.access.feeds import KEY, has_blob, read_state, unpack, write_blob, write_state
 from shared.access.watcher import AccessWatcher
 from shared.errors import OrchardError
+from shared.process.child import answer_of
 from shared.process.periodic import Every
 from shared.redis import clock
 from shared.redis.script import take_mark
@@ -197,26 +195,10 @@ def _told_beside(path: Path) -> str:
 
 async def _built(order: Order) -> Made:
     """What the child says; of one that dies, that the feed is refused."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.fetcher.feeds.build",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=_ROOT,
-        # Nothing of our environment: it holds the passwords of the stores.
-        env={"PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-    )
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            output, _ = await child.communicate(msgspec.json.encode(order))
+        output = await answer_of("services.fetcher.feeds.build", msgspec.json.encode(order), READ_SECONDS)
     except TimeoutError:
         return Made(f"to read it takes longer than {READ_SECONDS:.0f} s")
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
     try:
         return _decode(output)
     except msgspec.MsgspecError:

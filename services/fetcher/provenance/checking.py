@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.metadata
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +27,7 @@ from shared.policy.age import Dated, Seen
 from shared.policy.evidence import Evidence
 from shared.policy.trust import RECHECK_SECONDS
 from shared.process.bounded import Bounded
+from shared.process.child import answer_of
 from shared.protocols.base import PackageProxyBase
 from shared.redis import clock
 from shared.stores import Stores
@@ -45,7 +44,7 @@ VERIFY_SECONDS = 25.0  # by the clock: a busy machine takes long for what costs 
 FAILED_AGAIN_SECONDS = 3600.0  # what is false stays so, but for an upstream that answered with something else
 REMEMBERED = 65_536
 
-_ROOT = Path(__file__).parents[3]
+_CHILD = "services.fetcher.provenance.verify"
 _decode = msgspec.msgpack.Decoder(list[Evidence]).decode
 
 
@@ -223,26 +222,12 @@ def _root_of(path: str, keys: Iterable[str]) -> str:
 async def _answers(order: Order) -> list[Evidence] | None:
     """What the child says: nothing, where it takes longer than `VERIFY_SECONDS` or cannot read what it
     verifies against; None, where it dies."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.fetcher.provenance.verify",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=_ROOT,
-        # Nothing of our environment: it holds the passwords of the stores.
-        env={"PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-    )
     try:
-        async with asyncio.timeout(VERIFY_SECONDS):
-            output, _ = await child.communicate(msgspec.msgpack.encode(order))
+        output = await answer_of(
+            "services.fetcher.provenance.verify", msgspec.msgpack.encode(order), VERIFY_SECONDS
+        )
     except TimeoutError:
         return []
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
     try:
         return _decode(output)
     except msgspec.MsgspecError:

@@ -20,8 +20,8 @@ from shared.process.periodic import Backoff, Every
 from shared.redis import clock
 from shared.redis.client import RedisClient
 from shared.redis.script import take_mark
+from shared.telemetry.feeds_and_webhooks import WEBHOOK_DELIVERIES, WEBHOOK_FAILING, WEBHOOK_WAITING
 from shared.telemetry.logs import get_logger
-from shared.telemetry.metrics import WEBHOOK_DELIVERIES, WEBHOOK_FAILING, WEBHOOK_WAITING
 
 log = get_logger()
 
