@@ -95,6 +95,22 @@ def test_page_that_was_there__another_is_still_there__its_404_is_believed_at_onc
     assert (answer.status_code, answer.headers["x-cache"]) == (404, "STALE"), answer.text
 
 
+@pytest.mark.parametrize("kind", PAGES)
+def test_source_that_was_doubted_and_has_something_again__what_it_lost_is_believed_at_once(
+    orchard: Cluster, upstream: Upstream, kind: str
+) -> None:
+    gone, doubted, witness = (DOCUMENTS[kind](upstream) for _ in range(3))
+    for document in (gone, doubted):
+        assert orchard.get(document.orchard).status_code == 200
+    upstream.fault("*", Fault(status=404))
+    wait_until(lambda: orchard.get(doubted.orchard).headers["x-cache"] == "STALE", what="a page in doubt")
+    upstream.heal()
+    upstream.remove(gone.upstream)
+    assert orchard.get(witness.orchard).status_code == 200
+    # Sooner than what is doubted is asked for again.
+    wait_until(lambda: orchard.get(gone.orchard).status_code == 404, seconds=12, what="the 404")
+
+
 def test_pins_changed__what_was_absent__is_looked_for_at_once(orchard: Cluster, upstream: Upstream) -> None:
     Repository(upstream).add("org.demo", "pinned", "1.0")
     jar = Repository(upstream, "/second").add("org.demo", "pinned", "2.0")

@@ -323,9 +323,11 @@ class Absences:
 
     async def _has_something(self, protocol: PackageProxyBase, source: UpstreamSource) -> bool:
         """Whether it answers 200, now, for something that it is known to have. Those who want to know at
-        once share one look; a vain one serves for some seconds, for a whole page full of names."""
+        once share one look; a vain one serves for some seconds, for a whole page full of names, unless the
+        source has had something since."""
         at, look = self._looks.get(source.id, (0.0, None))
-        if look is None or (look.done() and not _still_vain(look, at)):
+        had_since = self._upstreams.had_something.get(source.id, 0.0) > at
+        if look is None or (look.done() and (had_since or not _still_vain(look, at))):
             look = asyncio.create_task(self._look(protocol, source))
             look.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._looks[source.id] = (time.monotonic(), look)
