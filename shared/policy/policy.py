@@ -253,6 +253,10 @@ class Policy:
         """By names alone. Raises `Blocked` for a blocked project, or for a blocked version of one ("" names
         none), `Malware` likewise, and `AdvisoriesUnknown`."""
         self._look()
+        self.check_named(protocol, project, version)
+
+    def check_named(self, protocol: str, project: str, version: str) -> None:
+        """As `check`, by what is known: also while no advisories are."""
         verdicts = self.of(protocol, project)
         found = verdicts.by_name(version, "") or verdicts.by_list(version)
         if found is not None and not found.allowed:
@@ -294,6 +298,12 @@ class Policy:
         if found is not None and not found.allowed:
             raise found.refusal(subject.noun)
         return found is not None
+
+    def check_surely(self, subject: Subject, now: float) -> None:
+        """By what is known alone: what is not known is against nothing. Raises `Blocked` and its kinds."""
+        found = self.of(subject.protocol, subject.project).surely(subject, now)
+        if found is not None and not found.allowed:
+            raise found.refusal(subject.noun)
 
     def check_file(self, subject: Subject, now: float) -> None:
         """As `admits`, where nobody will come to know more. Raises `Blocked`, `TooYoung`."""

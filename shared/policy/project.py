@@ -149,6 +149,11 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
                 return found
         return note
 
+    def surely(self, of: Subject, now: float) -> Verdict | None:
+        """The verdict of the rules that lack no fact of a file; None: none of these says anything."""
+        said = (rule(self, of, now) for rule in ORDER)
+        return next((each for each in said if each and each is not UNKNOWN and each.rule not in NOTES), None)
+
     def seen_from(self, at: float) -> ProjectVerdicts:
         """What it comes to in a view of that moment (unix seconds): one more bound, which nothing lifts."""
         return msgspec.structs.replace(self, as_of=at, rules_stamp=f"{self.rules_stamp}@{at:.0f}")

@@ -22,7 +22,6 @@ from services.gateway.http.sockets import Peer, reset_connections
 from services.gateway.serving.ports import Reply
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked, OrchardError
-from shared.errors.passing import AdvisoriesUnknown
 from shared.http.conditions import ByteRange
 from shared.models import StoredFile
 from shared.policy.policy import Policy
@@ -101,12 +100,25 @@ class Pass(msgspec.Struct, frozen=True):
     dated: bool = False  # a file, whose age counts; a page was made of what may be shown
 
     def check(self, policy: Policy, now: float) -> None:
-        """Raises `Blocked`, `TooYoung`."""
+        """Raises `Blocked`, `TooYoung`; of what nobody has judged yet too."""
         if self.dated:
             policy.check_file(self.of, now)
         elif policy.any:
             policy.check(self.of.protocol, self.of.project, self.of.version)
             policy.check_digest(self.of.sha256)
+
+    def refused(self, policy: Policy, now: float) -> Blocked | None:
+        """Why it may surely not go out. What a rule lacks a fact of was let out when that was known: it goes
+        on, and is judged anew when it is next asked for. None too while no advisories are known."""
+        try:
+            if self.dated:
+                policy.check_surely(self.of, now)
+            elif policy.any:
+                policy.check_named(self.of.protocol, self.of.project, self.of.version)
+                policy.check_digest(self.of.sha256)
+        except Blocked as error:
+            return error
+        return None
 
 
 class Passage:
@@ -225,24 +237,17 @@ class Gate:
         self.by_path[peer] = of
 
     def recheck(self) -> None:
-        """Called when blocks change: ends the transfers that they match."""
+        """Called when the policy changes: ends the transfers of what it refuses now."""
+        policy, now = self._access.policy, clock.now()
         for passage in list(self._passages):
-            try:
-                passage.of.check(self._access.policy, clock.now())
-            except (Blocked, AdvisoriesUnknown) as error:
-                passage.stop(error)
-        ended = {peer for peer, of in self.by_path.items() if self._is_blocked(of)}
+            why = passage.of.refused(policy, now)
+            if why is not None:
+                passage.stop(why)
+        ended = {peer for peer, of in self.by_path.items() if of.refused(policy, now) is not None}
         if ended:
             for peer in ended:
                 del self.by_path[peer]
             log.info("sent_files_broken_off", connections=reset_connections(ended))
-
-    def _is_blocked(self, of: Pass) -> bool:
-        try:
-            of.check(self._access.policy, clock.now())
-        except (Blocked, AdvisoriesUnknown):
-            return True
-        return False
 
 
 def _subject(protocol: PackageProxyBase, resource: Resource) -> Subject:

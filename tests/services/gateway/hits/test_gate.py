@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,10 +13,16 @@ from services.gateway.hits.gate import HELD_BYTES, MOST_FILES, EarlyBytes, Gate,
 from services.gateway.serving.ports import Known, Reply
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked
+from shared.errors.passing import AdvisoriesUnknown
 from shared.http.conditions import ByteRange
 from shared.models import FileName
+from shared.policy.named import Licences, NamedRule
+from shared.policy.policy import Policy
+from shared.policy.rules import AgeRule, Block, Rules
 from shared.policy.verdict import Subject
+from shared.postgres.database import Database
 from shared.protocols import protocol_named
+from shared.redis.client import RedisClient
 from tests.services.gateway.conftest import Stores
 
 SIZE = 100_000
@@ -142,6 +149,44 @@ async def test_recheck__blocked_file_that_the_server_sends_by_itself__forgotten_
     await _block_bytes(stores, access)
     gate.recheck()
     assert list(gate.by_path) == [("192.0.2.1", 2)]
+
+
+AGED = Rules(ages={"": AgeRule(7 * 86_400.0)})
+FED = Rules(feeds=True)
+HELD = NamedRule("no", licences=Licences(unknown="hold"))
+BLOCK, OTHER = (Block(1, "it steals", "pypi", "demo", version) for version in ("1", "2"))
+CHANGES: dict[str, tuple[Policy, bool]] = {  # policy that comes meanwhile → whether it ends it
+    "age, of no known date": (Policy((), AGED), False),
+    "a date, of no known date": (Policy((), Rules(nothing_after=1.0)), False),
+    "advisories, which nobody knows yet": (Policy((), FED), False),
+    "the policy file, which nobody asked yet": (Policy(named_rules=[HELD]), False),
+    "provenance, which nobody asked yet": (Policy((), Rules(trust="no-downgrade")), False),
+    "a block of another version, of no known date": (Policy([OTHER], AGED), False),
+    "a block": (Policy([BLOCK]), True),
+    "a block, where its date is not known": (Policy([BLOCK], AGED), True),
+    "a block, while no advisories are known": (Policy([BLOCK], FED), True),
+    "a name that is refused, where its date is not known": (
+        Policy((), AGED, named_rules=[NamedRule("no", refuse=True)]),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_recheck__ends_what_is_refused_now__and_nothing_that_is_not_judged_yet(change: str) -> None:
+    database = Database("postgresql://127.0.0.1:1/none", max_size=1)
+    access = AccessWatcher(database, RedisClient(host="127.0.0.1", port=1, role="queue"))
+    gate = Gate(access)
+    passage = await gate.let_out(PYPI, FILE, Reply(200, "LIVE", [], body=Streamed(), file=Known(DIGEST)))
+    assert passage is not None
+    access.policy, ends = CHANGES[change]
+    with contextlib.suppress(asyncio.CancelledError), passage:
+        passage.by_server(("192.0.2.1", 1))
+        gate.recheck()
+        await asyncio.sleep(0)
+    assert (passage.stopped is not None, not gate.by_path) == (ends, ends)
+    with pytest.raises((Blocked, AdvisoriesUnknown)):  # who asks for it now does not get it
+        await gate.let_out(PYPI, FILE, Reply(200, "LIVE", [], body=Streamed(), file=Known(DIGEST)))
 
 
 async def test_may_pass_on__no_digest_is_promised__waits_for_the_verdict(access: AccessWatcher) -> None:
