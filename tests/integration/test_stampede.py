@@ -176,7 +176,7 @@ async def test_npm__owner_of_packument_and_then_of_tarball_killed__thirty_client
         upstream.fault(theirs, fault)
         gateways = orchard.all_of("gateway")
         asked = [asyncio.create_task(download(gateways[n % 2].base + path)) for n in range(30)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not upstream.count(theirs):
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)

@@ -79,7 +79,7 @@ async def test_process__job_queued__read_logged_with_its_request_id_and_stopped_
     assert 'orchard_extractions_total{protocol="pypi",reason="",state="extracted"} 1.0' in body
 
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await process.wait() == 0
     assert await read_health(house.queue_redis) == []
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
@@ -128,7 +128,7 @@ async def test_process__bad_setting__one_line_and_exit_2(
 async def test_run__stopped_at_once__ends(house: House) -> None:
     stop = asyncio.Event()
     stop.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await run(house.settings, stop)
 
 

@@ -74,7 +74,7 @@ class Fetcher:
 
     async def idle(self, job: AnyJob) -> None:
         """Return when the queue has forgotten the job, so that the next one of its id is a new one."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await self.queue.read_state(job.id))[0] is not None:
                 await asyncio.sleep(0.005)
 
@@ -145,7 +145,7 @@ class Fetcher:
         self.listener.register(job.id, on_event)
         try:
             await self.queue.enqueue(job)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 event = await heard
         finally:
             self.listener.unregister(job.id, on_event)

@@ -35,14 +35,14 @@ class Reads:
             raise self.errors.pop()
 
     async def until(self, condition: Callable[[list[str]], bool]) -> None:
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(lambda: condition(self.keys))
 
 
 async def opened(database: Database, reads: Reads) -> RowWatcher:
     rows = RowWatcher(database, "things", reads.read, keys=["a", "b"])
     await rows.open()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not rows.connected:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)  # the reading that the first connection brings

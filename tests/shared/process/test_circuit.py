@@ -35,7 +35,7 @@ class Server:
         self.changed.set()
 
     async def until(self, *changes: bool) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.changes != list(changes):
                 self.changed.clear()
                 await self.changed.wait()
@@ -81,7 +81,7 @@ async def test_suspect__asks_at_once__calls_go_on_until_the_probes_say_otherwise
 
 async def test_suspect__it_answers__nothing_changes(server: Server) -> None:
     server.circuit.suspect()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not server.probes:
             await asyncio.sleep(0)
     await asyncio.sleep(0)

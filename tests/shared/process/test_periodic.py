@@ -29,7 +29,7 @@ class Turns:
         return self._act(self.count)
 
     async def reached(self, count: int) -> None:
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(lambda: self.count >= count)
 
 
@@ -141,7 +141,7 @@ async def test_aclose__the_turn_swallows_the_cancelling__ends_after_that_turn() 
     every = Every(60.0, work, name="stubborn", first_seconds=0)
     await every.open()
     await begun.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await every.aclose()
 
 

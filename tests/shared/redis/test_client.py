@@ -286,7 +286,7 @@ async def test_call__our_own_loop_was_stalled__is_not_taken_for_a_frozen_server(
 
 
 async def becomes_available(client: RedisClient) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not client.available:
             await asyncio.sleep(0.02)
 

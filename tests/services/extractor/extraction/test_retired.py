@@ -43,7 +43,7 @@ async def test_job_of_a_retired_kind__is_dropped_and_no_dead_letter(house: House
         lease_seconds=3.0,
     )
     running = asyncio.create_task(worker.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await house.queue.is_known(job.id):
             await asyncio.sleep(0.01)
     await worker.drain(0)

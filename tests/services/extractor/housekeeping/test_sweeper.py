@@ -188,7 +188,7 @@ async def test_timer__a_run_breaks__the_others_and_later_turns_go_on(house: Hous
     timer = SweepTimer([Breaks(), Goes()], house.queue_redis, interval_seconds=0.02)
     await timer.open()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await enough.wait()
     finally:
         await timer.aclose()

@@ -76,7 +76,7 @@ async def test_pool__full_of_downloads__an_index_finds_a_connection_at_once(upst
     async with HttpClientManager(max_connections=20, read_timeout_seconds=5) as manager:
         source = source_of(upstream)
         stalled = [asyncio.create_task(read(manager, source, f"{upstream.url}/file")) for _ in range(50)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while manager.stats().active < 18:
                 await asyncio.sleep(0.01)
         fetched = await manager.fetch(source, f"{upstream.url}/index", max_bytes=10, deadline_seconds=2)
@@ -99,7 +99,7 @@ async def test_pool__idle_ones_to_another_host__closed_instead_of_waited_for(ups
             await asyncio.gather(*(read(manager, source, f"{other.url}/file") for _ in range(9)))
             pool = manager.stats().pools["source-1-test"]
             assert pool.idle <= 10
-            async with asyncio.timeout(10):  # the servers see it a little later
+            async with asyncio.timeout(30):  # the servers see it a little later
                 while upstream.open_connections + other.open_connections > 10:
                     await asyncio.sleep(0.01)
 

@@ -21,7 +21,7 @@ async def _block(fetcher: Fetcher, version: str = "") -> None:
         "INSERT INTO blocks (protocol, name, version, reason) VALUES ('pypi', 'demo', $1, 'it steals')",
         version,
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 await fetcher.render("other")  # of which nothing is known: it fails, after that look

@@ -239,7 +239,7 @@ async def test_fetch_index__redis_lost_all_and_upstream_slow__only_a_good_page_i
         upstream.fault(PAGE, Fault(delay_seconds=1.5), times=1)
         ended = asyncio.create_task(fetcher.ended(FetchIndex("pypi", "simple/demo")))
         if kept == "good":
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (shown := await fetcher.head()) is None:
                     await asyncio.sleep(0.01)
             assert (shown.document_key, shown.failing) == (good.document_key, False)

@@ -39,7 +39,7 @@ async def fetcher(upstream: Upstream, private: Upstream, environ: dict[str, str]
         upstream.put(f"/{path}", Reply(ASKED, "application/json"))
     both = f"{upstream.url},{private.url}"
     async with running_fetcher(upstream, {**environ, "ORCHARD_NPM_UPSTREAM": both}) as running:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await running.cache.read_revision("npm"):
                 await asyncio.sleep(0.02)
         yield running
@@ -50,7 +50,7 @@ async def _bind(fetcher: Fetcher, pattern: str, source: str = "npm-2") -> None:
     await fetcher.database.execute(
         "UPDATE upstream_sources SET include = ARRAY[$1] WHERE name = $2", pattern, source
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await fetcher.cache.read_revision("npm") <= before:
             await asyncio.sleep(0.02)
 
@@ -63,7 +63,7 @@ async def _forward(
     fetcher: Fetcher, path: str, body: Any = None, *, coding: str = ""
 ) -> tuple[int, str, bytes]:
     """Status of the fetcher, of the upstream, and the body."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             beats = [
                 each for each in await read_health(fetcher.queue._redis) if token_for(each, _secret(fetcher))

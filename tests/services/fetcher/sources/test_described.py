@@ -244,7 +244,7 @@ async def test_slow__an_old_one_is_served_and_the_look_that_goes_on_brings_the_n
     world.protocol.upstream.fresh = 0.0
     assert await world.pages(process) == "/pages/"
     world.protocol.upstream.fresh = 3600.0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await world.pages(process) == "/pages/":
             await asyncio.sleep(0.01)
     assert world.asked() == 2

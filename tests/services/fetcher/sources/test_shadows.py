@@ -32,7 +32,7 @@ async def fetcher(upstream: Upstream, second: Upstream, environ: dict[str, str])
 
 async def _told(fetcher: Fetcher, kind: str) -> dict[str, object]:
     """The detail of the one event of a kind, once it is there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             rows = await fetcher.database.fetch("SELECT detail FROM events WHERE kind = $1", kind)
             if rows:
@@ -102,7 +102,7 @@ async def test_page_of_another_host__refused_and_told__unless_the_operator_lets_
     await fetcher.database.execute(
         "UPDATE upstream_sources SET options = '{\"pages_elsewhere\": true}' WHERE name = 'pypi'"
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await fetcher.cache.read_revision("pypi") <= before:
             await asyncio.sleep(0.02)
     assert (await fetcher.index()).status == 200

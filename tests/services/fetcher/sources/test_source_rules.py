@@ -35,7 +35,7 @@ async def _bind_to_second(fetcher: Fetcher) -> None:
     before = await fetcher.cache.read_revision("pypi")
     await fetcher.database.execute("DELETE FROM project_pins")
     await fetcher.database.execute("UPDATE upstream_sources SET include = '{demo}' WHERE name = 'pypi-2'")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await fetcher.cache.read_revision("pypi") <= before:
             await asyncio.sleep(0.02)
 

@@ -38,7 +38,7 @@ async def _loses_its_key(fetcher: Fetcher) -> None:
     before = await fetcher.cache.read_revision("pypi")
     sealed = OTHER_KEY.seal(Credentials("reader", "canary-s3cret"), fetcher.upstream.url)
     await fetcher.database.execute("UPDATE upstream_sources SET sealed = $1 WHERE name = 'pypi'", sealed)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await fetcher.cache.read_revision("pypi") <= before:
             await asyncio.sleep(0.02)
 

@@ -184,7 +184,7 @@ async def test_watcher__taking_over_a_change_fails__tried_again(
 
 async def _until(condition: Callable[[], bool]) -> None:
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.02)
 

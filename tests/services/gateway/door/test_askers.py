@@ -50,7 +50,7 @@ async def telling(stores: Stores) -> AsyncIterator[asyncio.Queue[Event]]:
 
 
 async def asked(heard: asyncio.Queue[Event]) -> tuple[str, ...]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (event := await heard.get()).kind != "asked":
             pass
     return event.ids
@@ -122,7 +122,7 @@ async def test_guess__is_asked_for_while_another_is_told__is_told_too() -> None:
     unused: Any = None
     queue: Any = SlowQueue()
     askers = Askers(queue, unused, unused, is_waited_for=lambda _: False, is_on=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for name in ("one", "two"):
             askers.known.put(f"index:pypi:simple/{name}", True)
         askers.note(Resource("pypi", "index", "simple/one"))

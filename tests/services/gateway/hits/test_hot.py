@@ -233,7 +233,7 @@ async def test_file__facts_are_taken_away__no_longer_hot(stores: Stores, memory:
     await memory.hits.file(key, _target(resource), resource, Conditions())
     assert memory.is_hot(key)
     await stores.cache.fence_facts(resource.file, facts.created_at)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while memory.cache.peek_facts(resource.file) is not None:
             await asyncio.sleep(0.01)  # the invalidation is on its way
     assert not memory.is_hot(key)

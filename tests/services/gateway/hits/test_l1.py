@@ -684,7 +684,7 @@ async def test_aclose__while_connected__drops_everything_and_ends_the_connection
     await l1.aclose()
     await l1.aclose()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await tracking_ids(other._redis):
             await asyncio.sleep(0.01)
     assert not l1.connected

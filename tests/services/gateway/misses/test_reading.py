@@ -253,7 +253,7 @@ async def test_follower__goes_away_while_all_wait__the_others_go_on(
     with pytest.raises(asyncio.CancelledError):
         await leaving
     fetcher.may_send.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while fetcher.reads < len(DATA) // PIECE + 1:
             await asyncio.sleep(0)
     fetcher.tell(done())

@@ -90,7 +90,7 @@ async def test_cold_file__before_its_job_is_queued__three_round_trips(
     trips.watch(monkeypatch, Database, "fetchrow", "postgres")
     trips.watch(monkeypatch, QueueScript, "__call__", "queue")
     request = asyncio.create_task(serve_artifact(resource, Conditions(head=head), ports))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await trips.queued.wait()
     assert trips.begun == expected
     request.cancel()

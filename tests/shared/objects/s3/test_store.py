@@ -124,7 +124,7 @@ async def test_put_file__cancelled_between_parts__aborted(
     key, path, _, sha256 = made(tmp_path, PART_BYTES + 1_000_000)
     proxy.fault(Fault("PUT", "partNumber=2", status=503, code="SlowDown"))
     putting = asyncio.create_task(store.put_file(key, path, sha256=sha256))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not proxy.count("PUT", "partNumber=2"):
             await asyncio.sleep(0.01)
     putting.cancel()

@@ -223,7 +223,7 @@ async def test_aclose__children_still_starting__none_left(store: FileObjectStore
         sandbox = Sandbox(store, children=2, limits=LIMITS, protocols=PROTOCOLS)
         await sandbox.open()
         await asyncio.sleep(number / 100)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await sandbox.aclose()
         assert not sandbox._all
     assert len(os.listdir("/proc/self/fd")) == before
