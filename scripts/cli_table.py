@@ -26,7 +26,13 @@ def main() -> None:
     out = [HEAD + _tuple("PROTOCOLS", [each.name for each in PROTOCOLS])]
     exports = [name for each in PROTOCOLS for name in each.locks.exports]
     out.append(_tuple("EXPORTS", exports))
-    out.append(_tuple("KINDS", list(all_kinds())))
+    out.append("KINDS = {")
+    for name, kind in all_kinds().items():
+        content = kind.content.pattern.decode() if kind.content is not None else ""
+        out.append(f"    {_text(name)}: ({_raw(kind.filename.pattern)}, {_raw(content)}),")
+    out.append(
+        '}\n"""Locks by kind: expressions of their files\' names, and of the first 4 KiB ("": any)."""\n'
+    )
     out.append("CLIENTS = {")
     out += [f'    "{client}": "{each.name}",' for each in PROTOCOLS for client in _clients(each)]
     out.append('}\n"""By the name of a client\'s command: its protocol."""\n\nREQUIREMENTS_IN = {')
@@ -46,6 +52,15 @@ def _is_by_name(protocol: PackageProxyBase) -> bool:
     assert protocol.locks.table is not None
     fields = {field.name: field for field in msgspec.structs.fields(protocol.locks.table)}
     return fields[protocol.locks.requirements_in].default_factory is dict
+
+
+def _text(value: str) -> str:
+    return f'"{value}"'
+
+
+def _raw(value: str) -> str:
+    quote = "'" if '"' in value else '"'
+    return f"{'r' if chr(92) in value else ''}{quote}{value}{quote}"
 
 
 def _tuple(name: str, values: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.cli.parts import command, number
+from services.cli.table import KINDS
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -98,6 +99,7 @@ def _verify(commands: Any) -> None:
 examples
   orchard verify vendor/*
   orchard verify vendor/* --save proofs/
+  orchard verify uv.lock package-lock.json
   orchard verify build-ID
   orchard verify vendor/demo.tgz --proof proofs/demo.tgz.tlog-proof --key 'orchard.example.com/log+…'
 
@@ -105,13 +107,18 @@ A file is proven if the log has an entry that admitted exactly these bytes, sign
 the log goes on from what this command saw of it before (~/.local/state/orchard). The key is remembered the
 first time; --key names it instead. docs/transparency.md says what an entry tells. Statements about the
 file that name this key must be signed by it (docs/statements.md). A sealed build is proven if the key has
-signed what it got, and the log has each file of that.
+signed what it got, and the log has each file of that. A lock, told by its name, is proven if each file of it
+is stored here with its digest, and the log has that: else the exit code is 8 (6: not in the log yet).
 """
     parser = command(commands, "verify", "prove that files are in the transparency log", "verify:run",
                      more=more)  # fmt: skip
     parser.add_argument(
-        "files", metavar="FILE|build-ID", nargs="+", help="files as a client got them; sealed builds"
-    )
+        "files", metavar="FILE|LOCK|build-ID", nargs="+",
+        help="files as a client got them; locks of clients and of `orchard ensure`; sealed builds",
+    )  # fmt: skip
+    parser.add_argument("--kind", metavar="KIND", choices=("file", "orchard", *KINDS), default="",
+                        help="what FILE is, if its name does not tell: file (no lock), orchard (a lock of "
+                        f"`orchard ensure`), {', '.join(KINDS)}")  # fmt: skip
     parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
     parser.add_argument("--save", metavar="DIR", default="", help="keep each file's proof there")
     parser.add_argument("--proof", metavar="PROOF", default="",

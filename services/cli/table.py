@@ -21,21 +21,22 @@ EXPORTS = (
     "cargo-config.toml",
 )
 
-KINDS = (
-    "uv.lock",
-    "pylock.toml",
-    "poetry.lock",
-    "pdm.lock",
-    "requirements.txt",
-    "package-lock.json",
-    "pnpm-lock.yaml",
-    "yarn.lock",
-    "gradle.lockfile",
-    "verification-metadata.xml",
-    "Cargo.lock",
-    "cyclonedx",
-    "spdx",
-)
+KINDS = {
+    "uv.lock": (r"uv\.lock", ""),
+    "pylock.toml": (r"pylock(?:\.[^.]+)?\.toml", ""),
+    "poetry.lock": (r"poetry\.lock", ""),
+    "pdm.lock": (r"pdm\.lock", ""),
+    "requirements.txt": (r"(?:.*[-_.])?requirements(?:[-_.].*)?\.txt", ""),
+    "package-lock.json": (r"(?:package-lock|npm-shrinkwrap|\.package-lock)\.json", ""),
+    "pnpm-lock.yaml": (r"pnpm-lock\.yaml", ""),
+    "yarn.lock": (r"yarn\.lock", ""),
+    "gradle.lockfile": (r".+\.lockfile", ""),
+    "verification-metadata.xml": (r"verification-metadata(?:\..+)?\.xml", ""),
+    "Cargo.lock": (r"Cargo\.lock", ""),
+    "cyclonedx": (r".+\.json", r'"bomFormat"\s*:\s*"CycloneDX"'),
+    "spdx": (r".+\.json", r'"spdxVersion"\s*:\s*"SPDX-2'),
+}
+"""Locks by kind: expressions of their files' names, and of the first 4 KiB ("": any)."""
 
 CLIENTS = {
     "pip": "pypi",

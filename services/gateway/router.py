@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Litestar
 
 from services.gateway.api import (
+    admitted,
     builds,
     bundles,
     catalogue,
@@ -86,6 +87,7 @@ def build_litestar(application: Running) -> Litestar:
             *told_blocks.HANDLERS,
             *statements.HANDLERS,
             *transparency.HANDLERS,
+            *admitted.HANDLERS,
             *why.HANDLERS,
             *queues.HANDLERS,
             queues.queue_events(opened),

@@ -56,9 +56,9 @@ def read_document(text: str) -> EnsureFile | PinnedFiles:
         raise EnsureInvalid(f"this version does not read such pins: {error}") from None
 
 
-def all_kinds() -> tuple[str, ...]:
-    """The names of all kinds, protocols' own first."""
-    return (*_of_protocols(), *boms.KINDS)
+def all_kinds() -> dict[str, LockKind | BomKind]:
+    """All kinds by name, protocols' own first."""
+    return {name: kind for name, (_, kind) in _of_protocols().items()} | boms.KINDS
 
 
 def _of_protocols() -> dict[str, tuple[str, LockKind]]:
@@ -69,8 +69,7 @@ def kind_of(filename: str, body: bytes) -> str:
     """The kind of a file by its name and its beginning; "" for no lock: an ensure file, then."""
     basename = filename.replace("\\", "/").rpartition("/")[2]
     head = body[:_HEAD_BYTES]
-    kinds: dict[str, LockKind | BomKind] = {name: kind for name, (_, kind) in _of_protocols().items()}
-    for name, kind in (kinds | boms.KINDS).items():
+    for name, kind in all_kinds().items():
         if kind.filename.fullmatch(basename) and (kind.content is None or kind.content.search(head)):
             return name
     return ""

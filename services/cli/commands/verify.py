@@ -1,6 +1,5 @@
 """`orchard verify`: that files were admitted as the transparency log says, and that the log only grew; that
-statements about them are this log's; and that all files of a sealed build were admitted. Locks are to be
-verified by the same `KnownLog.check`."""
+statements about them are this log's; and that all files of a lock, or of a sealed build, were admitted."""
 
 from __future__ import annotations
 
@@ -11,9 +10,10 @@ from typing import Any
 
 from services.cli.commands.build import stated
 from services.cli.commands.statement import envelopes_about, told
-from services.cli.errors import CommandFailed, WrongUse
-from services.cli.files import write_whole
+from services.cli.errors import CommandFailed, Differs, Unfinished, WrongUse
+from services.cli.files import read_input, write_whole
 from services.cli.known_log import WHAT_NOW, KnownLog, read_bytes, sha256_of
+from services.cli.locks import FILE, check_lock, kind_of
 from services.cli.output import Output, counted, printable
 from services.cli.server import Server, connect
 from shared.tlog.dsse import is_named, read_statement
@@ -22,18 +22,37 @@ from shared.tlog.proofs import Proof, check_file, read_proof
 from shared.tlog.trees import Unproven
 
 _BUILD = re.compile(r"build-[a-z2-7]{32}")
+_LOCK_BYTES = 16 * 1024 * 1024
+_MOST_SHOWN = 20
+_SAID = {
+    "differs": "other bytes are stored here under its name",
+    "absent": "it was not admitted here",
+    "unlogged": "it is stored here and not in the log (yet)",
+    "unverified": "the lock tells no digest that the log has",
+}
 
 
 def run(options: argparse.Namespace, output: Output) -> None:
-    """Raises `CommandFailed` for the first file that is not proven."""
+    """Raises `CommandFailed` for the first file that is not proven; of locks, once all of it is shown,
+    `Differs` where some differ, `Unfinished` where some are only not in the log yet."""
     try:
         found = _offline(options) if options.proof or options.statement else _online(options)
     except Unproven as error:
         raise CommandFailed(f"not proven: {error}", WHAT_NOW) from None
     output.result({"files": found}, "\n".join(map(_line, found)))
+    results = [file["result"] for each in found if "lock" in each for file in each["files"]]
+    left = [each for each in results if each != "proven"]
+    if left:
+        kind = Unfinished if set(left) == {"unlogged"} else Differs
+        raise kind(
+            f"{len(left)} of {counted(len(results), 'file')} of locks are not proven",
+            "`orchard ensure LOCK` has them admitted, or says why not.",
+        )
 
 
 def _line(each: dict[str, Any]) -> str:
+    if "lock" in each:
+        return _lock_lines(each)
     if "build" in each:
         return f"build-{each['build']}: stated; {counted(each['files'], 'file')}, all in the log"
     parts = []
@@ -44,6 +63,26 @@ def _line(each: dict[str, Any]) -> str:
     if each.get("statement"):
         parts.append(f"stated: {told(each['statement'])}")
     return printable(f"{each['file']}: {'; '.join(parts)}")
+
+
+def _lock_lines(each: dict[str, Any]) -> str:
+    files = each["files"]
+    proven = [file for file in files if file["result"] == "proven"]
+    by_name = sum(not file["compared"] for file in proven)
+    stated = sum(all(one["statement"] for one in file["admitted"]) for file in proven)
+    parts = [f"{len(proven)} of {counted(len(files), 'file')} admitted and in the log", f"{stated} stated"]
+    if by_name:
+        parts.append(f"{by_name} by name alone: the lock has no digest of them")
+    lines = [f"{each['file']}: {', '.join(parts)}"]
+    for file in files:
+        if file["result"] != "proven":
+            version = f" {file['version']}" if "version" in file else ""
+            name = f" ({file['file']})" if file.get("file") else ""
+            lines.append(f"  - {file['name']}{version}{name}: {_SAID.get(file['result']) or file['reason']}")
+    more = len(lines) - 1 - _MOST_SHOWN
+    if more > 0:
+        lines[_MOST_SHOWN + 1 :] = [f"  … and {more} more"]
+    return printable("\n".join(lines))
 
 
 def _offline(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -75,14 +114,22 @@ def _online(options: argparse.Namespace) -> list[dict[str, Any]]:
         if _BUILD.fullmatch(name) and not Path(name).exists():
             found.append(_build(server, log, name))
             continue
-        sha256 = sha256_of(name)
-        entry, proof, checkpoint = log.check(sha256)
-        statement = _stated(envelopes_about(server, sha256), sha256, log.key)
-        found.append({"file": name, **_proven(entry, proof, checkpoint), "statement": statement})
+        kind = options.kind or kind_of(Path(name))
+        if kind != FILE:
+            data = read_input(name, "A lock", _LOCK_BYTES)
+            found.append(check_lock(server, name, kind, data, lambda sha256: _checked(server, log, sha256)))
+            continue
+        found.append({"file": name, **_checked(server, log, sha256_of(name))})
         if options.save:
             write_whole(Path(options.save) / f"{Path(name).name}.tlog-proof", log.last_proof)
     log.remember()
     return found
+
+
+def _checked(server: Server, log: KnownLog, sha256: str) -> dict[str, Any]:
+    """What the log and statements say of a file. Raises `Unproven`, and what the server's errors mean."""
+    proven = _proven(*log.check(sha256))
+    return {**proven, "statement": _stated(envelopes_about(server, sha256), sha256, log.key)}
 
 
 def _build(server: Server, log: KnownLog, name: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from litestar import Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
@@ -22,12 +23,15 @@ from shared.resolving.ensure_file import MAX_BYTES as ENSURE_BYTES
 from shared.resolving.ensure_file import EnsureFile, read_json, read_toml
 from shared.resolving.pinned import ENSURE_KIND, PinnedFiles, is_pinned, kind_of, read_lock
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _ANSWERS = {
     200: ResponseSpec(Lock, description="The lock, complete or with what is missing"),
     202: ResponseSpec(EnsureProgress, description="In the making: ask `location` again"),
 }
 _MOST_WAITING = 16
-_INLINE_BYTES = 8 * 1024  # read on the loop: most files are smaller
+_INLINE_BYTES = 8 * 1024  # read on the loop: most ensure files are smaller
 _EXPORTED_INLINE_BYTES = 64 * 1024  # of a lock; a larger one is exported off the loop
 
 
@@ -76,12 +80,7 @@ async def ensure(
     if again:
         check_may_refresh()
     body, content_type = await request.body(), request.headers.get("content-type", "")
-    if len(body) > _INLINE_BYTES:  # a fifth of a second for the largest
-        if parsers.waiting >= _MOST_WAITING:
-            raise Overloaded(f"{_MOST_WAITING} ensure files wait to be read")
-        file = await parsers.run(_read, body, content_type, kind, name)
-    else:
-        file = _read(body, content_type, kind, name)
+    file = await parsed(parsers, len(body), _read, body, content_type, kind, name)
     job = Ensure(
         key=file.key,
         document=file.document,
@@ -137,6 +136,18 @@ def _exported(body: bytes, name: str, base_url: str) -> bytes:
     if is_pinned(lock.ensure) and not export.of_pins:
         raise EnsureNotFound(f"this is a lock of files alone: {name} would need what they were chosen for")
     return export.render(lock, base_url)
+
+
+async def parsed(
+    parsers: BoundedThreads, size_bytes: int, read: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """What `read` makes of a body of this size: a fifth of a second for the largest, which no other request
+    waits for. Raises `Overloaded`, and what `read` raises."""
+    if size_bytes <= _INLINE_BYTES:
+        return read(*args, **kwargs)
+    if parsers.waiting >= _MOST_WAITING:
+        raise Overloaded(f"{_MOST_WAITING} ensure files or locks wait to be read")
+    return await parsers.run(read, *args, **kwargs)
 
 
 def _location(key: str) -> str:

@@ -25,6 +25,7 @@ SMALL_BYTES = 64 * 1024
 MOST_BYTES = {
     b"/api/v1/bundles": 4 * 1024 * 1024,  # digests of all objects of another bundle
     b"/api/v1/ensure": LOCK_BYTES,
+    b"/api/v1/log/admitted": LOCK_BYTES,
     b"/api/v1/resolve": 1024 * 1024,
 }
 """Routes that ask for more."""

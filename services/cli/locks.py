@@ -1,0 +1,127 @@
+"""Locks whose files are to be proven: which kind a file is, what it names, and what the log says of each.
+
+What a lock of a client names the Orchard reads, and it says which files it has of that. Neither is believed:
+each digest is one that stands in the lock, and the log's entry has it. What it leaves out is not noticed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from services.cli.errors import CommandFailed
+from services.cli.server import Server
+from services.cli.table import KINDS
+from shared.tlog.trees import Unproven
+
+OWN = "orchard"
+"""The kind of Orchard's own locks."""
+FILE = "file"
+"""What is no lock."""
+OFFERS = "the verification of locks"
+
+_OWN = re.compile(rb'\s*\{\s*"format":\s*[0-9]+,\s*"key":\s*"[0-9a-f]{64}"')
+_HEAD_BYTES = 4096
+_HEX = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,128}(?![0-9A-Fa-f])")
+_SRI = re.compile(rb"(?:md5|sha1|sha256|sha384|sha512)-([A-Za-z0-9+/]+={0,2})")
+
+Proven = Callable[[str], dict[str, Any]]
+"""What the log has, and what is stated, of a file by its SHA256. Raises `Unproven`, `CommandFailed`."""
+
+
+def kind_of(path: Path) -> str:
+    """By its name and its beginning; `FILE` for no lock. Raises `CommandFailed`."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise CommandFailed(f"{path}: {error.strerror}") from None
+    for kind, (name, content) in KINDS.items():
+        if re.fullmatch(name, path.name) and re.search(content.encode(), head):
+            return kind
+    return OWN if _OWN.match(head) else FILE
+
+
+def check_lock(server: Server, name: str, kind: str, data: bytes, proven: Proven) -> dict[str, Any]:
+    """Of each file that the lock names whether it is proven, else how it differs. Raises `Unproven` for what
+    is forged, and what the server's errors mean."""
+    if kind == OWN:
+        named, elsewhere, told = list(_own(data)), [], None
+    else:
+        query = {"kind": kind, "name": Path(name).name}
+        answer = server.request("POST", "/api/v1/log/admitted", query=query, body=data)
+        server.check(answer, offers=OFFERS)
+        read = answer.json()
+        named, elsewhere, told = read["files"], read["elsewhere"], _digests_in(data)
+    files = [_checked(each, told, proven) for each in named if each["admitted"] or not each["optional"]]
+    files += [{"name": each["name"], "result": "elsewhere", "reason": each["reason"]} for each in elsewhere]
+    return {"file": name, "lock": kind, "files": files}
+
+
+def _own(data: bytes) -> Iterator[dict[str, Any]]:
+    """Raises `CommandFailed`."""
+    try:
+        lock = json.loads(data)
+        for protocol, whole in lock["protocols"].items():
+            for graph in (whole, *whole.get("plugins", ())):
+                for each in (*graph["packages"], *graph.get("documents", ())):
+                    if each["filename"] and not each.get("inert"):
+                        sha256 = str(each["sha256"])
+                        admitted = [{"file": each["filename"], "sha256": sha256}] if sha256 else []
+                        found = {"protocol": protocol, "name": each["name"], "version": each["version"]}
+                        yield found | {
+                            "file": each["filename"], "digests": {"sha256": [sha256]}, "optional": False,
+                            "admitted": admitted, "others": [],
+                        }  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CommandFailed("this is no lock that `orchard ensure` wrote") from None
+
+
+def _digests_in(data: bytes) -> set[str]:
+    """What stands in a lock and may be a digest, in lower-case hex."""
+    found = {each.decode().lower() for each in _HEX.findall(data)}
+    for each in _SRI.findall(data):
+        try:
+            found.add(base64.b64decode(each).hex())
+        except ValueError:
+            continue
+    return found
+
+
+def _checked(named: Mapping[str, Any], told: set[str] | None, proven: Proven) -> dict[str, Any]:
+    """`told`: the digests in the lock; None: it was read here."""
+    what = {name: named[name] for name in ("protocol", "name", "version", "file")}
+    where = f"{named['name']} {named['version']}"
+    wanted: Mapping[str, list[str]] = named["digests"]
+    if told is not None and not all(each in told for of in wanted.values() for each in of):
+        raise Unproven(f"{where}: the Orchard tells a digest that is not in the lock")
+    if not named["admitted"]:
+        others = [each["sha256"] for each in named["others"]]
+        return what | ({"result": "differs", "found": others} if others else {"result": "absent"})
+    files = []
+    for each in named["admitted"]:
+        try:
+            files.append({"file": each["file"], "sha256": each["sha256"], **proven(each["sha256"])})
+        except Unproven as error:
+            raise Unproven(f"{where}: {error}") from None
+        except CommandFailed as error:
+            if error.status != 404:
+                raise
+            return what | {"result": "unlogged", "reason": error.message}
+    compared = {_compared(wanted, each["entry"].get("digests", {}), where) for each in files}
+    result = "unverified" if wanted and "" in compared else "proven"
+    return what | {"result": result, "compared": sorted(compared - {""}), "admitted": files}
+
+
+def _compared(wanted: Mapping[str, list[str]], logged: Mapping[str, str], where: str) -> str:
+    """The algorithms by which the log's entry is what the lock wants; "": they have none in common. Raises
+    `Unproven`."""
+    both = sorted(set(wanted) & set(logged))
+    for each in both:
+        if logged[each] not in wanted[each]:
+            raise Unproven(f"{where}: the log admits the {each} {logged[each]}, which the lock does not name")
+    return ", ".join(both)

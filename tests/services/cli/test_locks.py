@@ -1,0 +1,102 @@
+"""What `orchard verify LOCK` believes of what is told: digests that the lock has and the log admits."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.errors import CommandFailed
+from services.cli.locks import FILE, OWN, check_lock, kind_of
+from services.cli.server import Answer, Server
+from services.cli.target import choose_target
+from shared.tlog.trees import Unproven
+
+SUM, OTHER = "ab" * 32, "cd" * 32
+FILES = [{"file": "demo-1.0.tar.gz", "sha256": SUM}]
+
+
+class Told(Server):
+    """Tells what a test has it tell."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(choose_target("http://127.0.0.1:9", {}))
+        whole = {"protocol": "pypi", "name": "demo", "version": "1.0", "file": "", "optional": False}
+        whole |= {"digests": {"sha256": [SUM]}, "admitted": FILES, "others": []} | named
+        self._body = json.dumps({"kind": "uv.lock", "files": [whole], "elsewhere": []}).encode()
+
+    def request(self, method: str, path: str, **_: Any) -> Answer:
+        return Answer(200, {}, self._body)
+
+
+def logs(digests: Mapping[str, str]) -> Any:
+    return lambda sha256: {"entry": {"digests": {"sha256": sha256, **digests}}, "statement": None}
+
+
+def checked(server: Server, data: bytes, proven: Any) -> dict[str, Any]:
+    (found,) = check_lock(server, "uv.lock", "uv.lock", data, proven)["files"]
+    return dict(found)
+
+
+def test_a_digest_that_the_lock_does_not_have__is_believed_of_no_orchard() -> None:
+    for data in (
+        f'hash = "sha256:{SUM}"',
+        f"sha256-{base64.b64encode(bytes.fromhex(SUM)).decode()}",
+        SUM.upper(),
+    ):
+        assert checked(Told(), data.encode(), logs({}))["result"] == "proven"
+    for data in (OTHER, SUM + "ab", SUM[:-1], ""):
+        with pytest.raises(Unproven, match=r"demo 1\.0: the Orchard tells a digest that is not in the lock"):
+            checked(Told(), data.encode(), logs({}))
+
+
+def test_a_file_that_the_log_has_with_other_digests__is_not_the_locks() -> None:
+    wrong = Told(admitted=[{"file": "demo-1.0.tar.gz", "sha256": OTHER}])
+    with pytest.raises(Unproven, match="which the lock does not name"):
+        checked(wrong, SUM.encode(), logs({}))
+    sha512 = "ef" * 64
+    by_sha512 = Told(digests={"sha512": [sha512]})
+    assert checked(by_sha512, sha512.encode(), logs({"sha512": sha512}))["compared"] == ["sha512"]
+    with pytest.raises(Unproven, match="the log admits the sha512"):
+        checked(by_sha512, sha512.encode(), logs({"sha512": "0" * 128}))
+    assert checked(by_sha512, sha512.encode(), logs({}))["result"] == "unverified"
+    assert checked(Told(digests={}), b"", logs({}))["result"] == "proven", "by its name alone"
+
+
+def test_what_is_not_in_the_log__differs_from_what_failed() -> None:
+    def fails(status: int) -> Any:
+        def proven(_: str) -> dict[str, Any]:
+            raise CommandFailed("the log says nothing", status=status)
+
+        return proven
+
+    assert checked(Told(), SUM.encode(), fails(404))["result"] == "unlogged"
+    with pytest.raises(CommandFailed):
+        checked(Told(), SUM.encode(), fails(503))
+
+
+def test_what_a_lock_may_have_and_nobody_stored__is_passed_over() -> None:
+    optional = Told(optional=True, admitted=[])
+    assert check_lock(optional, "x", "gradle.lockfile", SUM.encode(), logs({}))["files"] == []
+    assert checked(Told(admitted=[]), SUM.encode(), logs({}))["result"] == "absent"
+    assert checked(Told(admitted=[], others=FILES), SUM.encode(), logs({}))["found"] == [SUM]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("uv.lock", "version = 1", "uv.lock"),
+        ("bom.json", '{"bomFormat": "CycloneDX"}', "cyclonedx"),
+        ("bom.json", '{"spdxVersion": "SPDX-2.3"}', "spdx"),
+        ("bom.json", "{}", FILE),
+        ("x.json", f'{{"format":1,"key":"{SUM}","ensure":{{}}}}', OWN),
+        ("demo-1.0.tar.gz", "version = 1", FILE),
+    ],
+)
+def test_kind_of__by_name_and_beginning(tmp_path: Path, name: str, data: str, kind: str) -> None:
+    (tmp_path / name).write_text(data)
+    assert kind_of(tmp_path / name) == kind
