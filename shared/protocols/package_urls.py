@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from packageurl import PackageURL
+from collections.abc import Mapping
 
 from shared.protocols import find_protocol
+from shared.protocols.reading.purls import Purl
+
+NONE: Mapping[str, str] = {}
 
 
-def purl(protocol: str, project: str, version: str) -> str:
+def purl(protocol: str, project: str, version: str, qualifiers: Mapping[str, str] = NONE) -> str:
     """The package URL of a project, of a version if one is given."""
     known = find_protocol(protocol)
     namespace, name = known.names.purl_parts(project) if known is not None else ("", project)
     kind = known.names.purl_type if known is not None else protocol
-    made = PackageURL(type=kind, namespace=namespace or None, name=name or "-", version=version or None)
-    return str(made.to_string())
+    return str(Purl(kind, name or "-", namespace, version, qualifiers))

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-from packageurl import PackageURL
 
 from shared.errors import EnsureInvalid
 from shared.protocols import PROTOCOLS
 from shared.protocols.reading.lock_text import DIGITS, MOST_PINS, Digests, Part, json_of, shown
+from shared.protocols.reading.purls import read_purl
 from shared.protocols.roles.pins import Elsewhere, Pin
 
 Named = tuple[dict[str, list[Pin]], list[Elsewhere]]
@@ -117,18 +117,18 @@ class _Found:
     def add(self, at: Part, text: str, digests: Digests, filename: str = "") -> None:
         """`filename`: of a distribution."""
         try:
-            purl = PackageURL.from_string(text)
+            purl = read_purl(text)
         except ValueError:
             raise at.fault(f"`{shown(text)}` is no package URL") from None
-        protocol = self._protocols.get(purl.type)
-        told: Any = purl.qualifiers if isinstance(purl.qualifiers, dict) else {}
+        protocol = self._protocols.get(purl.kind)
+        told = purl.qualifiers
         if protocol is None or told.get("vcs_url") or told.get("download_url"):
             self.leave_out(text, "it is of no registry that is spoken here")
             return
         if filename and "file_name" not in told:
-            purl = purl._replace(qualifiers={**told, "file_name": filename})
+            purl = msgspec.structs.replace(purl, qualifiers={**told, "file_name": filename})
         names = protocol.names
-        project = names.project_of_purl(purl.namespace or "", purl.name)
+        project = names.project_of_purl(purl.namespace, purl.name)
         if not names.is_project_name(project) or not purl.version or not names.is_version(purl.version):
             raise at.fault(f"`{shown(text)}` names no version of a project")
         try:

@@ -6,9 +6,9 @@ import uuid
 from typing import Any
 
 import msgspec
-from packageurl import PackageURL
 
 from shared.policy.licences import Unreadable, spelt
+from shared.protocols.reading.purls import read_purl
 from shared.version import VERSION
 
 _NAMESPACE = uuid.UUID("4c1ee7f6-6f0e-5f0a-9a45-0c1f2b7c4d10")  # of serial numbers made here
@@ -97,7 +97,7 @@ def spdx(bill: Bill) -> dict[str, Any]:
 
 
 def _component(of: Component) -> dict[str, Any]:
-    purl = PackageURL.from_string(of.purl)
+    purl = read_purl(of.purl)
     component: dict[str, Any] = {"type": "library", "bom-ref": of.purl}
     if of.supplier:
         component["supplier"] = {"name": of.supplier}

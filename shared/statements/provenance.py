@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from packageurl import PackageURL
 
 from shared.builds.entries import BuildList, File, Page, Session
 from shared.models import FileName
@@ -119,12 +118,10 @@ def _component(each: File, known: Known) -> Component | None:
     if protocol is None or stored is None:
         return None
     file, version = each.file, version_of(each.file)
-    namespace, name = protocol.names.purl_parts(file.project)
-    kind, pin = protocol.names.purl_type, Pin(file.project, version, file.filename, ())
+    pin = Pin(file.project, version, file.filename, ())
     qualifiers = protocol.pins.qualifiers(pin, file.filename)
-    made = PackageURL(kind, namespace or None, name, version or None, qualifiers=qualifiers)
     return Component(
-        purl=str(made.to_string()),
+        purl=purl(each.protocol, file.project, version, qualifiers),
         version=version,
         filename=file.filename,
         size_bytes=stored.size_bytes,

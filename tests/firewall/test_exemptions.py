@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -14,7 +15,9 @@ from tests.firewall.conftest import NewShelf
 from tests.firewall.shelves import OLD, SHELVES, YOUNG, Shelf
 from tests.support.orchard import Cluster, wait_until
 from tests.support.stores import ROOT
+from tests.support.upstream import Upstream
 
+_numbers = itertools.count(1)
 TYPES = {"pypi": "pypi", "npm": "npm", "cargo": "cargo", "maven": "maven/org.example"}
 
 
@@ -79,3 +82,49 @@ def test_exempt__a_version__why_says_so_and_it_is_served_until_it_is_removed(
 )
 def test_exempt__what_nothing_can_be_called__is_refused(orchard: Cluster, what: str, more: list[str]) -> None:
     orchard_command(orchard, "exempt", "add", what, "--reason", "x", *more, fails=True)
+
+
+ODD = {  # of each protocol what it calls a package, and how a package URL may spell it
+    "pypi": ("thing-odd-x{}", "Thing_Odd.X{}"),
+    "npm": ("ThingODD{}", "ThingODD{}"),
+    "npm, scoped": ("ThingODD{}", "ThingODD{}"),
+    "cargo": ("thing_odd{}", "Thing_Odd{}"),
+    "maven": ("Thing_ODD.x{}", "Thing_ODD.x{}"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_names__are_asked_about_exempt_blocked_and_found_by_their_package_urls(
+    orchard: Cluster, upstream: Upstream, kind: str
+) -> None:
+    number = next(_numbers)
+    name, spelt = (each.format(number) for each in ODD[kind])
+    it = SHELVES[kind](orchard, upstream, name)
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
+    assert it.shown() == ["1.0.0"]
+
+    def of(version: str) -> str:
+        return purl(it, version).replace(name, spelt)
+
+    (told,) = orchard_command(orchard, "why", of("2.0.0"))["items"]
+    assert told["rule"] == "minimum_age"
+    assert len(orchard_command(orchard, "held", "show", of("2.0.0"))["items"]) == 1
+    for words in (("exempt", "add"), ("held", "approve")):
+        made = orchard_command(orchard, *words, of("2.0.0"), "--reason", "a fix")
+        wait_until(lambda: it.get(it.file("2.0.0")).status_code == 200, what="the exemption")
+        assert it.shown() == ["1.0.0", "2.0.0"]
+        exempt = [each["what"] for each in orchard_command(orchard, "exempt", "list")["items"]]
+        assert exempt.count(made["what"]) == 1
+        orchard_command(orchard, "exempt", "remove", made["what"])
+        wait_until(lambda: it.get(it.file("2.0.0")).status_code == 403, what="its end")
+
+    orchard_command(orchard, "held", "deny", of("1.0.0"), "--reason", "no")
+    wait_until(lambda: it.get(it.file("1.0.0")).status_code == 403, what="the block")
+    assert it.shown() == []
+    (told,) = orchard_command(orchard, "why", of("1.0.0"))["items"]
+    assert (told["rule"], told["why"]) == ("block", "no")
+    wait_until(
+        lambda: orchard_command(orchard, "who-has", of("2.0.0"))["items"], seconds=60, what="the ledger"
+    )
+    got = orchard_command(orchard, "who-has", of("2.0.0"))["items"]
+    assert {each["purl"] for each in got} == {made["what"]}

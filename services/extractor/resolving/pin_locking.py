@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from packageurl import PackageURL
-
 from services.extractor.resolving.progress import EnsureProgress, EnsureWork, Failure, Lacking
 from shared.errors import Blocked
 from shared.models import FileName, StoredFile
@@ -13,6 +11,7 @@ from shared.policy.policy import Policy
 from shared.policy.verdict import Subject
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.lock import LOCK_FORMAT, Lock, LockedPackage, LockedProtocol, Missing
+from shared.protocols.package_urls import purl
 from shared.protocols.roles.pins import Pin, first_different
 from shared.queue.jobs import FetchArtifact
 from shared.redis import clock
@@ -93,11 +92,9 @@ def _judged(
 
 
 def _package(protocol: PackageProxyBase, pin: Pin, file: FileName, facts: StoredFile) -> LockedPackage:
-    namespace, name = protocol.names.purl_parts(pin.name)
     qualifiers = protocol.pins.qualifiers(pin, file.filename)
-    purl = PackageURL(protocol.names.purl_type, namespace or None, name, pin.version, qualifiers=qualifiers)
     return LockedPackage(
-        purl=purl.to_string(),
+        purl=purl(protocol.name, pin.name, pin.version, qualifiers),
         name=pin.name,
         version=pin.version,
         filename=file.filename,

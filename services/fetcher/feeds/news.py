@@ -32,9 +32,10 @@ SELECT protocol, name AS project FROM packages WHERE (protocol, name) > ($1, $2)
 ORDER BY protocol, name LIMIT $3
 """
 _SERVED = """
-SELECT id, protocol, alike AS project, version FROM serving_files
-WHERE protocol = $1 AND alike = ANY($2::text[]) AND version <> ''
+SELECT id, project, version FROM serving_files
+WHERE protocol = $1 AND alike = ANY($2::text[]) AND project = ANY($3::text[]) AND version <> ''
 """
+_SPELT = "SELECT DISTINCT project FROM serving_files WHERE protocol = $1 AND alike = ANY($2::text[])"
 _LEDGER = """
 SELECT DISTINCT protocol, alike AS project FROM serving_files WHERE (protocol, alike) > ($1, $2)
 ORDER BY protocol, alike LIMIT $3
@@ -140,15 +141,17 @@ class News:
     # --- who got it -------------------------------------------------------------------------------
 
     async def _tell_servings(self, name: str, projects: Sequence[str], since: float) -> None:
-        """Of advisories that are new by the snapshot of that moment (unix seconds)."""
+        """Of advisories that are new by the snapshot of that moment (unix seconds). `projects` as the ledger
+        spells them: in lower case several may be one."""
+        names = protocol_named(name).names
+        spelt = [row["project"] for row in await self._database.fetch(_SPELT, name, list(projects))]
+        advised = [each for each in spelt if self._fresh(name, each, since)]
         files: dict[str, list[Row]] = defaultdict(list)
-        fresh = {each: new for each in projects if (new := self._fresh(name, each, since))}
-        for row in await self._database.fetch(_SERVED, name, list(fresh)) if fresh else ():
-            files[row["project"]].append(row)
-        order = protocol_named(name).names.version_key
+        for row in await self._database.fetch(_SERVED, name, list(projects), advised) if advised else ():
+            files[names.named_alike(row["project"])].append(row)
         for project, rows in files.items():
-            for advisory in fresh[project]:
-                ids = [row["id"] for row in rows if advisory.affects(row["version"], order)]
+            for advisory in self._fresh(name, project, since):
+                ids = [row["id"] for row in rows if advisory.affects(row["version"], names.version_key)]
                 if ids:
                     await self._tell(
                         name, project, advisory, ids, {row["version"] for row in rows if row["id"] in ids}

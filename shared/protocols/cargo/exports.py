@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
-from packageurl import PackageURL
 
 from shared.protocols.cargo.resolver.environments import environment
 from shared.protocols.cargo.resolver.requests import Asked, read_asked
 from shared.protocols.lock import Lock, LockedPackage
+from shared.protocols.reading.purls import read_purl
 
 NAME, VERSION = "ensured", "1.0.0"
 
@@ -85,7 +85,7 @@ def _entry(
 
 def _crate(package: LockedPackage) -> str:
     """The name in the crate's own spelling."""
-    return str(PackageURL.from_string(package.purl).name)
+    return read_purl(package.purl).name
 
 
 def _index(base_url: str) -> str:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from packageurl import PackageURL
-
 from shared.errors import EnsureInvalid
 from shared.models import FileName
 from shared.protocols.cargo import names
 from shared.protocols.cargo.index import IndexFile
 from shared.protocols.cargo.semver import parse_version
 from shared.protocols.reading.lock_text import MOST_PINS, Part, shown, toml_of
+from shared.protocols.reading.purls import Purl
 from shared.protocols.roles.pins import Elsewhere, LockKind, LockRead, NotFound, Pin, Pins, first_different
 
 _REGISTRIES = ("registry+", "sparse+")
@@ -62,5 +61,5 @@ class CargoPins(Pins):
             raise NotFound(f"its index gives it the sha256 {line.cksum}", differs=True)
         return FileName("cargo", pin.name, pin.version, names.filename(pin.name, pin.version))
 
-    def of_purl(self, purl: PackageURL, digests: tuple[tuple[str, str], ...]) -> Pin:
+    def of_purl(self, purl: Purl, digests: tuple[tuple[str, str], ...]) -> Pin:
         return _pin(Part({}, ""), purl.name, purl.version, digests)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 import msgspec
-from packageurl import PackageURL
 
 from shared.errors import InvalidParameter
 from shared.protocols.maven import names
 from shared.protocols.maven.resolver.ranges import BadRange, is_range, parse_ranges
+from shared.protocols.reading.purls import Purl
 
 MAX_REQUIREMENT_CHARACTERS = 1000
 PLUGIN = "maven-plugin"
@@ -73,8 +73,7 @@ class Artifact(msgspec.Struct, frozen=True):
         qualifiers = {"type": self.extension}
         if self.classifier:
             qualifiers["classifier"] = self.classifier
-        found = PackageURL("maven", self.group, self.artifact, self.version, qualifiers=qualifiers)
-        return str(found.to_string())
+        return str(Purl("maven", self.artifact, self.group, self.version, qualifiers))
 
     def __str__(self) -> str:
         parts = [self.group, self.artifact]

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from packageurl import PackageURL
-
 from shared.protocols.lock import Lock, LockedDocument, LockedPackage, graphs_of
 from shared.protocols.maven.coordinates import PLUGIN
+from shared.protocols.reading.purls import read_purl
 from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
 
 
@@ -22,9 +21,8 @@ def dependency_management(lock: Lock) -> bytes:
     root = Element("dependencyManagement")
     entries = SubElement(root, "dependencies")
     for package in sorted(lock.protocols["maven"].packages, key=lambda each: (each.name, each.purl)):
-        purl = PackageURL.from_string(package.purl)
+        qualifiers = read_purl(package.purl).qualifiers
         group, _, artifact = package.name.partition(":")
-        qualifiers = purl.qualifiers if isinstance(purl.qualifiers, dict) else {}
         kind, classifier = qualifiers.get("type", ""), qualifiers.get("classifier", "")
         entry = SubElement(entries, "dependency")
         texts = {

@@ -151,6 +151,7 @@ class MavenNames(Names):
     example: ClassVar[str] = "group:artifact or group:*"
 
     is_project_name = staticmethod(is_project)
+    is_version = staticmethod(is_version)
     canonical_version = staticmethod(base_version)
     pin_names = staticmethod(pin_names)
     group_prefix = staticmethod(group_prefix)

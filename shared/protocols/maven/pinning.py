@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from xml.etree.ElementTree import Element
 
-from packageurl import PackageURL
-
 from shared.errors import EnsureInvalid, MalformedRequest, RouteNotFound, UriTooLong
 from shared.models import FileName
 from shared.protocols.maven import names
@@ -17,6 +15,7 @@ from shared.protocols.maven.coordinates import make_artifact, read_filename
 from shared.protocols.maven.paths import classify
 from shared.protocols.maven.xml import BadXml, parse
 from shared.protocols.reading.lock_text import MOST_PINS, Digests, Part, shown, text_of
+from shared.protocols.reading.purls import Purl
 from shared.protocols.roles.pins import Elsewhere, LockKind, LockRead, Pin, Pins
 
 _ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
@@ -130,9 +129,8 @@ class MavenPins(Pins):
     def find(self, document: Any, pin: Pin) -> FileName:
         return FileName("maven", pin.name, pin.version, pin.filename)
 
-    def of_purl(self, purl: PackageURL, digests: tuple[tuple[str, str], ...]) -> Pin:
-        told: Any = purl.qualifiers if isinstance(purl.qualifiers, dict) else {}
-        group, name, version = purl.namespace or "", purl.name, purl.version or ""
+    def of_purl(self, purl: Purl, digests: tuple[tuple[str, str], ...]) -> Pin:
+        group, name, version, told = purl.namespace, purl.name, purl.version, purl.qualifiers
         made = make_artifact(group, name, version, told.get("type", ""), told.get("classifier", ""))
         if version.endswith(names.SNAPSHOT) or not _lies_at(group, name, version, made.filename):
             raise ValueError("it cannot be the name of a file that stays as it is")

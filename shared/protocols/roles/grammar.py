@@ -88,7 +88,7 @@ class Grammar(ABC):
         return problem_body(problem)
 
 
-_SEVERAL = frozenset("*?[](){},<>|^~= ")  # of a range or a pattern, in no protocol of a version
+_SEVERAL = frozenset("*?[](){},<>|^~= ")  # of a range or a pattern, as a rule of no version
 
 
 class Names(ABC):  # all but the type of its package URLs has a default

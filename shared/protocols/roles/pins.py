@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
-from packageurl import PackageURL
 
 from shared.models import FileName
+from shared.protocols.reading.purls import Purl
 
 
 class Pin(msgspec.Struct, frozen=True, omit_defaults=True, order=True):
@@ -63,7 +63,7 @@ class Pins:
         `NotFound`."""
         raise NotImplementedError
 
-    def of_purl(self, purl: PackageURL, digests: tuple[tuple[str, str], ...]) -> Pin:
+    def of_purl(self, purl: Purl, digests: tuple[tuple[str, str], ...]) -> Pin:
         """The pin of a package URL in a bill of materials. Raises `ValueError` with what is wrong."""
         raise ValueError("its locks are not read here")
 

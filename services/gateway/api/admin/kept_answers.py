@@ -9,6 +9,8 @@ import re
 import time
 from urllib.parse import unquote
 
+import msgspec
+
 from services.gateway.api.admin.serving_types import Naming
 from services.gateway.api.admin.subjects import Subject
 from shared.postgres.database import Database
@@ -18,9 +20,9 @@ SECONDS = 0.5
 BODIES = 64  # of one statement
 MOST_NAMED = 500
 
-# $1 the last key, $2 how many, $3 what a body must hold, $4 the pattern of a version after it, or "".
+# $1 the last key, $2 how many, $3 what a body must hold one of, $4 the pattern of a version after it, or "".
 _NAMES_IT = """CASE
-    WHEN position($3::bytea IN body) = 0 THEN NULL
+    WHEN NOT EXISTS (SELECT FROM unnest($3::bytea[]) AS held WHERE position(held IN body) > 0) THEN NULL
     WHEN $4 = '' THEN ARRAY['']
     ELSE ARRAY(SELECT DISTINCT m[1] FROM regexp_matches(convert_from(body, 'UTF8'), $4, 'g') AS m)
 END AS versions"""
@@ -63,13 +65,15 @@ class KeptAnswers:
         return found, True
 
 
-def _wanted(subject: Subject) -> tuple[bytes, str]:
-    """The bytes that a body has to hold, and a pattern that takes the versions after them."""
+def _wanted(subject: Subject) -> tuple[list[bytes], str]:
+    """What a body has to hold one of, and a pattern that takes the versions after that. Earlier releases
+    wrote package URLs without capitals."""
     if subject.sha256:
-        return f'"{subject.sha256}"'.encode(), ""
-    start = subject.purl.partition("@")[0] if not subject.version else subject.purl.rpartition("@")[0]
-    start += "@"
-    return start.encode(), (re.escape(start) + r'([^"?#\\]+)') if subject.version else ""
+        return [f'"{subject.sha256}"'.encode()], ""
+    start = msgspec.structs.replace(subject, version="").purl + "@"
+    starts = list(dict.fromkeys((start, start.lower())))
+    pattern = f"(?:{'|'.join(map(re.escape, starts))})" + r'([^"?#\\]+)' if subject.version else ""
+    return [each.encode() for each in starts], pattern
 
 
 def _is_meant(subject: Subject, versions: list[str]) -> bool:

@@ -110,6 +110,8 @@ class ServingRows:
         for about in abouts:
             names = protocol_named(about.protocol).names
             for row in await self._database.fetch(FILES_ABOUT, about.protocol, about.project.lower()):
+                if names.named_alike(row["project"]) != about.project:  # one that differs by capitals
+                    continue
                 if any(each.affects(row["version"], names.version_key) for each in about.advisories):
                     files.append(row["id"])
                     subjects[Subject(about.protocol, row["project"], row["version"])] = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-from packageurl import PackageURL
 
 from shared.digests import is_sha256
 from shared.errors import InvalidParameter
 from shared.protocols import PROTOCOLS
+from shared.protocols.package_urls import purl
+from shared.protocols.reading.purls import read_purl
 
 _EXPECTED = f"expected a package URL (pkg:{PROTOCOLS[0].names.purl_type}/name@1.2.3) or a SHA-256"
 
@@ -19,17 +20,12 @@ class Subject(msgspec.Struct, frozen=True):
     project: str = ""
     version: str = ""
     sha256: str = ""
-    alike: str = ""  # one spelling for all that clients, or package URLs, take for the same project
+    alike: str = ""  # as the ledger has it: what clients take for one, in lower case, as many scanners write
 
     @property
     def purl(self) -> str:
         """Of the package; "" of a digest."""
-        found = next((each for each in PROTOCOLS if each.name == self.protocol), None)
-        if found is None:
-            return ""
-        namespace, name = found.names.purl_parts(self.project)
-        made = PackageURL(found.names.purl_type, namespace or None, name, self.version or None)
-        return str(made.to_string())
+        return "" if not self.protocol else purl(self.protocol, self.project, self.version)
 
 
 def read_subject(text: str) -> Subject:
@@ -41,20 +37,20 @@ def read_subject(text: str) -> Subject:
     if len(text) > 2048 or not text.isprintable():
         raise InvalidParameter(f"of: {_EXPECTED}")
     try:
-        purl = PackageURL.from_string(text)
+        named = read_purl(text)
     except ValueError:
         raise InvalidParameter(f"of: {_EXPECTED}, not {text[:80]!r}") from None
-    found = next((each for each in PROTOCOLS if each.names.purl_type == purl.type), None)
+    found = next((each for each in PROTOCOLS if each.names.purl_type == named.kind), None)
     if found is None:
         kinds = ", ".join(each.names.purl_type for each in PROTOCOLS)
         raise InvalidParameter(
-            f"of: no package of the type {purl.type[:40]!r} is served here; there are {kinds}"
+            f"of: no package of the type {named.kind[:40]!r} is served here; there are {kinds}"
         )
     names = found.names
-    written = names.project_of_purl(purl.namespace or "", purl.name)
+    written = names.project_of_purl(named.namespace, named.name)
     if not names.is_project_name(written):
         raise InvalidParameter(f"of: {written[:80]!r} cannot be the name of a {found.name} package")
-    version = purl.version or ""
+    version = named.version
     if version and not names.is_version(version):
         raise InvalidParameter(f"of: {version[:80]!r} cannot be a version of a {found.name} package")
     project = names.canonical_name(written)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from packageurl import PackageURL
-
 from shared.errors import ResolutionConflict
 from shared.protocols.cargo import names
 from shared.protocols.cargo.resolver.registry import Crate, Registry
 from shared.protocols.cargo.resolver.state import State
 from shared.protocols.cargo.resolver.summaries import Summary
 from shared.protocols.graphs import depths, find_cycles
+from shared.protocols.reading.purls import Purl
 from shared.protocols.resolution import Edge, Node, Resolution, ResolutionRequest, Unresolved
 
 
@@ -66,7 +65,7 @@ def purl_of(summary: Summary) -> str:
     """The package URL of a version; "" of the request itself."""
     if not summary.name:
         return ""
-    return str(PackageURL(type="cargo", name=summary.name, version=summary.version.text).to_string())
+    return str(Purl("cargo", summary.name, version=summary.version.text))
 
 
 def _left_out(summary: Summary, purl: str, state: State, registry: Registry) -> list[Unresolved]:

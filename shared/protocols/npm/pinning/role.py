@@ -6,13 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from packageurl import PackageURL
-
 from shared.models import FileName
 from shared.protocols.npm import names
 from shared.protocols.npm.dist import hashes_of
 from shared.protocols.npm.document import Document
 from shared.protocols.npm.pinning import package_lock, pnpm_lock, yarn_lock
+from shared.protocols.reading.purls import Purl
 from shared.protocols.roles.pins import LockKind, NotFound, Pin, Pins, first_different
 
 
@@ -36,7 +35,7 @@ class NpmPins(Pins):
             raise NotFound(f"its index gives it the {algorithm} {told[algorithm]}", differs=True)
         return FileName("npm", pin.name, names.ONE_FILE_ID, document.filename(pin.version))
 
-    def of_purl(self, purl: PackageURL, digests: tuple[tuple[str, str], ...]) -> Pin:
+    def of_purl(self, purl: Purl, digests: tuple[tuple[str, str], ...]) -> Pin:
         return Pin(
             f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "", digests
         )

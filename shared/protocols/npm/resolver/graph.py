@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from packageurl import PackageURL
-
 from shared.errors import ResolutionTooLarge
 from shared.protocols import graphs, resolution
 from shared.protocols.npm.names import ONE_FILE_ID
 from shared.protocols.npm.resolver.packument import Packument
 from shared.protocols.npm.resolver.tree import Edge, Node
+from shared.protocols.reading.purls import Purl
 from shared.protocols.resolution import (
     MAX_NODES,
     Document,
@@ -116,4 +115,4 @@ def _lacking(edge: Edge, target: Node, source: str) -> Unresolved:
 def _purl(name: str, version: str) -> str:
     """The package URL of a package's version (purl specification, npm: the scope is the namespace)."""
     namespace, _, bare = name.rpartition("/")
-    return str(PackageURL("npm", namespace or None, bare, version).to_string())
+    return str(Purl("npm", bare, namespace, version))

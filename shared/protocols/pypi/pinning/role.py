@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from packageurl import PackageURL
+from typing import ClassVar
 
 from shared.models import FileName
 from shared.protocols.pypi import names
 from shared.protocols.pypi.blocking import file_version
 from shared.protocols.pypi.document import Document
 from shared.protocols.pypi.pinning import locks, requirements_txt
+from shared.protocols.reading.purls import Purl
 from shared.protocols.roles.pins import LockKind, NotFound, Pin, Pins, first_different
 
 
@@ -54,9 +53,8 @@ class PyPIPins(Pins):
             raise NotFound(f"its index has no file of {pin.version} with this hash", differs=True)
         raise NotFound("its index does not list it")
 
-    def of_purl(self, purl: PackageURL, digests: tuple[tuple[str, str], ...]) -> Pin:
-        qualifiers: Any = purl.qualifiers
-        filename = qualifiers.get("file_name", "") if isinstance(qualifiers, dict) else ""
+    def of_purl(self, purl: Purl, digests: tuple[tuple[str, str], ...]) -> Pin:
+        filename = purl.qualifiers.get("file_name", "")
         if not digests:
             raise ValueError("it tells no hash, and a version has several files")
         if filename and not names.is_distribution_file(filename):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from packageurl import PackageURL
-
 from shared.errors import ResolutionTooLarge
 from shared.protocols.graphs import depths, find_cycles
 from shared.protocols.pypi.resolver.model import Candidate, Requirement
 from shared.protocols.pypi.resolver.solver import PYTHON, Provider
+from shared.protocols.reading.purls import Purl
 from shared.protocols.resolution import MAX_NODES, Edge, Node, Resolution, ResolutionRequest, Unresolved
 
 
@@ -90,7 +89,7 @@ def build_resolution(
 
 def purl_of(candidate: Candidate) -> str:
     """The package URL of a project's version."""
-    return str(PackageURL(type="pypi", name=candidate.name, version=str(candidate.version)).to_string())
+    return str(Purl("pypi", candidate.name, version=str(candidate.version)))
 
 
 def _node(candidate: Candidate, purl: str, depth: int, extras: Iterable[str]) -> Node:

@@ -17,6 +17,7 @@ from services.gateway.api.admin.kept_answers import KeptAnswers
 from services.gateway.api.admin.serving_rows import LATEST, ServingRows, _parts
 from services.gateway.api.admin.subjects import read_subject
 from shared.ledger.batch import FORMAT, Batch, Client, File, Serving
+from shared.policy.advisories import About, Advisory
 from shared.postgres.database import Database
 
 CI = Client("192.0.2.7", "ci", "pip", "24.0")
@@ -120,12 +121,22 @@ async def test_other_spelling_of_the_same_crate__is_found(rows: ServingRows) -> 
     assert len(await got(rows, "pkg:cargo/my-crate@1.0.0")) == 1
 
 
-async def test_capitals__which_package_urls_do_not_keep__are_found(database: Database) -> None:
+@pytest.mark.parametrize("of", ["pkg:npm/JSONStream@1.3.5", "pkg:npm/jsonstream@1.3.5"])
+async def test_capitals__which_many_scanners_do_not_keep__are_found(database: Database, of: str) -> None:
     file = File("npm", "JSONStream", "1.3.5", "JSONStream-1.3.5.tgz", "")
     await LedgerRows(database, days=9).keep(
         Batch(FORMAT, "one", 1, 0, [CI], [file], [Serving(NOW, 0, 0, 0, "HIT", "", 1, 1)])
     )
-    assert len(await got(ServingRows(database), "pkg:npm/JSONStream@1.3.5")) == 1
+    assert len(await got(ServingRows(database), of)) == 1
+
+
+async def test_advisory__is_about_the_name_in_its_own_capitals(database: Database) -> None:
+    files = [File("npm", name, "1.0.0", f"{name}-1.0.0.tgz", "") for name in ("Twin", "twin")]
+    servings = [Serving(NOW, 0, number, 0, "HIT", "", 1, 1) for number in range(2)]
+    await LedgerRows(database, days=9).keep(Batch(FORMAT, "one", 1, 0, [CI], files, servings))
+    about = About("npm", "Twin", (Advisory("MAL-2026-1", True, versions=("1.0.0",)),))
+    _, subjects = await ServingRows(database).affected([about])
+    assert [each.purl for each in subjects] == ["pkg:npm/Twin@1.0.0"]
 
 
 async def test_pages__go_on_after_the_last_row(rows: ServingRows) -> None:
@@ -179,6 +190,9 @@ async def keep(database: Database, table: str, text: str) -> str:
         ("pkg:pypi/flask", {"lock", "graph", "other"}),
         ("pkg:pypi/flask-login", {"login"}),
         ("pkg:npm/@corp/app@1.0.0", {"scoped"}),
+        ("pkg:npm/@corp/app", {"scoped"}),
+        ("pkg:npm/JSONStream@1.3.5", {"capitals", "of an earlier release"}),
+        ("pkg:npm/JSONStream", {"capitals", "of an earlier release"}),
         ("aa" * 32, {"lock"}),
         ("pkg:pypi/fla.k@3", set()),
     ],
@@ -193,6 +207,8 @@ async def test_locks_and_resolutions_that_name_it__are_found(
             ("other", "ensures", '{"purl":"pkg:pypi/flask@2.0"}'),
             ("login", "ensures", '{"purl":"pkg:pypi/flask-login@3.0"}'),
             ("scoped", "ensures", '{"purl":"pkg:npm/%40corp/app@1.0.0"}'),
+            ("capitals", "ensures", '{"purl":"pkg:npm/JSONStream@1.3.5"}'),
+            ("of an earlier release", "ensures", '{"purl":"pkg:npm/jsonstream@1.3.5"}'),
             ("graph", "resolutions", '{"a":"pkg:pypi/flask@3.0.0?file_name=x"}'),
         )
     }

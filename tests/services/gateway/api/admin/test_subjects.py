@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from services.gateway.api.admin.subjects import Subject, read_subject
 from shared.errors import InvalidParameter
 from shared.protocols import PROTOCOLS
+from shared.protocols.base import PackageProxyBase
+from shared.protocols.package_urls import purl
 
 SHA256 = "ab" * 32
 
@@ -23,7 +27,14 @@ SHA256 = "ab" * 32
         ("pkg:npm/%40babel/core@7.0.0", "npm", "@babel/core", "7.0.0"),
         ("pkg:npm/@babel/core@7.0.0", "npm", "@babel/core", "7.0.0"),
         ("pkg:npm/@babel/core", "npm", "@babel/core", ""),
-        ("pkg:npm/JSONStream@1.3.5", "npm", "jsonstream", "1.3.5"),
+        ("pkg:npm/JSONStream@1.3.5", "npm", "JSONStream", "1.3.5"),
+        ("pkg:npm/@Corp/JSON.Stream_x@1.0.0", "npm", "@Corp/JSON.Stream_x", "1.0.0"),
+        ("pkg:npm/~%27%21%28%29%2ax@1.0.0", "npm", "~'!()*x", "1.0.0"),
+        ("pkg:npm/-@1.0.0+build", "npm", "-", "1.0.0+build"),
+        ("pkg:maven/org.Example/Tool_X.core@1.0-RC1", "maven", "org.Example:Tool_X.core", "1.0-RC1"),
+        ("pkg:maven/org.slf4j/slf4j-api@2.0~rc%2B1", "maven", "org.slf4j:slf4j-api", "2.0~rc+1"),
+        ("pkg:cargo/My_Crate@1.0.0", "cargo", "my_crate", "1.0.0"),
+        ("pkg:cargo/my-crate@1.0.0", "cargo", "my-crate", "1.0.0"),
         ("pkg:maven/org.slf4j/slf4j-api@2.0.9?type=jar", "maven", "org.slf4j:slf4j-api", "2.0.9"),
         ("pkg:maven/org.slf4j/slf4j-api", "maven", "org.slf4j:slf4j-api", ""),
         ("pkg:cargo/Serde@1.0.200", "cargo", "serde", "1.0.200"),
@@ -35,6 +46,36 @@ def test_package_url__is_read_in_any_spelling(text: str, protocol: str, project:
     found = read_subject(text)
     assert (found.protocol, found.project, found.version, found.sha256) == (protocol, project, version, "")
     assert read_subject(found.purl) == found
+
+
+ODD = [
+    "thing",
+    "Thing",
+    "THING",
+    "thing_odd",
+    "thing-odd",
+    "Thing.Odd",
+    "thing..odd",
+    "~thing",
+    "thing!",
+    "-",
+]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+def test_names__are_one_subject_where_the_registry_takes_them_for_one(protocol: PackageProxyBase) -> None:
+    names = protocol.names
+    group = "org.Example:" if ":" in names.example else ""
+    spelt = [group + each for each in ODD if names.is_project_name(group + each)]
+    assert len(spelt) > 4
+    for one, other in itertools.product(spelt, spelt):
+        subjects = {read_subject(purl(protocol.name, each, "1.0.0")) for each in (one, other)}
+        is_one = names.canonical_name(one) == names.canonical_name(other)
+        assert len(subjects) == (1 if is_one else 2), (one, other)
+    for each in spelt:
+        found = read_subject(purl(protocol.name, each, "1.0.0"))
+        assert found.project == names.canonical_name(each)
+        assert read_subject(found.purl) == found
 
 
 def test_every_protocol__is_asked_about_and_takes_its_own_package_urls() -> None:
