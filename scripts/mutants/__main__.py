@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scripts.mutants.table import Mutant, Stale, mutants
-from scripts.mutants.trial import LIMIT_SECONDS, Outcome, broken, copy_of_tree, run
+from scripts.mutants.trial import Outcome
+from scripts.mutants.workplace import Workplace
 
 
 def _say(text: str) -> None:
@@ -23,34 +24,37 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _in_parallel(trees: Sequence[Path], works: Sequence[Callable[[Path], None]]) -> None:
-    """Every work once, in as many threads as there are trees."""
-    waiting: queue.SimpleQueue[Callable[[Path], None]] = queue.SimpleQueue()
+Work = Callable[[Workplace], None]
+
+
+def _in_parallel(folders: Sequence[Path], works: Sequence[Work]) -> None:
+    """Every work once, in as many threads as there are folders for a workplace."""
+    waiting: queue.SimpleQueue[Work] = queue.SimpleQueue()
     for work in works:
         waiting.put(work)
 
-    def drain(tree: Path) -> None:
-        while True:
-            try:
-                work = waiting.get_nowait()
-            except queue.Empty:
-                return
-            work(tree)
+    def drain(folder: Path) -> None:
+        with Workplace(folder) as place:
+            while True:
+                try:
+                    work = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                work(place)
 
-    threads = [threading.Thread(target=drain, args=[tree]) for tree in trees]
+    threads = [threading.Thread(target=drain, args=[folder]) for folder in folders]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
 
-def _trials(rows: Sequence[Mutant], trees: Sequence[Path]) -> list[tuple[Mutant, Outcome]]:
+def _trials(rows: Sequence[Mutant], folders: Sequence[Path]) -> list[tuple[Mutant, Outcome]]:
     results: list[tuple[Mutant, Outcome]] = []
 
-    def trial(row: Mutant) -> Callable[[Path], None]:
-        def work(tree: Path) -> None:
-            with broken(tree, row):
-                outcome = run(tree, row.tests)
+    def trial(row: Mutant) -> Work:
+        def work(place: Workplace) -> None:
+            outcome = place.trial(row)
             results.append((row, outcome))
             took = f"{outcome.verdict:9}{outcome.seconds:6.1f} s"
             by = f"  by {outcome.noticed_by}" if len(row.tests) > 1 or "::" not in row.tests[0] else ""
@@ -58,30 +62,30 @@ def _trials(rows: Sequence[Mutant], trees: Sequence[Path]) -> list[tuple[Mutant,
 
         return work
 
-    _in_parallel(trees, [trial(row) for row in rows])
+    _in_parallel(folders, [trial(row) for row in rows])
     return results
 
 
-def _sound(rows: Sequence[Mutant], trees: Sequence[Path]) -> list[str]:
-    """What fails without any break: every test once, those of one file in one tree."""
+def _sound(rows: Sequence[Mutant], folders: Sequence[Path]) -> list[str]:
+    """What fails without any break: every test once, those of one file in one folder."""
     tests = sorted({each for row in rows for each in row.tests})
     files = sorted({each.split("::")[0] for each in tests})
     shares = [
-        [each for each in tests if files.index(each.split("::")[0]) % len(trees) == number]
-        for number in range(len(trees))
+        [each for each in tests if files.index(each.split("::")[0]) % len(folders) == number]
+        for number in range(len(folders))
     ]
     faults: list[str] = []
 
-    def check(share: Sequence[str]) -> Callable[[Path], None]:
-        def work(tree: Path) -> None:
-            outcome = run(tree, share, limit_seconds=LIMIT_SECONDS * 10)
+    def check(share: Sequence[str]) -> Work:
+        def work(place: Workplace) -> None:
+            outcome = place.check(share)
             _say(f"{len(share):3} tests{outcome.seconds:12.1f} s  without a break")
             if outcome.verdict != "survived":
                 faults.append(outcome.output)
 
         return work
 
-    _in_parallel(trees, [check(share) for share in shares if share])
+    _in_parallel(folders, [check(share) for share in shares if share])
     return faults
 
 
@@ -102,13 +106,11 @@ def main() -> int:
         return 0
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        trees = [Path(folder) / str(number) for number in range(max(1, options.processes))]
-        for tree in trees:
-            copy_of_tree(tree)
-        if faults := _sound(rows, trees):
+        folders = [Path(folder) / str(number) for number in range(max(1, options.processes))]
+        if faults := _sound(rows, folders):
             _say("These fail without any break:\n" + "\n".join(faults))
             return 1
-        results = _trials(rows, trees)
+        results = _trials(rows, folders)
     left = [(row, outcome) for row, outcome in results if outcome.verdict != "killed"]
     _say(f"\n{len(rows)} breaks in {(time.monotonic() - started) / 60:.1f} min, {len(left)} not noticed")
     for row, outcome in left:

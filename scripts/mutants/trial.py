@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from scripts.mutants.table import ROOT, Mutant
+from tests.support.stores import STANDING
 
 TEST_SECONDS = 90  # a break that makes a test hang is noticed by then
 LIMIT_SECONDS = 300  # of all tests of a row; past it the machine is too busy to tell
@@ -69,8 +70,10 @@ def broken(tree: Path, mutant: Mutant) -> Iterator[None]:
         file.write_text(whole)
 
 
-def run(tree: Path, tests: Sequence[str], *, limit_seconds: float = LIMIT_SECONDS) -> Outcome:
-    """The tests, ended at the first failure."""
+def run(
+    tree: Path, tests: Sequence[str], *, stores: Path | None = None, limit_seconds: float = LIMIT_SECONDS
+) -> Outcome:
+    """The tests, ended at the first failure; over the stores that stand in the folder `stores`, if given."""
     started = time.monotonic()
     command = [
         sys.executable,
@@ -83,7 +86,7 @@ def run(tree: Path, tests: Sequence[str], *, limit_seconds: float = LIMIT_SECOND
         *(f"-pno:{plugin}" for plugin in UNUSED),
         *tests,
     ]
-    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | ({STANDING: str(stores)} if stores else {})
     process = subprocess.Popen(
         command,
         cwd=tree,

@@ -9,6 +9,7 @@ import pytest
 from scripts.mutants import table
 from scripts.mutants.table import Mutant, Stale, mutants
 from scripts.mutants.trial import broken, run
+from scripts.mutants.workplace import Workplace
 
 
 def test_table__every_break_stands_once_in_the_code_and_names_tests() -> None:
@@ -38,3 +39,21 @@ def test_trial__break_that_a_test_notices__is_killed__other_survives(
         outcome = run(tmp_path, row.tests)
     assert outcome.verdict == verdict, outcome.output
     assert (tmp_path / "code_under_test.py").read_text() == "FOUR = 4\n"
+
+
+def test_trial__stores_that_stand_have_gone__their_tests_fail_and_are_not_believed(tmp_path: Path) -> None:
+    row = Mutant(
+        "nothing that a test looks at",
+        "services/fetcher/sources/absences.py",
+        "MOST_UNKNOWN = 20_000",
+        "MOST_UNKNOWN = 20_001",
+        [
+            "tests/services/fetcher/sources/test_absences.py::test_find__other_sources_may_be_asked_now__nothing_is_known"
+        ],
+    )
+    with Workplace(tmp_path) as place:
+        assert place.check(row.tests).verdict == "survived"
+        place.servers[0].kill()
+        assert place.check(row.tests).verdict == "killed"
+        assert place.trial(row).verdict == "survived"
+        assert place.check(row.tests).verdict == "survived", "they stand again"

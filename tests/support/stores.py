@@ -7,6 +7,9 @@ Fixtures:
   store_settings      all of it as ORCHARD_* variables
 
 Tests that stop, freeze or kill a store start their own: `own_postgres`, `own_redis`.
+
+Whoever runs many sessions one after another starts the three itself (`standing`) and names their folder in
+STANDING_STORES: a session's own take three seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 import pytest
@@ -26,9 +30,13 @@ import pytest_asyncio
 
 from services.standalone.postgres import EmbeddedPostgres
 from services.standalone.redis_server import EmbeddedRedis, Role
+from services.standalone.servers import EmbeddedServer
+
+Server = TypeVar("Server", bound=EmbeddedServer)
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = "orchard_template"
+STANDING = "STANDING_STORES"
 _numbers = itertools.count(1)
 
 
@@ -65,21 +73,52 @@ def own_redis(folder: Path, role: Role) -> Iterator[EmbeddedRedis]:
         yield server
 
 
+@contextmanager
+def standing(folder: Path) -> Iterator[list[EmbeddedServer]]:
+    """The three servers of a session, migrated, for sessions that are given `folder`."""
+    with (
+        own_postgres(folder / "postgres") as postgres,
+        own_redis(folder / "redis-cache", "cache") as cache,
+        own_redis(folder / "redis-queue", "queue") as queue,
+    ):
+        asyncio.run(_migrated_template(postgres))
+        yield [postgres, cache, queue]
+
+
+@contextmanager
+def _of_session(server: Server) -> Iterator[Server]:
+    """`server`, started for this session; or as it stands, where STANDING_STORES names its folder."""
+    if STANDING in os.environ:
+        server.port = int((server.folder / "port").read_text())
+        server.password = (server.folder / "password").read_text().strip()
+        yield server
+    else:
+        with server:
+            yield server
+
+
+def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    return Path(os.environ[STANDING]) / name if STANDING in os.environ else factory.mktemp(name)
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with own_postgres(tmp_path_factory.mktemp("postgres")) as server:
+    folder = _folder(tmp_path_factory, "postgres")
+    with _of_session(EmbeddedPostgres(folder, durable=False)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def cache_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    with own_redis(tmp_path_factory.mktemp("redis-cache"), "cache") as server:
+    folder = _folder(tmp_path_factory, "redis-cache")
+    with _of_session(EmbeddedRedis(folder, "cache", cache_megabytes=64)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def queue_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    with own_redis(tmp_path_factory.mktemp("redis-queue"), "queue") as server:
+    folder = _folder(tmp_path_factory, "redis-queue")
+    with _of_session(EmbeddedRedis(folder, "queue", cache_megabytes=64)) as server:
         yield server
 
 
@@ -150,7 +189,7 @@ _migrated: set[int] = set()  # ports of servers that hold the template
 
 
 async def _migrated_template(server: EmbeddedPostgres) -> None:
-    if server.port in _migrated:
+    if server.port in _migrated or STANDING in os.environ:
         return
     await _administer(server, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
     await migrate(server.url(TEMPLATE))
