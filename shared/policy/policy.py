@@ -249,16 +249,16 @@ class Policy:
         """See `ProjectVerdicts.stands`."""
         return self.of(protocol, project).stands(head, now)
 
-    def check(self, protocol: str, project: str, version: str = "") -> None:
+    def check(self, protocol: str, project: str, version: str = "", *, page: bool = False) -> None:
         """By names alone. Raises `Blocked` for a blocked project, or for a blocked version of one ("" names
-        none), `Malware` likewise, and `AdvisoriesUnknown`."""
+        none), `Malware` likewise, and `AdvisoriesUnknown`. `page`: see `ProjectVerdicts.of_page`."""
         self._look()
-        self.check_named(protocol, project, version)
+        self.check_named(protocol, project, version, page=page)
 
-    def check_named(self, protocol: str, project: str, version: str) -> None:
+    def check_named(self, protocol: str, project: str, version: str, *, page: bool = False) -> None:
         """As `check`, by what is known: also while no advisories are."""
         verdicts = self.of(protocol, project)
-        found = verdicts.by_name(version, "") or verdicts.by_list(version)
+        found = verdicts.of_page(version) if page else verdicts.by_name(version, "") or verdicts.listed
         if found is not None and not found.allowed:
             is_whole = found is verdicts.whole or found is verdicts.listed
             raise found.refusal(project if is_whole else f"{project} {version}")

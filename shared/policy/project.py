@@ -80,7 +80,8 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     def judges(self) -> bool:
         """Whether each version has to be looked at: what is not allowed is not all in `versions`."""
         asks = self.age is not None or self.advised is not None or self.as_of > 0
-        return asks or self.listed is not None or self.asks_list or self.trust is not None
+        named = self.whole is not None or self.listed is not None
+        return asks or named or self.asks_list or self.trust is not None
 
     @property
     def asks_list(self) -> bool:
@@ -104,20 +105,20 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         """By names alone: what counts however old a thing is, stored or not."""
         return self.by_hand(version, sha256) or self.by_malware(version)
 
-    def by_malware(self, version: str) -> Verdict | None:
-        """Of a version; of "": of the whole project, unless a version of it is exempt. None: it is none."""
-        if self.advised is None or (self.exempt and not version):
+    def of_page(self, version: str) -> Verdict | None:
+        """By names alone, of a page about a version; of "": of one about the whole project. Whatever refuses
+        that, the page is there if a version is exempt, and shows what is. None: nothing is against it."""
+        if not version and any(self.exempt):
             return None
-        return self.advised.is_malware(version)
+        return self.by_name(version, "") or self.listed
+
+    def by_malware(self, version: str) -> Verdict | None:
+        """Of a version; of "", where there is none: of the whole project. None: it is none."""
+        return None if self.advised is None else self.advised.is_malware(version)
 
     def by_vulnerability(self, version: str, stored_at: float) -> Verdict | None:
         """See `Advised.is_vulnerable`."""
         return None if self.advised is None else self.advised.is_vulnerable(version, stored_at)
-
-    def by_list(self, version: str) -> Verdict | None:
-        """Of a version; of "": of the whole project, unless a version of it is exempt. None: its name is not
-        refused."""
-        return None if self.exempt and not version else self.listed
 
     def by_trust(self, of: Subject, now: float) -> Verdict | None:
         """What its provenance says of a file, as far as that is known; None: nothing. Judged and kept as what
@@ -181,7 +182,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         for each, of, found in entries:
             if self.asks_list:
                 told[each.name] = of.judged
-            if found is None or found.rule in ("", "block", "exemption", "stored"):
+            if found is None or found.rule in ("", "exemption", "stored"):
                 continue
             if not found.allowed:
                 (files if each.is_file else versions)[each.name if each.is_file else each.version] = found

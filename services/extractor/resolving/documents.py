@@ -107,7 +107,7 @@ class _Round:
                 resource = self._protocol.grammar.artifact_resource(self._file(each))
                 version = self._protocol.grammar.version_asked(resource)
             try:
-                blocks.check(self._protocol.name, each.project, version)
+                blocks.check(self._protocol.name, each.project, version, page=not each.filename)
                 blocks.check_digest(each.file_id)
             except Blocked as error:
                 self.brought.found[each] = Absent(error.message, blocked=True)

@@ -56,11 +56,12 @@ class Allowed:
         policy = self._access.policy
         if not policy.any:
             return False
-        version = ""
-        if guess.file is not None:
-            version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(guess.file))
         try:
-            policy.check_new(protocol.name, guess.project, version)
+            if guess.file is None:
+                policy.check(protocol.name, guess.project, page=True)
+            else:
+                version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(guess.file))
+                policy.check_new(protocol.name, guess.project, version)
         except (Blocked, AdvisoriesUnknown):
             return True
         return False

@@ -74,7 +74,7 @@ class FetchIndexJob:
         project = protocol.grammar.project_of(identity)
         sources = self.sources_of(protocol_name)
         policy = self._tools.access.policy
-        policy.check(protocol_name, project)
+        policy.check(protocol_name, project, page=True)
         if project and policy.of(protocol_name, project).judges:
             await self._refuse_young(protocol, identity, project, generation)
         known = await self._tools.documents.known(protocol, identity)

@@ -47,7 +47,7 @@ class RenderIndexJob:
         with contextlib.suppress(DatabaseUnavailable):  # the gateway that asks may know of a newer policy
             await self._tools.access.catch_up()
         policy = self._tools.access.policy
-        policy.check(job.protocol, project)
+        policy.check(job.protocol, project, page=True)
         made: Made = {}
         for _ in range(TRIES):
             known = await self._tools.documents.known(protocol, job.identity)

@@ -49,7 +49,7 @@ class RenderViewJob:
         project = protocol.grammar.project_of(job.identity)
         with contextlib.suppress(DatabaseUnavailable):  # the gateway that asks may know of a newer policy
             await self._tools.access.catch_up()
-        self._tools.access.policy.check(job.protocol, project)
+        self._tools.access.policy.check(job.protocol, project, page=True)
         await self._have_list(protocol, job.identity, project, ctx.generation)
         for _ in range(TRIES):
             if await self._render(protocol, view, job, project, ctx.generation):

@@ -77,7 +77,7 @@ def _answer(protocol: PackageProxyBase, version: str, listing: Listing, verdicts
                 said = msgspec.structs.replace(said, provenance=provenance_of(each, listing.seen.evidence))
             items.append(said)
     if version and not items:
-        named = verdicts.by_name(version, "") or verdicts.by_list(version)
+        named = verdicts.by_name(version, "") or verdicts.listed
         if named is None:
             raise PackageNotFound(f"{project} has no version {version} in its list here")
         items.append(_why(protocol, project, Dated(version, version), named, None, []))

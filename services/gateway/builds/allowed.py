@@ -35,6 +35,6 @@ def check_list(listed: BuildList, policy: Policy, now: float) -> None:
     for page in listed.pages:
         protocol = find_protocol(page.protocol)
         if protocol is not None:
-            policy.check(page.protocol, protocol.grammar.project_of(page.identity))
+            policy.check(page.protocol, protocol.grammar.project_of(page.identity), page=True)
     for file in listed.files:
         check_file(file, policy, now)

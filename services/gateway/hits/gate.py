@@ -98,13 +98,14 @@ class Pass(msgspec.Struct, frozen=True):
 
     of: Subject
     dated: bool = False  # a file, whose age counts; a page was made of what may be shown
+    page: bool = False  # such a page
 
     def check(self, policy: Policy, now: float) -> None:
         """Raises `Blocked`, `TooYoung`; of what nobody has judged yet too."""
         if self.dated:
             policy.check_file(self.of, now)
         elif policy.any:
-            policy.check(self.of.protocol, self.of.project, self.of.version)
+            policy.check(self.of.protocol, self.of.project, self.of.version, page=self.page)
             policy.check_digest(self.of.sha256)
 
     def refused(self, policy: Policy, now: float) -> Blocked | None:
@@ -114,7 +115,7 @@ class Pass(msgspec.Struct, frozen=True):
             if self.dated:
                 policy.check_surely(self.of, now)
             elif policy.any:
-                policy.check_named(self.of.protocol, self.of.project, self.of.version)
+                policy.check_named(self.of.protocol, self.of.project, self.of.version, page=self.page)
                 policy.check_digest(self.of.sha256)
         except Blocked as error:
             return error
@@ -167,7 +168,8 @@ class Gate:
     def check(self, protocol: PackageProxyBase, resource: Resource) -> None:
         """Raises `Blocked` for what is blocked by what its address tells."""
         if self._access.policy.any:
-            Pass(_subject(protocol, resource)).check(self._access.policy, clock.now())
+            of = Pass(_subject(protocol, resource), page=resource.kind != "artifact")
+            of.check(self._access.policy, clock.now())
 
     def admits(self, resource: Resource, facts: StoredFile) -> bool:
         """See the port `Judge`."""
@@ -228,7 +230,8 @@ class Gate:
             stored_at=reply.file.stored_at,
             judged=reply.file.judged,
         )
-        return Pass(of, dated=resource.kind == "artifact" and reply.status < 400)
+        is_file = resource.kind == "artifact"
+        return Pass(of, dated=is_file and reply.status < 400, page=not is_file)
 
     def sends(self, peer: Peer, of: Pass) -> None:
         """Record that the server is about to send a file by itself."""

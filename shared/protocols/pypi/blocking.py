@@ -102,10 +102,13 @@ def _legacy(document: Document, verdicts: ProjectVerdicts) -> dict[str, Any]:
         [verdicts.versions[version]] if version in verdicts.versions else why(page.get("urls", []), version)
     )
     if isinstance(page.get("releases"), dict):
-        found["releases"] = {
+        left = {
             each: [file for file in files if not why([file], names.canonical_version(each))]
             for each, files in page["releases"].items()
             if names.canonical_version(each) not in verdicts.versions
+        }
+        found["releases"] = {
+            each: files for each, files in left.items() if files or not page["releases"][each]
         }
     if "urls" in page:
         found["urls"] = [file for file in page["urls"] if not why([file], version)]

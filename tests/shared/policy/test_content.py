@@ -152,7 +152,7 @@ def test_name__refused_or_on_no_list(asks: dict[str, Any]) -> None:
         of.check("pypi", "another" if "refuse" in asks else "other", version)
     approved = policy(rule(**asks), exempt="1")
     approved.check("pypi", "demo", "1")
-    approved.check("pypi", "demo")  # its page shows what is approved
+    approved.check("pypi", "demo", page=True)  # its page shows what is approved
     with pytest.raises(RefusedByPolicy):
         approved.check("pypi", "demo", "2")
     entries, contents = approved.of("pypi", "demo").judged(
