@@ -155,6 +155,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     content_type: str = "application/octet-stream"
     checksum_urls: dict[str, str] = {}  # algorithm → address of its checksum file, the preferred first
     holder: FileEntry | None = None  # of metadata: the file that it can be read out of; then `url` may be ""
+    signature_url: str = ""  # where a detached signature of it may lie; "": nowhere
 
 
 class SealedFile(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -202,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trust: Literal["", "verify", "no-downgrade"] = ""  # provenance: shown, or asked for as well
     trust_unknown: Literal["allow", "hold"] = "allow"  # what nobody could verify yet, under no-downgrade
     registry_keys: tuple[str, ...] = ()  # fetchers: files with public keys of registries, commas between
+    signing_keys: tuple[str, ...] = ()  # fetchers: OpenPGP keys, files or folders of them, commas between
     trust_root: str = ""  # fetchers: Sigstore's trusted_root.json; unset: the one that comes with the library
 
     # --- workers ---------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from services.fetcher.files.metadata_fallback import MetadataFallback
 from services.fetcher.files.ranges import RangeReader
 from services.fetcher.files.room import RelayRoom
 from services.fetcher.files.sealing import Sealer
+from services.fetcher.files.signatures import Signatures
 from services.fetcher.files.spool import clear_spool
 from services.fetcher.files.tools import ArtifactTools
 from services.fetcher.http.manager import HttpClientManager
@@ -361,6 +362,7 @@ def _artifact_job(
         early=EarlyMetadata(RangeReader(upstream.upstreams), threads=threads, artifacts=stores.artifacts),
         came=ahead.file_came,
         ages=ages,
+        signatures=Signatures(upstream.upstreams, upstream.access, stores),
     )
     wait_seconds = settings.http_read_timeout + INDEX_SLACK_SECONDS
     return FetchArtifactJob(

@@ -40,10 +40,11 @@ from shared.models import (
     StoredFile,
 )
 from shared.policy.age import Seen
-from shared.policy.evidence import Evidence
+from shared.policy.evidence import Evidence, FileSignature
 from shared.postgres.database import Database
 
 _decode_evidence = msgspec.json.Decoder(dict[str, Evidence]).decode
+_decode_signatures = msgspec.json.Decoder(tuple[FileSignature, ...]).decode
 _decode_one = msgspec.json.Decoder(Evidence).decode
 _decode_seen = msgspec.msgpack.Decoder(Seen).decode
 _encode_seen = msgspec.msgpack.Encoder().encode
@@ -262,9 +263,14 @@ class ArtifactRepository:
         if row is None:
             return None
         seen = _decode_seen(row["seen"])
-        if row["evidence"] is None:
+        evidence, signatures = row["evidence"], row["signatures"]
+        if evidence is None and signatures is None:
             return seen
-        return msgspec.structs.replace(seen, evidence=_decode_evidence(row["evidence"]))
+        return msgspec.structs.replace(
+            seen,
+            evidence=_decode_evidence(evidence or "{}"),
+            signatures=_decode_signatures(signatures or "[]"),
+        )
 
     async def store_evidence(
         self, protocol: str, project: str, evidence: Mapping[str, Evidence]
@@ -287,6 +293,10 @@ class ArtifactRepository:
         )
         return {row["digest"]: _decode_one(row["evidence"]) for row in kept}
 
+    async def store_signature(self, protocol: str, project: str, found: FileSignature) -> None:
+        """Keeps what the signature beside a file came to, in the place of what it did. One statement."""
+        await self._database.execute(sql.STORE_SIGNATURE, protocol, project, *msgspec.structs.astuple(found))
+
     async def note_seen(self, protocol: str, project: str, change: Callable[[Seen | None], Seen]) -> Seen:
         """What is noted now: `change` of what was, so that nothing that others note meanwhile is lost. Two
         statements, more in a race."""
@@ -294,7 +304,7 @@ class ArtifactRepository:
             row = await self._database.fetchrow(sql.FIRST_SEEN, protocol, project)
             before = None if row is None else row["seen"]
             seen = change(None if before is None else _decode_seen(before))
-            after = _encode_seen(msgspec.structs.replace(seen, evidence={}))
+            after = _encode_seen(msgspec.structs.replace(seen, evidence={}, signatures=()))
             if after == before or await self._database.fetchrow(
                 sql.NOTE_SEEN, protocol, project, after, before
             ):

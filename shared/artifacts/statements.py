@@ -311,7 +311,10 @@ SELECT seen, (
         digest,
         json_build_array(status, json_build_array(kind, repository, workflow), why, root, signature))
     FROM provenances WHERE protocol = $1 AND project = $2
-)::text AS evidence FROM first_seen WHERE protocol = $1 AND project = $2
+)::text AS evidence, (
+    SELECT json_agg(json_build_array(entry, filename, sha256, status, signer, why, mark))
+    FROM signed_files WHERE protocol = $1 AND project = $2
+)::text AS signatures FROM first_seen WHERE protocol = $1 AND project = $2
 """
 
 # Nobody's knowing (unknown) takes nothing away: not what was verified, and, of what could not be looked at
@@ -333,6 +336,14 @@ ON CONFLICT (protocol, project, digest) DO UPDATE SET
     ), signature = excluded.signature, checked_at = now()
 RETURNING digest, json_build_array(
     status, json_build_array(kind, repository, workflow), why, root, signature)::text AS evidence
+"""
+
+STORE_SIGNATURE = """
+INSERT INTO signed_files (protocol, project, entry, filename, sha256, status, signer, why, mark)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (protocol, project, entry, filename) DO UPDATE SET
+    (sha256, status, signer, why, mark, checked_at)
+    = (excluded.sha256, excluded.status, excluded.signer, excluded.why, excluded.mark, now())
 """
 
 # In the place of what was read ($4, null: there was nothing); nothing, where others have written since.

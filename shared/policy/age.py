@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from shared.models import AHEAD_SECONDS
-from shared.policy.evidence import Evidence
+from shared.policy.evidence import Evidence, FileSignature
 from shared.policy.verdict import ALLOWED, Verdict, moment, span
 from shared.setting_values import LONGEST_AGE_SECONDS
 
@@ -53,6 +53,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     ageless: bool = False  # its source's age is no matter (`SourceOptions.aged`)
     source: str = ""  # name of the source that its list came from last; "": not noted
     evidence: dict[str, Evidence] = {}  # by digest: rows of their own (`provenances`), none of this one
+    signatures: tuple[FileSignature, ...] = ()  # rows of their own too (`signed_files`)
 
     def date_of(self, listed: Dated, now: float) -> float:
         """When it counts as published (unix seconds, never 0)."""

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+OPENPGP = "OpenPGP"  # the kind of a publisher that a signature beside a file names
 LONGEST = 500  # characters of what is told of a publisher, or of a fault
 
 
@@ -30,6 +31,22 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True):
     signature: Literal["", "verified", "failed"] = (
         ""  # the registry's own; "": it has none, or no key is known
     )
+
+
+class FileSignature(msgspec.Struct, frozen=True, array_like=True):
+    """What verifying the signature beside a file came to; of a file whose digest no list tells."""
+
+    entry: str  # under which the list has it: the version
+    filename: str
+    sha256: str  # of the bytes that came
+    status: Literal["verified", "failed"]
+    signer: str = ""  # fingerprint of the key, of what is verified
+    why: str = ""  # of what is not
+    mark: str = ""  # which keys were asked for (`mark_of`)
+
+    def is_of(self, entry: str, filename: str, sha256: str) -> bool:
+        """Whether it is of these bytes under this name."""
+        return (self.entry, self.filename, self.sha256) == (entry, filename, sha256)
 
 
 class Attested(msgspec.Struct, frozen=True):

@@ -38,12 +38,14 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
     typo_of: tuple[str, ...] = ()  # popular names; "*": also those of `popular`
     popular: dict[str, tuple[str, ...]] = {}  # by protocol, when the rule was applied; no file says it
     trust: Literal["", "off", "verify", "no-downgrade"] = ""  # of provenance
+    signed_by: tuple[str, ...] = ()  # fingerprints of the keys that may sign files, hex
     when: str = ""  # a condition in CEL
     # --- and then
     action: Literal["hold", "warn"] = "hold"
     reason: str = ""  # words for clients
     unknown: Literal["allow", "hold"] = "hold"  # where a condition gives no answer
-    unverified: Literal["allow", "hold"] = "allow"  # of what nobody could verify yet, where `trust` is asked
+    unverified: Literal["allow", "hold"] = "allow"  # where `trust` is asked, of what nobody could verify yet;
+    # where `signed_by` is, of what has no signature
     began: str = ""  # a date: counts as in force since then; "": since it was first applied
     since: float = (
         0.0  # unix seconds of that: what was stored before stays, what was published before is not new
@@ -87,6 +89,7 @@ KINDS = (
     "install_scripts",
     "typo_of",
     "trust",
+    "signed_by",
     "when",
 )
 

@@ -137,7 +137,7 @@ class Policy:
         older = next((each for each in plain if each.minimum_age), None)
         dated = next((each for each in plain if each.nothing_after), None)
         refusing = next((each for each in plain if each.refuse or each.only), None)
-        kinds = ("minimum_age", "nothing_after", "refuse", "only", "trust")
+        kinds = ("minimum_age", "nothing_after", "refuse", "only", "trust", "signed_by")
         settled = [each for each in plain if each.kind in kinds]
         content = tuple(each for each in rules if each not in settled)
         stay = self._rules.stored_stay
@@ -158,8 +158,14 @@ class Policy:
         )
 
     def _with_trust(self, key: tuple[str, str], found: ProjectVerdicts) -> ProjectVerdicts:
-        """The first rule of the file about provenance takes the place of the settings'."""
+        """The first rule of the file about provenance takes the place of the settings', one about keys of
+        that."""
         rules = self._rules
+        keys = next((each for each in self._named_rules if each.signed_by and each.is_about(*key)), None)
+        if keys is not None:
+            unsigned = keys.unverified
+            rule = TrustRule(True, unsigned, keys.since, rules.stored_stay, keys.signed_by)
+            return self._trusting(key, found, rule)
         if not self._attests(key[0]):
             return found
         rule = TrustRule(
@@ -170,6 +176,9 @@ class Policy:
             rule = TrustRule(own.trust == "no-downgrade", own.unverified, own.since, rules.stored_stay)
         if not (rules.trust if own is None else own.trust != "off"):
             return found
+        return self._trusting(key, found, rule)
+
+    def _trusting(self, key: tuple[str, str], found: ProjectVerdicts, rule: TrustRule) -> ProjectVerdicts:
         stamp = msgspec.json.encode(rule).decode()
         decided = [*sorted(found.exempt), "", *sorted(found.versions)]
         return msgspec.structs.replace(

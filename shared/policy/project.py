@@ -88,6 +88,17 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         """Whether what a project's list tells of its versions is asked, beside their dates."""
         return bool(self.content_stamp)
 
+    @property
+    def asks_dates(self) -> bool:
+        """Whether what a project's list says, or when, is asked of its files; whose signature is right is
+        asked of each alone."""
+        return self.age is not None or bool(self.rules) or (self.trust is not None and not self.signed_by)
+
+    @property
+    def signed_by(self) -> tuple[str, ...]:
+        """Fingerprints of the keys that may sign its files; (): not asked."""
+        return () if self.trust is None else self.trust.signed_by
+
     def stands(self, head: IndexHead, now: float) -> bool:
         """Whether the bodies of a page would be made the same now (unix seconds): no change of the policy
         since, and nothing that has come of age."""
@@ -213,9 +224,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         ]
         trusted: Mapping[str, Verdict] = {}
         if self.trust is not None:
-            trusted = trust.judge(
-                self.trust, entries, seen.evidence, lambda of: self.by_name(of.version, of.sha256), now
-            )
+            trusted = self._trusted(self.trust, entries, seen, now)
         entries = [
             (
                 each,
@@ -234,6 +243,16 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
                     subject = msgspec.structs.replace(subject, judged=told)
             found.append((each, subject, self.verdict(subject, now)))
         return found, contents
+
+    def _trusted(
+        self, rule: TrustRule, entries: Sequence[tuple[Dated, Subject]], seen: Seen, now: float
+    ) -> Mapping[str, Verdict]:
+        def by_name(of: Subject) -> Verdict | None:
+            return self.by_name(of.version, of.sha256)
+
+        if rule.signed_by:
+            return trust.judge_signed(rule, entries, seen.signatures, by_name)
+        return trust.judge(rule, entries, seen.evidence, by_name, now)
 
     def _judged(
         self, subjects: Sequence[Subject], of: content.Project | None, traits: Iterable[Traits], now: float

@@ -10,6 +10,7 @@ licences = {deny = ["AGPL-3.0-only"]}
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ MAX_BYTES = 1024 * 1024
 ALL_POPULAR = "*"
 MOST_RULES = 200
 MOST_NAMES = 10_000  # of one rule
+MOST_KEYS = 100  # of one rule
 LONGEST_REASON = 500  # characters
 
 
@@ -39,11 +41,12 @@ def read_policy(
     protocols: Sequence[str],
     meant: Callable[[str], Iterable[str]],
     popular: Mapping[str, Iterable[str]],
+    signing: Sequence[str],
 ) -> list[NamedRule]:
     """The rules of a file, with the patterns that their names stand for. `protocols`: those there are;
     `meant`: of a pattern, what it stands for in any of them; `popular`: by protocol, what `typo_of = ["*"]`
-    stands for. Raises `InvalidParameter` with the rule's name
-    and the reason."""
+    stands for; `signing`: protocols whose files have signatures beside them. Raises `InvalidParameter` with
+    the rule's name and the reason."""
     if len(text.encode()) > MAX_BYTES:
         raise InvalidParameter(f"policy: larger than {MAX_BYTES} bytes")
     try:
@@ -61,7 +64,7 @@ def read_policy(
         if names.count(rule.name) > 1:
             raise InvalidParameter(f"policy: two rules are called {rule.name[:80]!r}")
         try:
-            _check(rule, protocols)
+            _check(rule, protocols, signing)
         except ValueError as error:  # msgspec.ValidationError is one
             raise InvalidParameter(f"policy: rule {rule.name[:80]!r}: {error}") from None
     return [
@@ -76,6 +79,7 @@ def read_policy(
                 for each, names in popular.items()
                 if ALL_POPULAR in rule.typo_of and each in (rule.protocols or protocols)
             },
+            signed_by=tuple(map(_fingerprint, rule.signed_by)),
             since=date(rule.began),
         )
         for rule in file.rule
@@ -91,7 +95,16 @@ def _check_fields(rules: list[dict[str, Any]]) -> None:
                 raise msgspec.ValidationError(f"rule {str(rule.get('name'))[:80]!r} has no {unknown[0]!r}")
 
 
-def _check(rule: NamedRule, protocols: Sequence[str]) -> None:
+def _fingerprint(text: str) -> str:
+    """As people write it ("0x…", in groups) in lower-case hex. Raises `ValueError` for a key id: those can be
+    made to order."""
+    found = "".join(text.split()).lower().removeprefix("0x")
+    if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", found) is None:
+        raise ValueError(f"signed_by: {text[:80]!r} is no fingerprint of 40 or 64 hex digits")
+    return found
+
+
+def _check(rule: NamedRule, protocols: Sequence[str], signing: Sequence[str]) -> None:
     if not (0 < len(rule.name) <= 80 and rule.name.isprintable()):
         raise ValueError("name: 1 to 80 characters of one line")
     if len(rule.kinds) != 1:
@@ -105,6 +118,15 @@ def _check(rule: NamedRule, protocols: Sequence[str]) -> None:
         raise ValueError("names: an allow list names something")
     if rule.trust and (rule.sources or rule.action == "warn"):
         raise ValueError("trust: it holds, of whatever source: neither `sources` nor `action`")
+    if rule.signed_by:
+        if rule.sources or rule.action == "warn":
+            raise ValueError("signed_by: it holds, of whatever source: neither `sources` nor `action`")
+        if not rule.protocols or not set(rule.protocols) <= set(signing):
+            raise ValueError(f"protocols: files of {', '.join(signing)} alone have signatures beside them")
+        if len(rule.signed_by) > MOST_KEYS:
+            raise ValueError(f"signed_by: more than {MOST_KEYS} keys")
+        for each in rule.signed_by:
+            _fingerprint(each)
     if len(rule.reason) > LONGEST_REASON or not rule.reason.isprintable():
         raise ValueError(f"reason: one line of at most {LONGEST_REASON} characters")
     if rule.since:

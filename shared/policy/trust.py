@@ -7,6 +7,7 @@ version has too.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from shared.policy.age import Dated
-from shared.policy.evidence import Evidence
+from shared.policy.evidence import Evidence, FileSignature
 from shared.policy.verdict import Subject, Verdict
 
 RECHECK_SECONDS = 300.0  # what nobody could verify yet is judged again after so long
@@ -31,6 +32,9 @@ class TrustRule(msgspec.Struct, frozen=True):
     unknown: Literal["allow", "hold"] = "allow"  # of a file whose provenance could not be verified yet
     since: float = 0.0  # unix seconds: what was stored before stays, if `stored_stay`
     stored_stay: bool = True
+    signed_by: tuple[
+        str, ...
+    ] = ()  # fingerprints: files must be signed by one of these keys; none: not asked
 
 
 class _Line(msgspec.Struct):
@@ -92,6 +96,45 @@ def judge(
             if not said.allowed and said.rule == "trust" and not said.until:
                 continue
         _note(had, each, known)
+    return found
+
+
+def of_signature(known: FileSignature | None) -> Verdict | None:
+    """What is against a file by the signature beside it; None: nothing, or it was not asked for."""
+    return Verdict(False, "trust", known.why) if known is not None and known.status == "failed" else None
+
+
+def mark_of(signed_by: Iterable[str]) -> str:
+    """What tells keys that files are verified with from others (`FileSignature.mark`)."""
+    return hashlib.sha256("\n".join(sorted(signed_by)).encode()).hexdigest()[:16]
+
+
+def signed_before(version: str, signatures: Iterable[FileSignature]) -> str:
+    """The highest version not above this one of which a file has a right signature; "": none has."""
+    place = _place(version)
+    signed = {each.entry for each in signatures if each.status == "verified"}
+    return max((each for each in signed if _place(each) <= place), key=_place, default="")
+
+
+def _place(version: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return line_of(version), _numbers(version)
+
+
+def judge_signed(
+    rule: TrustRule,
+    listed: Iterable[tuple[Dated, Subject]],
+    signatures: Iterable[FileSignature],
+    by_name: Callable[[Subject], Verdict | None],
+) -> dict[str, Verdict]:
+    """As `judge`, of files with signatures beside them: of a version one false file is enough. What nobody
+    has fetched yet is allowed, for it is verified then."""
+    mark, found = mark_of(rule.signed_by), {}
+    false = {each.entry: each for each in signatures if each.status == "failed" and each.mark == mark}
+    for each, of in listed:
+        said = of_signature(false.get(each.name))
+        spared = rule.stored_stay and of.stored_at and of.stored_at < rule.since
+        if said is not None and not spared and by_name(of) is None:
+            found[each.name] = said
     return found
 
 

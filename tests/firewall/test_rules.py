@@ -334,6 +334,10 @@ BAD = {
     "no condition": "[[rule]]\nname = 'a'\nwhen = 'name'\n",
     "the same twice": "[[rule]]\nname = 'a'\nrefuse = true\nnames=['x']\n" * 2,
     "popular names of its own": "[[rule]]\nname = 'a'\ntypo_of = ['*']\npopular = {npm = ['x']}\n",
+    "a key's id": "[[rule]]\nname = 'a'\nprotocols = ['maven']\nsigned_by = ['0123456789abcdef']\n",
+    "keys of all protocols": f"[[rule]]\nname = 'a'\nsigned_by = ['{'ab' * 20}']\n",
+    "keys that only warn": "[[rule]]\nname = 'a'\nprotocols = ['maven']\naction = 'warn'\n"
+    f"signed_by = ['{'ab' * 20}']\n",
     "no age": "[[rule]]\nname = 'a'\nminimum_age = 'soon'\n",
 }
 

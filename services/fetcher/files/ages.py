@@ -21,7 +21,9 @@ from shared.errors import ProjectNotFound, TooYoung, UpstreamInvalid
 from shared.models import NO_STANDING, FileName, Standing, StoredFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
 from shared.policy.content import Project, as_told, told
-from shared.policy.verdict import UNKNOWN, Subject
+from shared.policy.project import ProjectVerdicts
+from shared.policy.trust import of_signature
+from shared.policy.verdict import UNKNOWN, Subject, Verdict
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.dating import traits_of
 from shared.protocols.resource import Resource
@@ -42,8 +44,7 @@ class Ages:
 
     def _asks(self, protocol: PackageProxyBase, project: str) -> bool:
         """Whether anything is asked of a project's files that the list of its versions tells."""
-        verdicts = self._access.policy.of(protocol.name, project)
-        return verdicts.age is not None or verdicts.asks_list or verdicts.trust is not None
+        return self._access.policy.of(protocol.name, project).asks_dates
 
     async def admitted(
         self, protocol: PackageProxyBase, resource: Resource, refresh: Refresh, stored: StoredFile | None
@@ -57,12 +58,20 @@ class Ages:
         self.check(protocol, resource, standing, stored)
         return standing
 
-    async def judged(self, protocol: PackageProxyBase, resource: Resource) -> str:
+    async def judged(
+        self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile | None = None
+    ) -> str:
         """What the rules about a project's list come to for a file, by the last good one; a version that it
-        lacks was seen just now. "" where none is asked."""
+        lacks was seen just now. "" where none is asked. What a file's own signature came to is asked of one
+        that is `stored`."""
         verdicts = self._access.policy.of(protocol.name, resource.project)
         if not verdicts.asks_list and verdicts.trust is None:
             return ""
+        if verdicts.signed_by:
+            against = await self._signature(protocol, resource, verdicts, stored)
+            if against is not None or not verdicts.rules:
+                return told(verdicts.content_stamp, against)
+            verdicts = msgspec.structs.replace(verdicts, trust=None)
         project, version = resource.project, protocol.grammar.version_asked(resource)
         known = await self._documents.known(protocol, protocol.grammar.index_identity(project))
         sealed = sealed_by_key(known.sealed)
@@ -77,6 +86,22 @@ class Ages:
             _, alone = verdicts.judged([Dated(version, version, now)], Seen(now), {}, now, about, traits)
             held = alone.get(version)
         return told(verdicts.content_stamp, None if held is None else held.verdict)
+
+    async def _signature(
+        self,
+        protocol: PackageProxyBase,
+        resource: Resource,
+        verdicts: ProjectVerdicts,
+        stored: StoredFile | None,
+    ) -> Verdict | None:
+        """What is known against a stored file by its signature."""
+        rule = verdicts.trust
+        if rule is None or stored is None or (rule.stored_stay and stored.created_at < rule.since):
+            return None
+        seen = await self._artifacts.first_seen(protocol.name, resource.project)
+        about = self._name(protocol, resource), resource.filename, stored.sha256
+        known = () if seen is None else seen.signatures
+        return of_signature(next((each for each in known if each.is_of(*about)), None))
 
     def check(
         self,
@@ -109,11 +134,11 @@ class Ages:
     ) -> StoredFile:
         """Facts with the standing that they lack, which is noted in the row. Raises `Blocked` and its
         kinds."""
-        if not self._asks(protocol, resource.project):
-            return stored
         verdicts = self._access.policy.of(protocol.name, resource.project)
+        if not (verdicts.asks_dates or verdicts.asks_list):
+            return stored
         published, judged = stored.published, stored.judged
-        if not published:
+        if not published and verdicts.asks_dates:
             if resource.direct:
                 seen = await self.seen(protocol, resource, refresh)
                 published = self.of_answer(protocol, resource, stored.modified, seen)
@@ -121,7 +146,7 @@ class Ages:
                 published = await self._listed(protocol, resource.file, refresh)
             published = min(published, stored.created_at or published)  # or it could not have been stored
         if verdicts.asks_list and as_told(verdicts.content_stamp, judged, clock.now()) is UNKNOWN:
-            judged = await self.judged(protocol, resource)
+            judged = await self.judged(protocol, resource, stored)
         standing = Standing(published, judged)
         if standing != Standing(stored.published, stored.judged):
             await self._artifacts.note_standing(resource.file, standing)

@@ -23,10 +23,11 @@ from services.fetcher.files.entries import Found
 from services.fetcher.files.following import follow_file, publish_done
 from services.fetcher.files.live import LiveDownload
 from services.fetcher.files.sealing import check, public_url
+from services.fetcher.files.signatures import SignatureCheck
 from services.fetcher.files.spool import Spool, spool_upload
 from services.fetcher.files.tools import ArtifactTools
 from shared.digests import matches, strongest
-from shared.errors import Blocked, FileNotFound, TooYoung
+from shared.errors import Blocked, FileNotFound, TooYoung, TrustDowngrade
 from shared.errors.passing import SupersededError, UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, NO_STANDING, CachedUrl, Role, SourceHeaders, StoredFile
 from shared.objects.port import artifact_key
@@ -108,6 +109,7 @@ class ArtifactRun:
         )
 
         published = PublishedCheck(tools.direct, tools.artifacts, self.protocol, found)
+        signature = None if self._promised else tools.signatures.of(self.protocol, self.resource, found)
 
         def head_came(headers: Mapping[str, str]) -> None:
             published.head_came(headers)
@@ -118,6 +120,8 @@ class ArtifactRun:
         try:
             if self._relay and job.part and self._promised:
                 await self._relay_parts(live)
+            if signature is not None:
+                await signature.start()
             published.start()
             async with spool_upload(tools.objects, spool, expected) as upload:
                 download = Download(
@@ -129,7 +133,8 @@ class ArtifactRun:
                     max_bytes=tools.max_bytes,
                     check_room=lambda wanted: spool.make_room(wanted, tools.floor, memory),
                     on_head=head_came,
-                    on_trusted=lambda headers: self._let_in(live, headers),
+                    # Whose signature nobody has verified yet, of that nobody has a byte.
+                    on_trusted=lambda headers: self._let_in(live, headers) if signature is None else None,
                     kept_digests=self.protocol.upstream.kept_digests,
                     kept_headers=self.protocol.upstream.kept_headers,
                     magics=self.protocol.archive.magics_of(job.filename),
@@ -145,6 +150,8 @@ class ArtifactRun:
                 checked = compared(found.entry.hashes, self._promised, by)
                 await self._refuse_blocked(found, sha256)
                 await check(self.protocol, found.entry, spool.open, spool.size, tools.threads)
+                if signature is not None:
+                    await self._check_signature(found, signature, spool, sha256)
                 await self._pin(found)
                 if not spool.passing:
                     await upload.store(sha256)
@@ -165,6 +172,8 @@ class ArtifactRun:
             if self._announcing is not None:
                 self._announcing.cancel()
             published.cancel()
+            if signature is not None:
+                signature.cancel()
             if not (spool.passing and spool.state == "sealed"):
                 tools.live.end(live)
                 spool.release()
@@ -209,6 +218,26 @@ class ArtifactRun:
         standing = await self._tools.artifacts.pin_first(job.protocol, job.project, found.source.id)
         if standing and standing not in found.owner:
             raise SupersededError(f"{job.project} was pinned to another upstream meanwhile")
+
+    async def _check_signature(
+        self, found: Found, signature: SignatureCheck, spool: Spool, sha256: str
+    ) -> None:
+        """Raises `TrustDowngrade`: what is not signed as it should be is not kept."""
+        try:
+            against = await signature.verify(spool, sha256)
+        except TrustDowngrade as error:
+            job, why = self.job, error.message
+            log.warning("unsigned_file_refused", project=job.project, filename=job.filename, reason=why)
+            detail = {"sha256": sha256, "source": found.source.name, "because": why}
+            await self._tools.artifacts.record_event(
+                "blocked_file_refused", job.protocol, job.project, job.filename, detail
+            )
+            self.ctx.follow(list_again(self.protocol, job.project))
+            raise
+        if signature.is_right_again:
+            self.ctx.follow(list_again(self.protocol, self.job.project))
+        if against:
+            self.standing = msgspec.structs.replace(self.standing, judged=against)
 
     async def _refuse_blocked(self, found: Found, sha256: str) -> None:
         """Raises `Blocked`: bytes that are blocked by now, or malware, are not kept, and their readers break

@@ -14,6 +14,7 @@ from services.fetcher.files.live import LiveDownloads
 from services.fetcher.files.metadata_fallback import MetadataFallback
 from services.fetcher.files.room import RelayRoom
 from services.fetcher.files.sealing import Sealer
+from services.fetcher.files.signatures import Signatures
 from services.fetcher.sources.upstreams import Upstreams
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
@@ -47,3 +48,4 @@ class ArtifactTools:
     early: EarlyMetadata
     came: Callable[[FetchArtifact, StoredFile, int], None]  # a file is there, of the source of this id
     ages: Ages
+    signatures: Signatures

@@ -183,6 +183,8 @@ class Judging:
         good: LastGood,
         wanted: str = "",
     ) -> Seen:
+        if not protocol.names.attests:
+            return seen
         source_id = None if good.row is None else good.row.source_id
         return await self._provenances.known(protocol, project, document, seen, source_id, wanted)
 

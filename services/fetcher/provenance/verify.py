@@ -8,20 +8,19 @@ binds to a workflow for some minutes; that it was used then is in the log Rekor,
 
 from __future__ import annotations
 
-import resource
 import sys
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 
+from services.fetcher.provenance.bounds import bound, in_words
 from services.fetcher.provenance.items import Item
 from services.fetcher.provenance.signatures import of_registry, read_keys
 from shared.policy.evidence import LONGEST, Evidence, Publisher
 from shared.protocols import protocol_named
 from shared.protocols.roles.documents import Documents
 
-MOST_MEMORY_BYTES = 1024**3
 MOST_CPU_SECONDS = 10
 MOST_ATTESTATIONS = 16  # of one file
 
@@ -111,8 +110,7 @@ def _verified(verifier: Any, item: Item, document: bytes) -> Evidence:
     except Unverifiable as error:
         return Evidence("unknown", why=str(error)[:LONGEST])
     except Exception as error:  # of libraries, about what strangers wrote: none of it is proof
-        words = " ".join((str(error) or type(error).__name__).split())
-        return Evidence("failed", why="".join(filter(str.isprintable, words))[:LONGEST])
+        return Evidence("failed", why=in_words(error))
 
 
 def _check_kind(bundle: Any) -> None:
@@ -162,9 +160,7 @@ def _text(der: bytes) -> str:
 
 def main() -> None:
     """One order, one answer."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
+    bound(MOST_CPU_SECONDS)
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
     sys.stdout.buffer.write(msgspec.msgpack.encode(verify(order)))
 

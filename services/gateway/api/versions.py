@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 import msgspec
@@ -18,7 +18,7 @@ from services.gateway.api.parameters import (
     package_name,
     read_cursor,
 )
-from services.gateway.api.provenance import Provenance, provenance_of, worst
+from services.gateway.api.provenance import Provenance, of_signature, provenance_of, worst
 from shared.access.watcher import AccessWatcher
 from shared.errors import PackageNotFound
 from shared.judging.listings import Listing, load_listing
@@ -131,7 +131,8 @@ def _by_version(protocol: PackageProxyBase, listing: Listing, verdicts: ProjectV
     verdict_of = {each.name: verdict for each, _, verdict in judged}
     proven: dict[str, Provenance] = {}
     if verdicts.trust is not None:
-        proven = {each.name: provenance_of(each, listing.seen.evidence) for each, _, _ in judged}
+        proven = {each.name: provenance_of(each, listing.seen) for each, _, _ in judged}
+    own = {(each.entry, each.filename): of_signature(each) for each in listing.seen.signatures}
     found: dict[str, Files] = {}
     for listed in entries:
         kept = stored.pop(listed.name, [])
@@ -142,7 +143,7 @@ def _by_version(protocol: PackageProxyBase, listing: Listing, verdicts: ProjectV
         remark = remarks.get(listed.name, _NO_REMARK)
         files = found.setdefault(listed.version, Files())
         files.spelt = files.spelt or remark.version
-        files.extend((each, True) for each in _listed(listed, kept, remark, shared))
+        files.extend((each, True) for each in _listed(listed, kept, remark, shared, own))
     for each in (file for files in stored.values() for file in files):
         file = FileName(protocol.name, project, each.file_id, each.filename)
         version = protocol.names.canonical_version(
@@ -162,17 +163,21 @@ def _listed(
     stored: list[SealedFile],
     remark: Remark,
     verdict: tuple[bool, str, str, float | None, Provenance | None],
+    own: Mapping[tuple[str, str], Provenance],
 ) -> Iterator[ListedFile]:
-    """An entry with what is stored of it: its file, or of a version without named files each."""
+    """An entry with what is stored of it: its file, or of a version without named files each. `own`: by
+    entry and name, what is known of files themselves."""
     published = listed.published if listed.published > LONG_AGO else None
     if not stored:
         yield ListedFile(
             listed.name, remark.size_bytes, "", published, remark.withdrawn, remark.reason, *verdict
         )
     for each in stored:
-        yield ListedFile(
+        made = ListedFile(
             each.filename, each.size_bytes, each.sha256, published, remark.withdrawn, remark.reason, *verdict
         )
+        alone = own.get((listed.name, each.filename)) if made.provenance is not None else None
+        yield made if alone is None else msgspec.structs.replace(made, provenance=alone)
 
 
 def _version(version: str, files: Files) -> ListedVersion:

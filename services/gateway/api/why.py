@@ -74,7 +74,7 @@ def _answer(protocol: PackageProxyBase, version: str, listing: Listing, verdicts
             published = of.published if verdicts.judges else None
             said = _why(protocol, project, each, found, published, warnings)
             if verdicts.trust is not None:
-                said = msgspec.structs.replace(said, provenance=provenance_of(each, listing.seen.evidence))
+                said = msgspec.structs.replace(said, provenance=provenance_of(each, listing.seen))
             items.append(said)
     if version and not items:
         named = verdicts.by_name(version, "") or verdicts.listed

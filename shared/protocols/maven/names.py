@@ -20,6 +20,7 @@ CATALOG = "archetype-catalog.xml"
 CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
 CHECKSUM_HEADER = "x-checksum-"  # before the name of a hash
 SNAPSHOT = "-SNAPSHOT"
+SIGNATURE = ".asc"  # after a file's name: its detached OpenPGP signature
 MAX_CHARACTERS = 200  # of one segment
 
 _GROUP_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -110,7 +111,7 @@ def is_mutable(version: str, filename: str) -> bool:
 
 def is_document(filename: str) -> bool:
     """Whether a file is small by its kind, and worth keeping as it was last seen."""
-    return filename.endswith((".pom", ".module", ".asc"))
+    return filename.endswith((".pom", ".module", SIGNATURE))
 
 
 def base_version(version: str) -> str:
@@ -147,6 +148,7 @@ class MavenNames(Names):
 
     osv_ecosystem: ClassVar[str] = "maven"
     purl_type: ClassVar[str] = "maven"
+    signs_files: ClassVar[bool] = True
     popular: ClassVar[frozenset[str]] = POPULAR
     example: ClassVar[str] = "group:artifact or group:*"
 

@@ -40,6 +40,9 @@ def file_entry(source_url: str, file: FileName) -> FileEntry:
             algorithm: address(source_url, f"{path}.{algorithm}")
             for algorithm in ("sha1", "sha256", "sha512", "md5")
         },
+        signature_url=""
+        if path.endswith(names.SIGNATURE)
+        else address(source_url, f"{path}{names.SIGNATURE}"),
     )
 
 

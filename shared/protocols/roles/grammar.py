@@ -99,6 +99,7 @@ class Names(ABC):  # all but the type of its package URLs has a default
     purl_type: ClassVar[str]  # of its package URLs (purl specification, "purl-types"): "pypi"
     popular: ClassVar[frozenset[str]] = frozenset()  # canonical names that many builds have
     attests: ClassVar[bool] = False  # its lists tell who published a version (`Documents.attested`)
+    signs_files: ClassVar[bool] = False  # signatures lie beside its files (`FileEntry.signature_url`)
     example: ClassVar[str] = ""  # of a name that can be pinned, for an error: "group:artifact or group:*"
 
     def canonical_name(self, name: str) -> str:

@@ -8,11 +8,11 @@ import pytest
 from shared.errors import TrustDowngrade
 from shared.policy import trust
 from shared.policy.age import Dated, Seen
-from shared.policy.evidence import Evidence, Publisher
+from shared.policy.evidence import Evidence, FileSignature, Publisher
 from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
 from shared.policy.rules import Block, Exemption, Rules, put_in_force
-from shared.policy.trust import RECHECK_SECONDS, TrustRule, judge, line_of
+from shared.policy.trust import RECHECK_SECONDS, TrustRule, judge, line_of, signed_before
 from shared.policy.verdict import Subject, Verdict
 
 DAY = 86_400.0
@@ -295,3 +295,13 @@ def test_dates_that_nobody_tells__versions_in_their_own_order() -> None:
         for version, told in (("1.10", "x"), ("1.9", ""), ("1.11", ""))
     ]
     assert list(judge(TrustRule(refuses=True), entries, {}, lambda of: None, NOW)) == ["1.11"]
+
+
+@pytest.mark.parametrize(
+    ("version", "had"),
+    [("1.0", ""), ("1.5", "1.5"), ("1.6", "1.5"), ("1.10", "1.9"), ("2.0", "1.9"), ("0.9", "")],
+)
+def test_signed_before__the_highest_that_is_not_above(version: str, had: str) -> None:
+    known = [FileSignature(each, f"a-{each}.jar", "", "verified") for each in ("1.5", "1.9")]
+    known.append(FileSignature("1.0", "a-1.0.jar", "", "failed"))
+    assert signed_before(version, known) == had

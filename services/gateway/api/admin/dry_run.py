@@ -96,7 +96,8 @@ def _refused(
     about = Project(protocol.name, project, "" if listing is None else listing.seen.source)
     if listing is not None:
         about = msgspec.structs.replace(about, since=listing.seen.since)
-    downgrades = {each.name: _downgrades(protocol, listing, each) for each in rules if each.trust}
+    trusting = [each for each in rules if each.trust or each.signed_by]
+    downgrades = {each.name: _downgrades(protocol, listing, each) for each in trusting}
     found = []
     for row in versions:
         version = row["version"]

@@ -160,7 +160,8 @@ def _outcomes(protocol: PackageProxyBase, listing: Listing, version: str, alone:
 
 def read(text: str, popular: Popular) -> list[NamedRule]:
     """See `read_policy`. Raises `InvalidParameter`."""
-    return read_policy(text, [each.name for each in PROTOCOLS], _meant, popular.of)
+    signing = [each.name for each in PROTOCOLS if each.names.signs_files]
+    return read_policy(text, [each.name for each in PROTOCOLS], _meant, popular.of, signing)
 
 
 def _meant(pattern: str) -> list[str]:
