@@ -22,7 +22,7 @@ INSTALL := scripts/install.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts k8s-check mutants bench soak demo pins client-tools minio wheel images clean
+.PHONY: help run test lint types contracts k8s-check k8s-proof mutants bench soak demo pins client-tools minio wheel images clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,9 @@ contracts: $(DEV_STAMP) ## Check that imports run down only
 
 k8s-check: $(DEPLOY_CHECK)/.installed ## Render, validate and check the Kubernetes manifests
 	@$(DEPLOY_CHECK)/venv/bin/python -m scripts.k8s_check $(ARGS)
+
+k8s-proof: $(DEPLOY_CHECK)/.installed ## Apply the manifests to a real API server, twice (Go builds it once: 10 minutes)
+	@$(DEPLOY_CHECK)/venv/bin/python -m scripts.k8s_proof $(ARGS)
 
 mutants: $(DEV_STAMP) ## Break the code on purpose, in a copy, in each kept way: some test must notice (ARGS='--only access')
 	@$(BIN)/python -m scripts.mutants $(ARGS)

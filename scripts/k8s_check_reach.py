@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.k8s_check_pods import OURS, Resource, workloads
+from scripts.k8s_check_pods import OURS, Resource, name_of, workloads
 
 GATEWAY, FETCHER, EXTRACTOR, MIGRATIONS = OURS
 STORE = "orchard.example.com/store"
@@ -68,6 +68,10 @@ STRANGERS = (End("a pod beside"), End("a pod elsewhere", {}, {NAMESPACE: "elsewh
 CLIENT = End("a client", {}, {NAMESPACE: "ingress"})
 PROMETHEUS = End("Prometheus", {"app.kubernetes.io/name": "prometheus"}, {NAMESPACE: "monitoring"})
 OPERATOR = End("CloudNativePG", {}, {NAMESPACE: "cnpg-system"})
+COLLECTOR = End(
+    "a collector", {"app.kubernetes.io/name": "opentelemetry-collector"}, {NAMESPACE: "observability"}
+)
+WITHIN = End("a host within", address="192.0.2.20")  # a webhook's receiver, an issuer, an inner upstream
 
 
 def ways(resources: list[Resource]) -> Iterator[Way]:
@@ -78,6 +82,8 @@ def ways(resources: list[Resource]) -> Iterator[Way]:
         (each.get("data", {}) for each in resources if each["kind"] == "ConfigMap" and "data" in each), {}
     )
     watched = any(each["kind"] in ("PodMonitor", "ServiceMonitor") for each in resources)
+    traced = bool(settings.get("ORCHARD_OTLP_ENDPOINT"))
+    within = any(name_of(each) == "NetworkPolicy/orchard-to-inside" for each in resources)
     for source in (pods[name] for name in OURS):
         yield from (Way(source, dns, 53, True) for dns in DNS)
         yield from (Way(source, store, port, True) for store, port in stores.items())
@@ -85,6 +91,8 @@ def ways(resources: list[Resource]) -> Iterator[Way]:
             Way(source, MANAGED, port, True) for port in _managed_ports(source.name, stores, settings)
         )
         yield Way(source, WORLD, 443, source.name == FETCHER)
+        yield Way(source, COLLECTOR, 4318, traced and source.name != MIGRATIONS)
+        yield Way(source, WITHIN, 8443, within and source.name == FETCHER)
         yield from (Way(source, end, 80, False) for end in INSIDE)
         if source.name != FETCHER:
             yield Way(source, pods[FETCHER], LIVE_PORT, source.name == GATEWAY)

@@ -115,6 +115,15 @@ def _container(resources: list[dict[str, Any]], name: str = "orchard-fetcher") -
     return container
 
 
+def _to_inside(name: str) -> dict[str, Any]:
+    """components/inside, for other pods than fetchers."""
+    policy: dict[str, Any] = yaml.safe_load(
+        (MANIFESTS / "components" / "inside" / "network-policy.yaml").read_text()
+    )
+    policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] = name
+    return policy
+
+
 _CHANGES: dict[str, list[Change]] = {
     "images_are_named_exactly": [
         lambda r: _container(r).update(image="orchard-fetcher:latest"),
@@ -175,6 +184,9 @@ _CHANGES: dict[str, list[Change]] = {
         lambda r: _find(r, "NetworkPolicy", "orchard-fetcher")["spec"]["egress"][0]["to"][0]["ipBlock"][
             "except"
         ].remove("168.63.129.16/32"),
+        lambda r: r.remove(_find(r, "NetworkPolicy", "orchard-to-collector")),
+        lambda r: _find(r, "NetworkPolicy", "orchard-to-collector")["spec"].update(podSelector={}),
+        lambda r: r.append(_to_inside("orchard-extractor")),
     ],
     "metrics_stay_inside": [
         lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0]["matches"].append(
