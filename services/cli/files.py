@@ -10,7 +10,7 @@ from pathlib import Path
 from services.cli.errors import CommandFailed, WrongUse
 
 
-def read_input(name: str, what: str, limit_bytes: int) -> bytes:
+def read_input(name: str, what: str, limit_bytes: int, shown_in: str = "docs/ensure.md") -> bytes:
     """A file that the user named, "-" for standard input. Raises `WrongUse` if it cannot be read."""
     try:
         if name == "-":
@@ -22,7 +22,7 @@ def read_input(name: str, what: str, limit_bytes: int) -> bytes:
                 data = file.read(limit_bytes + 1)
     except FileNotFoundError:
         raise WrongUse(
-            f"there is no file {name}", f"{what} is expected there; docs/ensure.md shows one."
+            f"there is no file {name}", f"{what} is expected there; {shown_in} shows one."
         ) from None
     except OSError as error:
         raise WrongUse(f"{name} cannot be read: {error.strerror}") from None

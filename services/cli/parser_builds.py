@@ -11,7 +11,7 @@ _MORE = """\
 examples
   orchard build exec --name app --seal -- make deps
   orchard build exec --build ID -- make deps          (from what was recorded, offline)
-  orchard build start --name app --json
+  orchard build start --name app --policy strict.toml --json
   orchard build seal ID
 """
 _BUNDLE = """\
@@ -103,6 +103,8 @@ def _import(commands: Any) -> None:
 def _named(parser: Parser) -> None:
     parser.add_argument("--name", metavar="NAME", default="", help="for people")
     parser.add_argument("--at", metavar="DATE", default="", help="see everything as it was then")
+    parser.add_argument("--policy", metavar="FILE", default="",
+                        help="rules that it is held to beside the server's (docs/firewall.md)")  # fmt: skip
 
 
 def _id(parser: Parser) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from shared.errors import InvalidData
 from shared.models import FileName, StoredFile, VariantInfo
+from shared.policy.named import NamedRule
 
 FORMAT: Final = 1
 
@@ -93,6 +94,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     absent: int = 0
     imported: str = ""  # of one that came in a bundle: the key of the log that signed that
     lock: str = ""  # of a lock (`id` is its key): SHA256 of the lock that it was made of
+    rules: tuple[NamedRule, ...] = ()  # its own policy, beside the server's
     missing: tuple[str, ...] = ()  # addresses that were asked for, and whose bytes were never stored
 
 

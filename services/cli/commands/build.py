@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from services.cli.clients import surroundings
 from services.cli.commands.upstreams import items
 from services.cli.errors import CommandFailed, Exit, WrongUse
-from services.cli.files import write_whole
+from services.cli.files import read_input, write_whole
 from services.cli.known_log import WHAT_NOW, key_of
 from services.cli.output import Output, counted, moment, table
 from services.cli.server import Server, connect
@@ -26,6 +26,7 @@ from shared.tlog.trees import Unproven
 
 PATH = "/api/v1/builds"
 OFFERS = "builds"
+_POLICY_BYTES = 60 * 1024
 
 
 def start(options: argparse.Namespace, output: Output) -> None:
@@ -120,6 +121,15 @@ def run(options: argparse.Namespace, output: Output) -> Exit | int:
 
 def _start(options: argparse.Namespace) -> dict[str, Any]:
     value = {"name": options.name, "at": options.at}
+    if options.policy:
+        try:
+            value["policy"] = read_input(
+                options.policy, "A policy file", _POLICY_BYTES, "docs/firewall.md"
+            ).decode()
+        except UnicodeDecodeError:
+            raise WrongUse(
+                f"{options.policy} is not UTF-8", "docs/firewall.md shows a policy file."
+            ) from None
     return dict(connect(options).call("POST", PATH, value=value, offers=OFFERS))
 
 

@@ -49,7 +49,9 @@ class Describing:
         columns = [[getattr(each, name) for each in names] for name in FileName.__struct_fields__]
         rows: dict[FileName, Row] = {}
         for row in await self._stores.database.fetch(ROWS, *columns):
-            if wait and row["pending"]:
+            protocol = find_protocol(row["protocol"])
+            is_read = protocol is not None and protocol.archive.is_extractable(row["filename"])
+            if wait and is_read and row["pending"]:
                 raise Unread
             rows[FileName(row["protocol"], row["project"], row["file_id"], row["filename"])] = row
         wanted: dict[tuple[str, str], set[str]] = {}

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post
 
+from services.gateway.api.admin.policy import read
+from services.gateway.api.admin.popular import Popular
 from services.gateway.api.statements import FRESH, LATER, read_envelope
 from services.gateway.api.types import Input
 from services.gateway.builds.allowed import check_file
@@ -16,6 +18,7 @@ from services.gateway.http.base_urls import BaseUrls
 from shared.access.watcher import AccessWatcher
 from shared.builds.entries import Absent, Entry, File, Page, Session
 from shared.errors import BuildNotFound, EntryNotFound, InvalidParameter, OrchardError
+from shared.policy.named import NamedRule
 from shared.protocols.reading.views import BUILD, LOCK, is_build_id, is_lock_key, view_named
 from shared.redis import clock
 from shared.statements.provenance import KINDS
@@ -33,6 +36,7 @@ class NewBuild(Input, frozen=True, forbid_unknown_fields=True):
 
     name: str = ""  # for people
     at: str = ""  # a date or time: what the build sees; "": everything as it is
+    policy: str = ""  # a policy file: rules that it is held to beside the server's
 
 
 class Build(msgspec.Struct, frozen=True):
@@ -50,6 +54,7 @@ class Build(msgspec.Struct, frozen=True):
     files: int
     absent: int
     missing: list[str]  # addresses that were asked for and whose bytes were never stored
+    rules: list[NamedRule]  # its own policy
 
 
 class BuildItem(msgspec.Struct, frozen=True):
@@ -78,14 +83,17 @@ async def start(
     data: NewBuild,
     builds: Builds,
     base_urls: BaseUrls,
+    popular: Popular,
     who: str,
     asker: str,
 ) -> Build:
-    """All that is asked below `base` from now on is in its list."""
+    """All that is asked below `base` from now on is in its list. 409 at its seal where it got what its own
+    policy is against."""
     if len(data.name) > LONGEST_NAME or not (data.name.isprintable() or not data.name):
         raise InvalidParameter(f"name: expected up to {LONGEST_NAME} printable characters")
     view = view_named(f"at-{data.at.removeprefix('at-')}") if data.at else None
-    return shown(await builds.start(data.name, view, who, asker), request, base_urls)
+    rules = read(data.policy, popular) if data.policy else []
+    return shown(await builds.start(data.name, view, who, asker, rules), request, base_urls)
 
 
 @post("/api/v1/builds/{id:str}/seal", summary="Freeze a build's list", tags=["builds"], status_code=200)
@@ -145,6 +153,7 @@ def shown(session: Session, request: Request[Any, Any, Any], base_urls: BaseUrls
         session.files,
         session.absent,
         list(session.missing),
+        list(session.rules),
     )
 
 

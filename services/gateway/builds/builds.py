@@ -6,11 +6,12 @@ from __future__ import annotations
 import secrets
 import time
 from base64 import b32encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from services.gateway.builds.own_policy import check_got, check_name, check_rules, moment_of
 from services.gateway.builds.recording import absent_of, entry_of, with_its_bytes
 from services.gateway.builds.replay import Replay
 from services.gateway.builds.waiting import work_done
@@ -19,6 +20,7 @@ from services.gateway.serving.ports import Ports, Reply
 from services.gateway.serving.rebasing import PLACEHOLDER
 from shared.builds.entries import (
     Entry,
+    File,
     Page,
     Session,
     decode_list,
@@ -39,6 +41,7 @@ from shared.errors import (
 from shared.errors.passing import Overloaded, QueueUnavailable, StoreUnavailable
 from shared.http.conditions import Conditions
 from shared.objects.verify import read_whole
+from shared.policy.named import NamedRule
 from shared.postgres.slots import deadline
 from shared.process.bounded import Bounded
 from shared.protocols import protocol_named
@@ -77,11 +80,17 @@ class Builds:
         self._sessions = Sessions(stores.queue_redis)
         self._sealed = Bounded[str, _Sealed](MOST_LISTS, max_weight=MOST_BYTES)
 
-    async def start(self, name: str, view: View | None, who: str, client: str) -> Session:
-        """A new session. Raises `Overloaded` where too many are open, of this client or at all."""
+    async def start(
+        self, name: str, view: View | None, who: str, client: str, rules: Sequence[NamedRule] = ()
+    ) -> Session:
+        """A new session, held to these rules beside the server's. Raises `Overloaded` where too many are
+        open, of this client or at all, `InvalidParameter` for rules that no build can be held to."""
+        check_rules(rules)
         id = b32encode(secrets.token_bytes(20)).decode().lower()
         now = clock.now()
-        session = Session(id, name, "" if view is None else view.name, created_at=now, created_by=who)
+        seen = moment_of(rules, view, now)
+        at = "" if seen is None else seen.name
+        session = Session(id, name, at, created_at=now, created_by=who, rules=tuple(rules))
         came = await self._sessions.start(session, now, client)
         if came != STARTED:
             whose = f"{MOST_OF_ONE} of yours" if came == MANY_OF_ONE else "too many builds"
@@ -144,19 +153,33 @@ class Builds:
         return [*listed.pages, *listed.files, *listed.absent]
 
     async def seal(self, id: str, request_id: str) -> Session:
-        """The sealed session. Again the same, also after one that was cut off. Raises `BuildNotFound`."""
+        """The sealed session. Again the same, also after one that was cut off. Raises `BuildNotFound`, and
+        `Conflict` for one that got what its own policy is against: it records no more, and stays unsealed."""
         session = await self.read(id)
         if session.state == "sealed":
             return session
         await self._sessions.close(id)
+        seconds = self._ports.settings.request_seconds()
+        if session.rules:
+            await check_got(session.rules, await self._files(id), self._stores, seconds)
 
         async def is_sealed() -> bool:
             return (await self.read(id)).state == "sealed"
 
         job = SealBuild(build=id, request_id=request_id)
-        seconds = self._ports.settings.request_seconds()
         await work_done(job, self._ports, until=is_sealed, seconds=seconds)
         return await self.read(id)
+
+    async def _files(self, id: str) -> list[File]:
+        """What it got, with the facts of those that are stored by now."""
+        files = [each for each in await self._sessions.entries(id) if isinstance(each, File)]
+        unknown = [each.file for each in files if each.stored is None]
+        rows = await self._stores.artifacts.batch_get_cached_urls(unknown) if unknown else []
+        known = dict(zip(unknown, rows, strict=True))
+        return [
+            each if each.stored is not None else msgspec.structs.replace(each, stored=known[each.file])
+            for each in files
+        ]
 
     async def lock(self, key: str, request_id: str = "") -> Session:
         """A kept lock as a sealed build, made of it when it is first asked for, and anew once another lock is
@@ -221,6 +244,7 @@ class Builds:
             return await (await self._replay(session)).answer(resource, conditions, self._ports)
         if session.state != "open":
             raise BuildSealed(f"the build {session.name or session.id} records no more")
+        check_name(session.rules, resource.protocol, resource.project)
         shown = msgspec.structs.replace(resource, view=session.at)
         try:
             reply = await plain(shown)
