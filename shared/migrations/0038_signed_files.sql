@@ -6,7 +6,7 @@ CREATE TABLE signed_files (
     entry      text NOT NULL CHECK (octet_length(entry) <= 512),
     filename   text NOT NULL CHECK (octet_length(filename) <= 512),
     sha256     text NOT NULL CHECK (octet_length(sha256) = 64),
-    status     text NOT NULL CHECK (status IN ('verified', 'failed')),
+    status     text NOT NULL CHECK (status IN ('verified', 'failed', 'missing')),
     signer     text NOT NULL CHECK (octet_length(signer) <= 64),
     why        text NOT NULL CHECK (octet_length(why) <= 2048),
     mark       text NOT NULL CHECK (octet_length(mark) <= 64),

@@ -39,7 +39,7 @@ class FileSignature(msgspec.Struct, frozen=True, array_like=True):
     entry: str  # under which the list has it: the version
     filename: str
     sha256: str  # of the bytes that came
-    status: Literal["verified", "failed"]
+    status: Literal["verified", "failed", "missing"]  # missing: there is none, and need not be
     signer: str = ""  # fingerprint of the key, of what is verified
     why: str = ""  # of what is not
     mark: str = ""  # which keys were asked for (`mark_of`)

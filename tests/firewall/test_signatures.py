@@ -231,6 +231,20 @@ def test_what_was_stored_before_the_rule__stays_and_costs_no_request(
     assert (it.asked("1.0.0"), it.signatures_asked()) == (asked, 0)
 
 
+def test_what_came_in_unlooked_at__is_verified_when_it_is_asked_for(
+    it: Signed, signer: Signer, only_by: NewRule
+) -> None:
+    it.sign("1.0.0", signer)
+    it.sign("1.1.0", signer, of=b"something else")
+    for version in ("1.0.0", "1.1.0"):
+        assert it.get(it.file(version)).status_code == 200
+    only_by(signer, 'began = "2020-01-01"')
+    for _ in range(3):
+        assert it.get(it.file("1.0.0")).content == it.data["1.0.0"]
+        refused(it, it.file("1.1.0"), "is false")
+    assert it.signatures_asked() == 2
+
+
 def test_right_file_in_the_place_of_a_false_one__is_shown_again(
     it: Signed, signer: Signer, only_by: NewRule
 ) -> None:

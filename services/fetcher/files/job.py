@@ -13,6 +13,7 @@ from services.fetcher.files.ages import list_again
 from services.fetcher.files.entries import Entries, Found, Refresh, at_kept_address
 from services.fetcher.files.following import follow_file, publish_done
 from services.fetcher.files.run import ArtifactRun
+from services.fetcher.files.stored import stored_path
 from services.fetcher.files.tools import ArtifactTools
 from services.fetcher.sources.absences import Absences
 from services.fetcher.sources.mutations import report_mutation
@@ -71,6 +72,7 @@ class FetchArtifactJob:
             self._is_stored(job, parent),
         )
         if row is not None and await self._tools.sealer.is_intact(row):
+            await self._signed(ctx, protocol, resource, row)
             row = await self._dated(ctx, protocol, resource, row)
             kept = await self._tools.sealer.cache.write_facts(job.file, row)
             if not kept and not await self._still_stands(job.file, row):
@@ -161,6 +163,31 @@ class FetchArtifactJob:
             if resource.direct:
                 ctx.follow(list_again(protocol, resource.project))
             raise
+
+    async def _signed(
+        self, ctx: JobContext, protocol: PackageProxyBase, resource: Resource, row: StoredFile
+    ) -> None:
+        """Has the signature of a stored file verified at which nobody has looked. Raises `TrustDowngrade`, or
+        why it cannot be had."""
+        tools = self._tools
+        if not await tools.signatures.is_due(protocol, resource, row):
+            return
+
+        async def look(found: Found) -> None:
+            check = tools.signatures.of(protocol, resource, found)
+            if check is None:
+                return
+            try:
+                await check.start()
+                async with stored_path(tools.objects, tools.spool_folder, row) as path:
+                    with path.open("rb") as content:
+                        await check.verify(content, row.size_bytes, row.sha256)
+            finally:
+                check.cancel()
+                if check.changes_pages:
+                    ctx.follow(list_again(protocol, resource.project))
+
+        await tools.direct.first(protocol, resource, ctx.generation, look)
 
     async def _still_stands(self, file: FileName, row: StoredFile) -> bool:
         """Whether a row was not taken away while its object was hashed."""

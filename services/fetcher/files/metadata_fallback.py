@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from services.fetcher.files.digests import Digests
+from services.fetcher.files.stored import stored_path
 from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, StoredFile
 from shared.objects.port import ObjectStore
-from shared.process.disk import make_expendable
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 
@@ -49,31 +49,18 @@ class MetadataFallback:
         whatever fetching the file raises.
         """
         facts = await fetch_parent(parent)
-        path = self._objects.local_path(facts.object_key)
-        temporary = None
-        if path is None:
-            path = temporary = self._folder / f"parent-{facts.sha256}-{id(entry)}"
-            await self._copy(facts, temporary)
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                raw = await self._threads.run(_extract, protocol, parent, path, facts.size_bytes)
-        except TimeoutError:
-            raise UpstreamInvalid(f"{parent}: its metadata takes too long to read") from None
-        finally:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
+        async with stored_path(self._objects, self._folder, facts) as path:
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    raw = await self._threads.run(_extract, protocol, parent, path, facts.size_bytes)
+            except TimeoutError:
+                raise UpstreamInvalid(f"{parent}: its metadata takes too long to read") from None
         if raw is None:
             raise UpstreamInvalid(f"{parent} holds no core metadata")
         digests = Digests(entry.hashes if index_stands else {}, promised_sha256)
         digests.update(raw)
         digests.verify(entry.filename)
         return raw
-
-    async def _copy(self, facts: StoredFile, path: Path) -> None:
-        make_expendable(path.parent)
-        with path.open("wb") as file:
-            async for chunk in self._objects.open_stream(facts.object_key):
-                file.write(chunk)
 
 
 def _extract(protocol: PackageProxyBase, filename: str, path: Path, size_bytes: int) -> bytes | None:

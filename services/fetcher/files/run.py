@@ -27,7 +27,7 @@ from services.fetcher.files.signatures import SignatureCheck
 from services.fetcher.files.spool import Spool, spool_upload
 from services.fetcher.files.tools import ArtifactTools
 from shared.digests import matches, strongest
-from shared.errors import Blocked, FileNotFound, TooYoung, TrustDowngrade
+from shared.errors import Blocked, FileNotFound, TooYoung
 from shared.errors.passing import SupersededError, UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, NO_STANDING, CachedUrl, Role, SourceHeaders, StoredFile
 from shared.objects.port import artifact_key
@@ -151,7 +151,7 @@ class ArtifactRun:
                 await self._refuse_blocked(found, sha256)
                 await check(self.protocol, found.entry, spool.open, spool.size, tools.threads)
                 if signature is not None:
-                    await self._check_signature(found, signature, spool, sha256)
+                    await self._check_signature(signature, spool, sha256)
                 await self._pin(found)
                 if not spool.passing:
                     await upload.store(sha256)
@@ -219,23 +219,14 @@ class ArtifactRun:
         if standing and standing not in found.owner:
             raise SupersededError(f"{job.project} was pinned to another upstream meanwhile")
 
-    async def _check_signature(
-        self, found: Found, signature: SignatureCheck, spool: Spool, sha256: str
-    ) -> None:
+    async def _check_signature(self, signature: SignatureCheck, spool: Spool, sha256: str) -> None:
         """Raises `TrustDowngrade`: what is not signed as it should be is not kept."""
         try:
-            against = await signature.verify(spool, sha256)
-        except TrustDowngrade as error:
-            job, why = self.job, error.message
-            log.warning("unsigned_file_refused", project=job.project, filename=job.filename, reason=why)
-            detail = {"sha256": sha256, "source": found.source.name, "because": why}
-            await self._tools.artifacts.record_event(
-                "blocked_file_refused", job.protocol, job.project, job.filename, detail
-            )
-            self.ctx.follow(list_again(self.protocol, job.project))
-            raise
-        if signature.is_right_again:
-            self.ctx.follow(list_again(self.protocol, self.job.project))
+            with spool.open() as content:
+                against = await signature.verify(content, spool.size, sha256)
+        finally:
+            if signature.changes_pages:
+                self.ctx.follow(list_again(self.protocol, self.job.project))
         if against:
             self.standing = msgspec.structs.replace(self.standing, judged=against)
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
 from services.fetcher.files.entries import Found
-from services.fetcher.files.spool import Spool
 from services.fetcher.http.response import FetchedBody, decode_body
 from services.fetcher.provenance.items import SignedFile
 from shared.access.watcher import AccessWatcher
 from shared.errors import TooLarge, TrustDowngrade
-from shared.models import UpstreamSource
+from shared.models import StoredFile, UpstreamSource
 from shared.policy.age import Seen
 from shared.policy.content import told
 from shared.policy.evidence import Evidence, FileSignature
@@ -31,6 +31,7 @@ from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
 from shared.redis import clock
 from shared.stores import Stores
+from shared.telemetry.logs import get_logger
 
 LARGEST_BYTES = 64 * 1024  # of a file of signatures; one takes some 800
 CHILDREN = 2
@@ -40,6 +41,8 @@ HASHED_BYTES = 50_000_000  # in a second, on a slow machine: so much more time h
 FALSE_SECONDS = 3600.0  # so long nobody asks again for a file that was refused
 REMEMBERED = 65_536
 MOST_KEY_FILES = 1000
+
+log = get_logger()
 
 _CHILD = "services.fetcher.provenance.openpgp"
 _decode = msgspec.msgpack.Decoder(Evidence).decode
@@ -71,6 +74,22 @@ class Signatures:
         if not (verdicts.signed_by and found.entry.signature_url):
             return None
         return SignatureCheck(self, protocol, resource, found, verdicts)
+
+    async def is_due(self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile) -> bool:
+        """Whether nobody has looked at the signature of a stored file by the keys of now: a fetcher that did
+        not know of the rule has stored it, or what was stored before does not stay."""
+        verdicts = self.access.policy.of(protocol.name, resource.project)
+        rule = verdicts.trust
+        if rule is None or not rule.signed_by or not resource.direct:
+            return False
+        if rule.stored_stay and stored.created_at < rule.since:
+            return False
+        if verdicts.by_hand(protocol.grammar.version_asked(resource), stored.sha256) is not None:
+            return False
+        seen = await self.artifacts.first_seen(protocol.name, resource.project)
+        about = protocol.documents.dated_name(b"", resource.file), resource.filename, stored.sha256
+        mark = mark_of(rule.signed_by)
+        return seen is None or not any(each.is_of(*about) and each.mark == mark for each in seen.signatures)
 
     def key_files(self) -> list[Path]:
         """Those of the settings; of a folder all that lie in it."""
@@ -108,7 +127,7 @@ class SignatureCheck:
         self._verdicts = verdicts
         self._entry = protocol.documents.dated_name(b"", resource.file)
         self._mark = ""
-        self.is_right_again = False  # pages are without its version, because of what was there before
+        self.changes_pages = False  # its version is to be hidden now, or to be shown again
         self._task: asyncio.Task[bytes | Evidence | None] | None = None
 
     async def start(self) -> None:
@@ -129,7 +148,7 @@ class SignatureCheck:
         if self._task is not None:
             self._task.cancel()
 
-    async def verify(self, spool: Spool, sha256: str) -> str:
+    async def verify(self, content: BinaryIO, size_bytes: int, sha256: str) -> str:
         """What is to be kept beside the file of what is against it, where it is exempt; "" of nothing. Raises
         `TrustDowngrade`, or the error of a source that did not answer."""
         assert self._task is not None
@@ -140,9 +159,7 @@ class SignatureCheck:
         if came is None:
             made = self._unsigned(known)
         else:
-            made = came if isinstance(came, Evidence) else await self._verified(came, spool)
-        if made is None:
-            return ""
+            made = came if isinstance(came, Evidence) else await self._verified(came, content, size_bytes)
         verdict = Verdict(False, "trust", made.why)
         if made.status == "unknown":  # an operator's to mend: nothing to remember
             self._refuse(verdict, sha256)
@@ -152,16 +169,18 @@ class SignatureCheck:
             self._entry,
             self._resource.filename,
             sha256,
-            made.status,
+            made.status if came is not None or made.why else "missing",
             made.publisher.repository,
             made.why,
             mark,
         )
         await artifacts.note_seen(*about, lambda noted: noted or Seen(clock.now()))
         await artifacts.store_signature(*about, kept)
-        if made.status == "verified":
-            self.is_right_again = any(each.entry == self._entry and each.status == "failed" for each in known)
+        if kept.status != "failed":
+            self.changes_pages = any(each.entry == self._entry and each.status == "failed" for each in known)
             return ""
+        self.changes_pages = True
+        await self._note_refused(verdict, sha256)
         self._owner.refused.put(self._key, (time.monotonic() + FALSE_SECONDS, verdict))
         self._refuse(verdict, sha256)
         return told(self._verdicts.content_stamp, verdict)
@@ -174,14 +193,21 @@ class SignatureCheck:
         if verdicts.by_hand(version, sha256) is None:
             raise TrustDowngrade(verdict.refusal(f"{resource.filename} of {resource.project}").message)
 
-    def _unsigned(self, known: Iterable[FileSignature]) -> Evidence | None:
+    async def _note_refused(self, verdict: Verdict, sha256: str) -> None:
+        resource = self._resource
+        about, detail = (resource.project, resource.filename), {"sha256": sha256, "because": verdict.why}
+        log.warning("unsigned_file_refused", project=about[0], filename=about[1], **detail)
+        detail["source"] = self._found.source.name
+        await self._owner.artifacts.record_event("blocked_file_refused", self._protocol.name, *about, detail)
+
+    def _unsigned(self, known: Iterable[FileSignature]) -> Evidence:
         rule = self._verdicts.trust
         had = signed_before(self._entry, known)
         if had:
             return Evidence("failed", why=f"it has no signature, unlike {had}")
         if rule is not None and rule.unknown == "hold":
             return Evidence("failed", why="it has no signature")
-        return None
+        return Evidence("verified")
 
     async def _fetch(self) -> bytes | Evidence | None:
         """None: there is none."""
@@ -194,28 +220,25 @@ class SignatureCheck:
         except TooLarge:
             return Evidence("failed", why=f"its signature has more than {LARGEST_BYTES} bytes")
 
-    async def _verified(self, signature: bytes, spool: Spool) -> Evidence:
-        extra = spool.size // HASHED_BYTES
+    async def _verified(self, signature: bytes, content: BinaryIO, size_bytes: int) -> Evidence:
+        extra = size_bytes // HASHED_BYTES
         order = SignedFile(
             signature,
             self._verdicts.signed_by,
             tuple(map(str, await self._owner.threads.run(self._owner.key_files))),
             CPU_SECONDS + extra,
         )
-        in_memory = spool.in_memory
         files: tuple[int, ...] = ()
-        with spool.open() as opened:
-            if in_memory is not None:
-                order = msgspec.structs.replace(order, content=in_memory)
-            else:
-                files = (opened.fileno(),)
-                order = msgspec.structs.replace(order, path=f"/proc/self/fd/{opened.fileno()}")
-            async with self._owner.children:
-                try:
-                    question = msgspec.msgpack.encode(order)
-                    output = await answer_of(_CHILD, question, VERIFY_SECONDS + extra, files)
-                    return _decode(output)
-                except TimeoutError:
-                    return Evidence("unknown", why="to verify its signature takes too long")
-                except msgspec.MsgspecError:
-                    return Evidence("failed", why="to verify its signature takes too much memory or time")
+        if isinstance(content, io.BytesIO):
+            order = msgspec.structs.replace(order, content=content.getvalue())
+        else:
+            files = (content.fileno(),)
+            order = msgspec.structs.replace(order, path=f"/proc/self/fd/{content.fileno()}")
+        async with self._owner.children:
+            try:
+                question = msgspec.msgpack.encode(order)
+                return _decode(await answer_of(_CHILD, question, VERIFY_SECONDS + extra, files))
+            except TimeoutError:
+                return Evidence("unknown", why="to verify its signature takes too long")
+            except msgspec.MsgspecError:
+                return Evidence("failed", why="to verify its signature takes too much memory or time")

@@ -39,7 +39,8 @@ def provenance_of(listed: Dated, seen: Seen) -> Provenance:
 
 def of_signature(known: FileSignature) -> Provenance:
     """Of a file, by the signature beside it."""
-    return Provenance(known.status, OPENPGP if known.signer else "", known.signer, "", known.why)
+    status = "none" if known.status == "missing" else known.status
+    return Provenance(status, OPENPGP if known.signer else "", known.signer, "", known.why)
 
 
 _WORST_FIRST = ("failed", "none", "unknown", "verified")
