@@ -157,7 +157,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             if purger is not None:
                 now = clock.now()
                 exempt = [each for each in state.exemptions if each.is_active(now)]
-                purger.blocks_changed([*state.blocks, *exempt], state.rules or access_watcher.own_rules)
+                rules = state.rules or access_watcher.own_rules, state.policy_rules
+                purger.blocks_changed([*state.blocks, *exempt], rules)
                 known = access_watcher.feeds.advisories
                 purger.advisories_changed("" if known is None else known.digest, access_watcher.feeds.changed)
             asyncio.get_running_loop().call_soon(gate.recheck)  # once the watcher has taken them

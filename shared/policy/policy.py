@@ -141,21 +141,23 @@ class Policy:
         settled = [each for each in plain if each.kind in kinds]
         content = tuple(each for each in rules if each not in settled)
         stay = self._rules.stored_stay
-        stamp = msgspec.json.encode((rules, stay)).decode()
-        decided = [*sorted(found.exempt), "", *sorted(found.versions)]
-        changed = msgspec.structs.replace(
+        stamp = _hashed([msgspec.json.encode((rules, stay)).decode(), *self._before(found)])
+        return msgspec.structs.replace(
             found,
             age=self._aged(found.age, older, dated),
             listed=None if refusing is None else Verdict(False, "policy", refusing.told),
             rules=content,
-            content_stamp=_hashed([stamp, *decided]) if content else "",
+            content_stamp=stamp if content else "",
+            rules_stamp=stamp,
             stored_stay=stay,
             exempt_digests=self._exempt_digests,
             digests=self._digests,
         )
-        return msgspec.structs.replace(
-            changed, rules_stamp=_hashed([found.rules_stamp, stamp, "", *sorted(self._exempt_digests)])
-        )
+
+    def _before(self, found: ProjectVerdicts) -> list[str]:
+        """What tells apart all that a rule over the list of versions starts from: what the rules before it
+        say of each."""
+        return [found.stamp, found.rules_stamp, *sorted(self._exempt_digests)]
 
     def _with_trust(self, key: tuple[str, str], found: ProjectVerdicts) -> ProjectVerdicts:
         """The first rule of the file about provenance takes the place of the settings', one about keys of
@@ -179,15 +181,12 @@ class Policy:
         return self._trusting(key, found, rule)
 
     def _trusting(self, key: tuple[str, str], found: ProjectVerdicts, rule: TrustRule) -> ProjectVerdicts:
-        stamp = msgspec.json.encode(rule).decode()
-        decided = [*sorted(found.exempt), "", *sorted(found.versions)]
+        stamp = _hashed([msgspec.json.encode(rule).decode(), found.content_stamp, *self._before(found)])
         return msgspec.structs.replace(
             found,
             trust=rule,
-            content_stamp=_hashed([found.content_stamp, stamp, *decided])
-            if rule.refuses
-            else found.content_stamp,
-            rules_stamp=_hashed([found.rules_stamp, stamp, *decided, "", *sorted(self._exempt_digests)]),
+            content_stamp=stamp if rule.refuses else found.content_stamp,
+            rules_stamp=stamp,
             exempt_digests=self._exempt_digests,
             digests=self._digests,
         )
@@ -217,7 +216,7 @@ class Policy:
         advised = Advised(malware, severe, order, rules.severity_since, rules.stored_stay)
         since = [repr(rules.severity_since), repr(rules.stored_stay)] if severe else []
         encoded = msgspec.json.encode((malware, severe)).decode()
-        stamp = _hashed([found.rules_stamp, *since, encoded])
+        stamp = _hashed([found.rules_stamp, *since, encoded, *sorted(self._exempt_digests)])
         return msgspec.structs.replace(found, advised=advised, rules_stamp=stamp)
 
     def age_of(self, protocol: str) -> AgeLimit | None:

@@ -203,6 +203,30 @@ def test_block__refused_through_the_edge_and_back(
         kept(edge, path)
 
 
+def test_policy_file__refused_through_the_edge_and_back(
+    orchard: Cluster, edge: Varnish, upstream: Upstream, project: Names
+) -> None:
+    name = project()
+    filename, _ = wheel_of(upstream, name)
+    paths = f"/pypi/simple/{name}/", orchard.file_path(name, filename)
+
+    def apply(policy: str) -> None:
+        value = {"policy": policy, "yes": True}
+        made = httpx.post(
+            orchard.url("/api/v1/admin/policy"), json=value, headers=ADMIN, trust_env=False, timeout=30
+        )
+        assert made.status_code == 200, made.text
+
+    for path in paths:  # older than the second purge after it was stored
+        comes(edge, path, lambda answer: int(answer.headers.get("age", 0)) > 2, f"the edge's own {path}")
+    apply(f"[[rule]]\nname = 'not this'\nnames = ['{name}']\nrefuse = true")
+    for path in paths:
+        comes(edge, path, lambda answer: answer.status_code == 403, f"the rule about {path}")
+    apply("")
+    for path in paths:
+        comes(edge, path, lambda answer: answer.status_code == 200, f"the return of {path}")
+
+
 def test_block_by_bytes__refused_through_the_edge(
     orchard: Cluster, edge: Varnish, upstream: Upstream, project: Names
 ) -> None:

@@ -19,7 +19,7 @@ from shared.access.feeds import Project
 from shared.cache.keys import PREFIX, Category
 from shared.errors import OrchardError
 from shared.policy.policy import NO_RULES
-from shared.policy.rules import Block, Rules
+from shared.policy.rules import Block
 from shared.protocols import find_protocol
 from shared.redis.client import RedisClient
 from shared.telemetry.logs import get_logger
@@ -110,7 +110,7 @@ class EdgePurger:
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._blocks: frozenset[Block] = frozenset()
-        self._rules = NO_RULES
+        self._rules: object = NO_RULES
         self._advisories = ""
         self._revisions: dict[str, bytes] = {}  # key → value: of a protocol's sources
         self._renewed = asyncio.Queue[str](maxsize=256)
@@ -143,9 +143,9 @@ class EdgePurger:
         if self._session is not None:
             await self._session.close()
 
-    def blocks_changed(self, blocks: Iterable[Block], rules: Rules = NO_RULES) -> None:
+    def blocks_changed(self, blocks: Iterable[Block], rules: object = NO_RULES) -> None:
         """Purge what the difference can match: a project; everything for bytes, which any page may list.
-        Exemptions are blocks that let out; other rules may be about anything."""
+        Exemptions are blocks that let out. `rules`: all others, which may be about anything."""
         if rules != self._rules:
             self._rules = rules
             self._forget_all()
