@@ -177,7 +177,7 @@ async def _database(server: EmbeddedPostgres, template: str) -> AsyncIterator[st
 
 
 async def _administer(server: EmbeddedPostgres, *statements: str) -> None:
-    connection = await asyncpg.connect(server.url("postgres"), timeout=10, command_timeout=30)
+    connection = await asyncpg.connect(server.url("postgres"), timeout=60, command_timeout=60)
     try:
         for statement in statements:
             await connection.execute(statement)

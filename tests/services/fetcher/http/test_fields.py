@@ -16,7 +16,7 @@ from tests.support.upstream import Fault, Reply, Upstream
 
 @pytest_asyncio.fixture
 async def manager() -> AsyncIterator[HttpClientManager]:
-    async with HttpClientManager(connect_timeout_seconds=1, read_timeout_seconds=2) as opened:
+    async with HttpClientManager(connect_timeout_seconds=5, read_timeout_seconds=4) as opened:
         yield opened
 
 

@@ -35,7 +35,7 @@ from tests.support.upstream import Fault, Reply, Upstream
 @pytest_asyncio.fixture
 async def manager() -> AsyncIterator[HttpClientManager]:
     async with HttpClientManager(
-        connect_timeout_seconds=1, read_timeout_seconds=2, own_name=lambda: "orchard-0123456789abcdef"
+        connect_timeout_seconds=5, read_timeout_seconds=4, own_name=lambda: "orchard-0123456789abcdef"
     ) as opened:
         yield opened
 
