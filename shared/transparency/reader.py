@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from shared.errors.passing import StoreUnavailable
 from shared.objects.port import ObjectStore, tile_key
@@ -80,15 +80,19 @@ class LogReader:
         if leaf is None or leaf >= state.checkpoint_size:
             return None
         index, place = divmod(leaf, TILE)
-        data, hashes = await asyncio.gather(
-            self._read(bundle, f"bundle {index}")
-            if bundle
-            else self.bundle(index, min(TILE, state.checkpoint_size - index * TILE)),
-            self.roots(inclusion_ranges(leaf, state.checkpoint_size), state.checkpoint_size),
+        size = state.checkpoint_size
+        wide = min(TILE, size - index * TILE)
+        own, ranges = Tile(0, index), inclusion_ranges(leaf, size)
+        data, tiles = await asyncio.gather(
+            self._read(bundle, f"bundle {index}") if bundle else self.bundle(index, wide),
+            self._tiles(tiles_of(ranges) - {own}, size),
         )
         if data is None:
             raise StoreUnavailable(f"bundle {index} of the log is not there")
-        return Proof(_entries(data, index)[place], leaf, hashes, checkpoint_of(state))
+        entries = _entries(data, index)
+        tiles[own] = b"".join(map(leaf_hash, entries[:wide]))  # of what is at hand: one look-up less
+        hashes = [root_of(low, high, tiles) for low, high in ranges]
+        return Proof(entries[place], leaf, hashes, checkpoint_of(state))
 
     async def consistency(self, old: int, size: int) -> list[bytes]:
         """That the log of `size` entries, which a checkpoint has, goes on from that of `old` (at most
@@ -97,14 +101,17 @@ class LogReader:
 
     async def roots(self, ranges: Sequence[Range], size: int) -> list[bytes]:
         """Over each of these ranges, in a log of `size` entries."""
-        wanted = list(tiles_of(ranges))
+        tiles = await self._tiles(tiles_of(ranges), size)
+        return [root_of(low, high, tiles) for low, high in ranges]
+
+    async def _tiles(self, wanted: Collection[Tile], size: int) -> dict[Tile, bytes]:
         found = await asyncio.gather(*(self.hashes(each, width(each, size)) for each in wanted))
         tiles: dict[Tile, bytes] = {}
         for tile, data in zip(wanted, found, strict=True):
             if data is None:
                 raise StoreUnavailable(f"tile {tile.level}/{tile.index} of the log is not there")
             tiles[tile] = data
-        return [root_of(low, high, tiles) for low, high in ranges]
+        return tiles
 
 
 def checkpoint_of(state: LogState) -> bytes:

@@ -6,10 +6,11 @@ and again before each object, and the objects follow as they lie in the store, h
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 import msgspec
 
@@ -28,6 +29,8 @@ from shared.protocols import find_protocol
 from shared.queue.jobs import MakeBundle
 from shared.redis import clock
 from shared.stores import Stores
+
+AT_ONCE = 16  # objects that are looked for beside one another
 
 Note = Callable[[File], None]
 
@@ -66,15 +69,22 @@ class Bundling:
             files.setdefault(file.stored.object_key, []).append(file)
         objects = manifest.objects
         left_out = {each.key for each in objects if each.key[-64:] in have}
-        size = len(head) + len(objects)
-        for each in objects:
-            if each.key in left_out:
-                continue
-            size += each.size
-            found = await self._stores.bare_objects.stat(each.key)
-            if found is None or found.size_bytes != each.size:
-                raise StoreUnavailable(f"an object of the build is damaged or lost: {each.key}")
+        carried = [each for each in objects if each.key not in left_out]
+        await self._check_there(carried)
+        size = len(head) + len(objects) + sum(each.size for each in carried)
         return Bundle(size, self._body(head, objects, listed, policy, files, left_out, note))
+
+    async def _check_there(self, objects: Sequence[Object]) -> None:
+        """Raises `StoreUnavailable` for one that is not there as it is to be."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def check(of: Object) -> None:
+            async with turns:
+                found = await self._stores.bare_objects.stat(of.key)
+            if found is None or found.size_bytes != of.size:
+                raise StoreUnavailable(f"an object of the build is damaged or lost: {of.key}")
+
+        await asyncio.gather(*map(check, objects))
 
     async def _judged_now(self, listed: BuildList, request_id: str) -> BuildList:
         """With what the rules of now came to beside each file, nothing where there are none: they may change

@@ -248,4 +248,20 @@ async def test_a_damaged_tile_or_bundle_is_an_error_and_never_a_proof(house: Hou
     for damaged in (data, data[:-1]):
         path.write_bytes(damaged)
         with pytest.raises(StoreUnavailable, match="is damaged"):
-            await LogReader(LogRows(house.database), house.stores.objects).proof(sha256)
+            reader = LogReader(LogRows(house.database), house.stores.objects)
+            await (reader.proof(sha256) if level == BUNDLES else reader.consistency(100, 300))
+
+
+async def test_a_proof__is_made_of_the_entries__whose_tile_is_not_read(house: House) -> None:
+    await fill(house.stores, 0, 300)
+    await keeper(house.stores).run()
+    (tile,) = await house.database.fetch("SELECT sha256 FROM log_tiles WHERE level = 0")
+    path = house.store.local_path(tile_key(bytes(tile["sha256"]).hex()))
+    assert path is not None
+    path.unlink()
+    reader = LogReader(LogRows(house.database), house.stores.objects)
+    for number in (0, 255, 299):
+        sha256 = hashlib.sha256(b"x%d" % number).hexdigest()
+        proof = await reader.proof(sha256)
+        assert proof is not None
+        check_file(sha256, proof, SIGNER.key)

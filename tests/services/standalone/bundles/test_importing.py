@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -457,3 +458,23 @@ async def test_object_that_is_swept_while_the_others_come__refused(
 
     monkeypatch.setattr(importing._Objects, "take", swept)
     assert f"{key} was removed" in await place.refuses(second)
+
+
+async def test_object_that_lay_here_long__is_put_anew_where_no_time_can_be_touched(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log()
+    first = whole(log)
+    await place.take(first)
+    store = place.stores.bare_objects
+    paths = [store.local_path(each.key) for each in first.manifest.objects]
+    for path in paths:
+        assert path is not None
+        os.utime(path, (1.0, 1.0))
+    second = made(FILES | {"more-1.0-py3-none-any.whl": b"more"}, log=log, since=2, id="c" * 32)
+    second.left_out = frozenset(each.key for each in first.manifest.objects)
+    monkeypatch.setattr(type(store), "local_path", lambda self, key: None)
+    assert (await place.take(second)).new
+    for each in second.manifest.objects:
+        found = await store.stat(each.key)
+        assert found is not None and found.modified_at > 1.0, each.key
