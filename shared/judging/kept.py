@@ -11,9 +11,10 @@ import msgspec
 from shared.access.watcher import AccessWatcher
 from shared.errors import Blocked, TooYoung
 from shared.judging.listings import Listing, load_listing
-from shared.models import FileName
+from shared.judging.verdicts import judge
 from shared.policy.policy import Policy
-from shared.policy.verdict import Subject, Verdict
+from shared.policy.project import NOTHING
+from shared.policy.verdict import UNKNOWN
 from shared.process.bounded import Bounded
 from shared.process.threads import BoundedThreads
 from shared.protocols import find_protocol
@@ -114,20 +115,22 @@ class BlockedGraphs:
         return None if known is not None and known.until and clock.now() >= known.until else known
 
     async def _judge(self, body: bytes, policy: Policy) -> _Found:
+        policy.look()
+        projects: dict[tuple[str, str], tuple[PackageProxyBase, set[_Node]]] = {}
         try:
-            named = list(_named(body))
-            for protocol, node in named:
-                if protocol is not None:
-                    policy.check(protocol.name, node.name, node.version)
+            for protocol, node in _named(body):
                 policy.check_digest(node.sha256)
+                verdicts = NOTHING if protocol is None else policy.of(protocol.name, node.name)
+                found = verdicts.by_hand(node.version, node.sha256)
+                is_all = bool(node.sha256) or not verdicts.exempt_digests  # that operators may have said
+                if found is not None and not found.allowed and is_all:
+                    raise found.refusal(f"{node.name} {node.version}")
+                if protocol is not None and verdicts.asks_more:
+                    projects.setdefault((protocol.name, node.name), (protocol, set()))[1].add(node)
         except msgspec.MsgspecError:  # what cannot be judged is not given out
             return _Found(Blocked("this kept answer cannot be read, and there are rules"))
         except Blocked as error:
             return _Found(type(error)(f"{error.message}; {REFRESH}"))
-        projects: dict[tuple[str, str], tuple[PackageProxyBase, set[_Node]]] = {}
-        for protocol, node in named:
-            if protocol is not None and policy.of(protocol.name, node.name).judges:
-                projects.setdefault((protocol.name, node.name), (protocol, set()))[1].add(node)
         founds = await asyncio.gather(
             *(self._of_project(policy, protocol, nodes) for protocol, nodes in projects.values())
         )
@@ -141,30 +144,11 @@ class BlockedGraphs:
 
 
 def _of_listing(policy: Policy, protocol: PackageProxyBase, listing: Listing, nodes: set[_Node]) -> _Found:
-    """Of a file that is stored, by its own date; else by the list of its versions."""
-    now, project = clock.now(), listing.project
-    verdicts = policy.of(protocol.name, project)
-    by_version: dict[str, list[tuple[str, Verdict | None]]] = {}
-    entries, _ = listing.judged(protocol, verdicts, now)
-    for each, _, verdict in entries:
-        by_version.setdefault(each.version, []).append((each.mark, verdict))
-    stored: dict[str, list[tuple[str, Verdict | None]]] = {}
-    for file in listing.sealed:
-        name = FileName(protocol.name, project, file.file_id, file.filename)
-        version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(name))
-        of = Subject(
-            protocol.name, project, version, file.sha256, file.published, file.stored_at, file.judged
-        )
-        stored.setdefault(version, []).append((file.sha256, verdicts.verdict(of, now)))
+    judged = judge(protocol, listing, policy, clock.now())
     for node in sorted(nodes, key=lambda node: (node.version, node.sha256)):
-        judged = [*stored.get(node.version, ()), *by_version.get(node.version, ())]
-        known = [(mark, verdict) for mark, verdict in judged if verdict is not None]
-        exact = [verdict for mark, verdict in known if node.sha256 and mark == node.sha256]
-        told = exact or [verdict for _, verdict in known]  # a stored file may not be judged by new rules yet
-        unknown = Subject(protocol.name, project, node.version, node.sha256)
-        verdict = told[0] if told else verdicts.verdict(unknown, now)
-        noun = f"{project} {node.version}"
-        if verdict is None:
+        verdict = judged.verdict(node.version, node.sha256)
+        noun = f"{listing.project} {node.version}"
+        if verdict is None or verdict is UNKNOWN:
             return _Found(TooYoung(f"{noun} is held back: nobody knows when it was published; {REFRESH}"))
         if not verdict.allowed:
             refused = verdict.refusal(noun)

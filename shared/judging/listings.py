@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from shared.policy.age import Seen
 from shared.policy.content import Held
 from shared.policy.project import JudgedEntry, ProjectVerdicts
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import judged_in
+from shared.protocols.dating import judged_of
 from shared.stores import Stores
 
 
@@ -31,12 +32,21 @@ class Listing(msgspec.Struct, frozen=True):
     def judged(
         self, protocol: PackageProxyBase, verdicts: ProjectVerdicts, now: float, *, changes: bool = False
     ) -> tuple[list[JudgedEntry], Mapping[str, Held]]:
-        """See `dating.judged_in`. Takes what parsing takes. Raises `UpstreamInvalid`."""
-        if not self.body:
-            return [], {}
-        return judged_in(
-            protocol, self.project, self.body, verdicts, self.seen, self.sealed, now, changes=changes
+        """See `judged_of`. Takes what parsing takes. Raises `UpstreamInvalid`."""
+        return judged_of(
+            protocol,
+            self.project,
+            self.document(protocol),
+            verdicts,
+            self.seen,
+            self.sealed,
+            now,
+            changes=changes,
         )
+
+    def document(self, protocol: PackageProxyBase) -> Any:
+        """The list, read; None where none is stored. Raises `UpstreamInvalid`."""
+        return protocol.documents.decode_document(self.body) if self.body else None
 
 
 async def load_listing(stores: Stores, protocol: PackageProxyBase, project: str) -> Listing:

@@ -30,6 +30,7 @@ class Dated(msgspec.Struct, frozen=True):
     provenance: str = ""  # where its attestations are, as the document says; "": it has none
     digest: str = ""  # what they are about, in hex; "": unknown
     signatures: tuple[tuple[str, str], ...] = ()  # the registry's own: id of the key, base64
+    unlisted: bool = False  # its project's list lacks it: it is stored, or asked for
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True):

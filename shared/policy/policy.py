@@ -260,7 +260,7 @@ class Policy:
     def check(self, protocol: str, project: str, version: str = "", *, page: bool = False) -> None:
         """By names alone. Raises `Blocked` for a blocked project, or for a blocked version of one ("" names
         none), `Malware` likewise, and `AdvisoriesUnknown`. `page`: see `ProjectVerdicts.of_page`."""
-        self._look()
+        self.look()
         self.check_named(protocol, project, version, page=page)
 
     def check_named(self, protocol: str, project: str, version: str, *, page: bool = False) -> None:
@@ -281,7 +281,7 @@ class Policy:
             if found is not None:
                 raise found.refusal(f"{project} {version}")
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Raises `AdvisoriesUnknown` where nobody can say what is malware."""
         if self._is_blind:
             raise AdvisoriesUnknown("no advisories are known here yet: what is malware cannot be told")
@@ -294,7 +294,7 @@ class Policy:
 
     def verdict(self, subject: Subject, now: float) -> Verdict | None:
         """See `ProjectVerdicts.verdict`. Raises `AdvisoriesUnknown`."""
-        self._look()
+        self.look()
         return self.of(subject.protocol, subject.project).verdict(subject, now)
 
     def admits(self, subject: Subject, now: float) -> bool:

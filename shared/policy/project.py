@@ -47,6 +47,13 @@ class Advised(msgspec.Struct, frozen=True):
         return None
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What is stored of an entry of a list."""
+
+    at: float = 0.0  # unix seconds: when its first file was; 0: none is
+    digests: tuple[str, ...] = ()  # the SHA256 of each of its files that stands for the whole entry
+
+
 class ProjectVerdicts(msgspec.Struct, frozen=True):
     """`stamp` and `rules_stamp` differ between pages made before and after a change; "" where nothing is
     blocked, and where no rule or exemption counts. `versions` and `files` hold what is not allowed."""
@@ -82,6 +89,12 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         asks = self.age is not None or self.advised is not None or self.as_of > 0
         named = self.whole is not None or self.listed is not None
         return asks or named or self.asks_list or self.trust is not None
+
+    @property
+    def asks_more(self) -> bool:
+        """Whether names, versions and the digests that one has at hand do not tell all: a list or the digests
+        of stored files are asked."""
+        return self.judges or bool(self.digests)
 
     @property
     def asks_list(self) -> bool:
@@ -207,21 +220,21 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         self,
         listed: Iterable[Dated],
         seen: Seen,
-        stored: Mapping[str, float],
+        stored: Mapping[str, Kept],
         now: float,
         of: content.Project | None = None,
         traits: Iterable[Traits] = (),
     ) -> tuple[list[JudgedEntry], Mapping[str, content.Held]]:
         """The verdict of each of these entries, and by version what the rules of the policy file came to.
-        `stored`: by their names, when the first file of each was stored here (unix seconds). `of`, `traits`:
-        what those rules ask."""
-        entries = [
-            (
-                each,
-                Subject("", "", each.version, each.mark, seen.date_of(each, now), stored.get(each.name, 0.0)),
-            )
-            for each in listed
-        ]
+        `stored`: by their names. `of`, `traits`: what those rules ask.
+
+        Of what is stored the bytes are known, else as the list marks them. An entry of several files is
+        blocked with one of them, and exempt with all."""
+        entries: list[tuple[Dated, Subject]] = []
+        for each in listed:
+            kept = stored.get(each.name, _NOT_KEPT)
+            sha256 = min(kept.digests or (each.mark,), key=lambda of: _WORST[self._by_digest(of)])
+            entries.append((each, Subject("", "", each.version, sha256, seen.date_of(each, now), kept.at)))
         trusted: Mapping[str, Verdict] = {}
         if self.trust is not None:
             trusted = self._trusted(self.trust, entries, seen, now)
@@ -260,18 +273,22 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         known = {each.version: each for each in traits}
         if of is None or not (self.rules or known):
             return {}
-        first: dict[str, Subject] = {}
-        for each in subjects:  # of a version's files the first counts
-            standing = first.get(each.version)
+        first: dict[str, Subject] = {}  # of a version's files the first counts
+        plain: dict[str, Subject] = {}  # and the bytes of which nothing is said: what is, is of these alone
+        for each in subjects:
+            standing, other = first.get(each.version), plain.get(each.version)
             if standing is None or each.published < standing.published:
                 first[each.version] = each
+            if other is None or self._plainness(each) < self._plainness(other):
+                plain[each.version] = each
         listed = [
             content.Listed(known.get(version) or Traits(version), each.published, each.stored_at)
             for version, each in first.items()
         ]
 
         def others(each: content.Listed) -> Verdict | None:
-            subject = first[each.traits.version]
+            version = each.traits.version
+            subject = msgspec.structs.replace(first[version], sha256=plain[version].sha256)
             found = self.verdict(subject, now)
             if found is None:
                 return UNKNOWN
@@ -279,11 +296,23 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
 
         return content.judge(self.rules, of, listed, others, stored_stay=self.stored_stay, now=now)
 
+    def _by_digest(self, sha256: str) -> str:
+        if sha256 in self.digests:
+            return "block"
+        return "exemption" if sha256 in self.exempt_digests else ""
+
+    def _plainness(self, of: Subject) -> int:
+        return _PLAINEST[self._by_digest(of.sha256)]
+
     def of_file(self, version: str, filename: str, sha256: str) -> Verdict:
         """What of a page's entry is known to be held: by its bytes, its version, its name."""
         found = self.digests.get(sha256) or self.versions.get(version) or self.files.get(filename)
         return found or ALLOWED
 
+
+_NOT_KEPT = Kept()
+_WORST = {"block": 0, "": 1, "exemption": 2}
+_PLAINEST = {"": 0, "exemption": 1, "block": 2}
 
 JudgedEntry = tuple[Dated, Subject, Verdict | None]
 """An entry of a list, what is known of it, and its verdict."""

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from shared.models import FileName, SealedFile
-from shared.policy.age import Arrival, Dated, Seen, by_name
+from shared.policy.age import Dated, Seen, by_name
 from shared.policy.content import Held, Project
-from shared.policy.project import JudgedEntry, ProjectVerdicts
+from shared.policy.project import JudgedEntry, Kept, ProjectVerdicts
 from shared.policy.traits import Traits
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.roles.documents import Remark
 
 Sealed = Mapping[tuple[str, str], SealedFile]
+
+
+class Beside(NamedTuple):
+    """What somebody asks for that a project's own list may lack: what another document of it lists, or a
+    file."""
+
+    identity: str = ""
+    document: Any = None
+    file: FileName | None = None
+
+
+NOTHING_BESIDE = Beside()
+_NO_DIGESTS: Mapping[str, str] = {}
 
 
 def held_of(
@@ -26,11 +38,14 @@ def held_of(
     seen: Seen,
     sealed: Sealed,
     now: float,
+    beside: Beside = NOTHING_BESIDE,
 ) -> ProjectVerdicts:
-    """With what may not be served of a project's own list of versions, `main`; None: there is none."""
-    if main is None or not verdicts.judges:
+    """With what may not be served of a project's own list of versions, `main` (None: there is none), and of
+    what is `beside` it."""
+    if not verdicts.judges or (main is None and beside is NOTHING_BESIDE):
         return verdicts
-    return verdicts.held(*judged_of(protocol, project, main, verdicts, seen, sealed.values(), now))
+    judged = judged_of(protocol, project, main, verdicts, seen, sealed.values(), now, beside=beside)
+    return verdicts.held(*judged)
 
 
 def judged_of(
@@ -43,39 +58,103 @@ def judged_of(
     now: float,
     *,
     changes: bool = False,
+    beside: Beside = NOTHING_BESIDE,
 ) -> tuple[list[JudgedEntry], Mapping[str, Held]]:
-    """See `ProjectVerdicts.judged`: of all that a project's own list of versions, `main`, names. `changes`:
-    what each has that the last allowed one had not is asked for, whatever the rules ask."""
+    """See `ProjectVerdicts.judged`: of all that a project's own list of versions, `main`, names; with what is
+    stored and not listed, which is history all the same, and what is `beside`, which is seen just now.
+    `changes`: what each has that the last allowed one had not is asked for, whatever the rules ask."""
     sealed = tuple(sealed)
-    stored = stored_at(protocol, project, main, sealed)
-    identity = protocol.grammar.index_identity(project)
-    listed = protocol.documents.dated(identity, main, marks=verdicts.trust is not None)
+    identity, marks = protocol.grammar.index_identity(project), verdicts.trust is not None
+    listed = [] if main is None else list(protocol.documents.dated(identity, main, marks=marks))
+    known = {each.name for each in listed}
+    more: dict[str, Dated] = {}
+    if beside.document is not None:
+        told = by_name(protocol.documents.dated(beside.identity, beside.document, marks=marks))
+        more = {name: msgspec.structs.replace(each, published=now) for name, each in told.items()}
+    stored = by_entry(protocol, project, sealed, main, beside.document)
+    for name in stored.keys() - known:
+        first = stored[name][0]
+        file = FileName(protocol.name, project, first.file_id, first.filename)
+        at = min(each.published or each.stored_at for each in stored[name])
+        found = more.get(name) or _unlisted(protocol, file, name, first.digests)
+        more[name] = msgspec.structs.replace(found, published=at)
+    if beside.file is not None:
+        name = entry_name(protocol, beside.file, main, beside.document)
+        if name not in known and name not in more:
+            more[name] = msgspec.structs.replace(_unlisted(protocol, beside.file, name), published=now)
+    listed += [
+        msgspec.structs.replace(each, unlisted=True) for name, each in more.items() if name not in known
+    ]
     about = Project(protocol.name, project, seen.source, seen.since)
-    traits = traits_of(protocol, project, main, sealed) if verdicts.rules or changes else ()
-    return verdicts.judged(listed, seen, stored, now, about, traits)
+    traits: list[Traits] = []
+    if verdicts.rules or changes:
+        traits = traits_of(protocol, project, main, sealed, beside)
+    kept = {name: kept_of(protocol, project, files) for name, files in stored.items()}
+    return verdicts.judged(listed, seen, kept, now, about, traits)
 
 
-def judged_in(
-    protocol: PackageProxyBase, project: str, body: bytes, *arguments: Any, changes: bool = False
-) -> tuple[list[JudgedEntry], Mapping[str, Held]]:
-    """As `judged_of`, of a stored list's canonical bytes. Raises `UpstreamInvalid`."""
-    document = protocol.documents.decode_document(body)
-    return judged_of(protocol, project, document, *arguments, changes=changes)
+def entry_name(protocol: PackageProxyBase, file: FileName, *documents: Any) -> str:
+    """The name of a file's entry in the first of these that has one; else that under which it is judged
+    without."""
+    names = (protocol.documents.dated_name(each, file) for each in documents if each is not None)
+    return next(filter(None, names), "") or _unlisted(protocol, file, "").name
+
+
+def by_entry(
+    protocol: PackageProxyBase, project: str, sealed: Iterable[SealedFile], *documents: Any
+) -> dict[str, list[SealedFile]]:
+    """The stored files of each entry, by its name (`entry_name`)."""
+    found: dict[str, list[SealedFile]] = {}
+    for each in sealed:
+        file = FileName(protocol.name, project, each.file_id, each.filename)
+        found.setdefault(entry_name(protocol, file, *documents), []).append(each)
+    return found
+
+
+def kept_of(protocol: PackageProxyBase, project: str, files: Sequence[SealedFile]) -> Kept:
+    """Of the stored files of one entry."""
+    stand = protocol.documents.stands_for_entry
+    return Kept(
+        min(each.stored_at for each in files),
+        tuple(e.sha256 for e in files if stand(FileName(protocol.name, project, e.file_id, e.filename))),
+    )
+
+
+def _unlisted(
+    protocol: PackageProxyBase, file: FileName, name: str, digests: Mapping[str, str] = _NO_DIGESTS
+) -> Dated:
+    found = protocol.documents.unlisted(file, _version(protocol, file), digests)
+    return msgspec.structs.replace(found, name=name or found.name)
+
+
+def _version(protocol: PackageProxyBase, file: FileName) -> str:
+    asked = protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
+    return protocol.names.canonical_version(asked)
 
 
 def traits_of(
-    protocol: PackageProxyBase, project: str, main: Any, sealed: Iterable[SealedFile]
+    protocol: PackageProxyBase,
+    project: str,
+    main: Any,
+    sealed: Iterable[SealedFile],
+    beside: Beside = NOTHING_BESIDE,
 ) -> list[Traits]:
-    """What `main`, a project's own list, tells of its versions, with the licences that only their files tell:
-    of those that are stored. `main` None: there is no list."""
+    """What `main`, a project's own list, tells of its versions, and what is `beside` it of others, with the
+    licences that only their files tell: of those that are stored. `main` None: there is no list."""
     licences = licences_of(protocol, project, sealed)
+    told: dict[str, Traits] = {}
+    for identity, document in (
+        (beside.identity, beside.document),
+        (protocol.grammar.index_identity(project), main),
+    ):
+        if document is not None:
+            told |= {each.version: each for each in protocol.documents.traits(identity, document)}
     found = []
-    identity = protocol.grammar.index_identity(project)
-    for each in protocol.documents.traits(identity, main) if main is not None else ():
-        told = licences.pop(each.version, None)
-        is_new = each.licence is None and told is not None
-        found.append(msgspec.structs.replace(each, licence=told) if is_new else each)
-    return [*found, *(Traits(version, licence=told) for version, told in licences.items())]
+    for each in told.values():
+        licence = licences.pop(each.version, None)
+        is_new = each.licence is None and licence is not None
+        found.append(msgspec.structs.replace(each, licence=licence) if is_new else each)
+    return [*found, *(Traits(version, licence=licence) for version, licence in licences.items())]
 
 
 def licences_of(protocol: PackageProxyBase, project: str, sealed: Iterable[SealedFile]) -> dict[str, str]:
@@ -83,69 +162,6 @@ def licences_of(protocol: PackageProxyBase, project: str, sealed: Iterable[Seale
     found: dict[str, str] = {}
     for each in sealed:
         if each.licence is not None:
-            name = FileName(protocol.name, project, each.file_id, each.filename)
-            version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(name))
+            version = _version(protocol, FileName(protocol.name, project, each.file_id, each.filename))
             found[version] = found.get(version) or each.licence
     return found
-
-
-class Told(NamedTuple):
-    """What a project's list of versions tells, and what is stored: by the entries' names, "" for none of
-    them."""
-
-    listed: list[Dated]
-    remarks: Mapping[str, Remark]
-    stored: dict[str, list[SealedFile]]
-
-
-def told_in(protocol: PackageProxyBase, project: str, body: bytes, sealed: Iterable[SealedFile]) -> Told:
-    """All of it, for people. Raises `UpstreamInvalid`."""
-    document = protocol.documents.decode_document(body)
-    stored: dict[str, list[SealedFile]] = {}
-    for each in sealed:
-        file = FileName(protocol.name, project, each.file_id, each.filename)
-        stored.setdefault(protocol.documents.dated_name(document, file), []).append(each)
-    listed = protocol.documents.dated(protocol.grammar.index_identity(project), document)
-    return Told(list(listed), protocol.documents.remarks(document), stored)
-
-
-def stored_at(
-    protocol: PackageProxyBase, project: str, main: Any, sealed: Iterable[SealedFile]
-) -> dict[str, float]:
-    """When the first file of each entry of `main` was stored (unix seconds)."""
-    stored: dict[str, float] = {}
-    for file in sealed:
-        asked = FileName(protocol.name, project, file.file_id, file.filename)
-        name = protocol.documents.dated_name(main, asked)
-        stored[name] = min(file.stored_at, stored.get(name, file.stored_at))
-    return stored
-
-
-def held_beside(
-    protocol: PackageProxyBase,
-    identity: str,
-    document: Any,
-    main: Any,
-    verdicts: ProjectVerdicts,
-    now: float,
-) -> ProjectVerdicts:
-    """With what another document of the project lists and its own list does not: that is seen just now."""
-    if not verdicts.judges:
-        return verdicts
-    known = _listed(protocol, identity, main)
-    fresh = {
-        name: each
-        for name, each in by_name(protocol.documents.dated(identity, document)).items()
-        if name not in known
-    }
-    seen = Seen(now, dict.fromkeys(fresh, Arrival(now, now)))
-    about = Project(protocol.name, protocol.grammar.project_of(identity))
-    entries, _ = verdicts.judged(fresh.values(), seen, {}, now, about)
-    return verdicts.held(entries, verdicts.contents)
-
-
-def _listed(protocol: PackageProxyBase, identity: str, main: Any) -> Mapping[str, Dated]:
-    if main is None:
-        return {}
-    project = protocol.grammar.project_of(identity)
-    return by_name(protocol.documents.dated(protocol.grammar.index_identity(project), main))

@@ -115,11 +115,10 @@ class PreparedDocuments:
         sealed: dict[tuple[str, str], SealedFile],
         seen: Seen | None,
     ) -> Any:
-        """As `page`, without what may not be served: prepared once as long as that is the same, which nobody
-        can say of blocked bytes. `seen`: what is noted of the project, where an age is asked for. Raises
-        `Blocked` too."""
+        """As `page`, without what may not be served: prepared once as long as that is the same. `seen`: what
+        is noted of the project, where an age is asked for. Raises `Blocked` too."""
         now = clock.now()
-        what_was_seen = hash(msgspec.msgpack.encode(seen))
+        what_was_seen = hash(msgspec.msgpack.encode((seen, list(sealed.values()))))
         made_under = key, verdicts.stamp, verdicts.rules_stamp, what_was_seen
         ruled = self._ruled.use(made_under)
         if ruled is not None and (not ruled[1] or now < ruled[1]):
@@ -138,8 +137,7 @@ class PreparedDocuments:
         async with self._preparing:
             body = await self.read(key)
             ruled = await self._threads.run(prepare, body)
-        if not verdicts.digests:
-            self._ruled.put(made_under, ruled, len(body))
+        self._ruled.put(made_under, ruled, len(body))
         return ruled[0]
 
     async def model(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:

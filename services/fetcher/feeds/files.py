@@ -20,11 +20,28 @@ class UnreadableFeed(Exception):
     """Why a feed cannot be read: nothing of it counts."""
 
 
+def checksum_file(feed: Path) -> Path:
+    """Where the checksum of a feed that is one file may lie."""
+    return feed.with_name(f"{feed.name}.sha256")
+
+
+def told_checksum(feed: Path) -> str:
+    """The SHA-256 in the file beside a feed's, as `sha256sum` writes it; "": there is no such file. What
+    cannot be read is no feed's: it may be written just now."""
+    try:
+        return [*checksum_file(feed).read_text(errors="replace").lower().split(), "none"][0]
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return error.strerror or "unreadable"
+
+
 def signature(feed: Path) -> str:
-    """Differs once a document has changed. Raises `UnreadableFeed`."""
+    """Differs once a document, or the checksum beside it, has changed. Raises `UnreadableFeed`."""
     digest = hashlib.sha256()
     try:
-        for path in _files(feed):
+        beside = checksum_file(feed)
+        for path in (*_files(feed), *([beside] if beside.is_file() else [])):
             found = path.stat()
             digest.update(
                 f"{path}\0{found.st_mtime_ns}\0{found.st_size}\0{found.st_ino}\n".encode(errors="replace")

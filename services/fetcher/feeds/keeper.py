@@ -19,7 +19,7 @@ import msgspec
 
 from services.fetcher.feeds.build import Made, Order
 from services.fetcher.feeds.download import Feed, download, feed_of
-from services.fetcher.feeds.files import UnreadableFeed, signature
+from services.fetcher.feeds.files import UnreadableFeed, signature, told_checksum
 from services.fetcher.feeds.news import News
 from services.fetcher.feeds.rows import Feed as Known
 from services.fetcher.feeds.rows import FeedRows
@@ -142,7 +142,7 @@ class FeedKeeper:
             target=str(target),
             now=self._now,
             may_shrink=known is not None and known.may_shrink,
-            sha256=_told_beside(path),
+            sha256=told_checksum(path),
         )
         made = await _built(order)
         if made.refused:
@@ -183,14 +183,6 @@ def _prepare(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if leftover.stat().st_mtime < time.time() - 2 * READ_SECONDS:
                 shutil.rmtree(leftover)
-
-
-def _told_beside(path: Path) -> str:
-    """The SHA-256 in the file beside a feed's, as `sha256sum` writes it; "": there is none."""
-    try:
-        return path.with_name(path.name + ".sha256").read_text().split()[0].lower()
-    except (OSError, ValueError, IndexError):
-        return ""
 
 
 async def _built(order: Order) -> Made:

@@ -20,12 +20,11 @@ from shared.artifacts.repository import ArtifactRepository
 from shared.errors import ProjectNotFound, TooYoung, UpstreamInvalid
 from shared.models import NO_STANDING, FileName, Standing, StoredFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
-from shared.policy.content import Project, as_told, told
+from shared.policy.content import as_told, told
 from shared.policy.project import ProjectVerdicts
 from shared.policy.trust import of_signature
 from shared.policy.verdict import UNKNOWN, Subject, Verdict
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import traits_of
 from shared.protocols.resource import Resource
 from shared.queue.jobs import IN_USE, RenderIndex
 from shared.redis import clock
@@ -61,9 +60,9 @@ class Ages:
     async def judged(
         self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile | None = None
     ) -> str:
-        """What the rules about a project's list come to for a file, by the last good one; a version that it
-        lacks was seen just now. "" where none is asked. What a file's own signature came to is asked of one
-        that is `stored`."""
+        """What the rules about a project's list come to for a file, by the last good one and what is stored
+        beside; a version that neither has was seen just now. "" where none is asked. What a file's own
+        signature came to is asked of one that is `stored`."""
         verdicts = self._access.policy.of(protocol.name, resource.project)
         if not verdicts.asks_list and verdicts.trust is None:
             return ""
@@ -72,20 +71,8 @@ class Ages:
             if against is not None or not verdicts.rules:
                 return told(verdicts.content_stamp, against)
             verdicts = msgspec.structs.replace(verdicts, trust=None)
-        project, version = resource.project, protocol.grammar.version_asked(resource)
-        known = await self._documents.known(protocol, protocol.grammar.index_identity(project))
-        sealed = sealed_by_key(known.sealed)
-        main, found = await self._judging.of_project(protocol, project, sealed, verdicts, resource.file)
-        name = "" if main is None else protocol.documents.dated_name(main.document, resource.file)
-        if name in found.told:
-            return found.told[name]
-        held = found.contents.get(version)
-        if held is None:
-            now, about = clock.now(), Project(protocol.name, project)
-            traits = traits_of(protocol, project, None, sealed.values())
-            _, alone = verdicts.judged([Dated(version, version, now)], Seen(now), {}, now, about, traits)
-            held = alone.get(version)
-        return told(verdicts.content_stamp, None if held is None else held.verdict)
+        known = await self._documents.known(protocol, protocol.grammar.index_identity(resource.project))
+        return await self._judging.told(protocol, resource.file, sealed_by_key(known.sealed), verdicts)
 
     async def _signature(
         self,
@@ -165,10 +152,9 @@ class Ages:
             with contextlib.suppress(ProjectNotFound, UpstreamInvalid):
                 await refresh(protocol.name, protocol.grammar.index_identity(file.project))
             good, listed = await self._look(protocol, file)
-        if listed is None:
-            return clock.now()  # another document lists it, and the list of versions does not: it is new
-        seen = await self._judging.seen(protocol, file.project, good)
-        return seen.date_of(listed, clock.now())
+        seen, now = await self._judging.seen(protocol, file.project, good), clock.now()
+        # Another document lists it, and the list of versions does not: it is new.
+        return seen.date_of(listed or Dated("", "", now), now)
 
     async def _look(self, protocol: PackageProxyBase, file: FileName) -> tuple[LastGood, Dated | None]:
         identity = protocol.grammar.index_identity(file.project)

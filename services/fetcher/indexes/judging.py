@@ -20,7 +20,7 @@ from shared.policy.project import ProjectVerdicts, held_back
 from shared.policy.verdict import Subject
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import Sealed, held_beside, held_of, judged_of
+from shared.protocols.dating import NOTHING_BESIDE, Beside, Sealed, entry_name, held_of, judged_of
 from shared.protocols.resource import Resource
 from shared.redis import clock
 
@@ -118,10 +118,8 @@ class Judging:
                 judged = await self._threads.run(partial(judged_of, changes=True), *arguments)
             await self._queue.note(protocol.name, project, *judged)
             return found
-        main, found = await self.of_project(protocol, project, sealed, verdicts)
-        document = None if main is None else main.document
-        found = await self._threads.run(
-            held_beside, protocol, identity, loaded.document, document, found, now
+        _, found = await self.of_project(
+            protocol, project, sealed, verdicts, Beside(identity, loaded.document)
         )
         refuse_version(protocol, identity, found)
         if not verdicts.as_of:
@@ -194,23 +192,56 @@ class Judging:
         project: str,
         sealed: Sealed,
         verdicts: ProjectVerdicts,
-        file: FileName | None = None,
+        beside: Beside = NOTHING_BESIDE,
     ) -> tuple[Loaded | None, ProjectVerdicts]:
-        """A project's last good list of versions, and the verdicts with what may not be served of it. `file`:
-        the one that is asked for."""
+        """A project's last good list of versions, and the verdicts with what may not be served of it, and of
+        what is asked for `beside` it."""
+        main, _, found = await self._judged(protocol, project, sealed, verdicts, beside)
+        return main, found
+
+    async def told(
+        self, protocol: PackageProxyBase, file: FileName, sealed: Sealed, verdicts: ProjectVerdicts
+    ) -> str:
+        """What is kept beside a file of the rules about its project's list (`content.told`), whether that has
+        it or not."""
+        asked = Beside(file=file)
+        main, beside, found = await self._judged(protocol, file.project, sealed, verdicts, asked)
+        name = entry_name(protocol, file, None if main is None else main.document, beside.document)
+        return found.told.get(name, "")
+
+    async def _judged(
+        self,
+        protocol: PackageProxyBase,
+        project: str,
+        sealed: Sealed,
+        verdicts: ProjectVerdicts,
+        beside: Beside,
+    ) -> tuple[Loaded | None, Beside, ProjectVerdicts]:
         good = await self._documents.last_good(protocol.name, protocol.grammar.index_identity(project))
         main = await self._documents.load(protocol, good.document_key) if good.document_key else None
         seen = await self.seen(protocol, project, good)
         document = None if main is None else main.document
+        file = beside.file
+        if file is not None and (document is None or not protocol.documents.dated_name(document, file)):
+            beside = await self._listing(protocol, file)
         if verdicts.trust is not None and document is not None:
             wanted = "" if file is None else protocol.documents.dated_name(document, file)
             seen = await self._proven(protocol, project, document, seen, good, wanted)
         found = await self._threads.run(
-            held_of, protocol, project, document, verdicts, seen, sealed, clock.now()
+            held_of, protocol, project, document, verdicts, seen, sealed, clock.now(), beside
         )
         if not verdicts.as_of:
             await self._warned.note(protocol.name, project, found.contents)
-        return main, found
+        return main, beside, found
+
+    async def _listing(self, protocol: PackageProxyBase, file: FileName) -> Beside:
+        """A file that its project's list lacks, with a document that has it, if one is stored."""
+        for identity in protocol.documents.entry_identities(file):
+            good = await self._documents.last_good(protocol.name, identity)
+            loaded = await self._documents.load(protocol, good.document_key) if good.document_key else None
+            if loaded is not None and protocol.documents.dated_name(loaded.document, file):
+                return Beside(identity, loaded.document, file)
+        return Beside(file=file)
 
 
 def refuse_version(protocol: PackageProxyBase, identity: str, verdicts: ProjectVerdicts) -> None:

@@ -19,7 +19,7 @@ from shared.policy.age import Dated
 from shared.policy.project import ProjectVerdicts
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import stored_at
+from shared.protocols.dating import by_entry
 from shared.protocols.reading.views import View, view_named
 from shared.queue.context import JobContext
 from shared.queue.jobs import IN_USE, FetchIndex, RenderView
@@ -129,10 +129,10 @@ class RenderViewJob:
         project = protocol.grammar.project_of(job.identity)
         if not project or job.identity != protocol.grammar.index_identity(project):
             return
-        stored = stored_at(protocol, project, loaded.document, sealed.values())
+        stored = by_entry(protocol, project, sealed.values(), loaded.document)
 
         def was_here(listed: Dated) -> bool:
-            return 0 < stored.get(listed.name, 0.0) <= view.moment
+            return any(0 < each.stored_at <= view.moment for each in stored.get(listed.name, ()))
 
         await self._dates.find(protocol, job.identity, known.good, loaded, was_here, generation)
 

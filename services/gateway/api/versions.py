@@ -21,14 +21,12 @@ from services.gateway.api.parameters import (
 from services.gateway.api.provenance import Provenance, of_signature, provenance_of, worst
 from shared.access.watcher import AccessWatcher
 from shared.errors import PackageNotFound
-from shared.judging.listings import Listing, load_listing
-from shared.models import FileName, SealedFile
-from shared.policy.age import LONG_AGO, Dated
-from shared.policy.project import ProjectVerdicts
-from shared.policy.verdict import ALLOWED
+from shared.judging.listings import load_listing
+from shared.judging.verdicts import Entry, Judged, judge
+from shared.policy.age import LONG_AGO
+from shared.policy.verdict import UNKNOWN, Verdict
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import told_in
 from shared.protocols.roles.documents import Remark
 from shared.redis import clock
 from shared.stores import Stores
@@ -101,19 +99,19 @@ async def versions(
     listing = await load_listing(stores, known, project)
     if not listing.body:
         raise PackageNotFound(f"no list of the versions of {project} is stored here")
-    verdicts = access_watcher.policy.of(known.name, project)
-    found = await parsers.run(_by_version, known, listing, verdicts)
+    judged = await parsers.run(judge, known, listing, access_watcher.policy, clock.now())
+    found = await parsers.run(_by_version, known, judged)
     if version:
         wanted = known.names.canonical_version(version)
         files = found.get(wanted)
         if files is None:
             raise PackageNotFound(f"{project} has no version {version} in its list here")
-        shown = [_version(wanted, files)]
+        shown = [_version(wanted, files, judged)]
         return Versions(protocol, project, listing.fetched_at, len(found), shown, [each for each, _ in files])
     newest = _newest_first(found)
     page = newest[start : start + check_limit(limit)]
     goes_on = cursor_of([start + len(page)]) if start + len(page) < len(newest) else ""
-    items = [_version(each, found[each]) for each in page]
+    items = [_version(each, found[each], judged) for each in page]
     return Versions(protocol, project, listing.fetched_at, len(found), items, [], goes_on)
 
 
@@ -123,69 +121,49 @@ class Files(list[tuple[ListedFile, bool]]):
     spelt: str = ""
 
 
-def _by_version(protocol: PackageProxyBase, listing: Listing, verdicts: ProjectVerdicts) -> dict[str, Files]:
+def _by_version(protocol: PackageProxyBase, judged: Judged) -> dict[str, Files]:
     """In the list's order."""
-    project, now = listing.project, clock.now()
-    entries, remarks, stored = told_in(protocol, project, listing.body, listing.sealed)
-    judged, _ = listing.judged(protocol, verdicts, now)
-    verdict_of = {each.name: verdict for each, _, verdict in judged}
-    proven: dict[str, Provenance] = {}
-    if verdicts.trust is not None:
-        proven = {each.name: provenance_of(each, listing.seen) for each, _, _ in judged}
-    own = {(each.entry, each.filename): of_signature(each) for each in listing.seen.signatures}
+    document = judged.listing.document(protocol)
+    remarks = {} if document is None else protocol.documents.remarks(document)
+    own = {(each.entry, each.filename): of_signature(each) for each in judged.listing.seen.signatures}
     found: dict[str, Files] = {}
-    for listed in entries:
-        kept = stored.pop(listed.name, [])
-        verdict = verdict_of[listed.name] or ALLOWED
-        shared = (
-            verdict.allowed, verdict.rule, verdict.why, verdict.until or None, proven.get(listed.name)
-        )  # fmt: skip
-        remark = remarks.get(listed.name, _NO_REMARK)
-        files = found.setdefault(listed.version, Files())
+    for each in judged.entries:
+        remark = remarks.get(each.listed.name, _NO_REMARK)
+        files = found.setdefault(each.listed.version, Files())
         files.spelt = files.spelt or remark.version
-        files.extend((each, True) for each in _listed(listed, kept, remark, shared, own))
-    for each in (file for files in stored.values() for file in files):
-        file = FileName(protocol.name, project, each.file_id, each.filename)
-        version = protocol.names.canonical_version(
-            protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
-        )
-        verdict = verdicts.by_hand(version, each.sha256) or ALLOWED
-        gone = ListedFile(
-            each.filename, each.size_bytes, each.sha256, None, "", "",
-            verdict.allowed, verdict.rule, verdict.why, None,
-        )  # fmt: skip
-        found.setdefault(version, Files()).append((gone, False))
+        proven = None
+        if judged.verdicts.trust is not None and not each.listed.unlisted:
+            proven = provenance_of(each.listed, judged.listing.seen)
+        files.extend((file, not each.listed.unlisted) for file in _listed(each, remark, proven, own))
     return found
 
 
 def _listed(
-    listed: Dated,
-    stored: list[SealedFile],
-    remark: Remark,
-    verdict: tuple[bool, str, str, float | None, Provenance | None],
-    own: Mapping[tuple[str, str], Provenance],
+    each: Entry, remark: Remark, proven: Provenance | None, own: Mapping[tuple[str, str], Provenance]
 ) -> Iterator[ListedFile]:
     """An entry with what is stored of it: its file, or of a version without named files each. `own`: by
     entry and name, what is known of files themselves."""
-    published = listed.published if listed.published > LONG_AGO else None
-    if not stored:
-        yield ListedFile(
-            listed.name, remark.size_bytes, "", published, remark.withdrawn, remark.reason, *verdict
-        )
-    for each in stored:
-        made = ListedFile(
-            each.filename, each.size_bytes, each.sha256, published, remark.withdrawn, remark.reason, *verdict
-        )
-        alone = own.get((listed.name, each.filename)) if made.provenance is not None else None
-        yield made if alone is None else msgspec.structs.replace(made, provenance=alone)
+    listed = each.listed
+    published = listed.published if listed.published > LONG_AGO and not listed.unlisted else None
+
+    def told(name: str, size_bytes: int, sha256: str, verdict: Verdict) -> ListedFile:
+        until = verdict.until or None
+        return ListedFile(
+            name, size_bytes, sha256, published, remark.withdrawn, remark.reason,
+            verdict.allowed, verdict.rule, verdict.why, until,
+            own.get((listed.name, name), proven) if proven is not None else None,
+        )  # fmt: skip
+
+    if not each.files:
+        yield told(listed.name, remark.size_bytes, "", each.verdict)
+    for file, verdict in each.files:
+        yield told(file.filename, file.size_bytes, file.sha256, verdict)
 
 
-def _version(version: str, files: Files) -> ListedVersion:
+def _version(version: str, files: Files, judged: Judged) -> ListedVersion:
     listed = [each for each, is_listed in files if is_listed]
     of = listed or [each for each, _ in files]
-    allowed = any(each.allowed for each in of)
-    # One that is served speaks for the version where one is, else one that is held back.
-    speaks = next(each for each in of if each.allowed == allowed)
+    verdict = judged.verdict(version) or UNKNOWN
     withdrawn = next((each for each in of if each.withdrawn), None)
     is_withdrawn = withdrawn is not None and all(each.withdrawn for each in of)
     return ListedVersion(
@@ -197,10 +175,10 @@ def _version(version: str, files: Files) -> ListedVersion:
         stored=sum(1 for each, _ in files if each.sha256),
         withdrawn=withdrawn.withdrawn if withdrawn is not None and is_withdrawn else "",
         reason=withdrawn.reason if withdrawn is not None and is_withdrawn else "",
-        allowed=allowed,
-        rule=speaks.rule,
-        why=speaks.why,
-        until=None if allowed else min((each.until for each in of if each.until is not None), default=None),
+        allowed=verdict.allowed,
+        rule=verdict.rule,
+        why=verdict.why,
+        until=None if verdict.allowed else verdict.until or None,
         provenance=worst([each.provenance for each in of if each.provenance is not None]),
     )
 

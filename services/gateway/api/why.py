@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -12,10 +13,9 @@ from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.provenance import Provenance, provenance_of
 from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter, PackageNotFound
-from shared.judging.listings import Listing, load_listing
-from shared.policy.age import Dated
-from shared.policy.project import ProjectVerdicts
-from shared.policy.verdict import ALLOWED, Verdict
+from shared.judging.listings import load_listing
+from shared.judging.verdicts import Entry, Judged, judge
+from shared.policy.verdict import Verdict
 from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
@@ -58,44 +58,47 @@ async def why(
         raise InvalidParameter("of: expected a package URL")
     protocol = protocol_named(named.protocol)
     listing = await load_listing(stores, protocol, named.project)
-    if not listing.body:
-        raise PackageNotFound(f"no list of the versions of {named.project} is stored here")
-    verdicts = access_watcher.policy.of(protocol.name, named.project)
-    return await parsers.run(_answer, protocol, named.version, listing, verdicts)
+    judged = await parsers.run(judge, protocol, listing, access_watcher.policy, clock.now())
+    return _answer(protocol, named.version, judged)
 
 
-def _answer(protocol: PackageProxyBase, version: str, listing: Listing, verdicts: ProjectVerdicts) -> Answer:
-    project, items = listing.project, []
-    entries, contents = listing.judged(protocol, verdicts, clock.now())
-    for each, of, verdict in entries:
-        found, held = verdict or ALLOWED, contents.get(each.version)
-        warnings = [] if held is None else list(held.warnings.values())
-        if each.version == version or not (version or (found.allowed and not warnings)):
-            published = of.published if verdicts.judges else None
-            said = _why(protocol, project, each, found, published, warnings)
-            if verdicts.trust is not None:
-                said = msgspec.structs.replace(said, provenance=provenance_of(each, listing.seen))
-            items.append(said)
-    if version and not items:
-        named = verdicts.by_name(version, "") or verdicts.listed
-        if named is None:
-            raise PackageNotFound(f"{project} has no version {version} in its list here")
-        items.append(_why(protocol, project, Dated(version, version), named, None, []))
-    return Answer(purl(protocol.name, project, version), len(entries), items)
+def _answer(protocol: PackageProxyBase, version: str, judged: Judged) -> Answer:
+    project = judged.listing.project
+    items = [
+        said
+        for each in judged.entries
+        if version in ("", each.listed.version)
+        for said in _of_entry(protocol, judged, each)
+        if version or not said.allowed or said.warnings
+    ]
+    named = None if items else judged.by_name(version)
+    if named is not None and not (named.allowed and not version):
+        items = [_why(purl(protocol.name, project, version), named)]
+    if not items and version:
+        raise PackageNotFound(f"{project} has no version {version} in its list here")
+    if not items and not judged.listing.body:
+        raise PackageNotFound(f"no list of the versions of {project} is stored here")
+    listed = sum(not each.listed.unlisted for each in judged.entries)
+    return Answer(purl(protocol.name, project, version), listed, items)
 
 
-def _why(
-    protocol: PackageProxyBase,
-    project: str,
-    listed: Dated,
-    found: Verdict,
-    published: float | None,
-    warnings: list[str],
-) -> Why:
-    what = purl(protocol.name, project, listed.version)
-    if listed.is_file:
-        what = f"{what} {listed.name}"
-    return Why(what, found.allowed, found.rule, found.why, published, warnings, found.until or None)
+def _of_entry(protocol: PackageProxyBase, judged: Judged, each: Entry) -> Iterator[Why]:
+    """Of the entry, and of each stored file of it that is answered otherwise."""
+    listed, verdicts = each.listed, judged.verdicts
+    what = purl(protocol.name, judged.listing.project, listed.version)
+    published = each.published if verdicts.judges else None
+    said = _why(f"{what} {listed.name}" if listed.is_file else what, each.verdict, published, each.warnings)
+    if verdicts.trust is not None:
+        proven = provenance_of(listed, judged.listing.seen)
+        said = msgspec.structs.replace(said, provenance=proven)
+    yield said
+    for file, verdict in each.files:
+        if (verdict.allowed, verdict.rule) != (said.allowed, said.rule):
+            yield _why(f"{what} {file.filename}", verdict, published)
+
+
+def _why(what: str, found: Verdict, published: float | None = None, warnings: Sequence[str] = ()) -> Why:
+    return Why(what, found.allowed, found.rule, found.why, published, list(warnings), found.until or None)
 
 
 HANDLERS = [why]

@@ -173,6 +173,7 @@ class MavenDocuments(Documents):
     dated_whole = staticmethod(dates.dated_whole)
     dated_name = staticmethod(dates.dated_name)
     dates_version = staticmethod(dates.dates_version)
+    stands_for_entry = staticmethod(dates.dates_version)
     dating_file = staticmethod(dates.dating_file)
 
     def lists_files(self, identity: str, document: bytes) -> bool:

@@ -147,5 +147,8 @@ class NpmDocuments(Documents):
     def dated_name(self, document: Document, file: FileName) -> str:
         return document.known_version(file.filename)
 
+    def unlisted(self, file: FileName, version: str, digests: Mapping[str, str]) -> Dated:
+        return Dated(version, version, digest=digests.get("sha512", ""))
+
     def lists_files(self, identity: str, document: Document) -> bool:
         return names.split_identity(identity)[0] == "packument" and bool(document.versions)

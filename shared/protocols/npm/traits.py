@@ -1,4 +1,4 @@
-"""What the rules ask of a package's versions, out of its packument."""
+"""What the rules ask of a package's versions, out of its packument or the document of one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEPENDENCIES = ("dependencies", "optionalDependencies", "peerDependencies")
 
 def traits(identity: str, document: Document) -> Iterator[Traits]:
     """See `Documents.traits`."""
-    if document.kind != "packument":
+    if document.kind not in ("packument", "version"):
         return
     for version, raw in document.versions.items():
         fields = fields_of(raw)

@@ -6,9 +6,10 @@ Of files, for a wheel may be added to an old version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from shared.digests import is_sha256
 from shared.models import FileName
 from shared.policy.age import Dated
 from shared.policy.traits import Traits
@@ -70,6 +71,17 @@ def dated_name(document: Document, file: FileName) -> str:
     """See `Documents.dated_name`."""
     parent, _ = names.parent_file(file.filename)
     return parent if parent in document.by_name else ""
+
+
+def unlisted(file: FileName, version: str, digests: Mapping[str, str]) -> Dated:
+    """See `Documents.unlisted`: its address has its SHA256."""
+    sha256 = file.file_id if is_sha256(file.file_id) else ""
+    return Dated(names.parent_file(file.filename)[0], version, mark=sha256, is_file=True, digest=sha256)
+
+
+def stands_for_entry(file: FileName) -> bool:
+    """See `Documents.stands_for_entry`: metadata and signatures lie beside files."""
+    return not names.parent_file(file.filename)[1]
 
 
 def traits(identity: str, document: Document) -> Iterator[Traits]:

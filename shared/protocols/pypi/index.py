@@ -179,6 +179,8 @@ class PyPIDocuments(Documents):
     dated = staticmethod(dates.dated)
     traits = staticmethod(dates.traits)
     dated_name = staticmethod(dates.dated_name)
+    unlisted = staticmethod(dates.unlisted)
+    stands_for_entry = staticmethod(dates.stands_for_entry)
     attested = staticmethod(provenance.attested)
     attestations = staticmethod(provenance.attestations)
     is_subject = staticmethod(provenance.is_subject)

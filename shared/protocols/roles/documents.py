@@ -115,6 +115,16 @@ class Documents(ABC):
         list it."""
         return ""
 
+    def unlisted(self, file: FileName, version: str, digests: Mapping[str, str]) -> Dated:
+        """What would be an entry of a file, or of its `version` (canonical), that no list has. `digests`: of
+        a stored one, beside its SHA256."""
+        return Dated(version, version)
+
+    def stands_for_entry(self, file: FileName) -> bool:
+        """Whether what is said of a stored file's bytes is said of its whole entry: not of what lies beside
+        the file that is installed."""
+        return True
+
     def dates_version(self, file: FileName) -> bool:
         """Whether a file that no index lists is as old as its version: what is added later is not."""
         return True

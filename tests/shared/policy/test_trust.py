@@ -11,6 +11,7 @@ from shared.policy.age import Dated, Seen
 from shared.policy.evidence import Evidence, FileSignature, Publisher
 from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
+from shared.policy.project import Kept
 from shared.policy.rules import Block, Exemption, Rules, put_in_force
 from shared.policy.trust import RECHECK_SECONDS, TrustRule, judge, line_of, signed_before
 from shared.policy.verdict import Subject, Verdict
@@ -42,7 +43,7 @@ def evidence(*entries: Entry) -> dict[str, Evidence]:
     return {str(number): told for number, (_, told) in enumerate(entries) if isinstance(told, Evidence)}
 
 
-def verdicts(policy: Policy, *entries: Entry, stored: dict[str, float] | None = None) -> list[Verdict | None]:
+def verdicts(policy: Policy, *entries: Entry, stored: dict[str, Kept] | None = None) -> list[Verdict | None]:
     seen = Seen(NOW - 99 * DAY, evidence=evidence(*entries))
     found, _ = policy.of("pypi", "demo").judged(listed(*entries), seen, stored or {}, NOW)
     return [verdict for _, _, verdict in found]
@@ -203,7 +204,7 @@ def test_what_lies_beside_a_file__is_its_verdict__until_that_is_over() -> None:
 
 def test_what_is_stored__stays_if_that_is_said() -> None:
     entries: list[Entry] = [("1.0", BY_US), ("1.1", "")]
-    stored = {"1-1.1": NOW - 5 * DAY}
+    stored = {"1-1.1": Kept(NOW - 5 * DAY)}
     for since, stay, allowed in (
         (NOW - DAY, True, True),
         (NOW - DAY, False, False),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared.models import FileName, SealedFile, UpstreamSource
 from shared.policy.age import Seen, by_name
+from shared.policy.evidence import Evidence, Publisher
+from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
 from shared.policy.rules import AgeRule, Rules
 from shared.protocols import protocol_named
-from shared.protocols.dating import held_beside, held_of
+from shared.protocols.dating import Beside, held_of, judged_of
 from shared.protocols.reading.times import unix_seconds
 
 DAY = 86_400.0
@@ -124,8 +127,82 @@ def test_held_beside__what_the_list_of_versions_lacks_is_new() -> None:
     body = {"name": "x", "version": "9.0.0", "dist": {"tarball": "http://files.example.com/x-9.0.0.tgz"}}
     document = read("npm", "version/x/9.0.0", json.dumps(body).encode())
     verdicts = WEEK.of("npm", "x")
-    found = held_beside(known, "version/x/9.0.0", document, npm(), verdicts, NOW)
-    assert list(found.versions) == ["9.0.0"]
+    beside = Beside("version/x/9.0.0", document)
+    found = held_of(known, "x", npm(), verdicts, Seen(NOW - DAY), {}, NOW, beside)
+    assert list(found.versions) == [*HELD["npm"], "9.0.0"]
+    ageless = held_of(known, "x", npm(), verdicts, Seen(NOW - DAY, ageless=True), {}, NOW, beside)
+    assert not ageless.versions
+
+
+FILES: dict[str, tuple[str, str]] = {  # of versions that the lists lack
+    "pypi": ("cd" * 32, "a_b-{}-py3-none-any.whl"),
+    "npm": ("-", "x-{}.tgz"),
+    "cargo": ("{}", "x-{}.crate"),
+    "maven": ("{}", "a-{}.jar"),
+}
+
+
+def file_of(protocol: str, number: str) -> FileName:
+    file_id, filename = FILES[protocol]
+    return FileName(protocol, CASES[protocol][0], file_id.format(number), filename.format(number))
+
+
+@pytest.mark.parametrize("protocol", CASES)
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_file_that_the_list_lacks__is_judged_after_what_is_listed_and_stored(
+    protocol: str, is_listed: bool
+) -> None:
+    project, make = CASES[protocol]
+    known, document = protocol_named(protocol), make() if is_listed else None
+    kept, asked = file_of(protocol, "0.8.0"), file_of(protocol, "9.0.0")
+    sealed = [SealedFile(kept.filename, kept.file_id, SHA, 1, stored_at=NOW - 60, licence="MIT")]
+    verdicts = Policy(named_rules=[NamedRule("x", install_scripts="new")]).of(protocol, project)
+    arguments = (known, project, document, verdicts, Seen(NOW - DAY), sealed, NOW)
+    entries, contents = judged_of(*arguments, beside=Beside(file=asked))
+    published = {each.version: of.published for each, of, _ in entries if each.unlisted}
+    names = known.names
+    stored, wanted = (names.canonical_version(each) for each in ("0.8.0", "9.0.0"))
+    assert published == {stored: NOW - 60, wanted: NOW}
+    assert contents[wanted].change.since == stored
+    assert len(entries) == 2 + (len(HELD[protocol]) + 1) * is_listed
+
+
+@pytest.mark.parametrize("protocol", ["pypi", "npm"])
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_file_that_the_list_lacks__without_what_its_line_had__is_a_downgrade(
+    protocol: str, is_listed: bool
+) -> None:
+    project, make = CASES[protocol]
+    known, document = protocol_named(protocol), make() if is_listed else None
+    kept, asked = file_of(protocol, "9.0.0"), file_of(protocol, "9.1.0")
+    if protocol == "pypi":
+        asked = msgspec.structs.replace(asked, file_id="ef" * 32)
+    digest = kept.file_id if protocol == "pypi" else "aa" * 64
+    sealed = [
+        SealedFile(kept.filename, kept.file_id, SHA, 1, digests={"sha512": "aa" * 64}, stored_at=NOW - 60)
+    ]
+    evidence = {digest: Evidence("verified", Publisher("GitHub", "o/r"))}
+    verdicts = Policy((), Rules(trust="no-downgrade")).of(protocol, project)
+    arguments = (known, project, document, verdicts, Seen(NOW - DAY, evidence=evidence), sealed, NOW)
+    entries, _ = judged_of(*arguments, beside=Beside(file=asked))
+    version = known.names.canonical_version("9.1.0")
+    (verdict,) = (found for each, _, found in entries if each.version == version)
+    assert verdict is not None and (verdict.allowed, verdict.rule) == (False, "trust")
+
+
+def test_version_that_only_its_own_document_tells__has_its_traits() -> None:
+    known = protocol_named("npm")
+    body = {
+        "name": "x",
+        "version": "9.0.0",
+        "dist": {"tarball": "http://files.example.com/x-9.0.0.tgz"},
+        "scripts": {"install": "node x"},
+    }
+    beside = Beside("version/x/9.0.0", read("npm", "version/x/9.0.0", json.dumps(body).encode()))
+    verdicts = Policy(named_rules=[NamedRule("no scripts", install_scripts="new")]).of("npm", "x")
+    for document in (npm(), None):
+        found = held_of(known, "x", document, verdicts, Seen(NOW - DAY), {}, NOW, beside)
+        assert list(found.versions) == (["9.0.0"] if document is not None else [])
 
 
 def test_marks__of_npm_tell_other_bytes() -> None:

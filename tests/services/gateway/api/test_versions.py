@@ -10,6 +10,7 @@ import pytest
 
 from services.gateway.api.versions import Files, _by_version, _newest_first, _version
 from shared.judging.listings import Listing
+from shared.judging.verdicts import Judged, judge
 from shared.models import SealedFile, UpstreamSource
 from shared.policy.age import Seen
 from shared.policy.policy import Policy
@@ -94,7 +95,7 @@ GONE = {
 
 def by_version(
     protocol: str, sealed: Sequence[SealedFile] = (), policy: Policy | None = None
-) -> dict[str, Files]:
+) -> tuple[dict[str, Files], Judged]:
     project, make, *_ = CASES[protocol]
     known = protocol_named(protocol)
     identity, body = make()
@@ -102,8 +103,9 @@ def by_version(
     kinds = {"cargo": "text/plain", "maven": "text/xml"}
     kind = kinds.get(protocol, "application/json")
     document = known.documents.read_index(identity, source, url=source.url, content_type=kind, body=body)
-    verdicts = (policy or Policy(())).of(protocol, project)
-    return _by_version(known, Listing(project, document.body, Seen(1.0), list(sealed)), verdicts)
+    listing = Listing(project, document.body, Seen(1.0), list(sealed))
+    judged = judge(known, listing, policy or Policy(()), clock.now())
+    return _by_version(known, judged), judged
 
 
 def test_cases__are_of_every_protocol() -> None:
@@ -113,8 +115,8 @@ def test_cases__are_of_every_protocol() -> None:
 @pytest.mark.parametrize("protocol", CASES)
 def test_versions__newest_first_with_dates_and_what_is_withdrawn(protocol: str) -> None:
     _, _, versions, _, withdrawn = CASES[protocol]
-    found = by_version(protocol)
-    shown = [_version(each, found[each]) for each in _newest_first(found)]
+    found, judged = by_version(protocol)
+    shown = [_version(each, found[each], judged) for each in _newest_first(found)]
     assert [each.version for each in shown] == versions
     assert (shown[0].withdrawn, shown[0].reason) == withdrawn
     assert shown[0].published == unix_seconds(SECOND)
@@ -126,8 +128,9 @@ def test_versions__newest_first_with_dates_and_what_is_withdrawn(protocol: str) 
 @pytest.mark.parametrize("protocol", CASES)
 def test_versions__a_stored_file__has_its_digest_and_size(protocol: str) -> None:
     file_id, filename = CASES[protocol][3]
-    found = by_version(protocol, [SealedFile(filename, file_id, SHA, 77, stored_at=5.0)])
-    older = _version("", found[_newest_first(found)[1]])
+    found, judged = by_version(protocol, [SealedFile(filename, file_id, SHA, 77, stored_at=5.0)])
+    version = _newest_first(found)[1]
+    older = _version(version, found[version], judged)
     assert (older.files, older.stored, older.size_bytes) == (1, 1, 77)
     files = found[_newest_first(found)[1]]
     assert [(each.name, each.sha256) for each, _ in files] == [(filename, SHA)]
@@ -136,8 +139,8 @@ def test_versions__a_stored_file__has_its_digest_and_size(protocol: str) -> None
 @pytest.mark.parametrize("protocol", GONE)
 def test_versions__stored_and_no_longer_listed__are_told_so(protocol: str) -> None:
     file_id, filename, version = GONE[protocol]
-    found = by_version(protocol, [SealedFile(filename, file_id, OTHER, 7, stored_at=5.0)])
-    oldest = _version(_newest_first(found)[-1], found[_newest_first(found)[-1]])
+    found, judged = by_version(protocol, [SealedFile(filename, file_id, OTHER, 7, stored_at=5.0)])
+    oldest = _version(_newest_first(found)[-1], found[_newest_first(found)[-1]], judged)
     assert (oldest.version, oldest.listed, oldest.stored) == (version, False, 1)
 
 
@@ -149,8 +152,8 @@ def test_versions__blocked_and_too_young__are_told_with_rule_and_reason(protocol
     block = Block(1, "it steals", protocol, project, version)
     year = 10 * 365 * 86_400.0
     rules = Rules({"": AgeRule(year, clock.now())})
-    found = by_version(protocol, policy=Policy((block,), rules))
-    newer, older = (_version(each, found[each]) for each in _newest_first(found))
+    found, judged = by_version(protocol, policy=Policy((block,), rules))
+    newer, older = (_version(each, found[each], judged) for each in _newest_first(found))
     assert (older.allowed, older.rule, older.why) == (False, "block", "it steals")
     assert (newer.allowed, newer.rule) == (False, "minimum_age")
     assert newer.until is not None and newer.until > clock.now()
