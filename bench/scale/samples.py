@@ -75,6 +75,12 @@ SMALL = {
     **dict.fromkeys(("UNSTATED", "STATE_BUILD", "OF_BUILD", "rows:REMOVE"), "sealed builds: some"),
     **dict.fromkeys(("OF_FILE", "OF_VERSION"), "statements of a file or version, by key"),
     **dict.fromkeys(("ADD_TRUST", "DROP_TRUST", "LIST_TRUST"), "rules of whom to trust: some"),
+    **dict.fromkeys(
+        ("_STORE_IMPORTED", "_STANDING_IMPORTED", "_IMPORTED_AT_PATH", "_IMPORTED_OF_PROJECT"),
+        "imported files, by key or of one project",
+    ),
+    "_IMPORTED": "parts of other statements",
+    **dict.fromkeys(("_OFFER_IMPORTED", "_RAISE_REVISION"), "sources: some"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }

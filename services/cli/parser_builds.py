@@ -30,6 +30,17 @@ Into the Orchard in ORCHARD_DATA_DIR, running or stopped, or into the stores tha
 Nothing of it can be seen before all of it is checked; again it changes nothing. The build then answers
 below /v/build-ID/.
 """
+_IMPORT_FILES = """\
+examples
+  orchard import-files ~/.m2/repository                 what there is, and what is damaged; changes nothing
+  orchard import-files /srv/verdaccio/storage --yes
+  orchard import-files ./files --own 'PROTOCOL/acme-*' --yes
+
+Into the Orchard in ORCHARD_DATA_DIR, running or stopped, or into the stores that the environment names.
+Taken is what the clients of this Orchard install, in plain folders or in the stores of other caches (the
+documents say which). It is served last, by the source `import`: a name that an upstream has stays that
+upstream's, unless --own says that it is yours. Broken off, it goes on when it is run again.
+"""
 _SHOW = """\
 examples
   orchard build show ID
@@ -68,6 +79,7 @@ def add_to(commands: Any) -> None:
     _id(command(below, "remove", "forget a build, open or sealed (operator)", "build:remove"))
     _bundle(commands)
     _import(commands)
+    _import_files(commands)
 
 
 def _bundle(commands: Any) -> None:
@@ -98,6 +110,19 @@ def _import(commands: Any) -> None:
         "--trust", metavar="KEY", action="append", default=[],
         help="who may have signed it, name+id+base64; once, for a key is remembered",
     )  # fmt: skip
+
+
+def _import_files(commands: Any) -> None:
+    parser = command(
+        commands, "import-files", "take files out of a folder, or out of another cache's store",
+        "bundle:import_files", more=_IMPORT_FILES,
+    )  # fmt: skip
+    parser.add_argument("folder", metavar="FOLDER", help="links in it are not followed")
+    parser.add_argument(
+        "--own", metavar="PROTOCOL/NAME", action="append", default=[],
+        help="serve this name, or names of this pattern, from what was imported and from nowhere else",
+    )  # fmt: skip
+    parser.add_argument("--yes", action="store_true", help="import; without it nothing is changed")
 
 
 def _named(parser: Parser) -> None:

@@ -27,6 +27,7 @@ from services.fetcher.files.sealing import Sealer
 from services.fetcher.files.signatures import Signatures
 from services.fetcher.files.spool import clear_spool
 from services.fetcher.files.tools import ArtifactTools
+from services.fetcher.http.imported import ImportedFiles
 from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.identity.issuers import Issuers
 from services.fetcher.identity.provider import Provider
@@ -232,7 +233,12 @@ async def _open_upstream(resources: Resources, stores: Stores) -> UpstreamParts:
         ),
     )
     http = await resources.open(
-        "upstream connections", HttpClientManager.from_settings(settings, own_name=lambda: access.own_name)
+        "upstream connections",
+        HttpClientManager.from_settings(
+            settings,
+            own_name=lambda: access.own_name,
+            imports=ImportedFiles(database, stores.objects),
+        ),
     )
     repository = SourceRepository(database, box)
     sync = await resources.open("source sync", SourceSync(repository, settings, os.environ))

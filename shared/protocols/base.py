@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shared.protocols.roles.archive import Archive
     from shared.protocols.roles.documents import Documents
     from shared.protocols.roles.grammar import Grammar, Names
+    from shared.protocols.roles.importing import Importing
     from shared.protocols.roles.locks import Locks
     from shared.protocols.roles.pages import Pages
     from shared.protocols.roles.pins import Pins
@@ -100,3 +101,10 @@ class PackageProxyBase(ABC):
         from shared.protocols.roles.ahead import Ahead
 
         return Ahead()
+
+    @cached_property
+    def importing(self) -> Importing:
+        """Files of folders and of other caches' stores, as its index lists them; none by default."""
+        from shared.protocols.roles.importing import Importing
+
+        return Importing()

@@ -100,3 +100,11 @@ def same_host(one: str, other: str) -> bool:
     a, b = urlsplit(one), urlsplit(other)
     ports = [part.port or _PORTS.get(part.scheme) for part in (a, b)]
     return a.hostname == b.hostname and (ports[0] == ports[1] or ports == [80, 443])
+
+
+def without_userinfo(url: str) -> str:
+    """The address without user:password@, which links of an index may hold; it is sent to nobody."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -1,4 +1,5 @@
-"""`orchard bundle`: a sealed build as one file; `orchard import`: into an Orchard without a network."""
+"""`orchard bundle`: a sealed build as one file; `orchard import`: into an Orchard without a network;
+`orchard import-files`: what a folder or another cache has."""
 
 from __future__ import annotations
 
@@ -108,3 +109,11 @@ def import_(options: argparse.Namespace, output: Output) -> NoReturn:
     words += [f"--trust={each}" for each in options.trust]
     words += ["--json"] if output.as_json else []
     become("import", "services.standalone.bundles", words, options)
+
+
+def import_files(options: argparse.Namespace, output: Output) -> NoReturn:
+    """Does not return: becomes `python -m services.standalone.imports`."""
+    words = [str(Path(options.folder).expanduser().absolute())]
+    words += [f"--own={each}" for each in options.own]
+    words += [name for name, asked in (("--yes", options.yes), ("--json", output.as_json)) if asked]
+    become("import-files", "services.standalone.imports", words, options)

@@ -55,6 +55,7 @@ SELECT c.sha256, array_agg(c.filename) AS filenames
 FROM cached_urls c LEFT JOIN upstream_sources s ON s.id = c.source_id
 WHERE c.sha256 = ANY($1) AND NOT EXISTS (SELECT FROM quarantine q WHERE q.sha256 = c.sha256) -- evidence
     AND NOT EXISTS (SELECT FROM build_objects b WHERE b.key = 'artifacts/' || encode(c.sha256, 'hex'))
+    AND NOT EXISTS (SELECT FROM imported_files f WHERE f.sha256 = c.sha256)  -- fetched from here itself
 GROUP BY c.sha256
 HAVING bool_and(c.role = 'file' AND c.upstream_url <> '' AND coalesce(s.enabled, false))
 """

@@ -36,7 +36,10 @@ BODIES = 100_000  # page bodies that are looked for in all heads at once: 30 MB
 ROUND = "orchard:sweep:round"  # in the queue Redis
 _HEADS = "orchard:package_index:*"
 
-NAMED_FILES = "SELECT 'artifacts/' || encode(sha256, 'hex') AS key FROM artifacts WHERE sha256 = ANY($1)"
+NAMED_FILES = """
+SELECT 'artifacts/' || encode(sha256, 'hex') AS key FROM artifacts WHERE sha256 = ANY($1)
+UNION SELECT 'artifacts/' || encode(sha256, 'hex') FROM imported_files WHERE sha256 = ANY($1)
+"""
 NAMED_BY_BUILDS = "SELECT DISTINCT key FROM build_objects WHERE key = ANY($1)"
 NAMED_TILES = "SELECT 'tiles/' || encode(sha256, 'hex') AS key FROM log_tiles WHERE sha256 = ANY($1)"
 NAMED_STATEMENTS = """

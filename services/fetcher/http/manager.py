@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from types import TracebackType
 from typing import Self
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
 import httpx
 import msgspec
@@ -33,6 +33,7 @@ from services.fetcher.http.egress import (
     policy_of,
 )
 from services.fetcher.http.errors import as_orchard_errors
+from services.fetcher.http.imported import ImportedFiles
 from services.fetcher.http.pool import Lane, Pool, open_pool
 from services.fetcher.http.response import FetchedBody, UpstreamResponse
 from services.fetcher.http.sessions import Sessions
@@ -44,7 +45,7 @@ from shared.models import UpstreamSource
 from shared.process.byte_budget import ByteBudget
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.settings import Settings
-from shared.sources.urls import same_host, secured
+from shared.sources.urls import same_host, secured, without_userinfo
 from shared.telemetry.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from shared.telemetry.tracing import CLIENT, begin, end, sent_to_upstream
 
@@ -88,10 +89,12 @@ class HttpClientManager:
         http1_hosts: Collection[str] = (),
         offline: bool = False,
         budget_bytes: int = 128 * 1024 * 1024,
+        imports: ImportedFiles | None = None,
     ) -> None:
         """`max_connections` bounds each pool. `proxy` and `ca_file` default to the usual variables
         (HTTP_PROXY, HTTPS_PROXY, NO_PROXY; shared/http/trust.py). `own_name` returns the name for Via.
-        `http1_hosts` are never offered HTTP/2 ("*": no host is)."""
+        `http1_hosts` are never offered HTTP/2 ("*": no host is). `imports` answers for sources that have no
+        network."""
         self._max_connections = max_connections
         self._keepalive_connections = keepalive_connections
         self._connect_timeout = connect_timeout_seconds
@@ -100,6 +103,7 @@ class HttpClientManager:
         self._proxies = Proxies.from_environment(os.environ, proxy)
         self._ca_file = ca_file
         self._offline = offline
+        self._imports = imports
         self._own_name = own_name
         self._bodies = ByteBudget(budget_bytes, "answers of upstreams", wait_seconds=read_timeout_seconds)
         self._pools: dict[str, Pool] = {}
@@ -112,7 +116,9 @@ class HttpClientManager:
         self._connects_of_closed = 0
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, own_name: Callable[[], str] = str) -> Self:
+    def from_settings(
+        cls, settings: Settings, *, own_name: Callable[[], str] = str, imports: ImportedFiles | None = None
+    ) -> Self:
         """A manager as the settings say; not opened yet."""
         return cls(
             max_connections=settings.http_max_connections,
@@ -126,6 +132,7 @@ class HttpClientManager:
             own_name=own_name,
             offline=settings.offline,
             budget_bytes=settings.index_budget_bytes,
+            imports=imports,
         )
 
     async def open(self) -> None:
@@ -202,6 +209,10 @@ class HttpClientManager:
         """
         if self._offline:
             raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
+        if self._imports is not None and self._imports.answers(source.url, url):
+            async with self._imports.answer(httpx.Request(method, url, headers=headers)) as found:
+                yield UpstreamResponse(found, url, min_rate_bytes=0, source=source.name)
+            return
         where = f"upstream {source.name}"
         if policy is None:
             policy = policy_of(source, await self._own_addresses(source, where))
@@ -226,7 +237,7 @@ class HttpClientManager:
                 span = begin(f"{method} {source.name}", CLIENT)
                 request = httpx.Request(
                     method,
-                    _without_userinfo(url),
+                    without_userinfo(url),
                     headers=fields.sent({**sent, **_credentials(source, origin), **sent_to_upstream(span)}),
                     content=content,
                     extensions={"timeout": timeout, "proxy": self._proxies.proxy_for(url)},
@@ -380,14 +391,6 @@ def _credentials(source: UpstreamSource, origin: Origin) -> dict[str, str]:
         return {}
     pair = f"{source.username}:{source.password}".encode()  # UTF-8: RFC 7617 §2.1
     return {"authorization": "Basic " + base64.b64encode(pair).decode()}
-
-
-def _without_userinfo(url: str) -> str:
-    """The address without user:password@, which links of an index may hold; it is sent to nobody."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 async def _close(response: httpx.Response) -> None:

@@ -42,6 +42,7 @@ OBJECTS = {
     "statements": "SELECT 'statements/' || encode(object, 'hex') AS key FROM statements",
     "build_statements": "SELECT 'statements/' || encode(object, 'hex') AS key FROM build_statements",
     "build_objects": "SELECT key FROM build_objects",
+    "imported_files": "SELECT 'artifacts/' || encode(sha256, 'hex') AS key FROM imported_files",
 }
 """By table: the objects that its rows name. What is in no table (finished pages) is made again."""
 

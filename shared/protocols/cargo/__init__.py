@@ -9,6 +9,7 @@ from shared.protocols.base import PackageProxyBase
 
 if TYPE_CHECKING:
     from shared.protocols.cargo.ahead import CargoAhead
+    from shared.protocols.cargo.importing import CargoImporting
     from shared.protocols.cargo.index import CargoDocuments
     from shared.protocols.cargo.locking import CargoLocks
     from shared.protocols.cargo.metadata import CargoArchive
@@ -91,3 +92,9 @@ class CargoProxy(PackageProxyBase):
         from shared.protocols.cargo.ahead import CargoAhead
 
         return CargoAhead()
+
+    @cached_property
+    def importing(self) -> CargoImporting:
+        from shared.protocols.cargo.importing import CargoImporting
+
+        return CargoImporting()

@@ -9,6 +9,7 @@ from shared.protocols.base import PackageProxyBase
 
 if TYPE_CHECKING:
     from shared.protocols.maven.ahead import MavenAhead
+    from shared.protocols.maven.importing import MavenImporting
     from shared.protocols.maven.index import MavenDocuments
     from shared.protocols.maven.locking import MavenLocks
     from shared.protocols.maven.metadata import MavenArchive
@@ -91,3 +92,9 @@ class MavenProxy(PackageProxyBase):
         from shared.protocols.maven.ahead import MavenAhead
 
         return MavenAhead()
+
+    @cached_property
+    def importing(self) -> MavenImporting:
+        from shared.protocols.maven.importing import MavenImporting
+
+        return MavenImporting()

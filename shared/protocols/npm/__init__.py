@@ -10,6 +10,7 @@ from shared.protocols.base import PackageProxyBase
 if TYPE_CHECKING:
     from shared.protocols.npm.ahead import NpmAhead
     from shared.protocols.npm.forwarding import NpmForwarding
+    from shared.protocols.npm.importing import NpmImporting
     from shared.protocols.npm.index import NpmDocuments
     from shared.protocols.npm.locking import NpmLocks
     from shared.protocols.npm.metadata import NpmArchive
@@ -98,3 +99,9 @@ class NpmProxy(PackageProxyBase):
         from shared.protocols.npm.ahead import NpmAhead
 
         return NpmAhead()
+
+    @cached_property
+    def importing(self) -> NpmImporting:
+        from shared.protocols.npm.importing import NpmImporting
+
+        return NpmImporting()

@@ -9,6 +9,7 @@ from shared.protocols.base import PackageProxyBase
 
 if TYPE_CHECKING:
     from shared.protocols.pypi.ahead import PyPIAhead
+    from shared.protocols.pypi.importing import PyPIImporting
     from shared.protocols.pypi.index import PyPIDocuments
     from shared.protocols.pypi.locking import PyPILocks
     from shared.protocols.pypi.metadata import PyPIArchive
@@ -91,3 +92,9 @@ class PyPIProxy(PackageProxyBase):
         from shared.protocols.pypi.ahead import PyPIAhead
 
         return PyPIAhead()
+
+    @cached_property
+    def importing(self) -> PyPIImporting:
+        from shared.protocols.pypi.importing import PyPIImporting
+
+        return PyPIImporting()

@@ -94,7 +94,7 @@ def _extract_wheel(filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extr
 
 def _extract_sdist(filename: str, file: BinaryIO, size_bytes: int) -> Extraction:
     try:
-        name, version = _sdist_identity(filename)
+        name, version = sdist_identity(filename)
         if filename.endswith(".zip"):
             content = read_zip_member(file, size_bytes, _zipped_pkg_info)
         else:
@@ -113,7 +113,8 @@ def _extract_sdist(filename: str, file: BinaryIO, size_bytes: int) -> Extraction
         return _failed("unextractable", "the file's name is not that of an sdist")
 
 
-def _sdist_identity(filename: str) -> tuple[str, Version]:
+def sdist_identity(filename: str) -> tuple[str, Version]:
+    """Canonical name and version in a sdist's file name. Raises `InvalidSdistFilename`, `InvalidVersion`."""
     if filename.endswith(".tgz"):
         filename = filename.removesuffix(".tgz") + ".tar.gz"
     return parse_sdist_filename(filename)

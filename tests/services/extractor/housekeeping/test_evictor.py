@@ -17,11 +17,13 @@ from services.extractor.housekeeping.sweeper import Sweeper
 from services.gateway.hits.stored_objects import StoredObjects
 from services.gateway.hits.uses import UseLog
 from shared.artifacts.uses import keep_uses, read_uses, report_uses, reported_use
+from shared.imports import rows
 from shared.models import FileName
 from shared.objects.guard import GuardedStore
 from shared.objects.port import artifact_key
 from shared.objects.verify import Verifier
 from shared.process.threads import BoundedThreads
+from shared.protocols.roles.importing import Imported, Listed
 from tests.services.extractor.conftest import House
 from tests.support.rows import row_of
 
@@ -145,7 +147,7 @@ async def test_named_by_any_of_many_answers__stays(
     assert await there(house, *kept, nobody) == [True] * 5 + [False]
 
 
-@pytest.mark.parametrize("why", ["metadata", "small", "no upstream", "disabled", "second name"])
+@pytest.mark.parametrize("why", ["metadata", "small", "no upstream", "disabled", "second name", "imported"])
 async def test_not_to_be_had_again_or_not_worth_it__stays(house: House, source: int, why: str) -> None:
     unusual = {"metadata": {"role": "metadata"}, "no upstream": {"upstream_url": ""}}
     fields: dict[str, Any] = dict(unusual.get(why, {}))
@@ -154,6 +156,9 @@ async def test_not_to_be_had_again_or_not_worth_it__stays(house: House, source: 
         await house.database.execute("UPDATE upstream_sources SET enabled = false")
     if why == "second name":  # the same bytes came from a source that is no more
         await stored(house, source + 1, "a.whl", project="other")
+    if why == "imported":  # it is fetched from this very object
+        listed = Listed("demo", "1.0", "a.whl", "demo/a.whl")
+        await rows.store(house.database, "pypi", [Imported(listed, digest, SIZE, {})])
     assert (await evict(house)).evicted == 0
     assert await there(house, digest) == [True]
 

@@ -12,9 +12,11 @@ import msgspec
 
 from services.extractor.housekeeping.sweeper import Sweeper
 from services.extractor.housekeeping.timer import SweepTimer
+from shared.imports import rows
 from shared.models import FORMAT, IndexHead, StoredDocument, VariantInfo
 from shared.objects.guard import GuardedStore, sweeping
 from shared.objects.port import VARIANTS, artifact_key, document_key, statement_key, tile_key
+from shared.protocols.roles.importing import Imported, Listed
 from tests.services.extractor.conftest import House
 
 OLD = time.time() - 7200
@@ -120,6 +122,16 @@ async def test_statement__stays_and_one_that_no_row_names_goes(house: House) -> 
     assert (await sweeper(house).run()).deleted == 1
     assert await house.store.stat(lost) is None
     assert await house.store.stat(named) is not None and await house.store.stat(built) is not None
+
+
+async def test_imported__stays(house: House) -> None:
+    key = artifact_key(digest(b"wheel"))
+    await house.store.put_bytes(key, b"wheel")
+    age(house, key)
+    listed = Listed("demo", "1.0", "demo-1.0.whl", "demo/demo-1.0.whl")
+    await rows.store(house.database, "pypi", [Imported(listed, digest(b"wheel"), 5, {})])
+    assert (await sweeper(house).run()).orphans == 0
+    assert await house.store.stat(key) is not None
 
 
 async def test_unreadable_head__no_page_body_is_deleted(house: House) -> None:
