@@ -69,7 +69,7 @@ class Policy:
         self._order = order
         self._attests = attests
         self._advisories = advisories if rules.feeds else None
-        self._is_blind = rules.feeds and advisories is None
+        self.is_blind = rules.feeds and advisories is None  # nobody can say what is malware
         self._named_rules = tuple(named_rules)
         self._exact: dict[tuple[str, str], ProjectVerdicts] = {}
         self._rules = rules
@@ -217,7 +217,13 @@ class Policy:
         since = [repr(rules.severity_since), repr(rules.stored_stay)] if severe else []
         encoded = msgspec.json.encode((malware, severe)).decode()
         stamp = _hashed([found.rules_stamp, *since, encoded, *sorted(self._exempt_digests)])
-        return msgspec.structs.replace(found, advised=advised, rules_stamp=stamp)
+        return msgspec.structs.replace(
+            found,
+            advised=advised,
+            rules_stamp=stamp,
+            exempt_digests=self._exempt_digests,
+            digests=self._digests,
+        )
 
     def age_of(self, protocol: str) -> AgeLimit | None:
         """What is asked of a protocol's versions; None: nothing."""
@@ -282,8 +288,8 @@ class Policy:
                 raise found.refusal(f"{project} {version}")
 
     def look(self) -> None:
-        """Raises `AdvisoriesUnknown` where nobody can say what is malware."""
-        if self._is_blind:
+        """Raises `AdvisoriesUnknown`."""
+        if self.is_blind:
             raise AdvisoriesUnknown("no advisories are known here yet: what is malware cannot be told")
 
     def check_digest(self, sha256: str) -> None:

@@ -140,6 +140,11 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         """Of a version; of "", where there is none: of the whole project. None: it is none."""
         return None if self.advised is None else self.advised.is_malware(version)
 
+    def as_evidence(self, version: str, sha256: str) -> Verdict | None:
+        """Why a file is malware, also where something else refuses it; None: it is none, or exempt."""
+        said = self.by_hand(version, sha256)
+        return None if said is not None and said.allowed else self.by_malware(version)
+
     def by_vulnerability(self, version: str, stored_at: float) -> Verdict | None:
         """See `Advised.is_vulnerable`."""
         return None if self.advised is None else self.advised.is_vulnerable(version, stored_at)

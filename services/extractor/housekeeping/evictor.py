@@ -241,6 +241,8 @@ class Evictor:
                 return False
             if (await self._named(began - 60.0)).holds(file.digest, filenames):
                 return False
+            if not await self._refetchable([file]):
+                return False
             await self._store.delete(key)
         report.evicted += 1
         report.evicted_bytes += file.size_bytes

@@ -21,6 +21,7 @@ from services.fetcher.feeds.build import Made, Order
 from services.fetcher.feeds.download import Feed, download, feed_of
 from services.fetcher.feeds.files import UnreadableFeed, signature, told_checksum
 from services.fetcher.feeds.news import News
+from services.fetcher.feeds.quarantine import Quarantine
 from services.fetcher.feeds.rows import Feed as Known
 from services.fetcher.feeds.rows import FeedRows
 from services.fetcher.http.manager import HttpClientManager
@@ -57,6 +58,7 @@ class FeedKeeper:
         self._folder = Path(stores.settings.data_dir).resolve() / "feeds"  # for what is read just now
         self._rows = FeedRows(stores.database)
         self._news = News(stores, access)
+        self._quarantine = Quarantine(stores, access)
         self._feeds = [feed_of(text, number) for number, text in enumerate(stores.settings.osv_feeds)]
         self._pauses: dict[str, float] = {}  # seconds, of feeds at which a look takes long
         self._turns = Every(TURN_SECONDS, self._turn, name="osv feeds", first_seconds=0)
@@ -65,7 +67,7 @@ class FeedKeeper:
         """Start."""
         if self._feeds:
             await self._stores.threads.run(_prepare, self._folder)
-            await self._turns.open()
+        await self._turns.open()  # without any, too: what is under quarantine by them is given back
 
     async def aclose(self) -> None:
         """Stop, in the middle of a look if need be."""
@@ -81,6 +83,7 @@ class FeedKeeper:
             names = [each.name for each in self._feeds]
             known = await self._rows.read(names)
             await self._publish([known[name] for name in names if name in known])
+        await self._quarantine.follow()
 
     async def _is_due(self, feed: Feed) -> bool:
         mark = f"{KEY}:look:{hashlib.sha256(feed.name.encode(errors='replace')).hexdigest()[:16]}"
@@ -172,6 +175,7 @@ class FeedKeeper:
         await self._access.feeds.look()
         for each in known:
             if each.told != each.state.digest:
+                await self._quarantine.settle(each.state.changed)
                 await self._news.tell(each.state)
                 await self._rows.note_told(each.state.feed, each.state.digest)
 

@@ -110,6 +110,43 @@ async def test_used_within_a_day__stays_even_when_too_much_is_stored(house: Hous
     assert await there(house, digest) == [True]
 
 
+async def hold(house: House, sha256: str, name: str) -> None:
+    await house.database.execute(
+        "INSERT INTO quarantine (protocol, project, file_id, filename, version, sha256, advisory) "
+        "VALUES ('pypi', 'demo', $1, $2, '1', $3, 'MAL-1')",
+        sha256, name, bytes.fromhex(sha256),
+    )  # fmt: skip
+
+
+async def test_under_quarantine__stays_under_whatever_name_and_however_full_it_is(
+    house: House, source: int
+) -> None:
+    evil, other = [await stored(house, source, name) for name in ("evil-1.0.whl", "other-1.0.whl")]
+    again = FileName("pypi", "again", evil, "again-1.0.whl")  # the same bytes under a name that is none
+    came = {"source_id": source, "upstream_url": "http://upstream.example/again"}
+    await house.artifacts.get_or_create_artifact(row_of(again, b"evil-1.0.whl".ljust(SIZE, b"."), **came))
+    await hold(house, evil, "evil-1.0.whl")
+    report = await evict(house, max_bytes=1)
+    assert (report.evicted, report.protected) == (1, 1)
+    assert await there(house, evil, other) == [True, False]
+
+
+async def test_under_quarantine_since_the_run_began__stays(
+    house: House, source: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = await stored(house, source, "evil-1.0.whl")
+    named = Evictor._named
+
+    async def held_meanwhile(self: Evictor, since: float) -> Any:
+        if since:  # once more under the lock, before the file goes
+            await hold(house, evil, "evil-1.0.whl")
+        return await named(self, since)
+
+    monkeypatch.setattr(Evictor, "_named", held_meanwhile)
+    assert (await evict(house)).evicted == 0
+    assert await there(house, evil) == [True]
+
+
 async def test_named_by_a_resolution_or_a_lock__stays(house: House, source: int) -> None:
     by_digest = await stored(house, source, "resolved.whl")
     by_name = await stored(house, source, "named-1.0.tgz")
