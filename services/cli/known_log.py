@@ -69,6 +69,43 @@ class KnownLog:
         return answer
 
 
+class ImportedLog:
+    """The log of another Orchard, whose bundles were imported on a server: each proof as its bundle told it.
+    That the log only grew from one bundle to the next the imports have checked."""
+
+    def __init__(self, server: Server, key: Key, own: str) -> None:
+        """`own`: the key of the server's own log; "": it keeps none."""
+        self._server = server
+        self.key = key
+        self._own = own
+        self.last_proof = b""
+
+    def check(self, sha256: str) -> tuple[dict[str, Any], Proof, Checkpoint]:
+        """As `KnownLog.check`."""
+        answer = self._server.request(
+            "GET", "/api/v1/log/proof", query={"sha256": sha256, "key": str(self.key)}
+        )
+        if answer.status == 404:
+            own = f"the log's key is {self._own}" if self._own else "it keeps no log"
+            message = f"{own}, and {self.key} was expected: no bundle of that brought the file {sha256}"
+            raise CommandFailed(message, WHAT_NOW, status=404)
+        self._server.check(answer, offers=OFFERS)
+        self.last_proof = answer.body
+        proof = read_proof(answer.body)
+        entry, checkpoint = check_file(sha256, proof, self.key)
+        return entry, proof, checkpoint
+
+    def remember(self) -> None:
+        """Nothing: who names the key has it."""
+
+
+def log_of(server: Server, key: str) -> KnownLog | ImportedLog:
+    """The server's own log; the one of this key, if it is another's. Raises as `KnownLog`."""
+    answer = server.request("GET", "/api/v1/log")
+    own = str(answer.json()["key"]) if answer.status == 200 else ""
+    return ImportedLog(server, read_key(key), own) if key and key != own else KnownLog(server, key)
+
+
 def _folder() -> Path:
     state = os.environ.get("XDG_STATE_HOME", "")
     return Path(state if state.startswith("/") else Path.home() / ".local" / "state") / "orchard"

@@ -119,7 +119,9 @@ is stored here with its digest, and the log has that: else the exit code is 8 (6
     parser.add_argument("--kind", metavar="KIND", choices=("file", "orchard", *KINDS), default="",
                         help="what FILE is, if its name does not tell: file (no lock), orchard (a lock of "
                         f"`orchard ensure`), {', '.join(KINDS)}")  # fmt: skip
-    parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
+    parser.add_argument("--key", metavar="KEY", default="",
+                        help="the log's public key, name+id+base64; of another Orchard: by what its bundles "
+                        "brought")  # fmt: skip
     parser.add_argument("--save", metavar="DIR", default="", help="keep each file's proof there")
     parser.add_argument("--proof", metavar="PROOF", default="",
                         help="of one file: a proof that was saved; no Orchard is asked")  # fmt: skip
@@ -140,5 +142,7 @@ that a key before has signed. docs/statements.md says what they tell.
     parser = command(commands, "statement", "show what is stated of files, verified", "statement:run",
                      more=more)  # fmt: skip
     parser.add_argument("of", metavar="PURL|SHA256|FILE", help="a version, a digest, or a file")
-    parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
+    parser.add_argument("--key", metavar="KEY", default="",
+                        help="the log's public key, name+id+base64; of another Orchard: by what its bundles "
+                        "brought")  # fmt: skip
     parser.add_argument("--save", metavar="DIR", default="", help="keep them there, by file (.intoto.jsonl)")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -50,20 +50,21 @@ class LogPart(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Fields are only ever added: a reader passes over those that it does not know (statements, 0048)."""
+    """Fields are only ever added: a reader passes over those that it does not know."""
 
     format: int
     session: Session  # without names of people
     listed: BuildList  # the same
     objects: list[Object]  # those that pages and files name, in their order, each once
     log: LogPart
+    statements: list[bytes] = []  # envelopes about its files, one of each name (0048)
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Manifest).decode
 
 
-def make(session: Session, listed: BuildList, log: LogPart) -> Manifest:
+def make(session: Session, listed: BuildList, log: LogPart, statements: Sequence[bytes] = ()) -> Manifest:
     """The manifest of a sealed build. Who asked for what stays at home."""
     shown = msgspec.structs.replace(
         listed,
@@ -72,7 +73,8 @@ def make(session: Session, listed: BuildList, log: LogPart) -> Manifest:
         absent=[_unsigned(each) for each in listed.absent],
     )
     session = msgspec.structs.replace(session, created_by="", list_key="", imported="")
-    return Manifest(FORMAT, session, shown, [Object(*each) for each in named_by(listed)], log)
+    objects = [Object(*each) for each in named_by(listed)]
+    return Manifest(FORMAT, session, shown, objects, log, list(statements))
 
 
 def _unsigned(entry: Any) -> Any:

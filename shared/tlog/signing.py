@@ -81,3 +81,12 @@ def new_signer_text(name: str) -> str:
     seed = os.urandom(32)
     key = Signer(name, seed).key
     return f"{_PREFIX}{name}+{key.id.hex()}+{base64.b64encode(bytes([ED25519]) + seed).decode()}"
+
+
+def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    """As `ed25519.is_signed`, some times faster: by a library."""
+    try:
+        eddsa.new(eddsa.import_public_key(public), "rfc8032").verify(message, signature)
+    except ValueError:
+        return False
+    return True

@@ -46,6 +46,11 @@ SELECT object FROM statements WHERE protocol = $1 AND project = $2 AND version =
 ORDER BY leaf DESC LIMIT {MOST}
 """  # noqa: S608 - of constants
 
+OF_FILES = """
+SELECT DISTINCT ON (protocol, project, version, sha256)
+    protocol, project, version, encode(sha256, 'hex') AS sha256, object
+FROM statements WHERE sha256 = ANY ($1) ORDER BY protocol, project, version, sha256, leaf DESC
+"""
 OF_BUILD = "SELECT object FROM build_statements WHERE build = $1 AND kind = $2"
 
 
@@ -120,6 +125,14 @@ class StatementRows:
     async def of_file(self, sha256: str) -> list[str]:
         """The envelopes (SHA256) on a file with this digest (hex), the newest first, at most `MOST`."""
         return _objects(await self._database.fetch(OF_FILE, bytes.fromhex(sha256)))
+
+    async def of_files(self, digests: Sequence[bytes]) -> dict[tuple[str, str, str, str], str]:
+        """Of files with these digests, the newest envelope (SHA256) by protocol, project, version, digest."""
+        rows = await self._database.fetch(OF_FILES, digests)
+        return {
+            (row["protocol"], row["project"], row["version"], row["sha256"]): bytes(row["object"]).hex()
+            for row in rows
+        }
 
     async def of_version(self, protocol: str, project: str, version: str) -> list[str]:
         """Those on files of a version."""

@@ -70,6 +70,33 @@ def test_build_of_all_protocols__imported__answers_as_it_did_and_its_files_are_s
         assert there.get(path).status_code == 403
 
 
+def test_statements_and_proofs__come_with_it_and_are_verified_there_by_the_key_alone(
+    orchard: Cluster, there: Cluster, shelf: NewShelf, tmp_path: Path
+) -> None:
+    shelves = [shelf(kind) for kind in SHELVES]
+    for it in shelves:
+        it.put({"1.0.0": AGES["1.0.0"]})
+    build = recorded(orchard, *(path for it in shelves for path in (it.page, it.file("1.0.0"))))
+    bundle(orchard, build, tmp_path / "app.bundle")
+    command(there, "import", str(tmp_path / "app.bundle"), "--trust", KEY)
+    names = []
+    for it in shelves:
+        names.append(str(tmp_path / it.file("1.0.0").rpartition("/")[2]))
+        Path(names[-1]).write_bytes(it.data["1.0.0"])
+    asked = orchard.upstream.count()
+    told = json.loads(command(there, "verify", *names, "--key", KEY, "--json"))
+    for found in told["files"]:
+        assert found["log"] == "bundles.example/log" and found["entry"]["kind"] == "admission"
+        assert found["statement"]["subject"][0]["digest"]["sha256"] == found["entry"]["digests"]["sha256"]
+    assert "integrity verified" in command(there, "statement", names[0], "--key", KEY)
+    assert orchard.upstream.count() == asked
+    other = KEY.replace("+", "x+", 1)
+    assert "not proven" in command(there, "verify", names[0], "--key", other, exit_code=1)
+    Path(names[0]).write_bytes(it.data["1.0.0"] + b"x")
+    said = command(there, "verify", names[0], "--key", KEY, exit_code=1)
+    assert "no bundle of that brought the file" in said
+
+
 def test_since__only_what_is_new_goes_and_the_log_is_proven_to_go_on(
     orchard: Cluster, there: Cluster, shelf: NewShelf, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from services.cli.files import write_whole
 from services.cli.known_log import WHAT_NOW, key_of, sha256_of
 from services.cli.output import Output, printable
 from services.cli.server import Server, connect
-from shared.tlog.dsse import Statement, read_statement
+from shared.tlog.dsse import Statement, is_named, read_statement
 from shared.tlog.trees import Unproven
 
 PATH = "/api/v1/statements"
@@ -29,7 +29,8 @@ def run(options: argparse.Namespace, output: Output) -> None:
     lines = _ask(server, asked)
     try:
         key = key_of(server, options.key)
-        found = [(line, read_statement(line, key)) for line in lines]
+        named = [line for line in lines if is_named(line, key)]  # others may state it too
+        found = [(line, read_statement(line, key)) for line in named or lines]
         for _, statement in found:
             _check(statement, asked)
     except Unproven as error:

@@ -12,7 +12,7 @@ from services.cli.commands.build import stated
 from services.cli.commands.statement import envelopes_about, told
 from services.cli.errors import CommandFailed, Differs, Unfinished, WrongUse
 from services.cli.files import read_input, write_whole
-from services.cli.known_log import WHAT_NOW, KnownLog, read_bytes, sha256_of
+from services.cli.known_log import WHAT_NOW, ImportedLog, KnownLog, log_of, read_bytes, sha256_of
 from services.cli.locks import FILE, check_lock, kind_of
 from services.cli.output import Output, counted, printable
 from services.cli.server import Server, connect
@@ -108,7 +108,7 @@ def _offline(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _online(options: argparse.Namespace) -> list[dict[str, Any]]:
     server = connect(options)
-    log = KnownLog(server, options.key)
+    log = log_of(server, options.key)
     found = []
     for name in options.files:
         if _BUILD.fullmatch(name) and not Path(name).exists():
@@ -126,13 +126,13 @@ def _online(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
-def _checked(server: Server, log: KnownLog, sha256: str) -> dict[str, Any]:
+def _checked(server: Server, log: KnownLog | ImportedLog, sha256: str) -> dict[str, Any]:
     """What the log and statements say of a file. Raises `Unproven`, and what the server's errors mean."""
     proven = _proven(*log.check(sha256))
     return {**proven, "statement": _stated(envelopes_about(server, sha256), sha256, log.key)}
 
 
-def _build(server: Server, log: KnownLog, name: str) -> dict[str, Any]:
+def _build(server: Server, log: KnownLog | ImportedLog, name: str) -> dict[str, Any]:
     """A sealed build: that this log's key says what it got, and that all files of that were admitted."""
     id = name.removeprefix("build-")
     _, statement = stated(server, id, "provenance", str(log.key))

@@ -19,6 +19,7 @@ from shared.errors import EntryNotFound, InvalidParameter
 from shared.errors.passing import StoreUnavailable
 from shared.objects.port import ObjectStore, statement_key
 from shared.stores import Stores
+from shared.transparency.imported import ImportedRows
 from shared.transparency.statements import StatementRows
 
 LINES = "application/jsonl"
@@ -31,7 +32,7 @@ LATER = "A statement is there some seconds later, where a log is kept (docs/stat
 async def of_file(stores: Stores, sha256: str) -> Response[bytes]:
     """DSSE envelopes of in-toto statements, one a line, the newest first: one for each name that the file's
     bytes were admitted under."""
-    return await _lines(stores, await StatementRows(stores.database).of_file(check_sha256(sha256)), sha256)
+    return await _of_file(stores, check_sha256(sha256))
 
 
 @get("/api/v1/statements", summary="Signed statements about a version's files", tags=TAGS)
@@ -39,19 +40,27 @@ async def statements(
     stores: Stores, of: Annotated[str, Parameter(description="A package URL with a version, or a SHA256")]
 ) -> Response[bytes]:
     """As by digest, of all files of a version."""
-    subject, rows = read_subject(of), StatementRows(stores.database)
+    subject = read_subject(of)
     if subject.sha256:
-        return await _lines(stores, await rows.of_file(subject.sha256), subject.sha256)
+        return await _of_file(stores, subject.sha256)
     if not subject.version:
         raise InvalidParameter("of: a version is missing in this package URL")
-    found = await rows.of_version(subject.protocol, subject.project, subject.version)
-    return await _lines(stores, found, subject.purl)
+    named = subject.protocol, subject.project, subject.version
+    own = await StatementRows(stores.database).of_version(*named)
+    return await _lines(stores, own, await ImportedRows(stores.database).of_version(*named), subject.purl)
 
 
-async def _lines(stores: Stores, found: Sequence[str], what: str) -> Response[bytes]:
-    if not found:
+async def _of_file(stores: Stores, sha256: str) -> Response[bytes]:
+    own = await StatementRows(stores.database).of_file(sha256)
+    return await _lines(stores, own, await ImportedRows(stores.database).of_file(sha256), sha256)
+
+
+async def _lines(stores: Stores, own: Sequence[str], imported: Sequence[bytes], what: str) -> Response[bytes]:
+    """`own`: envelopes by SHA256; those of other Orchards follow them."""
+    if not (own or imported):
         raise EntryNotFound(f"there is no statement about {what}", hint=LATER)
-    body = b"".join([await read_envelope(stores.objects, each) + b"\n" for each in found])
+    found = [*[await read_envelope(stores.objects, each) for each in own], *imported]
+    body = b"".join([each + b"\n" for each in found])
     return Response(body, media_type=LINES, headers=FRESH)
 
 

@@ -15,6 +15,7 @@ from litestar.params import Parameter
 
 from services.gateway.api.parameters import check_sha256, number
 from shared.errors import ConfigurationError, EntryNotFound, InvalidParameter
+from shared.postgres.database import Database
 from shared.process.threads import BoundedThreads
 from shared.settings import Settings
 from shared.tlog.making import Tile, width
@@ -22,6 +23,7 @@ from shared.tlog.notes import MOST_NOTE_BYTES, Key, read_key
 from shared.tlog.proofs import TILE, tile_path, write_proof
 from shared.tlog.trees import Unproven
 from shared.transparency.cosigning import cosigned, read_witnesses, witnessed
+from shared.transparency.imported import ImportedRows
 from shared.transparency.reader import LogReader, checkpoint_of
 from shared.transparency.rows import LogState
 
@@ -138,10 +140,19 @@ async def log(log_reader: LogReader, settings: Settings) -> Log:
 
 @get("/api/v1/log/proof", summary="Proof that a file's admission is in the log", tags=TAGS)
 async def proof(
-    log_reader: LogReader, sha256: Annotated[str, Parameter(description="Of the file's bytes, in hex")]
+    log_reader: LogReader,
+    database: Database,
+    sha256: Annotated[str, Parameter(description="Of the file's bytes, in hex")],
+    key: Annotated[str, Parameter(description="Of the log; unset: of this Orchard's own")] = "",
 ) -> Response[bytes]:
-    """A C2SP tlog-proof: the entry, its place, hashes that lead to the root, and a checkpoint."""
-    found = await log_reader.proof(check_sha256(sha256))
+    """A C2SP tlog-proof: the entry, its place, hashes that lead to the root, and a checkpoint. With the key
+    of another Orchard's log: the proof that came with the file in a bundle of that."""
+    digest = check_sha256(sha256)
+    if key:
+        told = await ImportedRows(database).proof(digest, key)
+        if told is not None:
+            return Response(told, media_type=NOTE, headers=_FRESH)
+    found = None if key and key != (await log_reader.state()).key else await log_reader.proof(digest)
     if found is None:
         raise EntryNotFound("the log says nothing of a file with this digest", hint=_LATER)
     return Response(write_proof(found), media_type=NOTE, headers=_FRESH)

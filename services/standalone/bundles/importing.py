@@ -22,6 +22,7 @@ from services.standalone.bundles.rows import Seen, is_imported, read_seen, write
 from shared.bundles.files import digests_of
 from shared.bundles.form import Bodies, BundleRefused, Carried, Head, read_head
 from shared.bundles.manifest import Manifest, check_goes_on, read_manifest
+from shared.bundles.statements import check_statements
 from shared.errors.passing import ObjectMissing
 from shared.objects.port import ObjectStore
 from shared.postgres.connection import session
@@ -64,6 +65,7 @@ async def import_bundle(
             new = not await is_imported(database, manifest, head.key, store)
             if new:
                 check_goes_on(manifest, checkpoint, None if seen is None else seen.checkpoint)
+                stated = await asyncio.to_thread(check_statements, manifest, (head.key, *trusted))
         objects = [Carried(each.key, each.size) for each in manifest.objects]
         if new:
             bodies = Bodies(file.read, head.size)
@@ -71,7 +73,7 @@ async def import_bundle(
             await taking.take(objects)
             await taking.look_again(objects)
             async with session(url) as database:
-                await write_rows(database, store, manifest, head.key, checkpoint)
+                await write_rows(database, store, manifest, head.key, checkpoint, stated)
     return _told(manifest, head, objects, new, time.monotonic() - began)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +15,7 @@ from shared.builds.rows import SEALED, STORE_LOCK
 from shared.builds.rows import STORE as STORE_BUILD
 from shared.bundles.form import BundleRefused
 from shared.bundles.manifest import Manifest
+from shared.bundles.statements import Stated
 from shared.errors.passing import DatabaseUnavailable
 from shared.models import CachedUrl, FileName, Role, StoredFile
 from shared.objects.port import BUILDS, ObjectStore
@@ -22,6 +23,7 @@ from shared.postgres.connection import Session
 from shared.protocols import protocol_named
 from shared.protocols.reading.views import is_lock_key
 from shared.tlog.notes import Checkpoint, Key
+from shared.tlog.proofs import Proof, write_proof
 
 BATCH = 500
 RACES = 5
@@ -30,6 +32,18 @@ NOTE_SEEN = """
 INSERT INTO bundle_logs (key, size, root) VALUES ($1, $2, $3)
 ON CONFLICT (key) DO UPDATE SET size = EXCLUDED.size, root = EXCLUDED.root, seen_at = now()
 WHERE bundle_logs.size <= EXCLUDED.size RETURNING true
+"""
+FORGET_PROOFS = """
+WITH proofs AS (DELETE FROM imported_proofs WHERE build = $1)
+DELETE FROM imported_statements WHERE build = $1
+"""
+STORE_PROOFS = """
+INSERT INTO imported_proofs (build, key, sha256, proof)
+SELECT $1, $2, t.* FROM unnest($3::bytea[], $4::bytea[]) AS t
+"""
+STORE_STATEMENTS = """
+INSERT INTO imported_statements (build, sha256, protocol, project, version, envelope)
+SELECT $1, t.* FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS t
 """
 
 
@@ -88,7 +102,12 @@ def _standing(file: File, created_at: float, published: float, judged: str) -> F
 
 
 async def write_rows(
-    database: Session, store: ObjectStore, manifest: Manifest, key: Key, checkpoint: Checkpoint
+    database: Session,
+    store: ObjectStore,
+    manifest: Manifest,
+    key: Key,
+    checkpoint: Checkpoint,
+    stated: Mapping[Stated, bytes],
 ) -> None:
     """All or nothing. Raises `BundleRefused` where other bytes stand under a file's name, or a newer state
     of the log was seen meanwhile."""
@@ -108,8 +127,29 @@ async def write_rows(
         store_build = STORE_LOCK if is_lock_key(build.id) else STORE_BUILD
         await database.fetch(store_build, build.id, encode(build), sorted(set(keys)))
         _check_stored(build, await database.fetch(SEALED, build.id))
+        await _store_proofs(database, manifest, key, stated)
         if not await database.fetch(NOTE_SEEN, str(key), checkpoint.size, checkpoint.root):
             raise BundleRefused("log: a newer state of it was seen meanwhile")
+
+
+async def _store_proofs(
+    database: Session, manifest: Manifest, key: Key, stated: Mapping[Stated, bytes]
+) -> None:
+    """In the place of what an older bundle of the same lock told."""
+    id, log = manifest.session.id, manifest.log
+    await database.fetch(FORGET_PROOFS, id)
+    for at in range(0, len(log.files), BATCH):
+        some = log.files[at : at + BATCH]
+        proofs = [write_proof(Proof(each.entry, each.index, each.hashes, log.checkpoint)) for each in some]
+        digests = [bytes.fromhex(each.sha256) for each in some]
+        await database.fetch(STORE_PROOFS, id, str(key), digests, proofs)
+    about = list(stated)
+    for at in range(0, len(about), BATCH):
+        rows = [
+            (bytes.fromhex(each.sha256), each.protocol, each.project, each.version, stated[each])
+            for each in about[at : at + BATCH]
+        ]
+        await database.fetch(STORE_STATEMENTS, id, *map(list, zip(*rows, strict=True)))
 
 
 def _check_stored(build: Build, rows: Sequence[object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from shared.bundles.manifest import read_manifest
 from shared.errors import BuildNotFound, Conflict
 from shared.errors.passing import StoreUnavailable
 from shared.models import FileName
-from shared.objects.port import BUILDS
+from shared.objects.port import BUILDS, statement_key
 from shared.queue.jobs import MakeBundle
+from shared.tlog.dsse import DEPENDENCY, STATEMENT
 from shared.tlog.signing import Signer
+from shared.transparency.statements import Made, StatementRows
 from tests.services.extractor.conftest import House
 from tests.services.extractor.transparency.logs import SIGNER, fill, keeper
 from tests.support.bundles import sha256
@@ -33,6 +36,12 @@ class Context:
 
     def done(self, *, value: bytes) -> None:
         self.value = value
+
+
+@pytest.fixture(autouse=True)
+def nobody_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements are not waited for."""
+    monkeypatch.setattr(module, "TURN_SECONDS", 0.0)
 
 
 async def sealed(house: House) -> str:
@@ -75,7 +84,6 @@ async def test_log_that_lacks_a_file__waited_for_and_then_a_passing_error(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TURNS", 2)
-    monkeypatch.setattr(module, "TURN_SECONDS", 0.0)
     await sealed(house)
     with pytest.raises(StoreUnavailable):
         await make(house)
@@ -92,3 +100,22 @@ async def test_what_cannot_be_bundled__says_why(house: House) -> None:
         await make(house, None)
     with pytest.raises(Conflict, match="has seen 9"):
         await make(house, since=9)
+
+
+async def test_statements_of_its_files__by_the_key_that_signs_it_and_of_its_versions_alone(
+    house: House,
+) -> None:
+    digest = await sealed(house)
+    await keeper(house.stores).run()
+    other = Signer("logs.example/before", b"2" * 32)
+    whole = {"_type": STATEMENT, "predicateType": DEPENDENCY, "predicate": {}}
+    kept = []
+    for leaf, (signer, version) in enumerate([(SIGNER, "1"), (SIGNER, "9"), (other, "1"), (SIGNER, "1")]):
+        payload = {**whole, "subject": [{"name": str(leaf), "digest": {"sha256": digest}}]}
+        kept.append(signer.envelope(json.dumps(payload).encode()))
+        await house.store.put_bytes(statement_key(sha256(kept[-1])), kept[-1])
+        row = Made(bytes.fromhex(digest), leaf, "pypi", "demo", version, bytes.fromhex(sha256(kept[-1])))
+        assert await StatementRows(house.database).state(0, 0, [row])
+    assert (await make(house)).statements == [kept[3]]
+    await house.store.delete(statement_key(sha256(kept[3])))
+    assert (await make(house)).statements == []

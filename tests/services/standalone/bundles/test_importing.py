@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -23,7 +24,11 @@ from shared.objects.port import artifact_key
 from shared.process.resources import Resources
 from shared.settings import load_settings
 from shared.stores import Stores, open_stores
+from shared.tlog.dsse import DEPENDENCY, SPDX, STATEMENT, key_id
 from shared.tlog.notes import Key
+from shared.tlog.proofs import check_file, read_proof
+from shared.tlog.signing import Signer
+from shared.transparency.imported import ImportedRows
 from tests.support.bundles import ID, OTHER, SIGNER, Log, Made, made, replaced, sha256
 from tests.support.rows import row_of
 
@@ -478,3 +483,54 @@ async def test_object_that_lay_here_long__is_put_anew_where_no_time_can_be_touch
     for each in second.manifest.objects:
         found = await store.stat(each.key)
         assert found is not None and found.modified_at > 1.0, each.key
+
+
+def envelope(
+    signer: Signer, name: str, content: bytes, uri: str = "pkg:pypi/demo@1", kind: str = DEPENDENCY
+) -> bytes:
+    subject = {"name": name, "uri": uri, "digest": {"sha256": sha256(content)}}
+    told = {"_type": STATEMENT, "predicateType": kind, "subject": [subject], "predicate": {}}
+    return signer.envelope(json.dumps(told).encode())
+
+
+def stating(*envelopes: bytes) -> Made:
+    return whole().changed(lambda manifest: msgspec.structs.replace(manifest, statements=list(envelopes)))
+
+
+async def test_statements__are_kept_with_proofs_and_go_with_the_build(place: Place) -> None:
+    own = envelope(SIGNER, "demo-1.0-py3-none-any.whl", SMALL)
+    await place.take(stating(own))
+    rows, digest = ImportedRows(place.stores.database), sha256(SMALL)
+    assert await rows.of_file(digest) == [own] == await rows.of_version("pypi", "demo", "1")
+    assert await rows.of_version("pypi", "demo", "2") == []
+    for content in FILES.values():
+        told = await rows.proof(sha256(content), str(SIGNER.key))
+        assert told is not None
+        check_file(sha256(content), read_proof(told), SIGNER.key)
+    assert await rows.proof(digest, str(OTHER.key)) is None
+    await place.stores.database.execute("DELETE FROM builds")
+    assert await rows.of_file(digest) == [] and await rows.proof(digest, str(SIGNER.key)) is None
+
+
+async def test_a_statement_by_another_key__is_refused_unless_that_is_named(place: Place) -> None:
+    foreign = envelope(OTHER, "demo-1.0-py3-none-any.whl", SMALL)
+    assert "statements[0]: it is signed by a key that nobody here has trusted" in await place.refuses(
+        stating(foreign)
+    )
+    assert (await place.take(stating(foreign), SIGNER.key, OTHER.key)).new
+
+
+async def test_statements_that_lie__are_refused_with_their_place(place: Place) -> None:
+    name = "demo-1.0-py3-none-any.whl"
+    own = envelope(SIGNER, name, SMALL)
+    claimed = envelope(OTHER, name, SMALL).replace(key_id(OTHER.key).encode(), key_id(SIGNER.key).encode())
+    for wrong, said in {
+        (own, own): "statements[1]: a second statement",
+        (own, claimed): "statements[1]: the statement is not signed by",
+        (envelope(SIGNER, name, b"other"),): "statements[0]: it is about no file of the bundle",
+        (envelope(SIGNER, name, SMALL, "pkg:pypi/demo@9"),): "about no file",
+        (envelope(SIGNER, name, SMALL, kind=SPDX),): "about no file",
+        (b"{}",): "nobody here has trusted",
+        (b"x" * 70_000,): "70000 bytes are too many",
+    }.items():
+        assert said in await place.refuses(stating(*wrong)), said
