@@ -80,7 +80,7 @@ SMALL = {
         "imported files, by key or of one project",
     ),
     "_IMPORTED": "parts of other statements",
-    **dict.fromkeys(("_OFFER_IMPORTED", "_RAISE_REVISION"), "sources: some"),
+    **dict.fromkeys(("_OFFER_IMPORTED", "_RAISE_REVISION", "SOURCE_NAME"), "sources: some"),
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }

@@ -28,6 +28,7 @@ class Listing(msgspec.Struct, frozen=True):
     seen: Seen
     sealed: list[SealedFile]
     fetched_at: float = 0.0  # unix seconds: the list; 0: there is none
+    source_id: int = 0  # that gave it; of several the first
 
     def judged(
         self, protocol: PackageProxyBase, verdicts: ProjectVerdicts, now: float, *, changes: bool = False
@@ -59,5 +60,5 @@ async def load_listing(stores: Stores, protocol: PackageProxyBase, project: str)
         with contextlib.suppress(ObjectMissing):
             body = await read_whole(stores.bare_objects, row.document_key, stores.threads)
     seen = await stores.artifacts.first_seen(protocol.name, project)
-    fetched_at = 0.0 if row is None else row.fetched_at
-    return Listing(project, body, seen or Seen(fetched_at), state.sealed, fetched_at)
+    fetched_at, source_id = (0.0, 0) if row is None else (row.fetched_at, row.source_id)
+    return Listing(project, body, seen or Seen(fetched_at), state.sealed, fetched_at, source_id)

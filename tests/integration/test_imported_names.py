@@ -110,5 +110,7 @@ def test_rules__hold_for_what_was_imported_and_say_where_it_is_from(
     assert blocked.status_code == 201, blocked.text
     wait_until(lambda: versions(orchard, name) == ["1.0"], what="the page without the blocked version")
     wait_until(lambda: orchard.get(path).status_code == 403, what="the refusal of the file")
+    why = orchard.get("/api/v1/why", params={"of": f"pkg:pypi/{name}@1.0"}).json()
+    assert (why["source"], why["items"][0]["allowed"]) == ("import-own", True)
     listed = orchard.get("/api/v1/admin/upstreams?protocol=pypi", headers=operator).json()
     assert {"import", "import-own"} <= {each["name"] for each in listed["items"]}

@@ -62,9 +62,12 @@ def why(options: argparse.Namespace, output: Output) -> None:
     answer = connect(options).call("GET", f"/api/v1/why?of={quote(options.purl, safe='')}", offers="verdicts")
     rows = [_row(each) for each in items(answer)]
     heads = ("", "package", "rule", "why")
-    count = answer.get("versions", 0) if isinstance(answer, dict) else 0
+    told = answer if isinstance(answer, dict) else {}
+    known = f"{told.get('versions', 0)} known"
+    known += f", from source {told['source']}" if told.get("source") else ""
     output.result(
-        answer, table(rows, heads) if rows else f"nothing of {options.purl} is held back ({count} known)"
+        answer,
+        f"{table(rows, heads)}\n{known}" if rows else f"nothing of {options.purl} is held back ({known})",
     )
 
 

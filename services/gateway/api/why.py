@@ -23,6 +23,8 @@ from shared.protocols.package_urls import purl
 from shared.redis import clock
 from shared.stores import Stores
 
+SOURCE_NAME = "SELECT name FROM upstream_sources WHERE id = $1"
+
 
 class Why(msgspec.Struct, frozen=True):
     """The verdict of one version, or of one file where the files of a version differ in age."""
@@ -43,6 +45,7 @@ class Answer(msgspec.Struct, frozen=True):
     purl: str
     versions: int  # that the newest list has, or files
     items: list[Why]
+    source: str = ""  # that gave the list (`import`: docs/decisions/0058); "": none is stored, or it is gone
 
 
 @get("/api/v1/why", summary="Why a version is served or not", tags=["policy"])
@@ -59,7 +62,9 @@ async def why(
     protocol = protocol_named(named.protocol)
     listing = await load_listing(stores, protocol, named.project)
     judged = await parsers.run(judge, protocol, listing, access_watcher.policy, clock.now())
-    return _answer(protocol, named.version, judged)
+    row = await stores.database.fetchrow(SOURCE_NAME, listing.source_id)
+    answer = _answer(protocol, named.version, judged)
+    return answer if row is None else msgspec.structs.replace(answer, source=row["name"])
 
 
 def _answer(protocol: PackageProxyBase, version: str, judged: Judged) -> Answer:
