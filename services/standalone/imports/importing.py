@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -124,13 +124,17 @@ class Importer:
             else:
                 self._leave_out(report, self._root / path, f"other bytes stand here, SHA256 {known}")
         if not report.dry and new:
-            await self._store_all(database, protocol, [*new.values()])
+            stored = await self._store_all(database, protocol, [*new.values()])
+            for path in [path for path, each in new.items() if stored.get(path) != each.file.sha256]:
+                self._leave_out(report, self._root / path, "another import came first: run this one again")
+                del new[path]
         for each in new.values():
             self._imported[protocol] += 1
             self._projects.setdefault(protocol, set()).add(each.file.listed.project)
             report.bytes += each.file.size_bytes
 
-    async def _store_all(self, database: Session, protocol: str, taken: Sequence[Taken]) -> None:
+    async def _store_all(self, database: Session, protocol: str, taken: Sequence[Taken]) -> Mapping[str, str]:
+        """Path → SHA256 of what stands there afterwards."""
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def put(each: Taken) -> None:
@@ -140,11 +144,12 @@ class Importer:
                 await self._store.put_file(key, each.copy, sha256=each.file.sha256)
 
         await asyncio.gather(*map(put, taken))
-        await rows.store(database, protocol, [each.file for each in taken])
+        stored = await rows.store(database, protocol, [each.file for each in taken])
         # What lay here before was named by no row, and may have been swept before there was one.
         for each in taken:
             if await self._store.stat(artifact_key(each.file.sha256)) is None:
                 await put(each)
+        return stored
 
     async def _offer(self, own: Sequence[str]) -> None:
         async with session(self._url) as database:

@@ -19,6 +19,7 @@ from shared.imports import rows
 from shared.objects.port import artifact_key
 from shared.process.resources import Resources
 from shared.protocols import PROTOCOLS
+from shared.protocols.roles.importing import Imported, Listed
 from shared.settings import load_settings
 from shared.stores import Stores, open_stores
 from tests.support.builders import build_sdist, build_wheel
@@ -324,6 +325,25 @@ async def test_row_without_an_object__gets_it_again(place: Place) -> None:
 
     await place.take(store=Swept(place.stores.bare_objects, 0))
     assert await place.stores.bare_objects.read(key) == WHEEL
+
+
+async def test_another_import_comes_first__its_bytes_stay(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = build_wheel("acme-app", "1.0", size_bytes=10)
+    place.put(WHEEL_NAME, WHEEL)
+    find = rows.standing
+
+    async def late(*arguments: Any) -> dict[str, str]:
+        found = await find(*arguments)
+        listed = Listed("acme-app", "1.0", WHEEL_NAME, f"acme-app/{WHEEL_NAME}")
+        await rows.store(arguments[0], "pypi", [Imported(listed, hashlib.sha256(other).hexdigest(), 1, {})])
+        return found
+
+    monkeypatch.setattr(rows, "standing", late)
+    report = await place.take()
+    assert (report.imported, report.left_out) == ({}, 1)
+    assert "another import came first" in report.named[0].why
 
 
 async def test_pages__are_asked_anew_after_an_import(place: Place) -> None:
