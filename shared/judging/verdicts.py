@@ -93,5 +93,6 @@ def _of_stored(verdicts: ProjectVerdicts, of: Subject, file: SealedFile, now: fl
         published=file.published or min(of.published, file.stored_at),
         stored_at=file.stored_at,
         judged=judged,
+        promised=file.file_id,
     )
     return verdicts.verdict(found, now) or UNKNOWN

@@ -263,26 +263,39 @@ class Policy:
         """See `ProjectVerdicts.stands`."""
         return self.of(protocol, project).stands(head, now)
 
-    def check(self, protocol: str, project: str, version: str = "", *, page: bool = False) -> None:
-        """By names alone. Raises `Blocked` for a blocked project, or for a blocked version of one ("" names
-        none), `Malware` likewise, and `AdvisoriesUnknown`. `page`: see `ProjectVerdicts.of_page`."""
+    def check(
+        self, protocol: str, project: str, version: str = "", sha256: str = "", *, page: bool = False
+    ) -> None:
+        """By names, and bytes that are known ("": they are not). Raises `Blocked` for a blocked project, or
+        for a blocked version of one ("" names none), `Malware` likewise, and `AdvisoriesUnknown`. `page`: see
+        `ProjectVerdicts.of_page`."""
         self.look()
-        self.check_named(protocol, project, version, page=page)
+        self.check_named(protocol, project, version, sha256, page=page)
 
-    def check_named(self, protocol: str, project: str, version: str, *, page: bool = False) -> None:
+    def check_address(self, protocol: str, project: str, version: str, sha256: str) -> None:
+        """As `check`, by what the address of a file tells. Where it does not tell its bytes (`sha256` "") and
+        some bytes are exempt, what goes before that alone: all else waits until they are known."""
+        self.look()
+        verdicts = self.of(protocol, project)
+        if sha256 or not self._exempt_digests or version in verdicts.versions:
+            self.check_named(protocol, project, version, sha256)
+
+    def check_named(
+        self, protocol: str, project: str, version: str, sha256: str = "", *, page: bool = False
+    ) -> None:
         """As `check`, by what is known: also while no advisories are."""
         verdicts = self.of(protocol, project)
-        found = verdicts.of_page(version) if page else verdicts.by_name(version, "") or verdicts.listed
+        found = verdicts.of_page(version) if page else verdicts.by_name(version, sha256) or verdicts.listed
         if found is not None and not found.allowed:
             is_whole = found is verdicts.whole or found is verdicts.listed
             raise found.refusal(project if is_whole else f"{project} {version}")
 
-    def check_new(self, protocol: str, project: str, version: str) -> None:
+    def check_new(self, protocol: str, project: str, version: str, sha256: str = "") -> None:
         """As `check`, of a file that is not stored here: what spares those that are does not count. Raises
         `RefusedByPolicy` too. Its age is another question."""
-        self.check(protocol, project, version)
+        self.check(protocol, project, version, sha256)
         verdicts = self.of(protocol, project)
-        if verdicts.by_name(version, "") is None:
+        if verdicts.by_name(version, sha256) is None:
             found = verdicts.by_vulnerability(version, 0.0)
             if found is not None:
                 raise found.refusal(f"{project} {version}")

@@ -47,6 +47,10 @@ class Advised(msgspec.Struct, frozen=True):
         return None
 
 
+def _first(said: Mapping[str, Verdict], digests: Iterable[str]) -> Verdict | None:
+    return next((said[each] for each in digests if each in said), None)
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What is stored of an entry of a list."""
 
@@ -118,11 +122,13 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         made = head.blocks == self.stamp and head.rules == self.rules_stamp
         return made and not (head.due and now >= head.due)
 
-    def by_hand(self, version: str, sha256: str) -> Verdict | None:
-        """What operators have said of a version or file (both may be ""), the more exact first; a block goes
-        before an exemption that is as exact. None: nothing."""
-        found = self.digests.get(sha256) or self.versions.get(version)
-        found = found or self.exempt_digests.get(sha256) or (self.exempt.get(version) if version else None)
+    def by_hand(self, version: str, *digests: str) -> Verdict | None:
+        """What operators have said of a version or file, by its SHA256 or that of the file it lies beside
+        (all may be ""), the more exact first; a block goes before an exemption that is as exact. None:
+        nothing."""
+        found = _first(self.digests, digests) or self.versions.get(version)
+        found = found or _first(self.exempt_digests, digests)
+        found = found or (self.exempt.get(version) if version else None)
         return found or self.whole or self.exempt.get("")
 
     def by_name(self, version: str, sha256: str) -> Verdict | None:
@@ -326,7 +332,7 @@ Judge = Callable[[ProjectVerdicts, Subject, float], Verdict | None]
 
 ORDER: tuple[Judge, ...] = (
     lambda project, of, now: project.by_view(of),
-    lambda project, of, now: project.by_hand(of.version, of.sha256),
+    lambda project, of, now: project.by_hand(of.version, of.sha256, of.promised),
     lambda project, of, now: project.by_malware(of.version),
     ProjectVerdicts.by_age,
     ProjectVerdicts.by_trust,

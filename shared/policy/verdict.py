@@ -69,6 +69,7 @@ class Subject(msgspec.Struct, frozen=True):
     published: float = 0.0  # when it counts as published (`Seen.date_of`)
     stored_at: float = 0.0
     judged: str = ""  # what the rules about its project's list came to (`content.told`)
+    promised: str = ""  # the SHA256 in its address, if it is one: its own, or of the file that it lies beside
 
     @property
     def noun(self) -> str:

@@ -62,7 +62,7 @@ class Asked:
         for each in (self.resolution, self.lock):
             wait_until(lambda each=each: each() == 200, seconds=60, what="what is kept")
         files = self._versions("2.0.0")["files"]
-        self.digests = [each["sha256"] for each in files]
+        self.digests = [each["sha256"] for each in files if not each["name"].endswith(".metadata")]
         assert all(self.digests)
 
     @property
@@ -90,6 +90,12 @@ class Asked:
         answer = self.it.get(self.it.page)
         return tuple(self.it.listed(answer.text)) if answer.status_code == 200 else answer.status_code
 
+    def metadata(self) -> int | None:
+        """Of PyPI: what is said of the metadata beside the file."""
+        if self.it.protocol != "pypi":
+            return None
+        return self.it.get(f"{self.it.file('2.0.0')}.metadata").status_code
+
     def said(self) -> dict[str, Any]:
         """What each of them says of the newer version."""
         file = self.it.file("2.0.0")
@@ -104,6 +110,7 @@ class Asked:
                 told if self.it.protocol != "cargo" else "",
             ),  # whose form has words alone
             "head": head.status_code,
+            "metadata": self.metadata(),
             "why": _first(why),
             "versions": _first(self._versions("2.0.0")),
             "resolution": self.resolution(),
@@ -187,6 +194,16 @@ def malware_and_exempt(operator: Operator, asked: Asked) -> None:
     operator.exempt(purl(asked.it, "2.0.0"))
 
 
+def blocked_name_and_exempt_bytes(operator: Operator, asked: Asked) -> None:
+    operator.block(protocol=asked.it.protocol, name=name_of(asked.it))
+    exempt_bytes(operator, asked)
+
+
+def malware_and_exempt_bytes(operator: Operator, asked: Asked) -> None:
+    operator.malware(asked.it)
+    exempt_bytes(operator, asked)
+
+
 def exempt_bytes(operator: Operator, asked: Asked) -> None:
     for each in asked.digests:
         operator.exempt(each)
@@ -220,11 +237,24 @@ CASES: dict[str, Case] = {
     "malware, and the version is exempt": Case(
         by_hand=malware_and_exempt, rule="exemption", allowed=True, page=BOTH
     ),
+    "malware, and the bytes are exempt": Case(
+        by_hand=malware_and_exempt_bytes, rule="exemption", allowed=True, page=BOTH
+    ),
+    "a block of the name, and the bytes are exempt": Case(
+        by_hand=blocked_name_and_exempt_bytes, rule="exemption", allowed=True, page=403
+    ),
     "licences": Case(
         ("name = 'told'\nlicences = {allow = ['MIT'], unknown = 'hold'}",), rule="policy", page=()
     ),
     "an allow list": Case(
         ("name = 'few'\nonly = true\nnames = ['nothing-of-this']",), rule="policy", page=403
+    ),
+    "an allow list, and the bytes are exempt": Case(
+        ("name = 'few'\nonly = true\nnames = ['nothing-of-this']",),
+        exempt_bytes,
+        rule="exemption",
+        allowed=True,
+        page=403,
     ),
     "names like others": Case(
         ("name = 'typos'\ntypo_of = ['agreed-things', 'org.example:agreed-things']",), rule="policy", page=()
@@ -249,6 +279,7 @@ def test_policy__all_say_the_same_of_what_is_stored(
             "page": case.page,
             "file": (status, code),
             "head": status,
+            "metadata": status if asked.it.protocol == "pypi" else None,
             "why": verdict,
             "versions": verdict,
             "resolution": status,

@@ -15,7 +15,7 @@ import pytest
 from tests.firewall.shelves import OLD, SHELVES, YOUNG, Npm, Shelf
 from tests.firewall.test_exemptions import orchard_command
 from tests.gates.ways import COLD_WAYS, Haul
-from tests.support.npm_builders import publish
+from tests.support.npm_builders import packument_path, publish
 from tests.support.orchard import Cluster, cluster, problem, statuses, wait_until
 from tests.support.upstream import Upstream
 
@@ -211,6 +211,23 @@ def test_install_scripts__new_since_the_last_allowed_version__held_until_approve
     wait_until(lambda: it.get(it.file("1.2.0")).status_code == 200, what="what follows the approved one")
     assert it.shown() == ["1.0.0", "1.1.0", "1.2.0", "1.3.0"]
     wait_until(lambda: policy_held(it) == [], what="the empty queue")
+
+
+def test_file_of_a_project_without_a_list__is_compared_with_what_is_stored(
+    shelf: NewShelf, policy: Policy, upstream: Upstream
+) -> None:
+    """Its registry has documents of single versions alone."""
+    it = shelf("npm")
+    scripts = {"scripts": {"postinstall": "node x.js"}}
+    manifests(it, {"1.0.0": {}, "2.0.0": scripts, "3.0.0": {}})
+    upstream.remove(packument_path(it.name))
+    assert it.get(it.file("1.0.0")).content == it.data["1.0.0"]
+    policy.apply("name = 'scripts'\ninstall_scripts = 'new'\nbegan = '2020-01-01'")
+    wait_until(lambda: it.get(it.file("2.0.0")).status_code == 403, what="the rule")
+    for path in (it.file("2.0.0"), *it.beside("2.0.0")):
+        refused_by(it, path, "unlike that of 1.0.0")
+    assert it.asked("2.0.0") == 0
+    assert it.get(it.file("3.0.0")).content == it.data["3.0.0"]
 
 
 def policy_held(it: Shelf, version: str = "") -> list[dict[str, Any]]:

@@ -83,7 +83,14 @@ def _judged(
     version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
     try:
         subject = Subject(
-            protocol.name, file.project, version, facts.sha256, facts.published, facts.created_at
+            protocol.name,
+            file.project,
+            version,
+            facts.sha256,
+            facts.published,
+            facts.created_at,
+            facts.judged,
+            file.file_id,
         )
         policy.check_file(subject, clock.now())
     except Blocked as error:

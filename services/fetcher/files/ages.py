@@ -105,6 +105,7 @@ class Ages:
             resource.file_id,
             standing.published,
             judged=standing.judged,
+            promised=resource.file_id,
         )
         if stored is not None:
             subject = msgspec.structs.replace(subject, sha256=stored.sha256, stored_at=stored.created_at)
@@ -114,7 +115,8 @@ class Ages:
         """See `Policy.check_new`."""
         policy = self._access.policy
         if policy.any:
-            policy.check_new(protocol.name, resource.project, protocol.grammar.version_asked(resource))
+            version = protocol.grammar.version_asked(resource)
+            policy.check_new(protocol.name, resource.project, version, resource.sha256)
 
     async def of_stored(
         self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile, refresh: Refresh

@@ -64,7 +64,8 @@ class FetchArtifactJob:
         resource = protocol.grammar.artifact_resource(job.file)
         policy = self._tools.access.policy
         if policy.any:
-            policy.check(job.protocol, job.project, protocol.grammar.version_asked(resource))
+            version = protocol.grammar.version_asked(resource)
+            policy.check_address(job.protocol, job.project, version, resource.sha256)
         parent = protocol.archive.parent_of(job.filename)
         row, found, is_stored = await asyncio.gather(
             self._standing(ctx, job, resource),
@@ -87,7 +88,8 @@ class FetchArtifactJob:
                 await self._tools.sealer.drop_provisional(job.file)
                 row = None
         if row is None:
-            policy.check_new(job.protocol, job.project, protocol.grammar.version_asked(resource))
+            version = protocol.grammar.version_asked(resource)
+            policy.check_new(job.protocol, job.project, version, resource.sha256)
         promised = row.sha256 if row is not None else resource.sha256
         if resource.direct:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)

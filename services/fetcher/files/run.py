@@ -236,7 +236,8 @@ class ArtifactRun:
         job, policy = self.job, self._tools.access.policy
         try:
             policy.check_digest(sha256)
-            policy.check(job.protocol, job.project, self.protocol.grammar.version_asked(self.resource))
+            version = self.protocol.grammar.version_asked(self.resource)
+            policy.check(job.protocol, job.project, version, sha256)
         except Blocked as error:
             log.warning(
                 "blocked_file_refused",

@@ -18,7 +18,8 @@ def check_file(entry: File, policy: Policy, now: float) -> None:
         raise NoSource("its protocol is not spoken any more")
     version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(entry.file))
     stored = entry.stored
-    of = Subject(entry.protocol, entry.file.project, version, entry.file.file_id)
+    told = entry.file.file_id
+    of = Subject(entry.protocol, entry.file.project, version, told, promised=told)
     if stored is not None:
         of = msgspec.structs.replace(
             of,

@@ -21,6 +21,7 @@ import msgspec
 from services.gateway.http.sockets import Peer, reset_connections
 from services.gateway.serving.ports import Reply
 from shared.access.watcher import AccessWatcher
+from shared.digests import is_sha256
 from shared.errors import Blocked, OrchardError
 from shared.http.conditions import ByteRange
 from shared.models import StoredFile
@@ -104,9 +105,12 @@ class Pass(msgspec.Struct, frozen=True):
         """Raises `Blocked`, `TooYoung`; of what nobody has judged yet too."""
         if self.dated:
             policy.check_file(self.of, now)
+        elif policy.any and self.page:
+            policy.check(self.of.protocol, self.of.project, self.of.version, page=True)
         elif policy.any:
-            policy.check(self.of.protocol, self.of.project, self.of.version, page=self.page)
-            policy.check_digest(self.of.sha256)
+            told = self.of.sha256 if is_sha256(self.of.sha256) else ""
+            policy.check_digest(told)
+            policy.check_address(self.of.protocol, self.of.project, self.of.version, told)
 
     def refused(self, policy: Policy, now: float) -> Blocked | None:
         """Why it may surely not go out. What a rule lacks a fact of was let out when that was known: it goes
@@ -115,8 +119,9 @@ class Pass(msgspec.Struct, frozen=True):
             if self.dated:
                 policy.check_surely(self.of, now)
             elif policy.any:
-                policy.check_named(self.of.protocol, self.of.project, self.of.version, page=self.page)
-                policy.check_digest(self.of.sha256)
+                of = self.of
+                policy.check_named(of.protocol, of.project, of.version, of.sha256, page=self.page)
+                policy.check_digest(of.sha256)
         except Blocked as error:
             return error
         return None
@@ -256,4 +261,5 @@ class Gate:
 def _subject(protocol: PackageProxyBase, resource: Resource) -> Subject:
     """What an address tells of a file."""
     version = protocol.grammar.version_asked(resource)
-    return Subject(resource.protocol, resource.project, version, resource.file_id)
+    told = resource.file_id
+    return Subject(resource.protocol, resource.project, version, told, promised=told)

@@ -155,6 +155,42 @@ def test_verdict__order_of_the_rules() -> None:
     assert refused(policy(MALWARE, SEVERE, rules=YOUNG), "1.5.0") == ""
 
 
+def test_exempt_bytes__spare_malware_and_what_lies_beside_them() -> None:
+    sha256, other = "ab" * 32, "cd" * 32
+    it = policy(MALWARE, exemptions=[Exemption(1, "ours", sha256=sha256)])
+
+    def admitted(*digests: str) -> bool:
+        own, promised = (*digests, "")[:2]
+        try:
+            return it.admits(Subject("npm", "x", "2.0.0", own, promised=promised), NOW)
+        except Malware:
+            return False
+
+    assert [admitted(*each) for each in ((sha256,), (other,), (other, sha256), ("",))] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    it.check_address("npm", "x", "2.0.0", "")  # which bytes it is about is not known yet
+    it.check_address("npm", "x", "2.0.0", sha256)
+    for check in (it.check_new, it.check, it.check_address):
+        it.check_new("npm", "x", "2.0.0", sha256)
+        with pytest.raises(Malware):
+            check("npm", "x", "2.0.0", other)
+    with pytest.raises(Malware):
+        it.check_new("npm", "x", "2.0.0")
+    block = Block(1, "no", "npm", "x", "2.0.0")
+    for blocked in (
+        policy(MALWARE, blocks=[block], exemptions=it.exemptions),
+        policy(MALWARE, blocks=[block]),
+    ):
+        with pytest.raises(Blocked):
+            blocked.check_address("npm", "x", "2.0.0", "")
+    with pytest.raises(Malware):
+        policy(MALWARE).check_address("npm", "x", "2.0.0", "")
+
+
 def test_vulnerability__by_severity_and_what_was_here_before_it_was_known_stays() -> None:
     it = policy(SEVERE)
     assert [refused(it, v) for v in ("0.9.0", "1.2.0", "1.5.0")] == ["", "policy", ""]

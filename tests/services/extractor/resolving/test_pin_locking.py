@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from services.extractor.resolving.pin_locking import make_lock
 from services.extractor.resolving.progress import EnsureProgress, EnsureWork, Failure, Lacking
 from shared.models import FileName, StoredFile
+from shared.policy.content import told
+from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
 from shared.policy.rules import Block
+from shared.policy.verdict import Verdict
 from shared.protocols import PROTOCOLS
 from shared.protocols.lock import Lock
 from shared.protocols.roles.pins import Elsewhere, Pin
@@ -74,6 +78,18 @@ def test_anything_else__missing_with_its_cause_and_no_package(lock: Lock, cause:
     assert not lock.complete and lock.protocols["pypi"].packages == []
     (missing,) = lock.missing
     assert (missing.cause, missing.filename, missing.passing) == (cause, FILE.filename, cause == "failed")
+
+
+def test_what_a_rule_of_the_policy_file_came_to__counts() -> None:
+    policy = Policy(named_rules=[NamedRule("x", when="true")])
+    stamp = policy.of("pypi", "demo").content_stamp
+    for judged, is_complete in (
+        (told(stamp, None), True),
+        (told(stamp, Verdict(False, "policy", "x: no")), False),
+        ("", False),
+    ):
+        stored = msgspec.structs.replace(STORED, judged=judged)
+        assert lock_of(pinned(sha256=A), stored=stored, policy=policy).complete is is_complete
 
 
 def test_what_no_registry_has__is_missing_beside_what_is_there() -> None:
