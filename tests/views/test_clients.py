@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.clients.jvm import maven_command
 from tests.firewall.shelves import DAY, Npm, PyPI, Shelf, moment
 from tests.support.builders import build_wheel
+from tests.support.maven_builders import build_pom
 from tests.support.orchard import Cluster
 from tests.support.upstream import Upstream
 from tests.views.conftest import TOKEN, NewShelf
@@ -123,19 +125,57 @@ def _cargo(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
     return ["cargo", "fetch", "-q"], it
 
 
-PROJECTS: dict[str, Project] = {"pip": _pip, "uv": _uv, "npm": _npm, "cargo": _cargo}
+def _mvn(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
+    """An extension is resolved with its dependencies by Maven itself, before any plugin would be."""
+    needs("mvn")
+    it = shelf("maven")
+    it.put(AGES)
+    wanted = f"<groupId>org.example</groupId><artifactId>{it.name}</artifactId><version>2.0.0</version>"
+    extra = f"<build><extensions><extension>{wanted}</extension></extensions></build>"
+    (folder / "pom.xml").write_bytes(build_pom("demo", "p", "1", packaging="pom", extra=extra))
+    keep = 'mkdir out && cp -r "${MAVEN_ARGS##*=}" out/'
+    return ["sh", "-ec", f"{maven_command('mvn-3.9')} -B -q validate && {keep}"], it
+
+
+def _gradle(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
+    needs("gradle")
+    it = shelf("maven")
+    it.put(AGES)
+    (folder / "settings.gradle").write_text("rootProject.name = 'p'\n")
+    (folder / "build.gradle").write_text(_BUILD % it.name)
+    return ["gradle", "--no-daemon", "--console=plain", "-q", "libs"], it
+
+
+_BUILD = """
+configurations { wanted }
+repositories { maven { url 'http://packages.example.com/' } }
+dependencies { wanted 'org.example:%s:[2.0,3.0)' }
+task libs(type: Copy) { from configurations.wanted; into 'out' }
+"""
+
+
+PROJECTS: dict[str, Project] = {
+    "pip": _pip,
+    "uv": _uv,
+    "npm": _npm,
+    "cargo": _cargo,
+    "mvn": _mvn,
+    "gradle": _gradle,
+}
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
     """What an installation left; not the clients' own records of when and how."""
     passed = {"direct_url.json", ".package-lock.json", "RECORD", "uv_cache.json", "INSTALLER"}
+    passed |= {"_remote.repositories"}  # with the time
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in passed and "__pycache__" not in path.parts
+        if path.is_file() and path.name not in passed and not {"__pycache__", ".gradle"} & set(path.parts)
     }
 
 
+@pytest.mark.timeout(600)  # three starts of a client, some of which take long
 @pytest.mark.parametrize("client", PROJECTS)
 def test_recorded_build__again_asking_nobody__the_same_and_nothing_else(
     orchard: Cluster, upstream: Upstream, shelf: NewShelf, tmp_path: Path, client: str
@@ -161,7 +201,7 @@ def test_recorded_build__again_asking_nobody__the_same_and_nothing_else(
     other = shelf(it.protocol)
     other.put(AGES)
     strange = [each.replace(it.name, other.name) for each in command]
-    for path in ("package.json", "Cargo.toml"):
+    for path in ("package.json", "Cargo.toml", "pom.xml", "build.gradle"):
         if (second / path).exists():
             (second / path).write_text((second / path).read_text().replace(it.name, other.name))
     shutil.rmtree(second / "out", ignore_errors=True)
