@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.clients.conftest import Tools
 from tests.clients.jvm import maven_command
 from tests.firewall.shelves import DAY, Npm, PyPI, Shelf, moment
 from tests.support.builders import build_wheel
@@ -208,3 +209,54 @@ def test_recorded_build__again_asking_nobody__the_same_and_nothing_else(
     refused = run([*build, "--build", sealed["id"], "--", *strange], second, **known)
     assert refused.returncode != 0
     assert orchard.get(f"/v/build-{sealed['id']}{other.page}").status_code == 404
+
+
+@pytest.mark.timeout(600)
+def test_poetry__whose_project_names_the_build__again_asking_nobody(
+    orchard: Cluster, upstream: Upstream, shelf: NewShelf, tmp_path: Path
+) -> None:
+    it, other = _pypi(shelf), shelf("pypi")
+    other.put(AGES)
+    known = {"ORCHARD_URL": orchard.gateway.base, "ORCHARD_ADMIN_TOKEN": TOKEN}
+    known |= {"POETRY_VIRTUALENVS_IN_PROJECT": "true", "HOME": str(tmp_path)}
+    started = run(["orchard", "build", "start", "--json"], tmp_path, **known)
+    assert started.returncode == 0, started.stderr
+    told = json.loads(started.stdout)
+    poetry = Tools.command("poetry")[0]
+    words = ["sh", "-ec", f"{poetry} lock -q -n && {poetry} install -q -n"]
+
+    def install(folder: str, project: str, *options: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / folder).mkdir()
+        pyproject = POETRY % (project, told["base"])
+        (tmp_path / folder / "pyproject.toml").write_text(pyproject)
+        build = ["orchard", "build", "exec", "--build", told["id"], *options, "--", *words]
+        return run(build, tmp_path / folder, **known)
+
+    def installed(folder: str) -> dict[str, bytes]:
+        lock = (tmp_path / folder / "poetry.lock").read_bytes()
+        return {"poetry.lock": lock, **_tree(tmp_path / folder / ".venv" / "lib")}
+
+    done = install("first", it.name, "--seal")
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = upstream.count()
+    again = install("second", it.name)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert installed("second") == installed("first") and it.name.encode() in installed("first")["poetry.lock"]
+    assert any(it.name.replace("-", "_") in path for path in installed("first"))
+    assert install("third", other.name).returncode != 0
+    assert upstream.count() == asked
+
+
+POETRY = """
+[project]
+name = "p"
+version = "0.1.0"
+requires-python = ">=3.11"
+dependencies = ["%s>=1.0"]
+[tool.poetry]
+package-mode = false
+[[tool.poetry.source]]
+name = "orchard"
+priority = "primary"
+url = "%s/pypi/simple/"
+"""

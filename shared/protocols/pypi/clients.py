@@ -131,7 +131,7 @@ def _url(setup: Setup) -> str:
 
 
 def surroundings(setup: Setup) -> Surroundings:
-    """pip and uv. poetry takes its sources from its project alone."""
+    """pip and uv. poetry takes its sources from its project alone, but has an empty cache as they have."""
     url = _url(setup)
     if setup.token:
         scheme, _, rest = url.partition("://")
@@ -143,6 +143,7 @@ def surroundings(setup: Setup) -> Surroundings:
         "UV_DEFAULT_INDEX": url,
         "UV_NO_CONFIG": "1",
         "UV_CACHE_DIR": str(setup.folder / "uv"),
+        "POETRY_CACHE_DIR": str(setup.folder / "poetry"),
     }
     if setup.is_plain_and_remote:
         variables["PIP_TRUSTED_HOST"] = setup.host
