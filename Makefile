@@ -116,7 +116,7 @@ $(BIN)/orchard: services/cli/launch.py | $(BIN)/python
 $(NODE_CLIENTS): tests/clients/node-clients.txt
 	@mkdir -p $(@D)
 	@if ! command -v npm >/dev/null; then \
-	  echo "Note: node and npm are not installed: tests with npm, pnpm and yarn will be skipped" >&2; \
+	  echo "Note: node and npm are not installed: tests with npm, pnpm, yarn and bun will be skipped" >&2; \
 	else \
 	  while read -r folder package; do \
 	    echo "Installing the client $$package into .cache/clients/$$folder"; \

@@ -125,10 +125,11 @@ class Gradle:
         return {path.name: path.read_bytes() for path in (self.folder / "libs").iterdir()}
 
     def build(self, *coordinates: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """One run of Gradle in a process of its own."""
+        """One run of Gradle in a process of its own. "artifact:version" is of `GROUP`."""
         shutil.rmtree(self.folder / "libs", ignore_errors=True)
         (self.folder / "settings.gradle").write_text("rootProject.name = 'demo'\n")
-        wanted = ", ".join(f"'{GROUP}:{each}'" for each in coordinates)
+        groups = ["" if each.count(":") > 1 else f"{GROUP}:" for each in coordinates]
+        wanted = ", ".join(f"'{group}{each}'" for group, each in zip(groups, coordinates, strict=True))
         (self.folder / "build.gradle").write_text(_BUILD % wanted)
         command = ["gradle", "--no-daemon", "--console=plain", "-g", str(self.home), *options, "libs"]
         return subprocess.run(

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.firewall.shelves import SHELVES, Shelf
-from tests.support.orchard import Cluster, cluster
+from tests.firewall.shelves import NewShelf, aged, new_shelves
+from tests.support.orchard import Cluster
 from tests.support.upstream import Upstream
-
-_numbers = itertools.count(1)
-
-NewShelf = Callable[[str], Shelf]
 
 
 @pytest.fixture(scope="package")
@@ -24,16 +19,11 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="package")
 def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
-    settings = {
-        "ORCHARD_MINIMUM_AGE": "7d",
-        "ORCHARD_CACHE_TTL_INDEX": "1",
-        "ORCHARD_ADMIN_TOKEN": "operators-token-of-tests",
-    }
-    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **settings) as running:
+    with aged(tmp_path_factory.mktemp("orchard"), upstream) as running:
         yield running
 
 
 @pytest.fixture
 def shelf(orchard: Cluster, upstream: Upstream) -> NewShelf:
     """A new package of a protocol."""
-    return lambda kind: SHELVES[kind](orchard, upstream, f"thing-{next(_numbers)}")
+    return new_shelves(orchard, upstream)

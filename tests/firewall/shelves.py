@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any, ClassVar
 from xml.etree import ElementTree
 
@@ -18,7 +21,7 @@ from tests.support.builders import build_wheel
 from tests.support.cargo_builders import Registry, index_path
 from tests.support.maven_builders import Repository
 from tests.support.npm_builders import packument_path, publish, tarball_path
-from tests.support.orchard import JSON, Cluster
+from tests.support.orchard import JSON, Cluster, cluster
 from tests.support.upstream import Upstream
 
 DAY = 86_400.0
@@ -262,3 +265,23 @@ SHELVES: dict[str, type[Shelf]] = {
     "cargo": Cargo,
     "maven": Maven,
 }
+
+_numbers = itertools.count(1)
+
+NewShelf = Callable[[str], Shelf]
+
+
+def new_shelves(orchard: Cluster, upstream: Upstream) -> NewShelf:
+    """What makes a new package of a kind."""
+    return lambda kind: SHELVES[kind](orchard, upstream, f"thing-{next(_numbers)}")
+
+
+def aged(folder: Path, upstream: Upstream, **settings: str) -> AbstractContextManager[Cluster]:
+    """An Orchard with a minimum age of 7 days."""
+    asked = {
+        "ORCHARD_MINIMUM_AGE": "7d",
+        "ORCHARD_CACHE_TTL_INDEX": "1",
+        "ORCHARD_ADMIN_TOKEN": "operators-token-of-tests",
+        **settings,
+    }
+    return cluster(folder, upstream, **asked)

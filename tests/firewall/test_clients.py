@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.firewall.conftest import NewShelf
-from tests.firewall.shelves import OLD, YOUNG, Npm, PyPI
+from tests.firewall.shelves import OLD, YOUNG, NewShelf, Npm, PyPI
 from tests.support.builders import build_wheel
 from tests.support.npm_builders import integrity
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.firewall.conftest import NewShelf
-from tests.firewall.shelves import OLD, SHELVES, YOUNG, Shelf
+from tests.firewall.shelves import OLD, SHELVES, YOUNG, NewShelf, Shelf
 from tests.support.orchard import Cluster, wait_until
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.firewall.conftest import NewShelf
-from tests.firewall.shelves import OLD, SHELVES, YOUNG
+from tests.firewall.shelves import OLD, SHELVES, YOUNG, NewShelf
 from tests.support.orchard import wait_until
 
 ADMIN = {"authorization": "Bearer operators-token-of-tests"}

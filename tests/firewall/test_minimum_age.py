@@ -10,8 +10,7 @@ from email.utils import formatdate
 
 import pytest
 
-from tests.firewall.conftest import NewShelf
-from tests.firewall.shelves import DAY, OLD, SHELVES, YOUNG, Npm, PyPI, moment
+from tests.firewall.shelves import DAY, OLD, SHELVES, YOUNG, NewShelf, Npm, PyPI, moment
 from tests.gates.ways import COLD_WAYS, Haul
 from tests.support.cargo_builders import Registry
 from tests.support.npm_builders import version_path

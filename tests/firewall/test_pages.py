@@ -8,8 +8,7 @@ from html import unescape
 import httpx
 import pytest
 
-from tests.firewall.conftest import NewShelf
-from tests.firewall.shelves import OLD, YOUNG
+from tests.firewall.shelves import OLD, YOUNG, NewShelf
 from tests.support.orchard import Cluster, wait_until
 
 pytestmark = pytest.mark.timeout(300)  # a whole Orchard starts first

@@ -5,8 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.firewall.conftest import NewShelf
-from tests.firewall.shelves import OLD, YOUNG
+from tests.firewall.shelves import OLD, YOUNG, NewShelf
 from tests.support.orchard import wait_until
 
 REQUIREMENTS = {"pypi": "{}", "npm": "{}@*", "cargo": "{}"}

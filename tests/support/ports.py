@@ -11,9 +11,11 @@ from shared.http.conditions import ByteRange
 from shared.models import (
     FORMAT,
     NO_SOURCE_HEADERS,
+    NO_STANDING,
     FileName,
     IndexHead,
     SourceHeaders,
+    Standing,
     StoredFile,
     VariantInfo,
 )
@@ -151,6 +153,7 @@ class MemoryBody:
     content_type: str = ""
     sha256: str = ""
     source_headers: SourceHeaders = NO_SOURCE_HEADERS
+    standing: Standing = NO_STANDING
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self.data), 7):

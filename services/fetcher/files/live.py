@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import json
 import re
 import time
 from dataclasses import dataclass, field
@@ -20,7 +21,15 @@ from services.fetcher.files.abandoned import Audience
 from services.fetcher.files.spool import Spool, SpoolBroken
 from services.fetcher.sources.upstreams import Upstreams
 from shared.errors import OrchardError
-from shared.models import NO_SOURCE_HEADERS, FileEntry, SourceHeaders, StoredFile, UpstreamSource
+from shared.models import (
+    NO_SOURCE_HEADERS,
+    NO_STANDING,
+    FileEntry,
+    SourceHeaders,
+    Standing,
+    StoredFile,
+    UpstreamSource,
+)
 from shared.process.bounded import Bounded
 from shared.telemetry.logs import get_logger
 
@@ -46,6 +55,7 @@ class LiveDownload:
     entry: FileEntry
     audience: Audience
     source_headers: SourceHeaders = NO_SOURCE_HEADERS  # known once readers may come
+    standing: Standing = NO_STANDING  # likewise
     later_tokens: list[str] = field(default_factory=list)  # of further runs, which passed on the same
 
     def admits(self, token: str) -> bool:
@@ -234,6 +244,8 @@ def _headers(download: LiveDownload) -> dict[str, str]:
         "content-type": download.content_type,
         "x-orchard-generation": str(download.generation),
         "x-orchard-source-headers": msgspec.json.encode(download.source_headers).decode("ascii"),
+        # For who missed the event that tells it: what a rule lacks a fact of is given to nobody.
+        "x-orchard-standing": json.dumps(msgspec.structs.astuple(download.standing)),
         "cache-control": "no-store",  # nothing of this has been verified yet
     }
 

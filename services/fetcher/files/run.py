@@ -331,6 +331,7 @@ class ArtifactRun:
 
     def _pass_on(self, live: LiveDownload, facts: StoredFile) -> None:
         """Verified, and stored nowhere: whoever waits reads it here. No row, no facts in the cache."""
+        live.standing = self.standing
         if self._announcing is None:
             self._tools.live.begin(live)
         else:
@@ -376,7 +377,7 @@ class ArtifactRun:
 
     def _let_in(self, live: LiveDownload, source_headers: SourceHeaders) -> None:
         """Let readers in while the bytes come, and tell them."""
-        live.source_headers = source_headers
+        live.source_headers, live.standing = source_headers, self.standing
         if self._relay:
             self._tools.live.begin(live)
             self._announcing = asyncio.create_task(self._announce(live))

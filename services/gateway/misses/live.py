@@ -38,12 +38,13 @@ class Transfer:
         self._reading = reading
         reading.join(self)
         self.content_type = reading.content_type
-        self.source_headers = reading.source_headers
+        self.source_headers, self.standing = reading.source_headers, reading.standing
 
     def begin(self, wanted: ByteRange | None, total: int | None) -> None:
         """Once the reading has begun. `wanted`: a range of a file of `total` bytes."""
         reading = self._reading
         self.content_type, self.source_headers = reading.content_type, reading.source_headers
+        self.standing = reading.standing
         self.size_bytes = reading.total
         if wanted is not None and reading.total == total:  # else RFC 9110 §14.2: a Range may be ignored
             self._wanted = wanted

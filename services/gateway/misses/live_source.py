@@ -19,7 +19,7 @@ from services.gateway.misses.fetchers import FetcherPool, LiveResponse
 from shared.errors import InternalError, OrchardError
 from shared.errors.catalogue import from_value
 from shared.errors.passing import UpstreamUnavailable
-from shared.models import NO_SOURCE_HEADERS, FileName, SourceHeaders, StoredFile, decode_stored
+from shared.models import NO_SOURCE_HEADERS, FileName, SourceHeaders, Standing, StoredFile, decode_stored
 from shared.queue.jobs import Event, FetchArtifact
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
@@ -28,6 +28,7 @@ from shared.telemetry.logs import get_logger
 log = get_logger()
 
 _decode_headers = msgspec.json.Decoder(SourceHeaders).decode
+_decode_standing = msgspec.json.Decoder(tuple[float, str]).decode
 
 TICK_SECONDS = 1.0  # a silent fetcher is looked after this often
 LOST_SECONDS = 9.5  # without any fetcher that sends, for so long: broken off
@@ -88,6 +89,7 @@ class LiveSource:
         self.content_range = ""
         self.content_type = event.content_type
         self.source_headers = NO_SOURCE_HEADERS
+        self.standing = Standing(event.published, event.judged)
         self._relay = relay
         self._job = job
         self._range = byte_range
@@ -123,6 +125,7 @@ class LiveSource:
         self.status = response.status
         self.content_type = self.content_type or headers.get("content-type", "")
         self.source_headers = _source_headers(headers.get("x-orchard-source-headers", ""))
+        self.standing = _standing(headers.get("x-orchard-standing", "")) or self.standing
         self.content_range = headers.get("content-range", "")
         if self.status == 200:
             known = _number(headers.get("x-orchard-size"))
@@ -275,6 +278,14 @@ def _source_headers(text: str) -> SourceHeaders:
         return _decode_headers(text) if text else NO_SOURCE_HEADERS
     except msgspec.MsgspecError:
         return NO_SOURCE_HEADERS
+
+
+def _standing(text: str) -> Standing | None:
+    """The same of what the policy has to know."""
+    try:
+        return Standing(*_decode_standing(text)) if text else None
+    except msgspec.MsgspecError:
+        return None
 
 
 def _number(text: str | None) -> int | None:

@@ -276,7 +276,7 @@ class _ArtifactRequest:
             headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
             headers.append((b"content-range", body.content_range.encode("latin-1")))
         word: CacheWord = "PASS" if event.passed else "LIVE"
-        known = Known(expected, event.published, judged=event.judged)
+        known = Known(expected, body.standing.published, judged=body.standing.judged)
         return Reply(body.status, word, headers, body=body, file=known)
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:

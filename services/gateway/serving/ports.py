@@ -9,7 +9,7 @@ import msgspec
 
 from shared.errors import OrchardError
 from shared.http.conditions import ByteRange
-from shared.models import FileName, IndexHead, SourceHeaders, StoredFile
+from shared.models import FileName, IndexHead, SourceHeaders, Standing, StoredFile
 from shared.protocols.resource import Resource
 from shared.queue.jobs import AnyJob, Event, FetchArtifact
 from shared.settings import Settings
@@ -133,6 +133,11 @@ class LiveBody(Body, Protocol):
 
     @property
     def source_headers(self) -> SourceHeaders: ...
+
+    @property
+    def standing(self) -> Standing:
+        """As its fetcher says it: an event may have been missed."""
+        ...
 
     @property
     def sha256(self) -> str:

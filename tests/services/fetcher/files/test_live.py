@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -52,6 +53,8 @@ async def test_live__while_it_downloads__all_readers_get_all_bytes(
             assert response.status == 200
             assert response.headers["x-orchard-size"] == str(len(CONTENT))
             assert response.headers["x-orchard-generation"] == str(event.generation)
+            told = json.loads(response.headers["x-orchard-standing"])
+            assert told == [event.published, event.judged]
             return await response.read()
 
     bodies = await asyncio.gather(*(read() for _ in range(5)))

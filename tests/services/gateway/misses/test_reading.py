@@ -17,7 +17,7 @@ from services.gateway.misses.fetchers import SendingBroken
 from services.gateway.misses.live import LiveRelay, Transfer
 from services.gateway.misses.live_source import TransferBroken
 from shared.http.conditions import ByteRange
-from shared.models import StoredFile
+from shared.models import Standing, StoredFile
 from shared.policy.policy import Policy
 from shared.queue.jobs import Event, FetchArtifact
 
@@ -39,7 +39,7 @@ class Response:
     status = 200
 
     def __init__(self, fetcher: Fetcher, offset: int) -> None:
-        self.headers = {"x-orchard-size": str(fetcher.size)}
+        self.headers = {"x-orchard-size": str(fetcher.size), **fetcher.headers}
         self.closed = False
         self._fetcher, self._offset = fetcher, offset
 
@@ -63,6 +63,7 @@ class Fetcher:
     data: bytes = DATA
     size: int = len(DATA)
     breaks: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
     reads: int = 0
     offsets: list[int] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
@@ -129,6 +130,25 @@ async def some_of(chunks: AsyncIterator[bytes], size: int) -> bytes:
     while len(got) < size:
         got += await anext(chunks)
     return got
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ('[7.5, "as told"]', Standing(7.5, "as told")),
+        ('["soon", 1]', Standing(1.0)),
+        ("", Standing(1.0)),  # of a fetcher of before
+    ],
+)
+async def test_standing__by_the_fetcher__else_by_the_event(
+    relay: LiveRelay, fetcher: Fetcher, said: str, known: Standing
+) -> None:
+    fetcher.headers = {"x-orchard-standing": said} if said else {}
+    event = msgspec.structs.replace(LIVE, published=1.0)
+    transfer = await relay.open(JOB, event, wanted=None)
+    assert isinstance(transfer, Transfer)
+    assert transfer.standing == known
+    await transfer.aclose()
 
 
 async def test_followers__all_at_once__one_request_every_byte_read_once(

@@ -15,7 +15,7 @@ from shared.errors import (
     FileNotFound,
 )
 from shared.http.conditions import ByteRange, Conditions
-from shared.models import SourceHeaders
+from shared.models import SourceHeaders, Standing
 from shared.protocols.resource import Resource
 from shared.queue.jobs import AnyJob, DescribeArtifact, Event, FetchArtifact
 from tests.support.ports import MemoryBody, MemoryWorld
@@ -124,6 +124,18 @@ async def test_artifact__cold__kept_headers_and_date_of_its_source_go_out_at_onc
     reply = await serve_artifact(FILE, Conditions(head=head), world.ports)
     assert headers(reply)[b"docker-content-digest"] == b"sha256:1"
     assert headers(reply)[b"last-modified"] == DATE
+
+
+async def test_artifact__event_of_its_download_was_missed__its_fetcher_says_what_the_policy_asks(
+    world: MemoryWorld,
+) -> None:
+    async def run(job: AnyJob) -> Event:
+        return Event(job.id, "live", 2, address="x:1", size_bytes=SIZE)
+
+    world.misses.run = run
+    world.live.body = MemoryBody(DATA, size_bytes=SIZE, standing=Standing(MOMENT, "as told"))
+    reply = await serve_artifact(FILE, PLAIN, world.ports)
+    assert (reply.cache, reply.file.published, reply.file.judged) == ("LIVE", MOMENT, "as told")
 
 
 async def test_artifact__no_digest_in_its_address__is_not_called_immutable(world: MemoryWorld) -> None:

@@ -1,0 +1,186 @@
+"""The table of minimum age: what a registry has, what a real client asks for, and what it must end with.
+
+Ages are in days; the rule is 7. `python -m scripts.age_table` prints it as docs/minimum-age.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+OLD, YOUNG, FORGED = 30.0, 1.0 / 24, 60.0
+REFUSED = "refused"
+
+CLIENTS: Mapping[str, str] = {
+    "pip": "pypi",
+    "uv": "pypi",
+    "poetry": "pypi",
+    "npm": "npm",
+    "pnpm": "npm",
+    "yarn 1": "npm",
+    "yarn 4": "npm",
+    "bun": "npm",
+    "cargo": "cargo",
+    "mvn": "maven",
+    "Gradle": "maven",
+}
+"""Each with its protocol."""
+
+NODE = ("npm", "pnpm", "yarn 1", "yarn 4", "bun")
+
+Ages = Mapping[str, float | None]
+"""Version → days since it was published, as the registry says; None: it says nothing."""
+
+PRE = {"pypi": "1.1.0rc{}", "npm": "1.1.0-rc.{}", "cargo": "1.1.0-rc.{}", "maven": "1.1.0-rc{}"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table. `{1}` and `{2}` in versions stand for two candidates of the next release.
+
+    `asks`: "any" version, any with "candidates", one "above" it, the one of a "tag", or of the version
+    `wants`: "exactly", by its "hash", its "address", or a "lock".
+    """
+
+    name: str
+    has: str
+    ages: Ages
+    expected: str
+    asks: str = "any"
+    wants: str = "2.0.0"
+    clients: tuple[str, ...] = tuple(CLIENTS)
+    before: Ages = field(default_factory=dict)  # what the registry had when it was first asked
+    is_scoped: bool = False
+    yanked: str = ""
+    exempt: str = ""
+    reuploaded: str = ""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it takes a project of its own: whose client must fail."""
+        return self.expected == REFUSED
+
+    def spelt(self, protocol: str, text: str) -> str:
+        """A version as the protocol writes it."""
+        return PRE[protocol].format(text[1]) if text.startswith("{") else text
+
+    def ages_in(self, protocol: str, ages: Ages) -> dict[str, float | None]:
+        return {self.spelt(protocol, version): age for version, age in ages.items()}
+
+
+CASES: tuple[Case, ...] = (
+    Case("young latest", "an old one and a young one", {"1.0.0": OLD, "2.0.0": YOUNG}, "1.0.0"),
+    Case(
+        "several young",
+        "two old ones and two young ones",
+        {"1.0.0": OLD, "1.1.0": OLD, "1.2.0": YOUNG, "2.0.0": YOUNG},
+        "1.1.0",
+        clients=tuple(each for each, protocol in CLIENTS.items() if protocol != "maven"),
+    ),
+    Case("old enough", "an old one and one of 8 days", {"1.0.0": OLD, "2.0.0": 8.0}, "2.0.0"),
+    Case(
+        "young transitive",
+        "the same, needed by an old package",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "1.0.0",
+        asks="above",
+    ),
+    Case(
+        "backdated",
+        "an old one, and later one that says it is older",
+        {"1.0.0": OLD, "2.0.0": FORGED},
+        "1.0.0",
+        before={"1.0.0": OLD},
+    ),
+    Case("missing date", "an old one and one without a date", {"1.0.0": OLD, "2.0.0": None}, "1.0.0"),
+    Case("date in the future", "an old one and one of next month", {"1.0.0": OLD, "2.0.0": -30.0}, "1.0.0"),
+    Case(
+        "prerelease",
+        "two candidates, the second young",
+        {"1.0.0": OLD, "{1}": OLD, "{2}": YOUNG},
+        "{1}",
+        asks="candidates",
+    ),
+    Case(
+        "re-uploaded",
+        "two old ones, the newer later with other bytes",
+        {"1.0.0": OLD, "2.0.0": OLD},
+        "1.0.0",
+        before={"1.0.0": OLD, "2.0.0": OLD},
+        reuploaded="2.0.0",
+        clients=("pip", "uv", "poetry", "cargo"),
+    ),
+    Case(
+        "yanked",
+        "an old one, a yanked one, a young one",
+        {"1.0.0": OLD, "1.5.0": OLD, "2.0.0": YOUNG},
+        "1.0.0",
+        yanked="1.5.0",
+        clients=("pip", "uv", "poetry", "cargo"),
+    ),
+    Case(
+        "tag of the newest",
+        "`latest`, or `RELEASE`, to the young one",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "1.0.0",
+        asks="tag",
+        wants="",
+        clients=(*NODE, "mvn", "Gradle"),
+    ),
+    Case(
+        "scoped",
+        "an old one and a young one of @scope",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "1.0.0",
+        is_scoped=True,
+        clients=NODE,
+    ),
+    Case(
+        "exempt",
+        "an old one, and a young one that an operator lets through",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "2.0.0",
+        exempt="2.0.0",
+    ),
+    Case("young only version", "a young one alone", {"2.0.0": YOUNG}, REFUSED),
+    Case("exactly the young one", "both", {"1.0.0": OLD, "2.0.0": YOUNG}, REFUSED, asks="exactly"),
+    Case(
+        "tag to a young one",
+        "a tag `next` to the young one",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        REFUSED,
+        asks="tag",
+        clients=NODE,
+    ),
+    Case(
+        "pinned by its SHA256",
+        "both",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        REFUSED,
+        asks="hash",
+        clients=("pip", "uv"),
+    ),
+    Case(
+        "by its address",
+        "both",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        REFUSED,
+        asks="address",
+        clients=("pip", "uv", *NODE),
+    ),
+    Case(
+        "lock with the young one",
+        "both, the lock written while it was exempt",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        REFUSED,
+        asks="lock",
+        clients=("poetry", *NODE, "cargo"),
+    ),
+)
+
+
+def rows() -> Iterator[tuple[Case, str]]:
+    """Each case with each of its clients."""
+    for case in CASES:
+        for client in case.clients:
+            yield case, client
