@@ -14,6 +14,7 @@ from tests.firewall.shelves import aged
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
+pytestmark = pytest.mark.timeout(300)  # the first row of a client runs all of its that must work
 ROWS = list(rows())
 
 
