@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.clients.aged.cases import CASES, CLIENTS, rows
+from tests.clients.aged.cases import CASES, CLIENTS, NOTE, rows
 
 HEAD = """# Minimum age, client by client
 
@@ -12,14 +12,13 @@ What real clients end with under `ORCHARD_MINIMUM_AGE=7d` ([firewall.md](firewal
 {rows} rows. Old: 30 days; young: an hour. Each row is run by `tests/clients/test_minimum_age.py`, which also
 sees to it that Orchard gave out no byte of what is young; `python -m scripts.age_table` prints this page.
 
-`refused`: the client fails, and has nothing. Maven's lists date their newest version alone: another young one
-is found out, and hidden, when its file is asked for.
+`refused`: the client fails, and has nothing. {note}
 """
 
 
 def page() -> str:
     """The whole page."""
-    lines = [HEAD.format(cases=len(CASES), rows=len(list(rows())))]
+    lines = [HEAD.format(cases=len(CASES), rows=len(list(rows())), note=NOTE)]
     lines.append(f"| case | the registry has | {' | '.join(CLIENTS)} |")
     lines.append("|---" * (len(CLIENTS) + 2) + "|")
     for case in CASES:

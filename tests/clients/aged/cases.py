@@ -28,6 +28,9 @@ CLIENTS: Mapping[str, str] = {
 
 NODE = ("npm", "pnpm", "yarn 1", "yarn 4", "bun")
 
+NOTE = """Maven's lists date their newest version alone: another young one
+is found out, and hidden, when its file is asked for."""
+
 Ages = Mapping[str, float | None]
 """Version → days since it was published, as the registry says; None: it says nothing."""
 
