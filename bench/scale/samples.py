@@ -81,6 +81,9 @@ SMALL = {
     ),
     "_IMPORTED": "parts of other statements",
     **dict.fromkeys(("_OFFER_IMPORTED", "_RAISE_REVISION", "SOURCE_NAME"), "sources: some"),
+    "STORE_SIGNATURE": "one row, by key",
+    **dict.fromkeys(("PROOF", "OF_FILES"), "proofs and statements of files, by key"),
+    "imported:_STATEMENTS": "parts of other statements",
     "answers:FIND": "of one key",
     "answers:KEEP": "of one key",
 }
@@ -192,6 +195,23 @@ SAMPLES: dict[str, Sample] = {
         list(column) for column in zip(*map(_astuple, _files(s, n, MANY)), strict=True)
     ),
     "FACTS": lambda s, n: (_digests(s, n, MANY),),
+    "concerned:STORED": lambda s, n: (*_package(s, n), 100),
+    "concerned:SERVED": lambda s, n: (*_package(s, n), 100),
+    "_SPELT": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * step)[1] for step in range(MANY)]),
+    "_OF_BYTES": lambda s, n: (_digests(s, n, MANY),),
+    "news:_FILES": lambda s, n: (
+        _package(s, n)[0],
+        *([_package(s, n + 2 * step)[1] for step in range(MANY)] for _ in range(2)),
+    ),
+    "quarantine:_FILES": lambda s, n: (
+        _package(s, n)[0],
+        [_package(s, n + 2 * step)[1] for step in range(MANY)],
+    ),
+    "own_policy:PENDING": lambda s, n: (_digests(s, n, MANY),),
+    "admitted:STORED": lambda s, n: (
+        _package(s, n)[0],
+        [_package(s, n + 2 * step)[1] for step in range(MANY)],
+    ),
     "NAMED_FILES": lambda s, n: (_digests(s, n, HOUSEKEPT),),
     "NAMED_PAGES": lambda s, n: (
         [f"documents/{digest('d', (n + step) % s.packages).hex()}" for step in range(HOUSEKEPT)],
@@ -265,8 +285,8 @@ SAMPLES: dict[str, Sample] = {
         2**62, 0, 0, 0, "", 100,
     ),
     "EXPORT": lambda s, n: (NOW - 86_400 * (n % 90), NOW + 86_400, -1, 100),
-    "LOCKS_NAMING": lambda s, n: (digest("k", n), 64, b'"pkg:npm/x@1.0.0"', ""),
-    "RESOLUTIONS_NAMING": lambda s, n: (digest("k", n), 64, b'"pkg:npm/x@1.0.0"', ""),
+    "LOCKS_NAMING": lambda s, n: (digest("k", n), 64, [b'"pkg:npm/x@1.0.0"'], ""),
+    "RESOLUTIONS_NAMING": lambda s, n: (digest("k", n), 64, [b'"pkg:npm/x@1.0.0"'], ""),
     "DROP_DAYS": lambda s, n: (TODAY - timedelta(days=400),),
     "PURGE_CLIENTS": lambda s, n: (TODAY - timedelta(days=89 + n % 2), HOUSEKEPT // 2),
     "PURGE_FILES": lambda s, n: (TODAY - timedelta(days=89 + n % 2), HOUSEKEPT // 2),
@@ -306,8 +326,6 @@ SAMPLES: dict[str, Sample] = {
     "LIST_AUDIT": lambda s, n: (2**62, 100),
     # advisories
     "news:_STORED": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * k)[1] for k in range(MANY)]),
-    "_PACKAGES": lambda s, n: (*_package(s, n), MANY),
-    "_LEDGER": lambda s, n: (*_package(s, n), MANY),
     "news:_SERVED": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * k)[1] for k in range(MANY)]),
     "_WHO": lambda s, n: ([n % s.files + 1],),
     "FILES_ABOUT": _package,
