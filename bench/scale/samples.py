@@ -229,6 +229,9 @@ SAMPLES: dict[str, Sample] = {
     "DATE_FILE": lambda s, n: (*_astuple(_file(s, n)), NOW, ""),
     "FIRST_SEEN": _package,
     "SEEN_AND_EVIDENCE": _package,
+    "STORE_SIGNATURE": lambda s, n: (
+        *_package(s, n), "1.0", f"demo-{n}.jar", f"{n:064x}", "verified", "f" * 40, "", "0" * 16
+    ),
     "STORE_EVIDENCE": lambda s, n: (
         *_package(s, n), [f"{n:064x}"], ["verified"], ["GitHub"], ["us/lib"], ["release.yml"],
         [""], ["root"], ["verified"],
