@@ -42,7 +42,7 @@ class Ages:
         self._artifacts = artifacts
 
     def _asks(self, protocol: PackageProxyBase, project: str) -> bool:
-        """Whether anything is asked of a project's files that the list of its versions tells."""
+        """Whether anything is asked of a project's files that the list of its versions tells, or when."""
         return self._access.policy.of(protocol.name, project).asks_dates
 
     async def admitted(
@@ -124,10 +124,11 @@ class Ages:
         """Facts with the standing that they lack, which is noted in the row. Raises `Blocked` and its
         kinds."""
         verdicts = self._access.policy.of(protocol.name, resource.project)
-        if not (verdicts.asks_dates or verdicts.asks_list):
+        asks_date = self._asks(protocol, resource.project)
+        if not (asks_date or verdicts.asks_list):
             return stored
         published, judged = stored.published, stored.judged
-        if not published and verdicts.asks_dates:
+        if not published and asks_date:
             if resource.direct:
                 seen = await self.seen(protocol, resource, refresh)
                 published = self.of_answer(protocol, resource, stored.modified, seen)
