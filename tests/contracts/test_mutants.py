@@ -41,19 +41,29 @@ def test_trial__break_that_a_test_notices__is_killed__other_survives(
     assert (tmp_path / "code_under_test.py").read_text() == "FOUR = 4\n"
 
 
-def test_trial__stores_that_stand_have_gone__their_tests_fail_and_are_not_believed(tmp_path: Path) -> None:
-    row = Mutant(
-        "nothing that a test looks at",
-        "services/fetcher/sources/absences.py",
-        "MOST_UNKNOWN = 20_000",
-        "MOST_UNKNOWN = 20_001",
-        [
-            "tests/services/fetcher/sources/test_absences.py::test_find__other_sources_may_be_asked_now__nothing_is_known"
-        ],
-    )
+NEEDS_A_STORE = """
+import os, pathlib, socket
+from code_under_test import FOUR
+
+def test_four():
+    if stores := os.environ.get("STANDING_STORES"):
+        port = int(pathlib.Path(stores, "redis-queue", "port").read_text())
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    assert FOUR
+"""
+
+
+@pytest.mark.timeout(300)
+def test_trial__stores_that_stand_have_gone__what_fails_for_that_is_not_believed(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "code_under_test.py").write_text("FOUR = 4\n")
+    (tree / "test_code.py").write_text(NEEDS_A_STORE)
+    (tree / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
+    row = Mutant("four", "code_under_test.py", "4", "5", ["test_code.py"])
     with Workplace(tmp_path) as place:
         assert place.check(row.tests).verdict == "survived"
-        place.servers[0].kill()
+        place.servers[2].kill()
         assert place.check(row.tests).verdict == "killed"
         assert place.trial(row).verdict == "survived"
         assert place.check(row.tests).verdict == "survived", "they stand again"
