@@ -10,9 +10,15 @@ from shared.protocols.reading.purls import Purl
 NONE: Mapping[str, str] = {}
 
 
-def purl(protocol: str, project: str, version: str, qualifiers: Mapping[str, str] = NONE) -> str:
-    """The package URL of a project, of a version if one is given."""
+def exact_purl(protocol: str, project: str, version: str, qualifiers: Mapping[str, str] = NONE) -> str:
+    """The package URL of a project, of a version if one is given: for what is kept or signed. Raises
+    `ValueError` where it has no name."""
     known = find_protocol(protocol)
     namespace, name = known.names.purl_parts(project) if known is not None else ("", project)
     kind = known.names.purl_type if known is not None else protocol
-    return str(Purl(kind, name or "-", namespace, version, qualifiers))
+    return str(Purl(kind, name, namespace, version, qualifiers))
+
+
+def purl(protocol: str, project: str, version: str) -> str:
+    """The same to be shown: with "-" where it has no name."""
+    return exact_purl(protocol, project or "-", version)

@@ -14,7 +14,7 @@ import msgspec
 from shared.builds.entries import BuildList, File, Page, Session
 from shared.models import FileName
 from shared.protocols import find_protocol
-from shared.protocols.package_urls import purl
+from shared.protocols.package_urls import exact_purl
 from shared.protocols.roles.pins import Pin
 from shared.statements.bills import Bill, Component, cyclonedx, spdx
 from shared.statements.platform import Platform, encoded
@@ -79,7 +79,7 @@ def _file(each: File, known: Mapping[FileName, Known]) -> dict[str, Any]:
     location = known.get(each.file, Known()).location
     return {
         "name": each.file.filename,
-        "uri": purl(each.protocol, each.file.project, version_of(each.file)),
+        "uri": exact_purl(each.protocol, each.file.project, version_of(each.file)),
         "digest": {"sha256": each.stored.sha256, **each.stored.digests},
         **({"downloadLocation": location} if location else {}),
         "annotations": {"orchard_kind": "file"},
@@ -121,7 +121,7 @@ def _component(each: File, known: Known) -> Component | None:
     pin = Pin(file.project, version, file.filename, ())
     qualifiers = protocol.pins.qualifiers(pin, file.filename)
     return Component(
-        purl=purl(each.protocol, file.project, version, qualifiers),
+        purl=exact_purl(each.protocol, file.project, version, qualifiers),
         version=version,
         filename=file.filename,
         size_bytes=stored.size_bytes,

@@ -11,7 +11,7 @@ from shared.policy.policy import Policy
 from shared.policy.verdict import Subject
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.lock import LOCK_FORMAT, Lock, LockedPackage, LockedProtocol, Missing
-from shared.protocols.package_urls import purl
+from shared.protocols.package_urls import exact_purl
 from shared.protocols.roles.pins import Pin, first_different
 from shared.queue.jobs import FetchArtifact
 from shared.redis import clock
@@ -101,7 +101,7 @@ def _judged(
 def _package(protocol: PackageProxyBase, pin: Pin, file: FileName, facts: StoredFile) -> LockedPackage:
     qualifiers = protocol.pins.qualifiers(pin, file.filename)
     return LockedPackage(
-        purl=purl(protocol.name, pin.name, pin.version, qualifiers),
+        purl=exact_purl(protocol.name, pin.name, pin.version, qualifiers),
         name=pin.name,
         version=pin.version,
         filename=file.filename,

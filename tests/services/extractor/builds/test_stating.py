@@ -273,12 +273,14 @@ async def test_a_build_whose_list_is_lost__holds_up_no_other(
 
 
 async def test_a_build_that_cannot_be_stated__holds_up_no_other(house: House) -> None:
+    found = await wheel(house, "demo-9.0-py3-none-any.whl")
+    await sealed(house, [msgspec.structs.replace(found[0], file=FileName("pypi", "", "", "demo.whl"))])
     await sealed(house, await wheel(house), id="b" * 32, at=1e13)  # no calendar has that year
     await sealed(house, await wheel(house, "demo-2.0-py3-none-any.whl", licence="( or MIT"), id="c" * 32)
     await sealed(house, await wheel(house), id="d" * 32)
     await BuildStating(house.stores, SIGNER).run()
     rows = StatementRows(house.database)
-    assert [bool(await rows.of_build(each * 32, "spdx")) for each in "bcd"] == [False, True, True]
+    assert [bool(await rows.of_build(each * 32, "spdx")) for each in "abcd"] == [False, False, True, True]
     licences = (await told(house, "cyclonedx", "c" * 32))["predicate"]["components"][0]["licenses"]
     assert licences == [{"license": {"name": "( or MIT"}}]
 
