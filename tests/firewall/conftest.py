@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.firewall.feeds import Folder
 from tests.firewall.shelves import NewShelf, aged, new_shelves
 from tests.support.orchard import Cluster
 from tests.support.upstream import Upstream
@@ -15,6 +16,12 @@ from tests.support.upstream import Upstream
 def upstream() -> Iterator[Upstream]:
     with Upstream() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Of advisories, for an Orchard of a module's own."""
+    return Folder(tmp_path_factory.mktemp("feeds") / "osv")
 
 
 @pytest.fixture(scope="package")

@@ -30,11 +30,6 @@ CODES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return Folder(tmp_path_factory.mktemp("feeds") / "osv")
-
-
-@pytest.fixture(scope="module")
 def orchard(
     tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, folder: Folder
 ) -> Iterator[Cluster]:

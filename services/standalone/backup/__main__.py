@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +13,9 @@ import msgspec
 from services.standalone.backup.making import Made, make
 from services.standalone.backup.manifest import BackupError
 from services.standalone.backup.restoring import Restored, restore
-from services.standalone.servers import StoreFailed
-from shared.errors import OrchardError
+from services.standalone.command import ended, own_settings
 from shared.migrations.runner import DriftError, MigrationFailed
 from shared.process.disk import in_words
-from shared.protocols import spoken
-from shared.settings import load_settings
-from shared.telemetry.logs import configure_logging
-
-EXIT_CONFIGURATION = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,26 +27,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     folder = options.folder.expanduser().resolve()
-    try:
-        settings = load_settings(protocols=spoken())
-        settings = msgspec.structs.replace(
-            settings, data_dir=str(Path(settings.data_dir).expanduser().resolve())
-        )
-        configure_logging("backup", msgspec.structs.replace(settings, log_level="error"))
-        os.umask(0o077)
+
+    def work() -> int:
+        settings = own_settings("backup")
         done: Made | Restored
         if options.what == "make":
             done = asyncio.run(make(settings, folder))
         else:
             done = asyncio.run(restore(settings, folder, options.snapshot))
-    except OrchardError as error:
-        return _fault(error.message, EXIT_CONFIGURATION if error.code == "configuration_error" else 1)
-    except (BackupError, StoreFailed, DriftError, MigrationFailed) as error:
-        return _fault(str(error), 1)
-    except OSError as error:
-        return _fault(f"{error.filename or folder}: {error.strerror}", 1)
-    sys.stdout.write((msgspec.json.encode(done).decode() if options.json else _in_words(done, folder)) + "\n")
-    return 0
+        told = msgspec.json.encode(done).decode() if options.json else _in_words(done, folder)
+        sys.stdout.write(f"{told}\n")
+        return 0
+
+    return ended(work, folder, BackupError, DriftError, MigrationFailed)
 
 
 def _in_words(done: Made | Restored, folder: Path) -> str:
@@ -70,11 +56,6 @@ def _in_words(done: Made | Restored, folder: Path) -> str:
             f"{done.damaged} stored objects are damaged and are not in it: `orchard events` will tell"
         )
     return "\n".join(lines)
-
-
-def _fault(message: str, code: int) -> int:
-    sys.stderr.write(f"orchard: {message}\n")
-    return code
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +12,15 @@ import msgspec
 
 from services.standalone.backup.making import database_of
 from services.standalone.backup.manifest import BackupError
+from services.standalone.command import ended, own_settings
 from services.standalone.imports.importing import Importer, Report, in_words
 from services.standalone.imports.taking import Refused
-from services.standalone.servers import StoreFailed
-from shared.errors import ConfigurationError, OrchardError
+from shared.errors import ConfigurationError
 from shared.process.disk import in_words as size_in_words
 from shared.process.resources import Resources
-from shared.protocols import find_protocol, spoken
-from shared.settings import Settings, load_settings
+from shared.protocols import find_protocol
+from shared.settings import Settings
 from shared.stores import open_object_store, open_threads
-from shared.telemetry.logs import configure_logging
-
-EXIT_CONFIGURATION = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,30 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--yes", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    try:
-        settings = load_settings(protocols=spoken())
-        settings = msgspec.structs.replace(
-            settings, data_dir=str(Path(settings.data_dir).expanduser().resolve())
-        )
-        configure_logging("import", msgspec.structs.replace(settings, log_level="error"))
-        os.umask(0o077)
+
+    def work() -> int:
+        settings = own_settings("import")
         for each in options.own:
             protocol = find_protocol(each.partition("/")[0])
             if protocol is None or not protocol.names.canonical_name(each.partition("/")[2]):
                 raise ConfigurationError(f"--own takes PROTOCOL/NAME, and got {each[:80]}")
-        report = asyncio.run(
-            _run(settings, options.folder.resolve(strict=True), options.own, dry=not options.yes)
-        )
-    except ConfigurationError as error:
-        return _fault(error.message, EXIT_CONFIGURATION)
-    except OrchardError as error:
-        return _fault(error.message, 1)
-    except (BackupError, StoreFailed, Refused) as error:
-        return _fault(str(error), 1)
-    except OSError as error:
-        return _fault(f"{error.filename or options.folder}: {error.strerror}", 1)
-    sys.stdout.write((msgspec.json.encode(report).decode() if options.json else _in_words(report)) + "\n")
-    return 1 if report.left_out else 0
+        folder = options.folder.resolve(strict=True)
+        report = asyncio.run(_run(settings, folder, options.own, dry=not options.yes))
+        told = msgspec.json.encode(report).decode() if options.json else _in_words(report)
+        sys.stdout.write(f"{told}\n")
+        return 1 if report.left_out else 0
+
+    return ended(work, options.folder, BackupError, Refused)
 
 
 async def _run(settings: Settings, folder: Path, own: Sequence[str], *, dry: bool) -> Report:
@@ -82,11 +68,6 @@ def _in_words(report: Report) -> str:
     if report.dry and report.imported:
         lines.append("nothing was changed: --yes imports it")
     return "\n".join(lines)
-
-
-def _fault(message: str, code: int) -> int:
-    sys.stderr.write(f"orchard: {message}\n")
-    return code
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""How a command over the stores of a standalone Orchard begins and ends: its settings, its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from services.standalone.servers import StoreFailed
+from shared.errors import OrchardError
+from shared.protocols import spoken
+from shared.settings import Settings, load_settings
+from shared.telemetry.logs import configure_logging
+
+EXIT_CONFIGURATION = 2
+
+
+def own_settings(name: str) -> Settings:
+    """Those of the environment, the data folder in full; of the command `name` only errors are logged. What
+    it writes from now on is its owner's alone. Raises `ConfigurationError`."""
+    settings = load_settings(protocols=spoken())
+    settings = msgspec.structs.replace(settings, data_dir=str(Path(settings.data_dir).expanduser().resolve()))
+    configure_logging(name, msgspec.structs.replace(settings, log_level="error"))
+    os.umask(0o077)
+    return settings
+
+
+def ended(work: Callable[[], int], path: Path, *refusals: type[Exception]) -> int:
+    """The exit code of `work`; where it raises, 1, of a bad setting 2, and one line says why. `path`: what it
+    is about; `refusals`: what it may raise besides errors of Orchard, its stores and the system."""
+    expected: tuple[type[Exception], ...] = (StoreFailed, *refusals)
+    try:
+        return work()
+    except OrchardError as error:
+        return _fault(error.message, EXIT_CONFIGURATION if error.code == "configuration_error" else 1)
+    except expected as error:
+        return _fault(str(error), 1)
+    except OSError as error:
+        return _fault(f"{error.filename or path}: {error.strerror}", 1)
+
+
+def _fault(message: str, code: int) -> int:
+    sys.stderr.write(f"orchard: {message}\n")
+    return code
