@@ -52,7 +52,7 @@ def test_page_that_was_there__all_is_404__stale_until_the_upstream_is_well(
         assert (answer.status_code, answer.content) == (200, whole), answer.text
         return answer.headers["x-cache"] == "STALE" and upstream.count(witness.upstream, "HEAD") > 0
 
-    wait_until(doubted, seconds=20, what="a look at the witness")
+    wait_until(doubted, what="a look at the witness")
     with orchard.client(orchard.cache) as redis:
         redis.flushall()  # what is kept is in rows, too
     answer = orchard.get(kept.orchard)
@@ -73,7 +73,7 @@ def test_file_that_its_page_lists__all_is_404__is_trouble_and_not_absent(
     index = f"/pypi/simple/{page.name}/" if kind == "pypi_file" else f"/npm/{page.name}"
     assert orchard.get(index).status_code == 200
     upstream.fault("*", Fault(status=404))
-    wait_until(lambda: orchard.get(index).headers["x-cache"] == "STALE", seconds=20, what="a page in doubt")
+    wait_until(lambda: orchard.get(index).headers["x-cache"] == "STALE", what="a page in doubt")
     assert orchard.get(page.orchard).status_code == 503
     upstream.heal()
     wait_until(lambda: orchard.get(page.orchard).status_code == 200, seconds=40, what="the file")
@@ -87,7 +87,7 @@ def test_page_that_was_there__another_is_still_there__its_404_is_believed_at_onc
     for document in (gone, witness):
         assert orchard.get(document.orchard).status_code == 200
     upstream.remove(gone.upstream)
-    wait_until(lambda: orchard.get(gone.orchard).status_code == 404, seconds=20, what="the 404")
+    wait_until(lambda: orchard.get(gone.orchard).status_code == 404, what="the 404")
     upstream.fault("*", Fault(status=500))
     with orchard.client(orchard.cache) as redis:
         redis.flushall()

@@ -38,7 +38,7 @@ def test_first_byte__later_than_a_client_waits__is_there_for_the_next_one(
     def is_there() -> bool:
         return orchard.get(document.orchard).status_code == 200
 
-    wait_until(is_there, seconds=20, what=document.orchard)
+    wait_until(is_there, what=document.orchard)
     assert upstream.count(document.upstream, "GET") == 1
 
 
@@ -52,7 +52,7 @@ def test_head__later_than_a_client_waits__next_one_is_told(
     def ask() -> httpx.Response:
         return httpx.head(orchard.url(document.orchard), timeout=30, trust_env=False)
 
-    wait_until(lambda: ask().status_code == 200, seconds=20, what=document.orchard)
+    wait_until(lambda: ask().status_code == 200, what=document.orchard)
     assert ask().status_code == 200
 
 
@@ -61,7 +61,7 @@ def test_checksum_file__later_than_a_client_waits__its_file_is_kept(
 ) -> None:
     document = DOCUMENTS["maven_file"](upstream)
     upstream.fault(f"{document.upstream}.sha1", LATE)
-    wait_until(lambda: orchard.get(document.orchard).status_code == 200, seconds=20, what=document.orchard)
+    wait_until(lambda: orchard.get(document.orchard).status_code == 200, what=document.orchard)
     assert upstream.count(document.upstream, "GET") == 1
 
 
@@ -70,7 +70,7 @@ def test_file__index_begins_late__its_job_waits_for_it(orchard: Cluster, upstrea
     document = DOCUMENTS["pypi_file"](upstream)
     page = f"/simple/{document.name}/"
     upstream.fault(page, LATE)
-    wait_until(lambda: orchard.get(document.orchard).status_code == 200, seconds=20, what=document.orchard)
+    wait_until(lambda: orchard.get(document.orchard).status_code == 200, what=document.orchard)
     assert upstream.count(page) == upstream.count(document.upstream, "GET") == 1
 
 

@@ -31,5 +31,5 @@ def test_young_file__refused__is_in_the_ledger(shelf: NewShelf, kind: str, page_
         items = it.orchard.get(query, headers=ADMIN).json()["items"]
         return {each["version"]: (each["result"], each["code"]) for each in items}
 
-    wait_until(lambda: len(told()) == 2, seconds=20, what="both servings")
+    wait_until(lambda: len(told()) == 2, what="both servings")
     assert sorted(told().values()) == [("refused", "too_young"), ("served", "")]

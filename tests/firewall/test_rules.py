@@ -291,7 +291,7 @@ def test_apply__dry_run_and_rules_that_refuse_everything(shelf: NewShelf, policy
         (told,) = policy.apply(rule, dry_run=True)["would_refuse"]
         return told["versions"], told["clients"]
 
-    wait_until(lambda: counted() == (1, 1), seconds=20, what="the ledger")
+    wait_until(lambda: counted() == (1, 1), what="the ledger")
     (told,) = policy.apply(rule, dry_run=True)["would_refuse"]
     assert told["examples"] == [f"{purl(it, '1.0.0')}: no copyleft: its licence is AGPL-3.0-only"]
     assert told["whom"] and told["servings"] == 1

@@ -50,7 +50,7 @@ def canonical(offer: Offer) -> str:
 def until_kept(orchard: Cluster, marker: Offer, ask: Callable[[Offer], object]) -> None:
     """Return once the ledger has what was asked for before: batches are kept in order."""
     ask(marker)
-    wait_until(lambda: ledger(orchard, marker), seconds=20, what="the ledger")
+    wait_until(lambda: ledger(orchard, marker), what="the ledger")
 
 
 # way: method, headers, what the ledger says (None: no serving)

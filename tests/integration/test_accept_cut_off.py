@@ -49,7 +49,7 @@ def test_accept_while_a_store_does_not_answer__is_repeated__done_once(
     old, new, event = changed(package)
     with frozen(getattr(orchard, store)):
         assert accept(orchard, event).status_code == 503
-    wait_until(lambda: accept(orchard, event).status_code == 200, seconds=20, what="the acceptance")
+    wait_until(lambda: accept(orchard, event).status_code == 200, what="the acceptance")
     assert package.shown() == package.told(new)
     assert package.content() == new
     assert lines_of(orchard, package) == ["event.accept"]
@@ -66,7 +66,7 @@ def test_unpin_while_the_cache_does_not_answer__repeated__its_page_is_asked_for_
     with frozen(orchard.cache):
         assert admin(orchard, "DELETE", pin).status_code == 503
     before = upstream.count(package.page_path())
-    wait_until(lambda: admin(orchard, "DELETE", pin).status_code == 404, seconds=20, what="the second")
+    wait_until(lambda: admin(orchard, "DELETE", pin).status_code == 404, what="the second")
     package.shown()
     assert upstream.count(package.page_path()) > before
 
@@ -150,9 +150,9 @@ def test_accept__its_new_bytes_cannot_be_had__the_first_are_back_until_they_can(
     assert refused.status_code == status, refused.text
     upstream.heal(at)
     assert orchard.get(path).content == old
-    wait_until(lambda: package.shown() == package.told(old), seconds=15, what="the first on the page")
+    wait_until(lambda: package.shown() == package.told(old), what="the first on the page")
     assert lines_of(orchard, package) == ["event.accept.undone", "event.accept"]
-    wait_until(lambda: accept(orchard, event).status_code == 200, seconds=20, what="the acceptance")
+    wait_until(lambda: accept(orchard, event).status_code == 200, what="the acceptance")
     assert package.shown() == package.told(new)
     assert package.content() == new
 
@@ -171,5 +171,5 @@ def test_accept__while_its_source_is_paused__refused_and_taken_once_it_is_back(
         assert accept(orchard, event).status_code == 424
     finally:
         assert admin(orchard, "PATCH", path, json={"enabled": True}).status_code == 200
-    wait_until(lambda: accept(orchard, event).status_code == 200, seconds=20, what="the acceptance")
+    wait_until(lambda: accept(orchard, event).status_code == 200, what="the acceptance")
     assert package.content() == new

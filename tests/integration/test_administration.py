@@ -302,7 +302,7 @@ def test_credentials_for_files_at_another_host__only_where_the_operator_gives_th
         def is_served() -> bool:
             return ask(orchard.gateway, f"/cargo/dl/{name}-x/2.0.0/download", ADMIN).content == content
 
-        wait_until(is_served, seconds=15, what="the crate")
+        wait_until(is_served, what="the crate")
         sent = [request.headers.get("authorization") for request in files.requests]
         assert sent[0] is None and sent[-1] == SECRET
         admin(orchard, "DELETE", path)

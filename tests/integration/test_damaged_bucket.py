@@ -87,7 +87,7 @@ def test_damaged_object__first_gateway_to_read_it__never_wrong_and_healed(
     filename = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
     upstream.add_project(name, {filename: wheel})
     path = orchard.file_path(name, filename)
-    wait_until(lambda: getattr(_get(orchard, path), "content", b"") == wheel, seconds=20, what="the file")
+    wait_until(lambda: getattr(_get(orchard, path), "content", b"") == wheel, what="the file")
     key = artifact_key(hashlib.sha256(wheel).hexdigest())
     _content(seaweedfs, prefix, key, damage(wheel))
     gateway = orchard.start("gateway")  # has read nothing yet

@@ -164,7 +164,7 @@ def test_damaged_object__never_a_wrong_answer_and_healed(
 ) -> None:
     where, data = _published(upstream, protocol, size)
     path = where(orchard)
-    wait_until(lambda: getattr(_get(orchard, path), "content", b"") == data, seconds=20, what="the file")
+    wait_until(lambda: getattr(_get(orchard, path), "content", b"") == data, what="the file")
     for _ in range(4):  # until the gateway holds the finished answer
         hit = _get(orchard, path)
         assert hit is not None and hit.headers["x-cache"] == "HIT", orchard.logs()[-5000:]
@@ -189,7 +189,7 @@ def test_damaged_object__head_and_range__as_get(
 ) -> None:
     where, data = _published(upstream, protocol, 300_000)
     path = where(orchard)
-    wait_until(lambda: getattr(_get(orchard, path), "content", b"") == data, seconds=20, what="the file")
+    wait_until(lambda: getattr(_get(orchard, path), "content", b"") == data, what="the file")
     stored = _object(orchard, data)
     damage(stored)
     if way == "HEAD":
@@ -199,4 +199,4 @@ def test_damaged_object__head_and_range__as_get(
         return
     part = orchard.get(path, headers={"Range": f"bytes={len(data) // 2 - 10}-{len(data) // 2 + 10}"})
     assert part.content in (data[len(data) // 2 - 10 : len(data) // 2 + 11], data)
-    wait_until(lambda: stored.is_file() and stored.read_bytes() == data, seconds=10, what="the healed object")
+    wait_until(lambda: stored.is_file() and stored.read_bytes() == data, what="the healed object")

@@ -61,7 +61,7 @@ class Client:
         def told() -> bool:
             return isinstance(self.shown().get("core-metadata"), dict)
 
-        wait_until(told, seconds=15, what="the metadata's digest on the page")
+        wait_until(told, what="the metadata's digest on the page")
 
     def admin(self, method: str, path: str, **options: Any) -> httpx.Response:
         url = self.orchard.url(f"/api/v1/{path}")
@@ -94,10 +94,10 @@ def accept(client: Client) -> None:
         query = {"project": client.name, "kind": "upstream_mutated"}
         return list(client.admin("GET", "events", params=query).json()["items"])
 
-    wait_until(found, seconds=15, what="the event")
+    wait_until(found, what="the event")
     before = client.look()
     client.admin("POST", f"admin/events/{found()[0]['id']}/accept")
-    wait_until(lambda: client.look() != before, seconds=15, what="the accepted page")
+    wait_until(lambda: client.look() != before, what="the accepted page")
 
 
 def block(client: Client) -> None:

@@ -62,7 +62,7 @@ def test_dead_jobs__listed_shown_tried_again_and_dropped__audited(
     assert shown.returncode == 0 and again["id"] in shown.stdout and "its workers died" in shown.stdout
     assert json.loads(operator("queue", "dead", "index", "--json").stdout)["items"] == [again, dropped]
     assert operator("queue", "dead", "--retry", again["id"]).returncode == 0
-    wait_until(lambda: upstream.count("/simple/again/") == 1, seconds=15, what="the job's second life")
+    wait_until(lambda: upstream.count("/simple/again/") == 1, what="the job's second life")
     assert operator("queue", "dead", "--drop", dropped["id"]).returncode == 0
     assert listed(orchard) == []
     assert operator("queue", "dead", "--drop", dropped["id"]).returncode == 1

@@ -153,7 +153,7 @@ def changed(package: PyPI, first: int = 1, second: int = 2) -> tuple[bytes, byte
         package.refresh()
         return bool(events(package.orchard, project=package.name, kind="upstream_mutated"))
 
-    wait_until(reported, seconds=15, what="the event")
+    wait_until(reported, what="the event")
     return old, new, events(package.orchard, project=package.name, kind="upstream_mutated")[0]
 
 
@@ -205,7 +205,7 @@ def test_accept_while_an_index_job_runs__what_it_makes_of_the_old_row_is_refused
         wait_until(asked, seconds=30, what="the running job")
         assert accept(orchard, event).status_code == 200
         running.result()
-    wait_until(lambda: package.shown() == package.told(new), seconds=15, what="the new bytes on the page")
+    wait_until(lambda: package.shown() == package.told(new), what="the new bytes on the page")
     for _ in range(5):
         assert package.shown() == package.told(new)
     assert package.content() == new
@@ -222,7 +222,7 @@ def test_accept_of_a_superseded_event__409__the_newer_one_can_be_accepted(
         package.refresh()
         return len(events(orchard, project=package.name, kind="upstream_mutated")) == 2
 
-    wait_until(reported, seconds=15, what="the second event")
+    wait_until(reported, what="the second event")
     found = events(orchard, project=package.name)
     assert [each["acceptable"] for each in found] == [True, False]
     refused = accept(orchard, event)
@@ -247,7 +247,7 @@ def test_accept__maven_file_whose_object_was_lost_and_that_changed_meanwhile(
     refused = orchard.get(f"/maven/{stem}")
     assert refused.status_code not in (200, 404), "other bytes are never given out under a sealed name"
     name = f"org.demo:{artifact}"
-    wait_until(lambda: bool(events(orchard, project=name)), seconds=15, what="the event")
+    wait_until(lambda: bool(events(orchard, project=name)), what="the event")
     (event,) = events(orchard, project=name, protocol="maven", kind="upstream_mutated")
     assert accept(orchard, event).status_code == 200
     answer = orchard.get(f"/maven/{stem}")

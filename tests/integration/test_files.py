@@ -229,7 +229,7 @@ def test_md5_only_upstream__served_and_pinned_by_sha256_under_the_same_url(
     def advertised() -> bool:
         return bool(orchard.page(name)["files"][0]["hashes"].get("sha256") == digest)
 
-    wait_until(advertised, seconds=15, what="the pinned SHA256 on the page")
+    wait_until(advertised, what="the pinned SHA256 on the page")
     assert orchard.file_path(name, filename) == path
 
 
@@ -250,7 +250,7 @@ def test_metadata__upstream_has_none__served_before_the_wheel_and_pinned_by_it(
     def pinned() -> bool:
         return orchard.page(name)["files"][0]["core-metadata"] is not True
 
-    wait_until(pinned, seconds=15, what="its digest on the page")
+    wait_until(pinned, what="its digest on the page")
     digest = hashlib.sha256(before.content).hexdigest()
     assert orchard.page(name)["files"][0]["core-metadata"] == {"sha256": digest}
     after = orchard.get(path + ".metadata")
@@ -269,7 +269,7 @@ def test_back_fill__wheel_without_core_metadata__its_digest_is_told_and_byte_exa
     def advertised() -> bool:
         return orchard.page(name)["files"][0]["core-metadata"] is not True
 
-    wait_until(advertised, seconds=15, what="the digest of its metadata on the page")
+    wait_until(advertised, what="the digest of its metadata on the page")
     promised = orchard.page(name)["files"][0]["core-metadata"]["sha256"]
     metadata = orchard.get(path + ".metadata")
     assert metadata.status_code == 200

@@ -94,4 +94,4 @@ def test_lost_page__upstream_slow__the_last_good_one_as_stale_and_then_the_new_o
         assert (answer.status_code, answer.headers["x-cache"]) == (200, "STALE"), answer.text
         assert answer.content == before.content
     upstream.heal()  # what was asked is answered late all the same
-    wait_until(lambda: orchard.get(path).content != before.content, seconds=20, what="the new page")
+    wait_until(lambda: orchard.get(path).content != before.content, what="the new page")

@@ -377,7 +377,7 @@ def test_metadata__one_of_two_dead__what_it_said_last_and_marked(
         assert "2.0" in versions_of(answer.content)
         return "1.5" in versions_of(answer.content) and answer.headers["x-cache"] == "STALE"
 
-    wait_until(merged, seconds=20, what="the new version beside the dead source's last one")
+    wait_until(merged, what="the new version beside the dead source's last one")
     upstream.heal()
     _forget_breakers(orchard)
 
@@ -388,7 +388,7 @@ def test_metadata__one_source_truly_lost_it__a_later_outage_does_not_bring_it_ba
     def becomes(*versions: str) -> None:
         wait_until(
             lambda: versions_of(orchard.get(f"/maven/{path}").content) == list(versions),
-            seconds=20,
+            seconds=30,
             what=f"metadata of {versions}",
         )
 
@@ -414,7 +414,7 @@ def test_metadata__never_seen_and_one_dead__never_404(
     assert orchard.get(f"/maven/{path}").status_code == 503
     _forget_breakers(orchard)
     second.add_metadata("org.demo", artifact, ["2.0"])
-    wait_until(lambda: orchard.get(f"/maven/{path}").status_code == 200, seconds=15, what="a partial page")
+    wait_until(lambda: orchard.get(f"/maven/{path}").status_code == 200, what="a partial page")
     answer = orchard.get(f"/maven/{path}")
     assert answer.headers["x-cache"] == "STALE" and versions_of(answer.content) == ["2.0"]
     upstream.heal()
@@ -564,8 +564,8 @@ def test_pom__brings_no_request_for_its_parents_and_boms_and_leaves_no_job(
         total = orchard.get("/api/v1/queues").json()["total"]
         return total["ready"] + total["running"] + total["deferred"] == 0
 
-    wait_until(extracted, seconds=20, what="the extraction")
-    wait_until(idle, seconds=20, what="empty queues")
+    wait_until(extracted, what="the extraction")
+    wait_until(idle, what="empty queues")
     asked = {each.path for each in upstream.requests if artifact in each.path}
     assert pom in asked
     assert {each for each in asked if not each.startswith(f"/maven/org/demo/{artifact}/")} == set()

@@ -52,7 +52,7 @@ def _refreshed(orchard: Cluster, name: str, condition: Callable[[dict[str, Any]]
         found.update(orchard.get(f"/npm/{name}", headers={"Cache-Control": "no-cache"}).json())
         return condition(found)
 
-    wait_until(look, seconds=15, what="the refreshed packument")
+    wait_until(look, what="the refreshed packument")
     return found
 
 
@@ -720,7 +720,7 @@ def test_version_without_a_digest__once_stored__its_integrity_is_told(
     def dist(version: str) -> Any:
         return _packument(orchard, name, Accept=accept)["versions"][version]["dist"]
 
-    wait_until(lambda: "integrity" in dist("1.0.0"), what="the digest in the packument", seconds=15)
+    wait_until(lambda: "integrity" in dist("1.0.0"), what="the digest in the packument")
     assert dist("1.0.0")["integrity"] == integrity(data)
     assert dist("1.0.0")["shasum"] == hashlib.sha1(data).hexdigest()
     assert "integrity" not in dist("1.0.1")

@@ -293,9 +293,7 @@ def test_slow_upstream__202_with_progress_then_the_answer_at_its_location(
     assert (shown["status"], shown["documents_wanted"]) == ("working", 1)
     assert shown["documents_known"] >= 2
     assert int(answer.headers["retry-after"]) >= 1
-    wait_until(
-        lambda: orchard.get(answer.headers["location"]).status_code == 200, seconds=20, what="the answer"
-    )
+    wait_until(lambda: orchard.get(answer.headers["location"]).status_code == 200, what="the answer")
     assert orchard.get(answer.headers["location"]).content == post(orchard, top).content
 
 

@@ -115,7 +115,7 @@ def test_metadata__back_filled_by_ranges_from_the_bucket(
     def told() -> bool:
         return isinstance(orchard.page(name)["files"][0].get("core-metadata"), dict)
 
-    wait_until(told, what="the metadata's digest on the page", seconds=20)
+    wait_until(told, what="the metadata's digest on the page")
     metadata = orchard.get(path + ".metadata")
     assert metadata.status_code == 200 and f"Name: {name}" in metadata.text
     read = orchard.metric(orchard.all_of("extractor")[0], "orchard_extraction_bytes_read_total")

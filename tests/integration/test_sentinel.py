@@ -56,7 +56,7 @@ def test_failover__both_masters_die__hits_go_on_and_misses_work_again_without_a_
             for role in (cache, queue):
                 role.wait_failed_over()
 
-            wait_until(lambda: _asked(orchard, "while-away").status_code == 200, seconds=20, what="a miss")
+            wait_until(lambda: _asked(orchard, "while-away").status_code == 200, what="a miss")
             assert _download(orchard, "while-away") == 200
             assert _download(orchard, "afterwards") == 200
             wait_until(

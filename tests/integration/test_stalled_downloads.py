@@ -39,7 +39,7 @@ async def test_200_stalled_downloads__an_index_miss_is_answered_at_once(
     await asyncio.to_thread(
         wait_until,
         lambda: upstream.open_connections >= 85,
-        seconds=20,
+        seconds=30,
         what="as many stalled downloads as the pool admits",
     )
     other = project()

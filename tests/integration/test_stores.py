@@ -62,9 +62,9 @@ def _recovers(orchard: Cluster, upstream: Upstream, name: str) -> None:
         answer = orchard.get(f"/pypi/simple/{name}/", headers={"Accept": JSON})
         return answer.status_code == 200
 
-    wait_until(works, seconds=20, what="a cold page after recovery")
+    wait_until(works, what="a cold page after recovery")
     path = orchard.file_path(name, filename)
-    wait_until(lambda: orchard.get(path).status_code == 200, seconds=20, what="a cold file after recovery")
+    wait_until(lambda: orchard.get(path).status_code == 200, what="a cold file after recovery")
     assert orchard.get(path).content == wheel
 
 
@@ -167,7 +167,7 @@ def test_object_deleted_behind_its_row__first_get_repairs_with_the_same_bytes(
     found = [each for each in (orchard.folder / "data").rglob(digest) if each.is_file()]
     assert len(found) == 1
     found[0].unlink()
-    wait_until(lambda: _body(orchard, path) == wheel, seconds=15, what="the repaired file")
+    wait_until(lambda: _body(orchard, path) == wheel, what="the repaired file")
     assert found[0].exists()
 
 
