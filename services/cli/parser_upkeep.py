@@ -69,10 +69,12 @@ examples
   ORCHARD_DATABASE_URL=postgresql://… ORCHARD_S3_ENDPOINT=https://… orchard backup /backup/orchard
 
 Of the Orchard in ORCHARD_DATA_DIR, running or stopped, or of the stores that the environment names. What
-the folder has already is not copied again. It holds private packages and keys: guard it.
+the folder has already is hashed, and copied again only if it has decayed. It holds private packages and
+keys: guard it.
 """
     parser = command(commands, "backup", "back up all that is kept into a folder", "backup:make", more=more)
     parser.add_argument("folder", metavar="FOLDER", help="where; a snapshot more each time")
+    parser.add_argument("--quick", action="store_true", help="believe what the folder has, unread")
 
 
 def _restore(commands: Any) -> None:

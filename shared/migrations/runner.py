@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,11 @@ _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 NO_TRANSACTION = "-- no transaction\n"
 _END = re.compile(r";[ \t]*\n")
 FOLDER = Path(__file__).parent
+REWORDED: Mapping[str, str] = {
+    "0007_access": "35d574a48a200274600c686fafa5c91a313995d25ac4d1356560b92b618337e1",
+    "0008_ensures": "a77c1dda7b25ffde50bf12948594c646e61c1508f2b2f241e54d77476bf6e7b4",
+}
+"""Checksums of release 0.1.0, in whose files comments name other paths; the SQL is the same."""
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -33,6 +38,10 @@ class Migration(msgspec.Struct, frozen=True):
     name: str
     sql: str
     checksum: str
+
+    def is_that(self, checksum: str) -> bool:
+        """Whether an applied file with this checksum was this one."""
+        return checksum in (self.checksum, REWORDED.get(self.name))
 
 
 def read_migrations(folder: Path = FOLDER) -> list[Migration]:
@@ -96,7 +105,7 @@ def pending_migrations(migrations: Sequence[Migration], applied: dict[int, str])
     """Those not applied yet. `applied` maps version to checksum. Raises `DriftError`."""
     for migration in migrations:
         known = applied.get(migration.version)
-        if known is not None and known != migration.checksum:
+        if known is not None and not migration.is_that(known):
             raise DriftError(f"{migration.name} was applied with other contents: add a new file instead")
     pending = [migration for migration in migrations if migration.version not in applied]
     if pending and applied and pending[0].version < max(applied):

@@ -12,7 +12,7 @@ from services.cli.output import Output
 
 def make(options: argparse.Namespace, output: Output) -> NoReturn:
     """Does not return."""
-    _become("backup", "make", options, output, [])
+    _become("backup", "make", options, output, ["--quick"] if options.quick else [])
 
 
 def restore(options: argparse.Namespace, output: Output) -> NoReturn:

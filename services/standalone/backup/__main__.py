@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=("make", "restore"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--snapshot", default="", help="which to restore (the newest)")
+    parser.add_argument("--quick", action="store_true", help="believe what the backup has already")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     folder = options.folder.expanduser().resolve()
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = own_settings("backup")
         done: Made | Restored
         if options.what == "make":
-            done = asyncio.run(make(settings, folder))
+            done = asyncio.run(make(settings, folder, quick=options.quick))
         else:
             done = asyncio.run(restore(settings, folder, options.snapshot))
         told = msgspec.json.encode(done).decode() if options.json else _in_words(done, folder)
@@ -49,6 +50,8 @@ def _in_words(done: Made | Restored, folder: Path) -> str:
     lines = [
         f"{folder}: snapshot {done.snapshot}: {held}, {done.new_objects} new ({in_words(done.new_bytes)})"
     ]
+    if done.mended:
+        lines.append(f"{done.mended} of them had decayed in the backup, and are whole again")
     if done.missing:
         lines.append(f"{done.missing} files with a row are not stored (evicted): they are fetched again")
     if done.damaged:

@@ -14,6 +14,7 @@ import msgspec
 from services.standalone.backup.database import OBJECTS, dump_tables
 from services.standalone.backup.manifest import (
     FORMAT,
+    KEYS,
     LISTED,
     MANIFEST,
     SNAPSHOTS,
@@ -22,7 +23,7 @@ from services.standalone.backup.manifest import (
 )
 from services.standalone.backup.objects import copy_out
 from services.standalone.data_folder import DataFolder
-from services.standalone.kept_files import ADMIN_TOKEN, SECRET_KEY, read_kept, write_private
+from services.standalone.kept_files import read_kept, write_private
 from services.standalone.postgres import DATABASE, USER, EmbeddedPostgres
 from services.standalone.servers import LOOPBACK
 from shared.errors import ConfigurationError
@@ -34,8 +35,6 @@ from shared.settings import Settings
 from shared.stores import open_object_store, open_threads
 from shared.version import VERSION
 
-KEYS = (ADMIN_TOKEN, SECRET_KEY)  # not that of the transparency log: what is restored may be behind it
-
 
 class Made(msgspec.Struct):
     """What a backup did."""
@@ -46,13 +45,16 @@ class Made(msgspec.Struct):
     object_bytes: int
     new_objects: int
     new_bytes: int
+    mended: int
     missing: int
     damaged: int
     seconds: float
 
 
-async def make(settings: Settings, backup: Path) -> Made:
-    """Raises `BackupError`, `ConfigurationError`, and what the stores raise.
+async def make(settings: Settings, backup: Path, *, quick: bool = False) -> Made:
+    """`quick`: what the backup has already is not read again.
+
+    Raises `BackupError`, `ConfigurationError`, and what the stores raise.
 
     A part of a snapshot never counts as one; objects that came are kept for the next.
     """
@@ -76,18 +78,19 @@ async def make(settings: Settings, backup: Path) -> Made:
             known = {each.name for each in read_migrations()}
             if not set(migrations) <= known:
                 raise BackupError("the database is of a newer Orchard: make the backup with that one")
-            copied = await copy_out(store, sorted(keys), backup)
+            copied = await copy_out(store, sorted(keys), backup, quick=quick)
             lines = "".join(f"{key} {size}\n" for key, size in sorted(copied.listed.items())).encode()
             (part / LISTED).write_bytes(lines)
-            for each in KEYS:
-                if (kept := read_kept(data / each)) and kept != "\0":
-                    write_private(part / each, kept + "\n")
+            kept = {each: held + "\n" for each in KEYS if (held := read_kept(data / each)) not in ("", "\0")}
+            for each, content in kept.items():
+                write_private(part / each, content)
             manifest = Manifest(
                 FORMAT, began, VERSION, migrations, tables, sequences, days,
                 objects_sha256=hashlib.sha256(lines).hexdigest(),
                 objects=len(copied.listed),
                 object_bytes=sum(copied.listed.values()),
                 missing=copied.missing + copied.damaged,
+                keys={each: hashlib.sha256(content.encode()).hexdigest() for each, content in kept.items()},
             )  # fmt: skip
             write_private(part / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)).decode())
             part.rename(final)
@@ -95,8 +98,8 @@ async def make(settings: Settings, backup: Path) -> Made:
             shutil.rmtree(part, ignore_errors=True)
     rows = sum(each.rows for each in tables)
     return Made(
-        name, rows, manifest.objects, manifest.object_bytes, copied.new, copied.new_bytes, copied.missing,
-        copied.damaged, round(time.time() - began, 3),
+        name, rows, manifest.objects, manifest.object_bytes, copied.new, copied.new_bytes, copied.mended,
+        copied.missing, copied.damaged, round(time.time() - began, 3),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.standalone.kept_files import ADMIN_TOKEN, SECRET_KEY
 from shared.migrations.runner import Migration
 
 FORMAT = 1
@@ -17,6 +18,7 @@ SNAPSHOTS = "snapshots"
 OBJECTS = "objects"
 MANIFEST = "manifest.json"
 LISTED = "objects.txt"  # KEY SIZE, a line each
+KEYS = (ADMIN_TOKEN, SECRET_KEY)  # not that of the transparency log: what is restored may be behind it
 CHUNK_BYTES = 1024 * 1024
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _SNAPSHOT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
@@ -52,6 +54,7 @@ class Manifest(msgspec.Struct, frozen=True):
     objects: int
     object_bytes: int
     missing: int  # objects with a row that were not in the store: evicted
+    keys: dict[str, str] | None = None  # name → SHA256 of the files of `KEYS`; None: an older Orchard's
 
 
 def newest_snapshot(backup: Path, name: str = "") -> Path:
@@ -79,15 +82,16 @@ def read_manifest(snapshot: Path, known: Sequence[Migration]) -> Manifest:
         raise BackupError(f"{snapshot / MANIFEST} cannot be read: {error}") from error
     if manifest.format != FORMAT:
         raise BackupError(f"{snapshot} has format {manifest.format}; this Orchard reads format {FORMAT}")
-    ours = {each.name: each.checksum for each in known}
-    newer = sorted(set(manifest.migrations) - set(ours))
+    newer = sorted(set(manifest.migrations) - {each.name for each in known})
     if newer:
         raise BackupError(
             f"{snapshot} is of a newer Orchard ({manifest.version}, {newer[-1]}): restore it with that one"
         )
-    level = [each.name for each in known[: len(manifest.migrations)]]
-    if {name: ours[name] for name in level} != manifest.migrations:
+    level = known[: len(manifest.migrations)]
+    if not all(each.is_that(manifest.migrations.get(each.name, "")) for each in level):
         raise BackupError(f"{snapshot} is of other migrations than this Orchard's: it is no backup of it")
+    if not set(manifest.keys or ()) <= set(KEYS):
+        raise BackupError(f"{snapshot / MANIFEST} names what no Orchard names")
     names = [*manifest.sequences, *(each.name for each in manifest.tables)]
     names += [column for each in manifest.tables for column in each.columns]
     if not all(_NAME.fullmatch(each) for each in names) or not all(map(_DAY.fullmatch, manifest.days)):
@@ -95,6 +99,8 @@ def read_manifest(snapshot: Path, known: Sequence[Migration]) -> Manifest:
     for table in manifest.tables:
         _check(snapshot / f"{table.name}.copy.gz", table.sha256)
     _check(snapshot / LISTED, manifest.objects_sha256)
+    for name, sha256 in (manifest.keys or {}).items():
+        _check(snapshot / name, sha256)
     return manifest
 
 

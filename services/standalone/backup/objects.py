@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.standalone.backup.manifest import BackupError, digest_of, object_path
+from services.standalone.backup.manifest import CHUNK_BYTES, BackupError, digest_of, object_path
 from shared.errors.passing import ObjectMissing
 from shared.objects.port import ObjectStore
 
@@ -24,17 +24,19 @@ class Copied(msgspec.Struct):
     listed: dict[str, int] = msgspec.field(default_factory=dict)
     new: int = 0
     new_bytes: int = 0
+    mended: int = 0  # of the new ones, those that had decayed in the backup
     missing: int = 0
     damaged: int = 0
 
 
-async def copy_out(store: ObjectStore, keys: Iterable[str], backup: Path) -> Copied:
-    """Copy what the backup does not have yet. What is missing or damaged is counted: neither is served."""
+async def copy_out(store: ObjectStore, keys: Iterable[str], backup: Path, *, quick: bool) -> Copied:
+    """Copy what the backup does not have yet, or not as it was: what it has is hashed, unless `quick`
+    believes it. What is missing or damaged is counted: neither is served."""
     found, waiting = Copied(), iter(keys)
 
     async def work() -> None:
         for key in waiting:
-            await _copy_one(store, key, backup, found)
+            await _copy_one(store, key, backup, found, quick)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
@@ -42,14 +44,11 @@ async def copy_out(store: ObjectStore, keys: Iterable[str], backup: Path) -> Cop
     return found
 
 
-async def _copy_one(store: ObjectStore, key: str, backup: Path, found: Copied) -> None:
+async def _copy_one(store: ObjectStore, key: str, backup: Path, found: Copied, quick: bool) -> None:
     target = object_path(backup, key)
-    stat = await store.stat(key)
-    if stat is None:
-        found.missing += 1
-        return
-    if target.is_file() and target.stat().st_size == stat.size_bytes:
-        found.listed[key] = stat.size_bytes
+    was_there = target.is_file()
+    if was_there and (quick or await asyncio.to_thread(_is_whole, target)):
+        found.listed[key] = target.stat().st_size
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")  # another backup may run
@@ -74,6 +73,14 @@ async def _copy_one(store: ObjectStore, key: str, backup: Path, found: Copied) -
     part.replace(target)
     found.listed[key] = size
     found.new, found.new_bytes = found.new + 1, found.new_bytes + size
+    found.mended += was_there
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return digest_of(path) == path.name
+    except OSError:  # a sector that cannot be read
+        return False
 
 
 def check_objects(backup: Path, listed: Iterable[tuple[str, int]]) -> None:
@@ -89,16 +96,21 @@ def check_objects(backup: Path, listed: Iterable[tuple[str, int]]) -> None:
 
 
 async def copy_in(store: ObjectStore, backup: Path, listed: Iterable[tuple[str, int]]) -> None:
-    """Put all of them into a store. Copied even on one disk: a backup shares no file with anybody."""
+    """Put all of them into a store. Copied even on one disk: a backup shares no file with anybody.
+
+    Raises `BackupError` where one is another than when it was checked."""
     waiting = iter(listed)
 
     async def work() -> None:
         for key, _ in waiting:
             await _put(store, key, object_path(backup, key))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(work())
+    except BaseExceptionGroup as failures:  # one line says why
+        raise failures.exceptions[0] from None
 
 
 async def _put(store: ObjectStore, key: str, source: Path) -> None:
@@ -108,14 +120,18 @@ async def _put(store: ObjectStore, key: str, source: Path) -> None:
         return
     copy = target.with_name(target.name + ".restored")
     target.parent.mkdir(parents=True, exist_ok=True)
-    await asyncio.to_thread(_copy_file, source, copy)
     try:
+        await asyncio.to_thread(_copy_file, source, copy)
         await store.put_file(key, copy, sha256=source.name)
     finally:
-        copy.unlink()
+        copy.unlink(missing_ok=True)
 
 
 def _copy_file(source: Path, target: Path) -> None:
+    digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("wb") as writer:
-        while chunk := reader.read(1024 * 1024):
+        while chunk := reader.read(CHUNK_BYTES):
+            digest.update(chunk)
             writer.write(chunk)
+    if digest.hexdigest() != source.name:
+        raise BackupError(f"{source} has changed since it was checked")

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from services.standalone.backup.database import is_empty, load_tables
-from services.standalone.backup.making import KEYS
 from services.standalone.backup.manifest import (
+    KEYS,
     BackupError,
     Manifest,
     listed_objects,
@@ -96,6 +96,6 @@ async def _fill(settings: Settings, manifest: Manifest, backup: Path, snapshot: 
         else:
             with EmbeddedPostgres(fresh / "postgres") as server:
                 await load_tables(server.url(), manifest, snapshot, read_migrations())
-    for each in KEYS:
+    for each in KEYS if manifest.keys is None else manifest.keys:
         if kept := read_kept(snapshot / each):
             write_private(fresh / each, kept + "\n")

@@ -28,6 +28,16 @@ def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 60.0)
         time.sleep(0.02)
 
 
+def tool(*words: str, data: Path, exit_code: int = 0, **settings: str) -> str:
+    """`python -m services.standalone.backup`, and what it said."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
+    environment |= {"ORCHARD_DATA_DIR": str(data), **settings}
+    command = [sys.executable, "-m", "services.standalone.backup", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 class Standalone:
     """One run of the command on `folder`; everything it started is killed when the test is over."""
 

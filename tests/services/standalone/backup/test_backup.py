@@ -4,7 +4,6 @@ newer is refused before anything changes."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,23 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.services.standalone.harness import Standalone
+from tests.services.standalone.harness import Standalone, tool
 from tests.support.builders import build_wheel
 from tests.support.small_disk import small_disk
-from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
 REAL = "services.standalone"
-
-
-def tool(*words: str, data: Path, exit_code: int = 0, **settings: str) -> str:
-    """`python -m services.standalone.backup`, and what it said."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
-    environment |= {"ORCHARD_DATA_DIR": str(data), **settings}
-    command = [sys.executable, "-m", "services.standalone.backup", *words]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
-    assert done.returncode == exit_code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def pip_install(orchard: Standalone, target: Path, *words: str) -> None:
@@ -153,6 +141,50 @@ def test_restore__a_file_of_the_snapshot_is_damaged__refused(
     assert f"{name} is damaged" in refused(copy, tmp_path)
 
 
+def test_backup__an_object_of_it_has_decayed__is_copied_again_unless_quick(
+    copy: Path, kept: Kept, tmp_path: Path
+) -> None:
+    tool("restore", str(copy), data=tmp_path / "data")
+    path = next((copy / "objects" / "artifacts").glob("*/*"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    quick = json.loads(tool("make", str(copy), "--quick", "--json", data=tmp_path / "data"))
+    assert (quick["new_objects"], quick["mended"], quick["objects"]) == (0, 0, kept.second["objects"])
+    assert path.read_bytes() != whole
+    full = json.loads(tool("make", str(copy), "--json", data=tmp_path / "data"))
+    assert (full["new_objects"], full["mended"], full["objects"]) == (1, 1, kept.second["objects"])
+    assert path.read_bytes() == whole
+
+
+def test_restore__two_objects_are_swapped_or_one_is_cut_short__refused(copy: Path, tmp_path: Path) -> None:
+    one, other, *_ = sorted((copy / "objects" / "artifacts").glob("*/*"))
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    assert " is damaged" in refused(copy, tmp_path)
+    one.write_bytes(content[:-1])
+    assert " is damaged" in refused(copy, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["secret-key", "admin-token"])
+def test_restore__a_key_is_another_or_gone__refused(
+    copy: Path, kept: Kept, tmp_path: Path, name: str
+) -> None:
+    path = copy / "snapshots" / kept.second["snapshot"] / name
+    path.write_text("x" * 44 + "\n")
+    assert f"{name} is damaged" in refused(copy, tmp_path)
+    path.unlink()
+    assert str(path) in refused(copy, tmp_path)
+
+
+def test_restore__a_backup_of_before_keys_had_digests__is_taken(
+    copy: Path, kept: Kept, tmp_path: Path
+) -> None:
+    rewrite(copy, kept, keys=None)
+    tool("restore", str(copy), data=tmp_path / "data")
+    assert (tmp_path / "data" / "admin-token").read_text() == kept.token
+
+
 def rewrite(backup: Path, kept: Kept, **fields: object) -> None:
     path = backup / "snapshots" / kept.second["snapshot"] / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
@@ -171,6 +203,8 @@ def test_restore__of_a_newer_or_foreign_schema_or_another_format__refused(
     assert "format 2" in refused(copy, tmp_path)
     evil = {"name": 'x"; DROP TABLE projects; --', "columns": ["a"], "rows": 0, "sha256": "00"}
     rewrite(copy, kept, format=1, tables=[evil])
+    assert "names what no Orchard names" in refused(copy, tmp_path)
+    rewrite(copy, kept, tables=manifest["tables"], keys={"../../admin-token": "00"})
     assert "names what no Orchard names" in refused(copy, tmp_path)
 
 
