@@ -12,7 +12,8 @@ import structlog
 from shared.errors import ErrorValue
 from shared.errors.passing import QueueFull, QueueUnavailable
 from shared.models import NO_SOURCE_HEADERS, NO_STANDING, SourceHeaders, Standing
-from shared.queue.jobs import AnyJob, Claim, Event, Job
+from shared.queue.events import Claim, Event
+from shared.queue.jobs import AnyJob, Job
 
 _log = structlog.get_logger("queue.worker")
 

@@ -1,5 +1,5 @@
-"""The queue's contract: a class for each kind of job says its name, queue, id and payload; claims and events
-say what becomes of it.
+"""The queue's contract: a class for each kind of job says its name, queue, id and payload. What becomes of
+it is in events.py.
 
 Payloads hold identifiers only, never a secret and never a body. A job can run twice: each is
 idempotent, and what it writes is fenced by the generation of its claim. One job id per thing
@@ -8,12 +8,11 @@ fetched: that is what makes 64 clients one upstream request.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 
-from shared.errors import ErrorValue
-from shared.models import FileName, SourceHeaders
+from shared.models import FileName
 
 INDEX = "index"
 ARTIFACT = "artifact"
@@ -86,6 +85,11 @@ class Job(msgspec.Struct, frozen=True, tag_field="job", omit_defaults=True):
         """Its payload replaces that of a job of the same id which asks for less."""
         return False
 
+    @property
+    def again(self) -> bool:
+        """It is about what has changed: a run that began before may not know of that; another follows it."""
+        return False
+
     def asks_more_than(self, other: Job) -> bool:
         """Whether enqueueing this changes what a job of the same id does, or how soon: it moves to a more
         urgent queue."""
@@ -135,6 +139,10 @@ class RenderIndex(Job, frozen=True, tag="render_index"):
     def id(self) -> str:
         variant = f":{self.variant}" if self.variant else ""
         return f"render:{self.protocol}:{self.identity}:{self.base_url}{variant}"
+
+    @property
+    def again(self) -> bool:
+        return self.variant == IN_USE
 
 
 class RenderView(Job, frozen=True, tag="render_view"):
@@ -353,48 +361,3 @@ AnyJob = (
     | SealLock
     | MakeBundle
 )
-
-# --- what comes back -----------------------------------------------------------------------------
-
-# All events go to one channel; a gateway holds one subscription and demultiplexes by job id (measured:
-# 0.1 ms, against 90–170 ms for a subscription per request). Hints only: every wait also polls.
-CHANNEL = "orchard:events"
-
-
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The state of one job, published and kept for some seconds under `orchard:outcome:{job_id}`.
-
-    live: bytes can be read from `address` with `token`; `size_bytes` if known.
-    done: the result is in the cache (or, for `describe`, in `size_bytes`/`content_type`). Of a file that was
-        `passed`, nothing is stored: its bytes can be read from `address` for some seconds, once more.
-    failed: `error` says why; shared by all who wait.
-
-    Of no job (`job_id` ""), and not kept:
-    ahead: jobs of these `ids` are about to be put in though nobody asked (docs/decisions/0037).
-    asked: now somebody did.
-    """
-
-    job_id: str
-    kind: Literal["live", "done", "failed", "ahead", "asked"]
-    generation: int
-    address: str = ""  # host:port of the fetcher
-    token: str = ""
-    size_bytes: int | None = None
-    content_type: str = ""
-    source_headers: SourceHeaders = SourceHeaders()  # of a file that is described
-    sha256: str = ""
-    published: float = 0.0  # live, described, dated: when the file counts as published; 0: nobody asked
-    judged: str = ""  # live, described: as in `Standing`
-    error: ErrorValue | None = None
-    value: bytes = b""  # done: the new cached value (facts) when small, saving a read
-    passed: bool = False  # live, done: the file is verified and not stored, for the disk is short
-    upstream_bytes: int | None = None  # done: of a guessed job, how many body bytes it took from upstream
-    ids: tuple[str, ...] = ()
-
-
-class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who runs a job now: written by the one Lua call that claims it, read by gateways."""
-
-    generation: int
-    address: str
-    token: str

@@ -20,7 +20,7 @@ from shared.models import FORMAT
 from shared.process.periodic import Backoff, Every
 from shared.queue import keys, scripts
 from shared.queue.context import JobContext
-from shared.queue.jobs import CHANNEL, Claim, Event
+from shared.queue.events import CHANNEL, Claim, Event
 from shared.queue.producer import count_enqueued, publish, put_arguments
 from shared.redis.client import RedisClient
 

@@ -18,7 +18,7 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
 from shared.process.periodic import Backoff
-from shared.queue.jobs import CHANNEL, Event
+from shared.queue.events import CHANNEL, Event
 from shared.redis.client import RedisClient
 
 PING_SECONDS = 1.0  # a silent connection is asked this often

@@ -10,7 +10,8 @@ import msgspec
 from shared.errors import InvalidData
 from shared.errors.passing import QueueFull
 from shared.queue import keys, scripts
-from shared.queue.jobs import CHANNEL, QUEUES, AnyJob, Claim, Event, FetchArtifact
+from shared.queue.events import CHANNEL, Claim, Event
+from shared.queue.jobs import QUEUES, AnyJob, FetchArtifact
 from shared.queue.keys import QueueDepth
 from shared.queue.listener import EventListener
 from shared.redis.client import RedisClient
@@ -136,6 +137,7 @@ def put_arguments(job: AnyJob, *, defer_seconds: float = 0, limit: int = 0) -> t
         keys.encode_job(job),
         lanes=(job.queue, *job.lower),
         replaces=job.is_whole,
+        again=job.again,
         defer_seconds=defer_seconds,
         limit=limit,
     )
@@ -148,6 +150,7 @@ def arguments_of(
     *,
     lanes: Sequence[str] = (),
     replaces: bool = False,
+    again: bool = False,
     defer_seconds: float = 0,
     limit: int = 0,
 ) -> tuple[list[str], list[Any]]:
@@ -172,6 +175,7 @@ def arguments_of(
         keys.MAX_TOKENS,
         int(replaces),
         higher,
+        int(again),
     ]
 
 

@@ -66,7 +66,8 @@ ENQUEUE = QueueScript("enqueue")
 
 KEYS queue, job, claim, tokens, outcome, two more queues of the same id or ''.
 ARGV id, payload, defer ms, limit (0: none), expiry ms, most tokens, '1' if this payload replaces that of a
-job it joins, how many of the two queues are more urgent: from the others it moves over.
+job it joins, how many of the two queues are more urgent: from the others it moves over, '1' if the run that
+it joins does not count, and another is to come after it.
 Returns {1 accepted | 0 joined | -1 the queue is full, claim or '', outcome or ''}: the two as they were
 found.
 """

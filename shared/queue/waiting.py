@@ -15,7 +15,8 @@ import random
 from collections.abc import Awaitable, Callable
 
 from shared.errors import OrchardError
-from shared.queue.jobs import AnyJob, Event
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.telemetry.logs import get_logger

@@ -10,7 +10,8 @@ import random
 from collections.abc import Collection
 
 from shared.errors import OrchardError
-from shared.queue.jobs import AnyJob, Event
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.queue.waiting import GAP_SPREAD_SECONDS

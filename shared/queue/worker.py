@@ -26,7 +26,8 @@ from shared.http.via import received
 from shared.process.periodic import Backoff, Every
 from shared.queue import keys
 from shared.queue.context import Deferred, Handler, JobContext
-from shared.queue.jobs import Event, Job
+from shared.queue.events import Event
+from shared.queue.jobs import Job
 from shared.queue.keys import DeadLetter
 from shared.queue.leases import Leases
 from shared.queue.scripts import bounded

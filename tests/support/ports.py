@@ -20,7 +20,8 @@ from shared.models import (
     VariantInfo,
 )
 from shared.protocols.resource import Resource
-from shared.queue.jobs import AnyJob, Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob, FetchArtifact
 from shared.settings import Settings
 
 

@@ -28,7 +28,8 @@ from shared.policy.verdict import Subject
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Absent, Document, ResolutionRequest, Resolver, Unavailable
-from shared.queue.jobs import IN_USE, AnyJob, Event, ExtractDependencies, FetchArtifact, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import IN_USE, AnyJob, ExtractDependencies, FetchArtifact, FetchIndex
 from shared.queue.producer import JobQueue
 from shared.queue.waiting import outcome_since
 from shared.redis import clock

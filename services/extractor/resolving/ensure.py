@@ -21,7 +21,8 @@ from shared.protocols.base import PackageProxyBase
 from shared.protocols.lock import encode_lock
 from shared.protocols.resolution import Resolution, ResolutionRequest
 from shared.queue.context import Deferred
-from shared.queue.jobs import Ensure, Event, Resolve
+from shared.queue.events import Event
+from shared.queue.jobs import Ensure, Resolve
 from shared.queue.producer import JobQueue
 from shared.queue.waiting import outcome_since
 from shared.queue.wakeups import Wakeups

@@ -25,7 +25,8 @@ from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.pins import NotFound, Pin
 from shared.queue.context import Deferred
-from shared.queue.jobs import Ensure, Event, FetchArtifact, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import Ensure, FetchArtifact, FetchIndex
 from shared.queue.producer import JobQueue
 from shared.queue.waiting import outcome_since
 from shared.queue.wakeups import Wakeups

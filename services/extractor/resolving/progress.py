@@ -24,7 +24,8 @@ from shared.errors.catalogue import is_final
 from shared.models import FileName, StoredFile
 from shared.protocols.resolution import Absent, Document, Resolution, Unavailable
 from shared.protocols.roles.pins import Pin
-from shared.queue.jobs import AnyJob, Event, FetchArtifact, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob, FetchArtifact, FetchIndex
 
 OWN_TROUBLE = frozenset(f"{store}_unavailable" for store in ("cache", "queue", "database", "store")) | {
     "deadline_exceeded",

@@ -11,7 +11,8 @@ from shared.objects.port import artifact_key
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.ahead import Guess
-from shared.queue.jobs import IN_USE, Asker, Event, FetchArtifact, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import IN_USE, Asker, FetchArtifact, FetchIndex
 from shared.redis import clock
 
 LARGEST_FILE_BYTES = 1024 * 1024  # of a file that is read for what follows it

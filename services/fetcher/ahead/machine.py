@@ -31,7 +31,8 @@ from shared.process.periodic import Every
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.ahead import MOST_NAMES, MOST_WANTED, Guess
-from shared.queue.jobs import Event, FetchArtifact, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import FetchArtifact, FetchIndex
 from shared.queue.listener import EventListener
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger

@@ -33,7 +33,8 @@ from shared.models import FileEntry, FileName, IndexHead, UpstreamSource
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
-from shared.queue.jobs import IN_USE, Event, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import IN_USE, FetchIndex
 from shared.queue.waiting import JobWaiter
 from shared.redis import clock
 from shared.telemetry.logs import get_logger

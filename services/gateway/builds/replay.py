@@ -20,7 +20,8 @@ from shared.http.conditions import Conditions
 from shared.models import FORMAT, IndexHead
 from shared.protocols.reading.views import is_lock_key
 from shared.protocols.resource import Resource
-from shared.queue.jobs import AnyJob, Event
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob
 from shared.redis import clock
 
 LIFE_SECONDS = 86_400.0  # for ever, in pieces that clients take for a life

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from services.gateway.serving.ports import Ports
 from shared.errors.catalogue import from_value
 from shared.errors.passing import DeadlineExceeded
-from shared.queue.jobs import AnyJob, Event
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob
 
 
 async def work_done(

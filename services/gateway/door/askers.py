@@ -20,7 +20,8 @@ from shared.errors import OrchardError
 from shared.process.bounded import Bounded
 from shared.protocols import protocol_named
 from shared.protocols.resource import Resource
-from shared.queue.jobs import AnyJob, Asker, Event, FetchArtifact, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob, Asker, FetchArtifact, FetchIndex
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.telemetry.logs import get_logger

@@ -17,7 +17,8 @@ from services.gateway.misses.reading import Reading
 from services.gateway.serving.ports import LiveBody
 from shared.errors.passing import UpstreamUnavailable
 from shared.http.conditions import ByteRange
-from shared.queue.jobs import Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import FetchArtifact
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 

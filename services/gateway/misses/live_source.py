@@ -20,7 +20,8 @@ from shared.errors import InternalError, OrchardError
 from shared.errors.catalogue import from_value
 from shared.errors.passing import UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, FileName, SourceHeaders, Standing, StoredFile, decode_stored
-from shared.queue.jobs import Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import FetchArtifact
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.telemetry.logs import get_logger

@@ -25,7 +25,8 @@ from services.gateway.misses.live_source import (
 )
 from shared.errors import OrchardError
 from shared.models import StoredFile
-from shared.queue.jobs import Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import FetchArtifact
 
 HELD_EACH_BYTES = 1024 * 1024
 """Of one download; a file up to this is read once, whenever its clients come."""

@@ -28,7 +28,8 @@ from shared.errors.passing import CacheUnavailable, DeadlineExceeded, StoreUnava
 from shared.http.conditions import Conditions, Unsatisfiable, asked_range, asks_little
 from shared.models import StoredFile, decode_stored
 from shared.protocols.resource import Resource
-from shared.queue.jobs import DescribeArtifact, Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import DescribeArtifact, FetchArtifact
 
 PART_BYTES = 1024 * 1024  # the most that is a small part of a file
 

@@ -26,7 +26,8 @@ from shared.http.conditions import Conditions
 from shared.models import IndexHead
 from shared.protocols import protocol_named
 from shared.protocols.resource import Resource
-from shared.queue.jobs import IN_USE, Event, FetchIndex, RenderIndex, RenderView
+from shared.queue.events import Event
+from shared.queue.jobs import IN_USE, FetchIndex, RenderIndex, RenderView
 
 REVALIDATE_AT_MOST_EVERY_SECONDS = 10
 """A client's `no-cache` reaches the upstream at most once per page in this time, fleet-wide."""

@@ -11,7 +11,8 @@ from shared.errors import OrchardError
 from shared.http.conditions import ByteRange
 from shared.models import FileName, IndexHead, SourceHeaders, Standing, StoredFile
 from shared.protocols.resource import Resource
-from shared.queue.jobs import AnyJob, Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob, FetchArtifact
 from shared.settings import Settings
 
 CacheWord = Literal["HIT", "LIVE", "PASS", "MISS", "STALE", "NEGATIVE", "REVALIDATED", "NONE"]

@@ -68,6 +68,7 @@ local function take(id, score)
   local taken_over = redis.call('EXISTS', 'orchard:claimed:' .. id)
   redis.call('SET', 'orchard:claimed:' .. id, string.format('%.0f', generation), 'PX', ARGV[7])
   redis.call('ZADD', KEYS[1], now + lease, id)
+  redis.call('DEL', 'orchard:again:' .. id) -- this run begins after all that was asked for
   local tries = redis.pcall('INCR', 'arq:retry:' .. id)
   if type(tries) ~= 'number' then -- no number stood there
     redis.call('DEL', 'arq:retry:' .. id)

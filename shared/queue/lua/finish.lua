@@ -23,6 +23,13 @@ local state = owned(KEYS[3], ARGV[2])
 if state ~= 1 then return {state} end
 redis.call('DEL', KEYS[2], KEYS[3], 'orchard:claimed:' .. ARGV[1])
 redis.call('ZREM', KEYS[1], ARGV[1])
+local again = 'orchard:again:' .. ARGV[1]
+if ARGV[6] == '' and redis.call('EXISTS', again) == 1 then
+  redis.call('RENAME', again, KEYS[2])
+  redis.call('ZADD', KEYS[1], now, ARGV[1])
+else
+  redis.call('DEL', again)
+end
 if ARGV[6] == '' then
   redis.call('DEL', KEYS[4])
 else
@@ -41,6 +48,6 @@ count(KEYS[1], 'run_us', ran)
 longest(KEYS[1], 'run_max_us', ran)
 local answers = {1}
 for nth = 0, (#KEYS - 6) / 7 - 1 do
-  answers[#answers + 1] = put(7 + 7 * nth, 10 + 8 * nth)[1]
+  answers[#answers + 1] = put(7 + 7 * nth, 10 + 9 * nth)[1]
 end
 return answers

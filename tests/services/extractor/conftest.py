@@ -25,7 +25,8 @@ from shared.process.threads import BoundedThreads
 from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase
 from shared.queue.context import JobContext
-from shared.queue.jobs import Claim, ExtractDependencies
+from shared.queue.events import Claim
+from shared.queue.jobs import ExtractDependencies
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient
 from shared.settings import Settings, load_settings

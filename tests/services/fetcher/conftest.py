@@ -21,7 +21,8 @@ from shared.models import IndexHead, StoredFile
 from shared.objects.files import FileObjectStore
 from shared.postgres.database import Database
 from shared.process.resources import Resources
-from shared.queue.jobs import AnyJob, DescribeArtifact, Event, FetchArtifact, FetchIndex, RenderIndex
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob, DescribeArtifact, FetchArtifact, FetchIndex, RenderIndex
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient

@@ -6,7 +6,7 @@ import pytest
 
 from shared.queue import keys
 from shared.queue.context import JobContext
-from shared.queue.jobs import Event
+from shared.queue.events import Event
 from shared.queue.leases import Leases
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest_asyncio
 
 from shared.queue.context import JobContext
-from shared.queue.jobs import CHANNEL, Event, FetchIndex
+from shared.queue.events import CHANNEL, Event
+from shared.queue.jobs import FetchIndex
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient

@@ -13,7 +13,8 @@ from shared.errors import InvalidData
 from shared.errors.passing import QueueFull
 from shared.queue import keys
 from shared.queue.context import JobContext
-from shared.queue.jobs import AHEAD, ARTIFACT, Claim, Event, FetchArtifact, FetchIndex
+from shared.queue.events import Claim, Event
+from shared.queue.jobs import AHEAD, ARTIFACT, FetchArtifact, FetchIndex
 from shared.queue.producer import JobQueue, publish
 from shared.redis.client import RedisClient
 from tests.shared.queue.queue_support import eventually, job, new_worker, queue_client, running

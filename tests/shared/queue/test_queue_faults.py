@@ -16,7 +16,8 @@ from shared.errors.passing import QueueUnavailable
 from shared.queue import keys
 from shared.queue.context import JobContext
 from shared.queue.dead import DeadLetters
-from shared.queue.jobs import Event, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import FetchIndex
 from shared.queue.producer import JobQueue, publish
 from shared.redis.client import RedisClient
 from tests.shared.queue.queue_support import (

@@ -29,7 +29,8 @@ from shared.errors import InternalError
 from shared.queue import keys
 from shared.queue.context import JobContext
 from shared.queue.dead import DeadLetters
-from shared.queue.jobs import AHEAD, INDEX, REFRESH, Claim, Event, FetchIndex
+from shared.queue.events import Claim, Event
+from shared.queue.jobs import AHEAD, IN_USE, INDEX, REFRESH, FetchIndex, RenderIndex
 from shared.queue.keys import DeadLetter
 from shared.queue.leases import Leases
 from shared.queue.producer import JobQueue
@@ -38,8 +39,10 @@ from tests.shared.queue.queue_support import job, queue_client
 from tests.support.stores import RedisAddress
 
 LEASE_SECONDS = 600.0  # none runs out by itself
-NAMES = st.sampled_from(["a", "b"])
 FOLLOWS = {job("a").id: job("after-a"), job("b").id: job("after-b")}
+CHANGED = RenderIndex("pypi", "a", variant=IN_USE)  # what is asked for while it runs is done after it
+IDS = st.sampled_from([*FOLLOWS, CHANGED.id])
+KINDS = {"fetch_index": FetchIndex, "render_index": RenderIndex}
 LANES = (INDEX, REFRESH, AHEAD)  # the most urgent first
 WORKERS = (INDEX, *LANES)
 WITHOUT_EXPIRY = {
@@ -57,6 +60,7 @@ class Known:
     tries: int = 0
     last: int = 0  # generation of its last claim
     runs: int = 0  # the generation that holds it now; 0: it waits
+    again: bool = False  # it is asked for since that began
 
 
 @dataclass
@@ -89,9 +93,7 @@ class Jobs(RuleBasedStateMachine):
         self.letters = DeadLetters(self.redis)
         self.model = Model()
         self.workers = [
-            Leases(
-                self.redis, queue, seconds=LEASE_SECONDS, tags=["fetch_index"], address=lambda: "127.0.0.1:1"
-            )
+            Leases(self.redis, queue, seconds=LEASE_SECONDS, tags=list(KINDS), address=lambda: "127.0.0.1:1")
             for queue in WORKERS
         ]
         self.numbers: set[int] = set()
@@ -101,9 +103,21 @@ class Jobs(RuleBasedStateMachine):
 
     # --- producers --------------------------------------------------------------------------------
 
-    @rule(name=NAMES, queue=st.sampled_from(LANES), deferred=st.booleans())
+    @rule(name=st.sampled_from(["a", "b"]), queue=st.sampled_from(LANES), deferred=st.booleans())
     def enqueue(self, name: str, queue: str, deferred: bool) -> None:
-        wanted = job(name, background=queue == REFRESH, guessed=queue == AHEAD)
+        self._enqueue(job(name, background=queue == REFRESH, guessed=queue == AHEAD), deferred)
+
+    @rule(deferred=st.booleans())
+    def something_changes(self, deferred: bool) -> None:
+        self._enqueue(CHANGED, deferred)
+
+    @rule()
+    def something_changes_in_a_run(self) -> None:
+        self._enqueue(CHANGED, deferred=False)
+        self.claim(0, 3)
+        self._enqueue(CHANGED, deferred=False)
+
+    def _enqueue(self, wanted: FetchIndex | RenderIndex, deferred: bool) -> None:
         found = self.run(self.queue.enqueue(wanted, defer_seconds=50 if deferred else 0))
         known = self.model.jobs.get(wanted.id)
         assert found.accepted == (known is None)
@@ -111,23 +125,25 @@ class Jobs(RuleBasedStateMachine):
         assert found.before <= self.model.highest
         self._enqueued(wanted, deferred=deferred)
 
-    def _enqueued(self, wanted: FetchIndex, *, deferred: bool) -> None:
+    def _enqueued(self, wanted: FetchIndex | RenderIndex, *, deferred: bool) -> None:
         known = self.model.jobs.get(wanted.id)
         if known is None:
             self.model.jobs[wanted.id] = Known(
                 wanted.runs_in, not deferred, tries=self.model.tries.pop(wanted.id, 0)
             )
-        elif not known.runs:
+        elif known.runs:
+            known.again = wanted.again
+        else:
             if LANES.index(wanted.runs_in) < LANES.index(known.queue):
                 known.queue, known.due = wanted.runs_in, not deferred
             elif wanted.runs_in == known.queue:
                 known.due = known.due or not deferred
 
-    @rule(name=NAMES)
-    def time_passes_until_a_deferred_one_is_due(self, name: str) -> None:
-        known = self.model.jobs.get(job(name).id)
+    @rule(job_id=IDS)
+    def time_passes_until_a_deferred_one_is_due(self, job_id: str) -> None:
+        known = self.model.jobs.get(job_id)
         if known is not None and not known.runs:
-            self.run(self.redis.raw.zadd(keys.queue_key(known.queue), {job(name).id: 1}, xx=True))
+            self.run(self.redis.raw.zadd(keys.queue_key(known.queue), {job_id: 1}, xx=True))
             known.due = True
 
     # --- workers ----------------------------------------------------------------------------------
@@ -146,6 +162,7 @@ class Jobs(RuleBasedStateMachine):
             assert run.try_number == known.tries
             assert run.taken_over == bool(known.last), "the next run knows that one did not end"
             known.runs = known.last = self.model.highest = run.generation
+            known.again = False
             self.numbers.add(run.generation)
             self.workers[worker].held[run.generation] = run
 
@@ -153,17 +170,17 @@ class Jobs(RuleBasedStateMachine):
     def _is_due(known: Known, queue: str) -> bool:
         return known.queue == queue and known.due and not known.runs
 
-    @rule(name=NAMES)
-    def lease_runs_out(self, name: str) -> None:
-        known = self.model.jobs.get(job(name).id)
+    @rule(job_id=IDS)
+    def lease_runs_out(self, job_id: str) -> None:
+        known = self.model.jobs.get(job_id)
         if known is not None and known.runs:
-            self.run(self.redis.raw.delete(keys.claim_key(job(name).id)))
-            self.run(self.redis.raw.zadd(keys.queue_key(known.queue), {job(name).id: 1}, xx=True))
+            self.run(self.redis.raw.delete(keys.claim_key(job_id)))
+            self.run(self.redis.raw.zadd(keys.queue_key(known.queue), {job_id: 1}, xx=True))
             known.runs, known.due = 0, True
 
-    @rule(name=NAMES, worker=st.integers(0, 3))
-    def is_taken_over(self, name: str, worker: int) -> None:
-        self.lease_runs_out(name)
+    @rule(job_id=IDS, worker=st.integers(0, 3))
+    def is_taken_over(self, job_id: str, worker: int) -> None:
+        self.lease_runs_out(job_id)
         self.claim(worker, 3)
 
     @rule(worker=st.integers(0, 3))
@@ -202,6 +219,8 @@ class Jobs(RuleBasedStateMachine):
                 letters.pop(run.job_id, None)
                 letters[run.job_id] = f"{run.generation}"
                 self.model.tries[run.job_id] = ended.tries
+            elif ended.again:
+                self.model.jobs[run.job_id] = Known(ended.queue)
             for following, _ in run.following:
                 self._enqueued(following, deferred=False)
             if run.following or how == "dead":  # a dead one has its letter
@@ -292,7 +311,7 @@ class Jobs(RuleBasedStateMachine):
             assert await raw.llen(keys.dead_key(queue)) == len(self.model.letters[queue])
         for job_id, known in self.model.jobs.items():
             payload = await raw.get(keys.job_key(job_id))
-            assert keys.decode_job(payload, {"fetch_index": FetchIndex}).id == job_id
+            assert keys.decode_job(payload, KINDS).id == job_id
             held = await raw.get(keys.claim_key(job_id))
             generation = msgspec.msgpack.decode(held, type=Claim).generation if held else 0
             assert generation == known.runs
@@ -300,7 +319,7 @@ class Jobs(RuleBasedStateMachine):
         async for key in raw.scan_iter():
             name = key.decode()
             assert name in WITHOUT_EXPIRY or await raw.pttl(key) > 0, f"{name} stays for ever"
-            if name.startswith((keys.CLAIM_PREFIX, keys.CLAIMED_PREFIX, "arq:job:")):
+            if name.startswith((keys.CLAIM_PREFIX, keys.CLAIMED_PREFIX, "orchard:again:", "arq:job:")):
                 assert name.partition(":")[2].partition(":")[2] in self.model.jobs, f"{name} outlived its job"
 
 

@@ -11,7 +11,8 @@ import pytest
 from shared.errors.passing import UpstreamUnavailable
 from shared.queue import keys, waiting
 from shared.queue.context import JobContext
-from shared.queue.jobs import Claim, Event, FetchArtifact, FetchIndex
+from shared.queue.events import Claim, Event
+from shared.queue.jobs import FetchArtifact, FetchIndex
 from shared.queue.listener import EventListener
 from shared.queue.producer import Enqueued, JobQueue
 from shared.queue.waiting import JobWaiter, outcome_since

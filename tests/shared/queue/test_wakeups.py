@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from shared.queue.jobs import CHANNEL, Event, Resolve
+from shared.queue.events import CHANNEL, Event
+from shared.queue.jobs import Resolve
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 from shared.queue.wakeups import Wakeups

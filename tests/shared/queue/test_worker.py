@@ -17,7 +17,8 @@ from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
 from shared.queue import keys, scripts
 from shared.queue.context import Deferred, JobContext
 from shared.queue.dead import DeadLetters
-from shared.queue.jobs import Claim, FetchIndex, RenderIndex
+from shared.queue.events import Claim
+from shared.queue.jobs import FetchIndex, RenderIndex
 from shared.queue.producer import JobQueue
 from shared.queue.rates import read_rates
 from shared.redis.client import RedisClient

@@ -12,7 +12,8 @@ import pytest_asyncio
 from shared.errors.passing import QueueUnavailable
 from shared.queue import keys
 from shared.queue.context import JobContext
-from shared.queue.jobs import Claim, FetchIndex
+from shared.queue.events import Claim
+from shared.queue.jobs import FetchIndex
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient
 from shared.redis.script import mark_stands, take_mark

@@ -16,7 +16,8 @@ from services.gateway.hits.tracking import InvalidationStream
 from shared.errors import ConfigurationError
 from shared.errors.passing import CacheUnavailable, QueueUnavailable
 from shared.queue.context import JobContext
-from shared.queue.jobs import Event, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import FetchIndex
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient
 from shared.redis.sentinel import RoleConnection, parse_sentinel

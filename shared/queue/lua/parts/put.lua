@@ -33,6 +33,9 @@ local function put(key, arg)
       redis.call('ZADD', queue, now, id) -- it was deferred, and now someone waits for it
       wake(tokens, most)
     end
+    if claimed and ARGV[arg + 8] == '1' then -- the run that goes on may have read what was before
+      redis.call('SET', 'orchard:again:' .. id, payload, 'PX', expiry)
+    end
     return answer(0)
   end
   for nth, other in ipairs({KEYS[key + 5], KEYS[key + 6]}) do

@@ -9,7 +9,8 @@ from services.extractor.resolving.progress import EnsureProgress, Lacking
 from shared.errors import ErrorValue
 from shared.models import FileName
 from shared.protocols.roles.pins import Pin
-from shared.queue.jobs import Event, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import FetchIndex
 
 JOB = FetchIndex("pypi", "simple/demo")
 PIN, OTHER = Pin("demo", "1.0"), Pin("demo", "2.0")

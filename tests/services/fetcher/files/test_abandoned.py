@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from services.fetcher.files.abandoned import SMALL_BYTES, Audience, Bounds
 from services.fetcher.files.spool import Spool
-from shared.queue.jobs import Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import FetchArtifact
 from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
 from tests.support.upstream import Fault
 

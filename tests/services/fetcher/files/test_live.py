@@ -17,7 +17,7 @@ from aiohttp import web
 
 from services.fetcher.files.live import LiveDownloads
 from shared.errors import DigestMismatch
-from shared.queue.jobs import Event
+from shared.queue.events import Event
 from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
 from tests.support.upstream import Fault
 

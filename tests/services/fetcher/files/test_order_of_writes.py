@@ -8,7 +8,7 @@ import random
 import asyncpg
 
 from shared.objects.port import artifact_key
-from shared.queue.jobs import Event
+from shared.queue.events import Event
 from tests.services.fetcher.conftest import WHEEL, Fetcher, sha256
 
 CONTENT = b"PK\x03\x04" + random.Random(7).randbytes(200_000)

@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from services.fetcher.files.run import SMALL_BYTES
-from shared.queue.jobs import Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import FetchArtifact
 from tests.services.fetcher.conftest import WHEEL, Fetcher
 from tests.support.upstream import Reply
 

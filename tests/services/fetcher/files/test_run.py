@@ -8,7 +8,8 @@ from services.fetcher.files.run import follow_file
 from shared.models import FileEntry, StoredFile
 from shared.protocols import protocol_named
 from shared.queue.context import JobContext
-from shared.queue.jobs import IN_USE, Claim, ExtractDependencies, FetchArtifact, RenderIndex
+from shared.queue.events import Claim
+from shared.queue.jobs import IN_USE, ExtractDependencies, FetchArtifact, RenderIndex
 
 WHEEL = "demo-1.0-py3-none-any.whl"
 OURS, OTHER = "a" * 64, "b" * 64

@@ -21,7 +21,8 @@ from shared.policy.policy import Policy
 from shared.policy.rules import Block
 from shared.process.resources import Resources
 from shared.protocols.resource import Resource
-from shared.queue.jobs import AnyJob, Event
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob
 from shared.settings import load_settings
 from shared.stores import open_object_store, open_threads
 from tests.support.bundles import ID, Made, made, replaced

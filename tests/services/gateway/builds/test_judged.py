@@ -10,7 +10,8 @@ from shared.errors import OrchardError
 from shared.errors.passing import DeadlineExceeded, StoreUnavailable
 from shared.models import StoredFile
 from shared.protocols.resource import Resource
-from shared.queue.jobs import AnyJob, Event
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob
 from tests.support.ports import MemoryWorld
 
 FILE = Resource("pypi", "artifact", "a", project="a", file_id="0" * 64, filename="a-1.whl")

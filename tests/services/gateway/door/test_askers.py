@@ -14,7 +14,8 @@ import pytest
 from services.gateway.door.askers import Askers
 from shared.protocols.resource import Resource
 from shared.queue.context import JobContext
-from shared.queue.jobs import Asker, Event, FetchIndex
+from shared.queue.events import Event
+from shared.queue.jobs import Asker, FetchIndex
 from tests.services.gateway.conftest import Stores
 from tests.services.gateway.fake_fetcher import FakeFetcher
 from tests.support.gateway import GatewayProcess, RawResponse, running_gateway

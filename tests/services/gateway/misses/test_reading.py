@@ -19,7 +19,8 @@ from services.gateway.misses.live_source import TransferBroken
 from shared.http.conditions import ByteRange
 from shared.models import Standing, StoredFile
 from shared.policy.policy import Policy
-from shared.queue.jobs import Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import FetchArtifact
 
 PIECE = 1000
 DATA = bytes(range(250)) * 80  # 20 pieces

@@ -17,7 +17,8 @@ from shared.errors import (
 from shared.http.conditions import ByteRange, Conditions
 from shared.models import SourceHeaders, Standing
 from shared.protocols.resource import Resource
-from shared.queue.jobs import AnyJob, DescribeArtifact, Event, FetchArtifact
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob, DescribeArtifact, FetchArtifact
 from tests.support.ports import MemoryBody, MemoryWorld
 
 PAGE = Resource(

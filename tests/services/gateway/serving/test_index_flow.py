@@ -14,7 +14,8 @@ from services.gateway.serving.ports import Reply
 from shared.errors.passing import CacheUnavailable, DeadlineExceeded, UpstreamUnavailable
 from shared.http.conditions import Conditions
 from shared.protocols.resource import Resource
-from shared.queue.jobs import AnyJob, Event, FetchIndex, RenderIndex
+from shared.queue.events import Event
+from shared.queue.jobs import AnyJob, FetchIndex, RenderIndex
 from shared.settings import Settings
 from tests.support.ports import MemoryBody, MemoryWorld
 
