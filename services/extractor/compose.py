@@ -11,7 +11,6 @@ from services.extractor.extraction.backfill import MetadataBackfill
 from services.extractor.extraction.job import ExtractDependenciesHandler
 from services.extractor.extraction.licences import LicenceNotes
 from services.extractor.extraction.pending import PendingSweep
-from services.extractor.extraction.retired import drop
 from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.housekeeping.evictor import Evictor, PressureEvictor, UsesKept
 from services.extractor.housekeeping.measuring import Measuring
@@ -34,7 +33,6 @@ from shared.queue.context import Handler
 from shared.queue.jobs import (
     EXTRACT,
     RESOLVE,
-    DeriveDependencies,
     ExtractDependencies,
     Job,
     MakeBundle,
@@ -116,7 +114,6 @@ def _extract_handlers(
     )
     return {
         ExtractDependencies: extract,
-        DeriveDependencies: drop,
         SealBuild: SealBuildJob(stores),
         MakeBundle: MakeBundleJob(stores, signer),
     }

@@ -333,20 +333,6 @@ class MakeBundle(StoredJob, frozen=True, tag="make_bundle"):
         return f"bundle:{self.build}:{self.since}"
 
 
-class DeriveDependencies(Job, frozen=True, tag="derive_dependencies"):
-    """No longer enqueued; known so that old ones can be dropped
-    (services/extractor/extraction/retired.py)."""
-
-    queue: ClassVar[str] = EXTRACT
-    protocol: str
-    sha256: str
-    turn: int = 0
-
-    @property
-    def id(self) -> str:
-        return f"derive:{self.protocol}:{self.sha256}:{self.turn}"
-
-
 AnyJob = (
     FetchIndex
     | RenderIndex

@@ -25,14 +25,13 @@ from tests.clients.node import environment as node_environment
 from tests.clients.node import installed as node_installed
 from tests.clients.node import project as node_project
 from tests.support.builders import build_wheel
-from tests.support.cargo_builders import Registry, index_path
 from tests.support.npm_builders import publish
 from tests.support.orchard import Cluster, Service, cluster, wait_until
 from tests.support.proxy import needs_nginx, nginx
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
-PREVIOUS = "de64a10"  # the code from which this one is rolled out: the end of the round before
+PREVIOUS = "2069a91"  # the code from which this one is rolled out: the end of the round before
 PROJECTS = 150  # cold ones for the whole time
 SIZE = 300_000
 RATE = 3_000_000  # bytes a second of each upstream body: downloads last long enough to be restarted under
@@ -224,36 +223,6 @@ def test_beside_the_code_before__each_makes_for_the_other_what_both_give_out(
             _restart(orchard, worker)
         _same_of_both(before, now, "rolled-2")
         assert "a job of an unknown kind" not in orchard.logs()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_workers_of_the_code_before_beside_this__what_they_do_not_speak_is_left_to_those_that_do(
-    tmp_path: Path, upstream: Upstream
-) -> None:
-    """Cold index files and crates, and a graph, of a protocol that came since."""
-    registry = Registry(upstream)
-    for number in range(30):
-        registry.add(f"crate-{number}", "1.0.0", ["leaf-crate 1"])
-    registry.add("leaf-crate", "1.0.0")
-    with cluster(tmp_path / "orchard", upstream) as orchard:
-        orchard.tree = _previous_tree(tmp_path / "previous")
-        for name in ("fetcher", "fetcher", "extractor"):
-            orchard.start(name)
-        with httpx.Client(base_url=orchard.gateway.base, timeout=30, trust_env=False) as client:
-            for number in range(30):
-                page = client.get(f"/cargo/{index_path(f'crate-{number}')}")
-                file = client.get(f"/cargo/dl/crate-{number}/1.0.0/download")
-                assert (page.status_code, file.status_code) == (200, 200), page.text + orchard.logs()[-3000:]
-            wanted = {"protocol": "cargo", "requirements": ["crate-1@1"]}
-            wait_until(
-                lambda: client.post("/api/v1/resolve", json=wanted).status_code != 202,
-                seconds=30,
-                what="a graph",
-            )
-            graph = client.post("/api/v1/resolve", json=wanted)
-        assert graph.status_code == 200, graph.text
-        assert [node["name"] for node in graph.json()["nodes"]] == ["crate-1", "leaf-crate"]
 
 
 def _same_of_both(asked: Service, other: Service, project: str) -> None:

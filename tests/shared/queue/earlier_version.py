@@ -13,12 +13,14 @@ import os
 import sys
 
 import msgspec
-from shared.clients.queue import JobQueue
-from shared.clients.queue_worker import QueueWorker
-from shared.clients.redis import RedisClient
-from shared.jobs import QUEUES, Job
 
-KINDS = {kind.__struct_config__.tag: kind for kind in Job.__subclasses__()}
+from shared.queue.jobs import QUEUES, AnyJob
+from shared.queue.producer import JobQueue
+from shared.queue.worker import QueueWorker
+from shared.redis.client import RedisClient
+
+KINDS = {kind.name(): kind for kind in AnyJob.__args__}
+PROTOCOLS = ("pypi", "npm", "maven", "cargo")
 
 
 def say(what: object) -> None:
@@ -51,6 +53,7 @@ async def work(client: RedisClient, *, hold: bool) -> None:
             handlers=dict.fromkeys(KINDS.values(), handler),
             address=lambda: "127.0.0.1:1",
             lease_seconds=1.0,
+            protocols=PROTOCOLS,
         )
         for queue in QUEUES
     ]
