@@ -216,7 +216,8 @@ def _feeds(commands: Any) -> None:
 
 def _policy(commands: Any) -> None:
     below = group(commands, "policy", "the file of finer rules (operator)")
-    command(below, "show", "list the rules in force", "policy:show")
+    parser = command(below, "show", "list the rules in force", "policy:show")
+    parser.add_argument("--toml", action="store_true", help="as a policy file, which `apply` takes")
     more = """\
 examples
   orchard policy apply policy.toml --dry-run
@@ -230,7 +231,12 @@ examples
         "--dry-run", action="store_true", help="only tell what it would have refused in 30 days"
     )
     parser.add_argument("--yes", action="store_true", help="also rules that would have refused everything")
-    parser = command(below, "test", "say what the rules come to for a package", "policy:test")
+    more = """\
+The rules of the file alone are asked, as if nothing were stored: no block, exemption, advisory or setting has
+a part in it; `orchard why` tells what all of them come to. They are asked of the list of versions that is
+stored; without one of the name, if the rules about it ask for no more.
+"""
+    parser = command(below, "test", "say what the rules come to for a package", "policy:test", more=more)
     parser.add_argument("purl", metavar="PURL", help="a package URL, with a version or for all")
     parser.add_argument(
         "--file", metavar="FILE", default="", help="by this file; without it by the rules in force"

@@ -130,8 +130,7 @@ def asked(rule: NamedRule, project: Project, each: Listed, change: Change, now: 
         if change.scripts and each.published >= rule.since:
             why = f"its install runs code, unlike that of {change.since}"
     elif rule.typo_of:
-        popular = rule.popular.get(project.protocol, ())
-        meant = typos.mistyped(project.name, _set((*rule.typo_of, *popular)))
+        meant = typos.mistyped(project.name, _set(rule.likened(project.protocol)))
         if meant and not (project.since and project.since < rule.since):
             why = f"spelt nearly as {meant}, and asked for here for the first time"
     elif rule.when:

@@ -10,6 +10,10 @@ from typing import Literal
 
 import msgspec
 
+FORMAT = 1
+"""Of a rule whose names stand by protocol. Without a number `names` and `typo_of` hold the spellings of all
+protocols, whatever the rule is about: what was applied before is read so until it is applied again."""
+
 
 class Licences(msgspec.Struct, frozen=True, omit_defaults=True):
     """SPDX names. `allow` empty: all but those of `deny`."""
@@ -26,7 +30,7 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
 
     name: str
     protocols: tuple[str, ...] = ()  # of these; none: of all
-    names: tuple[str, ...] = ()  # glob patterns over canonical names
+    names: tuple[str, ...] = ()  # glob patterns over canonical names, of all its protocols together
     sources: tuple[str, ...] = ()  # names of upstreams
     # --- what it asks
     minimum_age: str = ""  # "7d", "36h", "0"
@@ -36,7 +40,7 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
     licences: Licences | None = None
     install_scripts: Literal["", "new", "any"] = ""
     typo_of: tuple[str, ...] = ()  # popular names; "*": also those of `popular`
-    popular: dict[str, tuple[str, ...]] = {}  # by protocol, when the rule was applied; no file says it
+    popular: dict[str, tuple[str, ...]] = {}  # by protocol, what `typo_of` stands for; no file says it
     trust: Literal["", "off", "verify", "no-downgrade"] = ""  # of provenance
     signed_by: tuple[str, ...] = ()  # fingerprints of the keys that may sign files, hex
     when: str = ""  # a condition in CEL
@@ -50,6 +54,11 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float = (
         0.0  # unix seconds of that: what was stored before stays, what was published before is not new
     )
+    # --- made when it is applied (`spelling.in_force`)
+    format: int = 0
+    written: tuple[str, ...] = ()  # `names` as the file has them
+    meant: dict[str, tuple[str, ...]] = {}  # by protocol, the patterns that they stand for in it; without
+    # one for a protocol: `names`
 
     @property
     def kind(self) -> str:
@@ -68,7 +77,25 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def is_as(self, other: NamedRule) -> bool:
         """Whether both are the same, whenever they began."""
+        if self.format != other.format:  # what is written is among the spellings of all protocols
+            kept = set(self.written) <= set(other.names)
+            kept = kept and {each.lower() for each in self.typo_of} <= set(other.typo_of)
+            return kept and _nameless(self) == _nameless(other)
         return msgspec.structs.replace(self, since=0.0) == msgspec.structs.replace(other, since=0.0)
+
+    def as_written(self) -> NamedRule:
+        """With the names of its file, for people."""
+        return msgspec.structs.replace(self, names=self.written or self.names, written=(), meant={})
+
+    def as_stamped(self) -> NamedRule:
+        """Of a project that it is about, as processes of the version before know it too: a stamp is the same
+        in both."""
+        return msgspec.structs.replace(self, format=0, written=(), meant={})
+
+    def likened(self, protocol: str) -> tuple[str, ...]:
+        """The names of a protocol that others are mistaken for."""
+        popular = self.popular.get(protocol, ())
+        return popular if self.format else (*self.typo_of, *popular)
 
     def is_about(self, protocol: str, project: str) -> bool:
         """Whether it is about a project, by its names alone. An allow list is about all that it does not
@@ -77,7 +104,8 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
             return False
         if not self.names:
             return True
-        return (_pattern(self.names).match(project) is not None) != self.only
+        patterns = self.meant.get(protocol, self.names)
+        return (_pattern(patterns).match(project) is not None) != self.only
 
 
 KINDS = (
@@ -92,6 +120,11 @@ KINDS = (
     "signed_by",
     "when",
 )
+
+
+def _nameless(rule: NamedRule) -> NamedRule:
+    empty: dict[str, tuple[str, ...]] = {}
+    return msgspec.structs.replace(rule.as_stamped(), since=0.0, names=(), typo_of=(), popular=empty)
 
 
 @lru_cache(1024)

@@ -141,7 +141,8 @@ class Policy:
         settled = [each for each in plain if each.kind in kinds]
         content = tuple(each for each in rules if each not in settled)
         stay = self._rules.stored_stay
-        stamp = _hashed([msgspec.json.encode((rules, stay)).decode(), *self._before(found)])
+        told = msgspec.json.encode(([each.as_stamped() for each in rules], stay)).decode()
+        stamp = _hashed([told, *self._before(found)])
         return msgspec.structs.replace(
             found,
             age=self._aged(found.age, older, dated),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -20,10 +20,10 @@ import msgspec
 from shared.errors import InvalidParameter
 from shared.policy import conditions, licences
 from shared.policy.named import KINDS, Licences, NamedRule
+from shared.policy.spelling import Naming, check_names, in_force
 from shared.setting_values import age, date
 
 MAX_BYTES = 1024 * 1024
-ALL_POPULAR = "*"
 MOST_RULES = 200
 MOST_NAMES = 10_000  # of one rule
 MOST_KEYS = 100  # of one rule
@@ -38,15 +38,13 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_policy(
     text: str,
-    protocols: Sequence[str],
-    meant: Callable[[str], Iterable[str]],
+    naming: Mapping[str, Naming],
     popular: Mapping[str, Iterable[str]],
-    signing: Sequence[str],
+    sources: Mapping[str, Collection[str]],
 ) -> list[NamedRule]:
-    """The rules of a file, with the patterns that their names stand for. `protocols`: those there are;
-    `meant`: of a pattern, what it stands for in any of them; `popular`: by protocol, what `typo_of = ["*"]`
-    stands for; `signing`: protocols whose files have signatures beside them. Raises `InvalidParameter` with
-    the rule's name and the reason."""
+    """The rules of a file, with what their names stand for in each protocol. `naming`: by protocol, of all
+    there are; `popular`: by protocol, what `typo_of = ["*"]` stands for; `sources`: by protocol, the names of
+    the upstreams there are. Raises `InvalidParameter` with the rule's name and the reason."""
     if len(text.encode()) > MAX_BYTES:
         raise InvalidParameter(f"policy: larger than {MAX_BYTES} bytes")
     try:
@@ -64,21 +62,12 @@ def read_policy(
         if names.count(rule.name) > 1:
             raise InvalidParameter(f"policy: two rules are called {rule.name[:80]!r}")
         try:
-            _check(rule, protocols, signing)
+            _check(rule, naming, sources)
         except ValueError as error:  # msgspec.ValidationError is one
             raise InvalidParameter(f"policy: rule {rule.name[:80]!r}: {error}") from None
     return [
         msgspec.structs.replace(
-            rule,
-            names=tuple(dict.fromkeys(each for name in rule.names for each in meant(name.strip()))),
-            typo_of=tuple(
-                dict.fromkeys(each.lower() for name in rule.typo_of for each in meant(name.strip()))
-            ),
-            popular={
-                each: tuple(sorted(name.lower() for name in names))
-                for each, names in popular.items()
-                if ALL_POPULAR in rule.typo_of and each in (rule.protocols or protocols)
-            },
+            in_force(rule, naming, popular),
             signed_by=tuple(map(_fingerprint, rule.signed_by)),
             since=date(rule.began),
         )
@@ -104,16 +93,23 @@ def _fingerprint(text: str) -> str:
     return found
 
 
-def _check(rule: NamedRule, protocols: Sequence[str], signing: Sequence[str]) -> None:
+def _check(rule: NamedRule, naming: Mapping[str, Naming], sources: Mapping[str, Collection[str]]) -> None:
     if not (0 < len(rule.name) <= 80 and rule.name.isprintable()):
         raise ValueError("name: 1 to 80 characters of one line")
     if len(rule.kinds) != 1:
         raise ValueError(f"expected one of {', '.join(KINDS)}, not {' and '.join(rule.kinds) or 'none'}")
     for each in rule.protocols:
-        if each not in protocols:
-            raise ValueError(f"protocols: {each[:40]!r} is none of {', '.join(protocols)}")
+        if each not in naming:
+            raise ValueError(f"protocols: {each[:40]!r} is none of {', '.join(naming)}")
     if max(map(len, (rule.names, rule.sources, rule.typo_of))) > MOST_NAMES:
         raise ValueError(f"more than {MOST_NAMES} names")
+    own = {each: naming[each] for each in rule.protocols or naming}
+    check_names(rule, own)
+    known = sorted({name for each in own for name in sources.get(each, ())})
+    for name in rule.sources:
+        if name not in known:
+            told = f"none of the upstreams of {', '.join(own)}: {', '.join(known) or 'there are none'}"
+            raise ValueError(f"sources: {name[:80]!r} is {told}")
     if rule.only and not rule.names:
         raise ValueError("names: an allow list names something")
     if rule.trust and (rule.sources or rule.action == "warn"):
@@ -121,6 +117,7 @@ def _check(rule: NamedRule, protocols: Sequence[str], signing: Sequence[str]) ->
     if rule.signed_by:
         if rule.sources or rule.action == "warn":
             raise ValueError("signed_by: it holds, of whatever source: neither `sources` nor `action`")
+        signing = [each for each, names in naming.items() if names.signs_files]
         if not rule.protocols or not set(rule.protocols) <= set(signing):
             raise ValueError(f"protocols: files of {', '.join(signing)} alone have signatures beside them")
         if len(rule.signed_by) > MOST_KEYS:
@@ -133,6 +130,8 @@ def _check(rule: NamedRule, protocols: Sequence[str], signing: Sequence[str]) ->
         raise ValueError("since: say `began`")
     if rule.popular:
         raise ValueError('popular: say `typo_of = ["*"]`')
+    if rule.format or rule.written or rule.meant:
+        raise ValueError("names: `format`, `written` and `meant` are made of them")
     age(rule.minimum_age)
     date(rule.nothing_after)
     date(rule.began)
@@ -161,10 +160,12 @@ def put_in_force(wanted: Iterable[NamedRule], standing: Iterable[NamedRule], now
     ]
 
 
-def refuses_all(rule: NamedRule) -> bool:
+def refuses_all(rule: NamedRule, sources: Mapping[str, Collection[str]]) -> bool:
     """Whether it can be told without looking that it refuses whatever it is about, and is about all there
-    is."""
-    if rule.action == "warn" or rule.sources or rule.protocols:
+    is. `sources`: as `read_policy` takes them, of all protocols."""
+    if rule.action == "warn" or (rule.protocols and not sources.keys() <= set(rule.protocols)):
+        return False
+    if rule.sources and any(name not in rule.sources for names in sources.values() for name in names):
         return False
     widest = not rule.names or "*" in rule.names
     if rule.when and widest:

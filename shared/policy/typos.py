@@ -3,20 +3,27 @@ less, another, or two swapped). Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 SHORTEST = 4  # characters: of shorter names nearly all are one edit from another
 LONGEST = 64
 
 
-def mistyped(name: str, popular: Collection[str]) -> str:
-    """The popular name that `name` is one edit away from; "" for none, and for a popular name itself. Both in
-    canonical spelling. `popular`: a set, or each of some hundred edits walks it. Of an npm name the scope is
-    part of the name; of a Maven one the group."""
+def mistyped(name: str, popular: frozenset[str]) -> str:
+    """The popular name that `name` is one edit away from, or its capitals; "" for none, and for a popular
+    name itself. Both in canonical spelling. Of an npm name the scope is part of the name; of a Maven one the
+    group."""
     if not SHORTEST <= len(name) <= LONGEST or name in popular:
         return ""
-    return next((each for each in _edits(name.lower()) if each in popular and len(each) >= SHORTEST), "")
+    known = _lowered(popular)
+    return next((known[each] for each in _edits(name.lower()) if each in known), "")
+
+
+@lru_cache(64)
+def _lowered(popular: frozenset[str]) -> Mapping[str, str]:
+    return {each.lower(): each for each in popular if len(each) >= SHORTEST}
 
 
 def _edits(name: str) -> Iterator[str]:

@@ -170,10 +170,13 @@ def test_minimum_age_by_name__in_place_of_none(shelf: NewShelf, policy: Policy, 
 def test_minimum_age_by_source(shelf: NewShelf, policy: Policy, kind: str) -> None:
     it = shelf(kind)
     it.put({"1.0.0": OLD, "2.0.0": YOUNG})
-    policy.apply("name = 'another'\nminimum_age = '7d'\nsources = ['nobody']")
+    other = {"protocol": it.protocol, "name": "elsewhere", "url": "https://packages.example.com/"}
+    assert policy.post("upstreams", **other, enabled=False).status_code == 201
+    policy.apply("name = 'another'\nminimum_age = '7d'\nsources = ['elsewhere']")
     assert it.shown() == ["1.0.0", "2.0.0"]
     sources = httpx.get(it.orchard.url("/api/v1/admin/upstreams"), headers=ADMIN, trust_env=False).json()
-    (name,) = {each["name"] for each in sources["items"] if each["protocol"] == it.protocol}
+    own = {each["name"] for each in sources["items"] if each["protocol"] == it.protocol}
+    (name,) = own - {"elsewhere"}
     policy.apply(f"name = 'this one'\nminimum_age = '7d'\nsources = ['{name}']\nbegan = '2020-01-01'")
     wait_until(lambda: it.shown() == ["1.0.0"], what="the rule")
     refused_by(it, it.file("2.0.0"), "this one: published")
@@ -269,6 +272,28 @@ def test_typo_of_any_popular_name__of_its_own_protocol(shelf: NewShelf, policy: 
         assert it.shown() == versions
 
 
+def test_test__of_what_nobody_has_asked_for__by_its_name(policy: Policy) -> None:
+    for rule, status in (("refuse = true\nnames = ['never-*']", 200), ("minimum_age = '7d'", 404)):
+        text = f"[[rule]]\nname = 'out'\n{rule}\n"
+        answer = policy.post("policy/test", of="pkg:npm/never-asked-for", policy=text)
+        assert answer.status_code == status, answer.text
+        if status == 200:
+            assert [each["why"] for each in answer.json()["items"]] == ["out: refused"]
+
+
+def test_names__mean_what_their_protocol_takes_for_them_and_are_shown_as_written(
+    orchard: Cluster, upstream: Upstream, policy: Policy
+) -> None:
+    named, other = (SHELVES["npm"](orchard, upstream, f"Ruled{sign}spelling") for sign in "-_")
+    for each in (named, other):
+        each.put({"1.0.0": OLD})
+    policy.apply("name = 'out'\nprotocols = ['npm']\nnames = ['Ruled-spelling']\nrefuse = true")
+    wait_until(lambda: statuses(orchard, named.page) == [403, 403], what="the rule")
+    assert other.shown() == ["1.0.0"]
+    (rule,) = policy.orchard.get("/api/v1/admin/policy", headers=ADMIN).json()["items"]
+    assert rule["names"] == ["Ruled-spelling"]
+
+
 def test_held__denied__stays_out_when_the_rule_has_gone(shelf: NewShelf, policy: Policy) -> None:
     it = shelf("npm")
     manifests(it, {"1.0.0": {"license": "AGPL-3.0-only"}})
@@ -355,6 +380,10 @@ BAD = {
     "keys of all protocols": f"[[rule]]\nname = 'a'\nsigned_by = ['{'ab' * 20}']\n",
     "keys that only warn": "[[rule]]\nname = 'a'\nprotocols = ['maven']\naction = 'warn'\n"
     f"signed_by = ['{'ab' * 20}']\n",
+    "a source that is not there": "[[rule]]\nname = 'a'\nrefuse = true\nsources = ['nobody']\n",
+    "a package URL": "[[rule]]\nname = 'a'\nrefuse = true\nnames = ['pkg:npm/x@1.0.0']\n",
+    "a name with a version": "[[rule]]\nname = 'a'\nrefuse = true\nnames = ['x@1.0.0']\n",
+    "what names stand for": "[[rule]]\nname = 'a'\nrefuse = true\nmeant = {npm = ['x']}\n",
     "no age": "[[rule]]\nname = 'a'\nminimum_age = 'soon'\n",
 }
 

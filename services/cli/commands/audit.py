@@ -6,8 +6,11 @@ import argparse
 import json
 from typing import Any
 
+from services.cli.commands.policy_text import cut
 from services.cli.output import Output, moment, table
 from services.cli.server import connect, note_more, read_pages
+
+LONGEST = 300  # characters that tell a change
 
 
 def run(options: argparse.Namespace, output: Output) -> None:
@@ -21,7 +24,7 @@ def run(options: argparse.Namespace, output: Output) -> None:
             str(each.get("actor", "")),
             str(each.get("action", "")),
             str(each.get("subject", "")),
-            _changes(each.get("before"), each.get("after")),
+            changes(each.get("before"), each.get("after")),
         )
         for each in answer["items"]
     ]
@@ -30,8 +33,25 @@ def run(options: argparse.Namespace, output: Output) -> None:
     note_more(answer, output)
 
 
-def _changes(before: Any, after: Any) -> str:
-    """What is different, in words."""
+def changes(before: Any, after: Any) -> str:
+    """What is different, in words; --json has all of it."""
+    if isinstance(before, list) or isinstance(after, list):
+        return cut(_of_rules(before or [], after or []), LONGEST)
+    return cut(_of_one(before, after), LONGEST)
+
+
+def _of_rules(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> str:
+    """Of what has names, in an order: which came, went and changed."""
+    old, new = ({str(each.get("name")): each for each in some} for some in (before, after))
+    told = [f"{name}: new" for name in new if name not in old]
+    told += [f"{name}: changed" for name in new if name in old and new[name] != old[name]]
+    told += [f"{name}: gone" for name in old if name not in new]
+    if not told and list(old) != list(new):
+        told = [f"order: {', '.join(new)}"]
+    return ", ".join(told) or "nothing changed"
+
+
+def _of_one(before: Any, after: Any) -> str:
     if not isinstance(before, dict) or not isinstance(after, dict):
         found = after if after is not None else before
         if isinstance(found, dict):

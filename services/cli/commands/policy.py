@@ -5,24 +5,26 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from services.cli.commands.policy_text import as_table, as_toml
 from services.cli.commands.upstreams import items
 from services.cli.errors import WrongUse
 from services.cli.files import read_input
-from services.cli.output import Output, moment, table
+from services.cli.output import Output, counted, moment, table
 from services.cli.server import connect
 
 POLICY = "/api/v1/admin/policy"
 HELD = "/api/v1/admin/held"
 OFFERS = "a policy file"
-
-
 LARGEST_BYTES = 1024 * 1024
 
 
 def show(options: argparse.Namespace, output: Output) -> None:
-    """The rules in force, in their order."""
+    """The rules in force, in their order; with --toml as a file that can be applied."""
     answer = connect(options).call("GET", POLICY, offers=OFFERS, admin=True)
-    output.result(answer, _rules(items(answer)) or "no rules are in force")
+    if options.toml:
+        output.write(as_toml(items(answer)).encode())
+    else:
+        output.result(answer, as_table(items(answer)) or "no rules are in force")
 
 
 def apply(options: argparse.Namespace, output: Output) -> None:
@@ -43,6 +45,12 @@ def apply(options: argparse.Namespace, output: Output) -> None:
     if rows:
         heads = ("rule", "versions of 30 days", "servings", "clients", "such as")
         parts.append(table(rows, heads))
+    parts += [
+        f"{each['name']}: of {counted(each['source_unknown'], 'version')} nobody knows which upstream it came"
+        " from; they are counted as from one of the rule's"
+        for each in answer["would_refuse"]
+        if each.get("source_unknown")
+    ]
     output.result(answer, "\n".join(parts))
 
 
@@ -101,17 +109,6 @@ def _text(name: str) -> str:
         return read_input(name, "A policy file", LARGEST_BYTES).decode()
     except UnicodeDecodeError:
         raise WrongUse(f"{name} is not UTF-8") from None
-
-
-def _rules(rules: list[dict[str, Any]]) -> str:
-    about = ("protocols", "names", "sources")
-    rows = []
-    for each in rules:
-        asks = {key: each[key] for key in each if key not in (*about, "name", "since", "action", "reason")}
-        scope = ", ".join(str(name) for key in about for name in each.get(key, ())) or "all"
-        kind = "; ".join(f"{key} = {value}" for key, value in asks.items())
-        rows.append((str(each["name"]), scope[:60], kind[:80], each.get("action", "hold")))
-    return table(rows, ("rule", "about", "asks", "then")) if rows else ""
 
 
 def _held(found: list[dict[str, Any]]) -> str:

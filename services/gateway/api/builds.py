@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post
 
-from services.gateway.api.admin.policy import read
+from services.gateway.api.admin.policy_reading import read, source_names
 from services.gateway.api.admin.popular import Popular
 from services.gateway.api.statements import FRESH, LATER, read_envelope
 from services.gateway.api.types import Input
@@ -84,6 +84,7 @@ async def start(
     builds: Builds,
     base_urls: BaseUrls,
     popular: Popular,
+    stores: Stores,
     who: str,
     asker: str,
 ) -> Build:
@@ -92,7 +93,7 @@ async def start(
     if len(data.name) > LONGEST_NAME or not (data.name.isprintable() or not data.name):
         raise InvalidParameter(f"name: expected up to {LONGEST_NAME} printable characters")
     view = view_named(f"at-{data.at.removeprefix('at-')}") if data.at else None
-    rules = read(data.policy, popular) if data.policy else []
+    rules = read(data.policy, popular, await source_names(stores.database)) if data.policy else []
     return shown(await builds.start(data.name, view, who, asker, rules), request, base_urls)
 
 
@@ -153,7 +154,7 @@ def shown(session: Session, request: Request[Any, Any, Any], base_urls: BaseUrls
         session.files,
         session.absent,
         list(session.missing),
-        list(session.rules),
+        [each.as_written() for each in session.rules],
     )
 
 

@@ -90,7 +90,7 @@ def version_key(version: str) -> Version | None:
 
 def meant_patterns(pattern: str) -> tuple[str, ...]:
     """An operator writes `Acme_*` and means acme-* (PEP 503)."""
-    return (_SEPARATORS.sub("-", pattern),)
+    return (normalise(pattern),)
 
 
 class PyPINames(Names):

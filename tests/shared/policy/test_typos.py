@@ -6,7 +6,9 @@ import pytest
 
 from shared.policy.typos import mistyped
 
-POPULAR = frozenset({"requests", "lodash", "@corp/tool", "org.apache:commons", "abc"})
+POPULAR = frozenset(
+    {"requests", "lodash", "@corp/tool", "org.apache:commons", "abc", "JSONStream", "mysql", "mysql2"}
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,11 @@ POPULAR = frozenset({"requests", "lodash", "@corp/tool", "org.apache:commons", "
         ("abcd", ""),
         ("abd", ""),
         ("x" * 500, ""),
+        ("JSONStream", ""),
+        ("jsonstream", "JSONStream"),
+        ("jsonstreams", "JSONStream"),
+        ("mysql", ""),
+        ("mysql2", ""),
     ],
 )
 def test_mistyped(name: str, meant: str) -> None:

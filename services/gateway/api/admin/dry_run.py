@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from services.gateway.api.admin.policy_reading import SourceNames
 from shared.judging.listings import Listing, load_listing
 from shared.ledger.batch import REFUSED
 from shared.policy.content import Listed, Project, asked
@@ -52,12 +53,18 @@ class DryRun(msgspec.Struct, frozen=True):
     refuses_all: bool
     examples: list[str]  # package URLs with the reason, the most served first
     whom: list[str]  # token or address, and tool
+    source_unknown: int = 0  # of `versions`: those of a rule about sources where nobody noted the source
 
 
 async def dry_run(
-    database: Database, stores: Stores, parsers: BoundedThreads, rules: Sequence[NamedRule]
+    database: Database,
+    stores: Stores,
+    parsers: BoundedThreads,
+    rules: Sequence[NamedRule],
+    sources: SourceNames,
 ) -> list[DryRun]:
-    """In the rules' order. Raises `DatabaseUnavailable`."""
+    """In the rules' order. The ledger does not say from which source a version came: its list does, where it
+    is stored. Raises `DatabaseUnavailable`."""
     now = datetime.now(UTC)
     since = now - timedelta(days=DAYS)
     rows = await database.fetch(_SERVED, since.date(), REFUSED, MOST_VERSIONS)
@@ -65,26 +72,50 @@ async def dry_run(
     for row in rows:
         by_project.setdefault((row["protocol"], row["project"]), []).append(row)
     found: dict[str, list[tuple[Row, str]]] = {each.name: [] for each in rules}
+    unknown = dict.fromkeys(found, 0)
     began = time.monotonic()
     lists = 0
     for (name, project), versions in by_project.items():
         protocol = find_protocol(name)
-        about = [each for each in rules if each.is_about(name, project)]
+        about = about_project(rules, name, project, sources.get(name, frozenset()))
         if protocol is None or not about:
             continue
         listing = None
-        reads = any(each.kind not in ("refuse", "only") for each in about)
-        if reads and lists < MOST_LISTS and time.monotonic() - began < MOST_SECONDS:
+        if any(map(asks_list, about)) and lists < MOST_LISTS and time.monotonic() - began < MOST_SECONDS:
             lists += 1
             listing = await load_listing(stores, protocol, project)
         for rule, row, why in await parsers.run(
-            _refused, protocol, project, about, versions, listing, since.timestamp()
+            refused, protocol, project, about, versions, listing, since.timestamp()
         ):
             found[rule.name].append((row, why))
-    return [await _told(database, rule, found[rule.name], len(rows)) for rule in rules]
+            unknown[rule.name] += is_source_unknown(rule, listing)
+    told = [await _told(database, rule, found[rule.name], len(rows)) for rule in rules]
+    return [msgspec.structs.replace(each, source_unknown=unknown[each.name]) for each in told]
 
 
-def _refused(
+def about_project(
+    rules: Sequence[NamedRule], protocol: str, project: str, sources: Collection[str]
+) -> list[NamedRule]:
+    """Those that are about a project. `sources`: that its protocol has; what comes from none of these is no
+    matter of a rule about others."""
+    return [
+        each
+        for each in rules
+        if each.is_about(protocol, project) and not (each.sources and set(sources).isdisjoint(each.sources))
+    ]
+
+
+def asks_list(rule: NamedRule) -> bool:
+    """Whether it asks more than names: where a list came from stands beside the list."""
+    return rule.kind not in ("refuse", "only") or bool(rule.sources)
+
+
+def is_source_unknown(rule: NamedRule, listing: Listing | None) -> bool:
+    """Whether a rule about sources counts for a project because nobody noted its source."""
+    return bool(rule.sources) and (listing is None or not listing.seen.source)
+
+
+def refused(
     protocol: PackageProxyBase,
     project: str,
     rules: Sequence[NamedRule],
@@ -92,6 +123,8 @@ def _refused(
     listing: Listing | None,
     since: float,
 ) -> list[tuple[NamedRule, Row, str]]:
+    """Which of these versions that were served (rows of `_SERVED`) each rule is against, and why. `since`:
+    unix seconds from which on a rule counts as in force."""
     known = {} if listing is None else _known(protocol, listing)
     about = Project(protocol.name, project, "" if listing is None else listing.seen.source)
     if listing is not None:

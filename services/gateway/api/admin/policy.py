@@ -13,26 +13,23 @@ from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry, 
 from services.gateway.api.admin.checks import expiry_of
 from services.gateway.api.admin.dry_run import DAYS, DryRun, dry_run
 from services.gateway.api.admin.held_rows import HeldRows, HeldVersion, held_version
+from services.gateway.api.admin.policy_reading import read, source_names
 from services.gateway.api.admin.policy_rows import PolicyRows
+from services.gateway.api.admin.policy_trial import Outcome, outcomes
 from services.gateway.api.admin.popular import Popular
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Input, Page
 from shared.access.watcher import AccessWatcher
-from shared.errors import Conflict, InvalidParameter, PackageNotFound
-from shared.judging.listings import Listing, load_listing
+from shared.errors import Conflict, InvalidParameter
+from shared.judging.listings import load_listing
 from shared.policy.named import NamedRule
-from shared.policy.policy import Policy
 from shared.policy.project import held_back
-from shared.policy.reading import put_in_force, read_policy, refuses_all
-from shared.policy.rules import Rules
-from shared.policy.traits import Change
+from shared.policy.reading import put_in_force, refuses_all
 from shared.postgres.database import Database
 from shared.process.threads import BoundedThreads
-from shared.protocols import PROTOCOLS, named_alike, protocol_named
-from shared.protocols.base import PackageProxyBase
-from shared.protocols.package_urls import purl
+from shared.protocols import protocol_named
 from shared.redis import clock
 from shared.stores import Stores
 
@@ -47,7 +44,8 @@ class PolicyText(Input, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """The rules in force, or with `dry_run` those that would be; and what each would have refused."""
+    """The rules in force, or with `dry_run` those that would be, as they are written; and what each would
+    have refused."""
 
     rules: list[NamedRule]
     would_refuse: list[DryRun]
@@ -61,16 +59,6 @@ class Tried(Input, frozen=True):
     policy: str = ""
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What the rules of a file come to for one version."""
-
-    purl: str
-    allowed: bool
-    why: str
-    warnings: list[str]  # of rules that only warn
-    change: Change  # what it has that the last allowed version had not
-
-
 class Decision(Input, frozen=True):
     """Of a held version, or of all of a package: why, and until when an approval counts."""
 
@@ -81,9 +69,9 @@ class Decision(Input, frozen=True):
 
 @get("/api/v1/admin/policy", summary="The rules of the policy file")
 async def show(access_watcher: AccessWatcher) -> Page[NamedRule]:
-    """In their order; `since` in unix seconds."""
+    """In their order, as they are written; `since` in unix seconds, `popular` what `typo_of` stands for."""
     state = access_watcher.state
-    return Page([] if state is None else list(state.policy_rules))
+    return Page([] if state is None else [each.as_written() for each in state.policy_rules])
 
 
 @post("/api/v1/admin/policy", summary="Apply a policy file", status_code=200)
@@ -99,15 +87,17 @@ async def apply(
     """In force everywhere within a second, in place of all rules that were applied before. What each rule
     would have refused of the last 30 days is told with it; one that would have refused everything is not
     applied without `yes`."""
-    wanted = await parsers.run(read, data.policy, popular)
+    sources = await source_names(database)
+    wanted = await parsers.run(read, data.policy, popular, sources)
     state = access_watcher.state
     standing = () if state is None else state.policy_rules
     rules = put_in_force(wanted, standing, clock.now())
-    told = await dry_run(database, stores, parsers, rules)
+    told = await dry_run(database, stores, parsers, rules, sources)
+    written = [each.as_written() for each in rules]
     if data.dry_run:
-        return Applied(rules, told, applied=False)
+        return Applied(written, told, applied=False)
     widest = [each.name for each in told if each.refuses_all]
-    widest += [each.name for each in rules if refuses_all(each) and each.name not in widest]
+    widest += [each.name for each in rules if refuses_all(each, sources) and each.name not in widest]
     if widest and not data.yes:
         counts = {each.name: each.versions for each in told}
         raise Conflict(
@@ -117,56 +107,26 @@ async def apply(
         )
     await PolicyRows(database).replace(actor, rules)
     await access_watcher.refresh()
-    return Applied(rules, told, applied=True)
+    return Applied(written, told, applied=True)
 
 
 @post("/api/v1/admin/policy/test", summary="What a policy file says of a package", status_code=200)
 async def test(
     stores: Stores, parsers: BoundedThreads, access_watcher: AccessWatcher, popular: Popular, data: Tried
 ) -> Page[Outcome]:
-    """Of a version, or of all, by the last good list; as if nothing were stored. Changes nothing."""
+    """Of a version, or of all, by the last good list and these rules alone; as if nothing were stored.
+    Without a list by the name, where the rules about it ask for no more. Changes nothing."""
     named = read_subject(data.of)
     if named.sha256:
         raise InvalidParameter("of: expected a package URL")
     state = access_watcher.state
     rules = () if state is None else state.policy_rules
     if data.policy:
-        rules = tuple(put_in_force(await parsers.run(read, data.policy, popular), rules, clock.now()))
+        wanted = await parsers.run(read, data.policy, popular, await source_names(stores.database))
+        rules = tuple(put_in_force(wanted, rules, clock.now()))
     protocol = protocol_named(named.protocol)
     listing = await load_listing(stores, protocol, named.project)
-    if not listing.body:
-        raise PackageNotFound(f"no list of the versions of {named.project} is stored here")
-    alone = Policy((), Rules(stored_stay=False), named_rules=rules, named=named_alike)
-    return Page(await parsers.run(_outcomes, protocol, listing, named.version, alone))
-
-
-def _outcomes(protocol: PackageProxyBase, listing: Listing, version: str, alone: Policy) -> list[Outcome]:
-    verdicts = alone.of(protocol.name, listing.project)
-    entries, contents = listing.judged(protocol, verdicts, clock.now(), changes=True)
-    found: dict[str, Outcome] = {}
-    for each, _, verdict in entries:
-        if version in ("", each.version):
-            told, held = purl(protocol.name, listing.project, each.version), contents.get(each.version)
-            against = verdict if verdict is not None and not verdict.allowed else None
-            found[each.version] = Outcome(
-                told,
-                against is None,
-                "" if against is None else against.why,
-                [] if held is None else list(held.warnings.values()),
-                Change() if held is None else held.change,
-            )
-    return list(found.values())
-
-
-def read(text: str, popular: Popular) -> list[NamedRule]:
-    """See `read_policy`. Raises `InvalidParameter`."""
-    signing = [each.name for each in PROTOCOLS if each.names.signs_files]
-    return read_policy(text, [each.name for each in PROTOCOLS], _meant, popular.of, signing)
-
-
-def _meant(pattern: str) -> list[str]:
-    """What a pattern stands for in whichever protocol: over names of the others it matches nothing more."""
-    return [each for protocol in PROTOCOLS for each in protocol.names.meant_patterns(pattern)]
+    return Page(await parsers.run(outcomes, protocol, listing, named.version, rules))
 
 
 @get("/api/v1/admin/held", summary="Versions that are held back")

@@ -13,7 +13,8 @@ from shared.postgres.database import Database
 # One statement, and so one change: no process ever reads half a file.
 _REPLACE = """
 WITH before AS (
-    SELECT coalesce(jsonb_agg(rule ORDER BY position), '[]') AS rules FROM policy_rules
+    SELECT coalesce(jsonb_agg(rule - 'popular' - 'meant' ORDER BY position), '[]') AS rules
+    FROM policy_rules
 ), wanted AS (
     SELECT position, name, rule::jsonb AS rule
     FROM unnest($3::int[], $4::text[], $5::text[]) AS t(position, name, rule)
@@ -27,7 +28,7 @@ WITH before AS (
 ), noted AS (
     INSERT INTO audit (who, request_id, action, target, before, after)
     SELECT $1, $2, 'policy.apply', 'policy', before.rules,
-        coalesce((SELECT jsonb_agg(rule ORDER BY position) FROM wanted), '[]')
+        coalesce((SELECT jsonb_agg(rule - 'popular' - 'meant' ORDER BY position) FROM wanted), '[]')
     FROM before
 )
 SELECT count(*) FROM put

@@ -27,9 +27,38 @@ def test_known_names__are_canonical_and_many(protocol: object) -> None:
 def test_known_name_with_a_letter_more__is_told(protocol: object) -> None:
     (each,) = [found for found in PROTOCOLS if found is protocol]
     names = popular_names("").of[each.name]
-    lowered = frozenset(name.lower() for name in names)
     name = max(names, key=len)
-    assert len(name) > SHORTEST and mistyped(f"{name.lower()}x", lowered) == name.lower()
+    assert len(name) > SHORTEST and mistyped(f"{name.lower()}x", names) == name
+
+
+@every
+def test_known_name__is_never_a_typo_of_another(protocol: object) -> None:
+    (each,) = [found for found in PROTOCOLS if found is protocol]
+    names = popular_names("").of[each.name]
+    assert {name: meant for name in names if (meant := mistyped(name, names))} == {}
+
+
+# Old names that many have, one letter from one of the list.
+ESTABLISHED = {
+    "pypi": ["boto", "moto", "toml", "beautifulsoup", "psycopg"],
+    "npm": ["through", "color", "cookies", "querystring", "json", "mysql"],
+    "maven": [
+        "com.zaxxer:HikariCP",
+        "com.squareup.okhttp:okhttp",
+        "org.apache.spark:spark-core_2.13",
+        "org.bouncycastle:bcprov-jdk15on",
+    ],
+    "cargo": ["memmap", "sha1", "sha3"],
+}
+
+
+@every
+def test_established_name_beside_a_known_one__is_no_typo(protocol: object) -> None:
+    (each,) = [found for found in PROTOCOLS if found is protocol]
+    names = popular_names("").of[each.name]
+    assert {name: mistyped(name, names) for name in ESTABLISHED[each.name]} == dict.fromkeys(
+        ESTABLISHED[each.name], ""
+    )
 
 
 def test_file__takes_their_place(tmp_path: Path) -> None:
