@@ -64,11 +64,40 @@ class Judged(msgspec.Struct, frozen=True):
         return self.verdicts.by_name(version, "") or self.verdicts.listed
 
 
-def judge(protocol: PackageProxyBase, listing: Listing, policy: Policy, now: float) -> Judged:
-    """Takes what parsing takes; `now` in unix seconds. Raises `AdvisoriesUnknown`, `UpstreamInvalid`."""
+def judge(
+    protocol: PackageProxyBase, listing: Listing, policy: Policy, now: float, *, why: bool = False
+) -> Judged:
+    """Takes what parsing takes; `now` in unix seconds. `why`: what is served for no reason but that it was
+    stored before something is told so, by the rule "stored", with what is against it. Raises
+    `AdvisoriesUnknown`, `UpstreamInvalid`."""
     policy.look()
+    verdicts = policy.of(protocol.name, listing.project)
+    found = _judge(protocol, listing, verdicts, now)
+    if not (why and verdicts.judges and listing.sealed):
+        return found
+    anew = _judge(protocol, listing, verdicts.as_if_new(), now)
+    pairs = zip(found.entries, anew.entries, strict=True)
+    entries = [_spared(verdicts, each, new) if each.files else each for each, new in pairs]
+    return msgspec.structs.replace(found, entries=entries)
+
+
+def _spared(verdicts: ProjectVerdicts, entry: Entry, anew: Entry) -> Entry:
+    """With what would be said of it, and of each of its stored files, if it had not been stored: `anew`."""
+
+    def told(said: Verdict, new: Verdict, stored_at: float) -> Verdict:
+        is_spared = said.allowed and not new.allowed and verdicts.spares(new, stored_at)
+        return new.spared(stored_at) if is_spared else said
+
+    files = tuple(
+        (file, told(said, new, file.stored_at))
+        for (file, said), (_, new) in zip(entry.files, anew.files, strict=True)
+    )
+    first = min(file.stored_at for file, _ in entry.files)
+    return msgspec.structs.replace(entry, verdict=told(entry.verdict, anew.verdict, first), files=files)
+
+
+def _judge(protocol: PackageProxyBase, listing: Listing, verdicts: ProjectVerdicts, now: float) -> Judged:
     project = listing.project
-    verdicts = policy.of(protocol.name, project)
     document = listing.document(protocol)
     judged, contents = judged_of(protocol, project, document, verdicts, listing.seen, listing.sealed, now)
     stored = by_entry(protocol, project, listing.sealed, document)

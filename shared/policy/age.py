@@ -61,11 +61,17 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.ageless:
             return LONG_AGO
         arrival = self.arrivals.get(listed.name)
-        first_seen = self.since if arrival is None else arrival.seen_at
+        if self.is_first_sight(listed, now):
+            return self.since if arrival is None else arrival.seen_at
         published = self.told.get(listed.name, listed.published)
-        if published != LONG_AGO and not EARLIEST <= published <= now + AHEAD_SECONDS:
-            return first_seen
         return published if arrival is None else max(published, arrival.not_before)
+
+    def is_first_sight(self, listed: Dated, now: float) -> bool:
+        """Whether it counts from when it was first seen here (`now` in unix seconds): the upstream tells no
+        date of it, or one that cannot be."""
+        published = self.told.get(listed.name, listed.published)
+        possible = published == LONG_AGO or EARLIEST <= published <= now + AHEAD_SECONDS
+        return not (self.ageless or possible)
 
 
 def seen_anew(

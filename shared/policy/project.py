@@ -116,6 +116,29 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         """Fingerprints of the keys that may sign its files; (): not asked."""
         return () if self.trust is None else self.trust.signed_by
 
+    def as_if_new(self) -> ProjectVerdicts:
+        """What it comes to where nothing is spared because it was stored before a rule began, or an advisory
+        was known. What lies beside files was judged otherwise, and does not count."""
+        replace = msgspec.structs.replace
+        return replace(
+            self,
+            age=None if self.age is None else replace(self.age, stored_stay=False),
+            advised=None if self.advised is None else replace(self.advised, stored_stay=False),
+            trust=None if self.trust is None else replace(self.trust, stored_stay=False),
+            stored_stay=False,
+            content_stamp=f"{self.content_stamp}+new" if self.content_stamp else "",
+        )
+
+    def spares(self, refused: Verdict, stored_at: float) -> bool:
+        """Whether it is for `stored_at` (unix seconds) alone that this verdict of `as_if_new` does not count:
+        rules that compare versions may come to it by what they say of others."""
+        if refused.rule == "trust":
+            return self.trust is not None and stored_at < self.trust.since
+        if refused.rule == "policy":
+            named = (each for each in self.rules if refused.why.startswith(f"{each.name}: "))
+            return any(stored_at < each.since for each in named)
+        return refused is not UNKNOWN
+
     def stands(self, head: IndexHead, now: float) -> bool:
         """Whether the bodies of a page would be made the same now (unix seconds): no change of the policy
         since, and nothing that has come of age."""

@@ -39,6 +39,13 @@ REFUSALS: Mapping[Rule, tuple[type[Blocked], str]] = {
 }
 """The error that a client gets, and the words in it, of each rule that is against something."""
 
+SINCE: Mapping[Rule, str] = {
+    "minimum_age": "the minimum age:",
+    "trust": "the rule of provenance:",
+    "vulnerability": "the advisory",
+}
+"""What began after a file was stored that stays, in words before the reason."""
+
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one thing comes to. A version that is not allowed is hidden in every page, and its files are
@@ -48,6 +55,11 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     rule: Rule = ""  # "": no rule is against it
     why: str = ""
     until: float = 0.0  # unix seconds at which time alone makes it allowed; 0: never
+
+    def spared(self, stored_at: float) -> Verdict:
+        """Of one that refuses: the same where a file that was stored before it began (unix seconds) stays."""
+        what = SINCE.get(self.rule, "the rule")
+        return Verdict(True, "stored", f"served: stored here {moment(stored_at)}, before {what} {self.why}")
 
     def refusal(self, what: str) -> Blocked:
         """The error that a client gets for `what`, of a verdict that does not allow it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -62,6 +63,15 @@ def test_severe_vulnerability__new_versions_are_refused_and_what_was_here_stays(
     why = orchard.get("/api/v1/why", params={"of": f"{purl_of(it)}@1.1.0"}).json()["items"]
     assert {(each["allowed"], each["rule"]) for each in why} == {(False, "vulnerability")}
     assert "fixed in 1.2" in why[0]["why"]
+    (stayed, *_) = orchard.get("/api/v1/why", params={"of": f"{purl_of(it)}@1.0.0"}).json()["items"]
+    assert (stayed["allowed"], stayed["rule"]) == (True, "stored")
+    assert "before the advisory GHSA-" in stayed["why"]
+    whole = orchard.get("/api/v1/why", params={"of": purl_of(it)}).json()["items"]
+    assert {each["rule"] for each in whole} == {"stored", "vulnerability"}
+    digest = hashlib.sha256(it.data["1.0.0"]).hexdigest()
+    of_bytes = orchard.get("/api/v1/why", params={"of": digest}).json()["items"]
+    assert {(each["allowed"], each["rule"]) for each in of_bytes} == {(True, "stored")}
+    assert orchard.get("/api/v1/why", params={"of": "ab" * 32}).status_code == 404
 
 
 @kinds

@@ -87,6 +87,8 @@ def _told(each: dict[str, Any]) -> Iterator[str]:
         yield str(each["why"])
     elif each.get("published") and not warnings:
         yield f"published {moment(each['published'])}"
+    if each.get("first_sight"):
+        yield "the upstream tells no date: counted from first sight (its source's option ages=off ends it)"
     yield from (f"warning: {text}" for text in warnings)
     provenance = each.get("provenance") or {}
     if provenance.get("status") == "verified" and each.get("rule") != "trust":

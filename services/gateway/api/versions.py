@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -99,7 +100,8 @@ async def versions(
     listing = await load_listing(stores, known, project)
     if not listing.body:
         raise PackageNotFound(f"no list of the versions of {project} is stored here")
-    judged = await parsers.run(judge, known, listing, access_watcher.policy, clock.now())
+    told = partial(judge, why=True)
+    judged = await parsers.run(told, known, listing, access_watcher.policy, clock.now())
     found = await parsers.run(_by_version, known, judged)
     if version:
         wanted = known.names.canonical_version(version)

@@ -1,8 +1,10 @@
-"""Why something is served or not: the verdicts of a package's versions, as a page would be made now."""
+"""Why something is served or not: the verdicts of a package's versions, as a page would be made now, or of
+stored bytes, as each file of them would be answered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -12,9 +14,10 @@ from litestar.params import Parameter
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.provenance import Provenance, provenance_of
 from shared.access.watcher import AccessWatcher
-from shared.errors import InvalidParameter, PackageNotFound
+from shared.errors import PackageNotFound
 from shared.judging.listings import load_listing
 from shared.judging.verdicts import Entry, Judged, judge
+from shared.policy.policy import Policy
 from shared.policy.verdict import Verdict
 from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named
@@ -23,6 +26,7 @@ from shared.protocols.package_urls import purl
 from shared.redis import clock
 from shared.stores import Stores
 
+MOST_NAMES = 20  # of the same bytes that are looked at
 SOURCE_NAME = "SELECT name FROM upstream_sources WHERE id = $1"
 
 
@@ -37,12 +41,14 @@ class Why(msgspec.Struct, frozen=True):
     warnings: list[str]  # of rules of the policy file that only warn
     until: float | None  # when time alone makes it allowed; of an exemption, when that is over; null: never
     provenance: Provenance | None = None  # null: no rule asks for any
+    first_sight: bool = False  # `published` is when it was first seen here: the upstream tells no date
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Of a version that is asked for, each of its files; else all that is not allowed, or warned of."""
+    """Of a version that is asked for, each of its files, and of bytes each file that they are; else all that
+    is not allowed, or warned of, or served for no reason but that it was stored before (`rule` "stored")."""
 
-    purl: str
+    purl: str  # or a SHA-256
     versions: int  # that the newest list has, or files
     items: list[Why]
     source: str = ""  # that gave the list (`import`: docs/decisions/0058); "": none is stored, or it is gone
@@ -53,18 +59,41 @@ async def why(
     stores: Stores,
     parsers: BoundedThreads,
     access_watcher: AccessWatcher,
-    of: Annotated[str, Parameter(description="A package URL, with a version or without")],
+    of: Annotated[str, Parameter(description="A package URL, with a version or without, or a SHA-256")],
 ) -> Answer:
     """By the last good list of its versions, and the rules of now. Asks no upstream."""
     named = read_subject(of)
     if named.sha256:
-        raise InvalidParameter("of: expected a package URL")
+        return await _of_bytes(stores, parsers, access_watcher.policy, named.sha256)
     protocol = protocol_named(named.protocol)
     listing = await load_listing(stores, protocol, named.project)
-    judged = await parsers.run(judge, protocol, listing, access_watcher.policy, clock.now())
+    told = partial(judge, why=True)
+    judged = await parsers.run(told, protocol, listing, access_watcher.policy, clock.now())
     row = await stores.database.fetchrow(SOURCE_NAME, listing.source_id)
     answer = _answer(protocol, named.version, judged)
     return answer if row is None else msgspec.structs.replace(answer, source=row["name"])
+
+
+async def _of_bytes(stores: Stores, parsers: BoundedThreads, policy: Policy, sha256: str) -> Answer:
+    """Of each project that has them. Raises `PackageNotFound`."""
+    files = await stores.artifacts.names_of("sha256", sha256, MOST_NAMES)
+    items: list[Why] = []
+    for name, project in dict.fromkeys((each.protocol, each.project) for each in files):
+        protocol = protocol_named(name)
+        listing = await load_listing(stores, protocol, project)
+        told = partial(judge, why=True)
+        judged = await parsers.run(told, protocol, listing, policy, clock.now())
+        for each in judged.entries:
+            what = purl(name, project, each.listed.version)
+            published = each.published if judged.verdicts.judges else None
+            items += [
+                _why(f"{what} {file.filename}", verdict, published)
+                for file, verdict in each.files
+                if file.sha256 == sha256
+            ]
+    if not items:
+        raise PackageNotFound(f"no file with the SHA-256 {sha256} is stored here; ask by its package URL")
+    return Answer(sha256, len(items), items)
 
 
 def _answer(protocol: PackageProxyBase, version: str, judged: Judged) -> Answer:
@@ -74,7 +103,7 @@ def _answer(protocol: PackageProxyBase, version: str, judged: Judged) -> Answer:
         for each in judged.entries
         if version in ("", each.listed.version)
         for said in _of_entry(protocol, judged, each)
-        if version or not said.allowed or said.warnings
+        if version or not said.allowed or said.warnings or said.rule == "stored"
     ]
     named = None if items else judged.by_name(version)
     if named is not None and not (named.allowed and not version):
@@ -93,6 +122,8 @@ def _of_entry(protocol: PackageProxyBase, judged: Judged, each: Entry) -> Iterat
     what = purl(protocol.name, judged.listing.project, listed.version)
     published = each.published if verdicts.judges else None
     said = _why(f"{what} {listed.name}" if listed.is_file else what, each.verdict, published, each.warnings)
+    if verdicts.age is not None and judged.listing.seen.is_first_sight(listed, judged.now):
+        said = msgspec.structs.replace(said, first_sight=not listed.unlisted)
     if verdicts.trust is not None:
         proven = provenance_of(listed, judged.listing.seen)
         said = msgspec.structs.replace(said, provenance=proven)

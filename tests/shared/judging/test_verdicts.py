@@ -12,18 +12,24 @@ from shared.errors.passing import AdvisoriesUnknown
 from shared.judging.listings import Listing
 from shared.judging.verdicts import Judged, judge
 from shared.models import SealedFile
+from shared.policy.advisories import About, Advisories, Advisory, Snapshot, make_snapshot
 from shared.policy.age import Seen
 from shared.policy.content import told
 from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
 from shared.policy.rules import AgeRule, Block, Exemption, Rules
 from shared.policy.verdict import Verdict
-from shared.protocols import protocol_named
+from shared.protocols import named_alike, protocol_named
 from shared.protocols.base import PackageProxyBase
 from tests.shared.protocols.test_dates import CASES, DAY, NOW, SHA, file_of
 
 OTHER = "77" * 32
 WEEK = Rules({"": AgeRule(7 * DAY)}, stored_stay=False)
+AGAINST = {
+    "minimum_age": "the minimum age: published",
+    "vulnerability": "the advisory GHSA-1 (critical): it leaks",
+    "policy": "the rule no two: refused",
+}
 kinds = pytest.mark.parametrize("protocol", CASES)
 
 
@@ -128,3 +134,33 @@ def test_files_of_one_version__what_is_said_of_one_s_bytes_is_no_word_on_the_oth
     )
     found = judged("pypi", policy, wheel, other)
     assert [found.verdict("2", each).rule for each in (OTHER, SHA)] == ["exemption", "policy"]  # type: ignore[union-attr]
+
+
+@kinds
+@pytest.mark.parametrize("rule", ["minimum_age", "vulnerability", "policy"])
+def test_served_for_being_stored_before_alone__is_told_with_what_is_against_it(
+    protocol: str, rule: str
+) -> None:
+    spelt, version = versions(protocol)
+    project, began = CASES[protocol][0], NOW - DAY / 2
+    leak = Advisory("GHSA-1", False, 9.0, began, versions=(version,), summary="it leaks")
+    about = About(protocol, named_alike(protocol, project), (leak,))
+    known = Advisories([Snapshot(make_snapshot([about]))], "x")
+    policy = {
+        "minimum_age": Policy((), Rules({"": AgeRule(7 * DAY, began)})),
+        "vulnerability": Policy((), Rules(feeds=True, severity=7.0), named=named_alike, advisories=known),
+        "policy": Policy(named_rules=[NamedRule("no two", refuse=True, sources=("s",), since=began)]),
+    }[rule]
+    for at, is_told in ((NOW - DAY, True), (NOW, False)):
+        young = {"published": NOW - DAY} if rule == "minimum_age" else {}
+        listing = Read(project, b"", Seen(NOW - DAY), [stored(protocol, spelt, stored_at=at, **young)])
+        found = judge(protocol_named(protocol), listing, policy, NOW, why=True)
+        said = [found.verdict(version), found.verdict(version, OTHER)]
+        if not is_told:
+            assert [each.allowed for each in said if each] == [False, False], "it came later, and is refused"
+            continue
+        for each in said:
+            assert each is not None and (each.allowed, each.rule) == (True, "stored")
+            assert "before" in each.why and AGAINST[rule] in each.why
+        plain = judge(protocol_named(protocol), listing, policy, NOW).verdict(version)
+        assert plain is not None and plain.allowed, "it decides nothing"

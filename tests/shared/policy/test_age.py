@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from shared.policy.age import LONG_AGO, AgeLimit, Arrival, Dated, Seen, by_name, seen_anew
+from shared.policy.age import EARLIEST, LONG_AGO, AgeLimit, Arrival, Dated, Seen, by_name, seen_anew
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -121,3 +121,22 @@ def test_ageless__nothing_of_the_source_is_young_and_what_was_seen_is_kept() -> 
     seen = arrivals(Seen(NOW, ageless=True), [listed("a")], [listed("a"), listed("b", 0.5)])
     assert {seen.date_of(listed(name, 0.5), NOW) for name in "ab"} == {LONG_AGO}
     assert list(seen.arrivals) == ["b"] and seen.ageless
+
+
+@pytest.mark.parametrize(
+    ("seen", "published", "is_first"),
+    [
+        (Seen(5.0), 0.0, True),
+        (Seen(5.0), EARLIEST - 1, True),
+        (Seen(5.0), NOW + 10**9, True),
+        (Seen(5.0), EARLIEST + 1, False),
+        (Seen(5.0, told={"1": EARLIEST + 1}), 0.0, False),
+        (Seen(5.0, ageless=True), 0.0, False),
+    ],
+)
+def test_first_sight__counts_where_the_upstream_tells_no_date_that_can_be(
+    seen: Seen, published: float, is_first: bool
+) -> None:
+    listed = Dated("1", "1", published)
+    assert seen.is_first_sight(listed, NOW) is is_first
+    assert (seen.date_of(listed, NOW) == 5.0) is is_first

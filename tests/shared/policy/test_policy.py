@@ -6,9 +6,11 @@ import pytest
 
 from shared.errors import Blocked, TooYoung
 from shared.policy.age import Dated, Seen
+from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
 from shared.policy.rules import AgeRule, Block, Exemption, Rules, put_in_force, rules_of
-from shared.policy.verdict import Subject
+from shared.policy.trust import TrustRule
+from shared.policy.verdict import Subject, Verdict
 from shared.settings import load_settings
 
 DAY = 86_400.0
@@ -143,3 +145,18 @@ def test_view__one_more_bound_that_no_exemption_lifts(
     assert (None if found is None else found.allowed) is expected
     assert seen.any and seen.judges
     assert seen.rules_stamp != Policy(exemptions=[exempt]).of("pypi", "demo").seen_from(101.0).rules_stamp
+
+
+def test_what_compares_versions__spares_what_was_stored_before_it_alone() -> None:
+    """A later one may be served because of what stayed: it was not stored before the rule."""
+    rules = Rules(trust="no-downgrade", trust_since=100.0)
+    named = NamedRule("new scripts", install_scripts="new", since=200.0)
+    verdicts = Policy((), rules, named_rules=[named]).of("npm", "x")
+    for refused, began in (
+        (Verdict(False, "trust", "it has no provenance"), 100.0),
+        (Verdict(False, "policy", "new scripts: its install runs code"), 200.0),
+    ):
+        assert verdicts.spares(refused, began - 1)
+        assert not verdicts.spares(refused, began)
+    assert not verdicts.spares(Verdict(False, "policy", "another rule: no"), 1.0)
+    assert verdicts.as_if_new().trust == TrustRule(True, since=100.0, stored_stay=False)

@@ -19,6 +19,8 @@ BY_US = {"status": "verified", "kind": "GitHub", "repository": "us/lib", "workfl
         ({"why": "held", "rule": "trust", "provenance": BY_US}, "held; provenance: verified"),
         ({"published": 1_800_000_000.0, "provenance": BY_US}, "; by us/lib"),
         ({"why": "young", "warnings": ["odd"]}, "young; warning: odd"),
+        ({"rule": "stored", "why": "served: stored here, before the rule x: no"}, "before the rule x"),
+        ({"published": 1_800_000_000.0, "first_sight": True}, "the upstream tells no date"),
         ({}, "-"),
     ],
 )
