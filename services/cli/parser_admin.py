@@ -28,6 +28,8 @@ Files that are stored stay, and locks and clients that know their addresses get 
 shown: a project that no other source may be asked for answers `no_source` (424; a file that is not
 stored 403), never 404."""
 
+UNTIL = "36h, 7d (400d at most) or a date; never without it"
+
 
 def add_to(commands: Any) -> None:
     """Add them to the command's list."""
@@ -196,7 +198,8 @@ examples
     parser = command(below, "add", "let a package, a version or a file in at once", "exempt:add", more=more)
     parser.add_argument("what", metavar="PURL", help="a package URL, with a version or for all; or a SHA256")
     parser.add_argument("--reason", metavar="TEXT", required=True, help="for whoever reads the list")
-    parser.add_argument("--expires", metavar="WHEN", default="", help="36h, 7d or a date; never without it")
+    parser.add_argument("--expires", metavar="WHEN", default="", help=UNTIL)
+    parser.add_argument("--yes", action="store_true", help="also malware")
     parser = command(below, "remove", "end an exemption", "exempt:remove")
     parser.add_argument("what", metavar="PURL", help="as `orchard exempt list` shows it, or its id")
 
@@ -230,7 +233,11 @@ examples
     parser.add_argument(
         "--dry-run", action="store_true", help="only tell what it would have refused in 30 days"
     )
-    parser.add_argument("--yes", action="store_true", help="also rules that would have refused everything")
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="also rules that would have refused everything, or a file that takes all rules away",
+    )
     more = """\
 The rules of the file alone are asked, as if nothing were stored: no block, exemption, advisory or setting has
 a part in it; `orchard why` tells what all of them come to. They are asked of the list of versions that is
@@ -257,9 +264,8 @@ def _held(commands: Any) -> None:
         parser.add_argument("purl", metavar="PURL", help="a package URL, with a version or for all")
         parser.add_argument("--reason", metavar="TEXT", required=True, help="for whoever reads the list")
         if name == "approve":
-            parser.add_argument(
-                "--expires", metavar="WHEN", default="", help="36h, 7d or a date; never without it"
-            )
+            parser.add_argument("--expires", metavar="WHEN", default="", help=UNTIL)
+            parser.add_argument("--yes", action="store_true", help="also malware")
 
 
 def _who_has(commands: Any) -> None:

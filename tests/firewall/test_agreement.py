@@ -139,7 +139,7 @@ class Operator:
         self._made.append(f"blocks/{self._post('blocks', {'reason': 'no', **what})['id']}")
 
     def exempt(self, of: str) -> None:
-        made = self._post("exemptions", {"reason": "ours", "of": of})
+        made = self._post("exemptions", {"reason": "ours", "of": of, "yes": True})
         self._made.append(f"exemptions/{made['id']}")
 
     def malware(self, it: Shelf) -> None:

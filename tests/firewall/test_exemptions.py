@@ -83,6 +83,25 @@ def test_exempt__what_nothing_can_be_called__is_refused(orchard: Cluster, what: 
     orchard_command(orchard, "exempt", "add", what, "--reason", "x", *more, fails=True)
 
 
+@pytest.mark.parametrize("kind", SHELVES)
+def test_exempt__what_is_blocked_by_hand__is_told_to_be_refused_still(
+    shelf: NewShelf, orchard: Cluster, kind: str
+) -> None:
+    it = shelf(kind)
+    it.put({"1.0.0": OLD})
+    assert it.get(it.file("1.0.0")).status_code == 200
+    block = orchard_command(orchard, "held", "deny", purl(it, "1.0.0"), "--reason", "no")
+    for words in (("exempt", "add"), ("held", "approve")):
+        made = orchard_command(orchard, *words, purl(it, "1.0.0"), "--reason", "a fix")
+        assert f"`orchard blocks remove {block['id']}`" in made["refused"]
+        (told,) = orchard_command(orchard, "why", purl(it, "1.0.0"))["items"]
+        assert (told["allowed"], told["rule"]) == (False, "block")
+        orchard_command(orchard, "exempt", "remove", made["what"])
+    orchard_command(orchard, "blocks", "remove", str(block["id"]))
+    made = orchard_command(orchard, "held", "approve", purl(it, "1.0.0"), "--reason", "a fix")
+    assert (made["refused"], made["was_held"]) == ("", False)
+
+
 ODD = {  # of each protocol what it calls a package, and how a package URL may spell it
     "pypi": ("thing-odd-x{}", "Thing_Odd.X{}"),
     "npm": ("ThingODD{}", "ThingODD{}"),

@@ -446,6 +446,11 @@ def test_young_version__is_in_the_queue_with_what_it_changes(shelf: NewShelf, po
 
     (row,) = queued()
     assert (row["rule"], row["version"], row["change"]["since"]) == ("minimum_age", "2", "1")
+    answer = policy.post("policy", policy="")
+    assert answer.status_code == 409, "to take all rules away asks for a yes"
+    assert "takes away all that are in force" in answer.json()["detail"]
+    assert policy.post("policy", policy="", dry_run=True).status_code == 200
+    assert len(queued()) == 1
     assert row["until"] > row["published"]
     policy.apply()
     assert queued() == []

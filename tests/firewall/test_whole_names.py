@@ -102,7 +102,7 @@ def test_one_version_is_exempt__pages_show_it_alone_and_its_file_alone_is_served
     for path in itertools.chain(*paths.values()):
         assert answers(it, path) == {403}, path
 
-    made = post(it, "exemptions", of=f"{purl_of(it)}@2.0.0", reason="looked at")
+    made = post(it, "exemptions", of=f"{purl_of(it)}@2.0.0", reason="looked at", yes=True)
     wait_until(lambda: answers(it, it.page) == {200}, what="the exemption")
     for path, accept in representations(it):
         for answer in ask(it, path, accept=accept):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -36,9 +36,25 @@ def show(options: argparse.Namespace, output: Output) -> None:
 
 def add(options: argparse.Namespace, output: Output) -> None:
     """Exempts a package, a version or a file; in force everywhere within a second."""
-    value = {"of": options.what, "reason": options.reason, "expires": options.expires}
+    value = {"of": options.what, "reason": options.reason, "expires": options.expires, **also(options)}
     made = connect(options).call("POST", PATH, value=value, offers=OFFERS, admin=True)
-    output.result(made, f"{options.what} is exempt")
+    output.result(made, let_in(options.what, "is exempt", made))
+
+
+def also(options: argparse.Namespace) -> dict[str, bool]:
+    """--yes; a server of before knows no such field."""
+    return {"yes": True} if options.yes else {}
+
+
+def let_in(what: str, done: str, made: Mapping[str, Any]) -> str:
+    """What is true once it was let in."""
+    parts = [f"{what} {done}"]
+    if made.get("was_held") is False:
+        parts.append("it was not held")
+    if made.get("malware"):
+        parts.append(f"it is malware: {made['malware']}")
+    text = "; ".join(parts)
+    return f"{text}\nbut it is refused still: {made['refused']}" if made.get("refused") else text
 
 
 def remove(options: argparse.Namespace, output: Output) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from services.cli.commands.exempt import also, let_in
 from services.cli.commands.policy_text import as_table, as_toml
 from services.cli.commands.upstreams import items
 from services.cli.errors import WrongUse
@@ -92,9 +93,9 @@ def show_held(options: argparse.Namespace, output: Output) -> None:
 
 def approve(options: argparse.Namespace, output: Output) -> None:
     """Lets a held version in, everywhere within a second: an exemption."""
-    value = {"of": options.purl, "reason": options.reason, "expires": options.expires}
+    value = {"of": options.purl, "reason": options.reason, "expires": options.expires, **also(options)}
     made = connect(options).call("POST", f"{HELD}/approve", value=value, offers="held versions", admin=True)
-    output.result(made, f"{options.purl} is let in")
+    output.result(made, let_in(options.purl, "is let in", made))
 
 
 def deny(options: argparse.Namespace, output: Output) -> None:

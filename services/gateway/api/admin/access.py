@@ -9,6 +9,7 @@ from services.gateway.api.admin.access_types import (
     AuditEntry,
     BlockEntry,
     ExemptionEntry,
+    MadeExemption,
     MadeToken,
     NewBlock,
     NewExemption,
@@ -16,6 +17,7 @@ from services.gateway.api.admin.access_types import (
     Rotation,
     TokenEntry,
 )
+from services.gateway.api.admin.decided import let_in
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Page, Removed
@@ -25,6 +27,7 @@ from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter
 from shared.policy.rules import OF_UPSTREAM
 from shared.redis import clock
+from shared.stores import Stores
 
 _NEWEST = 2**62
 
@@ -77,14 +80,16 @@ async def exemptions(repository: AdminRepository) -> Page[ExemptionEntry]:
 
 @post("/api/v1/admin/exemptions", summary="Exempt a package, a version or bytes from the rules")
 async def add_exemption(
-    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: NewExemption
-) -> ExemptionEntry:
+    repository: AdminRepository,
+    actor: Actor,
+    access_watcher: AccessWatcher,
+    stores: Stores,
+    data: NewExemption,
+) -> MadeExemption:
     """Served everywhere within a second, until it expires. What is blocked by hand stays blocked, unless the
-    exemption is the more exact of the two (docs/firewall.md)."""
+    exemption is the more exact of the two (docs/firewall.md): the answer says so. Malware asks for `yes`."""
     what, ends = checks.exemption(data), checks.expiry_of(data.expires.strip(), clock.now())
-    made = await repository.add_exemption(actor, what, ends)
-    await access_watcher.refresh()
-    return made
+    return await let_in(repository, actor, access_watcher, stores, what, ends, yes=data.yes)
 
 
 @delete("/api/v1/admin/exemptions/{exemption_id:int}", summary="End an exemption", status_code=200)

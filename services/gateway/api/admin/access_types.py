@@ -42,6 +42,7 @@ class NewExemption(Input, frozen=True):
     reason: str
     of: str
     expires: str = ""  # a date, or a time from now on: 36h, 7d; "": never
+    yes: bool = False  # also malware
 
 
 class ExemptionEntry(msgspec.Struct, frozen=True):
@@ -53,6 +54,14 @@ class ExemptionEntry(msgspec.Struct, frozen=True):
     expires_at: float | None
     created_at: float
     created_by: str
+
+
+class MadeExemption(ExemptionEntry, frozen=True):
+    """A new exemption, and what is true of what it is of."""
+
+    refused: str = ""  # by which blocks by hand it is refused still, and what takes each away; "": by none
+    malware: str = ""  # by which advisory it is malware; "": by none
+    was_held: bool | None = None  # of an approval: whether a rule held it back; null: not asked, or not known
 
 
 class NewToken(Input, frozen=True):

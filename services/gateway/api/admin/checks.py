@@ -150,7 +150,9 @@ def expiry_of(text: str, now: float) -> float | None:
     try:
         ends = now + age(text) if text[-1] in "dh" else date(text)
     except msgspec.ValidationError:
-        raise InvalidParameter("expires: expected 36h, 7d, or a date such as 2026-11-01") from None
+        raise InvalidParameter(
+            "expires: expected 36h, 7d (400d at most), or a date such as 2026-11-01"
+        ) from None
     if ends <= now:
         raise InvalidParameter("expires: is over already")
     return ends

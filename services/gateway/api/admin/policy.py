@@ -9,8 +9,9 @@ import msgspec
 from litestar import get, post
 from litestar.params import Parameter
 
-from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry, NewBlock
+from services.gateway.api.admin.access_types import BlockEntry, MadeExemption, NewBlock
 from services.gateway.api.admin.checks import expiry_of
+from services.gateway.api.admin.decided import let_in
 from services.gateway.api.admin.dry_run import DAYS, DryRun, dry_run
 from services.gateway.api.admin.held_rows import HeldRows, HeldVersion, held_version
 from services.gateway.api.admin.policy_reading import read, source_names
@@ -22,21 +23,23 @@ from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Input, Page
 from shared.access.watcher import AccessWatcher
-from shared.errors import Conflict, InvalidParameter
+from shared.errors import Conflict, InvalidParameter, OrchardError
 from shared.judging.listings import load_listing
 from shared.policy.named import NamedRule
-from shared.policy.project import held_back
+from shared.policy.policy import Policy
+from shared.policy.project import HeldBack, held_back
 from shared.policy.reading import put_in_force, refuses_all
 from shared.postgres.database import Database
 from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named
+from shared.protocols.base import PackageProxyBase
 from shared.redis import clock
 from shared.stores import Stores
 
 
 class PolicyText(Input, frozen=True):
     """A policy file. `dry_run`: change nothing, and tell what it would have refused. `yes`: also rules that
-    would have refused everything."""
+    would have refused everything, and a file without any, which takes all away."""
 
     policy: str
     dry_run: bool = False
@@ -65,6 +68,7 @@ class Decision(Input, frozen=True):
     of: str
     reason: str
     expires: str = ""
+    yes: bool = False  # approve malware too
 
 
 @get("/api/v1/admin/policy", summary="The rules of the policy file")
@@ -86,7 +90,7 @@ async def apply(
 ) -> Applied:
     """In force everywhere within a second, in place of all rules that were applied before. What each rule
     would have refused of the last 30 days is told with it; one that would have refused everything is not
-    applied without `yes`."""
+    applied without `yes`, nor a file without rules where some are in force."""
     sources = await source_names(database)
     wanted = await parsers.run(read, data.policy, popular, sources)
     state = access_watcher.state
@@ -96,6 +100,11 @@ async def apply(
     written = [each.as_written() for each in rules]
     if data.dry_run:
         return Applied(written, told, applied=False)
+    if standing and not rules and not data.yes:
+        raise Conflict(
+            f"this file has no rules: it takes away all that are in force ({len(standing)})",
+            hint="`orchard policy apply --yes` takes them away all the same.",
+        )
     widest = [each.name for each in told if each.refuses_all]
     widest += [each.name for each in rules if refuses_all(each, sources) and each.name not in widest]
     if widest and not data.yes:
@@ -151,28 +160,55 @@ async def held_of(
     named = read_subject(of)
     if named.sha256:
         raise InvalidParameter("of: expected a package URL")
-    protocol = protocol_named(named.protocol)
-    listing = await load_listing(stores, protocol, named.project)
-    verdicts = access_watcher.policy.of(protocol.name, named.project)
+    protocol, project = protocol_named(named.protocol), named.project
+    found = await _held_back(stores, parsers, access_watcher.policy, protocol, project, named.version)
+    return Page([held_version(named.protocol, named.project, each) for each in found])
+
+
+async def _held_back(
+    stores: Stores,
+    parsers: BoundedThreads,
+    policy: Policy,
+    protocol: PackageProxyBase,
+    project: str,
+    version: str,
+) -> list[HeldBack]:
+    """Of a package, or of one version of it."""
+    listing = await load_listing(stores, protocol, project)
+    verdicts = policy.of(protocol.name, project)
     judged = await parsers.run(partial(listing.judged, changes=True), protocol, verdicts, clock.now())
-    return Page(
-        [
-            held_version(protocol.name, named.project, each)
-            for each in held_back(*judged)
-            if named.version in ("", each.version)
-        ]
-    )
+    return [each for each in held_back(*judged) if version in ("", each.version)]
 
 
 @post("/api/v1/admin/held/approve", summary="Let a held version in")
 async def approve(
-    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: Decision
-) -> ExemptionEntry:
-    """Makes an exemption: served everywhere within a second."""
+    repository: AdminRepository,
+    actor: Actor,
+    access_watcher: AccessWatcher,
+    stores: Stores,
+    parsers: BoundedThreads,
+    data: Decision,
+) -> MadeExemption:
+    """Makes an exemption: served everywhere within a second, but for what is blocked by hand; the answer says
+    so, and whether anything held it back. Malware asks for `yes`."""
     what = _decided(data)
-    made = await repository.add_exemption(actor, what, expiry_of(data.expires.strip(), clock.now()))
-    await access_watcher.refresh()
-    return made
+    ends = expiry_of(data.expires.strip(), clock.now())
+    was_held = await _was_held(stores, parsers, access_watcher.policy, what)
+    made = await let_in(repository, actor, access_watcher, stores, what, ends, yes=data.yes)
+    return msgspec.structs.replace(made, was_held=was_held)
+
+
+async def _was_held(stores: Stores, parsers: BoundedThreads, policy: Policy, what: NewBlock) -> bool | None:
+    """Whether a rule holds it back, by its name or by what is stored of it; None: that cannot be told now."""
+    verdicts = policy.of(what.protocol, what.name)
+    listed = verdicts.listed
+    if verdicts.by_name(what.version, "") is None and listed is not None and not listed.allowed:
+        return True
+    try:
+        protocol = protocol_named(what.protocol)
+        return bool(await _held_back(stores, parsers, policy, protocol, what.name, what.version))
+    except OrchardError:
+        return None
 
 
 @post("/api/v1/admin/held/deny", summary="Keep a held version out")

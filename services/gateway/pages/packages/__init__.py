@@ -8,8 +8,10 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.response import Template
 
-from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry
+from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry, NewBlock
+from services.gateway.api.admin.decided import still_blocked
 from services.gateway.api.admin.serving_types import WhoHas
+from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.admin.upstream_types import Invalidated, Pin
 from services.gateway.api.parameters import package_name
 from services.gateway.api.stock import Stock
@@ -71,7 +73,7 @@ async def package(ask: Ask, protocol: str, name: str, version: str = "", cursor:
         "dependents": dependents,
         "installs": known.setup.installs(project, version),
         "blocks": blocks,
-        "exemptions": exemptions,
+        "exemptions": [(each, overruled(each, blocks)) for each in exemptions],
         "pins": pins,
     }
     template = "packages/version.html" if version else "packages/package.html"
@@ -110,6 +112,13 @@ async def _rules(
         [each for each in _items(exemptions) if each.what == of or each.what.startswith(f"{of}@")],
         [each for each in _items(pins) if each.project == project],
     )
+
+
+def overruled(exemption: ExemptionEntry, blocks: list[BlockEntry]) -> list[BlockEntry]:
+    """The blocks that win over an exemption of the same package."""
+    of = read_subject(exemption.what)
+    what = NewBlock(exemption.reason, of.protocol, of.project, of.version, of.sha256)
+    return still_blocked(blocks, what, [what])
 
 
 def _items(part: Part[Page[Any]]) -> list[Any]:

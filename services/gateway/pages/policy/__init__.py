@@ -7,7 +7,7 @@ import asyncio
 from litestar import Response, get, post
 from litestar.response import Template
 
-from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry
+from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry, MadeExemption
 from services.gateway.api.admin.event_rows import OperatorEvent
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.types import Page, Removed
@@ -73,9 +73,10 @@ async def lift(ask: Ask, block_id: int) -> Response[bytes]:
 async def exempt(ask: Ask) -> Response[bytes]:
     """Exempt what the form names from the rules."""
     form = await ask.form()
-    body = {name: form.get(name, "") for name in ("of", "reason", "expires")}
-    await ask.send("POST", path_of("admin", "exemptions"), ExemptionEntry, body)
-    return ask.go("events", "exempted")
+    body: dict[str, str | bool] = {name: form.get(name, "") for name in ("of", "reason", "expires")}
+    body |= {"yes": True} if form.get("yes") else {}
+    made = await ask.send("POST", path_of("admin", "exemptions"), MadeExemption, body)
+    return ask.go("events", "exempted, blocked" if made.refused else "exempted")
 
 
 @post("/exemptions/{exemption:int}/end", status_code=200)

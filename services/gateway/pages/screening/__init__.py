@@ -7,7 +7,7 @@ import asyncio
 from litestar import Response, get, post
 from litestar.response import Template
 
-from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry
+from services.gateway.api.admin.access_types import BlockEntry, MadeExemption
 from services.gateway.api.admin.feed_types import AcceptedFeed, FeedEntry, QuarantineEntry
 from services.gateway.api.admin.held_rows import HeldVersion
 from services.gateway.api.types import Page
@@ -39,8 +39,8 @@ async def approve(ask: Ask) -> Response[bytes]:
     """Let a held version in."""
     form = await ask.form()
     body = {name: form.get(name, "") for name in ("of", "reason", "expires")}
-    await ask.send("POST", path_of("admin", "held", "approve"), ExemptionEntry, body)
-    return ask.go("held", "exempted")
+    made = await ask.send("POST", path_of("admin", "held", "approve"), MadeExemption, body)
+    return ask.go("held", "exempted, blocked" if made.refused else "exempted")
 
 
 @post("/held/deny", status_code=200)

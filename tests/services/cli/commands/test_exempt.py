@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.commands.exempt import _row
+from services.cli.commands.exempt import _row, let_in
 
 BY_US = {"status": "verified", "kind": "GitHub", "repository": "us/lib", "workflow": "release.yml"}
 
@@ -26,3 +26,18 @@ BY_US = {"status": "verified", "kind": "GitHub", "repository": "us/lib", "workfl
 )
 def test_why__tells_of_warnings_and_who_published(said: dict[str, Any], told: str) -> None:
     assert told in _row({"what": "pkg:type/demo@1", "allowed": True, **said})[-1]
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({}, "x is exempt"),
+        ({"refused": "", "malware": "", "was_held": None}, "x is exempt"),
+        ({"was_held": True}, "x is exempt"),
+        ({"was_held": False}, "x is exempt; it was not held"),
+        ({"malware": "MAL-1: it steals"}, "x is exempt; it is malware: MAL-1: it steals"),
+        ({"refused": "x is blocked by hand"}, "x is exempt\nbut it is refused still: x is blocked by hand"),
+    ],
+)
+def test_let_in__tells_what_is_then_true(made: dict[str, Any], told: str) -> None:
+    assert let_in("x", "is exempt", made) == told
