@@ -345,4 +345,4 @@ class ConfigurationError(OrchardError):
     """A setting that stops the start. One line, naming the variable."""
 
     code = "configuration_error"
-    hint = "See the README's table of settings."
+    hint = "docs/settings.md has all settings."

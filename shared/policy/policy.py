@@ -289,7 +289,7 @@ class Policy:
         found = verdicts.of_page(version) if page else verdicts.by_name(version, sha256) or verdicts.listed
         if found is not None and not found.allowed:
             is_whole = found is verdicts.whole or found is verdicts.listed
-            raise found.refusal(project if is_whole else f"{project} {version}")
+            raise found.refusal(project if is_whole else f"{project} {version}".strip())
 
     def check_new(self, protocol: str, project: str, version: str, sha256: str = "") -> None:
         """As `check`, of a file that is not stored here: what spares those that are does not count. Raises

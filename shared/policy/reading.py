@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -81,7 +82,10 @@ def _check_fields(rules: list[dict[str, Any]]) -> None:
         for fields, known in ((rule, NamedRule), (rule.get("licences", {}), Licences)):
             unknown = sorted(fields.keys() - set(known.__struct_fields__))
             if unknown:
-                raise msgspec.ValidationError(f"rule {str(rule.get('name'))[:80]!r} has no {unknown[0]!r}")
+                near = get_close_matches(unknown[0], known.__struct_fields__, 1)
+                meant = f"; did you mean {near[0]!r}?" if near else ""
+                name = str(rule.get("name"))[:80]
+                raise msgspec.ValidationError(f"rule {name!r} has no {unknown[0][:80]!r}{meant}")
 
 
 def _fingerprint(text: str) -> str:

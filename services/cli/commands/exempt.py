@@ -15,6 +15,7 @@ from services.cli.server import connect
 
 PATH = "/api/v1/admin/exemptions"
 OFFERS = "exemptions"
+SHOWN = 100  # versions or files that `why` prints
 
 
 def show(options: argparse.Namespace, output: Output) -> None:
@@ -83,8 +84,12 @@ def why(options: argparse.Namespace, output: Output) -> None:
     known += f", from source {told['source']}" if told.get("source") else ""
     output.result(
         answer,
-        f"{table(rows, heads)}\n{known}" if rows else f"nothing of {options.purl} is held back ({known})",
+        f"{table(rows[:SHOWN], heads)}\n{known}"
+        if rows
+        else f"nothing of {options.purl} is held back ({known})",
     )
+    if len(rows) > SHOWN:
+        output.note(f"these are the first {SHOWN} of {len(rows)}, the newest first; --json has all")
 
 
 def _row(each: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -76,6 +76,7 @@ def held(options: argparse.Namespace, output: Output) -> None:
     query = {"limit": str(options.limit)}
     answer = connect(options).call("GET", HELD, query=query, offers="held versions", admin=True)
     output.result(answer, _held(items(answer)) or "nothing is held back")
+    output.note("names that a rule refuses whole are not listed: `orchard policy show`, `orchard why PURL`")
 
 
 def show_held(options: argparse.Namespace, output: Output) -> None:
@@ -85,10 +86,17 @@ def show_held(options: argparse.Namespace, output: Output) -> None:
     found = items(answer)
     parts = [_held(found)] if found else [f"nothing of {options.purl} is held back"]
     for each in found:
-        told = [f"  {key.replace('_', ' ')}: {value}" for key, value in each["change"].items()]
+        told = [f"  {key.replace('_', ' ')}: {_value(value)}" for key, value in each["change"].items()]
         if told:
             parts += [str(each["purl"]), *told]
     output.result(answer, "\n".join(parts))
+
+
+def _value(value: Any) -> str:
+    """What a change has of something, in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(str(each) or "none" for each in value) if isinstance(value, list) else str(value)
 
 
 def approve(options: argparse.Namespace, output: Output) -> None:

@@ -98,9 +98,12 @@ async def _of_bytes(stores: Stores, parsers: BoundedThreads, policy: Policy, sha
 
 def _answer(protocol: PackageProxyBase, version: str, judged: Judged) -> Answer:
     project = judged.listing.project
+    newest = judged.entries
+    if not version:
+        newest = sorted(newest, key=lambda each: each.published, reverse=True)
     items = [
         said
-        for each in judged.entries
+        for each in newest
         if version in ("", each.listed.version)
         for said in _of_entry(protocol, judged, each)
         if version or not said.allowed or said.warnings or said.rule == "stored"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import Blocked, TooYoung
+from shared.errors import Blocked, Malware, TooYoung
+from shared.policy.advisories import About, Advisories, Advisory, Snapshot, Span, make_snapshot
 from shared.policy.age import Dated, Seen
 from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
@@ -160,3 +161,11 @@ def test_what_compares_versions__spares_what_was_stored_before_it_alone() -> Non
         assert not verdicts.spares(refused, began)
     assert not verdicts.spares(Verdict(False, "policy", "another rule: no"), 1.0)
     assert verdicts.as_if_new().trust == TrustRule(True, since=100.0, stored_stay=False)
+
+
+def test_refusal_of_a_page__has_no_gap_where_there_is_no_version() -> None:
+    about = About("npm", "x", (Advisory("MAL-1", True, spans=(Span(),)),))
+    advisories = Advisories([Snapshot(make_snapshot([about]))], "x")
+    policy = Policy((), Rules(feeds=True), advisories=advisories)
+    with pytest.raises(Malware, match=r"^x is malware: MAL-1"):
+        policy.check("npm", "x", page=True)

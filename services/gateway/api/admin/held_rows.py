@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from shared.policy.policy import Policy
-from shared.policy.project import HeldBack
+from shared.policy.project import HeldBack, ProjectVerdicts
 from shared.policy.traits import Change
 from shared.postgres.database import Database
 from shared.protocols.package_urls import purl
@@ -34,10 +34,25 @@ class HeldVersion(msgspec.Struct, frozen=True):
     held_at: float | None  # when a page was first made without it; null: not looked up
     change: Change  # what it has that the last allowed version had not
 
-    def still(self, policy: Policy) -> bool:
-        """Whether it can be held back yet: the rules have not gone, and nobody has decided."""
+    def still(self, policy: Policy, now: float) -> bool:
+        """Whether it can be held back yet (`now` in unix seconds): the rule that did is in force, time has
+        not let it in, and nobody has decided. Rows are of when pages were made."""
         verdicts = policy.of(self.protocol, self.project)
-        return verdicts.judges and verdicts.by_hand(self.version, "") is None
+        return verdicts.by_hand(self.version, "") is None and self._in_force(verdicts, now)
+
+    def _in_force(self, verdicts: ProjectVerdicts, now: float) -> bool:
+        age = verdicts.age
+        if self.rule == "minimum_age":
+            return age is not None and age.seconds > 0 and not (self.until and self.until <= now)
+        if self.rule == "nothing_after":
+            return age is not None and age.nothing_after > 0
+        if self.rule == "vulnerability":
+            return verdicts.by_vulnerability(self.version, 0.0) is not None
+        if self.rule == "trust":
+            return verdicts.trust is not None and verdicts.trust.refuses
+        named = [f"{each.name}: " for each in verdicts.rules if each.action == "hold"]
+        named += [] if verdicts.listed is None else [verdicts.listed.why]
+        return any(map(self.why.startswith, named))
 
 
 def held_version(protocol: str, project: str, held: HeldBack, held_at: float | None = None) -> HeldVersion:

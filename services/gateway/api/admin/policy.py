@@ -142,11 +142,12 @@ async def test(
 async def held(
     database: Database, access_watcher: AccessWatcher, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = ""
 ) -> Page[HeldVersion]:
-    """The last that was held first, as pages were made; of each project the newest."""
+    """The last that was held first, as pages were made; of each project the newest. What a rule refuses by
+    its name has no page, and is not here."""
     rows = await HeldRows(database).page(read_cursor(cursor, int), check_limit(limit) + 1)
     page = page_of(rows, limit)
-    policy = access_watcher.policy
-    return Page([each for each in page.items if each.still(policy)], page.next)
+    policy, now = access_watcher.policy, clock.now()
+    return Page([each for each in page.items if each.still(policy, now)], page.next)
 
 
 @get("/api/v1/admin/held/versions", summary="What is held back of a package")

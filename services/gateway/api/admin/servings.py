@@ -25,12 +25,14 @@ from services.gateway.api.parameters import (
 )
 from services.gateway.api.types import Page
 from shared.access.watcher import AccessWatcher
-from shared.errors import InvalidParameter
+from shared.errors import EntryNotFound, InvalidParameter
+from shared.policy.advisories import About, Advisories
 
 MOST_SERVINGS = 5000  # of one page: an export has millions
 DEPENDENTS = 20  # shown
 MOST_LOOKED_FOR = 4  # versions that an advisory is about, in kept locks and resolutions
 ADVISORY = re.compile(r"[A-Za-z0-9]+-[A-Za-z0-9._:-]{1,120}")
+SURELY = re.compile(r"[A-Z]{2,16}-[A-Za-z0-9._:-]{1,120}")  # GHSA-…, MAL-…, CVE-…
 
 Since = Annotated[float, Parameter(description="Unix seconds: only what was served since")]
 Until = Annotated[float, Parameter(description="Unix seconds: only what was served before; 0: no bound")]
@@ -54,8 +56,7 @@ async def who_has(
 ) -> WhoHas:
     """The last first. The first page also has the kept locks and resolutions that name it, and stored files
     that depend on it. The question is in the audit."""
-    known = access_watcher.feeds.advisories
-    abouts = known.named(of.strip()) if known is not None and ADVISORY.fullmatch(of.strip()) else []
+    abouts = about_advisory(of.strip(), access_watcher.feeds.advisories)
     subject = Subject() if abouts else read_subject(of)
     since, until = _time(since, until)
     after = read_cursor(cursor, int, int, int, int, str)
@@ -92,6 +93,19 @@ async def who_has(
         all_looked_through,
         dependents,
     )
+
+
+def about_advisory(text: str, known: Advisories | None) -> list[About]:
+    """What an advisory of this id is about; none where it can be something else. Raises `EntryNotFound` for
+    what can only be the id of an advisory, and no feed knows."""
+    found = known.named(text) if known is not None and ADVISORY.fullmatch(text) else []
+    if not found and SURELY.fullmatch(text):
+        which = "none has been read here" if known is None else "`orchard feeds list` shows them"
+        raise EntryNotFound(
+            f"no feed of advisories knows {text}",
+            hint=f"Of feeds, {which}. What it is about may be asked by its package URL.",
+        )
+    return found
 
 
 @get("/api/v1/admin/servings", summary="The ledger of servings")

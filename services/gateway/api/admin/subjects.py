@@ -39,7 +39,7 @@ def read_subject(text: str) -> Subject:
     try:
         named = read_purl(text)
     except ValueError:
-        raise InvalidParameter(f"of: {_EXPECTED}, not {text[:80]!r}") from None
+        raise InvalidParameter(f"of: {_EXPECTED}, not {text[:80]!r}{_meant(text)}") from None
     found = next((each for each in PROTOCOLS if each.names.purl_type == named.kind), None)
     if found is None:
         kinds = ", ".join(each.names.purl_type for each in PROTOCOLS)
@@ -56,3 +56,16 @@ def read_subject(text: str) -> Subject:
     project = names.canonical_name(written)
     version = names.canonical_version(version) if version else ""
     return Subject(found.name, project, version, alike=names.named_alike(project).lower())
+
+
+def _meant(text: str) -> str:
+    """Of the bare name of a package, or NAME@VERSION, which package URLs that may be; "" for what is none."""
+    name, at, version = text.rpartition("@")
+    if not (at and name):
+        name, version = text, ""
+    found = [
+        purl(each.name, each.names.canonical_name(name), version)
+        for each in PROTOCOLS
+        if each.names.is_project_name(name) and (not version or each.names.is_version(version))
+    ]
+    return f"; did you mean {' or '.join(found)}?" if found else ""

@@ -120,3 +120,21 @@ def test_digest__is_read(text: str) -> None:
 def test_anything_else__is_refused_with_what_is_expected(text: str) -> None:
     with pytest.raises(InvalidParameter, match="of: "):
         read_subject(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("left-pad", "did you mean pkg:pypi/left-pad or pkg:npm/left-pad or pkg:cargo/left-pad"),
+        ("left-pad@1.3.0", "pkg:npm/left-pad@1.3.0"),
+        ("@babel/core@7.0.0", "did you mean pkg:npm/%40babel/core@7.0.0"),
+        ("org.slf4j:slf4j-api", "did you mean pkg:maven/org.slf4j/slf4j-api"),
+    ],
+)
+def test_bare_name__is_refused_with_the_package_urls_that_may_be_meant(text: str, meant: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        read_subject(text)
+    assert meant in refused.value.message
+    with pytest.raises(InvalidParameter) as refused:
+        read_subject("x y")
+    assert "did you mean" not in refused.value.message
