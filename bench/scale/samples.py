@@ -80,7 +80,9 @@ SMALL = {
         "imported files, by key or of one project",
     ),
     "_IMPORTED": "parts of other statements",
-    **dict.fromkeys(("_OFFER_IMPORTED", "_RAISE_REVISION", "SOURCE_NAME"), "sources: some"),
+    **dict.fromkeys(
+        ("_OFFER_IMPORTED", "_RAISE_REVISION", "SOURCE_NAME", "policy_reading:_SOURCES"), "sources: some"
+    ),
     "STORE_SIGNATURE": "one row, by key",
     **dict.fromkeys(("PROOF", "OF_FILES"), "proofs and statements of files, by key"),
     "imported:_STATEMENTS": "parts of other statements",
