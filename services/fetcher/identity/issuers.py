@@ -44,6 +44,7 @@ class Metadata(msgspec.Struct, frozen=True):
     jwks_uri: str
     authorization_endpoint: str = ""
     token_endpoint: str = ""
+    end_session_endpoint: str = ""  # OpenID Connect RP-Initiated Logout 1.0, section 2.1
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
 
 

@@ -41,17 +41,24 @@ class Provider:
 
     async def door(self) -> str:
         """Where people are sent."""
-        known = await self._known()
-        url = known.metadata.authorization_endpoint
-        own, there = urlsplit(self.issuer), urlsplit(url)
-        if (
-            there.scheme not in ("https", own.scheme)
-            or not there.hostname
-            or there.fragment
-            or "@" in there.netloc
-        ):
+        url = (await self._known()).metadata.authorization_endpoint
+        if not self._is_place(url):
             raise IssuerUnavailable(f"{self.issuer} names no place to sign in at")
         return url
+
+    async def exit(self) -> str:
+        """Where people end their session at the provider; "" where it offers none."""
+        url = (await self._known()).metadata.end_session_endpoint
+        return url if self._is_place(url) else ""
+
+    def _is_place(self, url: str) -> bool:
+        """Whether a browser may be sent there."""
+        try:
+            own, there = urlsplit(self.issuer), urlsplit(url)
+        except ValueError:
+            return False
+        safe = there.scheme in ("https", own.scheme) and "@" not in there.netloc
+        return safe and bool(there.hostname) and not there.fragment
 
     async def redeem(self, code: str, verifier: str, back: str) -> str:
         """The identity token for a code that was sent to `back`. Raises `IdentityRefused` for a code that the

@@ -43,6 +43,7 @@ class IdentityRoutes:
         return [
             web.post("/identity/check", self.check),
             web.post("/identity/door", self.door),
+            web.post("/identity/exit", self.exit),
             web.post("/identity/redeem", self.redeem),
         ]
 
@@ -57,6 +58,14 @@ class IdentityRoutes:
             return await self._provider.door()
 
         return await self._answer(request, dict[str, Any], door)
+
+    async def exit(self, request: web.Request) -> web.Response:
+        """Where people sign out."""
+
+        async def exit(_: dict[str, Any]) -> str:
+            return await self._provider.exit()
+
+        return await self._answer(request, dict[str, Any], exit)
 
     async def redeem(self, request: web.Request) -> web.Response:
         """The claims of the person of a `CodeAsked`."""

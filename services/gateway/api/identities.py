@@ -119,6 +119,10 @@ class Identities:
         """Where people sign in at the provider."""
         return str(await self._asked("/identity/door", {}))
 
+    async def exit(self) -> str:
+        """Where people sign out at the provider; "" where it offers that nowhere."""
+        return str(await self._asked("/identity/exit", {}))
+
     async def person(self, asked: CodeAsked, client: str) -> KnownToken:
         """What the person of a code may do, which came from the address `client`. Raises `IdentityRefused`,
         `TooManyGuesses`."""

@@ -73,7 +73,7 @@ ANEW = "Exchange another: `orchard tokens exchange`, or sign in again."
 OPERATOR = "ORCHARD_ADMIN_TOKEN"  # as the audit names who used that one
 
 PROBED_PATHS = frozenset((b"/health", b"/health/live", b"/health/ready", b"/health/identity", b"/metrics"))
-SIGN_IN = frozenset((b"/ui/signin", b"/ui/signin-elsewhere", b"/ui/signed-in"))
+SIGN_IN = frozenset((b"/ui/signin", b"/ui/signin-elsewhere", b"/ui/signed-in", b"/ui/signed-out"))
 FOR_PEOPLE = frozenset((b"/", b"/orchard.pyz", b"/ui")) | SIGN_IN
 EXCHANGE = b"/api/v1/tokens/exchange"
 OPEN_PATHS = PROBED_PATHS | FOR_PEOPLE | {EXCHANGE}

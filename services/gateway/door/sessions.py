@@ -59,24 +59,29 @@ class Sessions:
         """The token whose session the request's cookie names; None: there is none, it has ended, or its token
         is not good from the address `client`."""
         name = _name_in(headers)
-        raw = await self._redis.command("GET", _key(name)) if name else None
-        if raw is None:
-            return None
-        try:
-            session = msgspec.msgpack.decode(raw, type=Session)
-        except msgspec.MsgspecError:
-            return None  # another version's
-        if session.format != FORMAT:
+        session = _read(await self._redis.command("GET", _key(name))) if name else None
+        if session is None:
             return None
         if session.is_grant:
             await self._grants.learn_digest(bytes.fromhex(session.digest))
         return self._access.by_digest(session.digest, client)
 
-    async def end(self, headers: Mapping[bytes, bytes]) -> None:
-        """End the session that the request's cookie names."""
+    async def end(self, headers: Mapping[bytes, bytes]) -> bool:
+        """End the session that the request's cookie names; whether a provider began it."""
         name = _name_in(headers)
-        if name:
-            await self._redis.unlink(_key(name))
+        session = _read(await self._redis.command("GETDEL", _key(name))) if name else None
+        return session is not None and session.is_grant
+
+
+def _read(raw: Any) -> Session | None:
+    """None: there is none, or it is another version's."""
+    if raw is None:
+        return None
+    try:
+        session = msgspec.msgpack.decode(raw, type=Session)
+    except msgspec.MsgspecError:
+        return None
+    return session if session.format == FORMAT else None
 
 
 def granted(scope: Any) -> KnownToken | None:

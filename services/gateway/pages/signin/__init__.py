@@ -35,9 +35,9 @@ async def sign_in(ask: Ask) -> Template | Response[bytes]:
 
 @post("/signout", status_code=200)
 async def sign_out(ask: Ask) -> Response[bytes]:
-    """End the session."""
-    await ask.gateway.sessions.end(dict(ask.request.scope["headers"]))
-    return with_cookie(ask, ask.go(""), "", "", 0)
+    """End the session. Who came by a provider is shown the way out there."""
+    elsewhere = await ask.gateway.sessions.end(dict(ask.request.scope["headers"]))
+    return with_cookie(ask, ask.go(provider.OUT if elsewhere else ""), "", "", 0)
 
 
 HANDLERS = [form, sign_in, sign_out, *provider.HANDLERS]

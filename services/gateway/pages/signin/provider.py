@@ -15,7 +15,8 @@ import hmac
 import re
 import secrets
 import time
-from urllib.parse import urlencode
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from litestar import Response, get
@@ -27,8 +28,11 @@ from services.gateway.pages.signin.forms import below, page_of, with_cookie
 from shared.access.trust import CodeAsked
 from shared.errors import Forbidden, IdentityRefused, OrchardError, RouteNotFound
 from shared.models import FORMAT
+from shared.telemetry.logs import get_logger
 
-BEGIN, BACK = "signin-elsewhere", "signed-in"
+log = get_logger()
+
+BEGIN, BACK, OUT = "signin-elsewhere", "signed-in", "signed-out"
 COOKIE = "orchard_signin"
 UNDER_WAY_SECONDS = 600
 LONGEST_CODE = 4096
@@ -59,15 +63,13 @@ async def begin(ask: Ask, to: str = "") -> Template | Response[bytes]:
         door = await ask.gateway.identities.door()
     except OrchardError as error:
         return page_of(ask, below(to), error)
-    host = ask.request.headers.get("host", "").encode("latin-1", "replace")
-    own = ask.gateway.reader.base_urls.choose(host, ask.request.scope["scheme"])
     made = UnderWay(
         format=FORMAT,
         until=time.time() + UNDER_WAY_SECONDS,
         state=secrets.token_urlsafe(32),
         nonce=secrets.token_urlsafe(32),
         verifier=secrets.token_urlsafe(48),
-        back=f"{own}/ui/{BACK}",
+        back=_own(ask, BACK),
         to=below(to),
     )
     challenge = hashlib.sha256(made.verifier.encode()).digest()
@@ -81,8 +83,8 @@ async def begin(ask: Ask, to: str = "") -> Template | Response[bytes]:
         "code_challenge": _text(challenge),
         "code_challenge_method": "S256",
     }
-    location = f"{door}{'&' if '?' in door else '?'}{urlencode(asked)}"
-    answer = Response(b"", status_code=303, headers={"location": location, "cache-control": "no-store"})
+    headers = {"location": _with(door, asked), "cache-control": "no-store"}
+    answer = Response(b"", status_code=303, headers=headers)
     # Lax: the provider's page leads back, and Strict would not be sent then.
     value = _text(msgspec.msgpack.encode(made))
     return with_cookie(ask, answer, COOKIE, value, UNDER_WAY_SECONDS, same_site="Lax")
@@ -118,6 +120,40 @@ async def back(ask: Ask, code: str = "", error: str = "", iss: str = "") -> Temp
     return with_cookie(ask, answer, "", name, LIFE_SECONDS)
 
 
+@get(f"/{OUT}")
+async def out(ask: Ask) -> Template:
+    """After the session's end: the way to end the one at the provider too, where that offers it (OpenID
+    Connect RP-Initiated Logout 1.0). The person chooses: other pages are signed in by it. Without the
+    identity token, which nobody keeps here, the provider asks once more (section 2)."""
+    _check_offered(ask)
+    try:
+        exit = await ask.gateway.identities.exit()
+    except OrchardError as error:  # an older fetcher, too
+        log.warning("exit_not_known", code=error.code)
+        exit = ""
+    asked = {
+        "client_id": ask.gateway.settings.oidc_client_id,
+        "post_logout_redirect_uri": _own(ask, "signin"),
+    }
+    issuer = ask.gateway.settings.oidc_issuer
+    return ask.page(
+        "signin/signed_out.html",
+        "Signed out",
+        provider=urlsplit(issuer).hostname,
+        exit=_with(exit, asked) if exit else "",
+    )
+
+
+def _own(ask: Ask, page: str) -> str:
+    """The address of a page, as the provider knows it."""
+    host = ask.request.headers.get("host", "").encode("latin-1", "replace")
+    return f"{ask.gateway.reader.base_urls.choose(host, ask.request.scope['scheme'])}/ui/{page}"
+
+
+def _with(url: str, query: Mapping[str, str]) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
+
+
 def _check_offered(ask: Ask) -> None:
     if not ask.gateway.settings.oidc_issuer:
         raise RouteNotFound("nobody signs in by a provider here: ORCHARD_OIDC_ISSUER is not set")
@@ -140,4 +176,4 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-HANDLERS = [begin, back]
+HANDLERS = [begin, back, out]

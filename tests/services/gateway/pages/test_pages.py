@@ -50,6 +50,7 @@ PATHS = {
         "/signin",
         "/signin-elsewhere",
         "/signed-in",
+        "/signed-out",
         "/assets/{name:str}",
     },
     "POST": {

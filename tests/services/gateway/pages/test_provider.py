@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import html
 import json
 import os
 import re
@@ -133,10 +134,24 @@ def test_person__signs_in_reads_and_signs_out(browser: httpx.Client) -> None:
         browser.post("/ui/upstreams/1/pause", headers={"origin": str(browser.base_url)[:-1]}).status_code
         == 403
     )
-    assert (
-        browser.post("/ui/signout", headers={"origin": str(browser.base_url).rstrip("/")}).status_code == 303
-    )
+    out = browser.post("/ui/signout", headers={"origin": str(browser.base_url).rstrip("/")})
+    assert (out.status_code, out.headers["location"]) == (303, "./signed-out")
     assert browser.get("/ui/packages").status_code == 303
+
+
+def test_person__who_has_signed_out__is_offered_the_same_at_the_provider(
+    browser: httpx.Client, provider: Provider
+) -> None:
+    page = browser.get("/ui/signed-out")
+    assert page.status_code == 200
+    found = re.search(r'class="button" href="([^"]+)"', page.text)
+    assert found is not None, page.text
+    exit = httpx.URL(html.unescape(found[1]))
+    own = f"{str(browser.base_url).rstrip('/')}/ui/signin"
+    assert dict(exit.params) == {"client_id": "orchard", "post_logout_redirect_uri": own}
+    assert str(exit).startswith(f"{provider.url}/")
+    there = httpx.get(exit, trust_env=False)
+    assert there.status_code == 200 and own in html.unescape(there.text), there.text
 
 
 def test_operator__by_a_claim__changes_things_under_that_name_in_the_audit(browser: httpx.Client) -> None:
@@ -233,24 +248,29 @@ def test_provider__away__sessions_go_on_and_who_signs_in_is_told(
         none = browser.get("/ui/signin-elsewhere")
         assert none.status_code == 503 and "no fetcher is running" in none.text
         assert "oidc/alice@example.com" in browser.get("/ui/").text
+        origin = {"origin": str(browser.base_url).rstrip("/")}
+        assert browser.post("/ui/signout", headers=origin).status_code == 303
+        out = browser.get("/ui/signed-out")
+        assert out.status_code == 200 and "may still be signed in" in out.text
     finally:
         orchard.start("fetcher")
 
 
 @needs_chromium
 @needs_axe
-async def test_sign_in_page__with_a_provider__has_no_violation_and_fits(
+async def test_pages_of_signing_in_and_out__with_a_provider__have_no_violation_and_fits(
     orchard: Cluster, tmp_path: Path
 ) -> None:
     found = []
     async with chromium(tmp_path) as page:
         for screen, (width, height, dark) in SCREENS.items():
             await page.resize(width, height, dark=dark)
-            await show(page, f"{orchard.gateway.base}/ui/signin")
-            await page.evaluate(AXE.read_text() + ";1")
-            found += [f"{screen}: {each}" for each in await page.evaluate(RUN % RULES)]
-            if not await page.evaluate(FITS):
-                found.append(f"{screen}: scrolls sideways")
+            for where in ("signin", "signed-out"):
+                await show(page, f"{orchard.gateway.base}/ui/{where}")
+                await page.evaluate(AXE.read_text() + ";1")
+                found += [f"{where}, {screen}: {each}" for each in await page.evaluate(RUN % RULES)]
+                if not await page.evaluate(FITS):
+                    found.append(f"{where}, {screen}: scrolls sideways")
     assert found == []
 
 
@@ -275,6 +295,10 @@ async def test_sign_in__in_chromium__from_the_page_that_was_wanted_and_back(
         assert await page.evaluate("document.cookie") == ""
         page.complaints.clear()  # of the provider's own pages
         await page.evaluate("document.querySelector('.who button').click()")
-        await page.until("location.pathname === '/ui/signin' && document.readyState === 'complete'")
+        await page.until("location.pathname === '/ui/signed-out' && document.readyState === 'complete'")
+        assert "localhost" in await page.evaluate("document.querySelector('a.button').textContent")
+        await page.evaluate("document.querySelector('a.button').click()")
+        await page.until("location.hostname === 'localhost' && document.readyState === 'complete'")
+        page.complaints.clear()
         await show(page, f"{base}/")
         assert page.complaints == []
