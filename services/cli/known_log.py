@@ -17,6 +17,7 @@ from shared.tlog.proofs import Proof, check_file, read_hashes, read_proof
 from shared.tlog.trees import Unproven, check_consistency
 
 OFFERS = "a transparency log"
+STATEMENTS = "/api/v1/statements"
 WHAT_NOW = "Do not use it, and ask whoever runs this Orchard; docs/transparency.md says what it may be."
 
 
@@ -48,6 +49,10 @@ class KnownLog:
         entry, checkpoint = check_file(sha256, proof, self.key)
         self._grow(checkpoint, proof.checkpoint)
         return entry, proof, checkpoint
+
+    def envelopes(self, sha256: str) -> list[bytes]:
+        """What is stated of a file, not verified."""
+        return _envelopes(self._server, sha256)
 
     def _grow(self, new: Checkpoint, note: bytes) -> None:
         old = self._seen
@@ -95,8 +100,21 @@ class ImportedLog:
         entry, checkpoint = check_file(sha256, proof, self.key)
         return entry, proof, checkpoint
 
+    def envelopes(self, sha256: str) -> list[bytes]:
+        """As `KnownLog.envelopes`."""
+        return _envelopes(self._server, sha256)
+
     def remember(self) -> None:
         """Nothing: who names the key has it."""
+
+
+def _envelopes(server: Server, sha256: str) -> list[bytes]:
+    """Nothing where an older Orchard, or none, says anything."""
+    answer = server.request("GET", f"{STATEMENTS}/sha256/{sha256}")
+    if answer.status == 404:
+        return []
+    server.check(answer, offers="statements")
+    return answer.body.splitlines()
 
 
 def log_of(server: Server, key: str) -> KnownLog | ImportedLog:

@@ -1,7 +1,8 @@
 """Locks whose files are to be proven: which kind a file is, what it names, and what the log says of each.
 
-What a lock of a client names the Orchard reads, and it says which files it has of that. Neither is believed:
-each digest is one that stands in the lock, and the log's entry has it. What it leaves out is not noticed.
+What a lock of a client names an Orchard reads, and it says which files there are of that. Neither is
+believed: each digest is one that stands in the lock, and the log's entry has it. What it leaves out is not
+noticed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ OWN = "orchard"
 """The kind of Orchard's own locks."""
 FILE = "file"
 """What is no lock."""
-OFFERS = "the verification of locks"
 
 _OWN = re.compile(rb'\s*\{\s*"format":\s*[0-9]+,\s*"key":\s*"[0-9a-f]{64}"')
 _HEAD_BYTES = 4096
@@ -31,6 +31,12 @@ _SRI = re.compile(rb"(?:md5|sha1|sha256|sha384|sha512)-([A-Za-z0-9+/]+={0,2})")
 
 Proven = Callable[[str], dict[str, Any]]
 """What the log has, and what is stated, of a file by its SHA256. Raises `Unproven`, `CommandFailed`."""
+Locked = Callable[[str, str, bytes], bytes]
+"""Which files a lock of this kind and name has, and which of those are there: JSON of `LockedFiles`."""
+
+
+class NotThere(CommandFailed):
+    """Nothing with these bytes is where it was looked for."""
 
 
 def kind_of(path: Path) -> str:
@@ -46,16 +52,25 @@ def kind_of(path: Path) -> str:
     return OWN if _OWN.match(head) else FILE
 
 
-def check_lock(server: Server, name: str, kind: str, data: bytes, proven: Proven) -> dict[str, Any]:
+def locked_at(server: Server) -> Locked:
+    """Asks an Orchard."""
+
+    def locked(kind: str, name: str, data: bytes) -> bytes:
+        query = {"kind": kind, "name": name}
+        answer = server.request("POST", "/api/v1/log/admitted", query=query, body=data)
+        server.check(answer, offers="the verification of locks")
+        return answer.body
+
+    return locked
+
+
+def check_lock(locked: Locked, name: str, kind: str, data: bytes, proven: Proven) -> dict[str, Any]:
     """Of each file that the lock names whether it is proven, else how it differs. Raises `Unproven` for what
-    is forged, and what the server's errors mean."""
+    is forged, and what `locked` raises."""
     if kind == OWN:
         named, elsewhere, told = list(_own(data)), [], None
     else:
-        query = {"kind": kind, "name": Path(name).name}
-        answer = server.request("POST", "/api/v1/log/admitted", query=query, body=data)
-        server.check(answer, offers=OFFERS)
-        read = answer.json()
+        read = json.loads(locked(kind, Path(name).name, data))
         named, elsewhere, told = read["files"], read["elsewhere"], _digests_in(data)
     files = [_checked(each, told, proven) for each in named if each["admitted"] or not each["optional"]]
     files += [{"name": each["name"], "result": "elsewhere", "reason": each["reason"]} for each in elsewhere]
@@ -108,6 +123,8 @@ def _checked(named: Mapping[str, Any], told: set[str] | None, proven: Proven) ->
             files.append({"file": each["file"], "sha256": each["sha256"], **proven(each["sha256"])})
         except Unproven as error:
             raise Unproven(f"{where}: {error}") from None
+        except NotThere as error:
+            return what | {"result": "absent", "reason": error.message}
         except CommandFailed as error:
             if error.status != 404:
                 raise

@@ -103,6 +103,7 @@ examples
   orchard verify vendor/* --save proofs/
   orchard verify uv.lock package-lock.json
   orchard verify build-ID
+  orchard verify uv.lock vendor/* --bundle app.bundle --key 'orchard.example.com/log+…'
   orchard verify vendor/demo.tgz --proof proofs/demo.tgz.tlog-proof --key 'orchard.example.com/log+…'
 
 A file is proven if the log has an entry that admitted exactly these bytes, signed by the log's key, and if
@@ -111,6 +112,8 @@ first time; --key names it instead. docs/transparency.md says what an entry tell
 file that name this key must be signed by it (docs/statements.md). A sealed build is proven if the key has
 signed what it got, and the log has each file of that. A lock, told by its name, is proven if each file of it
 is stored here with its digest, and the log has that: else the exit code is 8 (6: not in the log yet).
+With --bundle the bundle's part of the log and its statements prove all that, and no Orchard is asked;
+build-ID, or lock-KEY of a lock, is then the bundle itself, with all its objects.
 """
     parser = command(commands, "verify", "prove that files are in the transparency log", "verify:run",
                      more=more)  # fmt: skip
@@ -124,6 +127,8 @@ is stored here with its digest, and the log has that: else the exit code is 8 (6
     parser.add_argument("--key", metavar="KEY", default="",
                         help="the log's public key, name+id+base64; of another Orchard: by what its bundles "
                         "brought")  # fmt: skip
+    parser.add_argument("--bundle", metavar="BUNDLE", default="",
+                        help="by this bundle, which --key has signed; no Orchard is asked")  # fmt: skip
     parser.add_argument("--save", metavar="DIR", default="", help="keep each file's proof there")
     parser.add_argument("--proof", metavar="PROOF", default="",
                         help="of one file: a proof that was saved; no Orchard is asked")  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared.tlog.ed25519 import is_signed
@@ -79,6 +79,15 @@ def is_named(envelope: bytes, key: Key) -> bool:
         else []
     )
     return key_id(key) in named
+
+
+def statement_about(envelopes: Iterable[bytes], sha256: str, key: Key) -> Statement | None:
+    """The first of those that name this key; None: none does, as of a key before. Raises `Unproven` where one
+    that names it is not signed by it, or is about another file than this SHA256's."""
+    found = [read_statement(each, key) for each in envelopes if is_named(each, key)]
+    if not all(each.is_about("sha256", sha256) for each in found):
+        raise Unproven("the statement is about another file")
+    return found[0] if found else None
 
 
 def _signature(signature: object) -> bytes:

@@ -44,23 +44,23 @@ def read_proof(data: bytes) -> Proof:
     return Proof(decode64(entry), read_count(index), [decode64(each) for each in lines[3:]], checkpoint)
 
 
-def check_proof(proof: Proof, key: Key) -> tuple[dict[str, Any], Checkpoint]:
-    """What the log says, and of which state. Raises `Unproven`."""
+def check_file(sha256: str, proof: Proof, key: Key) -> tuple[dict[str, Any], Checkpoint]:
+    """The entry by which a file with this SHA256 (lower-case hex) was admitted, and in which state of the
+    log. Raises `Unproven`."""
     checkpoint = read_checkpoint(proof.checkpoint, key)
+    return check_admission(sha256, proof, checkpoint), checkpoint
+
+
+def check_admission(sha256: str, proof: Proof, checkpoint: Checkpoint) -> dict[str, Any]:
+    """As `check_file`, by a checkpoint that was read before; the proof's own is passed over."""
     leaf = leaf_hash(proof.entry)
     check_inclusion(leaf, proof.index, checkpoint.size, proof.hashes, checkpoint.root)
-    found = json.loads(proof.entry)
-    if not isinstance(found, dict):
+    entry = json.loads(proof.entry)
+    if not isinstance(entry, dict):
         raise Unproven("the entry is no document")
-    return found, checkpoint
-
-
-def check_file(sha256: str, proof: Proof, key: Key) -> tuple[dict[str, Any], Checkpoint]:
-    """The entry by which a file with this SHA256 (lower-case hex) was admitted. Raises `Unproven`."""
-    entry, checkpoint = check_proof(proof, key)
     if entry.get("kind") != "admission" or entry.get("digests", {}).get("sha256") != sha256:
         raise Unproven(f"the proof is of another file: this one's SHA256 is {sha256}")
-    return entry, checkpoint
+    return entry
 
 
 def read_hashes(data: bytes) -> list[bytes]:

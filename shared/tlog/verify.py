@@ -19,15 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.tlog.dsse import is_named, read_statement
+from shared.tlog.dsse import statement_about
 from shared.tlog.notes import Checkpoint, Key, read_checkpoint, read_key
 from shared.tlog.proofs import check_file, check_mirror, read_hashes, read_proof
 from shared.tlog.trees import Unproven, check_consistency
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, of: argparse.ArgumentParser | None = None) -> int:
+    """Returns the exit code. `of`: a parser that knows more (`shared.bundles.verify`)."""
+    options = (of or parser()[0]).parse_args(arguments)
     try:
         key = read_key(options.key)
         old = read_checkpoint(Path(options.after).read_bytes(), key) if options.after else None
@@ -39,12 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _file(options: Any, key: Key, old: Checkpoint | None) -> str:
-    entry, checkpoint = check_file(_sha256(options.file), read_proof(Path(options.proof).read_bytes()), key)
+    entry, checkpoint = check_file(sha256_of(options.file), read_proof(Path(options.proof).read_bytes()), key)
     _continues(options, old, checkpoint)
     return f"proven: entry of {entry.get('time')} in a log of {checkpoint.size}: {json.dumps(entry)}"
 
 
-def _sha256(name: str) -> str:
+def sha256_of(name: str) -> str:
+    """Of a file's bytes. Raises `OSError`."""
     with Path(name).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -62,12 +63,12 @@ def _mirror(options: Any, key: Key, old: Checkpoint | None) -> str:
 
 
 def _statement(options: Any, key: Key, _: Checkpoint | None) -> str:
-    sha256 = _sha256(options.file)
+    sha256 = sha256_of(options.file)
     lines = Path(options.statement).read_bytes().splitlines()
-    found = [read_statement(each, key) for each in lines if is_named(each, key)]
-    if not found or not all(each.is_about("sha256", sha256) for each in found):
-        raise Unproven("there is no statement by this key about this file")
-    return f"proven: {json.dumps(found[0].whole)}"
+    found = statement_about(lines, sha256, key)
+    if found is None:
+        raise Unproven("there is no statement by this key")
+    return f"proven: {json.dumps(found.whole)}"
 
 
 def _continues(options: Any, old: Checkpoint | None, new: Checkpoint) -> None:
@@ -76,7 +77,8 @@ def _continues(options: Any, old: Checkpoint | None, new: Checkpoint) -> None:
         check_consistency(old.size, old.root, new.size, new.root, read_hashes(proof))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> tuple[argparse.ArgumentParser, Any]:
+    """And its commands, for who adds some."""
     parser = argparse.ArgumentParser(description="Check what a transparency log says, offline.")
     commands = parser.add_subparsers(required=True)
     for name, run, words in (
@@ -100,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--consistency", default="", help="that the log goes on from there")
         if name == "file":
             command.add_argument("--proof", required=True)
-    return parser
+    return parser, commands
 
 
 if __name__ == "__main__":

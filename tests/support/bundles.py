@@ -17,6 +17,7 @@ from shared.bundles.form import CARRIED, LEFT_OUT, note_text, write_head
 from shared.bundles.manifest import Included, LogPart, Manifest, encode_manifest, logged, make
 from shared.models import FileName, StoredFile, VariantInfo
 from shared.objects.port import artifact_key
+from shared.tlog.dsse import DEPENDENCY, STATEMENT
 from shared.tlog.entries import LogEntry, encode_entry
 from shared.tlog.making import consistency_ranges, inclusion_ranges
 from shared.tlog.signing import Signer
@@ -131,6 +132,15 @@ def made(
     contents = {f"builds/{sha256(body)}": body for body in (pages or {}).values()}
     contents |= {artifact_key(sha256(content)): content for content in files.values()}
     return Made(manifest, contents, signer)
+
+
+def envelope(
+    signer: Signer, name: str, content: bytes, uri: str = "pkg:pypi/demo@1", kind: str = DEPENDENCY
+) -> bytes:
+    """A statement about a file."""
+    subject = {"name": name, "uri": uri, "digest": {"sha256": sha256(content)}}
+    told = {"_type": STATEMENT, "predicateType": kind, "subject": [subject], "predicate": {}}
+    return signer.envelope(json.dumps(told).encode())
 
 
 def replaced(manifest: Manifest, kind: str, at: int, /, **fields: object) -> Manifest:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
-from services.cli.commands.up import become
 from services.cli.output import Output
+from services.cli.programs import become
 
 
 def make(options: argparse.Namespace, output: Output) -> NoReturn:

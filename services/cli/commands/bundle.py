@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from services.cli.commands.build import build_id
-from services.cli.commands.up import become
 from services.cli.errors import CommandFailed, Unfinished
 from services.cli.output import Output, counted
+from services.cli.programs import become
 from services.cli.server import Server, connect
 from shared.bundles.form import Bodies, BundleRefused, contents_of, read_head
 

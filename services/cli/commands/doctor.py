@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from services.cli.commands.up import become
 from services.cli.output import Output
+from services.cli.programs import become
 
 
 def run(options: argparse.Namespace, output: Output) -> NoReturn:

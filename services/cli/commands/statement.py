@@ -10,14 +10,12 @@ from typing import Any
 
 from services.cli.errors import CommandFailed
 from services.cli.files import write_whole
-from services.cli.known_log import WHAT_NOW, key_of, sha256_of
+from services.cli.known_log import STATEMENTS, WHAT_NOW, key_of, sha256_of
 from services.cli.output import Output, printable
 from services.cli.server import Server, connect
 from shared.tlog.dsse import Statement, is_named, read_statement
 from shared.tlog.trees import Unproven
 
-PATH = "/api/v1/statements"
-OFFERS = "statements"
 _SHA256 = re.compile(r"(?:sha256:)?[0-9A-Fa-f]{64}")
 
 
@@ -41,15 +39,6 @@ def run(options: argparse.Namespace, output: Output) -> None:
     output.result({"statements": [each.whole for _, each in found]}, "\n".join(map(printable, texts)))
 
 
-def envelopes_about(server: Server, sha256: str) -> list[bytes]:
-    """What is stated of a file, not verified; nothing where an older Orchard, or none, says anything."""
-    answer = server.request("GET", f"{PATH}/sha256/{sha256}")
-    if answer.status == 404:
-        return []
-    server.check(answer, offers=OFFERS)
-    return answer.body.splitlines()
-
-
 def told(whole: Mapping[str, Any]) -> str:
     """A statement of an admission, in a line."""
     predicate: Mapping[str, Any] = whole["predicate"]
@@ -66,8 +55,8 @@ def told(whole: Mapping[str, Any]) -> str:
 
 
 def _ask(server: Server, of: str) -> list[bytes]:
-    answer = server.request("GET", PATH, query={"of": of})
-    server.check(answer, offers=OFFERS)
+    answer = server.request("GET", STATEMENTS, query={"of": of})
+    server.check(answer, offers="statements")
     return answer.body.splitlines()
 
 

@@ -20,8 +20,10 @@ LOG_PARTS = (
     "shared/__init__.py",
     "shared/tlog/__init__.py",
     *(f"shared/tlog/{name}.py" for name in ("dsse", "ed25519", "notes", "proofs", "trees", "verify")),
+    "shared/bundles/__init__.py",
+    *(f"shared/bundles/{name}.py" for name in ("form", "proving", "verify")),
 )
-"""What checks a transparency log, of the standard library alone."""
+"""What checks a transparency log and bundles, of the standard library alone."""
 PARTS = (
     "services/__init__.py",
     "services/cli/**/*.py",
@@ -31,8 +33,6 @@ PARTS = (
     "shared/access/tokens.py",
     "shared/artifacts/__init__.py",
     "shared/artifacts/event_kinds.py",
-    "shared/bundles/__init__.py",
-    "shared/bundles/form.py",
     "shared/clientfiles/*.py",
     "shared/settings_file.py",
     "shared/digests.py",
@@ -62,7 +62,7 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit("verify.pyz needs Python 3.11 or newer; this is Python " + sys.version.split()[0])
 
-from shared.tlog.verify import main
+from shared.bundles.verify import main
 
 sys.exit(main())
 """
@@ -88,7 +88,7 @@ def command(request: Request[Any, Any, Any], base_urls: BaseUrls) -> Response[by
 
 @get("/tlog/verify.pyz", include_in_schema=False, sync_to_thread=True)
 def log_verifier() -> Response[bytes]:
-    """What checks a transparency log offline, as one file."""
+    """What checks a transparency log and bundles offline, as one file."""
     return Response(verifier(), media_type="application/zip", headers=_VERIFIER_HEADERS)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.commands.up import environment
 from services.cli.parser import build_parser
+from services.cli.programs import environment
 from services.cli.target import choose_target
 from tests.services.cli.conftest import Command
 from tests.support.orchard import free_port

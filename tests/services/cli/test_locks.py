@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.cli.errors import CommandFailed
-from services.cli.locks import FILE, OWN, check_lock, kind_of
+from services.cli.locks import FILE, OWN, check_lock, kind_of, locked_at
 from services.cli.server import Answer, Server
 from services.cli.target import choose_target
 from shared.tlog.trees import Unproven
@@ -38,7 +38,7 @@ def logs(digests: Mapping[str, str]) -> Any:
 
 
 def checked(server: Server, data: bytes, proven: Any) -> dict[str, Any]:
-    (found,) = check_lock(server, "uv.lock", "uv.lock", data, proven)["files"]
+    (found,) = check_lock(locked_at(server), "uv.lock", "uv.lock", data, proven)["files"]
     return dict(found)
 
 
@@ -81,7 +81,7 @@ def test_what_is_not_in_the_log__differs_from_what_failed() -> None:
 
 def test_what_a_lock_may_have_and_nobody_stored__is_passed_over() -> None:
     optional = Told(optional=True, admitted=[])
-    assert check_lock(optional, "x", "gradle.lockfile", SUM.encode(), logs({}))["files"] == []
+    assert check_lock(locked_at(optional), "x", "gradle.lockfile", SUM.encode(), logs({}))["files"] == []
     assert checked(Told(admitted=[]), SUM.encode(), logs({}))["result"] == "absent"
     assert checked(Told(admitted=[], others=FILES), SUM.encode(), logs({}))["found"] == [SUM]
 

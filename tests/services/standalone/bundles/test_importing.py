@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -24,12 +23,11 @@ from shared.objects.port import artifact_key
 from shared.process.resources import Resources
 from shared.settings import load_settings
 from shared.stores import Stores, open_stores
-from shared.tlog.dsse import DEPENDENCY, SPDX, STATEMENT, key_id
+from shared.tlog.dsse import SPDX, key_id
 from shared.tlog.notes import Key
 from shared.tlog.proofs import check_file, read_proof
-from shared.tlog.signing import Signer
 from shared.transparency.imported import ImportedRows
-from tests.support.bundles import ID, OTHER, SIGNER, Log, Made, made, replaced, sha256
+from tests.support.bundles import ID, OTHER, SIGNER, Log, Made, envelope, made, replaced, sha256
 from tests.support.rows import row_of
 
 SMALL, LARGE, PAGE = b"small wheel", b"large wheel " * 200_000, b'{"files": []}'
@@ -483,14 +481,6 @@ async def test_object_that_lay_here_long__is_put_anew_where_no_time_can_be_touch
     for each in second.manifest.objects:
         found = await store.stat(each.key)
         assert found is not None and found.modified_at > 1.0, each.key
-
-
-def envelope(
-    signer: Signer, name: str, content: bytes, uri: str = "pkg:pypi/demo@1", kind: str = DEPENDENCY
-) -> bytes:
-    subject = {"name": name, "uri": uri, "digest": {"sha256": sha256(content)}}
-    told = {"_type": STATEMENT, "predicateType": kind, "subject": [subject], "predicate": {}}
-    return signer.envelope(json.dumps(told).encode())
 
 
 def stating(*envelopes: bytes) -> Made:
