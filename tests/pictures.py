@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.chromium import BINARY, Page, chromium
 from tests.support.orchard import Cluster, cluster
 from tests.support.page_list import addresses
-from tests.support.town import build
+from tests.support.town import SETTINGS, build
 from tests.support.upstream import Upstream
 
 TOKEN = "operators-token-of-pictures"
@@ -66,7 +66,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as work,
         Upstream() as upstream,
-        cluster(Path(work), upstream, ORCHARD_ADMIN_TOKEN=TOKEN) as orchard,
+        cluster(Path(work), upstream, ORCHARD_ADMIN_TOKEN=TOKEN, **SETTINGS) as orchard,
     ):
         town = build(orchard, upstream, TOKEN)
         asyncio.run(_take(orchard, town, options.folder, Path(work), options.only))

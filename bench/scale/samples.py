@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from bench.scale.rows import Sizes, digest, package
+from bench.scale.rows import PROTOCOLS, Sizes, digest, package
 from services.fetcher.sources.absences import MOST_KNOWN, MOST_OF_PROJECT, MOST_UNKNOWN
+from services.gateway.api.catalogue_rows import LAST
 from services.gateway.api.stock import percent
 from shared.artifacts.rows import dependency_columns, extraction_columns, url_columns
 from shared.models import CachedUrl, Dependency, Extraction, FileName, StoredFile
@@ -65,6 +66,7 @@ SMALL = {
     "statements:_NAMES": "parts of other statements",
     "SEALED": "of one key",
     "_REPLACE": "rules of the policy: bounded",
+    "rules:_APPLIED": "one row, by an index of its own",
     **dict.fromkeys(("rows:STATE", "rows:PUBLISH", "rows:COSIGN"), "the log: one row"),
     **dict.fromkeys(
         ("rows:WAITING", "rows:APPEND", "rows:TAIL", "FIRST_OF_TAIL", "BUNDLED"), "256 rows by key"
@@ -356,5 +358,6 @@ SAMPLES: dict[str, Sample] = {
     # what is stored
     "STOCK": lambda s, n: (percent(s.packages * 90), percent(s.rows * 250)),
     "locks:LOCKS": lambda s, n: (2**52, b"", 26, 256 * 1024),
-    "CONTAINING": lambda s, n: (f"{n % s.packages}", 50),
+    "BEGINNING": lambda s, n: (_package(s, n)[0], start := _package(s, n)[1][:-1], f"{start}{LAST}", 50),
+    "CONTAINING": lambda s, n: ([f"%{n % s.packages}%"], [*PROTOCOLS], 50),
 }  # fmt: skip

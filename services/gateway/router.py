@@ -30,6 +30,7 @@ from services.gateway.api.admin import (
     events,
     feeds,
     policy,
+    rules,
     servings,
     trust,
     upstreams,
@@ -60,6 +61,7 @@ def build_litestar(application: Running) -> Litestar:
         *servings.HANDLERS,
         *feeds.HANDLERS,
         *policy.HANDLERS,
+        *rules.HANDLERS,
         *webhooks.HANDLERS,
         *trust.HANDLERS,
     ]

@@ -29,6 +29,29 @@ DAY = 86_400.0
 MARK = "<script>alert('orchard')</script><img src=x onerror=alert(1)>\"'&"
 """What no page may take for its own."""
 
+SETTINGS = {"ORCHARD_NOTHING_AFTER": "2099-01-01"}
+"""Of the town's Orchard: a rule that is in force and holds nothing back."""
+
+POLICY = """
+[[rule]]
+name = "licences"
+protocols = ["npm", "pypi"]
+licences = {deny = ["AGPL-3.0-only", "SSPL-1.0"]}
+
+[[rule]]
+name = "what the language has itself"
+protocols = ["npm"]
+names = ["left-pad", "is-odd"]
+refuse = true
+action = "warn"
+reason = %s
+
+[[rule]]
+name = "conditions"
+protocols = ["cargo"]
+when = "scripts && size_bytes > 1000000"
+"""
+
 _EVENT = """
 INSERT INTO events (kind, protocol, project, filename, detail, detail_digest, count, last_at)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, now() - $8 * interval '1 second')
@@ -84,7 +107,7 @@ def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -
             seconds=150,
             what="the extraction",
         )
-        _decide(client, sha256, mark)
+        _decide(client, upstream.url, mark)
         _ensure(client)
         build_id = _record(client, mark)
     asyncio.run(_rows(orchard, mark))
@@ -137,14 +160,17 @@ def _install(client: httpx.Client, jar: str) -> dict[str, str]:
     return found
 
 
-def _decide(client: httpx.Client, sha256: str, mark: str) -> None:
-    def post(path: str, body: Mapping[str, Any]) -> None:
+def _decide(client: httpx.Client, upstream: str, mark: str) -> None:
+    def post(path: str, body: Mapping[str, Any], status: int = 201) -> None:
         answer = client.post(f"/api/v1/admin/{path}", json=body)
-        assert answer.status_code == 201, answer.text
+        assert answer.status_code == status, answer.text
 
     post("blocks", {"protocol": "npm", "name": "left-pad", "version": "1.2.0", "reason": f"broken {mark}"})
     post("blocks", {"protocol": "pypi", "name": "flsak", "reason": f"a trap for typing errors {mark}"})
     post("exemptions", {"of": "pkg:pypi/click@8.1.8", "reason": f"needed today {mark}", "expires": "7d"})
+    post("policy", {"policy": POLICY % json.dumps(f"nobody should need it {mark}"), "yes": True}, 200)
+    hook = {"name": "siem", "url": f"{upstream}/in", "types": ["orchard.block.*"], "allow_private": True}
+    post("webhooks", hook)
     post("tokens", {"name": "ci", "scope": "read", "owner": f"the builders {mark}", "protocols": ["npm"]})
 
 

@@ -71,7 +71,7 @@ WHERE u.protocol = $1 AND u.project = $2 AND u.role = 'file' AND (u.file_id, u.f
 ORDER BY u.file_id, u.filename LIMIT $5
 """
 
-_LAST = "\U0010ffff"  # sorts after every name
+LAST = "\U0010ffff"  # sorts after every name
 
 
 class Catalogue:
@@ -132,7 +132,7 @@ class Catalogue:
     ) -> list[tuple[Package, list[Any]]]:
         """Packages whose name starts with `prefix`, in byte order, with their keys."""
         last = after[0] if after else ""
-        rows = await self._database.fetch(PACKAGES, protocol, last, prefix, prefix + _LAST, limit)
+        rows = await self._database.fetch(PACKAGES, protocol, last, prefix, prefix + LAST, limit)
         return [
             (Package(row["name"], purl(protocol, row["name"], ""), row["first_seen_at"]), [row["name"]])
             for row in rows

@@ -1,8 +1,10 @@
-"""Search: packages by a part of their name, a file by its digest, a package by its URL."""
+"""Search: packages by a part of their name, or as their protocols' people write one version; a package by its
+URL, a file by its digest."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -10,10 +12,10 @@ from litestar import get
 from litestar.params import Parameter
 
 from services.gateway.api.admin.subjects import read_subject
-from services.gateway.api.catalogue_rows import Catalogue
+from services.gateway.api.catalogue_rows import LAST, Catalogue
 from shared.digests import is_sha256
 from shared.errors import InvalidParameter
-from shared.postgres.database import Database
+from shared.postgres.database import Database, Row
 from shared.protocols import PROTOCOLS
 from shared.protocols.package_urls import purl
 
@@ -21,11 +23,19 @@ MOST_FOUND = 50  # of one protocol
 _LONGEST = 512
 _SCANNED_BYTES = 32 * 1024**2  # of the table of packages: up to so many all names are looked through
 
+# As `folded` does it, and the index `packages_by_spelling`.
+_FOLDED = """translate(lower(name COLLATE "C"), '_.', '--')"""
+
 SIZE = "SELECT pg_relation_size('packages')::bigint AS packages"
-CONTAINING = """
+BEGINNING = f"""
 SELECT protocol, name, extract(epoch FROM created_at)::float8 AS first_seen_at
-FROM packages WHERE strpos(name, $1) > 0 ORDER BY strpos(name, $1), length(name), name LIMIT $2
-"""
+FROM packages WHERE protocol = $1 AND {_FOLDED} >= $2 AND {_FOLDED} < $3 ORDER BY {_FOLDED} LIMIT $4
+"""  # noqa: S608 - of constants
+CONTAINING = f"""
+SELECT protocol, name, extract(epoch FROM created_at)::float8 AS first_seen_at
+FROM packages WHERE {_FOLDED} LIKE ANY ($1::text[]) AND protocol = ANY ($2::text[])
+ORDER BY length(name), name LIMIT $3
+"""  # noqa: S608 - of constants
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -33,8 +43,10 @@ class Hit(msgspec.Struct, frozen=True):
 
     protocol: str
     name: str
-    purl: str
+    purl: str  # with the version, if one was asked for
     first_seen_at: float
+    version: str = ""  # that was asked for, of a package of exactly that name
+    exact: bool = False  # it has the name that was asked for, in whatever spelling
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -47,14 +59,27 @@ class Found(msgspec.Struct, frozen=True):
     complete: bool = True
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """What the text may mean in one protocol."""
+
+    protocol: str
+    name: str  # canonical
+    version: str
+    spellings: frozenset[str]  # of the name, folded
+
+
 @get("/api/v1/search", summary="Find packages and files", tags=["packages"])
 async def search(
     database: Database,
     catalogue: Catalogue,
-    q: Annotated[str, Parameter(description="A part of a name, a package URL, or a SHA-256")],
+    q: Annotated[str, Parameter(description="A part of a name, name@version, a package URL, or a SHA-256")],
 ) -> Found:
-    """Among what is known here; no upstream is asked."""
-    text = q.strip()
+    """Among what is known here, whatever its capitals and separators; no upstream is asked."""
+    return await find(database, catalogue, q.strip())
+
+
+async def find(database: Database, catalogue: Catalogue, text: str) -> Found:
+    """See `search`. Raises `InvalidParameter`, `DatabaseUnavailable`."""
     if len(text) > _LONGEST or not text.isprintable():
         raise InvalidParameter(f"q: expected at most {_LONGEST} printable characters")
     if not text:
@@ -62,33 +87,64 @@ async def search(
     digest = text.removeprefix("sha256:").lower()
     if is_sha256(digest):
         return Found([], digest if await catalogue.artifact(digest) is not None else "")
-    protocols = [each.name for each in PROTOCOLS]
-    if text.startswith("pkg:"):
-        subject = read_subject(text)
-        text, protocols = subject.project, [subject.protocol]
-    begins = await asyncio.gather(*(_begins(catalogue, each, text) for each in protocols))
-    found = {(each.protocol, each.name): each for hits in begins for each in hits}
+    asked = {each.protocol: each for each in _meant(text)}
+    rows = [
+        row
+        for found in await asyncio.gather(*(_begin(database, each) for each in asked.values()))
+        for row in found
+    ]
     row = await database.fetchrow(SIZE)
     complete = row is not None and row["packages"] <= _SCANNED_BYTES
     if complete:
-        for each in await database.fetch(CONTAINING, text.lower(), MOST_FOUND):
-            if each["protocol"] in protocols:
-                hit = _hit(each["protocol"], each["name"], each["first_seen_at"])
-                found.setdefault((hit.protocol, hit.name), hit)
-    wanted = text.lower()
-    items = sorted(found.values(), key=lambda each: (each.name != wanted, not each.name.startswith(wanted)))
+        patterns = {_containing(each) for one in asked.values() for each in one.spellings}
+        rows += await database.fetch(CONTAINING, sorted(patterns), [*asked], MOST_FOUND)
+    found = {(row["protocol"], row["name"]): _hit(asked[row["protocol"]], row) for row in rows}
+    wanted = {each for one in asked.values() for each in one.spellings}
+    items = sorted(
+        found.values(), key=lambda each: (not each.exact, not folded(each.name).startswith(tuple(wanted)))
+    )
     return Found(items, complete=complete)
 
 
-async def _begins(catalogue: Catalogue, protocol: str, text: str) -> list[Hit]:
-    known = next(each for each in PROTOCOLS if each.name == protocol)
-    start = known.names.canonical_name(text)
-    rows = await catalogue.packages(protocol, start, None, MOST_FOUND)
-    return [_hit(protocol, each.name, each.first_seen_at) for each, _ in rows]
+def folded(name: str) -> str:
+    """A name without what people spell one way or the other: capitals (of ASCII) and separators."""
+    return name.encode().lower().decode().translate(str.maketrans("_.", "--"))
 
 
-def _hit(protocol: str, name: str, first_seen_at: float) -> Hit:
-    return Hit(protocol, name, purl(protocol, name, ""), first_seen_at)
+def _meant(text: str) -> Iterable[_Asked]:
+    """Of each protocol that it may be of."""
+    if text.startswith("pkg:"):
+        subject = read_subject(text)
+        yield _asked(subject.protocol, subject.project, subject.project, subject.version)
+        return
+    for protocol in PROTOCOLS:
+        name, version = protocol.names.named_version(text)
+        if version and not protocol.names.is_version(version):
+            name, version = text, ""
+        yield _asked(protocol.name, name, protocol.names.canonical_name(name), version)
+
+
+def _asked(protocol: str, written: str, name: str, version: str) -> _Asked:
+    return _Asked(protocol, name, version, frozenset((folded(written), folded(name))))
+
+
+async def _begin(database: Database, asked: _Asked) -> list[Row]:
+    found = []
+    for start in asked.spellings:
+        found += await database.fetch(BEGINNING, asked.protocol, start, start + LAST, MOST_FOUND)
+    return found
+
+
+def _containing(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%")  # of LIKE; "_" is folded
+    return f"%{escaped}%"
+
+
+def _hit(asked: _Asked, row: Row) -> Hit:
+    protocol, name = row["protocol"], row["name"]
+    exact = folded(name) in asked.spellings
+    version = asked.version if exact else ""
+    return Hit(protocol, name, purl(protocol, name, version), row["first_seen_at"], version, exact)
 
 
 HANDLERS = [search]

@@ -6,7 +6,8 @@ checks and audit, by the same handlers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import re
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TO = re.compile(r"[A-Za-z0-9@._~%+:,=&?/-]{0,2000}")  # an address below the pages, as `way_in` makes it
 _KEPT = ("type", "asgi", "http_version", "scheme", "server", "client", "root_path", GRANTED)
 _HEADERS = (b"host", b"authorization", b"x-request-id", b"origin", b"sec-fetch-site")
 _DECODE: dict[Any, msgspec.json.Decoder[Any]] = {}
@@ -130,6 +132,11 @@ class Ask:
         headers = {"location": self.root + to, "cache-control": "no-store"}
         return Response(b"", status_code=303, headers=headers)
 
+    @staticmethod
+    def back(form: Mapping[str, str], otherwise: str) -> str:
+        """The page that a form says it stands on."""
+        return below(form.get("back", "")) or otherwise
+
     async def form(self) -> dict[str, str]:
         """The fields of the form that was sent, without spaces around them."""
         fields = await self.request.form()
@@ -164,6 +171,11 @@ class Ask:
         if decoder is None:
             decoder = _DECODE[kind] = msgspec.json.Decoder(kind)
         return cast("T", decoder.decode(answer))
+
+
+def below(to: str) -> str:
+    """An address below the pages; "" of anything else."""
+    return to if _TO.fullmatch(to) and not to.startswith("/") and ":" not in to.partition("/")[0] else ""
 
 
 def path_of(*segments: object) -> str:

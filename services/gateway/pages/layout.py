@@ -13,6 +13,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 from shared.process.disk import in_words
+from shared.protocols.package_urls import purl
 
 # Scripts, styles, forms and figures of this host only; nothing inline. uPlot styles its elements from script,
 # which needs no 'unsafe-inline'.
@@ -44,8 +45,9 @@ def template_config() -> TemplateConfig[JinjaTemplateEngine]:
     )
     environment.filters.update(
         size=in_words, count=count, ago=ago, span=span, moment=moment, iso=iso, segment=segment,
-        query=urlencode, share=share, field=field,
+        query=urlencode, share=share, field=field, is_past=is_past,
     )  # fmt: skip
+    environment.globals.update(address_of=address_of, purl_of=purl)
     environment.globals["parts"] = environment.get_template("parts.html").module
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
 
@@ -79,6 +81,11 @@ def ago(at: float) -> str:
     return "just now" if passed < 5 else f"{span(passed)} ago"
 
 
+def is_past(at: float) -> bool:
+    """Whether a time in unix seconds is over."""
+    return at <= time.time()
+
+
 def moment(at: float) -> str:
     """Unix seconds for people."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -94,6 +101,12 @@ def field(value: object, name: str) -> object:
     if isinstance(value, int | float) and (name.endswith("_at") or name in ("since", "until")):
         return moment(value) if 0 < value < _NO_END else "no bound"
     return value
+
+
+def address_of(protocol: str, name: str, version: str = "") -> str:
+    """The page of a package, or of one version, below `/ui/`."""
+    page = f"packages/{segment(protocol)}/{segment(name)}"
+    return f"{page}?{urlencode({'version': version})}" if version else page
 
 
 def segment(text: str) -> str:

@@ -13,16 +13,18 @@ from services.gateway.api.parts import Opened
 from services.gateway.door.sessions import PAGES
 from services.gateway.pages import (
     builds,
+    events,
     files,
     operations,
     overview,
     packages,
-    policy,
+    rules,
     screening,
     setup,
     signin,
     tokens,
     upstreams,
+    webhooks,
 )
 from services.gateway.pages.asking import Ask, Refused, refused
 from shared.errors import InternalError, RouteNotFound
@@ -35,10 +37,12 @@ HANDLERS = [
     *packages.HANDLERS,
     *setup.HANDLERS,
     *upstreams.HANDLERS,
-    *policy.HANDLERS,
+    *events.HANDLERS,
+    *rules.HANDLERS,
     *screening.HANDLERS,
     *builds.HANDLERS,
     *tokens.HANDLERS,
+    *webhooks.HANDLERS,
     *operations.HANDLERS,
     *signin.HANDLERS,
     *files.HANDLERS,

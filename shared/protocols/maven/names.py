@@ -160,6 +160,12 @@ class MavenNames(Names):
     meant_patterns = staticmethod(meant_patterns)
     purl_parts = staticmethod(purl_parts)
 
+    def named_version(self, text: str) -> tuple[str, str]:
+        """Also as Gradle's builds have it: "group:artifact:1.0"."""
+        group, _, rest = text.partition(":")
+        artifact, _, version = rest.partition(":")
+        return (f"{group}:{artifact}", version) if version else super().named_version(text)
+
     def version_key(self, version: str) -> Any:
         return version_key(version) if version else None
 

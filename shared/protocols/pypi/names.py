@@ -106,6 +106,11 @@ class PyPINames(Names):
     canonical_version = staticmethod(canonical_version)
     meant_patterns = staticmethod(meant_patterns)
 
+    def named_version(self, text: str) -> tuple[str, str]:
+        """Also as a requirement has it: "name==1.0"."""
+        name, _, version = text.partition("==")
+        return (name.strip(), version.strip()) if version else super().named_version(text)
+
     def version_key(self, version: str) -> Version | None:
         return version_key(version)
 

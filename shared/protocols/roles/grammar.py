@@ -114,6 +114,11 @@ class Names(ABC):  # all but the type of its package URLs has a default
         """Whether a version can be called so, in whatever spelling: no range, and no pattern."""
         return bool(text) and _SEVERAL.isdisjoint(text)
 
+    def named_version(self, text: str) -> tuple[str, str]:
+        """Name and version of what people write for one version, "name@version"; "" for a name alone."""
+        name, _, version = text.rpartition("@")
+        return (name, version) if name else (text, "")
+
     def canonical_version(self, version: str) -> str:
         """The canonical spelling of a version, under which it is blocked."""
         return version

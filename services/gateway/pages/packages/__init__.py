@@ -18,7 +18,7 @@ from services.gateway.api.stock import Stock
 from services.gateway.api.types import Artifact, DependencyItem, Dependent, Package, PackageFile, Page
 from services.gateway.api.versions import Versions
 from services.gateway.pages.asking import Ask, Part, path_of
-from services.gateway.pages.layout import segment
+from services.gateway.pages.layout import address_of
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.package_urls import purl
 
@@ -160,7 +160,7 @@ async def refresh(ask: Ask, protocol: str) -> Response[bytes]:
     name = form.get("name", "")
     body = {"protocol": protocol, "project": name}
     await ask.send("POST", path_of("admin", "cache", "invalidate"), Invalidated, body)
-    return ask.go(f"packages/{segment(protocol)}/{segment(name)}", "refreshed")
+    return ask.go(address_of(protocol, name), "refreshed")
 
 
 HANDLERS = [packages, package, file, who_has, refresh]

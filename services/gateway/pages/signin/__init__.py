@@ -6,9 +6,9 @@ from litestar import Response, get, post
 from litestar.response import Template
 
 from services.gateway.door.sessions import LIFE_SECONDS
-from services.gateway.pages.asking import Ask
+from services.gateway.pages.asking import Ask, below
 from services.gateway.pages.signin import provider
-from services.gateway.pages.signin.forms import below, page_of, with_cookie
+from services.gateway.pages.signin.forms import page_of, with_cookie
 from shared.errors import OrchardError
 
 

@@ -1,8 +1,7 @@
-"""What both ways of signing in share: the page, the cookie, and where a person may be led to."""
+"""What both ways of signing in share: the page, and the cookie."""
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,8 +12,6 @@ from services.gateway.door.sessions import COOKIE
 from services.gateway.pages.asking import Ask
 from shared.errors import OrchardError
 from shared.errors.base import problem_of
-
-_TO = re.compile(r"[A-Za-z0-9@._~%+:,=&?/-]{0,2000}")  # an address below the pages, as `way_in` makes it
 
 Answer = TypeVar("Answer", bound="Response[Any] | Template")
 
@@ -41,8 +38,3 @@ def with_cookie(
     cookie = f"{name or COOKIE}={value}; Max-Age={seconds}; HttpOnly; SameSite={same_site}"
     answer.headers["set-cookie"] = cookie + "; Secure" * (ask.request.scope["scheme"] == "https")
     return answer
-
-
-def below(to: str) -> str:
-    """An address below the pages; "" of anything else."""
-    return to if _TO.fullmatch(to) and not to.startswith("/") and ":" not in to.partition("/")[0] else ""

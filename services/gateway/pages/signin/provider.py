@@ -23,8 +23,8 @@ from litestar import Response, get
 from litestar.response import Template
 
 from services.gateway.door.sessions import LIFE_SECONDS
-from services.gateway.pages.asking import Ask
-from services.gateway.pages.signin.forms import below, page_of, with_cookie
+from services.gateway.pages.asking import Ask, below
+from services.gateway.pages.signin.forms import page_of, with_cookie
 from shared.access.trust import CodeAsked
 from shared.errors import Forbidden, IdentityRefused, OrchardError, RouteNotFound
 from shared.models import FORMAT

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.orchard import Cluster, cluster
 from tests.support.page_list import addresses
-from tests.support.town import MARK, build
+from tests.support.town import MARK, SETTINGS, build
 from tests.support.upstream import Upstream
 
 TOKEN = "operators-token-of-tests"
@@ -59,7 +59,7 @@ class Town:
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     with (
         Upstream() as upstream,
-        cluster(tmp_path_factory.mktemp("town"), upstream, ORCHARD_ADMIN_TOKEN=TOKEN) as orchard,
+        cluster(tmp_path_factory.mktemp("town"), upstream, ORCHARD_ADMIN_TOKEN=TOKEN, **SETTINGS) as orchard,
     ):
         built = build(orchard, upstream, TOKEN, mark=MARK)
         closed = orchard.start("gateway", ORCHARD_ANONYMOUS_READ="false", ORCHARD_WRONG_TOKENS="0")

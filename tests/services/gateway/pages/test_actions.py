@@ -13,6 +13,7 @@ from shared.queue.jobs import FetchIndex
 from shared.queue.keys import DeadLetter, dead_key, encode_job
 from tests.services.gateway.pages.conftest import OPERATOR, TOKEN, Town
 from tests.support.orchard import wait_until
+from tests.support.town import POLICY
 
 pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
 
@@ -58,10 +59,58 @@ def test_package__blocked_and_the_block_lifted__by_the_token_that_signed_in(town
 
 def test_exemption__made_and_ended(town: Town) -> None:
     session = town.sign_in(TOKEN)
+    for back, to in (("packages/pypi/werkzeug?version=3.1.3", ""), ("https://evil.example.com/", "policy")):
+        fields = {"of": "pkg:pypi/werkzeug@3.1.3", "reason": "needed", "expires": "2d", "back": back}
+        answer = _do(town, "exemptions", session, **fields)
+        assert answer.headers["location"].startswith(f"./{to or back}")
+        made = next(each for each in _api(town, "admin/exemptions")["items"] if "werkzeug" in each["what"])
+        _do(town, f"exemptions/{made['id']}/end", session)
     _do(town, "exemptions", session, of="pkg:pypi/werkzeug", reason="needed", expires="2d")
     made = next(each for each in _api(town, "admin/exemptions")["items"] if "werkzeug" in each["what"])
     _do(town, f"exemptions/{made['id']}/end", session)
     assert "werkzeug" not in str(_api(town, "admin/exemptions"))
+
+
+def test_policy_file__tried_changes_nothing__applied_is_in_force(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    standing = _api(town, "admin/policy")["items"]
+    rule = '[[rule]]\nname = "no clicks"\nprotocols = ["pypi"]\nnames = ["click"]\nrefuse = true\n'
+    tried = town.post("policy", session, town.closed, policy=rule, do="try")
+    assert tried.status_code == 200 and "Nothing was changed" in tried.text
+    assert "1 of 7 versions" in tried.text and "no clicks" in tried.text
+    assert _api(town, "admin/policy")["items"] == standing
+    wrong = town.post("policy", session, town.closed, policy="[[rule]]\nname = 1\n", do="apply")
+    assert wrong.status_code == 200 and 'role="alert"' in wrong.text and "[[rule]]" in wrong.text
+    wide = '[[rule]]\nname = "nothing"\nrefuse = true\n'
+    assert (
+        "would refuse everything" in town.post("policy", session, town.closed, policy=wide, do="apply").text
+    )
+    warned = rule + 'action = "warn"\n'
+    _do(town, "policy", session, policy=warned, do="apply")
+    assert [each["name"] for each in _api(town, "admin/policy")["items"]] == ["no clicks"]
+    assert _api(town, "admin/rules")["applied_by"] == "ORCHARD_ADMIN_TOKEN"
+    _do(town, "policy", session, policy=POLICY % '"restored"', do="apply")
+    assert [each["name"] for each in _api(town, "admin/policy")["items"]] == [
+        each["name"] for each in standing
+    ]
+
+
+def test_webhook__made_tested_paused_and_removed__its_secret_is_shown_once(town: Town) -> None:
+    session = town.sign_in(TOKEN)
+    fields = {"name": "pages", "url": f"{town.orchard.upstream.url}/hook", "types": "orchard.block.*"}
+    page = town.post("webhooks", session, town.closed, allow_private="yes", **fields)
+    secret = re.search(r">(whsec_[^<]+)</pre>", page.text)
+    assert secret is not None, page.text
+    made = next(each for each in _api(town, "admin/webhooks")["items"] if each["name"] == "pages")
+    assert made["types"] == ["orchard.block.*"]
+    tested = town.post(f"webhooks/{made['id']}/test", session, town.closed)
+    assert "It did not take the test event" in tested.text and secret[1] not in tested.text
+    for change, paused in (("pause", "operator"), ("resume", "")):
+        _do(town, f"webhooks/{made['id']}/{change}", session)
+        found = next(each for each in _api(town, "admin/webhooks")["items"] if each["name"] == "pages")
+        assert found["paused"] == paused
+    _do(town, f"webhooks/{made['id']}/remove", session)
+    assert all(each["name"] != "pages" for each in _api(town, "admin/webhooks")["items"])
 
 
 def test_pages_of_a_package__asked_for_anew(town: Town) -> None:

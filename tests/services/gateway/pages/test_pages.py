@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import unescape
 from html.parser import HTMLParser
+from urllib.parse import urlencode
 
 import pytest
 from litestar.handlers import HTTPRouteHandler
@@ -18,13 +19,24 @@ pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
 NAMES = list(addresses("0" * 64, "0" * 32))
 MISSING = {"nothing": 404, "package-unknown": 404}
 NOBODY: dict[str, str] = {}
-FOR_OPERATORS = ("events", "held", "builds", "tokens", "audit", "jobs", "who-has", "disk")
+FOR_OPERATORS = (
+    "events",
+    "held",
+    "builds",
+    "tokens",
+    "audit",
+    "jobs",
+    "who-has",
+    "disk",
+    "policy",
+    "webhooks",
+)
 # Pages that show a text which others write, and who has to look to see it.
 MARKED = [
     ("packages", NOBODY), ("package", NOBODY), ("package-deprecated", NOBODY), ("version-yanked", NOBODY),
     ("file", NOBODY), ("upstreams", NOBODY), ("home", NOBODY), ("events", OPERATOR), ("jobs", OPERATOR),
     ("audit", OPERATOR), ("who-has", OPERATOR), ("held", OPERATOR), ("builds", OPERATOR), ("build", OPERATOR),
-    ("tokens", OPERATOR), ("package-deprecated", OPERATOR),
+    ("tokens", OPERATOR), ("package-deprecated", OPERATOR), ("policy", OPERATOR), ("policy-why", NOBODY),
 ]  # fmt: skip
 
 PATHS = {
@@ -38,10 +50,12 @@ PATHS = {
         "/setup",
         "/upstreams",
         "/events",
+        "/policy",
         "/held",
         "/builds",
         "/builds/{id:str}",
         "/tokens",
+        "/webhooks",
         "/disk",
         "/locks",
         "/audit",
@@ -61,6 +75,7 @@ PATHS = {
         "/events/{event:int}/accept",
         "/blocks",
         "/blocks/{block_id:int}/lift",
+        "/policy",
         "/exemptions",
         "/exemptions/{exemption:int}/end",
         "/held/approve",
@@ -69,6 +84,11 @@ PATHS = {
         "/tokens",
         "/tokens/{token:int}/rotate",
         "/tokens/{token:int}/revoke",
+        "/webhooks",
+        "/webhooks/{webhook:int}/test",
+        "/webhooks/{webhook:int}/pause",
+        "/webhooks/{webhook:int}/resume",
+        "/webhooks/{webhook:int}/remove",
         "/jobs/{queue:str}/{letter:str}/retry",
         "/jobs/{queue:str}/{letter:str}/drop",
         "/signin",
@@ -167,8 +187,17 @@ def test_search__a_digest_leads_to_its_file_a_package_url_to_its_package(town: T
     file = town.addresses["file"]
     answer = town.get(f"search?q={file.removeprefix('files/')}", NOBODY)
     assert (answer.status_code, answer.headers["location"]) == (303, f"./{file}")
-    assert ">werkzeug</a>" in town.get("search?q=pkg:pypi/Werkzeug", NOBODY).text
-    assert ">@example/button</a>" in town.get("search?q=button", NOBODY).text
+    for text, page in (
+        ("pkg:pypi/Werkzeug", "pypi/werkzeug"),
+        ("pkg:pypi/Werkzeug@3.0.4", "pypi/werkzeug?version=3.0.4"),
+        ("Werkzeug==3.0.4", "pypi/werkzeug?version=3.0.4"),
+        ("org.example:library:1.4", "maven/org.example:library?version=1.4"),
+        ("@EXAMPLE/Button@4.2.0", "npm/@example/button?version=4.2.0"),
+        ("Serde_Like", "cargo/serde-like"),
+    ):
+        found = town.get(f"search?{urlencode({'q': text})}", NOBODY)
+        assert (found.status_code, found.headers["location"]) == (303, f"./packages/{page}"), text
+    assert ">@example/button</a>" in town.get("search?q=BUTT", NOBODY).text
     assert "Nothing of that name" in town.get("search?q=zzzz", NOBODY).text
 
 
@@ -181,6 +210,23 @@ def test_setup__each_client__has_the_lines_that_the_command_shows(town: Town, cl
     assert "ORCHARD_TOKEN" in shown
     assert f"orchard.pyz client-config {client} --write" in shown
     assert ("/nonexistent" not in shown and "your-project" in shown) or client not in ("poetry",)
+
+
+def test_policy__tells_each_rule_whence_it_is_and_what_it_would_have_refused(town: Town) -> None:
+    shown = unescape(town.get("policy?tried=yes").text)
+    for text in ("ORCHARD_NOTHING_AFTER", "2099-01-01", "AGPL-3.0-only", "what the language has itself"):
+        assert text in shown
+    assert "pkg:npm/left-pad@1.3.0: what the language has itself" in shown, "it was served"
+    assert "pkg:pypi/click@8.1.8" in shown and "needed today" in shown, "the exemption"
+    assert "left[_-]pad" not in shown, "names are as the file has them"
+
+
+def test_package__held_back__leads_to_the_rule_that_does_it(town: Town) -> None:
+    address = "policy?of=pkg%3Anpm%2Fleft-pad%401.2.0"
+    assert f'href="../../{address}"' in town.get("packages/npm/left-pad", NOBODY).text
+    shown = unescape(town.get(address, NOBODY).text)
+    assert "held back" in shown and "broken" in shown
+    assert "Exempt it" not in shown and "Exempt it" in town.get(address).text, "that is for operators"
 
 
 def test_home__after_installs__tells_what_was_saved(town: Town) -> None:

@@ -1,4 +1,4 @@
-"""Events, blocks and exemptions, for operators."""
+"""Events, and blocks, for operators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from litestar import Response, get, post
 from litestar.response import Template
 
-from services.gateway.api.admin.access_types import BlockEntry, ExemptionEntry, MadeExemption
+from services.gateway.api.admin.access_types import BlockEntry
 from services.gateway.api.admin.event_rows import OperatorEvent
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.types import Page, Removed
@@ -21,17 +21,15 @@ SHOWN = 50
 async def events(ask: Ask, kind: str = "", project: str = "", cursor: str = "") -> Template:
     """What an operator should know, and what nobody gets."""
     query = {"kind": kind, "project": project, "limit": SHOWN, "cursor": cursor}
-    found, blocks, exemptions = await asyncio.gather(
+    found, blocks = await asyncio.gather(
         ask.part(ask.get(path_of("events"), Page[OperatorEvent], **query)),
         ask.part(ask.get(path_of("admin", "blocks"), Page[BlockEntry])),
-        ask.part(ask.get(path_of("admin", "exemptions"), Page[ExemptionEntry])),
     )
     return ask.page(
-        "policy/events.html",
+        "events/events.html",
         "Events and blocks",
         found=found,
         blocks=blocks,
-        exemptions=exemptions,
         kinds=EVENT_KINDS,
         kind=kind,
         project=project,
@@ -59,31 +57,14 @@ async def block(ask: Ask) -> Response[bytes]:
         "reason": form.get("reason", ""),
     }
     await ask.send("POST", path_of("admin", "blocks"), BlockEntry, body)
-    return ask.go("events", "blocked")
+    return ask.go(ask.back(form, "events"), "blocked")
 
 
 @post("/blocks/{block_id:int}/lift", status_code=200)
 async def lift(ask: Ask, block_id: int) -> Response[bytes]:
     """Lift a block."""
     await ask.send("DELETE", path_of("admin", "blocks", block_id), Removed)
-    return ask.go("events", "lifted")
+    return ask.go(ask.back(await ask.form(), "events"), "lifted")
 
 
-@post("/exemptions", status_code=200)
-async def exempt(ask: Ask) -> Response[bytes]:
-    """Exempt what the form names from the rules."""
-    form = await ask.form()
-    body: dict[str, str | bool] = {name: form.get(name, "") for name in ("of", "reason", "expires")}
-    body |= {"yes": True} if form.get("yes") else {}
-    made = await ask.send("POST", path_of("admin", "exemptions"), MadeExemption, body)
-    return ask.go("events", "exempted, blocked" if made.refused else "exempted")
-
-
-@post("/exemptions/{exemption:int}/end", status_code=200)
-async def end(ask: Ask, exemption: int) -> Response[bytes]:
-    """The rules count again."""
-    await ask.send("DELETE", path_of("admin", "exemptions", exemption), Removed)
-    return ask.go("events", "ended")
-
-
-HANDLERS = [events, accept, block, lift, exempt, end]
+HANDLERS = [events, accept, block, lift]
