@@ -244,7 +244,7 @@ class Policy:
         stamp = rules_stamp = ""
         if blocked or self._digests:
             stamp = _hashed([*sorted(blocked), "", *sorted(self._digests)])
-        if age is not None or exempt:
+        if age is not None or exempt or (blocked and self._exempt_digests):
             told = msgspec.json.encode(age).decode()
             rules_stamp = _hashed([told, *sorted(exempt), "", *sorted(self._exempt_digests)])
         if not (stamp or rules_stamp):
@@ -275,10 +275,9 @@ class Policy:
 
     def check_address(self, protocol: str, project: str, version: str, sha256: str) -> None:
         """As `check`, by what the address of a file tells. Where it does not tell its bytes (`sha256` "") and
-        some bytes are exempt, what goes before that alone: all else waits until they are known."""
+        some bytes are exempt, nothing: all waits until they are known."""
         self.look()
-        verdicts = self.of(protocol, project)
-        if sha256 or not self._exempt_digests or version in verdicts.versions:
+        if sha256 or not self._exempt_digests:
             self.check_named(protocol, project, version, sha256)
 
     def check_named(

@@ -92,7 +92,8 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         """Whether each version has to be looked at: what is not allowed is not all in `versions`."""
         asks = self.age is not None or self.advised is not None or self.as_of > 0
         named = self.whole is not None or self.listed is not None
-        return asks or named or self.asks_list or self.trust is not None
+        spared = bool(self.versions and self.exempt_digests)  # bytes of a blocked version may be
+        return asks or named or spared or self.asks_list or self.trust is not None
 
     @property
     def asks_more(self) -> bool:
@@ -147,10 +148,10 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
 
     def by_hand(self, version: str, *digests: str) -> Verdict | None:
         """What operators have said of a version or file, by its SHA256 or that of the file it lies beside
-        (all may be ""), the more exact first; a block goes before an exemption that is as exact. None:
-        nothing."""
-        found = _first(self.digests, digests) or self.versions.get(version)
-        found = found or _first(self.exempt_digests, digests)
+        (all may be ""), the more exact first: bytes, versions, names. A block goes before an exemption that
+        is as exact. None: nothing."""
+        found = _first(self.digests, digests) or _first(self.exempt_digests, digests)
+        found = found or self.versions.get(version)
         found = found or (self.exempt.get(version) if version else None)
         return found or self.whole or self.exempt.get("")
 
@@ -160,10 +161,14 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
 
     def of_page(self, version: str) -> Verdict | None:
         """By names alone, of a page about a version; of "": of one about the whole project. Whatever refuses
-        that, the page is there if a version is exempt, and shows what is. None: nothing is against it."""
+        that, the page is there if a version is exempt, and shows what is. A version whose bytes may be exempt
+        is judged when its page is made. None: nothing is against it."""
         if not version and any(self.exempt):
             return None
-        return self.by_name(version, "") or self.listed
+        found = self.by_name(version, "") or self.listed
+        if version and found is not None and not found.allowed and self.exempt_digests:
+            return self.of_page("")
+        return found
 
     def by_malware(self, version: str) -> Verdict | None:
         """Of a version; of "", where there is none: of the whole project. None: it is none."""
@@ -234,9 +239,12 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         return UNKNOWN if found is None else None if found is ALLOWED else found
 
     def held(self, entries: Iterable[JudgedEntry], contents: Mapping[str, content.Held]) -> ProjectVerdicts:
-        """With what may not be served of these, as `judged` gives them."""
-        versions, files, due = dict(self.versions), dict(self.files), self.due
-        told = dict(self.told)
+        """With what may not be served of these, as `judged` gives them. Of a blocked version of which some
+        bytes are exempt, the others each by its name."""
+        entries = list(entries)
+        spared = {each.version for each, _, found in entries if found is not None and found.is_exempt}
+        versions = {each: said for each, said in self.versions.items() if each not in spared}
+        files, told, due = dict(self.files), dict(self.told), self.due
         for each, of, found in entries:
             if self.asks_list:
                 told[each.name] = of.judged

@@ -61,6 +61,11 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
         what = SINCE.get(self.rule, "the rule")
         return Verdict(True, "stored", f"served: stored here {moment(stored_at)}, before {what} {self.why}")
 
+    @property
+    def is_exempt(self) -> bool:
+        """Whether an operator lets it through, whatever else there is."""
+        return self.rule == "exemption"
+
     def refusal(self, what: str) -> Blocked:
         """The error that a client gets for `what`, of a verdict that does not allow it."""
         kind, words = REFUSALS[self.rule]

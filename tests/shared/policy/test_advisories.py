@@ -180,13 +180,14 @@ def test_exempt_bytes__spare_malware_and_what_lies_beside_them() -> None:
             check("npm", "x", "2.0.0", other)
     with pytest.raises(Malware):
         it.check_new("npm", "x", "2.0.0")
-    block = Block(1, "no", "npm", "x", "2.0.0")
-    for blocked in (
-        policy(MALWARE, blocks=[block], exemptions=it.exemptions),
-        policy(MALWARE, blocks=[block]),
-    ):
+    for block in (Block(1, "no", "npm", "x", "2.0.0"), Block(1, "no", "npm", "x")):
+        spared = policy(MALWARE, blocks=[block], exemptions=it.exemptions)
+        spared.check_address("npm", "x", "2.0.0", "")
+        spared.check_address("npm", "x", "2.0.0", sha256)
         with pytest.raises(Blocked):
-            blocked.check_address("npm", "x", "2.0.0", "")
+            spared.check_address("npm", "x", "2.0.0", other)
+        with pytest.raises(Blocked):
+            policy(MALWARE, blocks=[block]).check_address("npm", "x", "2.0.0", "")
     with pytest.raises(Malware):
         policy(MALWARE).check_address("npm", "x", "2.0.0", "")
 

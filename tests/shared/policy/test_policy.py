@@ -43,6 +43,9 @@ def exemption(version: str = "", sha256: str = "") -> Exemption:
         ([block("2")], [exemption("2")], "block"),
         ([block("2")], [exemption()], "block"),
         ([block("3")], [exemption()], "exemption"),
+        ([block()], [exemption(sha256=DIGEST)], "exemption"),
+        ([block("2")], [exemption(sha256=DIGEST)], "exemption"),
+        ([block("2")], [exemption(sha256="cd" * 32)], "block"),
         ([block(sha256=DIGEST)], [exemption(sha256=DIGEST)], "block"),
         ([block(sha256=DIGEST)], [exemption("2")], "block"),
     ],
@@ -101,6 +104,25 @@ def test_stamps__a_change_of_rules_or_exemptions_is_another_and_blocks_have_thei
     assert len({each.rules_stamp for each in stamps}) == len(made)
     assert {each.stamp for each in stamps} == {""}
     assert Policy([block()], WEEK).of("pypi", "demo").rules_stamp == stamps[0].rules_stamp
+
+
+def test_blocked_version__some_bytes_of_it_are_exempt__the_page_has_them_alone() -> None:
+    exempt = [exemption(sha256=DIGEST)]
+    stamps = {Policy([block("2")], Rules(), each).of("pypi", "demo").rules_stamp for each in ([], exempt)}
+    assert len(stamps) == 2, "such pages are made anew"
+    verdicts = Policy([block("2")], Rules(), exempt).of("pypi", "demo")
+    assert verdicts.judges and verdicts.of_page("2") is None
+    for is_file in (True, False):
+        entries = [
+            Dated("a.whl", "2", mark=DIGEST, is_file=is_file),
+            Dated("b.whl", "2", mark="cd" * 32, is_file=True),
+            Dated("c.whl", "3", is_file=is_file),
+        ]
+        found = verdicts.held(*verdicts.judged(entries, Seen(1.0), {}, NOW))
+        assert [each.name for each in entries if found.of_file(each.version, each.name, "").allowed] == [
+            "a.whl",
+            "c.whl",
+        ]
 
 
 def test_rules__of_the_environment() -> None:

@@ -1,0 +1,189 @@
+"""Bytes that are exempt by their SHA256: served by every way, whatever else refuses their version or its
+name, over all protocols."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.firewall.feeds import Folder, await_feed, of_shelf, span
+from tests.firewall.shelves import OLD, SHELVES, Shelf
+from tests.firewall.test_changes import STORED_WAYS
+from tests.firewall.test_rules import ADMIN, name_of
+from tests.support.orchard import JSON, Cluster, cluster, wait_until
+from tests.support.upstream import Upstream
+
+Refuse = Callable[[list[Shelf], Folder], None]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def orchard(
+    tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, folder: Folder
+) -> Iterator[Cluster]:
+    settings = {"ORCHARD_OSV_FEEDS": str(folder.path), "ORCHARD_ADMIN_TOKEN": "operators-token-of-tests"}
+    with cluster(tmp_path_factory.mktemp("bytes"), upstream, gateways=2, **settings) as running:
+        await_feed(running)
+        yield running
+
+
+def new(orchard: Cluster, upstream: Upstream, kind: str) -> Shelf:
+    it = SHELVES[kind](orchard, upstream, f"bytes-{next(_numbers)}")
+    it.put({"1.0.0": OLD, "2.0.0": OLD})
+    return it
+
+
+def post(it: Shelf, path: str, **value: Any) -> Any:
+    """The id of what was made."""
+    url = it.orchard.url(f"/api/v1/admin/{path}")
+    made = httpx.post(url, json=value, headers=ADMIN, timeout=30, trust_env=False)
+    assert made.status_code < 300, made.text
+    return made.json().get("id")
+
+
+_client = httpx.Client(timeout=60, trust_env=False, headers={"accept-encoding": "identity"})
+
+
+def ask(it: Shelf, path: str, method: str = "GET", **headers: str) -> list[httpx.Response]:
+    """The answers of all gateways."""
+    return [
+        _client.request(method, each.base + path, headers=headers) for each in it.orchard.all_of("gateway")
+    ]
+
+
+def answered(it: Shelf, path: str) -> set[int]:
+    return {each.status_code for each in ask(it, path)}
+
+
+def block_name(it: Shelf) -> None:
+    post(it, "blocks", protocol=it.protocol, name=name_of(it), reason="no")
+
+
+def block_version(it: Shelf) -> None:
+    post(it, "blocks", protocol=it.protocol, name=name_of(it), version=two(it), reason="no")
+
+
+def two(it: Shelf) -> str:
+    """The newer version, canonical."""
+    return "2" if it.protocol == "pypi" else "2.0.0"
+
+
+def each_by_hand(refuse: Callable[[Shelf], None]) -> Refuse:
+    def all_of(them: list[Shelf], folder: Folder) -> None:
+        for it in them:
+            refuse(it)
+
+    return all_of
+
+
+def malware(them: list[Shelf], folder: Folder) -> None:
+    folder.put(*(of_shelf(f"MAL-2026-{next(_numbers)}", it, versions=["2.0.0"]) for it in them))
+
+
+def all_malware(them: list[Shelf], folder: Folder) -> None:
+    folder.put(*(of_shelf(f"MAL-2026-{next(_numbers)}", it, ranges=[span()]) for it in them))
+
+
+def by_rules(asks: Callable[[Shelf], str]) -> Refuse:
+    def apply(them: list[Shelf], folder: Folder) -> None:
+        rules = [f"[[rule]]\nname = 'no {it.name}, {it.protocol}'\n{asks(it)}\n" for it in them]
+        post(them[0], "policy", policy="\n".join(rules), yes=True)
+
+    return apply
+
+
+def by_name(it: Shelf) -> str:
+    return f"protocols = ['{it.protocol}']\nnames = ['{name_of(it)}']\nrefuse = true"
+
+
+def by_condition(it: Shelf) -> str:
+    condition = f'name == "{name_of(it)}" && version == "{two(it)}"'
+    return f"when = '''{condition}'''\nbegan = '2020-01-01'"
+
+
+REFUSALS: dict[str, tuple[Refuse, list[str] | int]] = {
+    "a block of the name": (each_by_hand(block_name), 403),
+    "a block of the version": (each_by_hand(block_version), ["1.0.0", "2.0.0"]),
+    "malware": (malware, ["1.0.0", "2.0.0"]),
+    "all malware": (all_malware, 403),
+    "an allow list": (by_rules(by_name), 403),
+    "a condition": (by_rules(by_condition), ["1.0.0", "2.0.0"]),
+}
+"""And the page once the bytes are exempt: of a name that is refused there is none."""
+
+
+class Stocked:
+    """A package of two versions, both stored, and all ways to the newer one."""
+
+    def __init__(self, it: Shelf) -> None:
+        self.it = it
+        self.file, self.versions = it.file("2.0.0"), it.beside("2.0.0")
+        self.documents = [each for each in self.versions if it.protocol == "npm"]  # which are of pages
+        self.files = [self.file, *(each for each in self.versions if each not in self.documents)]
+        for path in (it.page, it.file("1.0.0"), *self.files, *self.documents) * 2:
+            assert answered(it, path) == {200}, path
+        installed = [each for each in self.files if each == self.file or each.endswith(".pom")]
+        self.digests = [hashlib.sha256(ask(it, each)[0].content).hexdigest() for each in installed]
+        if it.data["1.0.0"] != it.data["2.0.0"]:  # else the bytes are of a version that may be served, too
+            self.files += [f"/cas/sha256/{each}" for each in self.digests]
+
+    def refusals(self) -> dict[str, set[int]]:
+        """What is answered by the ways, where that is no refusal."""
+        found = {
+            f"{way} {path}": {each.status_code for each in ask(self.it, path, method, **headers)}
+            for path in (*self.files, *self.documents)
+            for way, (method, headers) in STORED_WAYS.items()
+        }
+        return {each: statuses for each, statuses in found.items() if statuses != {403}}
+
+    def pages(self) -> list[list[str] | int]:
+        return [
+            self.it.listed(each.text) if each.status_code == 200 else each.status_code
+            for each in ask(self.it, self.it.page, accept=JSON)
+        ]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_exempt_bytes__every_way_serves_them_and_the_others_stay_refused(
+    orchard: Cluster, upstream: Upstream, folder: Folder, refusal: str
+) -> None:
+    refuse, page = REFUSALS[refusal]
+    stock = [Stocked(new(orchard, upstream, kind)) for kind in SHELVES]
+    refuse([each.it for each in stock], folder)
+    for each in stock:
+        wait_until(lambda each=each: answered(each.it, each.file) == {403}, seconds=60, what=refusal)
+        assert not each.refusals(), refusal
+
+    made = [
+        post(each.it, "exemptions", of=digest, reason="ours") for each in stock for digest in each.digests
+    ]
+    for each in stock:
+        wait_until(lambda each=each: each.pages() == [page] * 2, seconds=60, what=f"the page, {each.file}")
+    with orchard.client(orchard.cache) as cache:
+        cache.flushall()  # so that no gateway has read the files' rows yet
+    for each in stock:
+        hidden = set(each.documents) if page == 403 else set()
+        for again in (False, True):
+            for path in (*each.files, *each.documents):
+                wanted = {403} if path in hidden else {200, 206, 304}
+                for way, (method, headers) in STORED_WAYS.items():
+                    found = {answer.status_code for answer in ask(each.it, path, method, **headers)}
+                    assert found <= wanted, (path, way, again, found)
+            for answer in ask(each.it, each.file):
+                assert answer.content == each.it.data["2.0.0"]
+        if page == 403 and each.it.data["1.0.0"] != each.it.data["2.0.0"]:
+            assert answered(each.it, each.it.file("1.0.0")) == {403}
+
+    for number in made:
+        gone = httpx.delete(
+            orchard.url(f"/api/v1/admin/exemptions/{number}"), headers=ADMIN, timeout=30, trust_env=False
+        )
+        assert gone.status_code == 200
+    for each in stock:
+        wait_until(lambda each=each: answered(each.it, each.file) == {403}, what="its end")
+        assert not each.refusals(), refusal
