@@ -160,7 +160,9 @@ def test_exempt_bytes__every_way_serves_them_and_the_others_stay_refused(
         assert not each.refusals(), refusal
 
     made = [
-        post(each.it, "exemptions", of=digest, reason="ours") for each in stock for digest in each.digests
+        post(each.it, "exemptions", of=digest, reason="ours", yes=True)
+        for each in stock
+        for digest in each.digests
     ]
     for each in stock:
         wait_until(lambda each=each: each.pages() == [page] * 2, seconds=60, what=f"the page, {each.file}")

@@ -94,27 +94,25 @@ async def let_in(
     made = await repository.add_exemption(actor, what, ends)
     await access_watcher.refresh()
     state = access_watcher.state
-    found = still_blocked(() if state is None else state.blocks, what, named)
+    found = still_blocked(() if state is None else state.blocks, what)
     told = msgspec.structs.asdict(made)
     return MadeExemption(**told, refused="; ".join(map(in_words, found)), malware=advisory)
 
 
-def still_blocked(blocks: Iterable[_Block], exempt: NewBlock, named: Iterable[NewBlock]) -> list[_Block]:
+def still_blocked(blocks: Iterable[_Block], exempt: NewBlock) -> list[_Block]:
     """The blocks by hand that count for what is exempt all the same (`ProjectVerdicts.by_hand`), or of a
-    package for a version of it. `named`: its names (`named_by`)."""
-    all_names = (exempt, *named)
-    return [each for each in blocks if any(_counts(each, exempt, of) for of in all_names)]
+    package for a version of it."""
+    return [each for each in blocks if _counts(each, exempt)]
 
 
-def _counts(block: Blocking, exempt: NewBlock, of: NewBlock) -> bool:
-    if block.sha256:
+def _counts(block: Blocking, exempt: NewBlock) -> bool:
+    if block.sha256 or exempt.sha256:
         return block.sha256 == exempt.sha256
-    if block.protocol != of.protocol:
+    if block.protocol != exempt.protocol:
         return False
-    if named_alike(block.protocol, block.name) != named_alike(of.protocol, of.name):
+    if named_alike(block.protocol, block.name) != named_alike(exempt.protocol, exempt.name):
         return False
-    of_package = not (exempt.version or exempt.sha256)
-    return of_package or (bool(block.version) and block.version == of.version)
+    return not exempt.version or block.version == exempt.version
 
 
 def in_words(block: Blocking) -> str:

@@ -118,7 +118,7 @@ def overruled(exemption: ExemptionEntry, blocks: list[BlockEntry]) -> list[Block
     """The blocks that win over an exemption of the same package."""
     of = read_subject(exemption.what)
     what = NewBlock(exemption.reason, of.protocol, of.project, of.version, of.sha256)
-    return still_blocked(blocks, what, [what])
+    return still_blocked(blocks, what)
 
 
 def _items(part: Part[Page[Any]]) -> list[Any]:

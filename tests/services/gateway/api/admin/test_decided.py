@@ -45,11 +45,10 @@ def test_block_and_exemption__the_one_that_wins_is_the_one_that_is_told(
     policy = Policy([block], exemptions=[Exemption(1, "ours", **what(exempt, protocol))], named=named_alike)
     verdict = policy.of(protocol, NAMES[protocol]).by_hand("2", SHA)
     assert verdict is not None
-    named = NewBlock("ours", protocol, NAMES[protocol], "2" if exempt != WHOLE else "")
-    found = still_blocked([block], NewBlock("ours", **what(exempt, protocol)), [named])
+    found = still_blocked([block], NewBlock("ours", **what(exempt, protocol)))
     assert bool(found) is not verdict.allowed
     others = [Block(8, "no", protocol, "another"), Block(9, "no", sha256="cd" * 32)]
-    assert not still_blocked(others, NewBlock("ours", **what(exempt, protocol)), [named])
+    assert not still_blocked(others, NewBlock("ours", **what(exempt, protocol)))
 
 
 def test_block__is_told_with_what_takes_it_away() -> None:
