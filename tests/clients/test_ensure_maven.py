@@ -30,7 +30,7 @@ if shutil.which("mvn") is None:
 GROUP = "org.orchard.demo"
 # Its goal needs the compile class path of the project.
 PLUGIN = "org.apache.maven.plugins:maven-compiler-plugin:3.13.0"
-PARENT = f"<parent><groupId>{GROUP}</groupId><artifactId>parent</artifactId><version>1</version></parent>"
+PARENT = f"<parent><groupId>{GROUP}</groupId><artifactId>parent</artifactId><version>[1,2)</version></parent>"
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +38,16 @@ def upstream() -> Iterator[Upstream]:
     with Upstream() as server:
         repository = Repository(server)
         folder = GROUP.replace(".", "/")
-        repository.put(f"{folder}/parent/1/parent-1.pom", build_pom(GROUP, "parent", "1", packaging="pom"))
+        for version in ("1", "1.9", "1.10", "2"):  # of the range the newest manages
+            managed = Dep(GROUP, "leaf", "2.0" if version == "1.10" else "1.0").xml()
+            managed = f"<dependencyManagement><dependencies>{managed}</dependencies></dependencyManagement>"
+            pom = build_pom(GROUP, "parent", version, packaging="pom", extra=managed)
+            repository.put(f"{folder}/parent/{version}/parent-{version}.pom", pom)
+        repository.add_metadata(GROUP, "parent", ["1", "1.9", "1.10", "2"])
         repository.add(GROUP, "leaf", "1.0")
         repository.add(GROUP, "leaf", "2.0")
         repository.add(GROUP, "deep", "1.0", [Dep(GROUP, "leaf", "1.0")])  # loses against the nearer 2.0
-        needed = [Dep(GROUP, "leaf", "2.0"), Dep(GROUP, "deep", "1.0")]
+        needed = [Dep(GROUP, "leaf"), Dep(GROUP, "deep", "1.0")]
         repository.add(GROUP, "lib", "1.1")
         repository.put(f"{folder}/lib/1.1/lib-1.1.pom", build_pom(GROUP, "lib", "1.1", needed, extra=PARENT))
         yield server
@@ -68,7 +73,7 @@ def test_mvn__fetchers_gone_and_repository_empty__builds(orchard: Cluster, tmp_p
     table = lock["protocols"]["maven"]
     assert {each["filename"] for each in table["packages"]} == {"lib-1.1.jar", "leaf-2.0.jar", "deep-1.0.jar"}
     poms = {each["filename"] for each in table["documents"]}
-    assert poms == {"lib-1.1.pom", "parent-1.pom", "leaf-2.0.pom", "leaf-1.0.pom", "deep-1.0.pom"}
+    assert poms == {"lib-1.1.pom", "parent-1.10.pom", "leaf-2.0.pom", "leaf-1.0.pom", "deep-1.0.pom"}
     (plugin,) = table["plugins"]
     assert plugin["packages"][0]["filename"] == "maven-compiler-plugin-3.13.0.jar"
     for fetcher in orchard.all_of("fetcher"):

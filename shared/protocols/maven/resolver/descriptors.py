@@ -80,7 +80,7 @@ class Descriptors:
 
     def __init__(self, documents: Mapping[Document, object], environment: Environment) -> None:
         self._documents = documents
-        self._models = Models(self._find, environment)
+        self._models = Models(self._find, self._parents, environment)
         self._poms: dict[Coordinates, _Pom] = {}
         self.missing: dict[Document, None] = {}
         self.read: set[DocumentName] = set()  # POMs that this run has used
@@ -143,6 +143,9 @@ class Descriptors:
             return listing
         found = [version for version in listing.versions if fits(artifact.version, version)]
         return sorted(found, key=generic_key)
+
+    def _parents(self, at: Coordinates) -> list[str] | Gap:
+        return self.versions_in(Artifact(at.group, at.artifact, at.version, "pom", "pom"))
 
     def exact(self, artifact: Artifact) -> Artifact | Gap:
         """The artifact whose file is to be had: of a snapshot its newest build."""

@@ -16,6 +16,7 @@ import msgspec
 from shared.protocols.maven.model import Coordinates, Key, Pom, RawDependency
 from shared.protocols.maven.resolver.activation import Environment, properties_of
 from shared.protocols.maven.resolver.inheritance import Gap, Notes, Raw, below, document_name
+from shared.protocols.maven.resolver.ranges import BadRange, exact, is_range, parse_ranges
 from shared.protocols.resource import DocumentName
 
 MAX_PARENTS = 64
@@ -28,7 +29,13 @@ _ID = re.compile(r"[A-Za-z0-9_.-]+")
 _MACHINE_PATHS = ("/", "${java.home}", "${user.home}", "${user.dir}")
 
 
+# A version that stands for the parent's: Maven wants a constant below a parent that is named by a range.
+_PARENTS_VERSION = {f"${{{of}version}}" for of in ("pom.", "project.", "pom.parent.", "project.parent.")}
+
+
 Find = Callable[[DocumentName], "Pom | Gap"]
+Versions = Callable[[Coordinates], "list[str] | Gap"]
+"""The listed versions in the range that coordinates have as a version, ascending. Raises `BadRange`."""
 
 
 class Effective(msgspec.Struct, frozen=True):
@@ -51,8 +58,9 @@ class Models:
     What was made of documents that are all there is remembered.
     """
 
-    def __init__(self, find: Find, environment: Environment | None = None) -> None:
+    def __init__(self, find: Find, versions: Versions, environment: Environment | None = None) -> None:
         self._find = find
+        self._versions = versions
         self._environment = environment
         self._raw: dict[DocumentName, Raw] = {}
         self._imports: dict[DocumentName, tuple[tuple[RawDependency, ...], Notes]] = {}
@@ -109,8 +117,9 @@ class Models:
             if found is None:
                 break
             seen.add(at)
+            found, above_it = self._parent(found, notes)
             line.append((at, found))
-            at = self._parent(found, notes)
+            at = above_it
         for name, each in reversed(line):
             above = below(name, each, above, notes, self._environment)
             if not above.notes.pending and not above.notes.problems:
@@ -123,20 +132,49 @@ class Models:
         found = self._find(name)
         if isinstance(found, Pom):
             return found
-        notes.pending |= found.pending
-        notes.passing |= found.passing
-        if not found.pending:
-            notes.problems.append(found.reason)
+        notes.gap(found)
         return None
 
-    @staticmethod
-    def _parent(pom: Pom, notes: Notes) -> DocumentName | None:
-        if pom.parent is None:
-            return None
-        name = document_name(pom.parent)
-        if name is None:  # a range, or a property: of the parent itself nothing may be used here
-            notes.problems.append(f"unresolved: parent {pom.parent}"[:MAX_TEXT])
-        return name
+    def _parent(self, pom: Pom, notes: Notes) -> tuple[Pom, DocumentName | None]:
+        """The POM with a parent of one version, and where that lies; None after noting why it cannot."""
+        parent = pom.parent
+        if parent is None:
+            return pom, None
+        if is_range(parent.version):
+            version = self._newest(pom, parent, notes)
+            if not version:
+                return pom, None
+            parent = msgspec.structs.replace(parent, version=version)
+            pom = msgspec.structs.replace(pom, parent=parent)
+        name = document_name(parent)
+        if name is None:  # a property: of the parent itself nothing may be used here
+            notes.problems.append(f"unresolved: parent {parent}"[:MAX_TEXT])
+        return pom, name
+
+    def _newest(self, pom: Pom, parent: Coordinates, notes: Notes) -> str:
+        """The newest listed version in a parent's range (DefaultModelResolver.resolveModel); "" after noting
+        why there is none."""
+        if pom.version == parent.version or pom.version in _PARENTS_VERSION:
+            notes.void(f"unresolved: a version below the parent {parent} must be a constant"[:MAX_TEXT])
+            return ""
+        try:
+            if not all(each.upper for each in parse_ranges(parent.version)):
+                notes.problems.append(f"unresolved: the range of the parent {parent} has no end"[:MAX_TEXT])
+                return ""
+            only = exact(parent.version)
+            found = [only] if only else self._versions(parent)
+        except BadRange as error:
+            notes.problems.append(f"unresolved: parent {parent}: {error}"[:MAX_TEXT])
+            return ""
+        if isinstance(found, Gap):
+            notes.gap(found)
+            return ""
+        if not found:
+            notes.problems.append(
+                f"unresolved: no source has a version in the range of the parent {parent}"[:MAX_TEXT]
+            )
+            return ""
+        return found[-1]
 
     def imported(self, at: Coordinates, notes: Notes) -> tuple[RawDependency, ...]:
         """The effective dependency management of a BOM."""

@@ -40,6 +40,13 @@ class Notes(msgspec.Struct):
         self.pending |= other.pending
         self.invalid = self.invalid or other.invalid
 
+    def gap(self, of: Gap) -> None:
+        """Note why something is not at hand."""
+        self.pending |= of.pending
+        self.passing |= of.passing
+        if not of.pending:
+            self.problems.append(of.reason)
+
     def void(self, reason: str) -> None:
         """Note what makes Maven give up on the whole POM."""
         self.problems.append(reason)

@@ -10,9 +10,10 @@ import pytest
 
 from shared.models import Dependency
 from shared.protocols.maven.metadata import dependency, extract
-from shared.protocols.maven.model import Pom, decode_pom
+from shared.protocols.maven.model import Coordinates, Pom, decode_pom
 from shared.protocols.maven.resolver.effective import Models
 from shared.protocols.maven.resolver.inheritance import Gap
+from shared.protocols.maven.resolver.ranges import fits, generic_key
 from shared.protocols.resource import DocumentName
 from tests.support.maven_builders import Dep, build_pom
 
@@ -45,6 +46,7 @@ class Library:
     def __init__(self) -> None:
         self.poms: dict[DocumentName, Pom] = {}
         self.turns = 0
+        self.is_listed = True
 
     def add(
         self, coordinates: str, *deps: Dep, parent: str = "", managed: tuple[Dep, ...] = (), extra: str = ""
@@ -65,11 +67,17 @@ class Library:
         assert pom is not None
         self.poms[name(coordinates)] = pom
 
+    def _listed(self, of: Coordinates) -> list[str] | Gap:
+        if not self.is_listed:
+            return Gap("maven-metadata.xml: an upstream fails", passing=True)
+        versions = [each.file_id for each in self.poms if each.project == f"{of.group}:{of.artifact}"]
+        return sorted((each for each in versions if fits(of.version, each)), key=generic_key)
+
     def derive(self, coordinates: str) -> Derived:
         known: dict[DocumentName, Pom | None] = {}
         for self.turns in range(1, 500):
             missing: set[DocumentName] = set()
-            models = Models(partial(_find, known, missing))
+            models = Models(partial(_find, known, missing), self._listed)
             model = models.effective(name(coordinates))
             if not missing:
                 break
@@ -113,6 +121,50 @@ def test_parent__properties_management_and_dependencies_inherited(library: Libra
     library.add("g:a:7", Dep("b", "b"), parent="g:mid:1", extra="<properties><b>2</b></properties>")
     assert library.lines("g:a:7") == ["b:b:2 runtime", "m:m:7 compile"]
     assert library.turns == 4
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        ("[1,2)", "1.10"),
+        ("[1,2]", "2"),
+        ("(,1.10)", "1.9"),
+        ("[1.9]", "1.9"),
+        ("[1,1.5),[2,2]", "2"),
+    ],
+)
+def test_parent_named_by_a_range__is_the_newest_in_it(library: Library, wanted: str, taken: str) -> None:
+    for version in ("1", "1.9", "1.10", "2", "3"):
+        library.add(f"g:top:{version}", managed=(Dep("b", "b", "${project.parent.version}"),))
+    library.add("g:a:7", Dep("b", "b"), parent=f"g:top:{wanted}")
+    assert library.lines("g:a:7") == [f"b:b:{taken} compile"]
+
+
+@pytest.mark.parametrize("own", ["", "${project.version}", "${project.parent.version}", "${pom.version}"])
+def test_version_below_a_range__must_be_a_constant(library: Library, own: str) -> None:
+    library.add("g:top:1")
+    library.add("g:a:7", Dep("b", "b", "1"), parent="g:top:[1,2)")
+    at = name("g:a:7")
+    library.poms[at] = msgspec.structs.replace(library.poms[at], version=own or "[1,2)")
+    assert any("must be a constant" in each for each in library.derive("g:a:7").problems)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("[1,)", "has no end"),
+        ("[1,2),[3,)", "has no end"),
+        ("[8,9]", "unresolved: no source has a version in the range"),
+        ("[2,1]", "its ends are in the wrong order"),
+    ],
+)
+def test_range_without_a_parent_in_it__is_told(library: Library, wanted: str, said: str) -> None:
+    library.add("g:top:1")
+    library.add("g:a:7", parent=f"g:top:{wanted}")
+    assert any(said in each for each in library.derive("g:a:7").problems)
+    if wanted == "[8,9]":
+        library.is_listed = False
+        assert library.derive("g:a:7").problems == ("maven-metadata.xml: an upstream fails",)
 
 
 def test_own_word__wins_over_management(library: Library) -> None:
