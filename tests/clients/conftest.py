@@ -115,3 +115,10 @@ EXPECTED = {"orchard_app-1.0", "orchard_lib-1.1", "orchard_leaf-2.0", "orchard_e
 def installed(target: Path) -> set[str]:
     """The distributions in a folder, as name-version."""
     return {each.name.removesuffix(".dist-info") for each in target.glob("*.dist-info")}
+
+
+def forget_breakers(orchard: Cluster) -> None:
+    """A failing source is left alone for a while; the next test wants it asked."""
+    with orchard.client(orchard.cache) as client:
+        for key in client.scan_iter(match="orchard:upstream_sources:*:breaker:*"):
+            client.delete(key)

@@ -146,10 +146,3 @@ def asked(orchard: Cluster, what: str, method: str = "GET") -> int:
     """How many requests of that method for an address with this text all gateways have seen so far."""
     lines = orchard.logs().splitlines()
     return sum('"event":"request"' in line and f'"{method}"' in line and what in line for line in lines)
-
-
-def forget_breakers(orchard: Cluster) -> None:
-    """A failing source is left alone for a while; the next test wants it asked."""
-    with orchard.client(orchard.cache) as client:
-        for key in client.scan_iter(match="orchard:upstream_sources:maven:breaker:*"):
-            client.delete(key)

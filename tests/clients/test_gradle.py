@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.jvm import GROUP, Gradle, asked, forget_breakers, require
+from tests.clients.conftest import forget_breakers
+from tests.clients.jvm import GROUP, Gradle, asked, require
 from tests.support.maven_builders import Dep, Repository, build_jar, build_pom
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Fault, Upstream

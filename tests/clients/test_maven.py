@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from shared.default_upstreams import default_upstream
-from tests.clients.jvm import GOAL, GROUP, MAVENS, Maven, asked, forget_breakers, require
+from tests.clients.conftest import forget_breakers
+from tests.clients.jvm import GOAL, GROUP, MAVENS, Maven, asked, require
 from tests.support.maven_builders import Dep, Repository, build_jar, build_pom
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Fault, Upstream

@@ -1,4 +1,4 @@
-"""npm, pnpm and yarn install through Orchard: cold, warm, from lock files, and with the upstream gone."""
+"""npm's clients install through Orchard: cold, warm, from lock files, and with the upstream gone."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Tools
+from tests.clients.conftest import Tools, forget_breakers
 from tests.clients.node import (
     EXPECTED,
     INSTALLERS,
     NPMS,
+    PNPMS,
     TREE,
     command,
     environment,
@@ -23,6 +24,7 @@ from tests.clients.node import (
     installed,
     project,
     publish_tree,
+    renamed,
 )
 from tests.support.npm_builders import PREFIX, packument_path, publish, tarball_path
 from tests.support.orchard import Cluster, cluster
@@ -46,27 +48,32 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
 
 
 @pytest.fixture(autouse=True)
-def _healed(upstream: Upstream) -> Iterator[None]:
+def _healed(upstream: Upstream, orchard: Cluster) -> Iterator[None]:
     yield
     upstream.heal()
+    forget_breakers(orchard)
 
 
 @pytest.mark.parametrize("tool", INSTALLERS)
 def test_install__cold_then_warm_then_upstream_gone__same_tree(
-    tmp_path_factory: pytest.TempPathFactory, tools: Tools, tool: str, tmp_path: Path
+    orchard: Cluster, upstream: Upstream, tools: Tools, tool: str, tmp_path: Path
 ) -> None:
-    command(tool)
-    with Upstream() as own:
-        publish_tree(own)
-        with cluster(tmp_path_factory.mktemp("own"), own, ORCHARD_CACHE_TTL_INDEX="1") as running:
-            for round_name in ("cold", "warm", "gone"):
-                tools.forget()
-                folder = project(tmp_path / round_name)
-                install(tools, tool, running.url("/npm/"), folder)
-                assert installed(folder) == EXPECTED, round_name
-                if round_name == "warm":
-                    assert all(own.count(tarball_path(n, v)) <= 1 for n, vs in TREE.items() for v in vs)
-                    own.fault("*", Fault(reset=True, cut_at=0))
+    stem = f"of-{tool}"
+    tree, expected = renamed(stem)
+    publish_tree(upstream, tree)
+    for round_name in ("cold", "warm", "gone"):
+        tools.forget()
+        folder = project(tmp_path / round_name, {f"{stem}-app": "^1.0.0"})
+        install(tools, tool, orchard.url("/npm/"), folder)
+        assert installed(folder) == expected, round_name
+        if round_name == "warm":
+            assert all(
+                upstream.count(tarball_path(n, v)) == 1
+                for n, vs in tree.items()
+                for v in vs
+                if f"{n}@{v}" in expected
+            )
+            upstream.fault("*", Fault(reset=True, cut_at=0))
 
 
 @pytest.mark.parametrize("tool", NPMS)
@@ -95,7 +102,14 @@ def test_npm_ci__lock_from_elsewhere_on_an_empty_orchard__no_packument_is_fetche
 
 @pytest.mark.parametrize(
     ("tool", "frozen"),
-    [("pnpm-10", "--frozen-lockfile"), ("yarn-1", "--frozen-lockfile"), ("yarn-4", "--immutable")],
+    [
+        ("pnpm-10", "--frozen-lockfile"),
+        ("pnpm-12", "--frozen-lockfile"),
+        ("yarn-1", "--frozen-lockfile"),
+        ("yarn-4", "--immutable"),
+        ("bun-1", "--frozen-lockfile"),
+        ("deno-2", "--frozen"),
+    ],
 )
 def test_lock_file__made_through_orchard__installs_frozen(
     orchard: Cluster, tools: Tools, tool: str, frozen: str, tmp_path: Path
@@ -128,7 +142,7 @@ def test_install__upstream_sends_other_bytes__fails_and_keeps_nothing_then_succe
             assert installed(folder) == EXPECTED
 
 
-@pytest.mark.parametrize("tool", ["yarn-4", "pnpm-10"])
+@pytest.mark.parametrize("tool", ["yarn-4", *PNPMS])
 def test_age_gate__upstream_tells_times__installs(
     orchard: Cluster, tools: Tools, tool: str, tmp_path: Path
 ) -> None:
@@ -206,7 +220,11 @@ def test_install__registry_with_more_or_fewer_slashes__works(
 AUDITS = {
     "npm-10": ["audit", "--json"],
     "npm-11": ["audit", "--json"],
+    "npm-12": ["audit", "--json"],
     "pnpm-10": ["audit", "--json"],
+    "pnpm-12": ["audit", "--json"],
+    "bun-1": ["audit", "--json"],
+    "deno-2": ["audit"],
     "yarn-4": ["npm", "audit", "--recursive", "--json"],
 }
 
@@ -286,12 +304,12 @@ def _documented(pattern: str, orchard: Cluster) -> list[str]:
     return shlex.split(found.group(0).replace("http://127.0.0.1:8080", orchard.url("").rstrip("/")))
 
 
-@pytest.mark.parametrize("tool", ["npm-10", "npm-11", "pnpm-10", "yarn-1"])
+@pytest.mark.parametrize("tool", [each for each in INSTALLERS if each != "yarn-4"])
 def test_readme__registry_line__installs(orchard: Cluster, tools: Tools, tool: str, tmp_path: Path) -> None:
     env = {**tools.environment(), "npm_config_audit": "false"}
     client = "yarn" if tool == "yarn-1" else "npm"
     line = _documented(rf"{client} config set registry [^\s`]+", orchard)
-    setter = command("yarn-1" if client == "yarn" else "npm-11")
+    setter = command("yarn-1" if client == "yarn" else "npm-12")
     assert tools.run([*setter, *line[1:]], env=env).returncode == 0
     folder = project(tmp_path / "demo")
     done = tools.run([*command(tool), "install"], cwd=folder, env=env)

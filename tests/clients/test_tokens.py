@@ -19,7 +19,6 @@ from tests.support.upstream import Upstream
 
 ADMIN = "operators-token-of-tests"
 PYTHONS = ("pip-23.2", "pip-newest", "uv")
-NODES = ("npm-10", "npm-11", "pnpm-10", "yarn-1", "yarn-4")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +69,7 @@ def test_python_client__token_in_url_or_netrc__installs(
     assert installed(tmp_path / "with") == EXPECTED
 
 
-@pytest.mark.parametrize("tool", NODES)
+@pytest.mark.parametrize("tool", node.INSTALLERS)
 @pytest.mark.parametrize("way", ["_authToken", "_auth"])
 def test_node_client__token_in_its_settings__installs(
     orchard: Cluster, tools: Tools, token: str, tool: str, way: str, tmp_path: Path

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.clients import node
 from tests.clients.conftest import Tools
 from tests.clients.jvm import maven_command
 from tests.firewall.shelves import DAY, Npm, PyPI, Shelf, moment
@@ -107,12 +108,15 @@ def _pypi(shelf: NewShelf) -> Shelf:
     return top
 
 
-def _npm(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
-    needs("npm")
-    it = shelf("npm")
-    it.put(AGES)
-    (folder / "package.json").write_text(json.dumps({"name": "p", "dependencies": {it.name: "^2.0.0"}}))
-    return ["npm", "install", "--no-fund"], it
+def _of_npm(tool: str = "") -> Project:
+    def project(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
+        needs("npm")
+        it = shelf("npm")
+        it.put(AGES)
+        (folder / "package.json").write_text(json.dumps({"name": "p", "dependencies": {it.name: "^2.0.0"}}))
+        return [*(node.command(tool) if tool else ["npm"]), "install"], it
+
+    return project
 
 
 def _cargo(shelf: NewShelf, folder: Path) -> tuple[list[str], Shelf]:
@@ -158,7 +162,10 @@ task libs(type: Copy) { from configurations.wanted; into 'out' }
 PROJECTS: dict[str, Project] = {
     "pip": _pip,
     "uv": _uv,
-    "npm": _npm,
+    "npm": _of_npm(),
+    "pnpm": _of_npm("pnpm-12"),
+    "bun": _of_npm("bun-1"),
+    "deno": _of_npm("deno-2"),
     "cargo": _cargo,
     "mvn": _mvn,
     "gradle": _gradle,
@@ -168,7 +175,7 @@ PROJECTS: dict[str, Project] = {
 def _tree(folder: Path) -> dict[str, bytes]:
     """What an installation left; not the clients' own records of when and how."""
     passed = {"direct_url.json", ".package-lock.json", "RECORD", "uv_cache.json", "INSTALLER"}
-    passed |= {"_remote.repositories"}  # with the time
+    passed |= {"_remote.repositories", ".modules.yaml", ".pnpm-workspace-state-v1.json"}  # with the time
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))

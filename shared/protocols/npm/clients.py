@@ -1,4 +1,4 @@
-"""npm, pnpm, yarn 1 and yarn 4.
+"""npm, pnpm, yarn 1, yarn 4, bun, deno and corepack.
 
 For the `orchard` command: the standard library and shared.clientfiles alone.
 """
@@ -17,7 +17,7 @@ _TOKEN = "${ORCHARD_TOKEN}"  # noqa: S105 - the name of a variable, which npm, p
 
 
 def npm(setup: Setup) -> ClientSetup:
-    """`registry` in .npmrc, which pnpm reads as well."""
+    """`registry` in .npmrc, which pnpm, bun and deno read as well."""
 
     def edit(text: str) -> str:
         values = {"registry": _url(setup)}
@@ -26,11 +26,6 @@ def npm(setup: Setup) -> ClientSetup:
         return set_pairs(text, values)
 
     return ClientSetup((FileEdit(_npmrc(setup), edit),), notes=_overridden(setup))
-
-
-def pnpm(setup: Setup) -> ClientSetup:
-    """The same file as npm's."""
-    return npm(setup)
 
 
 def yarn_1(setup: Setup) -> ClientSetup:
@@ -73,6 +68,22 @@ def yarn(setup: Setup) -> ClientSetup:
     return ClientSetup((*yarn_1(setup).files, *yarn_4(setup).files))
 
 
+def corepack(setup: Setup) -> ClientSetup:
+    """Where package managers come from: .corepack.env of a project, else the user's variables."""
+    address = f"COREPACK_NPM_REGISTRY={_url(setup)}"
+    variables = [] if setup.project else [f"export {address}"]
+    files = []
+    if setup.project:
+
+        def edit(text: str) -> str:
+            return set_pairs(text, {"COREPACK_NPM_REGISTRY": _url(setup)})
+
+        files.append(FileEdit(setup.folder / ".corepack.env", edit))
+    if setup.token:
+        variables.append('export COREPACK_NPM_TOKEN="$ORCHARD_TOKEN"')
+    return ClientSetup(tuple(files), tuple(variables))
+
+
 def _yarn_1_home(setup: Setup) -> Path:
     """Where yarn 1 looks for the user's files: root has a home of its own for it."""
     is_root = os.geteuid() == 0 and not setup.environ.get("FAKEROOTKEY")
@@ -104,13 +115,18 @@ def _url(setup: Setup) -> str:
 
 
 def surroundings(setup: Setup) -> Surroundings:
-    """npm, pnpm and yarn of both kinds."""
+    """All but corepack. deno finds a token in its user's own .npmrc alone."""
     folder, url = setup.folder, _url(setup)
     variables = {
         "npm_config_registry": url,
+        "NPM_CONFIG_REGISTRY": url,  # of deno, which knows no other spelling
         "npm_config_userconfig": str(folder / ".npmrc"),
         "npm_config_cache": str(folder / "npm"),
         "npm_config_store_dir": str(folder / "pnpm"),
+        "PNPM_CONFIG_STORE_DIR": str(folder / "pnpm"),  # of pnpm 12
+        "PNPM_CONFIG_CACHE_DIR": str(folder / "pnpm-cache"),
+        "BUN_INSTALL_CACHE_DIR": str(folder / "bun"),
+        "DENO_DIR": str(folder / "deno"),
         "npm_config_audit": "false",
         "YARN_REGISTRY": url,
         "YARN_NPM_REGISTRY_SERVER": url,
@@ -127,9 +143,12 @@ def surroundings(setup: Setup) -> Surroundings:
 
 CLIENTS: Mapping[str, Configure] = {
     "npm": npm,
-    "pnpm": pnpm,
+    "pnpm": npm,
     "yarn": yarn,
     "yarn-1": yarn_1,
     "yarn-4": yarn_4,
+    "bun": npm,
+    "deno": npm,
+    "corepack": corepack,
 }
 """By the name of their command."""

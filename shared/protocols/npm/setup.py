@@ -34,7 +34,7 @@ class NpmSetup(Setup):
         if address.is_plain:  # yarn 4 asks over plain http only where it is told to
             yarn.append(f"yarn config set unsafeHttpWhitelist --json '[\"{address.host}\"]'")
         return (
-            ClientHint("npm, pnpm, yarn 1", (f"npm config set registry {registry}",)),
+            ClientHint("npm, pnpm, yarn 1, bun, deno", (f"npm config set registry {registry}",)),
             ClientHint("yarn 4", tuple(yarn)),
         )
 

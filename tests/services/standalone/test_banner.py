@@ -49,7 +49,7 @@ def test_banner__plain_http_on_another_host__tells_gradle_to_take_it() -> None:
 
 
 def test_banner__names_every_client_of_the_readme_and_the_command() -> None:
-    clients = ("pip", "uv", "poetry", "npm, pnpm, yarn 1", "yarn 4", "mvn", "Gradle", "cargo")
+    clients = ("pip", "uv", "poetry", "npm, pnpm, yarn 1, bun, deno", "yarn 4", "mvn", "Gradle", "cargo")
     text = text_of(Settings())
     assert all(f"\n  {client}" in text for client in (*clients, "or        orchard client-config"))
 
