@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import processes
-from bench.harness.download import JSON, download
+from bench.harness.download import JSON, Download, download
 from bench.harness.orchard import Orchard, orchard
 from bench.harness.table import Figure, print_figures
 
@@ -38,7 +38,9 @@ def run(work: Path, root: Path) -> list[Figure]:
     figures = []
     for number, (what, answers, most) in enumerate(rows):
         with _upstream(answers) as url, _orchard(work / str(number), url) as ours:
-            grown, answered = asyncio.run(_asked(ours, [_path_of(each) for each in answers]))
+            grown, answered, took = asyncio.run(_asked(ours, [_path_of(each) for each in answers]))
+            if answers.keys() == {"/simple/"}:
+                figures += _times(took, asyncio.run(download(f"{url}/simple/", accept=JSON)))
         bar, note = f"≤ {most} MiB" if most else "", f"{answered} of {len(answers)} answered"
         figures.append(
             Figure(
@@ -68,19 +70,30 @@ def _orchard(data: Path, url: str) -> contextlib.AbstractContextManager[Orchard]
     )
 
 
-async def _asked(ours: Orchard, paths: list[str]) -> tuple[float, int]:
-    """MiB that the fetcher's peak grew by while all were asked for at once, a single one twice; and how many
-    were answered."""
+def _times(cold: Download, directly: Download) -> list[Figure]:
+    """Of the list of all projects."""
+    first, whole = cold.first_byte_seconds, cold.total_seconds
+    note = f"{cold.x_cache}; whole after {whole:.2f} s, directly after {directly.total_seconds:.2f} s"
+    return [Figure("the list of all projects, cold: first byte", f"{first:.2f} s", "≤ 1 s", first <= 1, note)]
+
+
+async def _asked(ours: Orchard, paths: list[str]) -> tuple[float, int, Download]:
+    """MiB that the fetcher's peak grew by while all were asked for at once, a single one twice; how many
+    were answered; and the first answer."""
     await download(ours.url("/pypi/simple/nothing/"), accept=JSON)
     [fetcher] = ours.pids("fetcher")
     before, answered = processes.rss_mib(fetcher), 0
+    cold: Download | None = None
     accept = JSON if paths[0].startswith("/pypi/") else "*/*"
     for turn in range(2 if len(paths) == 1 else 1):
         await asyncio.sleep(turn * (REFRESH_SECONDS + 1))
         asked = (download(ours.url(path), accept=accept, coding="gzip") for path in paths)
-        answered = sum(reply.status == 200 for reply in await asyncio.gather(*asked))
+        replies = await asyncio.gather(*asked)
+        answered = sum(reply.status == 200 for reply in replies)
+        cold = cold or replies[0]
     await asyncio.sleep(REFRESH_SECONDS)  # the refresh goes on behind a STALE
-    return processes.peak_rss_mib(fetcher) - before, answered
+    assert cold is not None
+    return processes.peak_rss_mib(fetcher) - before, answered, cold
 
 
 async def _audited(ours: Orchard) -> float:

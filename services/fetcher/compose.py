@@ -18,6 +18,7 @@ from services.fetcher.files.describe import DescribeArtifactJob
 from services.fetcher.files.direct import DirectFiles
 from services.fetcher.files.early_metadata import EarlyMetadata
 from services.fetcher.files.entries import Entries, refresh_by
+from services.fetcher.files.index_relay import IndexRelays
 from services.fetcher.files.job import FetchArtifactJob
 from services.fetcher.files.live import LiveDownloads
 from services.fetcher.files.metadata_fallback import MetadataFallback
@@ -47,11 +48,12 @@ from services.fetcher.sources.absences import AbsenceRepository, Absences
 from services.fetcher.sources.breakers import Breakers
 from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments
+from services.fetcher.sources.probing import probe_with
 from services.fetcher.sources.repository import SourceRepository
 from services.fetcher.sources.shadows import Shadows
 from services.fetcher.sources.sync import SourceSync
 from services.fetcher.sources.upstream_blocks import UpstreamBlocks
-from services.fetcher.sources.upstreams import Upstreams, probe_with
+from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from services.fetcher.views.dates import EveryAge, VersionDates
 from services.fetcher.views.lock import SealLockJob
@@ -171,6 +173,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             tools=tools,
             shadows=Shadows(upstream.upstreams, stores.artifacts),
             came=ahead.page_came,
+            relays=IndexRelays(live, stores.threads, floor, spool, settings.max_index_bytes),
         )
         describe = partial(
             DescribeArtifactJob,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.gateway.serving.ports import Body, Ports
@@ -21,7 +21,7 @@ from shared.models import (
 )
 from shared.protocols.resource import Resource
 from shared.queue.events import Event
-from shared.queue.jobs import AnyJob, FetchArtifact
+from shared.queue.jobs import AnyJob, FetchArtifact, FetchIndex
 from shared.settings import Settings
 
 
@@ -152,6 +152,7 @@ class MemoryBody:
     size_bytes: int | None = None
     content_range: str = ""
     content_type: str = ""
+    variant: str = ""
     sha256: str = ""
     source_headers: SourceHeaders = NO_SOURCE_HEADERS
     standing: Standing = NO_STANDING
@@ -195,6 +196,9 @@ class MemoryLive:
     ) -> MemoryBody | None:
         self.ranges.append(wanted)
         return self.body
+
+    async def open_index(self, job: FetchIndex, event: Event, variants: Sequence[str]) -> MemoryBody | None:
+        return self.body if self.body is not None and self.body.variant in variants else None
 
 
 @dataclass

@@ -56,6 +56,7 @@ class LiveDownload:
     audience: Audience
     source_headers: SourceHeaders = NO_SOURCE_HEADERS  # known once readers may come
     standing: Standing = NO_STANDING  # likewise
+    variant: str = ""  # of an index: which of its bodies this is
     later_tokens: list[str] = field(default_factory=list)  # of further runs, which passed on the same
 
     def admits(self, token: str) -> bool:
@@ -243,6 +244,7 @@ def _headers(download: LiveDownload) -> dict[str, str]:
     return {
         "content-type": download.content_type,
         "x-orchard-generation": str(download.generation),
+        "x-orchard-variant": download.variant,
         "x-orchard-source-headers": msgspec.json.encode(download.source_headers).decode("ascii"),
         # For who missed the event that tells it: what a rule lacks a fact of is given to nobody.
         "x-orchard-standing": json.dumps(msgspec.structs.astuple(download.standing)),

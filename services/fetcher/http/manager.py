@@ -281,10 +281,11 @@ class HttpClientManager:
         deadline_seconds: float,
         head_seconds: float = 0,
         lane: Lane = "index",
+        begun: Callable[[UpstreamResponse], None] = lambda _: None,
     ) -> FetchedBody:
         """One response read whole within a total deadline, gzip allowed on the wire.
 
-        `head_seconds` (0: the total) is how long the upstream may take to begin its answer.
+        `head_seconds` (0: the total) is how long the upstream may take to begin its answer; `begun` is told.
 
         Raises as `stream` does; `TooLarge` past `max_bytes` of the body as sent; `UpstreamTimeout` at
         the deadline, however the upstream spends it.
@@ -302,6 +303,7 @@ class HttpClientManager:
                 length = response.content_length
                 if length is not None and length > max_bytes:
                     raise TooLarge(f"upstream {source.name} announces {length} bytes")
+                begun(response)
                 pieces: list[bytes] = []
                 received = 0
                 async for piece in response.chunks():

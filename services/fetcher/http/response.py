@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 
 import httpx
@@ -76,31 +76,60 @@ def _has_zlib_head(body: bytes) -> bool:
 
 
 def _inflate(body: bytes, wbits: int, max_bytes: int) -> bytes:
-    pieces: list[bytes] = []
-    total = 0
-    rest = body
-    while rest:  # RFC 1952 §2.2: members may follow one another
-        inflater = isal_zlib.decompressobj(wbits=wbits)
+    inflating = Inflating(max_bytes, wbits)
+    return b"".join((inflating.feed(body), inflating.end()))
+
+
+class Inflating:
+    """A body that is unpacked piece by piece, within a bound. Both methods raise as `decode_body`."""
+
+    def __init__(self, max_bytes: int, wbits: int = 31) -> None:
+        """`wbits`: of which format (zlib's manual); gzip unless told."""
+        self._max_bytes = max_bytes
+        self._wbits = wbits
+        self._inflater = isal_zlib.decompressobj(wbits=wbits)
+        self._start = b""  # of what may be a further member
+        self._over = False
+        self._taken = self._given = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """What comes of a piece."""
+        self._taken += len(data)
+        data, self._start = self._start + data, b""
+        pieces: list[bytes] = []
+        while data and not self._over:
+            if self._inflater.eof:  # RFC 1952 §2.2: members may follow one another
+                self._over = self._wbits != 31 or not data.startswith(_GZIP_MAGIC[: len(data)])
+                if self._over or len(data) < len(_GZIP_MAGIC):  # padding or garbage: ignored, as by gzip(1)
+                    self._start = data
+                    break
+                self._inflater = isal_zlib.decompressobj(wbits=self._wbits)
+            try:
+                piece = self._inflater.decompress(data, _STEP)
+            except isal_zlib.error:  # type: ignore[misc]  # an exception, whatever its stub says
+                raise UpstreamInvalid("the upstream's compressed body is broken") from None
+            data = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+            self._check(len(piece), self._taken - len(data))
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def end(self) -> bytes:
+        """The rest, once all was fed."""
+        inflater = self._inflater
         try:
-            while rest and not inflater.eof:
-                piece = inflater.decompress(rest, _STEP)
-                rest = inflater.unconsumed_tail
-                total += len(piece)
-                if total > max_bytes:
-                    raise TooLarge(f"the upstream's body unpacks to more than {max_bytes} bytes")
-                if total > max(FREE_BYTES, MOST_TIMES * (len(body) - len(rest))):
-                    raise TooLarge(f"the upstream's body unpacks to more than {MOST_TIMES} times its size")
-                pieces.append(piece)
-            if not inflater.eof:
-                pieces.append(inflater.flush())
-        except isal_zlib.error:  # type: ignore[misc]  # an exception, whatever its stub says
+            rest = b"" if inflater.eof else inflater.flush()
+        except isal_zlib.error:  # type: ignore[misc]
             raise UpstreamInvalid("the upstream's compressed body is broken") from None
         if not inflater.eof:
             raise UpstreamInvalid("the upstream's compressed body is cut")
-        rest = inflater.unused_data
-        if wbits != 31 or not rest.startswith(_GZIP_MAGIC):
-            break  # padding or garbage after the last member: ignored, as by gzip(1) and browsers
-    return b"".join(pieces)
+        return rest
+
+    def _check(self, given: int, taken: int) -> None:
+        self._given += given
+        if self._given > self._max_bytes:
+            raise TooLarge(f"the upstream's body unpacks to more than {self._max_bytes} bytes")
+        if self._given > max(FREE_BYTES, MOST_TIMES * taken):
+            raise TooLarge(f"the upstream's body unpacks to more than {MOST_TIMES} times its size")
 
 
 RATE_WINDOW_SECONDS = 30.0
@@ -173,6 +202,7 @@ class UpstreamResponse:
         self.status = whole_status(response.status_code, part)
         self.headers: Mapping[str, str] = response.headers
         self.url = url
+        self.also: Callable[[bytes], Awaitable[None]] | None = None  # gets each piece before its reader
         self._response = response
         self._min_rate_bytes = min_rate_bytes
         self._where = f"upstream {source}"
@@ -203,6 +233,8 @@ class UpstreamResponse:
             async for chunk in self._response.aiter_raw():
                 received += len(chunk)
                 self._count_bytes(len(chunk))
+                if self.also is not None:
+                    await self.also(chunk)
                 yield chunk
                 heard = now = time.monotonic()
                 if now >= window_end:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from services.fetcher.indexes.judging import refuse_version
 from services.fetcher.indexes.merged import MergedIndex
 from services.fetcher.indexes.pages import sealed_by_key
+from services.fetcher.indexes.relaying import IndexRelay, Relays
 from services.fetcher.indexes.run import IndexRun
 from services.fetcher.indexes.writing import IndexTools
 from services.fetcher.sources.policy import Owner, nobody_asked, owners, why_absent
@@ -40,8 +41,10 @@ class FetchIndexJob:
         tools: IndexTools,
         shadows: Shadows,
         came: Callable[[FetchIndex, IndexHead], None],
+        relays: Relays,
     ) -> None:
         """`came` is told of each page that a job brought, and waits for nothing."""
+        self._relays = relays
         self._came = came
         self._upstreams = upstreams
         self._sources = sources
@@ -56,7 +59,11 @@ class FetchIndexJob:
         async def shown() -> None:
             await ctx.publish("done")
 
-        head = await self.run(job, ctx.generation, shown=shown)
+        relay = self._relays(ctx, job)
+        try:
+            head = await self.run(job, ctx.generation, shown=shown, relay=relay)
+        finally:
+            relay.close()
         self._came(job, head)
         if look is None or head.status != 200:
             ctx.done()
@@ -65,10 +72,16 @@ class FetchIndexJob:
         await self._shadows.look(look)
 
     async def run(
-        self, job: FetchIndex, generation: int, *, shown: Callable[[], Awaitable[None]] | None = None
+        self,
+        job: FetchIndex,
+        generation: int,
+        *,
+        shown: Callable[[], Awaitable[None]] | None = None,
+        relay: IndexRelay | None = None,
     ) -> IndexHead:
         """The head that was written: status 200 (perhaps failing) or 404. `shown` is called once a page that
-        the cache has lost is there again from its last good document, while the sources take long."""
+        the cache has lost is there again from its last good document, while the sources take long. `relay`
+        is given what a source answers while that is read."""
         protocol_name, identity = job.protocol, job.identity
         protocol = protocol_named(protocol_name)
         project = protocol.grammar.project_of(identity)
@@ -102,7 +115,7 @@ class FetchIndexJob:
                 if protocol.documents.merges(identity) and len(owner) > 1:
                     head = await merged.fetch(run, owner)
                 else:
-                    head = await self._of_owner(run, protocol, identity, owner)
+                    head = await self._of_owner(run, protocol, identity, owner, relay)
                 if head is not None:
                     return head
                 if len(asked) > 1 and await self._upstreams.lists(protocol, identity, owner):
@@ -151,17 +164,23 @@ class FetchIndexJob:
             log.warning("old_index_not_shown", error=error.code)
 
     async def _of_owner(
-        self, run: IndexRun, protocol: PackageProxyBase, identity: str, owner: Owner
+        self,
+        run: IndexRun,
+        protocol: PackageProxyBase,
+        identity: str,
+        owner: Owner,
+        relay: IndexRelay | None,
     ) -> IndexHead | None:
         """The head made of the first answer that is not a 404; None if all of them truly lack it."""
-        answer = await self._upstreams.ask_index(protocol, identity, owner, run.validators())
+        opened = None if relay is None else relay.opened
+        answer = await self._upstreams.ask_index(protocol, identity, owner, run.validators(), opened)
         if answer is not None and answer.not_modified:
             head = await run.not_modified(answer)
             if head is not None:
                 return head
             # A 304 for a document that is lost, or was read otherwise then: ask again without conditions.
-            answer = await self._upstreams.ask_index(protocol, identity, owner)
-        return None if answer is None else await run.store(answer)
+            answer = await self._upstreams.ask_index(protocol, identity, owner, None, opened)
+        return None if answer is None else await run.store(answer, relay)
 
     def sources_of(self, protocol: str) -> SourceSet:
         """The protocol's sources. Raises `UpstreamUnavailable` before they were ever read."""

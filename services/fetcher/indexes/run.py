@@ -13,6 +13,7 @@ import msgspec
 
 from services.fetcher.indexes.documents import Loaded
 from services.fetcher.indexes.reading import READ_INLINE_BYTES, carried_over, read_answer
+from services.fetcher.indexes.relaying import IndexRelay
 from services.fetcher.indexes.writing import IndexWriting, stale_seconds
 from services.fetcher.sources.absences import UNASKED, doubted
 from services.fetcher.sources.described import Validators
@@ -111,12 +112,12 @@ class IndexRun(IndexWriting):
             )
         return await self._write_negative(self._absent_seconds, reason)
 
-    async def store(self, answer: IndexAnswer) -> IndexHead:
+    async def store(self, answer: IndexAnswer, relay: IndexRelay | None = None) -> IndexHead:
         """A new document: store it, pin the project, render the bodies. Raises `Overloaded`."""
         with self._tools.budget.share() as share:
-            return await self._store(answer, share)
+            return await self._store(answer, share, relay)
 
-    async def _store(self, answer: IndexAnswer, share: Share) -> IndexHead:
+    async def _store(self, answer: IndexAnswer, share: Share, relay: IndexRelay | None) -> IndexHead:
         settings, source, response = self._tools.settings, answer.source, answer.response
         answered = await read_answer(
             self._protocol,
@@ -128,6 +129,8 @@ class IndexRun(IndexWriting):
             self._sealed,
             share,
         )
+        if relay is not None:
+            await relay.read()
         dropped = answered.dropped
         body, loaded = answered.body, answered.loaded
         etag = response.headers.get("etag", "")

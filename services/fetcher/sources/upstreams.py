@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -21,11 +21,11 @@ from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.http.pool import Lane
 from services.fetcher.http.response import FetchedBody, UpstreamResponse
 from services.fetcher.sources import chained, refusals
-from services.fetcher.sources.breakers import COUNTED, Breakers
+from services.fetcher.sources.breakers import Breakers
 from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments, Validators
 from services.fetcher.sources.policy import reading_of
-from services.fetcher.sources.probes import Asked, Kind, Probe
+from services.fetcher.sources.probes import Asked, Kind
 from shared.errors import (
     Blocked,
     Offline,
@@ -59,6 +59,10 @@ def head_seconds(settings: Settings, source: UpstreamSource, *, page: bool) -> f
 def silent(source: UpstreamSource, seconds: float) -> UpstreamTimeout:
     """The error for an upstream that did not answer within so many seconds."""
     return UpstreamTimeout(f"upstream {source.name} did not answer within {seconds:.3g} s")
+
+
+Opened = Callable[[UpstreamSource, UpstreamResponse], None]
+"""Told of an index before its body is read; it may set what is to follow that (`UpstreamResponse.also`)."""
 
 
 class IndexAnswer(msgspec.Struct, frozen=True):
@@ -112,6 +116,7 @@ class Upstreams:
         identity: str,
         candidates: Sequence[UpstreamSource],
         validators: Validators | None = None,
+        opened: Opened | None = None,
     ) -> IndexAnswer | None:
         """The first candidate's answer that is not a 404; None if all answer 404. One that has it blocked
         withholds what it has itself: another of the same owner may have it too.
@@ -123,7 +128,7 @@ class Upstreams:
             source = await self.described(protocol, candidate)
             asked = protocol.upstream.upstream_request(identity, source)
             try:
-                response = await self._ask(source, asked, validators, self._settings.max_index_bytes)
+                response = await self._ask(source, asked, validators, self._settings.max_index_bytes, opened)
             except Blocked as error:
                 refused = refused or error
                 continue
@@ -142,7 +147,12 @@ class Upstreams:
         return await self._documents.is_current(protocol, source, self._ask)
 
     async def _ask(
-        self, source: UpstreamSource, asked: UpstreamRequest, validators: Validators | None, max_bytes: int
+        self,
+        source: UpstreamSource,
+        asked: UpstreamRequest,
+        validators: Validators | None,
+        max_bytes: int,
+        opened: Opened | None = None,
     ) -> FetchedBody | None:
         """What a source answers, status 200 or 304; None if it truly lacks it."""
         if self.offline:
@@ -150,11 +160,19 @@ class Upstreams:
         headers = {"accept": asked.accept}
         if validators is not None and validators.source_id == source.id:
             headers |= fields.conditions(validators.headers())
+
+        def begun(response: UpstreamResponse) -> None:
+            if opened is not None and _is_current(source, asked.url, response):
+                opened(source, response)
+
+        page = not asked.file
         if asked.headers_only:
             response = await self._describe(source, asked.url, headers)
         else:
-            response = await self._fetch(source, asked.url, headers, max_bytes, "index", page=not asked.file)
-        reading = reading_of(source, response.status, asked.url, response.url, page=not asked.file)
+            response = await self._fetch(
+                source, asked.url, headers, max_bytes, "index", page=page, begun=begun
+            )
+        reading = reading_of(source, response.status, asked.url, response.url, page=page)
         if reading == "absent":
             return None
         if reading == "strayed":
@@ -226,6 +244,7 @@ class Upstreams:
         kind: Kind,
         *,
         page: bool = False,
+        begun: Callable[[UpstreamResponse], None] = lambda _: None,
     ) -> FetchedBody:
         asked = Asked(source, url, kind)
         seconds = self.head_seconds(source, page=page)
@@ -240,6 +259,7 @@ class Upstreams:
                     max_bytes=max_bytes,
                     head_seconds=seconds,
                     deadline_seconds=max(seconds, self._settings.http_read_timeout),
+                    begun=begun,
                 )
                 await self._installations.note(source, response.headers)
                 response.status = refusals.status_at(source, response.status, page=page)
@@ -373,27 +393,8 @@ class Upstreams:
         return False
 
 
-def probe_with(http: HttpClientManager, settings: Settings) -> Probe:
-    """A probe for `Breakers`: HEAD, or a GET given up after its head where that is refused.
-
-    Any answer counts as success except those that show a failure; so does a failure of our own, which says
-    nothing about the upstream.
-    """
-
-    async def probe(source: UpstreamSource, url: str) -> OrchardError | None:
-        error: OrchardError | None = None
-        seconds = head_seconds(settings, source, page=True)
-        try:
-            async with asyncio.timeout(seconds):
-                for method in ("HEAD", "GET"):
-                    async with http.stream(source, url, method=method, lane="index") as response:
-                        error = error_of_status(response.status, response.headers, f"upstream {source.name}")
-                    if error is None or error.asked_to_wait:
-                        break
-        except TimeoutError:
-            error = silent(source, seconds)
-        except OrchardError as failure:
-            error = failure
-        return error if isinstance(error, COUNTED) else None
-
-    return probe
+def _is_current(source: UpstreamSource, asked: str, response: UpstreamResponse) -> bool:
+    """Whether a page's answer is the page, of the source itself, and as its own upstream has it now."""
+    if response.status != 200 or chained.is_stale(response.headers):
+        return False
+    return reading_of(source, response.status, asked, response.url, page=True) == "here"

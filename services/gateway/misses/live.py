@@ -8,17 +8,25 @@ waits too. Breaking off means raising: the sender then closes the connection wit
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 from services.gateway.hits.gate import Gate, may_go
-from services.gateway.misses.fetchers import FetcherPool, SendingBroken
-from services.gateway.misses.live_source import LiveSource, ObjectReader, Relay, StoredFacts, TransferBroken
+from services.gateway.misses.fetchers import FetcherPool, LiveResponse, SendingBroken
+from services.gateway.misses.live_source import (
+    SILENT_SECONDS,
+    LiveSource,
+    ObjectReader,
+    Relay,
+    StoredFacts,
+    TransferBroken,
+)
 from services.gateway.misses.reading import Reading
-from services.gateway.serving.ports import LiveBody
+from services.gateway.serving.ports import LiveBody, LiveIndex
 from shared.errors.passing import UpstreamUnavailable
 from shared.http.conditions import ByteRange
 from shared.queue.events import Event
-from shared.queue.jobs import FetchArtifact
+from shared.queue.jobs import FetchArtifact, FetchIndex
 from shared.queue.listener import EventListener
 from shared.queue.producer import JobQueue
 
@@ -131,6 +139,34 @@ class PassedOn(LiveSource):
             raise TransferBroken("fewer bytes came than were announced")
 
 
+class RelayedIndex:
+    """An index that its fetcher reads just now, for one client; no other fetcher goes on with it. Fulfils
+    `LiveIndex`."""
+
+    path = ""
+
+    def __init__(self, response: LiveResponse) -> None:
+        self._response = response
+        self.variant = response.headers.get("x-orchard-variant", "")
+        self.content_type = response.headers.get("content-type", "")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """See the port: its fetcher ends it well only once the whole is an index. Raises `TransferBroken`."""
+        try:
+            while True:
+                async with asyncio.timeout(SILENT_SECONDS):
+                    piece = await self._response.read()
+                if not piece:
+                    return
+                yield piece
+        except (SendingBroken, TimeoutError) as error:
+            raise TransferBroken("the index broke off") from error
+
+    async def aclose(self) -> None:
+        """Read no more. May be repeated."""
+        self._response.close()
+
+
 class LiveRelay:
     """Fulfils the port `Live`."""
 
@@ -183,6 +219,17 @@ class LiveRelay:
             return None
         transfer.begin(wanted, event.size_bytes)
         return transfer
+
+    async def open_index(self, job: FetchIndex, event: Event, variants: Sequence[str]) -> LiveIndex | None:
+        """See the port."""
+        response = await self.fetchers.request(event.address, event.token, job.id, 0, b"")
+        if response is None:
+            return None
+        body = RelayedIndex(response)
+        if body.variant in variants:
+            return body
+        await body.aclose()
+        return None
 
 
 def _content_range(wanted: ByteRange, total: int | None) -> str:

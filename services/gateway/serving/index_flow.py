@@ -18,7 +18,7 @@ from services.gateway.serving.index_reply import (
 )
 from services.gateway.serving.ports import CacheWord, IndexEntry, Ports, Reply
 from services.gateway.serving.rebasing import rebased
-from shared.cache.keys import variant_name
+from shared.cache.keys import coding_of, variant_name
 from shared.errors import OrchardError, ProjectNotFound
 from shared.errors.catalogue import from_value
 from shared.errors.passing import CacheUnavailable, DeadlineExceeded, StoreUnavailable
@@ -139,9 +139,15 @@ class _IndexRequest:
             return self._judge(await self._read(direct=True)) in ("fresh", "negative")
 
         since = self.ports.clock.now()
+        job = self._fetch_job(background=False)
         event = await self.ports.misses.wait(
-            self._fetch_job(background=False), until=usable, timeout=self._remaining()
+            job, until=usable, timeout=self._remaining(), live=self._takes_live
         )
+        if event.kind == "live":
+            reply = await self._relay(job, event)
+            if reply is not None:
+                return reply
+            event = await self.ports.misses.wait(job, until=usable, timeout=self._remaining())
         entry = await self._read(direct=True)
         verdict = self._judge(entry)
         if verdict in ("fresh", "expired"):
@@ -158,6 +164,32 @@ class _IndexRequest:
         return None
 
     # --- steps --------------------------------------------------------------------------------------
+
+    @property
+    def _takes_live(self) -> bool:
+        """Whether the page may go out as it comes, without its ETag and length: of a long one
+        (docs/decisions/0061)."""
+        asked = self.conditions
+        validated = asked.if_none_match or asked.if_modified_since or asked.range
+        whole = asked.head or asked.needs_length or asked.shown_url or self.resource.view
+        return not (validated or whole)
+
+    async def _relay(self, job: FetchIndex, event: Event) -> Reply | None:
+        """The page as it is read, or None when it is there by now, or another body of it is."""
+        body = await self.ports.live.open_index(job, event, self.variants)
+        if body is None:
+            return None
+        resource = self.resource
+        content_type = resource.content_type or body.content_type
+        headers = [
+            (b"content-type", content_type.encode("latin-1")),
+            (b"cache-control", b"no-store"),  # nobody has found it whole yet
+            (b"vary", resource.vary.encode("latin-1")),
+        ]
+        coding = coding_of(body.variant)
+        if coding != "identity":
+            headers.append((b"content-encoding", coding.encode("latin-1")))
+        return Reply(200, "LIVE", headers, body=body)
 
     async def _serve(self, entry: IndexEntry, word: CacheWord, *, may_fetch: bool = True) -> Reply:
         """The page of `entry`, rendered again first where its variant is missing."""

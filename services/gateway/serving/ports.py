@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -12,7 +12,7 @@ from shared.http.conditions import ByteRange
 from shared.models import FileName, IndexHead, SourceHeaders, Standing, StoredFile
 from shared.protocols.resource import Resource
 from shared.queue.events import Event
-from shared.queue.jobs import AnyJob, FetchArtifact
+from shared.queue.jobs import AnyJob, FetchArtifact, FetchIndex
 from shared.settings import Settings
 
 CacheWord = Literal["HIT", "LIVE", "PASS", "MISS", "STALE", "NEGATIVE", "REVALIDATED", "NONE"]
@@ -146,6 +146,18 @@ class LiveBody(Body, Protocol):
         ...
 
 
+class LiveIndex(Body, Protocol):
+    """An index that is read just now, as relayed from its fetcher."""
+
+    @property
+    def variant(self) -> str:
+        """Which of its bodies this is."""
+        ...
+
+    @property
+    def content_type(self) -> str: ...
+
+
 class Objects(Protocol):
     """The object store, as the gateway reads it."""
 
@@ -190,6 +202,10 @@ class Live(Protocol):
 
         None: it ended meanwhile; ask the queue again how.
         """
+        ...
+
+    async def open_index(self, job: FetchIndex, event: Event, variants: Sequence[str]) -> LiveIndex | None:
+        """The same of an index; None too if what is relayed is none of these bodies."""
         ...
 
 

@@ -1,8 +1,4 @@
-"""Reading an upstream's HTML index (PEP 503 and what later PEPs added) into PEP 691's shape.
-
-Which versions of the repository's API (PEP 629) are understood, however they are written, stands here for
-JSON, too.
-"""
+"""Reading an upstream's HTML index (PEP 503 and what later PEPs added) into PEP 691's shape."""
 
 from __future__ import annotations
 
@@ -17,33 +13,9 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from shared.errors import UpstreamInvalid
 from shared.protocols.pypi import names
 from shared.protocols.pypi.entries import VERSION_CONTROL, fragment_hashes
+from shared.protocols.pypi.meta import api_version
 from shared.protocols.pypi.projects import Named
 from shared.protocols.reading.links import Dropped, Links, without_blanks
-
-_VERSION = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,4}))?(?:\.[0-9]+)*")
-
-
-def api_version(declared: Any) -> str:
-    """The version as "1.1", from text or number (home-made JSON has both); "" for what is none.
-
-    Raises `UpstreamInvalid` for a major version above 1: never guess at 2.0.
-    """
-    text = (
-        declared.strip()
-        if isinstance(declared, str)
-        else str(declared)
-        if type(declared) in (int, float)
-        else ""
-    )
-    found = _VERSION.fullmatch(text)
-    if found is None:
-        return ""
-    if int(found[1]) > 1:
-        raise UpstreamInvalid(
-            f"the upstream's index has API version {text[:20]}, and Orchard reads version 1 only"
-        )
-    return f"1.{int(found[2] or 0)}"
-
 
 MAX_ANCHORS = 1_000_000
 

@@ -17,7 +17,7 @@ from shared.protocols.pypi.document import (
     find_file,
 )
 from shared.protocols.pypi.entries import as_hashes, check_address, read_hashes
-from shared.protocols.pypi.html import api_version
+from shared.protocols.pypi.meta import check_meta
 from shared.protocols.pypi.names import simple_identity, split_identity
 from shared.protocols.pypi.usual import check_files
 from shared.protocols.reading.json_text import load_tree
@@ -53,7 +53,7 @@ def read_index(
             page = projects.read_json(body, dropped)
         else:
             page, repository_version = html.read_root(body, content_type, dropped)
-        _check_meta(page, dropped)
+        check_meta(page, dropped)
     envelope = Envelope(
         format=DOCUMENT_FORMAT,
         identity=identity,
@@ -86,7 +86,7 @@ def _load(body: bytes) -> dict[str, Any]:
 
 def _project_page(page: dict[str, Any], project: str, links: Links, dropped: Dropped) -> dict[str, Any]:
     """A page of PEP 691's shape whose every file can be served; unknown keys as they were."""
-    _check_meta(page, dropped)
+    check_meta(page, dropped)
     name = page.get("name")
     if not isinstance(name, str) or not name.strip():
         page["name"] = project  # clients do not read it
@@ -152,18 +152,6 @@ def _legacy_files(files: Any, links: Links, dropped: Dropped) -> list[dict[str, 
             file["digests"] = digests
             kept.append(file)
     return kept
-
-
-def _check_meta(page: dict[str, Any], dropped: Dropped) -> None:
-    """PEP 629: a major version above 1 must be refused. A missing one is 1.0 (older servers), and so is
-    one that is no version: no client minds."""
-    meta = page.get("meta")
-    if not isinstance(meta, dict):
-        meta = page["meta"] = {}
-    declared = meta.get("api-version")
-    meta["api-version"] = version = api_version(declared) or "1.0"
-    if declared != version and declared is not None:
-        dropped.add("api-version is not a version", declared)
 
 
 def _is_list_of_text(value: Any) -> bool:

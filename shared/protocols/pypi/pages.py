@@ -18,11 +18,12 @@ import msgspec
 from shared.errors import UpstreamInvalid
 from shared.models import SealedFile
 from shared.policy.project import ProjectVerdicts
-from shared.protocols.pypi import blocking, names, negotiation, sealing
+from shared.protocols.pypi import blocking, html_pages, names, negotiation, sealing
 from shared.protocols.pypi.document import Document, File
 from shared.protocols.pypi.projects import listed
+from shared.protocols.pypi.relaying import relayed
 from shared.protocols.pypi.sealing import SealedFiles
-from shared.protocols.roles.pages import Pages, Rendering
+from shared.protocols.roles.pages import Pages, Relayed, Rendering
 
 # Strongest first: the one put into an HTML link's fragment (PEP 503 names these as understood).
 _FRAGMENT_ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
@@ -97,9 +98,10 @@ def _merge(served: File, sealed: SealedFile) -> None:
 
 
 def _root_html(document: Document) -> bytes:
-    projects = listed(document.page["projects"])  # no character of a name needs escaping
-    links = (f'<a href="{names.normalise(each)}/">{each}</a><br>\n' for each in projects)
-    return _html(document.repository_version, [], "Simple index", links)
+    projects = listed(document.page["projects"])
+    return _html(
+        document.repository_version, [], html_pages.LIST_TITLE, map(html_pages.project_link, projects)
+    )
 
 
 def _project_html(document: Document, page: dict[str, Any]) -> bytes:
@@ -120,13 +122,7 @@ def _project_html(document: Document, page: dict[str, Any]) -> bytes:
 
 def _html(version: str, metas: list[tuple[str, str]], title: str, links: Iterable[str]) -> bytes:
     page = BytesIO()  # lines of a list of all projects, held apart, would take twice the page
-    head = (
-        '<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n',
-        f'<meta name="pypi:repository-version" content="{version}">\n',
-        *(f'<meta name="pypi:{name}" content="{escape(content)}">\n' for name, content in metas),
-        f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n",
-    )
-    for line in itertools.chain(head, links, ("</body>\n</html>\n",)):
+    for line in itertools.chain((html_pages.head(version, metas, title),), links, (html_pages.END,)):
         page.write(line.encode())
     return page.getvalue()
 
@@ -236,6 +232,9 @@ class PyPIPages(Pages):
 
     def without_blocked(self, identity: str, body: bytes, verdicts: ProjectVerdicts, sealed: Sealed) -> bytes:
         return blocking.without_blocked(body, verdicts, sealed)
+
+    def relayed(self, identity: str, representation: str, content_type: str) -> Relayed | None:
+        return relayed(representation, content_type) if identity == names.ROOT else None
 
     def wants_previous(self, document: Document, sealed: Sealed) -> bool:
         return document.kind == "simple"

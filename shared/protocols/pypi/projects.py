@@ -37,18 +37,28 @@ def read_json(body: bytes, dropped: Dropped) -> dict[str, Any]:
         raise UpstreamInvalid("the upstream's index has no list of projects, or is not valid JSON") from error
     if len(entries) > MAX_PROJECTS:
         raise UpstreamInvalid(f"the upstream's index lists more than {MAX_PROJECTS} projects")
-    kept = [entry for entry in entries if _names_a_project(entry, dropped)]
+    kept = [entry for entry in entries if name_of(entry, dropped)]
     return {**fields, "meta": value_of(fields.get("meta")), "projects": kept}
 
 
-def _names_a_project(entry: Raw, dropped: Dropped) -> bool:
+def name_of(entry: Raw, dropped: Dropped) -> str:
+    """The project that an entry names; "" for one that names none."""
     try:
-        if names.is_project(_decode_name(entry).name):
-            return True
+        name = _decode_name(entry).name
+        if names.is_project(name):
+            return name
     except (msgspec.DecodeError, ValueError):
         pass
     dropped.add("not a project's name", bytes(memoryview(entry)[:100]))
-    return False
+    return ""
+
+
+def entries_of(text: bytes) -> list[Raw] | None:
+    """The entries in the inside of a list; None where it is no such inside."""
+    try:
+        return _split(b"[" + text + b"]")
+    except (msgspec.DecodeError, ValueError):
+        return None
 
 
 def listed(projects: Raw) -> Iterator[str]:

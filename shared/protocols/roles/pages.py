@@ -27,6 +27,25 @@ class Rendering(msgspec.Struct, frozen=True):
         return self.content if isinstance(self.content, bytes) else self.content()
 
 
+class Relayed(ABC):
+    """An index that is written for a client while it is read; used once, by one thread at a time.
+
+    `feed` takes the upstream's text, unpacked, as it comes; what it and `end` return is, joined, the identity
+    body that `Pages.rewrite_index` makes of the same answer. Both raise `UpstreamInvalid` for a text that is
+    broken, or that cannot be written before all of it is there.
+    """
+
+    content_type: str
+
+    @abstractmethod
+    def feed(self, text: bytes) -> bytes:
+        """What can be written by now."""
+
+    @abstractmethod
+    def end(self) -> bytes:
+        """The rest: all of the text was fed."""
+
+
 class Pages(ABC):
     """Canonical documents → finished bodies. `sealed` is keyed (file_id, filename) everywhere."""
 
@@ -43,6 +62,12 @@ class Pages(ABC):
         `base_url` is "" for relative links, else the public URL of the protocol's mount point
         without a trailing slash. Runs in a thread; deterministic.
         """
+
+    def relayed(self, identity: str, representation: str, content_type: str) -> Relayed | None:
+        """A writer of one representation of an index, for an upstream's answer of this type; None for one
+        that is answered once it is there whole, as most are. Only for an index that is the same whatever is
+        stored, blocked or too young, without a project and without addresses of its own."""
+        return None
 
     def without_blocked(
         self,

@@ -19,7 +19,8 @@ from services.fetcher.sources import described
 from services.fetcher.sources.breakers import Breakers
 from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments
-from services.fetcher.sources.upstreams import Upstreams, probe_with
+from services.fetcher.sources.probing import probe_with
+from services.fetcher.sources.upstreams import Upstreams
 from shared.errors import OrchardError, UpstreamBlocked, UpstreamInvalid
 from shared.models import SourceLimits, UpstreamSource
 from shared.process.resources import Resources
