@@ -44,7 +44,7 @@ async def _take(orchard: Cluster, built: dict[str, str], folder: Path, work: Pat
     base = orchard.gateway.base
     async with chromium(work) as page:
         await sign_in(page, base, TOKEN)
-        for name, address in {**addresses(**built), "queues": "queues"}.items():
+        for name, address in addresses(**built).items():
             if only not in name:
                 continue
             for screen, (width, height, dark) in SCREENS.items():

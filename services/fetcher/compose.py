@@ -394,4 +394,5 @@ def _figures(upstream: UpstreamParts, floor: DiskFloor) -> Figures:
         http_pool=Pool(pools.active, pools.max),
         disk=floor.glance(),
         webhooks_failing=upstream.webhooks.failing,
+        sources=upstream.http.answering.told(),
     )

@@ -21,6 +21,7 @@ from shared.models import FORMAT
 from shared.process.disk import Disk
 from shared.process.periodic import Every
 from shared.redis.client import RedisClient
+from shared.sources.answered import Answered
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
@@ -57,6 +58,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     disk: Disk | None = None  # of its data folder
     sandbox_lacks: tuple[str, ...] = ()  # what the kernel does not keep from parsers (docs/operations.md)
     webhooks_failing: int = 0  # of all, as it has read
+    sources: dict[str, Answered] = {}  # by id: how upstreams answer it (fetchers); not shown by /health
     token: str = ""  # opens a worker's routes (shared/worker/tokens.py); never shown by /health
     nonce: str = ""  # what opens all of them is worked out from it; then `token` opens /forward alone
 
@@ -72,6 +74,7 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
     disk: Disk | None = None
     sandbox_lacks: tuple[str, ...] = ()
     webhooks_failing: int = 0
+    sources: dict[str, Answered] = {}
 
 
 class HeartbeatStore:

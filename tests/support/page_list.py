@@ -33,6 +33,7 @@ def addresses(sha256: str, build: str) -> dict[str, str]:
         "webhooks": "webhooks",
         "disk": "disk",
         "locks": "locks",
+        "queues": "queues",
         "jobs": "jobs",
         "audit": "audit",
         "who-has": "who-has?of=pkg:pypi/flask",

@@ -63,6 +63,11 @@ SELECT protocol, project, file_id, filename, '3.1.3', sha256, 'MAL-0000-1' || $1
 FROM cached_urls WHERE project = 'werkzeug' AND role = 'file' LIMIT 1
 """
 
+_HELD = """
+INSERT INTO held_versions (protocol, project, version, rule, why, published, until, change) VALUES
+('pypi', 'werkzeug', '99.0.0', 'nothing_after', 'published after 2099-01-01' || $1, 4102444800, 0, $2::jsonb)
+"""
+
 _HOSTILE = (
     "INSERT INTO packages (protocol, name, owner) SELECT 'pypi', 'evil' || $1, owner FROM packages LIMIT 1",
     "INSERT INTO audit (who, action, target, after) VALUES"
@@ -196,6 +201,8 @@ async def _rows(orchard: Cluster, mark: str) -> None:
             await asyncio.sleep(0.1)  # the ledger is stored within seconds
         await _events(database, mark)
         await database.fetch(_QUARANTINED, mark)
+        change = {"since": "3.1.3", "dependencies": ["left-pad"], "maintainers": [f"somebody else {mark}"]}
+        await database.fetch(_HELD, mark, json.dumps(change))
         if mark:
             for statement in _HOSTILE:
                 await database.fetch(statement, mark)

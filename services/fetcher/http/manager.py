@@ -23,6 +23,7 @@ import msgspec
 
 from services.fetcher.http import fields
 from services.fetcher.http.ahead import Ahead
+from services.fetcher.http.answering import Answering
 from services.fetcher.http.egress import (
     AddressBook,
     EgressPolicy,
@@ -109,6 +110,7 @@ class HttpClientManager:
         self._pools: dict[str, Pool] = {}
         self._addresses = AddressBook()
         self._ahead = Ahead()
+        self.answering = Answering()
         self._warming: set[asyncio.Task[None]] = set()
         self._http1_hosts = frozenset(host.lower() for host in http1_hosts)
         self._tls: ssl.SSLContext | None = None
@@ -249,9 +251,12 @@ class HttpClientManager:
                             response = await pool.send(request, expected_bytes)
                 except OrchardError as error:
                     UPSTREAM_REQUESTS.labels(source.name, error.code).inc()
+                    self.answering.note_failure(source.id, error.message)
                     end(span, error=error.code, server__address=origin[1], server__port=origin[2])
                     raise
-                UPSTREAM_DURATION.labels(source.name).observe(time.perf_counter() - sent_at)
+                took = time.perf_counter() - sent_at
+                UPSTREAM_DURATION.labels(source.name).observe(took)
+                self.answering.note(source.id, response.status_code, took)
                 UPSTREAM_REQUESTS.labels(source.name, f"{response.status_code // 100}xx").inc()
                 end(
                     span,

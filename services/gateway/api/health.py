@@ -160,8 +160,8 @@ def compose(
     """The report from what was read. Its status is `down` when neither facts nor jobs can be read."""
     workers: dict[str, list[Heartbeat]] = {}
     for heartbeat in heartbeats:
-        # Anybody may ask: addresses of workers are left out.
-        shown = msgspec.structs.replace(heartbeat, address="", token="", nonce="")
+        # Anybody may ask: addresses of workers are left out, and what upstreams say.
+        shown = msgspec.structs.replace(heartbeat, address="", token="", nonce="", sources={})
         workers.setdefault(heartbeat.service, []).append(shown)
     problems = [
         f"{name}: {store.detail or store.status}"

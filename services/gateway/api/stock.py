@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -17,13 +17,18 @@ from litestar import get
 from litestar.params import Parameter
 
 from services.gateway.api.admin.repository import AdminRepository
-from services.gateway.api.admin.upstream_types import LeftAlone
+from services.gateway.api.admin.upstream_types import LeftAlone, Upstream
 from services.gateway.api.left_alone import left_alone
 from services.gateway.api.types import Page
 from services.gateway.ledger.traffic import Traffic, TrafficLog
 from shared.cache.service import CacheService
 from shared.errors import InvalidParameter
+from shared.errors.passing import QueueUnavailable
 from shared.postgres.database import Database
+from shared.redis.client import RedisClient
+from shared.sources.answered import Answered, together
+from shared.stores import Stores
+from shared.worker.heartbeat import Heartbeat, read_health
 
 MOST_DAYS = 31
 _SAMPLED_BYTES = 2 * 1024**2  # of each table, at most
@@ -86,6 +91,7 @@ class UpstreamState(msgspec.Struct, frozen=True):
     name: str
     enabled: bool  # false: paused
     left_alone: list[LeftAlone] = []  # what of it is not asked just now, and why
+    answered: Answered | None = None  # lately; null: no fetcher that runs has asked it
 
 
 def percent(table_bytes: int) -> float:
@@ -166,20 +172,30 @@ def _shown(found: Mapping[str, Traffic]) -> list[TrafficOf]:
 
 
 @get("/api/v1/upstreams", summary="Sources, and whether they can be asked", tags=["packages"])
-async def upstream_states(database: Database, cache: CacheService) -> Page[UpstreamState]:
+async def upstream_states(stores: Stores) -> Page[UpstreamState]:
     """In the order in which they are asked, protocol by protocol."""
-    known = await AdminRepository(database).upstreams()
-    return Page(
-        await asyncio.gather(
-            *(_state(cache, each.id, each.protocol, each.name, each.enabled) for each in known)
-        )
+    known, heartbeats = await asyncio.gather(
+        AdminRepository(stores.database).upstreams(), _heartbeats(stores.queue_redis)
     )
+    return Page(await asyncio.gather(*(_state(stores.cache, each, heartbeats) for each in known)))
 
 
-async def _state(
-    cache: CacheService, source_id: int, protocol: str, name: str, enabled: bool
-) -> UpstreamState:
-    return UpstreamState(protocol, name, enabled, await left_alone(cache, protocol, source_id))
+async def _heartbeats(queue_redis: RedisClient) -> list[Heartbeat]:
+    try:
+        return await read_health(queue_redis)
+    except QueueUnavailable:
+        return []
+
+
+async def _state(cache: CacheService, of: Upstream, heartbeats: Sequence[Heartbeat]) -> UpstreamState:
+    told = (each.sources.get(str(of.id)) for each in heartbeats)
+    return UpstreamState(
+        protocol=of.protocol,
+        name=of.name,
+        enabled=of.enabled,
+        left_alone=await left_alone(cache, of.protocol, of.id),
+        answered=together([each for each in told if each is not None]),
+    )
 
 
 HANDLERS = [stock, traffic, upstream_states]

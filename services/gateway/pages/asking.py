@@ -95,6 +95,10 @@ class Ask:
         """The API's answer to GET. Raises `Refused`."""
         return self._decoded(await self._answer("GET", path, query, None), kind)
 
+    async def lines(self, path: str, /, **query: Any) -> list[bytes]:
+        """The lines of the API's answer to GET. Raises `Refused`."""
+        return (await self._answer("GET", path, query, None)).splitlines()
+
     async def health(self) -> HealthReport:
         """What `/health` tells, whatever its status."""
         _, answer = await self._exchange("GET", "/health", {}, None)

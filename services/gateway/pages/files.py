@@ -1,4 +1,4 @@
-"""The files of the pages, and the page with the live charts of the queues, which is one of them."""
+"""The files of the pages."""
 
 from __future__ import annotations
 
@@ -16,19 +16,9 @@ _HEADERS = {
 }  # revalidated each time: a page must not outlive an upgrade
 
 
-@get("/queues")
-async def queues_page(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The page with the live charts."""
-    return _asset(request, "queues.html")
-
-
 @get("/assets/{name:str}")
 async def asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     """A file that a page uses."""
-    return _asset(request, name)
-
-
-def _asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     found = ASSETS.get(name)
     if found is None:
         raise RouteNotFound("nothing is served at this address")
@@ -38,4 +28,4 @@ def _asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     return Response(found.body, headers=headers)
 
 
-HANDLERS = [queues_page, asset]
+HANDLERS = [asset]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -66,10 +67,12 @@ def share(part: int, whole: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """How long: "3 d", "5 min", "0.12 s"."""
+    """How long: "3 d", "5 min", "120 ms"."""
     for unit, name in _UNITS:
         if seconds >= unit:
             return f"{seconds // unit:.0f} {name}"
+    if 0 < seconds < 1:
+        return f"{max(1, round(seconds * 1000))} ms"
     return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
@@ -97,7 +100,14 @@ def iso(at: float) -> str:
 
 
 def field(value: object, name: str) -> object:
-    """A value of the audit or an event as people read it: times as such."""
+    """A value of the audit or an event as people read it: times as such, of a list of rules their names."""
+    if isinstance(value, Mapping):
+        return "; ".join(
+            f"{key}: {field(each, key)}" for key, each in value.items() if each not in ("", [], 0)
+        )
+    if isinstance(value, list):
+        names = (each.get("name", each) if isinstance(each, Mapping) else each for each in value)
+        return ", ".join(str(each) for each in names) or "none"
     if isinstance(value, int | float) and (name.endswith("_at") or name in ("since", "until")):
         return moment(value) if 0 < value < _NO_END else "no bound"
     return value

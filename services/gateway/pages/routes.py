@@ -18,6 +18,7 @@ from services.gateway.pages import (
     operations,
     overview,
     packages,
+    queues,
     rules,
     screening,
     setup,
@@ -44,6 +45,7 @@ HANDLERS = [
     *tokens.HANDLERS,
     *webhooks.HANDLERS,
     *operations.HANDLERS,
+    *queues.HANDLERS,
     *signin.HANDLERS,
     *files.HANDLERS,
 ]

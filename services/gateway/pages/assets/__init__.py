@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 _TYPES = {
-    ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",

@@ -15,6 +15,27 @@ from services.gateway.pages.asking import Ask, path_of
 from shared.artifacts.event_kinds import EVENT_KINDS
 
 SHOWN = 50
+MEANINGS = {
+    "upstream_mutated": "an upstream changed a file that is stored; clients go on getting the first bytes",
+    "digest_mismatch": "an upstream's bytes are not what its index says; nothing was kept",
+    "metadata_differs": "the metadata that an index tells is not what is in the wheel, which counts",
+    "ranges_contradict": "parts of a wheel did not fit each other; it was downloaded whole",
+    "checksum_differs": "a file is not what the checksum beside it says, and was taken all the same",
+    "file_without_checksum": "a file came without a checksum and was taken as it was",
+    "blocked_file_refused": "an upstream sent bytes that are blocked; they were not kept",
+    "object_decayed": "a stored object was damaged; it was set aside and is fetched again",
+    "source_shadowed": "another upstream has this name too; its owner's alone is served",
+    "empty_index": "an upstream knows the name and has no files of it",
+    "upstream_strayed": "an index came from another host than its upstream's",
+    "served_by_several": "files of one project came from several upstreams",
+    "servings_dropped": "a gateway had no room for what it served; the ledger lacks it",
+    "feed_refused": "a feed of advisories was not taken; what it said last counts on",
+    "malware_stored": "a stored file is malware by an advisory: under quarantine",
+    "advisory_about_served": "a new advisory is about what clients have got",
+    "rule_warned": "a rule that only warns is against a version",
+    "webhook_paused": "a webhook failed for too long, or is gone: it gets nothing any more",
+}
+"""By kind, in a line; docs/operations.md says what to do."""
 
 
 @get("/events")
@@ -31,6 +52,7 @@ async def events(ask: Ask, kind: str = "", project: str = "", cursor: str = "") 
         found=found,
         blocks=blocks,
         kinds=EVENT_KINDS,
+        meanings=MEANINGS,
         kind=kind,
         project=project,
         cursor=cursor,

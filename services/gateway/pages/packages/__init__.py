@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from litestar import Response, get, post
@@ -15,12 +16,21 @@ from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.admin.upstream_types import Invalidated, Pin
 from services.gateway.api.parameters import package_name
 from services.gateway.api.stock import Stock
-from services.gateway.api.types import Artifact, DependencyItem, Dependent, Package, PackageFile, Page
-from services.gateway.api.versions import Versions
+from services.gateway.api.types import (
+    Artifact,
+    ArtifactName,
+    DependencyItem,
+    Dependent,
+    Package,
+    PackageFile,
+    Page,
+)
+from services.gateway.api.versions import ListedFile, Versions
 from services.gateway.pages.asking import Ask, Part, path_of
 from services.gateway.pages.layout import address_of
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.package_urls import purl
+from shared.protocols.reading.purls import read_purl
 
 SHOWN = 100  # of a list
 FEW = 20  # of a list beside others
@@ -62,6 +72,9 @@ async def package(ask: Ask, protocol: str, name: str, version: str = "", cursor:
     )
     if listed.value is None and files.value is None:
         return _unknown(ask, protocol, project, listed)
+    stored = listed.value.files if version and listed.value is not None else []
+    first = next((each for each in stored if each.sha256), None)
+    needs = await ask.part(_dependencies(ask, first.sha256)) if first is not None else None
     blocks, exemptions, pins = await _rules(ask, protocol, project)
     shown: dict[str, Any] = {
         "protocol": protocol,
@@ -71,6 +84,9 @@ async def package(ask: Ask, protocol: str, name: str, version: str = "", cursor:
         "listed": listed,
         "files": files,
         "dependents": dependents,
+        "dependencies": needs,
+        "needs_of": first.name if first is not None else "",
+        "extraction_state": "",
         "installs": known.setup.installs(project, version),
         "blocks": blocks,
         "exemptions": [(each, overruled(each, blocks)) for each in exemptions],
@@ -129,18 +145,37 @@ def _items(part: Part[Page[Any]]) -> list[Any]:
 async def file(ask: Ask, sha256: str) -> Template:
     """One stored file: what it is, where it came from, what it needs, and what needs it."""
     found = await ask.get(path_of("artifacts", sha256), Artifact)
-    dependencies, dependents = await asyncio.gather(
-        ask.part(ask.get(path_of("artifacts", sha256, "dependencies"), Page[DependencyItem], limit=SHOWN)),
+    first = found.names[0]
+    version = read_purl(first.purl).version
+    dependencies, dependents, listed, statements = await asyncio.gather(
+        ask.part(_dependencies(ask, sha256)),
         ask.part(ask.get(path_of("artifacts", sha256, "dependents"), Page[Dependent], limit=FEW)),
+        ask.part(_listed(ask, first, version, found.sha256)),
+        ask.part(ask.lines(path_of("statements", "sha256", sha256))),
     )
     return ask.page(
         "packages/file.html",
-        found.names[0].filename,
+        first.filename,
         file=found,
-        first=found.names[0],
+        first=first,
+        version=version,
+        listed=listed.value,
+        statements=statements,
         dependencies=dependencies,
         dependents=dependents,
     )
+
+
+def _dependencies(ask: Ask, sha256: str) -> Awaitable[Page[DependencyItem]]:
+    return ask.get(path_of("artifacts", sha256, "dependencies"), Page[DependencyItem], limit=SHOWN)
+
+
+async def _listed(ask: Ask, name: ArtifactName, version: str, sha256: str) -> ListedFile | None:
+    """What its version's list, and the rules, say of a file."""
+    if not version:
+        return None
+    told = await ask.get(path_of("versions", name.protocol, name.project), Versions, version=version)
+    return next((each for each in told.files if each.sha256 == sha256), None)
 
 
 @get("/who-has")

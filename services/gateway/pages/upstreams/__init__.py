@@ -24,8 +24,15 @@ async def _shown(ask: Ask, tested: int = 0, test: UpstreamTest | None = None) ->
     states, known = await asyncio.gather(
         ask.part(ask.get(path_of("upstreams"), Page[UpstreamState])), ask.part(_known(ask))
     )
+    found = states.value.items if states.value is not None else []
     return ask.page(
-        "upstreams/upstreams.html", "Upstreams", states=states, known=known, tested=tested, test=test
+        "upstreams/upstreams.html",
+        "Upstreams",
+        states=states,
+        answered={(each.protocol, each.name): each.answered for each in found},
+        known=known,
+        tested=tested,
+        test=test,
     )
 
 

@@ -14,6 +14,7 @@ from shared.queue.jobs import FetchIndex
 from shared.queue.producer import JobQueue
 from shared.redis.client import RedisClient
 from shared.settings import load_settings
+from shared.sources.answered import Answered
 from shared.worker.heartbeat import (
     EXPIRY_SECONDS,
     Figures,
@@ -221,8 +222,9 @@ async def test_check_health__redis_gone__still_answers() -> None:
 
 def test_compose__worker_as_anybody_sees_it__what_its_sandbox_lacks_and_no_way_to_it() -> None:
     lacks = ("landlock",)
-    worker = heartbeat("extractor", sandbox_lacks=lacks, token="t", nonce="n")
+    sources = {"1": Answered(1, 1, why="it answered 503")}
+    worker = heartbeat("extractor", sandbox_lacks=lacks, token="t", nonce="n", sources=sources)
     report = compose(version="1", database=OK, redis_cache=OK, redis_queue=OK, heartbeats=[worker], depths={})
     (shown,) = report.workers["extractor"]
     assert shown.sandbox_lacks == lacks
-    assert (shown.address, shown.token, shown.nonce) == ("", "", "")
+    assert (shown.address, shown.token, shown.nonce, shown.sources) == ("", "", "", {})

@@ -35,7 +35,7 @@ async def test_pages__in_chromium__have_no_violation_fit_and_complain_of_nothing
     async with chromium(tmp_path) as page:
         await sign_in(page, town.open, TOKEN)
         pages = {name: f"ui/{address}" for name, address in town.addresses.items()}
-        for name, address in {**pages, "queues": "ui/queues", "front": "", "api": "api/v1/openapi"}.items():
+        for name, address in {**pages, "front": "", "api": "api/v1/openapi"}.items():
             for screen, (width, height, dark) in SCREENS.items():
                 await page.resize(width, height, dark=dark)
                 await show(page, f"{town.open}/{address}")

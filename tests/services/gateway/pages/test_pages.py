@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import urlencode
@@ -9,7 +10,9 @@ from urllib.parse import urlencode
 import pytest
 from litestar.handlers import HTTPRouteHandler
 
+from services.gateway.pages.events import MEANINGS
 from services.gateway.pages.routes import HANDLERS
+from shared.artifacts.event_kinds import EVENT_KINDS
 from tests.services.gateway.pages.conftest import OPERATOR, Town
 from tests.support.page_list import addresses
 from tests.support.town import MARK
@@ -97,6 +100,9 @@ PATHS = {
 }
 
 
+SCRIPT = re.compile(r"(?:\./|(?:\.\./)+)assets/(?:orchard|queues|uPlot\.iife\.min)\.js")
+
+
 class Elements(HTMLParser):
     """What of a page could run."""
 
@@ -144,7 +150,7 @@ def test_page__with_markup_in_every_text__shows_it_as_text_under_a_strict_policy
     assert "default-src 'none'" in policy and "unsafe" not in policy and "form-action 'self'" in policy
     assert answer.headers["cache-control"] == "no-store"
     found = Elements(answer.text)
-    assert [each for each in found.scripts if each is None or not each.endswith("assets/orchard.js")] == []
+    assert [each for each in found.scripts if each is None or not SCRIPT.fullmatch(each)] == []
     assert [each for each in found.images if each is None or not each.endswith("assets/icon.svg")] == []
     assert (found.inline, found.foreign) == ([], [])
     assert len(found.ids) == len(set(found.ids)), "an id names one element"
@@ -231,8 +237,33 @@ def test_package__held_back__leads_to_the_rule_that_does_it(town: Town) -> None:
 
 def test_home__after_installs__tells_what_was_saved(town: Town) -> None:
     shown = town.get("", NOBODY).text
-    assert "hit rate today" in shown and "not downloaded again" in shown
+    assert "hit rate; today" in shown and "not downloaded again" in shown
     assert "Nothing was asked for yet" not in shown
+
+
+def test_events__each_kind__has_its_meaning(town: Town) -> None:
+    assert set(MEANINGS) == set(EVENT_KINDS)
+    shown = unescape(town.get("events").text)
+    assert MEANINGS["upstream_mutated"] in shown and "ab" * 8 + "…" in shown
+
+
+def test_upstreams__tell_how_they_answer(town: Town) -> None:
+    shown = town.get("upstreams", NOBODY).text
+    assert re.search(r"answers in \d+ m?s, at most \d+ m?s · \d+ requests", shown), shown
+    assert town.orchard.upstream.url not in shown, "addresses are for operators"
+
+
+def test_version__tells_what_it_needs_and_the_digests_of_its_files(town: Town) -> None:
+    shown = unescape(town.get("packages/pypi/flask?version=3.1.0", NOBODY).text)
+    sha256 = town.addresses["file"].removeprefix("files/")
+    assert "werkzeug>=3" in shown.partition("Needs")[2] and sha256[:12] in shown
+    none = unescape(town.get("packages/pypi/flask?version=2.3.3", NOBODY).text)
+    assert "none of its files is stored here" in none
+
+
+def test_file__tells_its_attestations(town: Town) -> None:
+    shown = town.get(town.addresses["file"], NOBODY).text
+    assert "Attestations" in shown and "ORCHARD_TRUST=verify" in shown
 
 
 def test_pages__without_the_slash__lead_to_the_folder(town: Town) -> None:

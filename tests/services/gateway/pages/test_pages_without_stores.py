@@ -32,7 +32,9 @@ async def test_home__database_away__tells_the_problem_first_and_the_rest(
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0.123, "0.12 s"),
+        (0.123, "123 ms"),
+        (0.0002, "1 ms"),
+        (1.23, "1.2 s"),
         (9.0, "9 s"),
         (59.0, "59 s"),
         (61.0, "1 min"),
@@ -42,6 +44,21 @@ async def test_home__database_away__tells_the_problem_first_and_the_rest(
 )
 def test_span__has_a_unit(seconds: float, said: str) -> None:
     assert layout.span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "said"),
+    [
+        ({"protocols": ["npm"], "names": [], "expires_at": 0}, "bounds", "protocols: npm"),
+        ({"expires_at": 4102444800}, "bounds", "expires_at: 2100-01-01 00:00:00 UTC"),
+        ([{"name": "no copyleft", "refuse": True}, {"name": "old"}], "after", "no copyleft, old"),
+        ([], "types", "none"),
+        (1767225600, "expires_at", "2026-01-01 00:00:00 UTC"),
+        ("x", "reason", "x"),
+    ],
+)
+def test_field__of_the_audit__is_words(value: object, name: str, said: str) -> None:
+    assert layout.field(value, name) == said
 
 
 @pytest.mark.parametrize(
