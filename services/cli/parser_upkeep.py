@@ -19,8 +19,9 @@ def add_to(commands: Any) -> None:
 def _doctor(commands: Any) -> None:
     command(
         commands, "doctor", "find what keeps this machine's Orchard from working, with cures", "doctor:run",
-        more="Looks at settings, disk, open files, certificates, stores, each upstream and the clock,\n"
-        "whether Orchard runs or not. Exit code 0: nothing failed. 1: something did.",
+        more="Looks at settings, disk, open files, certificates, keys, stores, each upstream, issuers of\n"
+        "sign-in, the clock, public addresses, feeds and the bound, whether Orchard runs or not.\n"
+        "Exit code 0: nothing failed. 1: something did.",
     )  # fmt: skip
 
 

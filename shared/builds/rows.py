@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+REMOVALS = 0x0_0C4A_4D1A
+"""The advisory lock between who removes objects that no row names, and who names objects that lie here
+already. Removers share it (`Database.sharing`) from their last look at the rows to the removal; who names
+has it alone, from its look at the objects to its commit (`NO_REMOVALS`). So one of them sees the other."""
+NO_REMOVALS = "SELECT pg_advisory_xact_lock($1)"
+
 # $1: id, $2: session, $3: object keys.
 STORE = """
 WITH made AS (

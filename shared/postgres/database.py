@@ -43,6 +43,7 @@ from shared.telemetry.metrics import (
 
 T = TypeVar("T")
 Row: TypeAlias = asyncpg.Record  # subscriptable by column name
+Fetch: TypeAlias = Callable[..., Awaitable[list[Row]]]
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
@@ -155,6 +156,19 @@ class Database:
     async def execute(self, query: str, *args: Any) -> str:
         """The command tag ("DELETE 1"). Raises as `fetch`."""
         return await self._run(args, lambda connection: connection.execute(query, *args))
+
+    async def sharing(self, lock: int, call: Callable[[Fetch], Awaitable[T]]) -> T | None:
+        """`call`, with statements of the one connection that meanwhile shares this advisory lock; None, and
+        no call: somebody has the lock alone. `call` runs no other statement: there may be no connection for
+        one."""
+
+        async def held(connection: PooledConnection) -> T | None:
+            async with connection.transaction():
+                if not await connection.fetchval("SELECT pg_try_advisory_xact_lock_shared($1)", lock):
+                    return None
+                return await call(connection.fetch)
+
+        return await self._run((), held)
 
     async def ping(self) -> float:
         """Seconds that a `SELECT 1` took. Raises `DatabaseUnavailable`. Not counted as a statement."""

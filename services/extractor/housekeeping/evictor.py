@@ -20,8 +20,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from shared.artifacts.uses import keep_uses, read_uses, reported_use
+from shared.builds.rows import REMOVALS
 from shared.objects.guard import sweeping
 from shared.objects.port import ARTIFACTS, ObjectStat, is_key
+from shared.postgres.database import Fetch
 from shared.process.disk import DiskFloor
 from shared.process.periodic import Every
 from shared.stores import Stores
@@ -241,12 +243,17 @@ class Evictor:
                 return False
             if (await self._named(began - 60.0)).holds(file.digest, filenames):
                 return False
-            if not await self._refetchable([file]):
+            if not await self._database.sharing(REMOVALS, lambda fetch: self._remove(file, fetch)):
                 return False
-            await self._store.delete(key)
         report.evicted += 1
         report.evicted_bytes += file.size_bytes
         log.info("file_evicted", key=key, size_bytes=file.size_bytes, unused_days=_days(began - file.used_at))
+        return True
+
+    async def _remove(self, file: _File, fetch: Fetch) -> bool:
+        if not await fetch(REFETCHABLE, [file.digest]):  # an import has named it
+            return False
+        await self._store.delete(f"{ARTIFACTS}/{file.digest.hex()}")
         return True
 
 

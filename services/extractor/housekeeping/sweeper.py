@@ -16,6 +16,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from shared.builds.rows import REMOVALS
 from shared.builds.sessions import Sessions
 from shared.errors.passing import CacheUnavailable
 from shared.models import IndexHead
@@ -23,6 +24,7 @@ from shared.objects.files import FileObjectStore
 from shared.objects.guard import sweeping
 from shared.objects.port import ARTIFACTS, BUILDS, FOLDERS, STATEMENTS, TILES, VARIANTS, ObjectStat, is_key
 from shared.objects.s3.store import S3ObjectStore
+from shared.postgres.database import Fetch
 from shared.redis.types import SCAN_COUNT
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
@@ -158,9 +160,16 @@ class Sweeper:
                 return False
             if not key.startswith(f"{VARIANTS}/") and await self._named([key]):
                 return False
-            await self._store.delete(key)
+            if not await self._database.sharing(REMOVALS, lambda fetch: self._remove(key, fetch)):
+                return False
             log.info("orphan_deleted", key=key, size_bytes=found.size_bytes)
             return True
+
+    async def _remove(self, key: str, fetch: Fetch) -> bool:
+        if await fetch(NAMED_BY_BUILDS, [key]):  # an import has named it
+            return False
+        await self._store.delete(key)
+        return True
 
     async def _named(self, keys: Sequence[str]) -> set[str]:
         """Of these keys of one folder those that are named."""

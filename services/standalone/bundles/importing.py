@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from services.standalone.bundles.rows import Seen, is_imported, read_seen, write_rows
+from shared.builds.rows import NO_REMOVALS, REMOVALS
 from shared.bundles.files import digests_of
 from shared.bundles.form import Bodies, BundleRefused, Carried, Head, read_head
 from shared.bundles.manifest import Manifest, check_goes_on, read_manifest
@@ -71,8 +72,9 @@ async def import_bundle(
             bodies = Bodies(file.read, head.size)
             taking = _Objects(store, spool, bodies, size, digests_of(manifest.listed))
             await taking.take(objects)
-            await taking.look_again(objects)
-            async with session(url) as database:
+            async with session(url) as database, database.transaction():
+                await database.fetch(NO_REMOVALS, REMOVALS)
+                await taking.look_again(objects)
                 await write_rows(database, store, manifest, head.key, checkpoint, stated)
     return _told(manifest, head, objects, new, time.monotonic() - began)
 
@@ -199,8 +201,8 @@ class _Objects:
                 raise BundleRefused(f"files: the {name} of {of.key} is another than a file tells")
 
     async def look_again(self, objects: Sequence[Carried]) -> None:
-        """With all of them here: what lay here before is named by no row of this build yet, and may have been
-        swept or evicted since. Raises `BundleRefused`."""
+        """With all of them here, and nobody removing any: what lay here before is named by no row of this
+        build yet, and may have been swept or evicted since. Raises `BundleRefused`."""
         for of, size in zip(objects, await self._sizes(objects), strict=True):
             if size != of.size:
                 raise BundleRefused(f"{of.key} was removed while the others came: import it once more")

@@ -109,27 +109,26 @@ async def write_rows(
     checkpoint: Checkpoint,
     stated: Mapping[Stated, bytes],
 ) -> None:
-    """All or nothing. Raises `BundleRefused` where other bytes stand under a file's name, or a newer state
-    of the log was seen meanwhile."""
-    async with database.transaction():
-        standing = await _store_files(database, manifest.listed.files)
-        files = [
-            _standing(each, found.created_at, found.published, found.judged)
-            for each in manifest.listed.files
-            for found in (standing[each.file],)
-        ]
-        listed = msgspec.structs.replace(manifest.listed, files=files)
-        body = encode(listed)
-        list_key = f"{BUILDS}/{hashlib.sha256(body).hexdigest()}"
-        await store.put_bytes(list_key, body)
-        build = msgspec.structs.replace(manifest.session, list_key=list_key, imported=str(key))
-        keys = [list_key, *(each.key for each in manifest.objects)]
-        store_build = STORE_LOCK if is_lock_key(build.id) else STORE_BUILD
-        await database.fetch(store_build, build.id, encode(build), sorted(set(keys)))
-        _check_stored(build, await database.fetch(SEALED, build.id))
-        await _store_proofs(database, manifest, key, stated)
-        if not await database.fetch(NOTE_SEEN, str(key), checkpoint.size, checkpoint.root):
-            raise BundleRefused("log: a newer state of it was seen meanwhile")
+    """In the caller's transaction. Raises `BundleRefused` where other bytes stand under a file's name, or a
+    newer state of the log was seen meanwhile."""
+    standing = await _store_files(database, manifest.listed.files)
+    files = [
+        _standing(each, found.created_at, found.published, found.judged)
+        for each in manifest.listed.files
+        for found in (standing[each.file],)
+    ]
+    listed = msgspec.structs.replace(manifest.listed, files=files)
+    body = encode(listed)
+    list_key = f"{BUILDS}/{hashlib.sha256(body).hexdigest()}"
+    await store.put_bytes(list_key, body)
+    build = msgspec.structs.replace(manifest.session, list_key=list_key, imported=str(key))
+    keys = [list_key, *(each.key for each in manifest.objects)]
+    store_build = STORE_LOCK if is_lock_key(build.id) else STORE_BUILD
+    await database.fetch(store_build, build.id, encode(build), sorted(set(keys)))
+    _check_stored(build, await database.fetch(SEALED, build.id))
+    await _store_proofs(database, manifest, key, stated)
+    if not await database.fetch(NOTE_SEEN, str(key), checkpoint.size, checkpoint.root):
+        raise BundleRefused("log: a newer state of it was seen meanwhile")
 
 
 async def _store_proofs(

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from services.standalone.doctor.addresses import address_findings
 from services.standalone.doctor.findings import Finding, in_words
 from services.standalone.doctor.machine import machine_findings
-from services.standalone.doctor.stores import orchard_finding, store_findings
+from services.standalone.doctor.signin import signin_findings
+from services.standalone.doctor.stores import orchard_findings, store_findings
 from services.standalone.doctor.upstreams import upstream_findings
 from services.standalone.upstreams import choose_upstreams
 from shared.errors import ConfigurationError
@@ -55,7 +57,9 @@ def examine() -> list[Finding]:
         *machine_findings(settings),
         *asyncio.run(store_findings(settings)),
         *upstream_findings(settings, upstreams),
-        orchard_finding(settings),
+        *signin_findings(settings),
+        *address_findings(settings, os.environ),
+        *orchard_findings(settings),
     ]
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from services.standalone.banner import own_url
-from services.standalone.doctor.findings import Finding
+from services.standalone.doctor.asking import Unreached, get
+from services.standalone.doctor.findings import Finding, State
+from services.standalone.preflight import bound_of
+from shared.access.feeds import OLD_SECONDS
 from shared.errors import OrchardError
 from shared.migrations.runner import read_migrations
 from shared.postgres.connection import session
+from shared.process.disk import DiskFloor, in_words
 from shared.redis.client import RedisClient
 from shared.settings import Settings
 
-SECONDS = 5.0
+CONFIRMED, FAULTY = "orchard_osv_feed_confirmed_at_seconds", "orchard_osv_feed_faulty"
+STORED = "orchard_stored_bytes"
+_SAMPLE = re.compile(r'([a-z_]+)(?:\{[a-z_]+="([^"\\]*)"\})? ([0-9.e+-]+)')
 APPLIED = "SELECT max(version) AS newest FROM schema_migrations"
 
 
@@ -56,17 +64,71 @@ async def _redis(name: str, client: RedisClient, variable: str) -> Finding:
         await client.aclose()
 
 
-def orchard_finding(settings: Settings) -> Finding:
-    """What the Orchard on this machine says of itself."""
+def orchard_findings(settings: Settings) -> list[Finding]:
+    """What the Orchard on this machine says of itself, and of what it stores and is told."""
     url = own_url(settings, settings.port)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{url}/health", timeout=SECONDS) as answer:
-            report = json.load(answer)
-    except urllib.error.HTTPError as error:
-        return Finding("Orchard", "failed", f"{url} answers {error.code}", "`orchard status` says more")
-    except (OSError, ValueError):
-        return Finding("Orchard", "warning", f"none answers at {url}", "start it: `orchard up`, `make run`")
+        answer = get(settings, f"{url}/health", proxied=False)
+        report = json.loads(answer.body) if answer.status == 200 else {}
+    except (Unreached, ValueError):
+        return [Finding("Orchard", "warning", f"none answers at {url}", "start it: `orchard up`, `make run`")]
+    if answer.status != 200:
+        return [Finding("Orchard", "failed", f"{url} answers {answer.status}", "`orchard status` says more")]
+    more = "`orchard status` says more"
     if report.get("problems"):
-        return Finding("Orchard", "warning", "; ".join(report["problems"]), "`orchard status` says more")
-    return Finding("Orchard", "ok", f"answers at {url}, version {report.get('version', '?')}")
+        found = Finding("Orchard", "warning", "; ".join(report["problems"]), more)
+    else:
+        found = Finding("Orchard", "ok", f"answers at {url}, version {report.get('version', '?')}")
+    try:
+        figures = read_figures(get(settings, f"{url}/metrics", proxied=False).body.decode())
+    except (Unreached, ValueError):
+        return [found]
+    return [found, *feed_findings(figures, time.time()), *bound_findings(settings, figures)]
+
+
+Figures = Mapping[tuple[str, str], float]
+"""By metric and its one label."""
+
+
+def read_figures(text: str) -> Figures:
+    """Of Prometheus's text format, samples with one label or none."""
+    found = (_SAMPLE.fullmatch(line) for line in text.splitlines())
+    return {(each[1], each[2] or ""): float(each[3]) for each in found if each}
+
+
+def feed_findings(figures: Figures, now: float) -> list[Finding]:
+    """Whether each feed of advisories is as young as it should be."""
+    found = []
+    for (metric, feed), at in sorted(figures.items()):
+        if metric != CONFIRMED:
+            continue
+        name, faulty = f"feed {feed}", figures.get((FAULTY, feed), 0) > 0
+        said = f"last told {(now - at) / 3600:.1f} h ago" if at else "never read"
+        said += ", and is away or refused now" if faulty else ""
+        if not at or now - at > OLD_SECONDS or faulty:
+            state: State = "warning" if at else "failed"
+            cure = "`orchard feeds` says what is wrong with it; an address needs to be reached by fetchers"
+            found.append(Finding(name, state, said, cure))
+        else:
+            found.append(Finding(name, "ok", said))
+    return found
+
+
+def bound_findings(settings: Settings, figures: Figures) -> list[Finding]:
+    """Whether what is stored can come to its bound before the disk is full. Nothing of a bucket, nor before
+    anything was counted."""
+    stored = int(sum(value for (metric, _), value in figures.items() if metric == STORED))
+    folder = Path(settings.data_dir)
+    if settings.s3_endpoint or not stored or not folder.is_dir():
+        return []
+    disk, bound = DiskFloor(folder, settings.min_free_bytes).look(), bound_of(settings, folder)
+    room = max(0, disk.free_bytes - disk.floor_bytes)
+    if not bound:
+        cure = "set ORCHARD_EVICT_BYTES: the longest unused files go then, and nothing else waits for room"
+        return [Finding("bound", "warning", f"{in_words(stored)} stored, and no bound", cure)]
+    left = max(0, bound - stored)
+    said = f"{in_words(stored)} of {in_words(bound)} stored"
+    if left <= room:
+        return [Finding("bound", "ok", said)]
+    cure = "a lower ORCHARD_EVICT_BYTES, or a larger disk: at the floor files are evicted in haste"
+    return [Finding("bound", "warning", f"{said}, and {in_words(room)} are free above the floor", cure)]

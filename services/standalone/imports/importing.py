@@ -16,6 +16,7 @@ import msgspec
 
 from services.standalone.imports.taking import Refused, Taken, protocols_of, take
 from services.standalone.imports.walking import Seen, walk
+from shared.builds.rows import NO_REMOVALS, REMOVALS
 from shared.imports import rows
 from shared.objects.port import ObjectStore, artifact_key
 from shared.postgres.connection import Session, session
@@ -144,11 +145,13 @@ class Importer:
                 await self._store.put_file(key, each.copy, sha256=each.file.sha256)
 
         await asyncio.gather(*map(put, taken))
-        stored = await rows.store(database, protocol, [each.file for each in taken])
-        # What lay here before was named by no row, and may have been swept before there was one.
-        for each in taken:
-            if await self._store.stat(artifact_key(each.file.sha256)) is None:
-                await put(each)
+        # What lay here before was named by no row, and may have been removed before there was one.
+        async with database.transaction():
+            await database.fetch(NO_REMOVALS, REMOVALS)
+            stored = await rows.store(database, protocol, [each.file for each in taken])
+            for each in taken:
+                if await self._store.stat(artifact_key(each.file.sha256)) is None:
+                    await put(each)
         return stored
 
     async def _offer(self, own: Sequence[str]) -> None:

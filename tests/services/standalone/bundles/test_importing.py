@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.extractor.housekeeping.evictor import Evictor
+from services.extractor.housekeeping.sweeper import Sweeper
 from services.standalone.bundles import importing
 from services.standalone.bundles.importing import Imported, import_bundle
 from shared.builds.entries import File, decode_list, decode_session
@@ -34,6 +37,16 @@ SMALL, LARGE, PAGE = b"small wheel", b"large wheel " * 200_000, b'{"files": []}'
 FILES = {"demo-1.0-py3-none-any.whl": SMALL, "demo-2.0-py3-none-any.whl": LARGE}
 ROWS = "SELECT (SELECT count(*) FROM cached_urls) + (SELECT count(*) FROM builds) + " \
     "(SELECT count(*) FROM bundle_logs) + (SELECT count(*) FROM log_outbox) AS many"  # fmt: skip
+
+
+UPSTREAM = """
+INSERT INTO upstream_sources (protocol, name, url) VALUES ('pypi', 'main', 'http://upstream.example/simple/')
+RETURNING id
+"""
+WAITING = """
+SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND NOT l.granted AND d.datname = current_database()
+"""
 
 
 @dataclass
@@ -461,6 +474,48 @@ async def test_object_that_is_swept_while_the_others_come__refused(
 
     monkeypatch.setattr(importing._Objects, "take", swept)
     assert f"{key} was removed" in await place.refuses(second)
+
+
+@pytest.mark.parametrize("remover", ["evictor", "sweeper"])
+async def test_object_that_is_removed_as_the_rows_come__refused_or_here(
+    place: Place, monkeypatch: pytest.MonkeyPatch, remover: str
+) -> None:
+    """The remover has looked at the rows for the last time when the import looks at the objects."""
+    log, content = Log(), b"a wheel" * 20_000
+    second = made({"demo-1.0-py3-none-any.whl": content}, log=log, id="c" * 32)
+    second.left_out = frozenset([artifact_key(sha256(content))])
+    store, database = place.stores.bare_objects, place.stores.database
+    await store.put_bytes(artifact_key(sha256(content)), content)
+    path = store.local_path(artifact_key(sha256(content)))
+    assert path is not None
+    os.utime(path, (1.0, 1.0))
+    if remover == "evictor":  # it takes what can be fetched again
+        source = (await database.fetch(UPSTREAM))[0]["id"]
+        file = FileName("pypi", "demo", sha256(content), "demo-1.0-py3-none-any.whl")
+        row = row_of(file, content, source_id=source, upstream_url="http://upstream.example/demo")
+        await place.stores.artifacts.get_or_create_artifact(row)
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    delete = type(store).delete
+
+    async def slow(self: Any, key: str) -> None:
+        reached.set()
+        await go_on.wait()
+        await delete(self, key)
+
+    monkeypatch.setattr(type(store), "delete", slow)
+    removing = asyncio.create_task(
+        Evictor(place.stores, days=1, max_bytes=0).run()
+        if remover == "evictor"
+        else Sweeper(place.stores, delete=True).run()
+    )
+    await reached.wait()
+    taking = asyncio.create_task(place.refuses(second))
+    while not taking.done() and not await database.fetch(WAITING):
+        await asyncio.sleep(0.01)
+    go_on.set()
+    await removing
+    assert "was removed while the others came" in await taking
+    assert not path.exists()
 
 
 async def test_object_that_lay_here_long__is_put_anew_where_no_time_can_be_touched(

@@ -1,0 +1,52 @@
+"""Whether the addresses that people and the command were given lead to the Orchard of this data folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from services.standalone.doctor.asking import Unreached, get
+from services.standalone.doctor.findings import Finding
+from services.standalone.kept_files import ADMIN_TOKEN, read_kept
+from shared.access.identity import PATH, is_proof, new_nonce, proof
+from shared.settings import Settings
+
+MOST_GATEWAYS = 16  # `--gateways`: each at a port of its own, the next one
+
+
+class _Told(msgspec.Struct, frozen=True):
+    proof: str
+
+
+def address_findings(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    """One for each address of ORCHARD_PUBLIC_URL, and of ORCHARD_URL."""
+    named = [("ORCHARD_PUBLIC_URL", each) for each in settings.public_url]
+    if url := environ.get("ORCHARD_URL", ""):
+        named.append(("ORCHARD_URL", url))
+    token = settings.admin_token or read_kept(Path(settings.data_dir) / ADMIN_TOKEN)
+    return [_finding(settings, name, url.rstrip("/"), token) for name, url in named]
+
+
+def _finding(settings: Settings, name: str, url: str, token: str) -> Finding:
+    nonce = new_nonce()
+    try:
+        answer = get(settings, f"{url}{PATH}?nonce={nonce}", proxied=False)
+    except Unreached as error:
+        return Finding(name, "failed", error.detail, f"{error.cure}; or set {name} to what clients use")
+    if answer.status == 404:  # an ingress that keeps what probes ask to itself
+        cure = f"see in a browser whether {url}/ shows this Orchard"
+        return Finding(name, "warning", f"{url} does not pass on {PATH}", cure)
+    try:
+        told = msgspec.json.decode(answer.body, type=_Told).proof
+    except msgspec.MsgspecError:
+        cure = f"set {name} to the address of Orchard's root that clients use, or mend the proxy there"
+        return Finding(name, "failed", f"{url} answers {answer.status}, and is no Orchard", cure)
+    if not proof(token, settings.port, nonce) or not told:
+        return Finding(name, "ok", f"an Orchard answers at {url}")
+    ports = range(settings.port, settings.port + MOST_GATEWAYS)
+    if any(is_proof(told, token, port, nonce) for port in ports):
+        return Finding(name, "ok", f"{url} leads here")
+    cure = f"correct {name}, or the proxy that it names"
+    return Finding(name, "failed", f"another Orchard than that of {settings.data_dir} answers at {url}", cure)
