@@ -78,7 +78,14 @@ SMALL = {
     **dict.fromkeys(("OF_FILE", "OF_VERSION"), "statements of a file or version, by key"),
     **dict.fromkeys(("ADD_TRUST", "DROP_TRUST", "LIST_TRUST"), "rules of whom to trust: some"),
     **dict.fromkeys(
-        ("_STORE_IMPORTED", "_STANDING_IMPORTED", "_IMPORTED_AT_PATH", "_IMPORTED_OF_PROJECT"),
+        (
+            "_KEPT",
+            "_FORGET_IMPORTED",
+            "_STORE_IMPORTED",
+            "_STANDING_IMPORTED",
+            "_IMPORTED_AT_PATH",
+            "_IMPORTED_OF_PROJECT",
+        ),
         "imported files, by key or of one project",
     ),
     "_IMPORTED": "parts of other statements",
@@ -86,6 +93,7 @@ SMALL = {
         ("_OFFER_IMPORTED", "_RAISE_REVISION", "SOURCE_NAME", "policy_reading:_SOURCES"), "sources: some"
     ),
     "STORE_SIGNATURE": "one row, by key",
+    "NO_REMOVALS": "a lock, no table",
     **dict.fromkeys(("PROOF", "OF_FILES"), "proofs and statements of files, by key"),
     "imported:_STATEMENTS": "parts of other statements",
     "answers:FIND": "of one key",

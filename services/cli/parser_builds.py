@@ -41,6 +41,14 @@ Taken is what the clients of this Orchard install, in plain folders or in the st
 documents say which). It is served last, by the source `import`: a name that an upstream has stays that
 upstream's, unless --own says that it is yours. Broken off, it goes on when it is run again.
 """
+_IMPORTED = """\
+examples
+  orchard imported
+  orchard imported PROTOCOL/acme-app@1.0 --forget --yes
+
+Of the Orchard in ORCHARD_DATA_DIR, running or stopped, or of the stores that the environment names. What is
+forgotten is listed no more; a file that somebody has got stays at its address: `orchard blocks` ends that.
+"""
 _SHOW = """\
 examples
   orchard build show ID
@@ -80,6 +88,7 @@ def add_to(commands: Any) -> None:
     _bundle(commands)
     _import(commands)
     _import_files(commands)
+    _imported(commands)
 
 
 def _bundle(commands: Any) -> None:
@@ -123,6 +132,16 @@ def _import_files(commands: Any) -> None:
         help="serve this name, or names of this pattern, from what was imported and from nowhere else",
     )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="import; without it nothing is changed")
+
+
+def _imported(commands: Any) -> None:
+    parser = command(
+        commands, "imported", "list or forget what was imported out of folders", "bundle:imported",
+        more=_IMPORTED,
+    )  # fmt: skip
+    parser.add_argument("of", metavar="PROTOCOL/NAME", nargs="?", default="", help="of these alone")
+    parser.add_argument("--forget", action="store_true", help="say what would be forgotten")
+    parser.add_argument("--yes", action="store_true", help="and forget it")
 
 
 def _named(parser: Parser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -45,6 +46,15 @@ FROM imported_files
 _IMPORTED_OF_PROJECT = _IMPORTED + "WHERE protocol = $1 AND project = $2 ORDER BY path"
 _IMPORTED_AT_PATH = _IMPORTED + "WHERE protocol = $1 AND path = $2"
 
+# $1: protocol, $2: project, $3: version; "" is any.
+_WHICH = "($1 = '' OR protocol = $1) AND ($2 = '' OR project = $2) AND ($3 = '' OR version = $3)"
+_KEPT = f"""
+SELECT protocol, project, count(*) AS files, sum(size_bytes)::bigint AS bytes,
+       array_agg(DISTINCT version ORDER BY version) AS versions
+FROM imported_files WHERE {_WHICH} GROUP BY protocol, project ORDER BY protocol, project
+"""  # noqa: S608 - no value is in it
+_FORGET_IMPORTED = f"DELETE FROM imported_files WHERE {_WHICH}"  # noqa: S608 - no value is in it
+
 # Columns: protocol, name, address, patterns. Nothing where another source has this name.
 _OFFER_IMPORTED = """
 INSERT INTO upstream_sources AS s (protocol, name, url, priority, origin, include, options)
@@ -63,6 +73,21 @@ class Rows(Protocol):
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
         """All rows that a statement gives."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What was imported of one project."""
+
+    protocol: str
+    project: str
+    files: int
+    bytes: int
+    versions: list[str]
+
+
+def is_import(url: str) -> bool:
+    """Whether a source at this address is one of these."""
+    return urlsplit(url).hostname == HOST
 
 
 def address_of(protocol: str) -> str:
@@ -104,6 +129,18 @@ async def at_path(database: Rows, protocol: str, path: str) -> Imported | None:
     """The file at a path below the source's address."""
     rows = await database.fetch(_IMPORTED_AT_PATH, protocol, path)
     return _imported(rows[0]) if rows else None
+
+
+async def kept(database: Rows, protocol: str, project: str, version: str) -> list[Kept]:
+    """What was imported, by project; each "" is any."""
+    return [Kept(**row) for row in await database.fetch(_KEPT, protocol, project, version)]
+
+
+async def forget(database: Rows, protocol: str, project: str, version: str) -> None:
+    """Have it served no more: pages are made anew without it. Its objects are swept or evicted some day; a
+    file that was asked for stays at its address, as with each source that lacks a file by now."""
+    await database.fetch(_FORGET_IMPORTED, protocol, project, version)
+    await database.fetch(_RAISE_REVISION, protocol)
 
 
 async def offer(database: Rows, protocol: str, own: Sequence[str]) -> str:

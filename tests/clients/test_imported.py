@@ -55,12 +55,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def orchard(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Cluster]:
-    """Its upstream is gone before anything was asked."""
+@pytest.fixture(scope="module", params=["away", "offline"])
+def orchard(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, store: Path
+) -> Iterator[Cluster]:
+    """Its upstream is gone before anything was asked; or nobody is asked at all."""
     with Upstream() as upstream:
         pass
-    with cluster(tmp_path_factory.mktemp("orchard"), upstream) as running:
+    settings = {"ORCHARD_OFFLINE": "true"} if request.param == "offline" else {}
+    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **settings) as running:
         done = import_files(running, store, *(f"--own={each}" for each in OWN), "--yes")
         assert done.returncode == 0, done.stdout + done.stderr
         yield running
@@ -168,6 +171,14 @@ def test_cargo__finds_crate_and_index(orchard: Cluster) -> None:
 def _download(dl: str) -> str:
     known = dl.replace("{crate}", "acme-core").replace("{version}", "0.3.0")
     return known if known != dl else f"{dl}/acme-core/0.3.0/download"
+
+
+def test_name_that_is_nobodys__is_no_404(orchard: Cluster) -> None:
+    """It may be an upstream's, which is away, or not asked."""
+    for path in ("/pypi/simple/flask/", "/maven/org/else/lib/1.0/lib-1.0.jar"):
+        answer = orchard.get(path)
+        assert answer.headers["x-orchard-error"] in ("offline", "upstream_unavailable"), path
+        assert answer.status_code != 404, path
 
 
 def test_again__nothing_is_new(orchard: Cluster, store: Path) -> None:

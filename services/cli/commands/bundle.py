@@ -1,5 +1,5 @@
 """`orchard bundle`: a sealed build as one file; `orchard import`: into an Orchard without a network;
-`orchard import-files`: what a folder or another cache has."""
+`orchard import-files`: what a folder or another cache has; `orchard imported`: what that was."""
 
 from __future__ import annotations
 
@@ -117,3 +117,10 @@ def import_files(options: argparse.Namespace, output: Output) -> NoReturn:
     words += [f"--own={each}" for each in options.own]
     words += [name for name, asked in (("--yes", options.yes), ("--json", output.as_json)) if asked]
     become("import-files", "services.standalone.imports", words, options)
+
+
+def imported(options: argparse.Namespace, output: Output) -> NoReturn:
+    """Does not return: becomes `python -m services.standalone.imports.kept`."""
+    asked = (("--forget", options.forget), ("--yes", options.yes), ("--json", output.as_json))
+    words = [*([options.of] if options.of else []), *(name for name, said in asked if said)]
+    become("imported", "services.standalone.imports.kept", words, options)

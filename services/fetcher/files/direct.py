@@ -63,8 +63,6 @@ class DirectFiles:
         known = self._sources.current(protocol.name)
         if known is None:
             raise UpstreamUnavailable("the upstream sources are not loaded yet", retry_after_seconds=1)
-        if self._settings.offline:
-            raise Offline(f"ORCHARD_OFFLINE is set and {resource.filename} was never cached")
         project = resource.project
         pinned = await self._artifacts.pinned(protocol.name, protocol.names.pin_names(project))
         asked = owners(known.sources, project, pinned)
@@ -72,6 +70,8 @@ class DirectFiles:
             error = nobody_asked(known.sources, project, pinned, FileNotFound)
             log.warning("no_source_may_be_asked", protocol=protocol.name, reason=error.message)
             raise error
+        if self._upstreams.cut_off(source for owner in asked for source in owner):
+            raise Offline(f"ORCHARD_OFFLINE is set and {resource.filename} was never cached")
         for owner in asked:
             refused: Blocked | None = None
             ids = frozenset(source.id for source in owner)

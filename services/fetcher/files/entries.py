@@ -13,7 +13,7 @@ import msgspec
 
 from services.fetcher.files.download import GoneUpstream
 from services.fetcher.indexes.documents import Documents
-from services.fetcher.sources.policy import owners
+from services.fetcher.sources.policy import candidates, owners
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
@@ -106,6 +106,13 @@ class Entries:
             return found
         return await self.find_anew(protocol, file, refresh)
 
+    async def _candidates(self, protocol: PackageProxyBase, project: str) -> list[UpstreamSource]:
+        known = self._sources.current(protocol.name)
+        if known is None:
+            return []
+        pinned = await self._artifacts.pinned(protocol.name, protocol.names.pin_names(project))
+        return candidates(known.sources, project, pinned)
+
     async def find_anew(
         self, protocol: PackageProxyBase, file: FileName, refresh: Refresh, tried: Found | None = None
     ) -> Found:
@@ -115,7 +122,7 @@ class Entries:
         Of several indexes that may list the file, the first that is cached is fetched anew; if none
         is, all are asked for, the last (and smallest) first, until one lists it.
         """
-        if self._upstreams.offline:
+        if self._upstreams.cut_off(await self._candidates(protocol, file.project)):
             raise Offline(f"ORCHARD_OFFLINE is set and {file.filename} was never cached")
         if tried is not None:
             await self._upstreams.is_described_now(protocol, tried.source)

@@ -30,7 +30,7 @@ class ImportedFiles:
 
     def answers(self, source_url: str, url: str) -> bool:
         """Whether a source at this address is one of these, and is asked for something of its own."""
-        return all(urlsplit(each).hostname == rows.HOST for each in (source_url, url))
+        return rows.is_import(source_url) and rows.is_import(url)
 
     @contextlib.asynccontextmanager
     async def answer(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:

@@ -209,12 +209,12 @@ class HttpClientManager:
         contacted; `UpstreamTimeout`, `UpstreamUnavailable` or `UpstreamInvalid` for the upstream's failures;
         `DeadlineExceeded` if no connection came free in time.
         """
-        if self._offline:
-            raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
         if self._imports is not None and self._imports.answers(source.url, url):
             async with self._imports.answer(httpx.Request(method, url, headers=headers)) as found:
                 yield UpstreamResponse(found, url, min_rate_bytes=0, source=source.name)
             return
+        if self._offline:
+            raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
         where = f"upstream {source.name}"
         if policy is None:
             policy = policy_of(source, await self._own_addresses(source, where))

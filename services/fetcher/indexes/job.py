@@ -106,7 +106,7 @@ class FetchIndexJob:
             if isinstance(error, ProjectNotFound):
                 return await run.not_found(error.message)
             raise error
-        if self._upstreams.offline:
+        if self._upstreams.cut_off(source for owner in asked for source in owner):
             return await run.restore_offline()
         merged = MergedIndex(self._upstreams, self._tools, protocol, identity, project, generation)
         late = None if shown is None else asyncio.create_task(self._show_old(run_of(generation - 1), shown))

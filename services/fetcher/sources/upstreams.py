@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -36,6 +36,7 @@ from shared.errors import (
     UpstreamStrayed,
 )
 from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
+from shared.imports.rows import is_import
 from shared.models import UpstreamSource
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.upstream import FileHeaders, UpstreamRequest
@@ -110,6 +111,10 @@ class Upstreams:
         """No upstream is asked at all (ORCHARD_OFFLINE)."""
         return self._settings.offline
 
+    def cut_off(self, sources: Iterable[UpstreamSource]) -> bool:
+        """Whether any of these is out of reach (ORCHARD_OFFLINE): all are but imports, which lie here."""
+        return self.offline and not all(is_import(each.url) for each in sources)
+
     async def ask_index(
         self,
         protocol: PackageProxyBase,
@@ -155,7 +160,7 @@ class Upstreams:
         opened: Opened | None = None,
     ) -> FetchedBody | None:
         """What a source answers, status 200 or 304; None if it truly lacks it."""
-        if self.offline:
+        if self.cut_off((source,)):
             raise Offline("ORCHARD_OFFLINE is set: no upstream is asked")
         headers = {"accept": asked.accept}
         if validators is not None and validators.source_id == source.id:

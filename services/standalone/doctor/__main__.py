@@ -30,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0: nothing failed, though there may be warnings; 1: something did."""
     parser = argparse.ArgumentParser(prog="python -m services.standalone.doctor", description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--url", default="", help="ORCHARD_URL of the `orchard` command")
     options = parser.parse_args(arguments)
-    findings = examine()
+    findings = examine(options.url)
     failed = any(each.state == "failed" for each in findings)
     told = {"ok": not failed, "findings": findings}
     text = msgspec.json.format(msgspec.json.encode(told)).decode() if options.json else in_words(findings)
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_FAILED if failed else 0
 
 
-def examine() -> list[Finding]:
-    """Every check that can be made with these settings."""
+def examine(command_url: str = "") -> list[Finding]:
+    """Every check that can be made with these settings. `command_url`: whom the `orchard` command asks."""
     try:
         settings = load_settings(protocols=spoken())
         upstreams, variables = choose_upstreams(settings, os.environ)
@@ -58,7 +59,7 @@ def examine() -> list[Finding]:
         *asyncio.run(store_findings(settings)),
         *upstream_findings(settings, upstreams),
         *signin_findings(settings),
-        *address_findings(settings, os.environ),
+        *address_findings(settings, command_url),
         *orchard_findings(settings),
     ]
 

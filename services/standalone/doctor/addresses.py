@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,11 +19,11 @@ class _Told(msgspec.Struct, frozen=True):
     proof: str
 
 
-def address_findings(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
-    """One for each address of ORCHARD_PUBLIC_URL, and of ORCHARD_URL."""
+def address_findings(settings: Settings, command_url: str = "") -> list[Finding]:
+    """One for each address of ORCHARD_PUBLIC_URL, and one of ORCHARD_URL (`command_url`)."""
     named = [("ORCHARD_PUBLIC_URL", each) for each in settings.public_url]
-    if url := environ.get("ORCHARD_URL", ""):
-        named.append(("ORCHARD_URL", url))
+    if command_url:
+        named.append(("ORCHARD_URL", command_url))
     token = settings.admin_token or read_kept(Path(settings.data_dir) / ADMIN_TOKEN)
     return [_finding(settings, name, url.rstrip("/"), token) for name, url in named]
 

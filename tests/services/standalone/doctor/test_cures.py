@@ -138,22 +138,22 @@ def test_public_address__told_where_it_leads(
     (tmp_path / "admin-token").write_text(token)
     with gateway(token if own else new_token(), port, status, text) as url:
         settings = Settings(data_dir=str(tmp_path), port=8080, public_url=(f"{url}/",))
-        (found,) = address_findings(settings, {})
+        (found,) = address_findings(settings)
         assert (found.check, found.state) == ("ORCHARD_PUBLIC_URL", state) and words in found.detail
-        (found,) = address_findings(Settings(data_dir=str(tmp_path), port=8080), {"ORCHARD_URL": url})
+        (found,) = address_findings(Settings(data_dir=str(tmp_path), port=8080), url)
         assert (found.check, found.state) == ("ORCHARD_URL", state)
 
 
 def test_public_address__of_an_operators_own_token__an_orchard_answers(tmp_path: Path) -> None:
     with gateway("a token that an operator has chosen", 8080) as url:
         settings = Settings(data_dir=str(tmp_path), public_url=(url,), admin_token="chosen, not made, long")
-        (found,) = address_findings(settings, {})
+        (found,) = address_findings(settings)
         assert found.state == "ok" and "an Orchard answers" in found.detail
 
 
 def test_public_address__where_nobody_listens__failed(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    (found,) = address_findings(Settings(data_dir=str(tmp_path), public_url=(url,)), {})
+    (found,) = address_findings(Settings(data_dir=str(tmp_path), public_url=(url,)))
     assert found.state == "failed" and "ORCHARD_PUBLIC_URL" in found.cure
 
 
