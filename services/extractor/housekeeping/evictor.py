@@ -251,7 +251,7 @@ class Evictor:
         return True
 
     async def _remove(self, file: _File, fetch: Fetch) -> bool:
-        if not await fetch(REFETCHABLE, [file.digest]):  # an import has named it
+        if not await fetch(REFETCHABLE, [file.digest]):  # an import has named it, or it became evidence
             return False
         await self._store.delete(f"{ARTIFACTS}/{file.digest.hex()}")
         return True
