@@ -2,9 +2,9 @@
 
     python -m bench.hot        # or as a part of `make bench ARGS=warm`
 
-One gateway on one core. A request with `Via`, one whose answer is a 304, one in a view and one in a recorded
-build, two Hosts in turn on a page with absolute URLs in it, and a page whose body lies in the object store
-(1.6 MB) against a file of that size.
+One gateway on one core. A request with `Via`, one whose answer is a 304, one in a view, in a build that is
+recorded and in a sealed one (its file too), two Hosts in turn on a page with absolute URLs in it, and a page
+whose body lies in the object store (1.6 MB) against a file of that size.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from bench.harness.table import Figure, print_figures, print_rows
 JSON = "application/vnd.pypi.simple.v1+json"
 REPEATS = 7
 SECONDS = 1.0
-LEAST = 0.95  # of the plain hit's rate
+LEAST = 0.95  # of the plain hit's rate, unless a row has its own
+OWN_LEAST = {"in a build that is recorded, c=32": 0.97}
 PLAIN = {"Accept": JSON, "Accept-Encoding": "gzip"}
 WHOLE = {"Accept": JSON, "Accept-Encoding": "identity"}
 ROWS = {  # row: what it is compared with
@@ -37,6 +38,8 @@ ROWS = {  # row: what it is compared with
     "another Host, c=32": "plain hit 22 kB, c=32",
     "in a view, c=32": "plain hit 22 kB, c=32",
     "in a build that is recorded, c=32": "plain hit 22 kB, c=32",
+    "in a sealed build, c=32": "plain hit 22 kB, c=32",
+    "file in a sealed build, c=16": "file of 1.6 MB, c=16",
     "packument, two Hosts in turn, c=32": "packument, one Host, c=32",
     "304 of a page of 1.6 MB, c=32": "plain hit 22 kB, c=32",
     "page of 1.6 MB, identity, c=16": "file of 1.6 MB, c=16",
@@ -72,11 +75,25 @@ def _build(ours: Orchard) -> str:
         return str(json.load(answer)["base"])
 
 
+def _sealed(ours: Orchard, *paths: str) -> str:
+    """The address of a sealed build that got these."""
+    base = _build(ours)
+    for path in paths:
+        _answer(base + path, PLAIN if path.endswith("/") else WHOLE)
+    id = base.rpartition("/v/build-")[2]
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(ours.url(f"/api/v1/builds/{id}/seal"), b"", headers, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert json.load(answer)["state"] == "sealed"
+    return base
+
+
 def _measure(work: Path, root: Path, ours: Orchard) -> list[Figure]:
     small, large = ours.url("/pypi/simple/small/"), ours.url("/pypi/simple/large/")
     size = len(_answer(large, WHOLE)[1])
     corpus.add_wheel(root, f"size{size}", size)
     file = _file_of(ours.url(f"/pypi/simple/size{size}/"))
+    sealed = _sealed(ours, "/pypi/simple/small/", file.removeprefix(ours.url("")))
     port = ours.ports[0]
     one, two = ([f"127.0.0.1:{port}", other] for other in (f"127.0.0.1:{port}", f"localhost:{port}"))
     via = {"Via": "1.1 cache.example.com, 1.1 orchard-0123456789abcdef"}
@@ -89,6 +106,8 @@ def _measure(work: Path, root: Path, ours: Orchard) -> list[Figure]:
         "another Host, c=32": (small, {**PLAIN, "Host": f"localhost:{port}"}, None),
         "in a view, c=32": (ours.url("/v/at-2099-01-01/pypi/simple/small/"), PLAIN, None),
         "in a build that is recorded, c=32": (f"{_build(ours)}/pypi/simple/small/", PLAIN, None),
+        "in a sealed build, c=32": (f"{sealed}/pypi/simple/small/", PLAIN, None),
+        "file in a sealed build, c=16": (file.replace(ours.url(""), sealed), WHOLE, None),
         "packument, one Host, c=32": (ours.url(""), PLAIN, _hosts_script(work / "one.lua", one)),
         "packument, two Hosts in turn, c=32": (ours.url(""), PLAIN, _hosts_script(work / "two.lua", two)),
         "304 of a page of 1.6 MB, c=32": (large, {**WHOLE, **known_large}, None),
@@ -120,7 +139,8 @@ def _figures(results: dict[str, Measurement], costs: dict[str, Cost]) -> list[Fi
     for row, plain in ROWS.items():
         ratio = results[row].requests_per_second / results[plain].requests_per_second
         cpu = f"CPU {costs[row].each / costs[plain].each:.2f} ×"
-        figures.append(Figure(row, f"{ratio:.2f} × {plain}", f"≥ {LEAST:g} ×", ratio >= LEAST, cpu))
+        least = OWN_LEAST.get(row, LEAST)
+        figures.append(Figure(row, f"{ratio:.2f} × {plain}", f"≥ {least:g} ×", ratio >= least, cpu))
     errors = sum(each.errors for each in results.values())
     figures.append(Figure("errors of hot rows", str(errors), "0", errors == 0))
     print_figures("What is hot stays hot: bars", figures)

@@ -334,8 +334,9 @@ class Application:
         if not resource.view.startswith(LISTED):
             return await answer(resource)
         who = gateway.access.name_of(headers.get(b"authorization", b""))
+        keep = gateway.memory.keeper(key, target, headers)
         with gateway.hot.once_recorded(key):
-            return await gateway.builds.answer(resource, conditions, who, answer)
+            return await gateway.builds.answer(resource, conditions, who, answer, keep)
 
     # --- lifespan -----------------------------------------------------------------------------------
 

@@ -230,7 +230,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 edge=settings.edge,
             ),
             contents=contents,
-            builds=Builds(stores, ports, gate),
+            builds=Builds(stores, ports, gate, hot.forget),
             bundling=Bundling(stores, ports, access_watcher),
             request_ids=RequestIds(),
             cache=cache,

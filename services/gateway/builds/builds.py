@@ -15,7 +15,9 @@ from services.gateway.builds.own_policy import check_got, check_name, check_rule
 from services.gateway.builds.recording import absent_of, entry_of, with_its_bytes
 from services.gateway.builds.replay import Replay
 from services.gateway.builds.waiting import work_done
+from services.gateway.hits.finished import header_of
 from services.gateway.hits.gate import Gate
+from services.gateway.hits.hot import KeepSealed
 from services.gateway.serving.ports import Ports, Reply
 from services.gateway.serving.rebasing import PLACEHOLDER
 from shared.builds.entries import (
@@ -45,7 +47,7 @@ from shared.policy.named import NamedRule
 from shared.postgres.slots import deadline
 from shared.process.bounded import Bounded
 from shared.protocols import protocol_named
-from shared.protocols.reading.views import BUILD, LOCK, View
+from shared.protocols.reading.views import BUILD, LOCK, View, is_lock_key
 from shared.protocols.resource import Resource
 from shared.queue.jobs import SealBuild, SealLock
 from shared.redis import clock
@@ -69,11 +71,17 @@ class _Sealed:
     replay: Replay
     look_at: float  # monotonic: when it is asked next whether it was removed
 
+    def is_known(self) -> bool:
+        """Whether it is surely there, without asking."""
+        return time.monotonic() < self.look_at
+
 
 class Builds:
     """All builds that one gateway knows of."""
 
-    def __init__(self, stores: Stores, ports: Ports, gate: Gate) -> None:
+    def __init__(self, stores: Stores, ports: Ports, gate: Gate, forget_hot: Callable[[str], None]) -> None:
+        """`forget_hot`: forgets what is in memory of a view."""
+        self._forget_hot = forget_hot
         self._stores = stores
         self._gate = gate
         self._ports = ports
@@ -101,8 +109,8 @@ class Builds:
         """Raises `BuildNotFound`, `QueueUnavailable`, `DatabaseUnavailable`."""
         known = self._sealed.get(id)
         if known is not None:
-            if time.monotonic() >= known.look_at and not await self._is_there(id, known):
-                self._sealed.pop(id)
+            if not known.is_known() and not await self._is_there(id, known):
+                self._forget(id)
                 raise BuildNotFound("this build was removed")
             return known.session
         away: QueueUnavailable | None = None
@@ -133,9 +141,13 @@ class Builds:
         with deadline(self._ports.settings.request_seconds()):
             row = await self._stores.database.fetchrow(REMOVE, who, request_id, id)
         had = await self._sessions.drop(id)
-        self._sealed.pop(id)
+        self._forget(id)
         if row is None and not had:
             raise BuildNotFound("there is no such build")
+
+    def _forget(self, id: str) -> None:
+        self._sealed.pop(id)
+        self._forget_hot((LOCK if is_lock_key(id) else BUILD) + id)
 
     async def all(self) -> list[Session]:
         """Those that are recorded, then the sealed ones, the newest first; at most `MOST_LISTED`."""
@@ -149,7 +161,7 @@ class Builds:
         """What it holds so far, or for ever."""
         if session.state != "sealed":
             return await self._sessions.entries(session.id)
-        listed = (await self._replay(session)).listed
+        listed = (await self._replay(session)).replay.listed
         return [*listed.pages, *listed.files, *listed.absent]
 
     async def seal(self, id: str, request_id: str) -> Session:
@@ -168,6 +180,7 @@ class Builds:
 
         job = SealBuild(build=id, request_id=request_id)
         await work_done(job, self._ports, until=is_sealed, seconds=seconds)
+        self._forget_hot(BUILD + id)  # what it answered while it was recorded
         return await self.read(id)
 
     async def _files(self, id: str) -> list[File]:
@@ -186,9 +199,9 @@ class Builds:
         kept under its key. Raises `EnsureNotFound`, and what `SealLock` fails with."""
         known = self._sealed.get(key)
         if known is not None:
-            if time.monotonic() < known.look_at or await self._is_kept(key, known):
+            if known.is_known() or await self._is_kept(key, known):
                 return known.session
-            self._sealed.pop(key)
+            self._forget(key)
         seconds = self._ports.settings.request_seconds()
         of = await self._kept_lock(key, seconds)
         session = await self._sealed_lock(key, of, seconds)
@@ -230,9 +243,12 @@ class Builds:
         session = None if row is None else decode_session(bytes(row["session"]))
         return session if session is not None and of in ("", session.lock) else None
 
-    async def answer(self, resource: Resource, conditions: Conditions, who: str, plain: Plain) -> Reply:
+    async def answer(
+        self, resource: Resource, conditions: Conditions, who: str, plain: Plain, keep: KeepSealed
+    ) -> Reply:
         """The reply to a request in a build. An open one asks `plain`, and writes its answer down before that
-        goes out. Raises `BuildNotFound`, `BuildSealed`, `BuildFull`, `NotInView`, and what `plain` raises."""
+        goes out; a sealed one's is given to `keep`. Raises `BuildNotFound`, `BuildSealed`, `BuildFull`,
+        `NotInView`, and what `plain` raises."""
         if resource.view.startswith(LOCK):
             session = await self.lock(resource.view.removeprefix(LOCK))
         else:
@@ -241,7 +257,7 @@ class Builds:
             if resource.kind == "own":
                 return await plain(resource)
             self._gate.check(protocol_named(resource.protocol), resource)
-            return await (await self._replay(session)).answer(resource, conditions, self._ports)
+            return await self._replayed(await self._replay(session), resource, conditions, keep)
         if session.state != "open":
             raise BuildSealed(f"the build {session.name or session.id} records no more")
         check_name(session.rules, resource.protocol, resource.project)
@@ -262,6 +278,17 @@ class Builds:
             raise
         return reply
 
+    async def _replayed(
+        self, known: _Sealed, resource: Resource, conditions: Conditions, keep: KeepSealed
+    ) -> Reply:
+        reply = await known.replay.answer(resource, conditions, self._ports)
+        if not conditions.head and reply.status in (200, 304):
+            again = msgspec.structs.replace(conditions, if_none_match=header_of(reply, b"etag"))
+            unchanged = await known.replay.answer(resource, again, self._ports)
+            found = known.replay.file_at(resource)
+            keep(reply, unchanged, None if found is None else found.file, known.is_known)
+        return reply
+
     async def _record(self, session: Session, entry: Entry) -> None:
         object_key = entry.info.object_key if isinstance(entry, Page) else ""
         came = await self._sessions.put(session.id, entry, clock.now(), object_key)
@@ -272,17 +299,16 @@ class Builds:
         if came == FULL:
             raise BuildFull(f"the build {session.name or session.id} has no room for more")
 
-    async def _replay(self, session: Session) -> Replay:
+    async def _replay(self, session: Session) -> _Sealed:
         known = self._sealed.get(session.id)
         if known is not None:
-            return known.replay
+            return known
         try:
             body = await read_whole(self._stores.bare_objects, session.list_key, self._stores.threads)
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 f"the list of the build {session.id} cannot be read: {error.message}"
             ) from None
-        replay = Replay(decode_list(body))
-        known = _Sealed(session, replay, time.monotonic() + LOOK_SECONDS)
+        known = _Sealed(session, Replay(decode_list(body)), time.monotonic() + LOOK_SECONDS)
         self._sealed.put(session.id, known, len(body) * LIST_FACTOR)
-        return replay
+        return known

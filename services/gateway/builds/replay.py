@@ -11,7 +11,7 @@ from services.gateway.builds.judged import as_judged_now
 from services.gateway.serving.artifact_flow import serve_sealed
 from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.ports import Ports, Reply
-from shared.builds.entries import BuildList, Page, absent_address
+from shared.builds.entries import BuildList, File, Page, absent_address
 from shared.cache.service import IndexRead
 from shared.errors import FileNotFound, NotInView
 from shared.errors.catalogue import CATALOGUE
@@ -60,7 +60,7 @@ class Replay:
             if (plain.protocol, plain.identity) not in self._pages:
                 self._refuse(plain.identity)
             return await serve_index(plain, conditions, self._ports(plain, ports))
-        found = self._files.get((plain.protocol, plain.identity)) if plain.kind == "artifact" else None
+        found = self.file_at(plain)
         if found is None or found.stored is None:
             self._refuse(plain.filename or plain.identity)
         sha256 = found.stored.sha256
@@ -72,6 +72,11 @@ class Replay:
                 f"the bytes of {plain.filename} are damaged or lost; asked for outside they come back"
             )
         return reply
+
+    def file_at(self, resource: Resource) -> File | None:
+        """The file that is asked for; None: it has none there, or a page is asked for."""
+        is_file = resource.kind == "artifact"
+        return self._files.get((resource.protocol, resource.identity)) if is_file else None
 
     def _refuse(self, what: str) -> NoReturn:
         if is_lock_key(self.listed.id):

@@ -157,6 +157,39 @@ class KeptFile(Kept):
         return l1.peek(self._key) is self._value and not 0.0 < self._end <= now
 
 
+class KeptSealed(Kept):
+    """Of a sealed build, or of a lock as one, which is what it is for ever. `life`: of a page, as its headers
+    tell it; `facts`: of a file that rules were asked about, its key and value in the L1, and until when that
+    counts (unix seconds; 0: for ever)."""
+
+    __slots__ = ("_end", "_facts", "_is_known")
+
+    def __init__(
+        self,
+        whole: Reply | None,
+        unchanged: Reply,
+        about: About,
+        is_there: IsThere | None,
+        is_known: Callable[[], bool],
+        *,
+        life: Life | None,
+        facts: tuple[str, bytes] | None,
+        end: float,
+    ) -> None:
+        """`is_known`: whether the build is still known to be there."""
+        super().__init__(whole, unchanged, about, is_there, life)
+        self._is_known = is_known
+        self._facts = facts
+        self._end = end if life is None else life[1]
+
+    def stands(self, l1: L1Cache, now: float) -> bool:
+        """See `Kept`."""
+        facts = self._facts
+        if 0.0 < self._end <= now or (facts is not None and l1.peek(facts[0]) is not facts[1]):
+            return False
+        return self._is_known()
+
+
 def header_of(reply: Reply, name: bytes) -> bytes:
     """A reply's header; b"" if it has none of this name."""
     return next((value for each, value in reply.headers if each == name), b"")

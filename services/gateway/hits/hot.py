@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from services.gateway.hits.finished import About, Answer, IsThere, Kept, KeptFile, KeptPage, header_of
+from services.gateway.hits.finished import (
+    About,
+    Answer,
+    IsThere,
+    Kept,
+    KeptFile,
+    KeptPage,
+    KeptSealed,
+    header_of,
+)
 from services.gateway.hits.gate import Gate
 from services.gateway.hits.l1 import L1Cache
 from services.gateway.hits.stored_objects import StoredObjects
@@ -29,6 +38,8 @@ from shared.cache.keys import facts_key, head_key, in_view, index_keys
 from shared.cache.service import CacheService, IndexRead
 from shared.http.conditions import Conditions, is_not_modified, wants_revalidation
 from shared.http.via import may_loop
+from shared.models import FileName
+from shared.objects.port import artifact_key
 from shared.policy.content import end_of
 from shared.process.bounded import Bounded
 from shared.protocols.reading.views import BUILD, PREFIX, view_named
@@ -38,6 +49,10 @@ from shared.redis import clock
 MOST_PAGES = 8192
 LARGEST_BODY = 256 * 1024
 LONGEST_KEY = 1024  # bytes of path and headers: strangers choose them, and each spelling is kept apart
+
+KeepSealed = Callable[[Reply, Reply, FileName | None, Callable[[], bool]], None]
+"""Takes a sealed build's answer, its 304, which file it is (None: a page), and what tells whether the build
+is still known to be there."""
 
 _BUILDS = PREFIX + BUILD.encode()
 Address = tuple[bytes, bytes | None]
@@ -99,6 +114,12 @@ class HotPages:
         """Forget all."""
         self._kept.clear()
         self._held.clear()
+
+    def forget(self, view: str) -> None:
+        """Forget all of a view."""
+        below = b"%b%b/" % (PREFIX, view.encode())
+        for key in [each for each in self._kept if each[1].startswith(below)]:
+            self._kept.pop(key)
 
     @contextlib.contextmanager
     def once_recorded(self, key: Key) -> Iterator[None]:
@@ -256,6 +277,52 @@ class MemoryHits:
             end = end_of(facts.judged)
             self._hot.keep(key, KeptFile(whole, unchanged, about, is_there, name, value, end))
         return reply
+
+    def keeper(self, key: Key, target: Target, headers: Headers) -> KeepSealed:
+        """Keeps the answers of a sealed build, under the policy of now: one of a later policy is not kept."""
+        policy = self._access.policy
+
+        def keep(reply: Reply, unchanged: Reply, file: FileName | None, is_known: Callable[[], bool]) -> None:
+            resource = target.resource
+            assert isinstance(resource, Resource)
+            name = facts_key(file) if file is not None and policy.any else ""
+            value = self._l1.peek(name) if name else None
+            if self._access.policy is not policy or (name and value is None):
+                return
+            whole, is_there = (reply if _fits(reply) else None), None
+            if whole is not None and not resource.sidecar:
+                is_there = self._objects.watch(*_object_of(whole))
+                whole = whole if is_there is not None else None
+            entry = None
+            if file is not None and self._ledger:
+                entry = entry_of_reply(target.protocol, resource, reply, 200)
+            passes = self._gate.pass_of(target.protocol, resource, reply)
+            about = About(resource.protocol, target.logged_path, passes, entry)
+            head = None if reply.page is None else reply.page.head
+            life = None if head is None else (head.fetched_at, current_until(head))
+            facts = None if value is None else (name, value)
+            kept = KeptSealed(
+                whole,
+                unchanged,
+                about,
+                is_there,
+                is_known,
+                life=life,
+                facts=facts,
+                end=end_of(reply.file.judged),
+            )
+            self._hot.keep(key, kept, _address(headers) if resource.per_base_url else None)
+
+        return keep
+
+
+def _object_of(reply: Reply) -> tuple[str, int]:
+    """Key and bytes of the object that a 200 is the whole of."""
+    page = reply.page
+    if page is None or page.head is None:
+        return artifact_key(reply.file.sha256), int(header_of(reply, b"content-length"))
+    info = page.head.variants[page.variant]
+    return info.object_key, info.size_bytes
 
 
 def _fits(reply: Reply) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +18,7 @@ from services.gateway.hits.l1 import L1Cache
 from services.gateway.hits.stored_objects import StoredObjects
 from services.gateway.http.base_urls import MAX_KEPT
 from services.gateway.http.requests import Headers, Key, Target
+from services.gateway.serving.artifact_flow import serve_sealed
 from services.gateway.serving.ports import Body
 from shared.access.watcher import AccessWatcher
 from shared.cache.service import CacheService
@@ -263,3 +264,71 @@ async def test_file__that_cannot_be_looked_after__not_hot_but_for_its_304(
     await memory.hits.file(key, _target(resource), resource, Conditions())
     assert not memory.is_hot(key)
     assert memory.is_hot(key, {b"if-none-match": f'"{facts.sha256}"'.encode()})
+
+
+# --- sealed builds ----------------------------------------------------------------------------------
+
+VIEW = "build-" + "a" * 32
+
+
+async def _sealed(
+    memory: Memory, resource: Resource, facts: StoredFile, known: Callable[[], bool], *, late: bool = False
+) -> Key:
+    """A file of a sealed build, answered and given to be kept. `late`: once the policy has changed."""
+    resource = msgspec.structs.replace(resource, view=VIEW)
+    key: Key = ("GET", f"/v/{VIEW}/pypi/files/demo/x".encode(), b"", b"*/*", b"identity", False)
+    keep = memory.hits.keeper(key, _target(resource), {})
+    if late:
+        await memory.access.refresh()
+    reply = await serve_sealed(resource, Conditions(), facts, memory.objects)
+    again = Conditions(if_none_match=f'"{facts.sha256}"'.encode())
+    unchanged = await serve_sealed(resource, again, facts, memory.objects)
+    assert reply is not None and unchanged is not None
+    with memory.hot.once_recorded(key):
+        keep(reply, unchanged, resource.file, known)
+    return key
+
+
+async def test_file_of_a_sealed_build__hot_while_the_build_is_known_to_be_there(
+    stores: Stores, memory: Memory
+) -> None:
+    resource, facts, _ = await _file(stores, memory)
+    there = True
+    key = await _sealed(memory, resource, facts, lambda: there)
+    assert memory.is_hot(key) and memory.is_hot(key, {b"if-none-match": f'"{facts.sha256}"'.encode()})
+    memory.hot.forget(VIEW[:-1])
+    assert memory.is_hot(key), "of another view"
+    there = False
+    assert not memory.is_hot(key)
+    key = await _sealed(memory, resource, facts, lambda: True)
+    memory.hot.forget(VIEW)
+    assert not memory.is_hot(key)
+
+
+async def test_file_of_a_sealed_build__the_object_is_lost__not_answered_from_memory(
+    stores: Stores, memory: Memory
+) -> None:
+    resource, facts, _ = await _file(stores, memory)
+    key = await _sealed(memory, resource, facts, lambda: True)
+    path = stores.objects.local_path(facts.object_key)
+    assert path is not None
+    path.unlink()
+    assert not memory.is_hot(key)
+
+
+async def test_file_of_a_sealed_build__rules_that_change_meanwhile__not_hot_nor_without_facts(
+    stores: Stores, memory: Memory
+) -> None:
+    resource, facts, _ = await _file(stores, memory)
+    block = "INSERT INTO blocks (protocol, name, version, reason) VALUES ('pypi', 'other', '2', 'it steals')"
+    await stores.database.execute(block)
+    key = await _sealed(memory, resource, facts, lambda: True, late=True)
+    assert not memory.is_hot(key)
+    key = await _sealed(memory, resource, facts, lambda: True)
+    assert memory.access.policy.any and memory.is_hot(key)
+    ended = msgspec.structs.replace(facts, judged=f"stamp {time.time() + 60}@unverified why")
+    key = await _sealed(memory, resource, ended, lambda: True)
+    assert memory.hot.find(key, {}, time.time() + 61) is None
+    unknown = msgspec.structs.replace(resource, file_id="0" * 64)
+    memory.hot.clear()
+    assert not memory.is_hot(await _sealed(memory, unknown, facts, lambda: True))
