@@ -38,6 +38,7 @@ from services.fetcher.indexes.job import FetchIndexJob
 from services.fetcher.indexes.judging import Judging
 from services.fetcher.indexes.pages import Pages
 from services.fetcher.indexes.render import RenderIndexJob
+from services.fetcher.indexes.shares import SourceShares
 from services.fetcher.indexes.warned import Warned
 from services.fetcher.indexes.writing import IndexTools
 from services.fetcher.provenance.checking import Provenances
@@ -173,6 +174,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             tools=tools,
             shadows=Shadows(upstream.upstreams, stores.artifacts),
             came=ahead.page_came,
+            shares=SourceShares(settings.refresh_slots),
             relays=IndexRelays(live, stores.threads, floor, spool, settings.max_index_bytes),
         )
         describe = partial(
@@ -205,7 +207,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             },
         )
         process.add_worker(ARTIFACT, settings.artifact_slots, {FetchArtifact: fetch_artifact})
-        process.add_worker(REFRESH, settings.refresh_slots, {FetchIndex: fetch_index})
+        process.add_worker(REFRESH, settings.refresh_slots, {FetchIndex: fetch_index.refresh})
         guessed: dict[type[Job], Handler] = {
             FetchIndex: GuessedIndexJob(fetch_index, tools.documents),
             FetchArtifact: GuessedFileJob(fetch_artifact),

@@ -11,6 +11,7 @@ from services.fetcher.indexes.merged import MergedIndex
 from services.fetcher.indexes.pages import sealed_by_key
 from services.fetcher.indexes.relaying import IndexRelay, Relays
 from services.fetcher.indexes.run import IndexRun
+from services.fetcher.indexes.shares import SourceShares
 from services.fetcher.indexes.writing import IndexTools
 from services.fetcher.sources.policy import Owner, nobody_asked, owners, why_absent
 from services.fetcher.sources.repository import SourceSet
@@ -42,8 +43,10 @@ class FetchIndexJob:
         shadows: Shadows,
         came: Callable[[FetchIndex, IndexHead], None],
         relays: Relays,
+        shares: SourceShares,
     ) -> None:
-        """`came` is told of each page that a job brought, and waits for nothing."""
+        """`came` is told of each page that a job brought, and waits for nothing. `shares`: of refreshes."""
+        self._shares = shares
         self._relays = relays
         self._came = came
         self._upstreams = upstreams
@@ -53,6 +56,13 @@ class FetchIndexJob:
 
     async def __call__(self, ctx: JobContext, job: FetchIndex) -> None:
         """Raises the upstream's error only when there is no good document to fall back to."""
+        await self._handle(ctx, job, None)
+
+    async def refresh(self, ctx: JobContext, job: FetchIndex) -> None:
+        """The same in a slot for refreshes. Raises `Deferred` too, see `SourceShares.turn`."""
+        await self._handle(ctx, job, self._shares)
+
+    async def _handle(self, ctx: JobContext, job: FetchIndex, shares: SourceShares | None) -> None:
         protocol = protocol_named(job.protocol)
         look = await self._shadows.due(protocol, job.identity, self.sources_of(job.protocol).sources)
 
@@ -61,7 +71,7 @@ class FetchIndexJob:
 
         relay = self._relays(ctx, job)
         try:
-            head = await self.run(job, ctx.generation, shown=shown, relay=relay)
+            head = await self.run(job, ctx.generation, shown=shown, relay=relay, shares=shares)
         finally:
             relay.close()
         self._came(job, head)
@@ -78,10 +88,11 @@ class FetchIndexJob:
         *,
         shown: Callable[[], Awaitable[None]] | None = None,
         relay: IndexRelay | None = None,
+        shares: SourceShares | None = None,
     ) -> IndexHead:
         """The head that was written: status 200 (perhaps failing) or 404. `shown` is called once a page that
         the cache has lost is there again from its last good document, while the sources take long. `relay`
-        is given what a source answers while that is read."""
+        is given what a source answers while that is read. With `shares` its first source must have a turn."""
         protocol_name, identity = job.protocol, job.identity
         protocol = protocol_named(protocol_name)
         project = protocol.grammar.project_of(identity)
@@ -109,6 +120,9 @@ class FetchIndexJob:
         if self._upstreams.cut_off(source for owner in asked for source in owner):
             return await run.restore_offline()
         merged = MergedIndex(self._upstreams, self._tools, protocol, identity, project, generation)
+        turn = contextlib.ExitStack()
+        if shares is not None:
+            turn.enter_context(shares.turn(asked[0][0].id))
         late = None if shown is None else asyncio.create_task(self._show_old(run_of(generation - 1), shown))
         try:
             for owner in asked:
@@ -132,6 +146,7 @@ class FetchIndexJob:
         except (PassingError, LastingError) as error:
             return await run.fail(error)
         finally:
+            turn.close()
             if late is not None:
                 late.cancel()
         return await run.not_found(
