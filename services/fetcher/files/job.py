@@ -63,8 +63,8 @@ class FetchArtifactJob:
         protocol = protocol_named(job.protocol)
         resource = protocol.grammar.artifact_resource(job.file)
         policy = self._tools.access.policy
+        version = protocol.grammar.version_asked(resource)
         if policy.any:
-            version = protocol.grammar.version_asked(resource)
             policy.check_address(job.protocol, job.project, version, resource.sha256)
         parent = protocol.archive.parent_of(job.filename)
         row, found, is_stored = await asyncio.gather(
@@ -88,8 +88,9 @@ class FetchArtifactJob:
                 await self._tools.sealer.drop_provisional(job.file)
                 row = None
         if row is None:
-            version = protocol.grammar.version_asked(resource)
             policy.check_new(job.protocol, job.project, version, resource.sha256)
+        else:
+            policy.check(job.protocol, job.project, version, resource.sha256 or row.sha256)
         promised = row.sha256 if row is not None else resource.sha256
         if resource.direct:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)

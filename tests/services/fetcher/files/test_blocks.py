@@ -45,6 +45,24 @@ async def test_version_blocked__upstream_is_not_asked_for_its_file(fetcher: Fetc
     assert fetcher.upstream.count(f"/files/demo/{WHEEL}") == 0
 
 
+async def test_version_blocked_whose_object_is_lost__upstream_is_not_asked_though_other_bytes_are_exempt(
+    fetcher: Fetcher,
+) -> None:
+    """Of an address that does not tell its bytes."""
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT}, hashes=())
+    await fetcher.index()
+    (file_id,) = await _file_ids(fetcher)
+    stored = await fetcher.artifact(file_id)
+    await fetcher.objects.delete(stored.object_key)
+    await fetcher.database.execute(
+        "INSERT INTO exemptions (sha256, reason) VALUES ($1, 'ours')", bytes.fromhex(sha256(b"others"))
+    )
+    await _block(fetcher, "protocol, name, version", "pypi", "demo", "1")
+    with pytest.raises(Blocked):
+        await fetcher.artifact(file_id)
+    assert fetcher.upstream.count(f"/files/demo/{WHEEL}") == 1
+
+
 async def test_version_blocked_while_it_is_downloaded__is_not_kept(fetcher: Fetcher) -> None:
     fetcher.upstream.add_project("demo", {WHEEL: CONTENT})
     await fetcher.index()
