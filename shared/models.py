@@ -136,6 +136,7 @@ class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: str = ""  # stamp of the rules that the bodies were made under, as `blocks`
     due: float = 0.0  # unix seconds: the bodies lack a version that may be shown from then on; 0: none
 
+    refused: str = ""  # why nobody gets the bodies: a rule is against the name, and leaves nothing of them
     counterpart: int = 0  # of a page in a view: `bodies_generation` of the plain page that it stands for
 
     def is_made_of(self, revision: int) -> bool:

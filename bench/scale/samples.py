@@ -325,7 +325,7 @@ SAMPLES: dict[str, Sample] = {
     "PACKAGES": lambda s, n: (_package(s, n)[0], _package(s, n)[1], "", "\U0010ffff", 100),
     "LIST": lambda s, n: (
         ("", "upstream_mutated", "served_by_several")[n % 3], *([[], []], [["pypi"], [""]])[n % 2], 0.0,
-        2**62, 2**62, 100,
+        2**62, 2**62, 100, n % 2 == 0,
     ),
     "PLANNED": lambda s, n: (n % (s.rows // 100) + 1,),
     "PAGES": _package,
@@ -355,7 +355,7 @@ SAMPLES: dict[str, Sample] = {
     "_PAGE": lambda s, n: (0, 100),
     "licences:NOTE": lambda s, n: (_sha256(s, n), "MIT", "", _file(s, n).protocol),
     "licences:ELSEWHERE": lambda s, n: _astuple(_file(s, n)),
-    "warned:_NOTE": lambda s, n: (*_package(s, n), [json.dumps({"version": "1", "rule": "r", "n": n})]),
+    "warned:_NOTE": lambda s, n: (*_package(s, n), ["r"], ["w"], [json.dumps([f"1.{n}"])]),
     "held_queue:_NOTE": lambda s, n: (*_package(s, n), ["1"], [""], [""], [NOW], [0.0], ["{}"]),
     # builds
     "rows:STORE": lambda s, n: (f"b{n}", b"{}", [f"builds/{digest('b', n + k).hex()}" for k in range(MANY)]),

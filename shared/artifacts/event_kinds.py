@@ -28,4 +28,7 @@ EventKind = Literal[
     "webhook_paused",
 ]
 
+WARNED: EventKind = "rule_warned"
+"""There may be many of these; lists for people have them where they are asked for alone."""
+
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)

@@ -34,7 +34,7 @@ class Project(msgspec.Struct, frozen=True):
     protocol: str
     name: str
     source: str = ""  # name of the upstream; "": not known, which is any
-    since: float = 0.0  # unix seconds: when its list was first seen here
+    used_since: float = 0.0  # unix seconds: when the first file of it was stored here; 0: none is
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -131,11 +131,13 @@ def asked(rule: NamedRule, project: Project, each: Listed, change: Change, now: 
             why = f"its install runs code, unlike that of {change.since}"
     elif rule.typo_of:
         meant = typos.mistyped(project.name, _set(rule.likened(project.protocol)))
-        if meant and not (project.since and project.since < rule.since):
-            why = f"spelt nearly as {meant}, and asked for here for the first time"
+        # Who was refused has asked too: only what was had before is known here.
+        if meant and not (project.used_since and project.used_since < rule.since):
+            why = f"spelt nearly as {meant}, and nothing of it was used here before"
     elif rule.when:
         why = _condition(rule, facts_of(project, each, change))
-    return Verdict(False, "policy", f"{rule.name}: {rule.reason or why}") if why else None
+    told = f"{rule.name}: {rule.reason or why}"
+    return Verdict(False, "policy", told, of_name=bool(rule.typo_of)) if why else None
 
 
 @lru_cache(64)

@@ -80,6 +80,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     stored_stay: bool = True
     told: Mapping[str, str] = {}  # of `held`: by entry, what lies beside its file (`content.told`)
     contents: Mapping[str, content.Held] = {}  # of `held`: by version, what these came to
+    refused: Verdict | None = None  # of `held`: why nothing is left, where a rule is against the name
     due: float = 0.0  # unix seconds: the next moment at which `held` would come to something else; 0: none
 
     @property
@@ -245,7 +246,11 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         spared = {each.version for each, _, found in entries if found is not None and found.is_exempt}
         versions = {each: said for each, said in self.versions.items() if each not in spared}
         files, told, due = dict(self.files), dict(self.told), self.due
+        said = (each.verdict for each in contents.values())
+        refused = next((each for each in said if each is not None and each.of_name), None)
         for each, of, found in entries:
+            if found is None or found.allowed:
+                refused = None
             if self.asks_list:
                 told[each.name] = of.judged
             if found is None or found.rule in ("", "exemption", "stored"):
@@ -255,7 +260,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
             if found.until:
                 due = min(due, found.until) if due else found.until
         return msgspec.structs.replace(
-            self, versions=versions, files=files, due=due, contents=contents, told=told
+            self, versions=versions, files=files, due=due, contents=contents, told=told, refused=refused
         )
 
     def judged(

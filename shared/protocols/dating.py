@@ -85,12 +85,18 @@ def judged_of(
     listed += [
         msgspec.structs.replace(each, unlisted=True) for name, each in more.items() if name not in known
     ]
-    about = Project(protocol.name, project, seen.source, seen.since)
+    about = project_of(protocol, project, seen, sealed)
     traits: list[Traits] = []
     if verdicts.rules or changes:
         traits = traits_of(protocol, project, main, sealed, beside)
     kept = {name: kept_of(protocol, project, files) for name, files in stored.items()}
     return verdicts.judged(listed, seen, kept, now, about, traits)
+
+
+def project_of(protocol: PackageProxyBase, project: str, seen: Seen, sealed: Iterable[SealedFile]) -> Project:
+    """What rules may ask of a project itself."""
+    used_since = min((each.stored_at for each in sealed), default=0.0)
+    return Project(protocol.name, project, seen.source, used_since)
 
 
 def entry_name(protocol: PackageProxyBase, file: FileName, *documents: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.cli.output import Output, moment, table
 from services.cli.server import connect, note_more, read_pages
+from shared.artifacts.event_kinds import WARNED
 
 PATH = "/api/v1/events"
 OFFERS = "a list of events"
@@ -17,6 +18,8 @@ OFFERS = "a list of events"
 def show(options: argparse.Namespace, output: Output) -> None:
     """The event that was seen last first, up to --limit."""
     query = {"kind": options.kind, "protocol": options.protocol, "project": options.project}
+    if not options.kind:
+        query["warnings"] = "false"  # they would bury what needs a person
     if options.since:
         query["since"] = str(round(time.time() - options.since, 3))
     answer = read_pages(connect(options), PATH, limit=options.limit, query=query, offers=OFFERS, admin=True)
@@ -37,6 +40,8 @@ def show(options: argparse.Namespace, output: Output) -> None:
     output.result(answer, table(rows, heads) if rows else "no events")
     if any(each.get("acceptable") for each in answer["items"]):
         output.note("* can be accepted: `orchard events accept ID`")
+    elif not options.kind:
+        output.note(f"without warnings of rules: `orchard events --kind {WARNED}`")
     note_more(answer, output)
 
 

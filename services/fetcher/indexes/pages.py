@@ -36,7 +36,7 @@ class Page(msgspec.Struct, frozen=True):
     """The finished bodies of one page. `bodies` go to the cache, `objects` (by key) to the object store.
 
     `is_changed`: by stored files or by the policy, so that a copy of the same Last-Modified may be another.
-    `due`: as in `IndexHead`.
+    `due`, `refused`: as in `IndexHead`.
     """
 
     variants: dict[str, VariantInfo]
@@ -44,6 +44,7 @@ class Page(msgspec.Struct, frozen=True):
     objects: dict[str, bytes]
     is_changed: bool = False
     due: float = 0.0
+    refused: str = ""
 
     def modified(self, told: str) -> str:
         """The Last-Modified of its bodies: what their source told, or "" if that does not stand for them."""
@@ -182,7 +183,11 @@ class Pages:
             page = render_page(*arguments)
         else:
             page = await self._threads.run(render_page, *arguments)
-        return msgspec.structs.replace(page, is_changed=True, due=verdicts.due) if verdicts.any else page
+        if not verdicts.any:
+            return page
+        against = verdicts.refused
+        refused = "" if against is None else against.refusal(protocol.grammar.project_of(identity)).message
+        return msgspec.structs.replace(page, is_changed=True, due=verdicts.due, refused=refused)
 
     async def _instead(
         self, protocol: PackageProxyBase, identity: str, verdicts: ProjectVerdicts, sealed: Sealed

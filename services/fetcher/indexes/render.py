@@ -104,6 +104,7 @@ class RenderIndexJob:
                 variants=old.variants | page.variants,
                 modified=page.modified(old.modified),
                 due=page.due,  # of a head without bodies it is not known yet
+                refused=page.refused,
             )
         else:
             told = good.row.upstream_last_modified if good.row is not None else ""
@@ -114,6 +115,7 @@ class RenderIndexJob:
                 blocks=verdicts.stamp,
                 rules=verdicts.rules_stamp,
                 due=page.due,
+                refused=page.refused,
                 modified=page.modified(told),
             )
         return await self._tools.cache.write_index(

@@ -162,6 +162,7 @@ class IndexWriting:
             blocks=self._verdicts.stamp,
             rules=self._verdicts.rules_stamp,
             due=page.due,
+            refused=page.refused,
             stale_seconds=stale_seconds(self._lifetime),
         )
         written = await self._tools.cache.write_index(self._protocol.name, self._identity, head, page.bodies)

@@ -16,14 +16,14 @@ from shared.builds.entries import File
 from shared.errors import Blocked, Conflict, InvalidParameter
 from shared.errors.passing import DeadlineExceeded
 from shared.judging.listings import Listing, load_listing
-from shared.policy.content import Listed, Project, judge
+from shared.policy.content import Listed, judge
 from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
 from shared.policy.rules import Rules
 from shared.policy.traits import Traits
 from shared.protocols import named_alike, protocol_named
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import licences_of
+from shared.protocols.dating import licences_of, project_of
 from shared.protocols.reading.views import View, view_named
 from shared.redis import clock
 from shared.setting_values import age, date
@@ -146,7 +146,7 @@ def _of_project(protocol: PackageProxyBase, listing: Listing, wanted: set[str], 
     _, contents = listing.judged(protocol, verdicts, now)
     licences = licences_of(protocol, project, listing.sealed)
     unlisted = [Listed(Traits(each, licence=licences.get(each))) for each in wanted - contents.keys()]
-    about = Project(protocol.name, project, listing.seen.source, listing.seen.since)
+    about = project_of(protocol, project, listing.seen, listing.sealed)
     alone = judge(verdicts.rules, about, unlisted, lambda _: None, stored_stay=False, now=now)
     found = {version: held.verdict for version, held in {**contents, **alone}.items() if version in wanted}
     return [

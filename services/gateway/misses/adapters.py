@@ -58,7 +58,7 @@ class CachedIndex:
         # Rendered under another policy: treated as missing, so that it is rendered again, without asking
         # upstream.
         assert read.head is not None
-        empty = msgspec.structs.replace(read.head, variants={})
+        empty = msgspec.structs.replace(read.head, variants={}, refused="")
         return msgspec.structs.replace(read, head=empty, body=None)
 
     async def _in_view(

@@ -19,7 +19,7 @@ from services.gateway.serving.index_reply import (
 from services.gateway.serving.ports import CacheWord, IndexEntry, Ports, Reply
 from services.gateway.serving.rebasing import rebased
 from shared.cache.keys import coding_of, variant_name
-from shared.errors import OrchardError, ProjectNotFound
+from shared.errors import OrchardError, ProjectNotFound, RefusedByPolicy
 from shared.errors.catalogue import from_value
 from shared.errors.passing import CacheUnavailable, DeadlineExceeded, StoreUnavailable
 from shared.http.conditions import Conditions
@@ -239,7 +239,10 @@ class _IndexRequest:
         return await self.ports.misses.wait(job, until=rendered, timeout=self._remaining())
 
     async def _has_body(self, entry: IndexEntry) -> bool:
-        reply = await self._from_entry(entry, "MISS")
+        try:
+            reply = await self._from_entry(entry, "MISS")
+        except RefusedByPolicy:
+            return True  # nor will there be one
         if reply is None:
             return False
         if reply.body is not None and not isinstance(reply.body, (bytes, memoryview)):

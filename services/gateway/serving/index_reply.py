@@ -13,6 +13,7 @@ from services.gateway.serving.rebasing import rebased_etag
 from services.gateway.serving.surrogate_keys import page_names
 from shared.cache.keys import coding_of, variant_name
 from shared.cache.service import IndexRead
+from shared.errors import RefusedByPolicy
 from shared.http.conditions import Conditions, is_not_modified
 from shared.models import IndexHead
 from shared.policy.project import ProjectVerdicts
@@ -90,9 +91,12 @@ def index_reply(
 ) -> tuple[Reply, Stored | None] | None:
     """The reply made of an index as it was read: the one place where pages are answered.
 
-    Beside it what its body is of the object store, if it lies there. None: the page lacks the variant.
+    Beside it what its body is of the object store, if it lies there. None: the page lacks the variant. Raises
+    `RefusedByPolicy` for one whose name a rule refuses.
     """
     head = entry.head
+    if head is not None and head.refused:
+        raise RefusedByPolicy(head.refused)
     info = head.variants.get(entry.variant) if head is not None else None
     if head is None or info is None:
         return None
@@ -133,9 +137,11 @@ def counterpart(plain: IndexRead, shown: IndexRead, verdicts: ProjectVerdicts, n
     if own is None or not made_of_it or own.counterpart != head.bodies_generation:
         own = None
     if own is None or not verdicts.stands(own, now):
-        head = msgspec.structs.replace(head, variants={})
+        head = msgspec.structs.replace(head, variants={}, refused="")
         return IndexRead(head, None, plain.revision, plain.verified, shown.variant)
-    head = msgspec.structs.replace(head, variants=own.variants, modified=own.modified, due=own.due)
+    head = msgspec.structs.replace(
+        head, variants=own.variants, modified=own.modified, due=own.due, refused=own.refused
+    )
     return IndexRead(head, shown.body, plain.revision, plain.verified and shown.verified, shown.variant)
 
 

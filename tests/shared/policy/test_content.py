@@ -110,11 +110,11 @@ def test_condition_without_an_answer(unknown: Any, expected: list[str]) -> None:
     assert held([rule(when="1 / size_bytes == 1", unknown=unknown)], listed("1")) == expected
 
 
-@pytest.mark.parametrize(("since_days", "expected"), [(60, []), (40, ["1"])])
-def test_typo__of_a_name_that_was_here_before_the_rule__is_none(
-    since_days: float, expected: list[str]
+@pytest.mark.parametrize(("used_days", "expected"), [(60, []), (40, ["1"]), (0, ["1"])])
+def test_typo__of_a_name_that_was_used_here_before_the_rule__is_none(
+    used_days: float, expected: list[str]
 ) -> None:
-    project = Project("pypi", "reqests", since=NOW - since_days * DAY)
+    project = Project("pypi", "reqests", used_since=NOW - used_days * DAY if used_days else 0.0)
     found = judge(
         [rule(typo_of=("requests",))], project, [listed("1")], lambda _: None, stored_stay=True, now=NOW
     )

@@ -20,7 +20,7 @@ from shared.postgres.database import Database, Row
 from shared.process.threads import BoundedThreads
 from shared.protocols import find_protocol, named_alike
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.dating import traits_of
+from shared.protocols.dating import project_of, traits_of
 from shared.protocols.package_urls import purl
 from shared.setting_values import age
 from shared.stores import Stores
@@ -126,9 +126,9 @@ def refused(
     """Which of these versions that were served (rows of `_SERVED`) each rule is against, and why. `since`:
     unix seconds from which on a rule counts as in force."""
     known = {} if listing is None else _known(protocol, listing)
-    about = Project(protocol.name, project, "" if listing is None else listing.seen.source)
+    about = Project(protocol.name, project)
     if listing is not None:
-        about = msgspec.structs.replace(about, since=listing.seen.since)
+        about = project_of(protocol, project, listing.seen, listing.sealed)
     trusting = [each for each in rules if each.trust or each.signed_by]
     downgrades = {each.name: _downgrades(protocol, listing, each) for each in trusting}
     found = []

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from services.gateway.api.admin.repository import Actor
+from shared.artifacts.event_kinds import WARNED
 from shared.errors import Conflict, EntryNotFound, InvalidParameter
 from shared.postgres.database import Database, Row
 
@@ -51,10 +52,12 @@ _EVENTS = f"""
 """  # noqa: S608 - of constants
 
 # $1 kind ('': any), $2 protocols and $3 the project's name in each ('': all of that protocol; no protocols:
-# all events), $4 since (unix seconds), $5 and $6 the last one's time in microseconds and id, $7 limit.
+# all events), $4 since (unix seconds), $5 and $6 the last one's time in microseconds and id, $7 limit, $8
+# whether warnings of rules are among them.
 LIST = f"""
 SELECT {_SHOWN} FROM {_EVENTS}
-WHERE ($1 = '' OR e.kind = $1) AND (cardinality($2::text[]) = 0 OR EXISTS (
+WHERE ($1 = '' OR e.kind = $1) AND ($8::bool OR e.kind <> '{WARNED}')
+    AND (cardinality($2::text[]) = 0 OR EXISTS (
         SELECT FROM unnest($2::text[], $3::text[]) AS wanted (protocol, project)
         WHERE e.protocol = wanted.protocol AND wanted.project IN ('', e.project)))
     AND e.last_at >= to_timestamp($4::float8)
@@ -187,12 +190,21 @@ class EventRepository:
         self._database = database
 
     async def list(
-        self, kind: str, projects: Mapping[str, str], since: float, after: list[int] | None, limit: int
+        self,
+        kind: str,
+        projects: Mapping[str, str],
+        since: float,
+        after: list[int] | None,
+        limit: int,
+        *,
+        warnings: bool = True,
     ) -> list[tuple[OperatorEvent, list[Any]]]:
         """`limit` events that were seen since, the one seen last first, with the key of each. Kind "" is any.
-        `projects`: by protocol the canonical name of a project, "" for all of them; empty is any."""
+        `projects`: by protocol the canonical name of a project, "" for all of them; empty is any.
+        `warnings`: those of rules (`WARNED`) too."""
         start = after or [NEWEST // 1000, NEWEST]
-        rows = await self._database.fetch(LIST, kind, [*projects], [*projects.values()], since, *start, limit)
+        about = [*projects], [*projects.values()]
+        rows = await self._database.fetch(LIST, kind, *about, since, *start, limit, warnings)
         return [(_event(row), [row["last_us"], row["id"]]) for row in rows]
 
     async def find(self, event_id: int) -> OperatorEvent:

@@ -135,6 +135,9 @@ class Acceptance:
 _LATEST = 1e11  # seconds; what no time stamp of PostgreSQL reaches is refused
 
 Since = Annotated[float, Parameter(description="Unix seconds: only events that were seen since")]
+Warnings = Annotated[
+    bool, Parameter(description="`false`: without `rule_warned`, of which there may be many")
+]
 
 
 @get("/api/v1/events", summary="What operators should know")
@@ -144,6 +147,7 @@ async def events(
     protocol: str = "",
     project: str = "",
     since: Since = 0.0,
+    warnings: Warnings = True,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = "",
 ) -> Page[OperatorEvent]:
@@ -160,7 +164,9 @@ async def events(
     after = read_cursor(cursor, int, int)
     if after is not None and not (0 <= after[0] < NEWEST // 1000 and 0 <= after[1] < NEWEST):
         after = None
-    rows = await event_repository.list(kind, projects, since, after, check_limit(limit) + 1)
+    rows = await event_repository.list(
+        kind, projects, since, after, check_limit(limit) + 1, warnings=warnings
+    )
     return page_of(rows, limit)
 
 

@@ -42,6 +42,7 @@ MEANINGS = {
 async def events(ask: Ask, kind: str = "", project: str = "", cursor: str = "") -> Template:
     """What an operator should know, and what nobody gets."""
     query = {"kind": kind, "project": project, "limit": SHOWN, "cursor": cursor}
+    query |= {} if kind else {"warnings": "false"}
     found, blocks = await asyncio.gather(
         ask.part(ask.get(path_of("events"), Page[OperatorEvent], **query)),
         ask.part(ask.get(path_of("admin", "blocks"), Page[BlockEntry])),
