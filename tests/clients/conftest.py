@@ -30,7 +30,7 @@ class Tools:
         home = CLIENTS / tool / "bin"
         if not home.exists():
             pytest.fail(f"{tool} is not installed: run 'make client-tools'")
-        return [str(home / "python"), "-m", "pip"] if tool.startswith("pip") else [str(home / tool)]
+        return [str(home / "python"), "-m", "pip"] if tool.startswith("pip-") else [str(home / tool)]
 
     def environment(self, **extra: str) -> dict[str, str]:
         """Only what a client needs; an empty home, so that no cache or configuration is inherited."""

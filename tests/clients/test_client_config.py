@@ -19,6 +19,7 @@ from shared.default_upstreams import default_upstream
 from tests.clients import node
 from tests.clients.conftest import Tools, installed, publish_tree
 from tests.clients.jvm import GOAL, maven_command
+from tests.clients.python_tools import KINDS, publish_app, publish_pip
 from tests.services.cli.conftest import Command
 from tests.support.maven_builders import Dep, Repository, build_pom
 from tests.support.orchard import Cluster, cluster
@@ -39,6 +40,8 @@ dependencies = ["orchard-app"]
 def upstream() -> Iterator[Upstream]:
     with Upstream() as server:
         publish_tree(server)
+        publish_app(server, "tools")
+        publish_pip(server)
         node.publish_tree(server)
         repository = Repository(server)
         repository.add(GROUP, "leaf", "2.0")
@@ -91,10 +94,14 @@ class Configured:
         assert not self.token or all(self.token not in path.read_text() for path in changed)
         return changed
 
+    def environment(self) -> dict[str, str]:
+        """With the variables that the command named."""
+        done = self.tools.run(["sh", "-c", "\n".join([*self.variables, "env -0"])], env=self.env)
+        return dict(each.split("=", 1) for each in done.stdout.split("\0") if each)
+
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """The client in the project's folder. Fails the test if it fails."""
-        script = "\n".join([*self.variables, 'exec "$@"'])
-        done = self.tools.run(["sh", "-c", script, "sh", *command], cwd=self.project, env=self.env)
+        done = self.tools.run(command, cwd=self.project, env=self.environment())
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done
 
@@ -156,6 +163,32 @@ def test_poetry__locks_from_the_source_that_it_was_given(configured: Configured,
     configured.run([*tools.command("poetry"), "lock"])
     lock = (configured.project / "poetry.lock").read_text()
     assert 'name = "orchard-leaf"' in lock and 'reference = "orchard"' in lock
+
+
+@pytest.mark.parametrize(
+    ("tool", "files"),
+    [
+        ("pdm", {".config/pdm/config.toml"}),
+        ("hatch", {".config/pip/pip.conf", ".config/uv/uv.toml"}),
+        ("pipx", {".config/pip/pip.conf", ".config/uv/uv.toml"}),
+    ],
+)
+def test_python_tool__user_files_and_the_token_in_variables(
+    configured: Configured, tools: Tools, tool: str, files: set[str], tmp_path: Path
+) -> None:
+    home = tools.folder / "home"
+    assert {str(path.relative_to(home)) for path in configured.write(tool)} == files
+    project = KINDS[tool](tools, tmp_path / "demo", "tools")
+    project.install(configured.environment())
+    assert project.installed() == project.expected
+
+
+def test_pdm__file_of_the_project(anonymous: Configured, tools: Tools, tmp_path: Path) -> None:
+    project = KINDS["pdm"](tools, tmp_path / "demo", "tools")
+    (path,) = anonymous.write("pdm", "--project")
+    path.rename(project.folder / path.name)
+    project.install(anonymous.environment())
+    assert project.installed() == project.expected
 
 
 @pytest.mark.parametrize("tool", node.INSTALLERS)

@@ -1,4 +1,4 @@
-"""pip, uv and poetry.
+"""pip, uv, poetry, pdm, hatch and pipx.
 
 For the `orchard` command: the standard library and shared.clientfiles alone.
 """
@@ -21,7 +21,7 @@ from shared.clientfiles.setup import (
     Surroundings,
     read_text,
 )
-from shared.clientfiles.toml import put_table, read_tables
+from shared.clientfiles.toml import put_table, read_tables, set_keys
 
 
 def pip(setup: Setup) -> ClientSetup:
@@ -92,7 +92,7 @@ def uv(setup: Setup) -> ClientSetup:
         for each in _tables(read_text(path), table)
         if each.get("name") != NAME
     ]
-    return ClientSetup((FileEdit(path, edit),), _basic(setup, "UV_INDEX"), tuple(notes))
+    return ClientSetup((FileEdit(path, edit),), _basic(setup, f"UV_INDEX_{NAME.upper()}"), tuple(notes))
 
 
 def poetry(setup: Setup) -> ClientSetup:
@@ -108,8 +108,37 @@ def poetry(setup: Setup) -> ClientSetup:
         for each in _tables(read_text(path), "tool.poetry.source")
         if each.get("name") != NAME
     ]
-    variables = _basic(setup, "POETRY_HTTP_BASIC")
+    variables = _basic(setup, f"POETRY_HTTP_BASIC_{NAME.upper()}")
     return ClientSetup((FileEdit(path, edit),), variables, tuple(notes))
+
+
+def pdm(setup: Setup) -> ClientSetup:
+    """`url` of [pypi] in the user's config.toml, or in the project's pdm.toml."""
+    named = setup.environ.get("PDM_CONFIG_FILE", "")
+    path = Path(named) if named else setup.config_home / "pdm" / "config.toml"
+    if setup.project:
+        path = setup.folder / "pdm.toml"
+
+    def edit(text: str) -> str:
+        values: dict[str, str | bool] = {"url": _url(setup)}
+        if setup.is_plain_and_remote:  # pdm passes over an index without TLS unless told not to mind
+            values["verify_ssl"] = False
+        return set_keys(text, "pypi", values)
+
+    sources = _tables(read_text(setup.folder / "pyproject.toml"), "tool.pdm.source")
+    notes = [f"the source {each.get('name')} of pyproject.toml stays, beside Orchard." for each in sources]
+    if setup.environ.get("PDM_PYPI_URL"):
+        notes.append("PDM_PYPI_URL is set now and wins over the file.")
+    return ClientSetup((FileEdit(path, edit),), _basic(setup, "PDM_PYPI"), tuple(notes))
+
+
+def over_pip_or_uv(setup: Setup) -> ClientSetup:
+    """hatch and pipx run pip, or uv where they are told to or find one: both are set up."""
+    if setup.project:
+        raise NotPossible("this is a setting of the user, not of a project", "Leave --project out.")
+    one, other = pip(setup), uv(setup)
+    notes = (*one.notes, *other.notes)
+    return ClientSetup((*one.files, *other.files), (*one.variables, *other.variables), notes)
 
 
 def _tables(text: str, path: str) -> list[dict[str, object]]:
@@ -119,10 +148,9 @@ def _tables(text: str, path: str) -> list[dict[str, object]]:
         return []  # reported when it is edited
 
 
-def _basic(setup: Setup, prefix: str) -> tuple[str, ...]:
+def _basic(setup: Setup, name: str) -> tuple[str, ...]:
     if not setup.token:
         return ()
-    name = f"{prefix}_{NAME.upper()}"
     return (f"export {name}_USERNAME={NAME}", f'export {name}_PASSWORD="$ORCHARD_TOKEN"')
 
 
@@ -131,7 +159,8 @@ def _url(setup: Setup) -> str:
 
 
 def surroundings(setup: Setup) -> Surroundings:
-    """pip and uv. poetry takes its sources from its project alone, but has an empty cache as they have."""
+    """pip, uv, pdm, and what runs them. poetry takes its sources from its project alone, but has an empty
+    cache as they have."""
     url = _url(setup)
     if setup.token:
         scheme, _, rest = url.partition("://")
@@ -143,10 +172,12 @@ def surroundings(setup: Setup) -> Surroundings:
         "UV_DEFAULT_INDEX": url,
         "UV_NO_CONFIG": "1",
         "UV_CACHE_DIR": str(setup.folder / "uv"),
+        "PDM_PYPI_URL": url,
+        "PDM_CACHE_DIR": str(setup.folder / "pdm"),
         "POETRY_CACHE_DIR": str(setup.folder / "poetry"),
     }
     if setup.is_plain_and_remote:
-        variables["PIP_TRUSTED_HOST"] = setup.host
+        variables |= {"PIP_TRUSTED_HOST": setup.host, "PDM_PYPI_VERIFY_SSL": "false"}
     return Surroundings(variables)
 
 
@@ -154,5 +185,8 @@ CLIENTS: Mapping[str, Configure] = {
     "pip": pip,
     "uv": uv,
     "poetry": poetry,
+    "pdm": pdm,
+    "hatch": over_pip_or_uv,
+    "pipx": over_pip_or_uv,
 }
 """By the name of their command."""

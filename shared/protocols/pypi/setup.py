@@ -34,11 +34,14 @@ class PyPISetup(Setup):
     def hints(self, address: Address) -> tuple[ClientHint, ...]:
         index = f"{address.base}/pypi/simple/"
         pip = [f"export PIP_INDEX_URL={index}"]
-        if address.is_plain_and_remote:  # pip passes over an index without TLS unless it trusts the host
+        pdm = [f"pdm config pypi.url {index}"]
+        if address.is_plain_and_remote:  # they pass over an index without TLS unless they trust the host
             pip.append(f"export PIP_TRUSTED_HOST={address.host}")
+            pdm.append("pdm config pypi.verify_ssl false")
         return (
-            ClientHint("pip", tuple(pip)),
+            ClientHint("pip, pipx, hatch", tuple(pip)),
             ClientHint("uv", (f"export UV_DEFAULT_INDEX={index}",)),
+            ClientHint("pdm", tuple(pdm)),
             ClientHint("poetry", (f"poetry source add --priority=primary orchard {index}",)),
         )
 

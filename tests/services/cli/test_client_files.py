@@ -13,7 +13,7 @@ import pytest
 from services.cli.clients import CLIENTS, SUFFIX, apply, undo
 from services.cli.errors import CommandFailed
 from shared.clientfiles.lines import set_ini, set_pairs, set_words
-from shared.clientfiles.setup import CannotEdit, FileEdit, Setup
+from shared.clientfiles.setup import CannotEdit, FileEdit, NotPossible, Setup
 from shared.clientfiles.toml import put_table, set_keys
 from shared.clientfiles.xml import put_element
 from shared.clientfiles.yaml import add_to_list, set_scalar
@@ -261,6 +261,29 @@ def test_pip__plain_http_on_another_host__is_trusted_beside_those_already(tmp_pa
         "index-url = http://orchard.example.com/pypi/simple/\n"
     )
     assert edit.edit(text) == text
+
+
+def test_pdm__plain_http_on_another_host__is_taken_without_tls(tmp_path: Path) -> None:
+    setup = Setup("http://orchard.example.com", folder=tmp_path, environ={"HOME": str(tmp_path)})
+    (edit,) = CLIENTS["pdm"](setup).files
+    assert edit.snippet == '[pypi]\nurl = "http://orchard.example.com/pypi/simple/"\nverify_ssl = false\n'
+    (edit,) = CLIENTS["pdm"](setup._replace(base=BASE)).files
+    assert "verify_ssl" not in edit.snippet
+
+
+@pytest.mark.parametrize("tool", ["hatch", "pipx"])
+def test_what_runs_pip_or_uv__in_a_project__refused(tmp_path: Path, tool: str) -> None:
+    setup = Setup(BASE, folder=tmp_path, environ={"HOME": str(tmp_path)}, project=True)
+    with pytest.raises(NotPossible, match="of the user"):
+        CLIENTS[tool](setup)
+
+
+def test_corepack__token__stands_in_a_variable_alone(tmp_path: Path) -> None:
+    setup = Setup(BASE, folder=tmp_path, environ={"HOME": str(tmp_path)}, token=True)
+    assert CLIENTS["corepack"](setup).files == ()
+    made = CLIENTS["corepack"](setup._replace(project=True))
+    assert [each.snippet for each in made.files] == [f"COREPACK_NPM_REGISTRY={BASE}/npm/\n"]
+    assert made.variables == ('export COREPACK_NPM_TOKEN="$ORCHARD_TOKEN"',)
 
 
 def test_poetry__other_sources__are_kept() -> None:

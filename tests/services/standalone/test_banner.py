@@ -49,9 +49,12 @@ def test_banner__plain_http_on_another_host__tells_gradle_to_take_it() -> None:
 
 
 def test_banner__names_every_client_of_the_readme_and_the_command() -> None:
-    clients = ("pip", "uv", "poetry", "npm, pnpm, yarn 1, bun, deno", "yarn 4", "mvn", "Gradle", "cargo")
+    clients = ("pip, pipx, hatch", "uv", "pdm", "poetry", "npm, pnpm, yarn 1, bun, deno", "yarn 4")
     text = text_of(Settings())
-    assert all(f"\n  {client}" in text for client in (*clients, "or        orchard client-config"))
+    assert all(
+        f"\n  {client}" in text
+        for client in (*clients, "mvn", "Gradle", "cargo", "or        orchard client-config")
+    )
 
 
 def test_banner__offline__says_that_no_upstream_is_asked() -> None:
