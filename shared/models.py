@@ -237,6 +237,7 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
 
     published: float = 0.0
     judged: str = ""
+    sha256: str = ""  # of one that is not stored, as its index tells it
 
 
 NO_STANDING = Standing()

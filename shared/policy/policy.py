@@ -265,13 +265,20 @@ class Policy:
         return self.of(protocol, project).stands(head, now)
 
     def check(
-        self, protocol: str, project: str, version: str = "", sha256: str = "", *, page: bool = False
+        self,
+        protocol: str,
+        project: str,
+        version: str = "",
+        sha256: str = "",
+        *,
+        page: bool = False,
+        beside: str = "",
     ) -> None:
-        """By names, and bytes that are known ("": they are not). Raises `Blocked` for a blocked project, or
-        for a blocked version of one ("" names none), `Malware` likewise, and `AdvisoriesUnknown`. `page`: see
-        `ProjectVerdicts.of_page`."""
+        """By names, and bytes that are known ("": they are not), or those of the file `beside` it. Raises
+        `Blocked` for a blocked project, or for a blocked version of one ("" names none), `Malware` likewise,
+        and `AdvisoriesUnknown`. `page`: see `ProjectVerdicts.of_page`."""
         self.look()
-        self.check_named(protocol, project, version, sha256, page=page)
+        self.check_named(protocol, project, version, sha256, page=page, beside=beside)
 
     def check_address(self, protocol: str, project: str, version: str, sha256: str) -> None:
         """As `check`, by what the address of a file tells. Where it does not tell its bytes (`sha256` "") and
@@ -281,11 +288,19 @@ class Policy:
             self.check_named(protocol, project, version, sha256)
 
     def check_named(
-        self, protocol: str, project: str, version: str, sha256: str = "", *, page: bool = False
+        self,
+        protocol: str,
+        project: str,
+        version: str,
+        sha256: str = "",
+        *,
+        page: bool = False,
+        beside: str = "",
     ) -> None:
         """As `check`, by what is known: also while no advisories are."""
         verdicts = self.of(protocol, project)
-        found = verdicts.of_page(version) if page else verdicts.by_name(version, sha256) or verdicts.listed
+        said = verdicts.by_name(version, sha256, beside) or verdicts.listed
+        found = verdicts.of_page(version) if page else said
         if found is not None and not found.allowed:
             is_whole = found is verdicts.whole or found is verdicts.listed
             raise found.refusal(project if is_whole else f"{project} {version}".strip())

@@ -156,9 +156,9 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         found = found or (self.exempt.get(version) if version else None)
         return found or self.whole or self.exempt.get("")
 
-    def by_name(self, version: str, sha256: str) -> Verdict | None:
-        """By names alone: what counts however old a thing is, stored or not."""
-        return self.by_hand(version, sha256) or self.by_malware(version)
+    def by_name(self, version: str, *digests: str) -> Verdict | None:
+        """By names, and bytes as in `by_hand`: what counts however old a thing is, stored or not."""
+        return self.by_hand(version, *digests) or self.by_malware(version)
 
     def of_page(self, version: str) -> Verdict | None:
         """By names alone, of a page about a version; of "": of one about the whole project. Whatever refuses

@@ -149,7 +149,7 @@ class JobContext:
             size_bytes=size_bytes,
             content_type=content_type,
             source_headers=source_headers,
-            sha256=sha256,
+            sha256=sha256 or standing.sha256,
             published=standing.published,
             judged=standing.judged,
             error=error,

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.firewall.feeds import Folder, await_feed, of_shelf, span
-from tests.firewall.shelves import OLD, SHELVES, Shelf
+from tests.firewall.shelves import OLD, SHELVES, YOUNG, Shelf
 from tests.firewall.test_changes import STORED_WAYS
 from tests.firewall.test_rules import ADMIN, name_of
 from tests.support.orchard import JSON, Cluster, cluster, wait_until
@@ -34,7 +34,7 @@ def orchard(
 
 def new(orchard: Cluster, upstream: Upstream, kind: str) -> Shelf:
     it = SHELVES[kind](orchard, upstream, f"bytes-{next(_numbers)}")
-    it.put({"1.0.0": OLD, "2.0.0": OLD})
+    it.put({"1.0.0": OLD, "2.0.0": YOUNG})
     return it
 
 
@@ -58,6 +58,14 @@ def ask(it: Shelf, path: str, method: str = "GET", **headers: str) -> list[httpx
 
 def answered(it: Shelf, path: str) -> set[int]:
     return {each.status_code for each in ask(it, path)}
+
+
+def shown(it: Shelf) -> list[list[str] | int]:
+    """The page of each gateway."""
+    return [
+        it.listed(each.text) if each.status_code == 200 else each.status_code
+        for each in ask(it, it.page, accept=JSON)
+    ]
 
 
 def block_name(it: Shelf) -> None:
@@ -101,18 +109,25 @@ def by_name(it: Shelf) -> str:
     return f"protocols = ['{it.protocol}']\nnames = ['{name_of(it)}']\nrefuse = true"
 
 
+def by_age(it: Shelf) -> str:
+    about = f"protocols = ['{it.protocol}']\nnames = ['{name_of(it)}']"
+    return f"{about}\nminimum_age = '7d'\nbegan = '2020-01-01'"
+
+
 def by_condition(it: Shelf) -> str:
     condition = f'name == "{name_of(it)}" && version == "{two(it)}"'
     return f"when = '''{condition}'''\nbegan = '2020-01-01'"
 
 
+BOTH = ["1.0.0", "2.0.0"]
 REFUSALS: dict[str, tuple[Refuse, list[str] | int]] = {
     "a block of the name": (each_by_hand(block_name), 403),
-    "a block of the version": (each_by_hand(block_version), ["1.0.0", "2.0.0"]),
-    "malware": (malware, ["1.0.0", "2.0.0"]),
+    "a block of the version": (each_by_hand(block_version), BOTH),
+    "malware": (malware, BOTH),
     "all malware": (all_malware, 403),
     "an allow list": (by_rules(by_name), 403),
-    "a condition": (by_rules(by_condition), ["1.0.0", "2.0.0"]),
+    "an age": (by_rules(by_age), BOTH),
+    "a condition": (by_rules(by_condition), BOTH),
 }
 """And the page once the bytes are exempt: of a name that is refused there is none."""
 
@@ -141,12 +156,6 @@ class Stocked:
         }
         return {each: statuses for each, statuses in found.items() if statuses != {403}}
 
-    def pages(self) -> list[list[str] | int]:
-        return [
-            self.it.listed(each.text) if each.status_code == 200 else each.status_code
-            for each in ask(self.it, self.it.page, accept=JSON)
-        ]
-
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_exempt_bytes__every_way_serves_them_and_the_others_stay_refused(
@@ -165,7 +174,7 @@ def test_exempt_bytes__every_way_serves_them_and_the_others_stay_refused(
         for digest in each.digests
     ]
     for each in stock:
-        wait_until(lambda each=each: each.pages() == [page] * 2, seconds=60, what=f"the page, {each.file}")
+        wait_until(lambda each=each: shown(each.it) == [page] * 2, seconds=60, what=f"the page, {each.file}")
     with orchard.client(orchard.cache) as cache:
         cache.flushall()  # so that no gateway has read the files' rows yet
     for each in stock:
@@ -189,3 +198,32 @@ def test_exempt_bytes__every_way_serves_them_and_the_others_stay_refused(
     for each in stock:
         wait_until(lambda each=each: answered(each.it, each.file) == {403}, what="its end")
         assert not each.refusals(), refusal
+
+
+TOLD = ("pypi", "cargo")
+"""Protocols of which an address, or the list of versions, tells the SHA256 of a file."""
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_exempt_bytes_that_are_not_stored__are_served_where_an_index_tells_them(
+    orchard: Cluster, upstream: Upstream, folder: Folder, refusal: str
+) -> None:
+    refuse, page = REFUSALS[refusal]
+    them = [new(orchard, upstream, kind) for kind in SHELVES]
+    for it in them:
+        assert "2.0.0" in it.shown()  # and so its list is known
+    refuse(them, folder)
+    for it in them:
+        wait_until(lambda it=it: shown(it) != [BOTH, BOTH], seconds=60, what=refusal)
+        digest = hashlib.sha256(it.data["2.0.0"]).hexdigest()
+        post(it, "exemptions", of=digest, reason="ours", yes=True)
+    for it in them:
+        path, is_told = it.file("2.0.0"), it.protocol in TOLD
+        if is_told and page != 403:
+            wait_until(lambda it=it: shown(it) == [BOTH, BOTH], seconds=60, what="the page")
+        wanted = {200} if is_told else {403}
+        heads = {each.status_code for each in ask(it, path, "HEAD")}
+        beside = [answered(it, each) for each in it.beside("2.0.0") if it.protocol == "pypi"]
+        bodies = [each.content == it.data["2.0.0"] for each in ask(it, path)]
+        assert (heads, beside, bodies) == (wanted, [wanted] * len(beside), [is_told] * 2), path
+        assert is_told or it.protocol == "maven" or it.asked("2.0.0") == 0

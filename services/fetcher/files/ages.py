@@ -18,7 +18,7 @@ from services.fetcher.indexes.pages import sealed_by_key
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import ProjectNotFound, TooYoung, UpstreamInvalid
-from shared.models import NO_STANDING, FileName, Standing, StoredFile
+from shared.models import FileName, Standing, StoredFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
 from shared.policy.content import as_told, told
 from shared.policy.project import ProjectVerdicts
@@ -46,14 +46,19 @@ class Ages:
         return self._access.policy.of(protocol.name, project).asks_dates
 
     async def admitted(
-        self, protocol: PackageProxyBase, resource: Resource, refresh: Refresh, stored: StoredFile | None
+        self,
+        protocol: PackageProxyBase,
+        resource: Resource,
+        refresh: Refresh,
+        stored: StoredFile | None,
+        sha256: str,
     ) -> Standing:
         """What is to be known of a file that an index lists. `stored`: what a row says of it, whose object is
-        lost. Raises `Blocked`, and why the list of versions cannot be fetched."""
+        lost. `sha256`: see `told_sha256`. Raises `Blocked`, and why the list of versions cannot be had."""
         if not self._asks(protocol, resource.project):
-            return NO_STANDING
+            return Standing(sha256=sha256)
         published = await self._listed(protocol, resource.file, refresh)
-        standing = Standing(published, await self.judged(protocol, resource))
+        standing = Standing(published, await self.judged(protocol, resource), sha256)
         self.check(protocol, resource, standing, stored)
         return standing
 
@@ -102,7 +107,7 @@ class Ages:
             protocol.name,
             resource.project,
             protocol.grammar.version_asked(resource),
-            resource.file_id,
+            standing.sha256 or resource.file_id,
             standing.published,
             judged=standing.judged,
             promised=resource.file_id,
@@ -111,12 +116,12 @@ class Ages:
             subject = msgspec.structs.replace(subject, sha256=stored.sha256, stored_at=stored.created_at)
         self._access.policy.check_file(subject, clock.now())
 
-    def check_new(self, protocol: PackageProxyBase, resource: Resource) -> None:
-        """See `Policy.check_new`."""
+    def check_new(self, protocol: PackageProxyBase, resource: Resource, sha256: str) -> None:
+        """See `Policy.check_new`. `sha256`: see `told_sha256`."""
         policy = self._access.policy
         if policy.any:
             version = protocol.grammar.version_asked(resource)
-            policy.check_new(protocol.name, resource.project, version, resource.sha256)
+            policy.check_new(protocol.name, resource.project, version, sha256)
 
     async def of_stored(
         self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile, refresh: Refresh

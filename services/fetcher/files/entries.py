@@ -17,6 +17,7 @@ from services.fetcher.sources.policy import candidates, owners
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
+from shared.digests import is_sha256
 from shared.errors import (
     Blocked,
     FileNotFound,
@@ -59,6 +60,15 @@ class Found(msgspec.Struct, frozen=True):
     entry: FileEntry
     source: UpstreamSource
     owner: frozenset[int] = frozenset()
+
+
+def told_sha256(resource: Resource, found: Found | None) -> str:
+    """What is known of the bytes of a file that is not stored: the SHA256 that its address has, its own or of
+    the file it lies beside, else its index's; "" none."""
+    if is_sha256(resource.file_id):
+        return resource.file_id
+    declared = "" if found is None else found.entry.hashes.get("sha256", "").lower()
+    return declared if is_sha256(declared) else ""
 
 
 class Entries:

@@ -237,7 +237,7 @@ class ArtifactRun:
         try:
             policy.check_digest(sha256)
             version = self.protocol.grammar.version_asked(self.resource)
-            policy.check(job.protocol, job.project, version, sha256)
+            policy.check(job.protocol, job.project, version, sha256, beside=self.resource.file_id)
         except Blocked as error:
             log.warning(
                 "blocked_file_refused",

@@ -29,7 +29,17 @@ from shared.telemetry.logs import get_logger
 log = get_logger()
 
 _decode_headers = msgspec.json.Decoder(SourceHeaders).decode
-_decode_standing = msgspec.json.Decoder(tuple[float, str]).decode
+
+
+class _Told(msgspec.Struct, array_like=True):
+    """`Standing`, as the header has it."""
+
+    published: float
+    judged: str
+    sha256: str = ""  # a fetcher of before tells none
+
+
+_decode_standing = msgspec.json.Decoder(_Told).decode
 
 TICK_SECONDS = 1.0  # a silent fetcher is looked after this often
 LOST_SECONDS = 9.5  # without any fetcher that sends, for so long: broken off
@@ -90,7 +100,7 @@ class LiveSource:
         self.content_range = ""
         self.content_type = event.content_type
         self.source_headers = NO_SOURCE_HEADERS
-        self.standing = Standing(event.published, event.judged)
+        self.standing = Standing(event.published, event.judged, event.sha256)
         self._relay = relay
         self._job = job
         self._range = byte_range
@@ -284,7 +294,7 @@ def _source_headers(text: str) -> SourceHeaders:
 def _standing(text: str) -> Standing | None:
     """The same of what the policy has to know."""
     try:
-        return Standing(*_decode_standing(text)) if text else None
+        return Standing(*msgspec.structs.astuple(_decode_standing(text))) if text else None
     except msgspec.MsgspecError:
         return None
 

@@ -277,7 +277,8 @@ class _ArtifactRequest:
             headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
             headers.append((b"content-range", body.content_range.encode("latin-1")))
         word: CacheWord = "PASS" if event.passed else "LIVE"
-        known = Known(expected, body.standing.published, judged=body.standing.judged)
+        standing = body.standing
+        known = Known(expected or standing.sha256, standing.published, judged=standing.judged)
         return Reply(body.status, word, headers, body=body, file=known)
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:
@@ -314,7 +315,7 @@ class _ArtifactRequest:
         headers += entity_headers(resource, event.content_type)
         if event.size_bytes is not None:
             headers.append((b"content-length", b"%d" % event.size_bytes))
-        return Reply(200, "MISS", headers, file=Known(published=event.published, judged=event.judged))
+        return Reply(200, "MISS", headers, file=Known(event.sha256, event.published, judged=event.judged))
 
     async def _is_there(self) -> bool:
         """Whether there is a file to serve: at the first look by its row, whose object is still to be opened;

@@ -136,7 +136,8 @@ async def some_of(chunks: AsyncIterator[bytes], size: int) -> bytes:
 @pytest.mark.parametrize(
     ("said", "known"),
     [
-        ('[7.5, "as told"]', Standing(7.5, "as told")),
+        ('[7.5, "as told"]', Standing(7.5, "as told")),  # of a fetcher of before
+        ('[7.5, "as told", "ab"]', Standing(7.5, "as told", "ab")),
         ('["soon", 1]', Standing(1.0)),
         ("", Standing(1.0)),  # of a fetcher of before
     ],
