@@ -11,7 +11,7 @@ import contextlib
 
 import msgspec
 
-from services.fetcher.files.entries import JUST_FETCHED_SECONDS, Refresh
+from services.fetcher.files.entries import JUST_FETCHED_SECONDS, Found, Refresh, told_sha256
 from services.fetcher.indexes.documents import Documents, LastGood
 from services.fetcher.indexes.judging import Judging
 from services.fetcher.indexes.pages import sealed_by_key
@@ -51,10 +51,11 @@ class Ages:
         resource: Resource,
         refresh: Refresh,
         stored: StoredFile | None,
-        sha256: str,
+        found: Found,
     ) -> Standing:
         """What is to be known of a file that an index lists. `stored`: what a row says of it, whose object is
-        lost. `sha256`: see `told_sha256`. Raises `Blocked`, and why the list of versions cannot be had."""
+        lost. Raises `Blocked`, and why the list of versions cannot be fetched."""
+        sha256 = told_sha256(resource, found)
         if not self._asks(protocol, resource.project):
             return Standing(sha256=sha256)
         published = await self._listed(protocol, resource.file, refresh)
@@ -116,12 +117,12 @@ class Ages:
             subject = msgspec.structs.replace(subject, sha256=stored.sha256, stored_at=stored.created_at)
         self._access.policy.check_file(subject, clock.now())
 
-    def check_new(self, protocol: PackageProxyBase, resource: Resource, sha256: str) -> None:
-        """See `Policy.check_new`. `sha256`: see `told_sha256`."""
+    def check_new(self, protocol: PackageProxyBase, resource: Resource, found: Found | None) -> None:
+        """See `Policy.check_new`. `found`: its entry, if that is known."""
         policy = self._access.policy
         if policy.any:
             version = protocol.grammar.version_asked(resource)
-            policy.check_new(protocol.name, resource.project, version, sha256)
+            policy.check_new(protocol.name, resource.project, version, told_sha256(resource, found))
 
     async def of_stored(
         self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile, refresh: Refresh

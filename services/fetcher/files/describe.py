@@ -12,7 +12,7 @@ from services.fetcher.files.ages import Ages
 from services.fetcher.files.digests import check_magic, is_web_page
 from services.fetcher.files.direct import DirectFiles
 from services.fetcher.files.download import gone_or_strayed, source_headers_of
-from services.fetcher.files.entries import Entries, Found, at_kept_address, told_sha256
+from services.fetcher.files.entries import Entries, Found, at_kept_address
 from services.fetcher.http.response import UpstreamResponse
 from services.fetcher.indexes.job import FetchIndexJob
 from services.fetcher.sources.absences import Absences
@@ -84,7 +84,7 @@ class DescribeArtifactJob:
             )
             return
         known = None if resource.direct else await self._entries.known(protocol, job.file)
-        self._ages.check_new(protocol, resource, told_sha256(resource, known))
+        self._ages.check_new(protocol, resource, known)
         async with self._absences.of_file(resource, ctx.generation):
             standing = NO_STANDING
             if resource.direct:
@@ -100,9 +100,7 @@ class DescribeArtifactJob:
                     self._ages.check(protocol, resource, standing)
             else:
                 found = await self._entries.find(protocol, job.file, refresh)
-                standing = await self._ages.admitted(
-                    protocol, resource, refresh, None, told_sha256(resource, found)
-                )
+                standing = await self._ages.admitted(protocol, resource, refresh, None, found)
                 described = Described(found, found.entry.size_bytes)
                 # Metadata that no upstream offers has no address: its size is known once it was read.
                 unknown = described.size_bytes is None or protocol.upstream.kept_headers

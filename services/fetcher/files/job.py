@@ -10,7 +10,7 @@ import msgspec
 
 from services.fetcher.files.abandoned import Abandoned
 from services.fetcher.files.ages import list_again
-from services.fetcher.files.entries import Entries, Found, Refresh, at_kept_address, told_sha256
+from services.fetcher.files.entries import Entries, Found, Refresh, at_kept_address
 from services.fetcher.files.following import follow_file, publish_done
 from services.fetcher.files.run import ArtifactRun
 from services.fetcher.files.stored import stored_path
@@ -88,7 +88,7 @@ class FetchArtifactJob:
                 await self._tools.sealer.drop_provisional(job.file)
                 row = None
         if row is None:
-            self._tools.ages.check_new(protocol, resource, told_sha256(resource, found))
+            self._tools.ages.check_new(protocol, resource, found)
         else:
             policy.check(job.protocol, job.project, version, row.sha256, beside=resource.file_id)
         promised = row.sha256 if row is not None else resource.sha256
@@ -105,15 +105,11 @@ class FetchArtifactJob:
         run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
         run.sealed_sha256 = row.sha256 if row is not None else ""
         if parent is not None:
-            run.standing = await self._tools.ages.admitted(
-                protocol, resource, self._refresh, row, told_sha256(resource, found)
-            )
+            run.standing = await self._tools.ages.admitted(protocol, resource, self._refresh, row, found)
             return await self._metadata(run, found, parent, is_stored=is_stored)
 
         async def download(found: Found) -> StoredFile:
-            run.standing = await self._tools.ages.admitted(
-                protocol, resource, self._refresh, row, told_sha256(resource, found)
-            )
+            run.standing = await self._tools.ages.admitted(protocol, resource, self._refresh, row, found)
             try:
                 return await run.download(found)
             except DigestMismatch as error:
