@@ -19,6 +19,7 @@ from aiohttp import ClientConnectionResetError, web
 
 from services.fetcher.files.abandoned import Audience
 from services.fetcher.files.spool import Spool, SpoolBroken
+from services.fetcher.http.response import codings_of
 from services.fetcher.sources.upstreams import Upstreams
 from shared.errors import OrchardError
 from shared.models import (
@@ -218,8 +219,9 @@ class LiveDownloads:
             ) as upstream:
                 announced = upstream.headers.get("content-range", "").replace(" ", "")
                 right = f"bytes{start}-{end - 1}/{download.spool.total}"
-                if upstream.status != 206 or announced != right:
-                    return None  # refused: the whole is relayed instead
+                coded = codings_of(upstream.headers.get("content-encoding", ""))
+                if upstream.status != 206 or announced != right or coded:
+                    return None  # refused, or of something else: the whole is relayed instead
                 response = _partial(download, start, end, download.spool.total)
                 await response.prepare(request)
                 left = end - start

@@ -185,6 +185,51 @@ async def test_live__range_refused_upstream__the_whole(slow: Fetcher, client: ai
         assert await response.read() == CONTENT
 
 
+def _told(content_range: str) -> Fault:
+    return Fault(headers={"content-range": content_range})
+
+
+LIES = {
+    "another total": _told(f"bytes 1999000-1999999/{len(CONTENT) + 1}"),
+    "no total": _told("bytes 1999000-1999999/*"),
+    "another part": _told(f"bytes 1999001-2000000/{len(CONTENT)}"),
+    "no range": _told(""),
+    "nonsense": _told("of course"),
+    "coded": Fault(headers={"content-encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+async def test_live__range_that_the_upstream_lies_about__the_whole(
+    slow: Fetcher, client: aiohttp.ClientSession, lie: Fault
+) -> None:
+    event = await slow.live(slow.artifact_job(CONTENT))
+    slow.upstream.heal()
+    slow.upstream.fault(FILE, lie)
+    headers = _token(event, range="bytes=1999000-1999999")
+    async with client.get(slow.live_url(event), headers=headers) as response:
+        assert response.status == 200
+        assert await response.read() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [Fault(cut_at=500), Fault(chunked=True, body=CONTENT[:1001]), Fault(chunked=True, body=CONTENT[:999])],
+    ids=["cut", "more bytes", "fewer bytes"],
+)
+async def test_live__range_of_another_length_than_told__broken_off(
+    slow: Fetcher, client: aiohttp.ClientSession, lie: Fault
+) -> None:
+    event = await slow.live(slow.artifact_job(CONTENT))
+    slow.upstream.heal()
+    slow.upstream.fault(FILE, lie, times=1)
+    headers = _token(event, range="bytes=1999000-1999999")
+    with pytest.raises(aiohttp.ClientPayloadError):
+        async with client.get(slow.live_url(event), headers=headers) as response:
+            assert response.status == 206
+            await response.read()
+
+
 async def test_live__range_already_in_the_spool__no_request(
     slow: Fetcher, client: aiohttp.ClientSession
 ) -> None:
