@@ -17,6 +17,7 @@ from services.cli.parts import (
     priority,
     protocol,
     seconds,
+    seconds_or_when,
     secrets,
     source,
 )
@@ -165,14 +166,15 @@ def _blocks(commands: Any) -> None:
     command(below, "list", "list what is blocked and why", "blocks:show")
     more = """\
 examples
-  orchard blocks add pypi evil-package --reason 'steals tokens'
+  orchard blocks add pkg:pypi/evil-package --reason 'steals tokens'
+  orchard blocks add pkg:npm/left-pad@1.3.0 --reason 'broken'
   orchard blocks add npm left-pad 1.3.0 --reason 'broken'
   orchard blocks add --sha256 2cf24d… --reason 'malware'
 """
     parser = command(below, "add", "block a package, one version of it, or one file", "blocks:add",
                       more=more)  # fmt: skip
-    parser.add_argument("protocol", metavar="PROTOCOL", choices=(*PROTOCOLS, ""), nargs="?", default="",
-                        help=PROTOCOL_NAMES)  # fmt: skip
+    about = f"a package URL, with a version or for all, or a SHA256; or {PROTOCOL_NAMES}, and then"
+    parser.add_argument("protocol", metavar="PURL", nargs="?", default="", help=about)
     parser.add_argument("name", metavar="PACKAGE", nargs="?", default="", help="its name")
     parser.add_argument(
         "version", metavar="VERSION", nargs="?", default="", help="one version; all without it"
@@ -311,8 +313,8 @@ def _events(commands: Any) -> None:
                         help="only this protocol's")  # fmt: skip
     parser.add_argument("--project", metavar="NAME", default="",
                         help="only this project's, in any spelling")  # fmt: skip
-    parser.add_argument("--since", metavar="SECONDS", type=seconds, default=0.0,
-                        help="only those seen in the last so many seconds")  # fmt: skip
+    parser.add_argument("--since", metavar="WHEN", type=seconds_or_when,
+                        help="7d, 36h, a date or time (RFC 3339), or so many seconds ago")  # fmt: skip
     page(parser)
     below = parser.add_subparsers(metavar="COMMAND", title="commands")
     parser = command(

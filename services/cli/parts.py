@@ -145,6 +145,11 @@ def seconds(text: str) -> float:
     return number
 
 
+def seconds_or_when(text: str) -> tuple[float, bool]:
+    """As `when`; a number alone is a duration in seconds."""
+    return (seconds(text), True) if text.replace(".", "", 1).isdigit() else when(text)
+
+
 def when(text: str) -> tuple[float, bool]:
     """A duration before now ("7d", "36h", "90m"), which is True then, or a date or time (RFC 3339; without a
     zone of UTC), in unix seconds."""

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from shared.policy import late
+from shared.policy.complaints import of_condition
 
 LONGEST = 1_000  # characters
 DEEPEST = 20  # brackets in one another
@@ -48,7 +49,10 @@ class BadCondition(ValueError):
 
 def check(text: str) -> None:
     """Raises `BadCondition` with the reason, also for what does not give true or false."""
-    holds(text, FACTS)
+    try:
+        holds(text, FACTS)
+    except BadCondition as error:
+        raise BadCondition(of_condition(text, str(error), FACTS)) from None
 
 
 def holds(text: str, facts: Mapping[str, Any]) -> bool:
@@ -59,7 +63,7 @@ def holds(text: str, facts: Mapping[str, Any]) -> bool:
     except Exception as error:  # whatever the library raises: an unknown name, a division by zero
         raise BadCondition(str(error)[:300]) from None
     if not isinstance(found, bool):
-        raise BadCondition(f"it gives {type(found).__name__}, not true or false")
+        raise BadCondition(f"it gives {type(found).__name__}, not true or false: compare it with something")
     return found
 
 

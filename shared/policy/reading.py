@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
 from shared.errors import InvalidParameter
 from shared.policy import conditions, licences
-from shared.policy.named import KINDS, Licences, NamedRule
+from shared.policy.complaints import meant, wrong_fields
+from shared.policy.named import KINDS, NamedRule
 from shared.policy.spelling import Naming, check_names, in_force
 from shared.setting_values import age, date
 
@@ -29,6 +28,9 @@ MOST_RULES = 200
 MOST_NAMES = 10_000  # of one rule
 MOST_KEYS = 100  # of one rule
 LONGEST_REASON = 500  # characters
+HINT = (
+    "docs/firewall.md, A policy file, has all that a rule may say; `orchard policy apply --dry-run` tries it."
+)
 
 
 class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,25 +49,27 @@ def read_policy(
     there are; `popular`: by protocol, what `typo_of = ["*"]` stands for; `sources`: by protocol, the names of
     the upstreams there are. Raises `InvalidParameter` with the rule's name and the reason."""
     if len(text.encode()) > MAX_BYTES:
-        raise InvalidParameter(f"policy: larger than {MAX_BYTES} bytes")
+        raise _bad(f"larger than {MAX_BYTES} bytes")
     try:
         raw = tomllib.loads(text)
+        wrong = wrong_fields(raw)
+        if wrong:
+            raise _bad(wrong)
         file = msgspec.convert(raw, PolicyFile)
-        _check_fields(raw.get("rule", []))
     except tomllib.TOMLDecodeError as error:
-        raise InvalidParameter(f"policy: {error}") from None
+        raise _bad(f"it is no TOML: {error}") from None
     except (msgspec.ValidationError, RecursionError) as error:
-        raise InvalidParameter(f"policy: {error}") from None
+        raise _bad(str(error)) from None
     if len(file.rule) > MOST_RULES:
-        raise InvalidParameter(f"policy: more than {MOST_RULES} rules")
+        raise _bad(f"more than {MOST_RULES} rules")
     names = [each.name for each in file.rule]
     for rule in file.rule:
         if names.count(rule.name) > 1:
-            raise InvalidParameter(f"policy: two rules are called {rule.name[:80]!r}")
+            raise _bad(f"two rules are called {rule.name[:80]!r}")
         try:
             _check(rule, naming, sources)
         except ValueError as error:  # msgspec.ValidationError is one
-            raise InvalidParameter(f"policy: rule {rule.name[:80]!r}: {error}") from None
+            raise _bad(f"rule {rule.name[:80]!r}: {error}") from None
     return [
         msgspec.structs.replace(
             in_force(rule, naming, popular),
@@ -76,16 +80,16 @@ def read_policy(
     ]
 
 
-def _check_fields(rules: list[dict[str, Any]]) -> None:
-    """Rows are read loosely, for an older process may read a newer one's; a file is not."""
-    for rule in rules:
-        for fields, known in ((rule, NamedRule), (rule.get("licences", {}), Licences)):
-            unknown = sorted(fields.keys() - set(known.__struct_fields__))
-            if unknown:
-                near = get_close_matches(unknown[0], known.__struct_fields__, 1)
-                meant = f"; did you mean {near[0]!r}?" if near else ""
-                name = str(rule.get("name"))[:80]
-                raise msgspec.ValidationError(f"rule {name!r} has no {unknown[0][:80]!r}{meant}")
+def _bad(why: str) -> InvalidParameter:
+    return InvalidParameter(f"policy: {why}", hint=HINT)
+
+
+def _read(key: str, parse: Callable[[str], float], text: str) -> float:
+    """Of a field that is a time. Raises `ValueError` with its name."""
+    try:
+        return parse(text)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{key}: {error}, not {text[:80]!r}") from None
 
 
 def _fingerprint(text: str) -> str:
@@ -101,10 +105,14 @@ def _check(rule: NamedRule, naming: Mapping[str, Naming], sources: Mapping[str, 
     if not (0 < len(rule.name) <= 80 and rule.name.isprintable()):
         raise ValueError("name: 1 to 80 characters of one line")
     if len(rule.kinds) != 1:
-        raise ValueError(f"expected one of {', '.join(KINDS)}, not {' and '.join(rule.kinds) or 'none'}")
+        if rule.kinds:
+            told = " and ".join(rule.kinds)
+            raise ValueError(f"it asks {told}, and a rule asks one thing: make a rule of each")
+        raise ValueError(f"it asks nothing: expected one of {', '.join(KINDS)}")
     for each in rule.protocols:
         if each not in naming:
-            raise ValueError(f"protocols: {each[:40]!r} is none of {', '.join(naming)}")
+            near = meant(each, naming)
+            raise ValueError(f"protocols: {each[:40]!r} is none of {', '.join(naming)}{near}")
     if max(map(len, (rule.names, rule.sources, rule.typo_of))) > MOST_NAMES:
         raise ValueError(f"more than {MOST_NAMES} names")
     own = {each: naming[each] for each in rule.protocols or naming}
@@ -130,15 +138,9 @@ def _check(rule: NamedRule, naming: Mapping[str, Naming], sources: Mapping[str, 
             _fingerprint(each)
     if len(rule.reason) > LONGEST_REASON or not rule.reason.isprintable():
         raise ValueError(f"reason: one line of at most {LONGEST_REASON} characters")
-    if rule.since:
-        raise ValueError("since: say `began`")
-    if rule.popular:
-        raise ValueError('popular: say `typo_of = ["*"]`')
-    if rule.format or rule.written or rule.meant:
-        raise ValueError("names: `format`, `written` and `meant` are made of them")
-    age(rule.minimum_age)
-    date(rule.nothing_after)
-    date(rule.began)
+    _read("minimum_age", age, rule.minimum_age)
+    _read("nothing_after", date, rule.nothing_after)
+    _read("began", date, rule.began)
     for text in (*rule.licences.allow, *rule.licences.deny) if rule.licences is not None else ():
         try:
             licences.name_of(text)

@@ -10,6 +10,7 @@ from services.cli.commands.upstreams import items
 from services.cli.errors import WrongUse
 from services.cli.output import Output, moment, table
 from services.cli.server import connect
+from services.cli.table import PROTOCOLS
 from shared.digests import is_sha256
 
 PATH = "/api/v1/admin/blocks"
@@ -40,13 +41,16 @@ def add(options: argparse.Namespace, output: Output) -> None:
         if not is_sha256(options.sha256.lower()):
             raise WrongUse("--sha256: expected 64 hexadecimal digits")
         value["sha256"] = options.sha256.lower()
-    elif options.protocol and options.name:
+    elif options.protocol in PROTOCOLS and options.name:
         value |= {"protocol": options.protocol, "name": options.name}
         value |= {"version": options.version} if options.version else {}
+    elif options.protocol and options.protocol not in PROTOCOLS and not options.name:
+        value["of"] = options.protocol
     else:
-        raise WrongUse("blocks add: name PROTOCOL and PACKAGE, or --sha256", "`orchard blocks add --help`")
+        told = "blocks add: name a package URL, a PROTOCOL and PACKAGE, or --sha256"
+        raise WrongUse(told, "`orchard blocks add --help`")
     made = connect(options).call("POST", PATH, value=value, offers=OFFERS, admin=True)
-    output.result(made, f"blocked {what(value)}")
+    output.result(made, f"blocked {what(made)}")
 
 
 def remove(options: argparse.Namespace, output: Output) -> None:

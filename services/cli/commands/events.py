@@ -21,7 +21,8 @@ def show(options: argparse.Namespace, output: Output) -> None:
     if not options.kind:
         query["warnings"] = "false"  # they would bury what needs a person
     if options.since:
-        query["since"] = str(round(time.time() - options.since, 3))
+        at, is_ago = options.since
+        query["since"] = str(round(time.time() - at if is_ago else at, 3))
     answer = read_pages(connect(options), PATH, limit=options.limit, query=query, offers=OFFERS, admin=True)
     rows = [
         (

@@ -31,7 +31,7 @@ def show(options: argparse.Namespace, output: Output) -> None:
 def apply(options: argparse.Namespace, output: Output) -> None:
     """Puts a file in force, in place of what was applied before; with what it would have refused."""
     value = {"policy": _text(options.file), "dry_run": options.dry_run, "yes": options.yes}
-    answer = connect(options).call("POST", POLICY, value=value, offers=OFFERS, admin=True)
+    answer = _post(options, POLICY, value)
     rows = [
         (
             str(each["name"]),
@@ -59,7 +59,7 @@ def test(options: argparse.Namespace, output: Output) -> None:
     """What the rules in force, or those of a file, say of a package's versions."""
     text = _text(options.file) if options.file else ""
     value = {"of": options.purl, "policy": text}
-    answer = connect(options).call("POST", f"{POLICY}/test", value=value, offers=OFFERS, admin=True)
+    answer = _post(options, f"{POLICY}/test", value)
     rows = [
         (
             "allowed" if each["allowed"] else "refused",
@@ -111,6 +111,17 @@ def deny(options: argparse.Namespace, output: Output) -> None:
     value = {"of": options.purl, "reason": options.reason}
     made = connect(options).call("POST", f"{HELD}/deny", value=value, offers="held versions", admin=True)
     output.result(made, f"{options.purl} stays out")
+
+
+def _post(options: argparse.Namespace, path: str, value: Any) -> Any:
+    """Sends a policy file. An error of its text names the file."""
+    try:
+        return connect(options).call("POST", path, value=value, offers=OFFERS, admin=True)
+    except WrongUse as error:
+        field, _, why = error.message.partition(": ")
+        if field != "policy" or not options.file:
+            raise
+        raise WrongUse(f"{options.file}: {why}", error.hint, code=error.code, status=error.status) from None
 
 
 def _text(name: str) -> str:

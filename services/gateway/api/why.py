@@ -100,7 +100,7 @@ def _answer(protocol: PackageProxyBase, version: str, judged: Judged) -> Answer:
     project = judged.listing.project
     newest = judged.entries
     if not version:
-        newest = sorted(newest, key=lambda each: each.published, reverse=True)
+        newest = sorted(newest, key=lambda each: each.published)[::-1]
     items = [
         said
         for each in newest

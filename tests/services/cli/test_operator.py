@@ -162,6 +162,12 @@ def test_blocks__package_version_and_file__listed_with_reasons_and_lifted(operat
     made = operator.json("blocks", "add", "pypi", "evil", "1.0", "--reason", "steals tokens")
     listed = operator("blocks", "list")
     assert "pypi evil 1" in listed.stdout and "steals tokens" in listed.stdout
+    by_purl = operator.json("blocks", "add", "pkg:npm/%40bad/one@1.2.3", "--reason", "as others name it")
+    assert (by_purl["protocol"], by_purl["name"], by_purl["version"]) == ("npm", "@bad/one", "1.2.3")
+    wrong = operator("blocks", "add", "left-pad", "--reason", "x")
+    assert wrong.returncode == 2 and "did you mean pkg:" in wrong.stderr
+    assert operator("blocks", "add", "cd" * 32, "--reason", "bare").returncode == 0
+    assert f"sha256 {'cd' * 32}" in operator("blocks", "list").stdout
     digest = "ab" * 32
     assert operator("blocks", "add", "--sha256", digest.upper(), "--reason", "bad bytes").returncode == 0
     assert digest in operator("blocks", "list").stdout

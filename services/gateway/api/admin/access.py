@@ -11,11 +11,11 @@ from services.gateway.api.admin.access_types import (
     ExemptionEntry,
     MadeExemption,
     MadeToken,
-    NewBlock,
     NewExemption,
     NewToken,
     Rotation,
     TokenEntry,
+    WantedBlock,
 )
 from services.gateway.api.admin.decided import let_in
 from services.gateway.api.admin.repository import Actor, AdminRepository
@@ -50,7 +50,7 @@ async def blocks(repository: AdminRepository, access_watcher: AccessWatcher) -> 
 
 @post("/api/v1/admin/blocks", summary="Block a package, a version or bytes")
 async def add_block(
-    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: NewBlock
+    repository: AdminRepository, actor: Actor, access_watcher: AccessWatcher, data: WantedBlock
 ) -> BlockEntry:
     """Files answer 403 with the reason, indexes lose the entries: everywhere within a second."""
     made = await repository.add_block(actor, checks.block(data))

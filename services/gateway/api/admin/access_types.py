@@ -23,6 +23,12 @@ class NewBlock(Input, frozen=True):
     sha256: str = ""
 
 
+class WantedBlock(NewBlock, frozen=True):
+    """The same; or in `of` a package URL, with a version or for all, or a SHA256, in place of the rest."""
+
+    of: str = ""
+
+
 class BlockEntry(msgspec.Struct, frozen=True):
     """A block that is in force."""
 

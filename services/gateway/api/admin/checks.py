@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services.gateway.api.admin.access_types import NewBlock, NewExemption, NewToken
+from services.gateway.api.admin.access_types import NewBlock, NewExemption, NewToken, WantedBlock
 from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.parameters import check_sha256
 from shared.access.bounds import Bounds
@@ -190,9 +190,14 @@ def exemption(wanted: NewExemption) -> NewBlock:
     return NewBlock(reason, of.protocol, of.project, of.version, of.sha256)
 
 
-def block(wanted: NewBlock) -> NewBlock:
+def block(wanted: WantedBlock) -> NewBlock:
     """The block in canonical spelling. Raises `InvalidParameter`."""
     reason = reason_of(wanted.reason)
+    if wanted.of:
+        if wanted.protocol or wanted.name or wanted.version or wanted.sha256:
+            raise InvalidParameter("of: stands alone: it names all of what is blocked")
+        of = read_subject(wanted.of)
+        return NewBlock(reason, of.protocol, of.project, of.version, of.sha256)
     if wanted.sha256:
         if wanted.protocol or wanted.name or wanted.version:
             raise InvalidParameter("sha256: stands alone; the same bytes are blocked under every name")
@@ -208,4 +213,4 @@ def block(wanted: NewBlock) -> NewBlock:
         if not protocol.names.is_version(version):  # as with a name
             raise InvalidParameter(f"version: expected one that a {protocol.name} package can have")
         version = protocol.names.canonical_version(version)
-    return msgspec.structs.replace(wanted, reason=reason, name=name, version=version)
+    return NewBlock(reason, protocol.name, name, version)

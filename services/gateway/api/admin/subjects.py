@@ -11,6 +11,7 @@ from shared.protocols.package_urls import purl
 from shared.protocols.reading.purls import read_purl
 
 _EXPECTED = f"expected a package URL (pkg:{PROTOCOLS[0].names.purl_type}/name@1.2.3) or a SHA-256"
+_HINT = "`orchard why --help` has examples; a version stands after @, a namespace before the name."
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -35,27 +36,29 @@ def read_subject(text: str) -> Subject:
     if is_sha256(digest):
         return Subject(sha256=digest)
     if len(text) > 2048 or not text.isprintable():
-        raise InvalidParameter(f"of: {_EXPECTED}")
+        raise _wrong(_EXPECTED)
     try:
         named = read_purl(text)
     except ValueError:
-        raise InvalidParameter(f"of: {_EXPECTED}, not {text[:80]!r}{_meant(text)}") from None
+        raise _wrong(f"{_EXPECTED}, not {text[:80]!r}{_meant(text)}") from None
     found = next((each for each in PROTOCOLS if each.names.purl_type == named.kind), None)
     if found is None:
         kinds = ", ".join(each.names.purl_type for each in PROTOCOLS)
-        raise InvalidParameter(
-            f"of: no package of the type {named.kind[:40]!r} is served here; there are {kinds}"
-        )
+        raise _wrong(f"no package of the type {named.kind[:40]!r} is served here; there are {kinds}")
     names = found.names
     written = names.project_of_purl(named.namespace, named.name)
     if not names.is_project_name(written):
-        raise InvalidParameter(f"of: {written[:80]!r} cannot be the name of a {found.name} package")
+        raise _wrong(f"{written[:80]!r} cannot be the name of a {found.name} package")
     version = named.version
     if version and not names.is_version(version):
-        raise InvalidParameter(f"of: {version[:80]!r} cannot be a version of a {found.name} package")
+        raise _wrong(f"{version[:80]!r} cannot be a version of a {found.name} package")
     project = names.canonical_name(written)
     version = names.canonical_version(version) if version else ""
     return Subject(found.name, project, version, alike=names.named_alike(project).lower())
+
+
+def _wrong(why: str) -> InvalidParameter:
+    return InvalidParameter(f"of: {why}", hint=_HINT)
 
 
 def _meant(text: str) -> str:

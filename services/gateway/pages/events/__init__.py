@@ -9,7 +9,6 @@ from litestar.response import Template
 
 from services.gateway.api.admin.access_types import BlockEntry
 from services.gateway.api.admin.event_rows import OperatorEvent
-from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.types import Page, Removed
 from services.gateway.pages.asking import Ask, path_of
 from shared.artifacts.event_kinds import EVENT_KINDS
@@ -71,14 +70,7 @@ async def accept(ask: Ask, event: int) -> Response[bytes]:
 async def block(ask: Ask) -> Response[bytes]:
     """Block what the form names: a package URL, or a SHA-256."""
     form = await ask.form()
-    of = read_subject(form.get("of", ""))
-    body = {
-        "protocol": of.protocol,
-        "name": of.project,
-        "version": of.version,
-        "sha256": of.sha256,
-        "reason": form.get("reason", ""),
-    }
+    body = {name: form.get(name, "") for name in ("of", "reason")}
     await ask.send("POST", path_of("admin", "blocks"), BlockEntry, body)
     return ask.go(ask.back(form, "events"), "blocked")
 

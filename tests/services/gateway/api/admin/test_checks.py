@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.api.admin.access_types import NewBlock
+from services.gateway.api.admin.access_types import WantedBlock
 from services.gateway.api.admin.checks import block
 from shared.errors import InvalidParameter
 
@@ -15,7 +15,7 @@ PROJECTS = {"cargo": "serde", "npm": "left-pad", "pypi": "demo", "maven": "com.a
 @pytest.mark.parametrize("version", ["*", "1.*", "^1", "[1,2)", ">=1", "1 || 2"])
 def test_block__of_a_range_or_a_pattern__is_refused(protocol: str, version: str) -> None:
     with pytest.raises(InvalidParameter, match="version"):
-        block(NewBlock(protocol=protocol, name=PROJECTS[protocol], version=version, reason="it steals"))
+        block(WantedBlock(protocol=protocol, name=PROJECTS[protocol], version=version, reason="it steals"))
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_block__of_a_range_or_a_pattern__is_refused(protocol: str, version: str)
 )
 def test_block__of_what_is_no_version__is_refused(protocol: str, version: str) -> None:
     with pytest.raises(InvalidParameter, match="version"):
-        block(NewBlock(protocol=protocol, name=PROJECTS[protocol], version=version, reason="it steals"))
+        block(WantedBlock(protocol=protocol, name=PROJECTS[protocol], version=version, reason="it steals"))
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,18 @@ def test_block__of_what_is_no_version__is_refused(protocol: str, version: str) -
 def test_block__of_a_version__is_kept_under_its_canonical_spelling(
     protocol: str, name: str, version: str, kept: str
 ) -> None:
-    assert block(NewBlock(protocol=protocol, name=name, version=version, reason="it steals")).version == kept
+    assert (
+        block(WantedBlock(protocol=protocol, name=name, version=version, reason="it steals")).version == kept
+    )
+
+
+def test_block__by_a_package_url_or_a_digest__is_the_same() -> None:
+    made = block(WantedBlock("it steals", of="pkg:npm/left-pad@v1.3.0"))
+    assert (made.protocol, made.name, made.version, made.sha256) == ("npm", "left-pad", "1.3.0", "")
+    assert block(WantedBlock("it steals", of="AB" * 32)).sha256 == "ab" * 32
+
+
+@pytest.mark.parametrize("other", ["protocol", "name", "version", "sha256"])
+def test_block__by_a_package_url_and_more__is_refused(other: str) -> None:
+    with pytest.raises(InvalidParameter, match="stands alone"):
+        block(WantedBlock("it steals", of="pkg:npm/left-pad", **{other: "x"}))
