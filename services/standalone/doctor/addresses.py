@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -44,8 +45,8 @@ def _finding(settings: Settings, name: str, url: str, token: str) -> Finding:
         return Finding(name, "failed", f"{url} answers {answer.status}, and is no Orchard", cure)
     if not proof(token, settings.port, nonce) or not told:
         return Finding(name, "ok", f"an Orchard answers at {url}")
-    ports = range(settings.port, settings.port + MOST_GATEWAYS)
-    if any(is_proof(told, token, port, nonce) for port in ports):
+    ports = {urlsplit(url).port, *range(settings.port, settings.port + MOST_GATEWAYS)}
+    if any(is_proof(told, token, port, nonce) for port in ports if port):
         return Finding(name, "ok", f"{url} leads here")
     cure = f"correct {name}, or the proxy that it names"
     return Finding(name, "failed", f"another Orchard than that of {settings.data_dir} answers at {url}", cure)

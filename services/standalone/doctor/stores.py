@@ -71,7 +71,8 @@ def orchard_findings(settings: Settings) -> list[Finding]:
         answer = get(settings, f"{url}/health", proxied=False)
         report = json.loads(answer.body) if answer.status == 200 else {}
     except (Unreached, ValueError):
-        return [Finding("Orchard", "warning", f"none answers at {url}", "start it: `orchard up`, `make run`")]
+        cure = "start it: `orchard up`, `make run`; if it runs at another port, ORCHARD_PORT says so"
+        return [Finding("Orchard", "warning", f"none answers at {url}", cure)]
     if answer.status != 200:
         return [Finding("Orchard", "failed", f"{url} answers {answer.status}", "`orchard status` says more")]
     more = "`orchard status` says more"
@@ -129,6 +130,9 @@ def bound_findings(settings: Settings, figures: Figures) -> list[Finding]:
     left = max(0, bound - stored)
     said = f"{in_words(stored)} of {in_words(bound)} stored"
     if left <= room:
+        return [Finding("bound", "ok", said)]
+    if settings.evict_bytes is None:  # half of the disk, which others fill: nobody has chosen it
+        said += f"; the disk's floor comes first, with {in_words(room)} free above it"
         return [Finding("bound", "ok", said)]
     cure = "a lower ORCHARD_EVICT_BYTES, or a larger disk: at the floor files are evicted in haste"
     return [Finding("bound", "warning", f"{said}, and {in_words(room)} are free above the floor", cure)]

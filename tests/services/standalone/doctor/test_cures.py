@@ -93,12 +93,12 @@ def test_sign_in__the_issuer_of_a_ci__is_asked(issuer: Issuer) -> None:
 
 @contextmanager
 def gateway(token: str, port: int, status: int = 200, text: bytes = b"") -> Iterator[str]:
-    """What answers `/health/identity` for a gateway with this token at this port; its own address."""
+    """What answers `/health/identity` for a gateway with this token at this port (0: where it listens)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             nonce = parse_qs(urlsplit(self.path).query).get("nonce", [""])[0]
-            body = text or json.dumps({"proof": proof(token, port, nonce)}).encode()
+            body = text or json.dumps({"proof": proof(token, port or own, nonce)}).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -108,6 +108,7 @@ def gateway(token: str, port: int, status: int = 200, text: bytes = b"") -> Iter
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    own = server.server_port
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -125,11 +126,21 @@ def gateway(token: str, port: int, status: int = 200, text: bytes = b"") -> Iter
         (8081, True, 200, b"", "ok", "leads here"),  # the second of two gateways
         (8080, False, 200, b"", "failed", "another Orchard"),
         (9999, True, 200, b"", "failed", "another Orchard"),
+        (0, True, 200, b"", "ok", "leads here"),  # at the port of the address itself
         (8080, True, 200, b"<html>hello</html>", "failed", "is no Orchard"),
         (8080, True, 502, b"bad gateway", "failed", "answers 502"),
         (8080, True, 404, b"", "warning", "does not pass on"),
     ],
-    ids=("here", "second-gateway", "another", "another-port", "a-page", "no-upstream", "hidden"),
+    ids=(
+        "here",
+        "second-gateway",
+        "another",
+        "another-port",
+        "its-own-port",
+        "a-page",
+        "no-upstream",
+        "hidden",
+    ),
 )
 def test_public_address__told_where_it_leads(
     tmp_path: Path, port: int, own: bool, status: int, text: bytes, state: str, words: str
@@ -213,6 +224,12 @@ def test_bound__that_the_disk_cannot_hold__told(
     (found,) = bound_findings(settings, read_figures(FIGURES))
     assert found.state == state and words in found.detail and bool(found.cure) is (state != "ok")
     assert bound_findings(settings, {}) == []
+
+
+def test_bound__that_nobody_has_chosen__is_no_fault(tmp_path: Path) -> None:
+    settings = Settings(data_dir=str(tmp_path), min_free_bytes=10**15)
+    (found,) = bound_findings(settings, read_figures(FIGURES))
+    assert found.state == "ok" and "the disk's floor comes first" in found.detail
 
 
 def test_orchard__that_answers_something_else__told(tmp_path: Path) -> None:
