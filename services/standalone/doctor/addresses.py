@@ -25,12 +25,17 @@ def address_findings(settings: Settings, command_url: str = "") -> list[Finding]
     named = [("ORCHARD_PUBLIC_URL", each) for each in settings.public_url]
     if command_url:
         named.append(("ORCHARD_URL", command_url))
-    token = settings.admin_token or read_kept(Path(settings.data_dir) / ADMIN_TOKEN)
-    return [_finding(settings, name, url.rstrip("/"), token) for name, url in named]
+    return [address_finding(settings, name, url.rstrip("/")) for name, url in named]
 
 
-def _finding(settings: Settings, name: str, url: str, token: str) -> Finding:
-    nonce = new_nonce()
+def operators_token(settings: Settings) -> str:
+    """The setting's, else that of the data folder; "" if there is none."""
+    return settings.admin_token or read_kept(Path(settings.data_dir) / ADMIN_TOKEN)
+
+
+def address_finding(settings: Settings, name: str, url: str) -> Finding:
+    """Where the address `url` that `name` gives leads to."""
+    token, nonce = operators_token(settings), new_nonce()
     try:
         answer = get(settings, f"{url}{PATH}?nonce={nonce}", proxied=False)
     except Unreached as error:

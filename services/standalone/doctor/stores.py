@@ -8,7 +8,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from services.standalone.banner import own_url
+from services.standalone.doctor.addresses import address_finding, operators_token
 from services.standalone.doctor.asking import Unreached, get
 from services.standalone.doctor.findings import Finding, State
 from services.standalone.preflight import bound_of
@@ -82,9 +85,43 @@ def orchard_findings(settings: Settings) -> list[Finding]:
         found = Finding("Orchard", "ok", f"answers at {url}, version {report.get('version', '?')}")
     try:
         figures = read_figures(get(settings, f"{url}/metrics", proxied=False).body.decode())
-    except (Unreached, ValueError):
+        failing = failing_findings(settings, url)
+    except (Unreached, ValueError, msgspec.MsgspecError):
         return [found]
-    return [found, *feed_findings(figures, time.time()), *bound_findings(settings, figures)]
+    return [found, *failing, *feed_findings(figures, time.time()), *bound_findings(settings, figures)]
+
+
+class _Upstream(msgspec.Struct, frozen=True):
+    protocol: str
+    name: str
+    url: str
+    enabled: bool
+    failing: str
+
+
+class _Upstreams(msgspec.Struct, frozen=True):
+    items: list[_Upstream]
+
+
+def failing_findings(settings: Settings, url: str) -> list[Finding]:
+    """Upstreams that the Orchard at this address leaves alone. It may have been started with others than the
+    environment of this command names. Only asked where it proves to be that of the data folder, for its
+    operator's token goes with the question. Raises `Unreached`, `MsgspecError`."""
+    if address_finding(settings, "Orchard", url).detail != f"{url} leads here":
+        return []
+    authorization = f"Bearer {operators_token(settings)}"
+    answer = get(settings, f"{url}/api/v1/admin/upstreams", authorization, proxied=False)
+    if answer.status != 200:
+        return []
+    cure = "`orchard upstreams test NAME` says how it answers now, and what to do"
+    return [
+        Finding(
+            f"upstream {each.protocol}/{each.name}", "failed",
+            f"{each.url} is left alone by the Orchard that runs: {each.failing}", cure,
+        )
+        for each in msgspec.json.decode(answer.body, type=_Upstreams).items
+        if each.enabled and each.failing
+    ]  # fmt: skip
 
 
 Figures = Mapping[tuple[str, str], float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -91,14 +91,27 @@ def test_sign_in__the_issuer_of_a_ci__is_asked(issuer: Issuer) -> None:
     assert found.state == "ok" and issuer.url in found.check
 
 
+AUTHORIZED: dict[int, str] = {}
+"""By port, what came as Authorization."""
+
+
+def asked_with(url: str) -> str | None:
+    return AUTHORIZED.pop(int(url.rpartition(":")[2]), None)
+
+
 @contextmanager
-def gateway(token: str, port: int, status: int = 200, text: bytes = b"") -> Iterator[str]:
+def gateway(
+    token: str, port: int, status: int = 200, text: bytes = b"", more: Mapping[str, bytes] | None = None
+) -> Iterator[str]:
     """What answers `/health/identity` for a gateway with this token at this port (0: where it listens)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             nonce = parse_qs(urlsplit(self.path).query).get("nonce", [""])[0]
             body = text or json.dumps({"proof": proof(token, port or own, nonce)}).encode()
+            body = (more or {}).get(self.path, body)
+            if "authorization" in self.headers:
+                AUTHORIZED[own] = self.headers["authorization"]
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -230,6 +243,30 @@ def test_bound__that_nobody_has_chosen__is_no_fault(tmp_path: Path) -> None:
     settings = Settings(data_dir=str(tmp_path), min_free_bytes=10**15)
     (found,) = bound_findings(settings, read_figures(FIGURES))
     assert found.state == "ok" and "the disk's floor comes first" in found.detail
+
+
+def test_orchard__that_leaves_upstreams_alone__told_whatever_this_environment_names(tmp_path: Path) -> None:
+    token = new_token()
+    (tmp_path / "admin-token").write_text(token)
+    listed = [
+        {"protocol": "pypi", "name": "main", "url": "http://a/", "enabled": True, "failing": "host (away)"},
+        {"protocol": "pypi", "name": "other", "url": "http://b/", "enabled": True, "failing": ""},
+        {"protocol": "npm", "name": "paused", "url": "http://c/", "enabled": False, "failing": "host (away)"},
+    ]
+    more = {
+        "/health": b'{"problems": [], "version": "1"}',
+        "/metrics": b"",
+        "/api/v1/admin/upstreams": json.dumps({"items": listed}).encode(),
+    }
+    with gateway(token, 0, more=more) as url:
+        settings = Settings(data_dir=str(tmp_path), port=int(url.rpartition(":")[2]))
+        found = {each.check: each.state for each in orchard_findings(settings)}
+        assert found == {"Orchard": "ok", "upstream pypi/main": "failed"}
+        assert asked_with(url) == f"Bearer {token}"
+    with gateway(new_token(), 0, more=more) as url:  # a stranger is not given the operator's token
+        settings = Settings(data_dir=str(tmp_path), port=int(url.rpartition(":")[2]))
+        assert [each.check for each in orchard_findings(settings)] == ["Orchard"]
+        assert asked_with(url) is None
 
 
 def test_orchard__that_answers_something_else__told(tmp_path: Path) -> None:
