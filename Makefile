@@ -22,7 +22,7 @@ INSTALL := scripts/install.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts k8s-check k8s-proof mutants bench soak demo pins client-tools minio wheel images clean
+.PHONY: help run test lint types contracts k8s-check k8s-proof mutants bench soak demo pins client-tools client-majors minio wheel images clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ pins: $(DEV_STAMP) ## Compile the requirements files again (pinned, hashed)
 	scripts/pins.sh $(ARGS)
 
 client-tools: $(CLIENT_STAMPS) $(NODE_CLIENTS) $(MAVEN_CLIENTS) ## Install the clients that the tests use, each by itself
+
+client-majors: $(DEV_STAMP) ## Ask the registries for clients' newest majors: which does no test run?
+	@$(BIN)/python -m tests.clients.majors $(ARGS)
 
 minio: ## Build MinIO's server for the tests, where Go is there (once)
 	@scripts/minio.sh || echo "Tests go on without MinIO." >&2
@@ -116,7 +119,7 @@ $(BIN)/orchard: services/cli/launch.py | $(BIN)/python
 $(NODE_CLIENTS): tests/clients/node-clients.txt
 	@mkdir -p $(@D)
 	@if ! command -v npm >/dev/null; then \
-	  echo "Note: node and npm are not installed: tests with npm, pnpm, yarn and bun will be skipped" >&2; \
+	  echo "Note: node and npm are not installed: tests with npm's clients will be skipped" >&2; \
 	else \
 	  while read -r folder package; do \
 	    echo "Installing the client $$package into .cache/clients/$$folder"; \
