@@ -70,6 +70,10 @@ def read_policy(
             _check(rule, naming, sources)
         except ValueError as error:  # msgspec.ValidationError is one
             raise _bad(f"rule {rule.name[:80]!r}: {error}") from None
+    try:
+        conditions.check_together([rule.when for rule in file.rule])
+    except conditions.BadCondition as error:
+        raise _bad(f"when: {error}") from None
     return [
         msgspec.structs.replace(
             in_force(rule, naming, popular),

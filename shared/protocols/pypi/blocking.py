@@ -16,8 +16,6 @@ from shared.protocols.pypi import names
 from shared.protocols.pypi.document import Document, decode_document, encode_document
 from shared.protocols.pypi.sealing import SealedFiles
 
-_TARS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.Z", ".zip", ".tgz", ".tbz", ".tar")
-_SUFFIXES = (*_TARS, ".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg")
 # A version at the start of what else stands in the names of installers and eggs (PEP 440, loosely).
 _START = re.compile(
     r"v?(?:[0-9]+!)?[0-9]+(?:\.[0-9]+)*(?:[._-]?(?:alpha|beta|pre|post|dev|rc|a|b|c)[._-]?[0-9]*)*", re.I
@@ -32,12 +30,13 @@ def file_version(project: str, filename: str) -> str:
     if filename.endswith(".whl"):
         parts = filename[:-4].split("-")  # binary distribution format: name-version(-build)-tags
         return names.canonical_version(parts[1].replace("_", "-")) if len(parts) >= 5 else ""
-    stem = next((filename[: -len(suffix)] for suffix in _SUFFIXES if filename.endswith(suffix)), "")
+    stem = next((filename[: -len(suffix)] for suffix in names.SUFFIXES if filename.endswith(suffix)), "")
     for at in (found.start() for found in re.finditer("-", stem)):
         if names.normalise(stem[:at]) == project:
             rest = stem[at + 1 :]
-            if not filename.endswith((".tar.gz", ".zip")):  # others name platforms behind the version
-                found = _START.match(rest)
+            usual = filename.endswith((".tar.gz", ".zip"))
+            if not usual and not (filename.endswith(names.SDISTS) and names.version_key(rest)):
+                found = _START.match(rest)  # others name platforms behind the version
                 rest = found[0] if found is not None else rest
             return names.canonical_version(rest)
     return ""

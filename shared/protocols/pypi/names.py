@@ -25,10 +25,15 @@ _SEPARATORS = re.compile(r"[-_.]+")
 
 # What an index may list: wheels, sdists, eggs and the installers of former times. The set of
 # characters leaves out all that would need escaping in a URL path, HTML, JSON or a header.
-ARCHIVE = (
-    r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*"
-    r"\.(?:whl|tar\.(?:gz|bz2|xz|lzma|lz|zst|Z)|zip|tgz|tbz|txz|tlz|tar|egg|exe|msi|rpm|deb|dmg)"
+SDISTS = (
+    *(".tar.gz", ".tar.bz2", ".tar.xz", ".tar.lzma", ".tar.lz", ".tar.zst", ".tar.Z"),
+    *(".zip", ".tgz", ".tbz", ".txz", ".tlz", ".tar"),
 )
+"""What some client unpacks as a source distribution; the specification has `.tar.gz` alone."""
+
+SUFFIXES = (*SDISTS, ".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg")  # of all but wheels
+
+ARCHIVE = r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*(?:\.whl|" + "|".join(map(re.escape, SUFFIXES)) + ")"
 _DISTRIBUTION_FILE = re.compile(ARCHIVE)
 _SERVED_FILE = re.compile(ARCHIVE + r"(?:\.metadata|\.asc)?")
 

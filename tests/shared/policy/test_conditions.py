@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.policy.conditions import FACTS, BadCondition, check, holds
+from shared.policy.conditions import FACTS, BadCondition, check, check_together, holds
 
 GOOD = [
     "name == 'left-pad'",
@@ -13,6 +13,11 @@ GOOD = [
     "name.matches('^(a+)+$')",
     "'//' == name || \"it's\" == name",
     "licence in ['MIT', 'ISC']",
+    "licence in(['MIT', 'ISC']) && size_bytes + 1 > 0",
+    "new_dependencies.filter(d, d.startsWith('@')).filter (x, x != 'y').size() > 2",
+    "name == 'matches(' || dependencies.all(d, !d.matches('^evil-[a-z]{1,8}$') && d in dependencies)",
+    "(dependencies . exists(d, d in ['a', 'b']))",
+    "string(size_bytes) == '0' && timestamp('2026-01-01T00:00:00Z') < timestamp('2027-01-01T00:00:00Z')",
 ]
 
 BAD = {
@@ -31,6 +36,19 @@ BAD = {
     "too many macros": " || ".join(["dependencies.exists(d, d == 'x')"] * 9),
     "an open text": "name == 'a",
     "nothing": "",
+    "lists that double": "dependencies.map(d, d + d).map(d, d + d).exists(d, size(d) < 0)",
+    "map alone": "dependencies.map(d, d).size() > 0",
+    "added up in a macro": "dependencies.exists(d, d + d == 'aa')",
+    "added up in brackets in a macro": "dependencies.exists(d, size([(d + d)]) > 1)",
+    "a macro of a sum": "(dependencies + dependencies).exists(d, d == 'a')",
+    "a macro of a list": "[dependencies, dependencies].exists(d, d == dependencies)",
+    "a macro of an entry": "[dependencies][0].exists(d, d == 'a')",
+    "a macro of what another function gives": "string(dependencies).exists(d, d == 'a')",
+    "a macro of no list": "name.exists(d, d == 'a')",
+    "values in values": "optional.of('a').optMap(x, x + x).optMap(x, x + x).hasValue()",
+    "a pattern out of the facts": "dependencies.exists(d, d.matches(name))",
+    "a pattern put together": "name.matches('a' + '{9}')",
+    "many patterns": " || ".join(["name.matches('[a-z0-9_.-]{0,9}x[a-z0-9_.-]*')"] * 11),
     "a division": "1 / size_bytes == 1",
 }
 
@@ -50,3 +68,18 @@ def test_holds__by_the_facts() -> None:
     facts = {**FACTS, "dependencies": ["xor", "y"], "size_times": 11.0}
     assert holds("dependencies.exists(d, d == 'y') && size_times > 10.0", facts)
     assert not holds("dependencies.exists(d, d == 'z')", facts)
+
+
+SLOW = r"dependencies.exists(d, d.matches('\\w{60}'))"
+
+
+@pytest.mark.parametrize("texts", [[SLOW], [GOOD[0] + " " * 900] * 12], ids=["patterns", "length"])
+def test_check_together__costs_too_much__refused(texts: list[str]) -> None:
+    for each in texts:
+        check(each)
+    with pytest.raises(BadCondition):
+        check_together(texts)
+
+
+def test_check_together__usual_ones__are_taken() -> None:
+    check_together(GOOD)

@@ -71,7 +71,7 @@ BAD = {
     ),
     "an unknown function": (
         f"{ONE}when = 'foo(name)'",
-        "when: it asks 'foo', which is nothing; it may ask protocol, name,",
+        "when: no function 'foo': there are all, contains, ",
     ),
     "an open end": (
         f"{ONE}when = 'size_bytes > '",
@@ -97,3 +97,13 @@ def test_bad_file__rule_key_and_what_to_write(text: str, told: str) -> None:
     assert message.startswith("policy: ") and told in message
     assert "$" not in message and "`str`" not in message  # of the library that reads it
     assert raised.value.hint == HINT
+
+
+def test_conditions__cost_too_much_together__refused() -> None:
+    def rules(count: int) -> str:
+        long = " " * 900
+        return "".join(f"[[rule]]\nname = 'r{n}'\nwhen = 'size_bytes > {n}{long}'\n" for n in range(count))
+
+    assert len(read_policy(rules(9), NAMING, {}, {})) == 9
+    with pytest.raises(InvalidParameter, match="all conditions together"):
+        read_policy(rules(12), NAMING, {}, {})

@@ -14,6 +14,7 @@ from shared.policy.project import ProjectVerdicts
 from shared.policy.rules import Block
 from shared.protocols import protocol_named
 from shared.protocols.pypi.blocking import file_version
+from shared.protocols.pypi.names import SDISTS, SUFFIXES
 
 SHA = "ab" * 32
 
@@ -50,6 +51,10 @@ def document(protocol: str, identity: str, body: bytes, content_type: str = "app
         ("a_b-1!3.0.post1.tar.gz.asc", "1!3.post1"),
         ("a_b-1.5-py2.7.egg", "1.5"),
         ("a-b-1.5.win32-py2.7.exe", "1.5"),
+        *((f"a-b-2.0.0{suffix}", "2") for suffix in SUFFIXES),
+        *((f"a-b-2.0.0+local{suffix}", "2+local") for suffix in SDISTS),
+        ("a-b-1.0.linux-x86_64.tar.bz2", "1"),
+        ("a-b-1.0-2.noarch.rpm", "1"),
         ("other-1.0.tar.gz", ""),
         ("a_b.whl", ""),
     ],
