@@ -205,5 +205,7 @@ def _managed_ports(name: str, stores: dict[End, int], settings: dict[str, str]) 
     if name != MIGRATIONS:
         if "ORCHARD_REDIS_SENTINELS" in settings:
             yield 26379
+        nodes = filter(None, settings.get("ORCHARD_REDIS_CLUSTER", "").split(","))
+        yield from {int(node.partition(":")[2] or 6379) for node in nodes} - {6379}
         if settings.get("ORCHARD_S3_ENDPOINT"):
             yield from (443, 9000)

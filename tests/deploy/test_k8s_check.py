@@ -91,6 +91,16 @@ def test_misspelt_field__in_a_custom_resource__fails(
     assert "FAULT prod: " in done.stdout
 
 
+def test_cluster_of_redis__whose_nodes_are_at_a_port_that_nothing_lets_through__fails(
+    manifests: Path,
+) -> None:
+    component = manifests / "components" / "redis-cluster" / "kustomization.yaml"
+    _spoil(component, "cache-1.example.com:6379", "cache-1.example.com:7001")
+    done = k8s_check("--root", manifests, "--without-crds")
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"FAULT s3-redis-cluster: .*7001", done.stdout), done.stdout
+
+
 @pytest.fixture(scope="module")
 def prod() -> list[dict[str, Any]]:
     done = run(BIN / "kubectl", "kustomize", MANIFESTS / "overlays" / "prod")
