@@ -209,6 +209,15 @@ class KeptResolutions(KeptAnswers[Resolve]):
     TABLE, PROGRESS_TABLE, DATED = "resolutions", "resolution_progress", "computed_at"
     COLUMNS = ("protocol", "artifact")
     ENDED, ENDED_SECONDS = "handed", 15
+    REFUSED, REFUSED_SECONDS = "refused", 7 * 86_400
+
+    async def refuse(self, job: Resolve, value: bytes) -> None:
+        """Note why nothing satisfies it, and of what that follows."""
+        await self._remember(self.place(job), f"{self.REFUSED}-{job.key}", value, self.REFUSED_SECONDS)
+
+    async def refusal(self, job: Resolve) -> bytes | None:
+        """What `refuse` noted."""
+        return await self._cached(self.place(job), f"{self.REFUSED}-{job.key}", direct=True)
 
     @staticmethod
     def place(job: Resolve) -> str:

@@ -8,9 +8,13 @@ fetched again), files by their rows. Batches are one statement each.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.resolving.prepared_documents import PreparedDocuments
@@ -35,6 +39,10 @@ from shared.queue.waiting import outcome_since
 from shared.redis import clock
 
 MOST_RETRIES = 4
+
+
+def _hashed(value: Any) -> str:
+    return hashlib.sha256(msgspec.msgpack.encode(value)).hexdigest()
 
 
 class DocumentLoader:
@@ -168,7 +176,7 @@ class _Round:
                 return ""
         assert head is not None
         if head.status == 404:
-            self.brought.found[document] = Absent("no source knows this project")
+            self._note(document, Absent("no source knows this project"), "absent")
             return ""
         if head.failing and not fresh and document.project not in self._progress.stale:
             self._progress.stale.append(document.project)
@@ -190,10 +198,12 @@ class _Round:
                 page = await self._owner._prepared.page(self._resolver, key)
             page = self._resolver.with_sealed(page, sealed)
         except Blocked as error:
-            page = Absent(error.message, blocked=True)
+            self._note(document, Absent(error.message, blocked=True))
         except (ObjectMissing, UpstreamInvalid) as error:
-            page = Unavailable(f"the stored index cannot be read: {error.message}")
-        self.brought.found[document] = page
+            self._note(document, Unavailable(f"the stored index cannot be read: {error.message}"))
+        else:
+            made_of = key, verdicts.stamp, verdicts.rules_stamp, _hashed(sorted(sealed.items()))
+            self._note(document, page, "" if verdicts.asks_more else "|".join(made_of))
 
     # --- metadata -------------------------------------------------------------------------------
 
@@ -236,7 +246,8 @@ class _Round:
         else:
             await self._fetch(document, name, row)
             return
-        self.brought.found[document] = found
+        lasts = not isinstance(found, Unavailable)
+        self._note(document, found, f"{row.sha256}|{row.object_key}|{row.extraction_state}" if lasts else "")
 
     def _admits(self, document: Document, row: StoredMetadata) -> bool:
         """See `Policy.admits`: of a stored file that no index lists. What an index lists comes from a page,
@@ -284,7 +295,13 @@ class _Round:
         sealed = await self._owner._stored.sealed(self._protocol.name, projects)
         for document in documents:
             file = sealed[document.project].get((document.file_id, document.filename))
-            self.brought.found[document] = Absent("it is not stored") if file is None else file
+            self._note(document, Absent("it is not stored") if file is None else file, _hashed(file))
+
+    def _note(self, document: Document, found: Any, stamp: str = "") -> None:
+        """`stamp`: see `Brought`."""
+        self.brought.found[document] = found
+        if stamp:
+            self.brought.stamps[document] = stamp
 
     # --- jobs -----------------------------------------------------------------------------------
 

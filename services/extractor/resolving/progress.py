@@ -59,10 +59,12 @@ class Progress(msgspec.Struct):
 
 
 class Brought(msgspec.Struct):
-    """The documents that one round found, and the jobs that must end before the rest is available."""
+    """The documents that one round found, and the jobs that must end before the rest is available. `stamps`:
+    what tells the content of a document from any other; without one, it may be another by the hour."""
 
     found: dict[Document, Any]
     jobs: list[AnyJob]
+    stamps: dict[Document, str] = {}
 
 
 def failure_of(event: Event) -> Absent | Unavailable:

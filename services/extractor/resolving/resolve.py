@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
 from services.extractor.resolving.documents import DocumentLoader
 from services.extractor.resolving.progress import Progress
+from services.extractor.resolving.refusals import Refusal, Refusals, stamp_of
 from services.extractor.resolving.stepping import Made, SteppingJob
 from services.extractor.resolving.stored import StoredFiles
-from shared.errors import ArtifactNotFound, NotResolvable, ResolutionTooLarge
+from shared.errors import ArtifactNotFound, NotResolvable, ResolutionConflict, ResolutionTooLarge
+from shared.errors.catalogue import from_value
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import (
+    Document,
     KnownDocuments,
     NeededDocuments,
     Resolution,
@@ -44,7 +47,10 @@ class ResolveWork:
 
     def __init__(self) -> None:
         self.known = KnownDocuments()
+        self.stamps: dict[Document, str] = {}  # as in `Brought`
         self.wanting: NeededDocuments | None = None  # what the last step lacked
+        self.looked = False  # whether it was asked for a refusal
+        self.refusal: Refusal | None = None  # which may still hold
 
 
 class ResolveHandler(SteppingJob[Resolve, Progress, ResolveWork]):
@@ -67,6 +73,7 @@ class ResolveHandler(SteppingJob[Resolve, Progress, ResolveWork]):
         protocols: Mapping[str, PackageProxyBase],
     ) -> None:
         super().__init__(resolutions, wakeups, state=Progress, work=ResolveWork)
+        self._refusals = Refusals(resolutions)
         self._stored = stored
         self._loader = loader
         self._queue = queue
@@ -96,32 +103,58 @@ class ResolveHandler(SteppingJob[Resolve, Progress, ResolveWork]):
         request = request_of(job)
         root = await self._root(job)
         queued: set[str] = set()
+
+        async def bring(needs: NeededDocuments) -> None:
+            await self._bring(protocol, request, job, work, needs, progress, queued)
+
         if work.wanting is not None:  # nothing is solved anew before one of these is there
-            await self._bring(protocol, request, job, work.known, work.wanting, progress, queued)
+            await bring(work.wanting)
+        await self._refuse_again(job, work, bring)
         while True:
             progress.steps += 1
             if progress.steps > MOST_STEPS:
                 raise ResolutionTooLarge(f"no answer was found in {MOST_STEPS} steps")
             started = time.monotonic()
             until = started + MOST_SOLVER_SECONDS - progress.solver_seconds
-            outcome = await self._threads.run(_step, resolver, request, root, work.known, until)
+            try:
+                outcome = await self._threads.run(_step, resolver, request, root, work.known, until)
+            except ResolutionConflict as error:
+                await self._refusals.keep(job, error, work.known.documents, work.stamps)
+                raise
             progress.solver_seconds += time.monotonic() - started
             if isinstance(outcome, Resolution):
                 return outcome
             work.wanting = outcome
-            await self._bring(protocol, request, job, work.known, outcome, progress, queued)
+            await bring(outcome)
+
+    async def _refuse_again(
+        self, job: Resolve, work: ResolveWork, bring: Callable[[NeededDocuments], Awaitable[None]]
+    ) -> None:
+        """Raises the `ResolutionConflict` that was found before, if all that it follows from is the same."""
+        if not work.looked:
+            work.refusal, work.looked = await self._refusals.find(job), True
+        refusal = work.refusal
+        if refusal is None:
+            return
+        while not work.known.documents.keys() >= set(refusal.documents):
+            await bring(NeededDocuments(refusal.documents))
+        if stamp_of(refusal.documents, work.stamps) == refusal.stamp:
+            raise from_value(refusal.error)
+        work.refusal = None
 
     async def _bring(
         self,
         protocol: PackageProxyBase,
         request: ResolutionRequest,
         job: Resolve,
-        known: KnownDocuments,
+        work: ResolveWork,
         needs: NeededDocuments,
         progress: Progress,
         queued: set[str],
     ) -> None:
-        """Add the stored documents to `known`. Raises `Deferred` when none of the needed ones is stored."""
+        """Add the stored documents to what is known. Raises `Deferred` when none of the needed ones is
+        stored."""
+        known = work.known
         wanted = [each for each in needs.documents if each not in known.documents]
         if not wanted:
             return
@@ -133,6 +166,7 @@ class ResolveHandler(SteppingJob[Resolve, Progress, ResolveWork]):
         if len(progress.asked) > MOST_JOBS:
             raise ResolutionTooLarge(f"more than {MOST_JOBS} documents would have to be fetched")
         known.documents.update(brought.found)
+        work.stamps.update(brought.stamps)
         progress.known, progress.wanted = len(known.documents), len(brought.jobs)
         new = [each for each in brought.jobs if each.id not in queued]
         if not brought.found:

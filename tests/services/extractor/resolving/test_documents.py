@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from services.extractor.extraction.sandbox.parent import Sandbox
@@ -10,7 +14,11 @@ from services.extractor.resolving.progress import Progress
 from services.extractor.resolving.stored import StoredFiles
 from shared.access.watcher import AccessWatcher
 from shared.models import FORMAT, IndexHead
+from shared.objects.port import DOCUMENTS
+from shared.policy.policy import Policy
+from shared.policy.rules import AgeRule, Rules
 from shared.protocols.pypi import PyPIProxy
+from shared.protocols.pypi.document import DOCUMENT_FORMAT, Envelope, encode_document
 from shared.protocols.resolution import Absent, Document, ResolutionRequest
 from shared.queue.jobs import FetchIndex
 from shared.redis import clock
@@ -52,3 +60,30 @@ async def test_index__fresh_and_of_the_sources_as_they_are__else_asked_for_again
     else:
         wanted = FetchIndex("pypi", "simple/demo").id
         assert [each.id for each in brought.jobs] == [wanted] and not brought.found
+
+
+async def test_index__its_stamp_is_another_for_other_bytes_and_blocks_and_none_where_time_counts(
+    house: House, loader: DocumentLoader
+) -> None:
+    async def stamp(body: bytes) -> str:
+        key = f"{DOCUMENTS}/{hashlib.sha256(body).hexdigest()}"
+        await house.store.put_bytes(key, body)
+        now = clock.now()
+        head = IndexHead(FORMAT, 200, 1, 0, 1, now, now + 300, document_key=key)
+        await house.cache.write_head("pypi", "simple/demo", head)
+        brought = await loader.load(PyPIProxy(), REQUEST, [PAGE], Progress(started_at=now))
+        assert set(brought.found) == {PAGE}, brought
+        return brought.stamps.get(PAGE, "")
+
+    page = {"meta": {"api-version": "1.1"}, "name": "demo", "files": []}
+    one = encode_document(Envelope(DOCUMENT_FORMAT, "simple/demo", "source", page))
+    first = await stamp(one)
+    assert first and await stamp(one) == first
+    assert await stamp(one + b" ") not in ("", first)
+    block = "INSERT INTO blocks (protocol, name, version, reason) VALUES ('pypi', 'demo', '2', 'it steals')"
+    await house.database.execute(block)
+    await loader._access.refresh()
+    assert await stamp(one) not in ("", first)
+    aged = Policy((), rules=Rules(ages={"": AgeRule(3600.0)}))
+    loader._access = cast(AccessWatcher, SimpleNamespace(policy=aged))
+    assert await stamp(one) == ""
