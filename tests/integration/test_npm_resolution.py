@@ -105,6 +105,13 @@ def test_conflict__422_with_the_chain(orchard: Cluster, upstream: Upstream, proj
     assert (answer.status_code, problem(answer)["code"]) == (422, "resolution_conflict")
     assert f"request -> {plugin} 1.0.0 -> {core}@^1 (peer)" in problem(answer)["detail"]
     assert f"request -> {core}@^2" in problem(answer)["detail"]
+    again = post(orchard, plugin, f"{core}@^2")
+    assert (again.status_code, problem(again)["detail"]) == (422, problem(answer)["detail"])
+    publish(upstream, plugin, {"1.0.0": {"peerDependencies": {core: "^1"}}, "1.1.0": {}})
+    orchard.get(f"/npm/{plugin}", headers={"cache-control": "no-cache"})
+    wait_until(
+        lambda: post(orchard, plugin, f"{core}@^2").status_code == 200, seconds=60, what="another page"
+    )
 
 
 def test_unknown_package__404_with_its_protocol(orchard: Cluster, project: Names) -> None:
