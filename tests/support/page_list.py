@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-def addresses(sha256: str, build: str) -> dict[str, str]:
-    """Below `/ui/`; `sha256` of a stored file, id of a build."""
+def addresses(sha256: str, build: str, lock: str) -> dict[str, str]:
+    """Below `/ui/`; `sha256` of a stored file, id of a build, key of a lock."""
     return {
         "home": "",
         "search": "search?q=fl",
@@ -33,6 +33,7 @@ def addresses(sha256: str, build: str) -> dict[str, str]:
         "webhooks": "webhooks",
         "disk": "disk",
         "locks": "locks",
+        "lock": f"locks/{lock}",
         "queues": "queues",
         "jobs": "jobs",
         "audit": "audit",

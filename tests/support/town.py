@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from shared.objects.measured import KEY, Amount, Measured
 from shared.postgres.connection import Session, session
 from shared.queue.jobs import FetchIndex
 from shared.queue.keys import DeadLetter, dead_key, encode_job
@@ -69,20 +70,21 @@ INSERT INTO held_versions (protocol, project, version, rule, why, published, unt
 """
 
 _HOSTILE = (
-    "INSERT INTO packages (protocol, name, owner) SELECT 'pypi', 'evil' || $1, owner FROM packages LIMIT 1",
+    "INSERT INTO packages (protocol, name, owner) SELECT 'pypi', 'evil' || $1 || repeat('y', 180), owner FROM"
+    " packages LIMIT 1",
     "INSERT INTO audit (who, action, target, after) VALUES"
-    " (left($1, 60), left($1, 60), $1, jsonb_build_object($1, $1))",
-    "UPDATE upstream_sources SET name = name || $1 WHERE protocol = 'cargo'",
-    "UPDATE artifacts SET extraction_reason = $1, requires_python = $1",
-    "UPDATE cached_urls SET upstream_url = upstream_url || $1",
+    " (left($1, 60), left($1, 60), $1, jsonb_build_object($1, $1 || repeat('y', 180)))",
+    "UPDATE upstream_sources SET name = left(name || $1 || repeat('y', 180), 120) WHERE protocol = 'cargo'",
+    "UPDATE artifacts SET extraction_reason = $1 || repeat('y', 180), requires_python = $1",
+    "UPDATE cached_urls SET upstream_url = upstream_url || $1 || repeat('y', 180)",
     "UPDATE artifact_dependencies SET requirement = requirement || $1",
     "UPDATE serving_clients SET tool = left($1, 60), token = $1",
 )
 
 
 def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -> dict[str, str]:
-    """Publishes, installs, decides. Returns the `sha256` of a stored file and the id of a `build`. `mark` is
-    put into every text that others write."""
+    """Publishes, installs, decides. Returns the `sha256` of a stored file, the id of a `build`, the key of a
+    `lock`. `mark` is put into every text that others write."""
     pypi(
         upstream,
         "flask",
@@ -113,11 +115,11 @@ def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -
             what="the extraction",
         )
         _decide(client, upstream.url, mark)
-        _ensure(client)
+        lock = _ensure(client)
         build_id = _record(client, mark)
     asyncio.run(_rows(orchard, mark))
     _letters(orchard, mark)
-    return {"sha256": sha256, "build": build_id}
+    return {"sha256": sha256, "build": build_id, "lock": lock}
 
 
 def pypi(
@@ -179,11 +181,12 @@ def _decide(client: httpx.Client, upstream: str, mark: str) -> None:
     post("tokens", {"name": "ci", "scope": "read", "owner": f"the builders {mark}", "protocols": ["npm"]})
 
 
-def _ensure(client: httpx.Client) -> None:
+def _ensure(client: httpx.Client) -> str:
     body = '[pypi]\nrequirements = ["flask==3.1.0"]\n'
     wait_until(
         lambda: client.post("/api/v1/ensure", content=body).status_code == 200, seconds=150, what="the lock"
     )
+    return str(client.post("/api/v1/ensure", content=body).json()["key"])
 
 
 def _record(client: httpx.Client, mark: str) -> str:
@@ -213,11 +216,18 @@ async def _events(database: Session, mark: str) -> None:
         "SELECT project, filename, encode(sha256, 'hex') AS sha256 FROM cached_urls"
         " WHERE project = 'werkzeug' AND role = 'file'"
     )
-    row = found[0]
+    row, long = found[0], "y" * 180 if mark else ""
     changed = {"sealed_sha256": row["sha256"], "upstream_sha256": "ab" * 32, "source": f"pypi{mark}"}
     for kind, project, filename, detail, count, age in (
         ("upstream_mutated", row["project"], row["filename"], changed, 3, 1800),
-        ("source_shadowed", f"corp-lib{mark}", "", {"owner": "corp", "also_at": f"pypi{mark}"}, 41, 3 * DAY),
+        (
+            "source_shadowed",
+            f"corp-lib{mark}{long}",
+            f"{long}.whl" if mark else "",
+            {"owner": "corp", "also_at": f"pypi{mark}{long}"},
+            41,
+            3 * DAY,
+        ),
         ("empty_index", "tomllib", "", {"source": "pypi"}, 1, 9 * DAY),
     ):
         text = json.dumps(detail)
@@ -232,3 +242,6 @@ def _letters(orchard: Cluster, mark: str) -> None:
     )
     with orchard.client(orchard.queue) as queue:
         queue.lpush(dead_key("index"), msgspec.json.encode(letter))
+        for day in range(8, 0, -1):
+            folders = {"artifacts": Amount(400 - day, (90 - day) * 10**8), "documents": Amount(80, 10**7)}
+            queue.lpush(KEY, msgspec.json.encode(Measured(time.time() - day * DAY, folders, 10**8)))

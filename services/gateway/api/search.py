@@ -31,11 +31,12 @@ BEGINNING = f"""
 SELECT protocol, name, extract(epoch FROM created_at)::float8 AS first_seen_at
 FROM packages WHERE protocol = $1 AND {_FOLDED} >= $2 AND {_FOLDED} < $3 ORDER BY {_FOLDED} LIMIT $4
 """  # noqa: S608 - of constants
-CONTAINING = f"""
+# Without `translate`, which takes twice as long as all else: a pattern has `_` for each separator.
+CONTAINING = """
 SELECT protocol, name, extract(epoch FROM created_at)::float8 AS first_seen_at
-FROM packages WHERE {_FOLDED} LIKE ANY ($1::text[]) AND protocol = ANY ($2::text[])
+FROM packages WHERE lower(name COLLATE "C") LIKE ANY ($1::text[]) AND protocol = ANY ($2::text[])
 ORDER BY length(name), name LIMIT $3
-"""  # noqa: S608 - of constants
+"""
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -95,11 +96,11 @@ async def find(database: Database, catalogue: Catalogue, text: str) -> Found:
     ]
     row = await database.fetchrow(SIZE)
     complete = row is not None and row["packages"] <= _SCANNED_BYTES
-    if complete:
-        patterns = {_containing(each) for one in asked.values() for each in one.spellings}
-        rows += await database.fetch(CONTAINING, sorted(patterns), [*asked], MOST_FOUND)
-    found = {(row["protocol"], row["name"]): _hit(asked[row["protocol"]], row) for row in rows}
     wanted = {each for one in asked.values() for each in one.spellings}
+    if complete:
+        alike = await database.fetch(CONTAINING, [_containing(each) for each in wanted], [*asked], MOST_FOUND)
+        rows += [row for row in alike if any(each in folded(row["name"]) for each in wanted)]
+    found = {(row["protocol"], row["name"]): _hit(asked[row["protocol"]], row) for row in rows}
     items = sorted(
         found.values(), key=lambda each: (not each.exact, not folded(each.name).startswith(tuple(wanted)))
     )
@@ -136,8 +137,8 @@ async def _begin(database: Database, asked: _Asked) -> list[Row]:
 
 
 def _containing(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%")  # of LIKE; "_" is folded
-    return f"%{escaped}%"
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%")  # of LIKE
+    return f"%{escaped.replace('-', '_')}%"
 
 
 def _hit(asked: _Asked, row: Row) -> Hit:

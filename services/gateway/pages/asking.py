@@ -72,6 +72,12 @@ class Ask:
         return "../" * raw[len(PAGES) :].count(b"/") or "./"
 
     @property
+    def base(self) -> str:
+        """This Orchard's address, as the reader sees it."""
+        host = self.request.headers.get("host", "").encode("latin-1", "replace")
+        return self.gateway.reader.base_urls.choose(host, self.request.scope["scheme"])
+
+    @property
     def reader(self) -> Reader:
         token = granted(self._scope) or self._by_header()
         return Reader(

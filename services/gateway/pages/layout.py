@@ -101,6 +101,8 @@ def iso(at: float) -> str:
 
 def field(value: object, name: str) -> object:
     """A value of the audit or an event as people read it: times as such, of a list of rules their names."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return "; ".join(
             f"{key}: {field(each, key)}" for key, each in value.items() if each not in ("", [], 0)

@@ -1,4 +1,4 @@
-"""Disk, locks, jobs that were given up, the audit."""
+"""Disk, jobs that were given up, the audit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from litestar.response import Template
 from services.gateway.api.admin.access_types import AuditEntry
 from services.gateway.api.admin.dead_letters import DeadJob, Requeued
 from services.gateway.api.admin.disk import DiskReport, WorkerDisk
-from services.gateway.api.locks import KeptLock
 from services.gateway.api.types import Page, Removed
 from services.gateway.pages.asking import Ask, path_of
 from shared.queue.jobs import QUEUES
@@ -26,13 +25,6 @@ async def disk(ask: Ask) -> Template:
     for each in found.value.disks if found.value is not None else ():
         machines.setdefault((each.instance.rsplit("-", 2)[0], each.total_bytes), []).append(each)
     return ask.page("operations/disk.html", "Disk", found=found, machines=list(machines.values()))
-
-
-@get("/locks")
-async def locks(ask: Ask, cursor: str = "") -> Template:
-    """Locks of ensure files that are kept."""
-    found = await ask.part(ask.get(path_of("ensures"), Page[KeptLock], cursor=cursor))
-    return ask.page("operations/locks.html", "Locks", found=found, cursor=cursor)
 
 
 @get("/audit")
@@ -67,4 +59,4 @@ async def drop(ask: Ask, queue: str, letter: str) -> Response[bytes]:
     return ask.go("jobs", "dropped")
 
 
-HANDLERS = [disk, locks, audit, jobs, retry, drop]
+HANDLERS = [disk, audit, jobs, retry, drop]

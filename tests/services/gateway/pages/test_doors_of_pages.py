@@ -23,7 +23,9 @@ def stranger(town: Town) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.parametrize("name", [each for each in addresses("0" * 64, "0" * 32) if each not in OPEN])
+@pytest.mark.parametrize(
+    "name", [each for each in addresses("0" * 64, "0" * 32, "0" * 64) if each not in OPEN]
+)
 def test_page__reading_needs_a_token__a_browser_is_led_to_the_way_in_and_others_get_401(
     town: Town, stranger: httpx.Client, name: str
 ) -> None:

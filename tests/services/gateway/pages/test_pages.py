@@ -19,7 +19,7 @@ from tests.support.town import MARK
 
 pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
 
-NAMES = list(addresses("0" * 64, "0" * 32))
+NAMES = list(addresses("0" * 64, "0" * 32, "0" * 64))
 MISSING = {"nothing": 404, "package-unknown": 404}
 NOBODY: dict[str, str] = {}
 FOR_OPERATORS = (
@@ -61,6 +61,7 @@ PATHS = {
         "/webhooks",
         "/disk",
         "/locks",
+        "/locks/{key:str}",
         "/audit",
         "/jobs",
         "/queues",
@@ -259,6 +260,21 @@ def test_version__tells_what_it_needs_and_the_digests_of_its_files(town: Town) -
     assert "werkzeug>=3" in shown.partition("Needs")[2] and sha256[:12] in shown
     none = unescape(town.get("packages/pypi/flask?version=2.3.3", NOBODY).text)
     assert "none of its files is stored here" in none
+
+
+def test_lock__tells_its_files_and_how_to_build_from_it(town: Town) -> None:
+    shown = unescape(town.get(town.addresses["lock"], NOBODY).text)
+    key = town.addresses["lock"].removeprefix("locks/")
+    assert f"{town.open}/v/lock-{key}" in shown and "setup?address=" in shown
+    for text in ("flask==3.1.0", "flask-3.1.0-py3-none-any.whl", "exports/requirements.txt", "werkzeug"):
+        assert text in shown
+    assert f'href="./locks/{key}"' in town.get("locks", NOBODY).text
+    assert town.get(f"locks/{'0' * 64}", NOBODY).status_code == 404
+
+
+def test_disk__tells_growth_and_when_it_is_full(town: Town) -> None:
+    shown = town.get("disk").text
+    assert re.search(r"<b>[0-9.]+ MB</b><span>growth a day", shown) and shown.count("<progress") >= 8
 
 
 def test_file__tells_its_attestations(town: Town) -> None:

@@ -55,6 +55,7 @@ def test_span__has_a_unit(seconds: float, said: str) -> None:
         ([], "types", "none"),
         (1767225600, "expires_at", "2026-01-01 00:00:00 UTC"),
         ("x", "reason", "x"),
+        (True, "since", "yes"),
     ],
 )
 def test_field__of_the_audit__is_words(value: object, name: str, said: str) -> None:
