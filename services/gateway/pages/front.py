@@ -16,7 +16,8 @@ from shared.version import VERSION
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;"
     "color:#1d2a1d;background:#fbfcfa}pre{background:#eef2ea;padding:.8rem 1rem;overflow:auto;"
-    "border-radius:6px}h1{margin-bottom:0}a{color:#2d6a2d}small{color:#586658}"
+    "border-radius:6px;white-space:pre-wrap;overflow-wrap:anywhere;margin:.4rem 0}h1{margin-bottom:0}"
+    "h2{font-size:1.1rem;margin:1.6rem 0 0}p{margin:.5rem 0}a{color:#2d6a2d}small{color:#586658}"
     "@media(prefers-color-scheme:dark){body{color:#dde5da;background:#141a14}pre{background:#1e281e}"
     "a{color:#8fd08f}small{color:#9aa89a}}"
 )

@@ -174,6 +174,15 @@ def test_page__for_operators__tells_others_nothing_but_the_way_in(town: Town, na
     assert "left-pad" not in shown and "flsak" not in shown
 
 
+def test_head__leads_readers_to_what_they_may_see_and_operators_to_all(town: Town) -> None:
+    linked = {
+        who: set(re.findall(r'<li[^>]*><a href="\./([a-z]+)"', town.get("", headers).text))
+        for who, headers in (("operator", OPERATOR), ("nobody", NOBODY))
+    }
+    assert linked["nobody"] == {"packages", "setup", "locks", "policy", "upstreams", "queues"}
+    assert linked["operator"] - linked["nobody"] == {*FOR_OPERATORS} - {"policy", "who-has"}
+
+
 def test_page__of_a_file__has_digest_source_and_both_directions_of_dependencies(town: Town) -> None:
     address = town.addresses["file"]
     shown = unescape(town.get(address, NOBODY).text)
