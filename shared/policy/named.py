@@ -76,12 +76,14 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
         return [each for each in KINDS if getattr(self, each)]
 
     def is_as(self, other: NamedRule) -> bool:
-        """Whether both are the same, whenever they began."""
+        """Whether both are the same, whenever they began, and whatever words they have for it."""
         if self.format != other.format:  # what is written is among the spellings of all protocols
             kept = set(self.written) <= set(other.names)
             kept = kept and {each.lower() for each in self.typo_of} <= set(other.typo_of)
             return kept and _nameless(self) == _nameless(other)
-        return msgspec.structs.replace(self, since=0.0) == msgspec.structs.replace(other, since=0.0)
+        return msgspec.structs.replace(self, since=0.0, reason=other.reason) == msgspec.structs.replace(
+            other, since=0.0
+        )
 
     def as_written(self) -> NamedRule:
         """With the names of its file, for people."""
@@ -124,7 +126,9 @@ KINDS = (
 
 def _nameless(rule: NamedRule) -> NamedRule:
     empty: dict[str, tuple[str, ...]] = {}
-    return msgspec.structs.replace(rule.as_stamped(), since=0.0, names=(), typo_of=(), popular=empty)
+    return msgspec.structs.replace(
+        rule.as_stamped(), since=0.0, reason="", names=(), typo_of=(), popular=empty
+    )
 
 
 @lru_cache(1024)

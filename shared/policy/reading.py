@@ -157,17 +157,17 @@ def _check(rule: NamedRule, naming: Mapping[str, Naming], sources: Mapping[str, 
             raise ValueError(f"when: {error}") from None
 
 
-def put_in_force(wanted: Iterable[NamedRule], standing: Iterable[NamedRule], now: float) -> list[NamedRule]:
-    """`wanted`, each since when it stands: one that is new or another begins now (unix seconds)."""
-    known = {each.name: each for each in standing}
-    return [
-        rule
-        if rule.since
-        else msgspec.structs.replace(
-            rule, since=known[rule.name].since if rule.name in known and rule.is_as(known[rule.name]) else now
+def put_in_force(wanted: Iterable[NamedRule], before: Iterable[NamedRule], now: float) -> list[NamedRule]:
+    """`wanted`, each since when it counts: since one of `before` that is as it did (they stand, or went);
+    else it begins now (unix seconds). What a rule has refused must not be what was here before it."""
+    before = list(before)
+
+    def began(rule: NamedRule) -> float:
+        return min(
+            (each.since for each in before if each.name == rule.name and rule.is_as(each)), default=now
         )
-        for rule in wanted
-    ]
+
+    return [rule if rule.since else msgspec.structs.replace(rule, since=began(rule)) for rule in wanted]
 
 
 def refuses_all(rule: NamedRule, sources: Mapping[str, Collection[str]]) -> bool:

@@ -239,6 +239,29 @@ def policy_held(it: Shelf, version: str = "") -> list[dict[str, Any]]:
     return list(answer.json()["items"])
 
 
+def test_rule_that_was_away__refuses_what_it_had_refused(shelf: NewShelf, policy: Policy) -> None:
+    it = shelf("pypi")
+    it.put({"1.0.0": OLD})
+    rule = f"""name = 'out'\nwhen = '''name == "{name_of(it)}"'''"""
+
+    def answers(status: int, what: str) -> None:
+        wait_until(lambda: it.get(it.file("1.0.0")).status_code == status, seconds=60, what=what)
+
+    policy.apply(rule)
+    answers(403, "the rule")
+    made = policy.post("exemptions", of=purl(it, "1.0.0"), reason="once")
+    answers(200, "the exemption")  # so it is stored, after the rule began
+    address = it.orchard.url(f"/api/v1/admin/exemptions/{made.json()['id']}")
+    assert httpx.delete(address, headers=ADMIN, trust_env=False).status_code == 200
+    answers(403, "the end of the exemption")
+    policy.apply(f"{rule}\nreason = 'other words'")
+    wait_until(lambda: "other words" in it.get(it.file("1.0.0")).text, seconds=60, what="the words")
+    policy.apply()
+    answers(200, "no rule")
+    policy.apply(rule)
+    answers(403, "the rule that is back")
+
+
 def refusal_of_page(it: Shelf) -> str:
     """Why nobody gets it; waits until nobody does."""
     wait_until(lambda: it.orchard.get(it.page).status_code == 403, seconds=60, what="the refusal")

@@ -170,6 +170,12 @@ def test_rule_that_was_stored_before__began_when_it_did_if_its_file_is_applied_a
     assert [each.since for each in put_in_force([typos], [stored("typos")], 9.0)] == [9.0]
 
 
+def test_rule_with_other_words__began_when_it_did() -> None:
+    (first,) = put_in_force([named("a")], [], 1.0)
+    again = msgspec.structs.replace(named("a"), reason="in other words")
+    assert [each.since for each in put_in_force([again], [first], 9.0)] == [1.0]
+
+
 @every
 def test_version_before__knows_the_patterns_of_the_rules_protocols(protocol: PackageProxyBase) -> None:
     """It reads `names` alone: no more than all of theirs."""

@@ -95,7 +95,8 @@ async def apply(
     wanted = await parsers.run(read, data.policy, popular, sources)
     state = access_watcher.state
     standing = () if state is None else state.policy_rules
-    rules = put_in_force(wanted, standing, clock.now())
+    before = await PolicyRows(database).began_before(wanted, standing)
+    rules = put_in_force(wanted, before, clock.now())
     told = await dry_run(database, stores, parsers, rules, sources)
     written = [each.as_written() for each in rules]
     if data.dry_run:
@@ -132,7 +133,8 @@ async def test(
     rules = () if state is None else state.policy_rules
     if data.policy:
         wanted = await parsers.run(read, data.policy, popular, await source_names(stores.database))
-        rules = tuple(put_in_force(wanted, rules, clock.now()))
+        before = await PolicyRows(stores.database).began_before(wanted, rules)
+        rules = tuple(put_in_force(wanted, before, clock.now()))
     protocol = protocol_named(named.protocol)
     listing = await load_listing(stores, protocol, named.project)
     return Page(await parsers.run(outcomes, protocol, listing, named.version, rules))

@@ -18,6 +18,14 @@ WITH before AS (
 ), wanted AS (
     SELECT position, name, rule::jsonb AS rule
     FROM unnest($3::int[], $4::text[], $5::text[]) AS t(position, name, rule)
+), went AS (
+    INSERT INTO policy_rules_gone (name, digest, rule)
+    SELECT name, sha256(convert_to((rule - 'since')::text, 'UTF8')), rule
+    FROM policy_rules WHERE rule NOT IN (SELECT rule FROM wanted)
+    ON CONFLICT (name, digest) DO UPDATE SET rule = excluded.rule, gone_at = now()
+), forgotten AS (
+    DELETE FROM policy_rules_gone WHERE gone_at < (
+        SELECT gone_at FROM policy_rules_gone ORDER BY gone_at DESC OFFSET $6 LIMIT 1)
 ), gone AS (
     DELETE FROM policy_rules WHERE position > cardinality($3::int[]) RETURNING position
 ), put AS (
@@ -33,6 +41,13 @@ WITH before AS (
 )
 SELECT count(*) FROM put
 """
+
+_GONE = """
+SELECT rule::text AS rule FROM policy_rules_gone WHERE name = ANY ($1) ORDER BY gone_at DESC LIMIT $2
+"""
+
+MOST_GONE = 1000  # rules that are remembered: the last
+_decode = msgspec.json.Decoder(NamedRule).decode
 
 
 class PolicyRows:
@@ -50,4 +65,13 @@ class PolicyRows:
             list(range(1, len(rules) + 1)),
             [each.name for each in rules],
             [msgspec.json.encode(each).decode() for each in rules],
+            MOST_GONE,
         )
+
+    async def began_before(
+        self, wanted: Sequence[NamedRule], standing: Sequence[NamedRule]
+    ) -> list[NamedRule]:
+        """What may say since when each of these counts: those that stand, then what has gone under their
+        names."""
+        rows = await self._database.fetch(_GONE, [each.name for each in wanted], MOST_GONE)
+        return [*standing, *(_decode(row["rule"]) for row in rows)]
