@@ -14,6 +14,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 CLIENTS := $(patsubst tests/clients/requirements-%.txt,%,$(wildcard tests/clients/requirements-*.txt))
 NODE_CLIENTS := .cache/clients/.installed-node
 MAVEN_CLIENTS := .cache/clients/.installed-maven
+COURSIER := .cache/clients/coursier-2/.installed
 MAVEN_COPY := org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy
 DEPLOY_CHECK := .cache/deploy-check
 CLIENT_STAMPS := $(CLIENTS:%=.cache/clients/%/.installed)
@@ -65,7 +66,7 @@ demo: $(DEV_STAMP) client-tools ## Install real packages through Orchard, then a
 pins: $(DEV_STAMP) ## Compile the requirements files again (pinned, hashed)
 	scripts/pins.sh $(ARGS)
 
-client-tools: $(CLIENT_STAMPS) $(NODE_CLIENTS) $(MAVEN_CLIENTS) ## Install the clients that the tests use, each by itself
+client-tools: $(CLIENT_STAMPS) $(NODE_CLIENTS) $(MAVEN_CLIENTS) $(COURSIER) ## Install the clients that the tests use, each by itself
 
 client-majors: $(DEV_STAMP) ## Ask the registries for clients' newest majors: which does no test run?
 	@$(BIN)/python -m tests.clients.majors $(ARGS)
@@ -144,6 +145,13 @@ $(MAVEN_CLIENTS): tests/clients/maven-clients.txt
 	    && echo "$$sha512  $$archive" | sha512sum --check --quiet \
 	    && tar --extract --strip-components=1 --directory=$$home --file=$$archive && rm $$archive || exit 1; \
 	  done < $< && touch $@; \
+	fi
+
+$(COURSIER): tests/clients/coursier-pom.xml
+	@mkdir -p $(@D)
+	@if command -v mvn >/dev/null; then \
+	  echo "Installing coursier into $(@D)"; \
+	  mvn -B -q -C -f $< $(MAVEN_COPY)-dependencies -DoutputDirectory=$(CURDIR)/$(@D) </dev/null && touch $@; \
 	fi
 
 $(DEPLOY_CHECK)/.installed: deploy/requirements-check.txt

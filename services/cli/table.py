@@ -55,6 +55,7 @@ CLIENTS = {
     "corepack": "npm",
     "mvn": "maven",
     "gradle": "maven",
+    "coursier": "maven",
     "cargo": "cargo",
 }
 """By the name of a client's command: its protocol."""

@@ -69,13 +69,23 @@ def of_mvn(text: str) -> Iterator[tuple[str, str]]:
         yield "org.apache.maven:apache-maven", line.split()[1]
 
 
+def of_pom(text: str) -> Iterator[tuple[str, str]]:
+    """Artifact and version of each dependency."""
+    parts = "".join(rf"\s*<{each}>([^<]+)</{each}>" for each in ("groupId", "artifactId", "version"))
+    for group, artifact, version in re.findall(f"<dependency>{parts}", text):
+        yield f"{group}:{artifact}", version
+
+
 def matrix() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """By the client that asks: each package with the versions that are tested."""
     pins = [(each.read_text(), each.with_suffix(".txt").read_text()) for each in FOLDER.glob("*.in")]
     pairs = {
         "npm": [*of_npm((FOLDER / "node-clients.txt").read_text())],
         "pip": [pair for wanted, pinned in pins for pair in of_pip(wanted, pinned)],
-        "mvn": [*of_mvn((FOLDER / "maven-clients.txt").read_text())],
+        "mvn": [
+            *of_mvn((FOLDER / "maven-clients.txt").read_text()),
+            *of_pom((FOLDER / "coursier-pom.xml").read_text()),
+        ],
     }
     return {
         asker: {

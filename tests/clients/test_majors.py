@@ -60,6 +60,7 @@ def test_matrix__every_client_of_the_lists_is_asked_about() -> None:
     found = matrix()
     assert {"npm", "pnpm", "yarn", "bun", "deno", "corepack"} < found["npm"].keys()
     assert {"pip", "uv", "poetry", "pdm", "hatch", "pipx"} == found["pip"].keys()
+    assert {"org.apache.maven:apache-maven", "io.get-coursier:coursier-cli_2.13"} == found["mvn"].keys()
     assert len(found["npm"]["npm"]) > 1 and len(found["pip"]["pip"]) > 1
 
 

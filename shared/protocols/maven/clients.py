@@ -1,4 +1,4 @@
-"""mvn and gradle.
+"""mvn, gradle and coursier.
 
 For the `orchard` command: the standard library and shared.clientfiles alone.
 """
@@ -104,6 +104,16 @@ def gradle(setup: Setup) -> ClientSetup:
     return ClientSetup((FileEdit(path, edit),), notes=(note,))
 
 
+def coursier(setup: Setup) -> ClientSetup:
+    """Variables: it has no file that names a repository for all that it does."""
+    _only_user(setup, "coursier")
+    variables = [f"export COURSIER_REPOSITORIES={_url(setup)}"]
+    if setup.token:
+        variables.append(f'export COURSIER_CREDENTIALS="{setup.host} {NAME}:$ORCHARD_TOKEN"')
+    note = "one address stands for all: ORCHARD_MAVEN_UPSTREAM must list every repository that is needed."
+    return ClientSetup((), tuple(variables), (note,))
+
+
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -118,18 +128,23 @@ def _url(setup: Setup) -> str:
 
 
 def surroundings(setup: Setup) -> Surroundings:
-    """mvn (its arguments by a variable from 3.9 on) and gradle."""
+    """mvn (its arguments by a variable from 3.9 on), gradle and coursier."""
     home = setup.home
     local = home / ".m2" / "repository"
     variables = {
         "MAVEN_ARGS": f"-s {home / '.m2' / 'settings.xml'} -Dmaven.repo.local={local}",
         "GRADLE_USER_HOME": str(home / ".gradle"),
+        "COURSIER_REPOSITORIES": _url(setup),
+        "COURSIER_CACHE": str(home / ".coursier"),
     }
+    if setup.token:
+        variables["COURSIER_CREDENTIALS"] = f"{setup.host} {NAME}:{setup.environ['ORCHARD_TOKEN']}"
     return Surroundings(variables, (*mvn(setup).files, *gradle(setup).files))
 
 
 CLIENTS: Mapping[str, Configure] = {
     "mvn": mvn,
     "gradle": gradle,
+    "coursier": coursier,
 }
 """By the name of their command."""

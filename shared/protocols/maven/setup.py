@@ -46,6 +46,7 @@ class MavenSetup(Setup):
                 (f'allprojects {{ repositories {{ maven {{ url "{url}"{plain} }} }} }}',),
                 "in ~/.gradle/init.d/orchard.gradle, without the repositories that the build names itself:",
             ),
+            ClientHint("coursier", (f"export COURSIER_REPOSITORIES={url}",)),
         )
 
     def public_registry(self) -> str:

@@ -53,7 +53,7 @@ def test_banner__names_every_client_of_the_readme_and_the_command() -> None:
     text = text_of(Settings())
     assert all(
         f"\n  {client}" in text
-        for client in (*clients, "mvn", "Gradle", "cargo", "or        orchard client-config")
+        for client in (*clients, "mvn", "Gradle", "coursier", "cargo", "or        orchard client-config")
     )
 
 
