@@ -92,6 +92,20 @@ class Advisory(msgspec.Struct, frozen=True, array_like=True):
             (each.fixed for each in self.spans if each.fixed and each.holds(version, order, unknown=True)), ""
         )
 
+    def joined(self, other: Advisory) -> Advisory:
+        """With what another document of the same id says: what either is about is affected, and the graver
+        score counts. An older copy takes nothing out of a newer one, nor the other way round."""
+        return Advisory(
+            self.id,
+            self.is_malware,
+            max(self.score, other.score),
+            min(self.seen_at, other.seen_at),
+            tuple(sorted({*self.spans, *other.spans}, key=msgspec.structs.astuple)),
+            tuple(sorted({*self.versions, *other.versions})),
+            tuple(sorted({*self.aliases, *other.aliases})),
+            max(self.summary, other.summary),
+        )
+
     @property
     def told(self) -> str:
         """In one line for people."""
@@ -102,6 +116,15 @@ class Advisory(msgspec.Struct, frozen=True, array_like=True):
     def severity(self) -> str:
         """In a word, as CVSS calls it (CVSS 3.1 §5)."""
         return next((word for word, least in SEVERITIES.items() if self.score >= least), "unknown")
+
+
+def joined(advisories: Iterable[Advisory]) -> Iterable[Advisory]:
+    """One of each id."""
+    found: dict[str, Advisory] = {}
+    for each in advisories:
+        known = found.get(each.id)
+        found[each.id] = each if known is None or known == each else known.joined(each)
+    return found.values()
 
 
 class About(msgspec.Struct, frozen=True, array_like=True):
@@ -212,12 +235,9 @@ class Advisories:
         self._audits: dict[str, bool] = {}
 
     def of(self, protocol: str, project: str) -> tuple[Advisory, ...]:
-        """Each once, whichever feed has it; malware first, then the most severe."""
-        found: dict[str, Advisory] = {}
-        for snapshot in self._snapshots:
-            for each in snapshot.of(protocol, project):
-                found.setdefault(each.id, each)
-        return tuple(sorted(found.values(), key=lambda each: (not each.is_malware, -each.score, each.id)))
+        """Each once, with what all feeds say of it; malware first, then the most severe."""
+        told = (each for snapshot in self._snapshots for each in snapshot.of(protocol, project))
+        return tuple(sorted(joined(told), key=lambda each: (not each.is_malware, -each.score, each.id)))
 
     def tells_vulnerabilities(self, protocol: str) -> bool:
         """Whether there is any that is no malware on a project of a protocol: else nobody has looked for

@@ -19,7 +19,7 @@ import msgspec
 from services.fetcher.feeds.files import UnreadableFeed, documents
 from services.fetcher.feeds.osv import Unreadable, read_document
 from shared.access.feeds import MOST_BYTES, MOST_CHANGED, Project, pack
-from shared.policy.advisories import About, Advisory, Damaged, Snapshot, make_snapshot
+from shared.policy.advisories import About, Advisory, Damaged, Snapshot, joined, make_snapshot
 
 MOST_MEMORY_BYTES = 3 * 1024**3
 MOST_SHRUNK = 0.2  # of the advisories may be gone at once
@@ -104,7 +104,7 @@ class _Seen(dict[str, float]):
 
 def _read(feed: Path, seen: Mapping[str, float]) -> tuple[dict[Project, About], int]:
     """The records, and how many documents say nothing of what is served here. Raises `UnreadableFeed`."""
-    found: dict[Project, dict[str, Advisory]] = {}
+    found: dict[Project, list[Advisory]] = {}
     total = unreadable = left_out = 0
     for _, body in documents(feed):
         total += 1
@@ -117,12 +117,10 @@ def _read(feed: Path, seen: Mapping[str, float]) -> tuple[dict[Project, About], 
             continue
         left_out += not said
         for about in said:
-            found.setdefault((about.protocol, about.project), {})[about.advisories[0].id] = about.advisories[
-                0
-            ]
+            found.setdefault((about.protocol, about.project), []).extend(about.advisories)
     if unreadable > total * MOST_UNREADABLE:
         raise UnreadableFeed(f"{unreadable} of its {total} documents are damaged")
-    return {key: About(*key, _ordered(those.values())) for key, those in found.items()}, left_out + unreadable
+    return {key: About(*key, _ordered(joined(those))) for key, those in found.items()}, left_out + unreadable
 
 
 def _ordered(advisories: Iterable[Advisory]) -> tuple[Advisory, ...]:

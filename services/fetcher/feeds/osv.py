@@ -96,17 +96,8 @@ def read_document(body: bytes, score: Score, seen_at: Callable[[str], float]) ->
         if made is not None:
             names = protocol.names
             key = protocol.name, names.named_alike(names.canonical_name(package.name))
-            found[key] = _joined(found[key], made) if key in found else made
+            found[key] = found[key].joined(made) if key in found else made
     return [About(*key, (advisory,)) for key, advisory in found.items()]
-
-
-def _joined(one: Advisory, other: Advisory) -> Advisory:
-    return msgspec.structs.replace(
-        one,
-        score=max(one.score, other.score),
-        spans=(*one.spans, *other.spans),
-        versions=(*one.versions, *other.versions),
-    )
 
 
 def _advisory(

@@ -21,6 +21,9 @@ _START = re.compile(
     r"v?(?:[0-9]+!)?[0-9]+(?:\.[0-9]+)*(?:[._-]?(?:alpha|beta|pre|post|dev|rc|a|b|c)[._-]?[0-9]*)*", re.I
 )
 
+_PLATFORM = re.compile(r"\.(?:linux|macosx|win|cygwin|freebsd|darwin|solaris|sunos|aix)[0-9A-Za-z_.-]*$")
+"""Behind the version of a built distribution that is an archive ("bdist_dumb" of distutils)."""
+
 Sealed = Mapping[tuple[str, str], SealedFile]
 
 
@@ -33,7 +36,7 @@ def file_version(project: str, filename: str) -> str:
     stem = next((filename[: -len(suffix)] for suffix in names.SUFFIXES if filename.endswith(suffix)), "")
     for at in (found.start() for found in re.finditer("-", stem)):
         if names.normalise(stem[:at]) == project:
-            rest = stem[at + 1 :]
+            rest = _PLATFORM.sub("", stem[at + 1 :])
             usual = filename.endswith((".tar.gz", ".zip"))
             if not usual and not (filename.endswith(names.SDISTS) and names.version_key(rest)):
                 found = _START.match(rest)  # others name platforms behind the version

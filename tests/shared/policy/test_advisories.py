@@ -102,6 +102,14 @@ def test_advisories__of_several_feeds__each_once_and_malware_first() -> None:
     assert Advisories(feeds, "").of("npm", "x") == (malware, severe, mild)
 
 
+def test_advisories__of_one_id__what_any_feed_says_is_affected_and_the_graver_score_counts() -> None:
+    older = Advisory("MAL-1", True, seen_at=5.0, versions=("1.5.0",), aliases=("A",))
+    newer = Advisory("MAL-1", True, 9.8, 7.0, (Span("3.0.0"),), ("1.5.0", "2.0.0"), summary="it steals")
+    union = Advisory("MAL-1", True, 9.8, 5.0, (Span("3.0.0"),), ("1.5.0", "2.0.0"), ("A",), "it steals")
+    feeds = [Snapshot(make_snapshot([About("npm", "x", (each,))])) for each in (older, newer)]
+    assert Advisories(feeds, "").of("npm", "x") == Advisories(feeds[::-1], "").of("npm", "x") == (union,)
+
+
 # --- verdicts -----------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,16 @@ def make(tmp_path: Path) -> Maker:
     return Maker(tmp_path)
 
 
+def test_folder__two_documents_of_one_id__what_either_says_is_affected(make: Maker, tmp_path: Path) -> None:
+    first = folder_of(tmp_path / "feed", osv("MAL-1", "npm", "evil", versions=["1.0.0", "2.0.0"]))
+    folder_of(first / "other", osv("MAL-1", "npm", "evil", versions=["1.0.0", "3.0.0"]))
+    made = make(first)
+    assert (made.refused, made.count) == ("", 1)
+    assert make.snapshot is not None
+    (found,) = make.snapshot.of("npm", "evil")
+    assert found.versions == ("1.0.0", "2.0.0", "3.0.0")
+
+
 def test_folder__advisories_by_project_and_what_is_of_other_ecosystems_is_left_out(
     make: Maker, tmp_path: Path
 ) -> None:
