@@ -362,6 +362,7 @@ SAMPLES: dict[str, Sample] = {
     "STORE_LOCK": lambda s, n: (f"l{n}", b"{}", [f"builds/{digest('l', n + k).hex()}" for k in range(MANY)]),
     "rows:REMOVE": lambda s, n: ("somebody", "r", f"b{n}"),
     "OF_LOCK": lambda s, n: (digest("lock", n),),
+    "HOLDING": lambda s, n: ([f"artifacts/{digest('a', n + k).hex()}" for k in range(50)], 500),
     "NAMED_BY_BUILDS": lambda s, n: ([f"builds/{digest('b', n + k).hex()}" for k in range(HOUSEKEPT)],),
     # what is stored
     "STOCK": lambda s, n: (percent(s.packages * 90), percent(s.rows * 250)),

@@ -27,6 +27,12 @@ WITH gone AS (
 SELECT id FROM gone
 """
 SEALED = "SELECT session FROM builds WHERE id = $1"
+# $1: object keys, $2: how many. Views of locks are left out: their locks are kept answers.
+HOLDING = """
+SELECT id, extract(epoch FROM sealed_at)::float8 AS at FROM builds
+WHERE id NOT LIKE 'lock-%' AND id IN (SELECT build FROM build_objects WHERE key = ANY($1::text[]))
+ORDER BY sealed_at DESC, id LIMIT $2
+"""
 
 # The same of a lock, in the place of what was made of an older one under its key.
 STORE_LOCK = """

@@ -3,6 +3,7 @@ protocols."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.firewall.feeds import purl_of
 from tests.firewall.shelves import DAY, SHELVES, Shelf, moment
 from tests.support.gateway import RawResponse, raw_request
 from tests.support.orchard import JSON, Cluster, wait_until
@@ -353,3 +355,31 @@ def test_list__operators_alone(shelf: NewShelf, build: NewBuild, orchard: Cluste
     states = {each["id"]: each["state"] for each in told}
     assert (states[one.told["id"]], states[two.told["id"]]) == ("sealed", "open")
     assert httpx.get(address, trust_env=False).status_code in (401, 403)
+
+
+@kinds
+def test_who_has__names_the_sealed_builds_that_hold_it_and_no_others(
+    orchard: Cluster, shelf: NewShelf, build: NewBuild, kind: str
+) -> None:
+    it, held, other = shelf(kind), build(), build()
+    it.put(AGES)
+    for made, version in ((held, "2.0.0"), (other, "1.0.0")):
+        assert made.get(it.page).status == 200
+        assert made.get(it.file(version)).status == 200
+        made.seal()
+
+    def builds(of: str) -> set[str]:
+        address = orchard.url("/api/v1/admin/who-has")
+        answer = httpx.get(address, params={"of": of}, headers=ADMIN, trust_env=False, timeout=60)
+        assert answer.status_code == 200, answer.text
+        named = [each for each in answer.json()["named_by"] if each["kind"] == "build"]
+        for each in named:
+            path = orchard.url(each["path"])
+            assert httpx.get(path, headers=ADMIN, trust_env=False, timeout=60).status_code == 200
+        return {each["key"] for each in named}
+
+    ids = [held.told["id"], other.told["id"]]
+    assert builds(purl_of(it)) == set(ids)
+    if it.data["1.0.0"] != it.data["2.0.0"]:  # else both builds hold the bytes
+        assert builds(f"{purl_of(it)}@2.0.0") == {ids[0]}
+        assert builds(hashlib.sha256(it.data["1.0.0"]).hexdigest()) == {ids[1]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-OLD, YOUNG, FORGED = 30.0, 1.0 / 24, 60.0
+OLD, YOUNG, FORGED, BEFORE_REGISTRIES = 30.0, 1.0 / 24, 60.0, 12_000.0
 REFUSED = "refused"
 
 CLIENTS: Mapping[str, str] = {
@@ -56,6 +56,9 @@ class Case:
     is_scoped: bool = False
     yanked: str = ""
     exempt: str = ""
+    exempt_by: str = "version"  # or its "name", or its "sha256"
+    is_over: bool = False  # the exemption was taken back
+    blocked: str = ""  # by hand
     reuploaded: str = ""
 
     @property
@@ -82,6 +85,39 @@ CASES: tuple[Case, ...] = (
     ),
     Case("old enough", "an old one and one of 8 days", {"1.0.0": OLD, "2.0.0": 8.0}, "2.0.0"),
     Case(
+        "almost old enough",
+        "an old one and one of 6.9 days",
+        {"1.0.0": OLD, "2.0.0": 6.9},
+        "1.0.0",
+    ),
+    Case(
+        "young next line",
+        "two old ones of a line and a young one of the next",
+        {"1.0.0": OLD, "1.0.1": OLD, "2.0.0": YOUNG},
+        "1.0.1",
+    ),
+    Case(
+        "young backport",
+        "a young one between two old ones",
+        {"1.0.0": OLD, "1.0.1": YOUNG, "2.0.0": OLD},
+        "2.0.0",
+    ),
+    Case(
+        "young post-release",
+        "an old one and its young post-release",
+        {"1.0.0": OLD, "1.0.0.post1": YOUNG},
+        "1.0.0",
+        clients=("pip", "uv", "poetry"),
+    ),
+    Case(
+        "exactly the old one",
+        "an old one and a young one",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "1.0.0",
+        asks="exactly",
+        wants="1.0.0",
+    ),
+    Case(
         "young transitive",
         "the same, needed by an old package",
         {"1.0.0": OLD, "2.0.0": YOUNG},
@@ -97,6 +133,12 @@ CASES: tuple[Case, ...] = (
     ),
     Case("missing date", "an old one and one without a date", {"1.0.0": OLD, "2.0.0": None}, "1.0.0"),
     Case("date in the future", "an old one and one of next month", {"1.0.0": OLD, "2.0.0": -30.0}, "1.0.0"),
+    Case(
+        "date that cannot be",
+        "an old one and one of before there were registries",
+        {"1.0.0": OLD, "2.0.0": BEFORE_REGISTRIES},
+        "1.0.0",
+    ),
     Case(
         "prerelease",
         "two candidates, the second young",
@@ -131,6 +173,15 @@ CASES: tuple[Case, ...] = (
         clients=(*NODE, "mvn", "Gradle"),
     ),
     Case(
+        "tag to an old one",
+        "a tag `next` to the old one of two",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "1.0.0",
+        asks="tag",
+        wants="1.0.0",
+        clients=NODE,
+    ),
+    Case(
         "scoped",
         "an old one and a young one of @scope",
         {"1.0.0": OLD, "2.0.0": YOUNG},
@@ -145,8 +196,57 @@ CASES: tuple[Case, ...] = (
         "2.0.0",
         exempt="2.0.0",
     ),
+    Case(
+        "exempt by its name",
+        "an old one and a young one, all of it let through",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "2.0.0",
+        exempt="2.0.0",
+        exempt_by="name",
+    ),
+    Case(
+        "exempt by its SHA256",
+        "an old one, and a young one whose bytes are let through",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "2.0.0",
+        exempt="2.0.0",
+        exempt_by="sha256",
+        clients=("pip", "uv", "poetry", "cargo"),
+    ),
+    Case(
+        "exempt no more",
+        "an old one, and a young one that was let through for a while",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "1.0.0",
+        exempt="2.0.0",
+        is_over=True,
+    ),
+    Case(
+        "blocked",
+        "two old ones, the newer blocked by hand",
+        {"1.0.0": OLD, "2.0.0": OLD},
+        "1.0.0",
+        blocked="2.0.0",
+    ),
+    Case(
+        "exempt and blocked",
+        "an old one, and a young one that is both",
+        {"1.0.0": OLD, "2.0.0": YOUNG},
+        "1.0.0",
+        exempt="2.0.0",
+        blocked="2.0.0",
+    ),
     Case("young only version", "a young one alone", {"2.0.0": YOUNG}, REFUSED),
     Case("exactly the young one", "both", {"1.0.0": OLD, "2.0.0": YOUNG}, REFUSED, asks="exactly"),
+    Case(
+        "scoped only version",
+        "a young one alone, of @scope",
+        {"2.0.0": YOUNG},
+        REFUSED,
+        is_scoped=True,
+        clients=NODE,
+    ),
+    Case("no dates at all", "two without a date", {"1.0.0": None, "2.0.0": None}, REFUSED),
     Case(
         "tag to a young one",
         "a tag `next` to the young one",

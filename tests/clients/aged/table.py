@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
+from shared.protocols import protocol_named
 from tests.clients.aged.cases import CASES, CLIENTS, Ages, Case
 from tests.clients.aged.installers import INSTALLERS, Installer
 from tests.firewall.feeds import purl_of
@@ -119,12 +120,9 @@ class Table:
                     done = made[client].install({name_of(shelf): kind.exactly.format(case.wants)})
                     assert done.returncode == 0, done.stdout + done.stderr
                     assert made[client].has(name_of(shelf)) == {case.wants}
-            address = self.orchard.url(f"/api/v1/admin/exemptions/{number}")
-            gone = httpx.delete(address, headers=ADMIN, trust_env=False)
-            assert gone.status_code in (200, 204), gone.text
+            self._end(shelf, number, case.wants)
             file = shelf.file(case.wants)
             wait_until(lambda: shelf.get(file).status_code == 403, seconds=60, what="the exemption's end")
-            wait_until(lambda: case.wants not in shelf.shown(), seconds=60, what="the page without it")
             self._locked[protocol] = made
         return self._locked[protocol]
 
@@ -149,7 +147,11 @@ class Table:
             if case.before:
                 self._change(case, shelf)
             if case.exempt:
-                self._exempt(shelf, case.exempt)
+                number = self._exempt(shelf, case.exempt, case.exempt_by)
+                if case.is_over:
+                    self._end(shelf, number, case.exempt)
+            if case.blocked:
+                self._block(shelf, case.blocked)
         return found
 
     def _change(self, case: Case, shelf: Shelf) -> None:
@@ -165,13 +167,32 @@ class Table:
 
         wait_until(is_known, seconds=60, what=f"the new list of {case.name}")
 
-    def _exempt(self, shelf: Shelf, version: str) -> int:
-        exempt = {"of": f"{purl_of(shelf)}@{version}", "reason": "for a test"}
-        address = self.orchard.url("/api/v1/admin/exemptions")
-        made = httpx.post(address, json=exempt, headers=ADMIN, trust_env=False)
-        assert made.status_code in (200, 201), made.text
+    def _exempt(self, shelf: Shelf, version: str, by: str = "version") -> int:
+        of = {
+            "version": f"{purl_of(shelf)}@{version}",
+            "name": purl_of(shelf),
+            "sha256": hashlib.sha256(shelf.data[version]).hexdigest(),
+        }
+        made = self._post("exemptions", of=of[by])
         wait_until(lambda: version in shelf.shown(), seconds=60, what="the exemption")
-        return int(made.json()["id"])
+        return int(made["id"])
+
+    def _end(self, shelf: Shelf, exemption: int, version: str) -> None:
+        address = self.orchard.url(f"/api/v1/admin/exemptions/{exemption}")
+        gone = httpx.delete(address, headers=ADMIN, trust_env=False)
+        assert gone.status_code in (200, 204), gone.text
+        wait_until(lambda: version not in shelf.shown(), seconds=60, what="the page without it")
+
+    def _block(self, shelf: Shelf, version: str) -> None:
+        canonical = protocol_named(shelf.protocol).names.canonical_version(version)
+        self._post("blocks", protocol=shelf.protocol, name=name_of(shelf), version=canonical)
+        wait_until(lambda: version not in shelf.shown(), seconds=60, what="the block")
+
+    def _post(self, path: str, **value: str) -> Any:
+        address = self.orchard.url(f"/api/v1/admin/{path}")
+        made = httpx.post(address, json={"reason": "for a test", **value}, headers=ADMIN, trust_env=False)
+        assert made.status_code in (200, 201), made.text
+        return made.json()
 
     def _needing(self, it: Shelf) -> Shelf:
         """An old package that takes any version of `it`."""

@@ -1,4 +1,5 @@
 """Which kept locks and resolutions name a package or a file: found in their JSON, whatever its format became.
+Which sealed builds hold a stored file of it: by the objects that they keep.
 
 The bodies stay in the database; they are looked through a few at a time, for so long as an answer may take.
 """
@@ -7,12 +8,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 import msgspec
 
 from services.gateway.api.admin.serving_types import Naming
 from services.gateway.api.admin.subjects import Subject
+from shared.artifacts.repository import ArtifactRepository
+from shared.builds.rows import HOLDING
+from shared.models import FileName, SealedFile
+from shared.objects.port import artifact_key
 from shared.postgres.database import Database
 from shared.protocols import protocol_named
 
@@ -63,6 +69,28 @@ class KeptAnswers:
                 if len(found) >= MOST_NAMED or time.monotonic() > until:
                     return found, False
         return found, True
+
+    async def builds(self, sha256s: Iterable[str]) -> list[Naming]:
+        """Sealed builds that got one of these files, the last first."""
+        keys = [artifact_key(each) for each in sha256s]
+        rows = await self._database.fetch(HOLDING, keys, MOST_NAMED) if keys else []
+        return [Naming("build", row["id"], f"/api/v1/builds/{row['id']}", row["at"]) for row in rows]
+
+
+async def stored_of(artifacts: ArtifactRepository, subject: Subject) -> set[str]:
+    """The SHA256 of each stored file that is meant."""
+    if subject.sha256 or not subject.project:
+        return {subject.sha256} - {""}
+    protocol = protocol_named(subject.protocol)
+    identity = protocol.grammar.index_identity(subject.project)
+    state = await artifacts.index_state(subject.protocol, identity, subject.project, ())
+
+    def is_meant(file: SealedFile) -> bool:
+        name = FileName(subject.protocol, subject.project, file.file_id, file.filename)
+        asked = protocol.grammar.version_asked(protocol.grammar.artifact_resource(name))
+        return subject.version in ("", protocol.names.canonical_version(asked))
+
+    return {each.sha256 for each in state.sealed if is_meant(each)}
 
 
 def _wanted(subject: Subject) -> tuple[list[bytes], str]:

@@ -30,7 +30,7 @@ class Got(msgspec.Struct, frozen=True):
 class Naming(msgspec.Struct, frozen=True):
     """A kept answer that names the package: `path` is where it is told."""
 
-    kind: str  # lock, resolution
+    kind: str  # lock, resolution, build
     key: str
     path: str
     kept_at: float

@@ -8,7 +8,7 @@ from typing import Annotated
 from litestar import get
 from litestar.params import Parameter
 
-from services.gateway.api.admin.kept_answers import KeptAnswers
+from services.gateway.api.admin.kept_answers import KeptAnswers, stored_of
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.serving_rows import LATEST, ServingRows
 from services.gateway.api.admin.serving_types import Naming, Serving, WhoHas
@@ -27,6 +27,7 @@ from services.gateway.api.types import Page
 from shared.access.watcher import AccessWatcher
 from shared.errors import EntryNotFound, InvalidParameter
 from shared.policy.advisories import About, Advisories
+from shared.stores import Stores
 
 MOST_SERVINGS = 5000  # of one page: an export has millions
 DEPENDENTS = 20  # shown
@@ -46,6 +47,7 @@ async def who_has(
     repository: AdminRepository,
     actor: Actor,
     access_watcher: AccessWatcher,
+    stores: Stores,
     of: Annotated[
         str, Parameter(description="A package URL, with or without a version, a SHA-256, or an advisory's id")
     ],
@@ -54,8 +56,8 @@ async def who_has(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = "",
 ) -> WhoHas:
-    """The last first. The first page also has the kept locks and resolutions that name it, and stored files
-    that depend on it. The question is in the audit."""
+    """The last first. The first page also has the kept locks and resolutions that name it, sealed builds that
+    hold it, and stored files that depend on it. The question is in the audit."""
     abouts = about_advisory(of.strip(), access_watcher.feeds.advisories)
     subject = Subject() if abouts else read_subject(of)
     since, until = _time(since, until)
@@ -76,6 +78,7 @@ async def who_has(
     all_looked_through = len(subjects) <= MOST_LOOKED_FOR
     for each in subjects[:MOST_LOOKED_FOR]:
         named, looked_through = await kept_answers.naming(each)
+        named += await kept_answers.builds(await stored_of(stores.artifacts, each))
         named_by += [it for it in named if it not in named_by]
         all_looked_through = all_looked_through and looked_through
     dependents = []
