@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from shared.policy.age import EARLIEST, LONG_AGO, AgeLimit, Arrival, Dated, Seen, by_name, seen_anew
+from shared.policy.verdict import ALLOWED
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -38,6 +39,21 @@ def test_date__of_the_upstream_unless_what_was_seen_contradicts_it(
 ) -> None:
     seen = Seen(NOW - 20 * DAY, {} if arrived is None else {"a": arrived})
     assert seen.date_of(listed("a", age_days), NOW) == NOW - expected_days * DAY
+
+
+@pytest.mark.parametrize("jump_days", [-4000.0, -10.0, -0.1, 0.1, 5.0])
+@pytest.mark.parametrize("age_days", [30.0, 0.04, None])
+def test_clock_that_is_wrong__what_comes_meanwhile_is_young_by_it_and_once_it_is_right(
+    jump_days: float, age_days: float | None
+) -> None:
+    """Set back, or ahead by less than the age: whatever the upstream says, for an earlier fetch lacked it."""
+    wrong = NOW + jump_days * DAY
+    before = Seen(NOW - 20 * DAY)
+    new = listed("a", age_days)
+    seen = seen_anew(before, {}, by_name([new]), confirmed_at=min(wrong, NOW), now=wrong)
+    assert WEEK.verdict(seen.date_of(new, wrong), 0.0, wrong) != ALLOWED
+    if jump_days > 0 or new.published > NOW - DAY:
+        assert WEEK.verdict(seen.date_of(new, NOW), 0.0, NOW) != ALLOWED
 
 
 def arrivals(seen: Seen, *steps: list[Dated]) -> Seen:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from shared.policy.conditions import FACTS, BadCondition, check, check_together, holds
@@ -62,6 +64,23 @@ def test_check__condition__is_taken(text: str) -> None:
 def test_check__what_is_none_or_costs_too_much__refused(text: str) -> None:
     with pytest.raises(BadCondition):
         check(text)
+
+
+WORST = [  # each at the bounds of what is taken, of the longest facts
+    " || ".join(["dependencies.exists(d, d.matches('^(a+)+$') && name.matches('(x*)*y'))"] * 8),
+    " && ".join(["dependencies.map(d, d + d + d + d).size() >= 0"] * 8),
+    " + ".join(["name"] * 140) + " == name",
+    "name.matches('" + "(a|a?)+" * 130 + "$')",
+    "(" * 20 + "true" + ")" * 20,
+]
+
+
+@pytest.mark.parametrize("number", range(len(WORST)))
+def test_worst_that_is_taken__comes_to_an_end(number: int) -> None:
+    long = "a" * 1000
+    facts = {**FACTS, "name": long, "dependencies": [long + str(each) for each in range(200)]}
+    with contextlib.suppress(BadCondition):  # without an answer it is held
+        assert holds(WORST[number], facts) in (True, False)
 
 
 def test_holds__by_the_facts() -> None:
