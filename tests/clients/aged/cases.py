@@ -28,6 +28,9 @@ CLIENTS: Mapping[str, str] = {
 
 NODE = ("npm", "pnpm", "yarn 1", "yarn 4", "bun")
 
+ALL_DATED = tuple(each for each, protocol in CLIENTS.items() if protocol != "maven")
+"""Whose lists date each of their versions."""
+
 NOTE = """Maven's lists date their newest version alone: another young one
 is found out, and hidden, when its file is asked for."""
 
@@ -81,7 +84,7 @@ CASES: tuple[Case, ...] = (
         "two old ones and two young ones",
         {"1.0.0": OLD, "1.1.0": OLD, "1.2.0": YOUNG, "2.0.0": YOUNG},
         "1.1.0",
-        clients=tuple(each for each, protocol in CLIENTS.items() if protocol != "maven"),
+        clients=ALL_DATED,
     ),
     Case("old enough", "an old one and one of 8 days", {"1.0.0": OLD, "2.0.0": 8.0}, "2.0.0"),
     Case(
@@ -101,6 +104,7 @@ CASES: tuple[Case, ...] = (
         "a young one between two old ones",
         {"1.0.0": OLD, "1.0.1": YOUNG, "2.0.0": OLD},
         "2.0.0",
+        clients=ALL_DATED,
     ),
     Case(
         "young post-release",
