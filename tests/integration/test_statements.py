@@ -190,7 +190,7 @@ def test_the_stand_alone_verifier__checks_them_with_the_standard_library(
     assert verify(read_signer(new_signer_text(SIGNER.key.name)).key).returncode == 1
     (tmp_path / "file").write_bytes(wheel + b"x")
     done = verify(SIGNER.key)
-    assert done.returncode == 1 and "about this file" in done.stderr
+    assert done.returncode == 1 and "about another file" in done.stderr
 
 
 @pytest.fixture
