@@ -16,7 +16,8 @@ from services.fetcher.files.entries import Entries, Found, at_kept_address
 from services.fetcher.http.response import UpstreamResponse
 from services.fetcher.indexes.job import FetchIndexJob
 from services.fetcher.sources.absences import Absences
-from services.fetcher.sources.upstreams import Upstreams, silent
+from services.fetcher.sources.patience import silent
+from services.fetcher.sources.upstreams import Upstreams
 from shared.artifacts.repository import ArtifactRepository
 from shared.errors import OrchardError, ProjectNotFound
 from shared.errors.passing import UpstreamUnavailable

@@ -18,7 +18,8 @@ import msgspec
 from services.fetcher.files.download import gone_or_strayed
 from services.fetcher.files.entries import Found
 from services.fetcher.http.response import UpstreamResponse, codings_of
-from services.fetcher.sources.upstreams import Upstreams, silent
+from services.fetcher.sources.patience import silent
+from services.fetcher.sources.upstreams import Upstreams
 from shared.errors import LastingError, Offline
 from shared.errors.passing import UpstreamUnavailable
 from shared.process.bounded import Bounded

@@ -101,7 +101,10 @@ class FetchIndexJob:
         policy.check(protocol_name, project, page=True)
         if project and policy.of(protocol_name, project).judges:
             await self._refuse_young(protocol, identity, project, generation)
-        known = await self._tools.documents.known(protocol, identity)
+        known, _ = await asyncio.gather(
+            self._tools.documents.known(protocol, identity),
+            self._foresee(protocol, identity, owners(sources.sources, project)),
+        )
         pinned = known.pinned
         asked = owners(sources.sources, project, pinned)
 
@@ -152,6 +155,11 @@ class FetchIndexJob:
         return await run.not_found(
             why_absent(sources.sources, project, pinned, protocol.grammar.noun_of(identity))
         )
+
+    async def _foresee(self, protocol: PackageProxyBase, identity: str, likely: list[Owner]) -> None:
+        """Of the source that is asked unless a pin says otherwise, in one round trip with the page's head."""
+        if likely and not self._upstreams.offline:
+            await self._upstreams.foresee(protocol, identity, likely[0][0])
 
     async def _refuse_young(
         self, protocol: PackageProxyBase, identity: str, project: str, generation: int

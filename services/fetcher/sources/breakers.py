@@ -49,6 +49,8 @@ FAILURES_OF_ONE = 2  # of one address, before it is left alone
 REMEMBERED_SECONDS = 60  # how long after its pause one address's failures are remembered
 PROBE_SECONDS = 3.0  # then the next one may probe, too; the slow probe goes on and may still end it
 MOST_REMEMBERED = 4096
+FORESEEN_SECONDS = 0.25  # then what was read ahead of a request does not count
+MOST_FORESEEN = 256
 
 COUNTED = (UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable, UpstreamUntrusted)
 Key = tuple[int, str]  # source id, name
@@ -68,6 +70,7 @@ class Breakers:
         self._failing = Bounded[Key, dict[str, tuple[float, bool]]](MOST_REMEMBERED)
         self._names: dict[Key, str] = {}  # of the sources whose kinds or hosts this process left alone
         self._seen = Bounded[Key, tuple[BreakerState, float]](MOST_REMEMBERED)  # with the end of the pause
+        self._foreseen = Bounded[Key, tuple[float, list[BreakerState | None]]](MOST_FORESEEN)  # by address
         self._probing: dict[Key, asyncio.Task[None]] = {}
         self._probes: set[asyncio.Task[None]] = set()  # those that the next may overtake, too
 
@@ -87,6 +90,13 @@ class Breakers:
             if key in self._names and seen is not None and seen[1] > since:
                 BREAKER_OPEN.labels(self._names[key], key[1]).set(1)
 
+    async def foresee(self, asked: Asked) -> None:
+        """Read what the `check` that follows at once would read, beside what else is read. Never raises."""
+        with contextlib.suppress(OrchardError):  # no address
+            now, names = self._monotonic(), [asked.host_name, asked.name, _one(asked)]
+            states = await self._read(asked.source, names)
+            self._foreseen.put((asked.source.id, asked.url), (now, states))
+
     async def check(self, asked: Asked, *, again: bool = False) -> None:
         """Returns if it may be asked now; raises the error that stands against it if not.
 
@@ -94,7 +104,12 @@ class Breakers:
         """
         one = _one(asked)
         names = [asked.host_name, asked.name, *([] if again else [one])]
-        for name, state in zip(names, await self._read(asked.source, names), strict=True):
+        foreseen = self._foreseen.pop((asked.source.id, asked.url))
+        if foreseen is None or again or self._monotonic() - foreseen[0] > FORESEEN_SECONDS:
+            states = await self._read(asked.source, names)
+        else:
+            states = foreseen[1]
+        for name, state in zip(names, states, strict=True):
             if state is None:
                 continue
             if state.left_seconds > 0 and (asked.source.id, name) not in self._probing:

@@ -7,8 +7,8 @@ import asyncio
 from services.fetcher.http.errors import error_of_status
 from services.fetcher.http.manager import HttpClientManager
 from services.fetcher.sources.breakers import COUNTED
+from services.fetcher.sources.patience import head_seconds, silent
 from services.fetcher.sources.probes import Probe
-from services.fetcher.sources.upstreams import head_seconds, silent
 from shared.errors import OrchardError
 from shared.models import UpstreamSource
 from shared.settings import Settings

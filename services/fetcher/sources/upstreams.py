@@ -24,6 +24,7 @@ from services.fetcher.sources import chained, refusals
 from services.fetcher.sources.breakers import Breakers
 from services.fetcher.sources.chained import Installations
 from services.fetcher.sources.described import SourceDocuments, Validators
+from services.fetcher.sources.patience import head_seconds, silent
 from services.fetcher.sources.policy import reading_of
 from services.fetcher.sources.probes import Asked, Kind
 from shared.errors import (
@@ -35,7 +36,7 @@ from shared.errors import (
     UpstreamInvalid,
     UpstreamStrayed,
 )
-from shared.errors.passing import UpstreamTimeout, UpstreamUnavailable
+from shared.errors.passing import UpstreamUnavailable
 from shared.imports.rows import is_import
 from shared.models import UpstreamSource
 from shared.protocols.base import PackageProxyBase
@@ -45,21 +46,7 @@ from shared.sources.urls import same_host
 
 TRIES = 3
 MAX_PASSED_ON_BYTES = 32 * 1024 * 1024
-PAGE_HEAD_SECONDS = 30.0  # seconds; a silent one holds one of few slots
 RETRY_WITHIN_SECONDS = 4.0  # of the first try's start: a waiting client is answered within ten
-
-
-def head_seconds(settings: Settings, source: UpstreamSource, *, page: bool) -> float:
-    """How long an upstream may take to begin its answer: a deadline of its own, independent of the client:
-    what takes longer than a client waits is there for the next one. A page is given less than a file, which
-    may have to be built first."""
-    seconds = source.limits.read_timeout_seconds or settings.http_read_timeout
-    return min(seconds, PAGE_HEAD_SECONDS) if page else seconds
-
-
-def silent(source: UpstreamSource, seconds: float) -> UpstreamTimeout:
-    """The error for an upstream that did not answer within so many seconds."""
-    return UpstreamTimeout(f"upstream {source.name} did not answer within {seconds:.3g} s")
 
 
 Opened = Callable[[UpstreamSource, UpstreamResponse], None]
@@ -142,6 +129,11 @@ class Upstreams:
         if refused is not None:
             raise refused
         return None
+
+    async def foresee(self, protocol: PackageProxyBase, identity: str, source: UpstreamSource) -> None:
+        """Read now whether an index may be asked for: `ask_index` does not read it then. Never raises."""
+        asked = protocol.upstream.upstream_request(identity, source)
+        await self._breakers.foresee(Asked(source, asked.url, "index"))
 
     async def described(self, protocol: PackageProxyBase, source: UpstreamSource) -> UpstreamSource:
         """The source with what it says of itself; see `SourceDocuments.described`."""

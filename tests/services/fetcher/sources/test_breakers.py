@@ -10,7 +10,13 @@ import msgspec
 import pytest
 
 from services.fetcher.http.errors import error_of_status
-from services.fetcher.sources.breakers import ADDRESSES_TO_OPEN, PROBE_SECONDS, WITHIN_SECONDS, Breakers
+from services.fetcher.sources.breakers import (
+    ADDRESSES_TO_OPEN,
+    FORESEEN_SECONDS,
+    PROBE_SECONDS,
+    WITHIN_SECONDS,
+    Breakers,
+)
 from services.fetcher.sources.probes import Asked, Kind
 from shared.cache.service import CacheService
 from shared.errors import OrchardError, TooLarge, UpstreamBlocked, UpstreamInvalid, UpstreamRefused
@@ -375,3 +381,35 @@ async def test_metric__names_what_is_left_alone__and_forgets_what_nobody_asked_f
     world.now += 61.0
     world.fetcher.show_open()
     assert not BREAKER_OPEN.collect()[0].samples
+
+
+async def test_foreseen__counts_once_and_for_a_moment() -> None:
+    world = World()
+    url = f"{SOURCE.url}page/"
+    asked = Asked(SOURCE, url, "index")
+    reads: list[int] = []
+    read = world.shared.read_breakers
+
+    async def counted(protocol: str, source_id: int, names: Sequence[str]) -> list[BreakerState | None]:
+        reads.append(source_id)
+        return await read(protocol, source_id, names)
+
+    world.shared.read_breakers = counted  # type: ignore[method-assign]
+    await world.fetcher.foresee(asked)
+    await world.fetcher.check(asked)
+    assert len(reads) == 1
+    await world.fetcher.check(asked)
+    assert len(reads) == 2
+    await world.fetcher.foresee(asked)
+    world.now += FORESEEN_SECONDS + 0.01
+    await world.fetcher.check(asked)
+    assert len(reads) == 4
+    await world.fetcher.foresee(asked)
+    await world.fetcher.check(asked, again=True)
+    assert len(reads) == 6
+    for _ in range(2):
+        await world.fetcher.failed(asked, UpstreamTimeout("silent"))
+    await world.fetcher.foresee(asked)
+    with pytest.raises(UpstreamUnavailable):
+        await world.fetcher.check(asked)
+    await world.fetcher.foresee(Asked(SOURCE, "no address", "index"))  # says so when it is asked
