@@ -302,7 +302,8 @@ def test_typo__that_was_refused__is_refused_when_the_rule_is_changed_or_comes_ba
     rule = f"name = 'typos'\ntypo_of = ['{name_of(it)}x']"
     policy.apply(rule)
     refusal_of_page(it)
-    policy.apply(f"{rule}\nreason = 'no typos'")
+    more = rule.replace("']", f"', '{name_of(it)}y']")  # another rule, which begins now
+    policy.apply(f"{more}\nreason = 'no typos'")
     wait_until(lambda: "no typos" in refusal_of_page(it), seconds=60, what="the new words")
     policy.apply()
     wait_until(lambda: it.orchard.get(it.page).status_code == 200, seconds=60, what="its page")
