@@ -54,7 +54,8 @@ SELECT json_build_object(
     'exemptions', coalesce((SELECT json_agg(json_build_object(
         'id', id, 'protocol', protocol, 'name', name, 'version', version, 'reason', reason,
         'sha256', coalesce(encode(sha256, 'hex'), ''),
-        'expires_at', coalesce(extract(epoch FROM expires_at), 0)::float8) ORDER BY id)
+        'expires_at', coalesce(extract(epoch FROM expires_at), 0)::float8,
+        'covers_malware', covers_malware) ORDER BY id)
         FROM exemptions WHERE expires_at IS NULL OR expires_at > now()), '[]')
 )::text AS state
 """

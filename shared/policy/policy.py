@@ -92,7 +92,7 @@ class Policy:
         for row in rows:
             made = by_hand(row.reason)
             if isinstance(row, Exemption):
-                made = Verdict(True, "exemption", row.reason, row.expires_at)
+                made = Verdict(True, "exemption", row.reason, row.expires_at, row.covers_malware)
             if row.sha256:
                 digests[row.sha256] = made
             else:
@@ -158,7 +158,7 @@ class Policy:
     def _before(self, found: ProjectVerdicts) -> list[str]:
         """What tells apart all that a rule over the list of versions starts from: what the rules before it
         say of each."""
-        return [found.stamp, found.rules_stamp, *sorted(self._exempt_digests)]
+        return [found.stamp, found.rules_stamp, *_spelt(self._exempt_digests)]
 
     def _with_trust(self, key: tuple[str, str], found: ProjectVerdicts) -> ProjectVerdicts:
         """The first rule of the file about provenance takes the place of the settings', one about keys of
@@ -217,7 +217,7 @@ class Policy:
         advised = Advised(malware, severe, order, rules.severity_since, rules.stored_stay)
         since = [repr(rules.severity_since), repr(rules.stored_stay)] if severe else []
         encoded = msgspec.json.encode((malware, severe)).decode()
-        stamp = _hashed([found.rules_stamp, *since, encoded, *sorted(self._exempt_digests)])
+        stamp = _hashed([found.rules_stamp, *since, encoded, *_spelt(self._exempt_digests)])
         return msgspec.structs.replace(
             found,
             advised=advised,
@@ -246,7 +246,7 @@ class Policy:
             stamp = _hashed([*sorted(blocked), "", *sorted(self._digests)])
         if age is not None or exempt or (blocked and self._exempt_digests):
             told = msgspec.json.encode(age).decode()
-            rules_stamp = _hashed([told, *sorted(exempt), "", *sorted(self._exempt_digests)])
+            rules_stamp = _hashed([told, *_spelt(exempt), "", *_spelt(self._exempt_digests)])
         if not (stamp or rules_stamp):
             return NOTHING
         return ProjectVerdicts(
@@ -353,6 +353,10 @@ class Policy:
             raise TooYoung(
                 f"{subject.noun} is held back: nobody knows when it was published, or what rules say of it"
             )
+
+
+def _spelt(exempt: Mapping[str, Verdict]) -> list[str]:
+    return sorted(f"{what}+malware" if each.covers_malware else what for what, each in exempt.items())
 
 
 def _hashed(parts: Iterable[str]) -> str:

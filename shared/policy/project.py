@@ -150,11 +150,16 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
     def by_hand(self, version: str, *digests: str) -> Verdict | None:
         """What operators have said of a version or file, by its SHA256 or that of the file it lies beside
         (all may be ""), the more exact first: bytes, versions, names. A block goes before an exemption that
-        is as exact. None: nothing."""
+        is as exact. Of malware an exemption counts that was made of malware. None: nothing."""
         found = _first(self.digests, digests) or _first(self.exempt_digests, digests)
         found = found or self.versions.get(version)
         found = found or (self.exempt.get(version) if version else None)
-        return found or self.whole or self.exempt.get("")
+        found = found or self.whole or self.exempt.get("")
+        if found is not None and found.is_exempt and not found.covers_malware:
+            malware = self.by_malware(version)
+            if malware is not None:
+                return msgspec.structs.replace(malware, why=f"{malware.why}; {NOT_COVERED}")
+        return found
 
     def by_name(self, version: str, *digests: str) -> Verdict | None:
         """By names, and bytes as in `by_hand`: what counts however old a thing is, stored or not."""
@@ -164,12 +169,15 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
         """By names alone, of a page about a version; of "": of one about the whole project. Whatever refuses
         that, the page is there if a version is exempt, and shows what is. A version whose bytes may be exempt
         is judged when its page is made. None: nothing is against it."""
-        if not version and any(self.exempt):
+        if not version and any(self._lets_in(each) for each in self.exempt if each):
             return None
         found = self.by_name(version, "") or self.listed
         if version and found is not None and not found.allowed and self.exempt_digests:
             return self.of_page("")
         return found
+
+    def _lets_in(self, version: str) -> bool:
+        return self.exempt[version].covers_malware or self.by_malware(version) is None
 
     def by_malware(self, version: str) -> Verdict | None:
         """Of a version; of "", where there is none: of the whole project. None: it is none."""
@@ -381,6 +389,8 @@ policy, what is known of a file, and now (unix seconds)."""
 
 NOTES = ("stored", "unverified")
 """Rules that let something through which the rules after them may still refuse."""
+
+NOT_COVERED = "it is exempt, but malware is let in with --yes alone"
 
 NOTHING = ProjectVerdicts()
 

@@ -51,6 +51,7 @@ class Exemption(Block, frozen=True, omit_defaults=True):
     """One row of `exemptions`: what no rule holds back until `expires_at`."""
 
     expires_at: float = 0.0  # unix seconds; 0: never
+    covers_malware: bool = False  # else the rule of malware counts for it
 
     def is_active(self, now: float) -> bool:
         """Whether it counts at this moment (unix seconds)."""

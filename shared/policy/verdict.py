@@ -55,6 +55,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     rule: Rule = ""  # "": no rule is against it
     why: str = ""
     until: float = 0.0  # unix seconds at which time alone makes it allowed; 0: never
+    covers_malware: bool = False  # an exemption that somebody made of malware too
     of_name: bool = False  # a rule of the policy file says it of the name, whatever its versions are
 
     def spared(self, stored_at: float) -> Verdict:

@@ -26,12 +26,13 @@ def show(options: argparse.Namespace, output: Output) -> None:
             str(each.get("id")),
             str(each.get("what")),
             moment(each.get("expires_at")) if each.get("expires_at") else "never",
+            "yes" if each.get("covers_malware") else "",
             str(each.get("created_by", "")),
             str(each.get("reason", "")),
         )
         for each in items(answer)
     ]
-    heads = ("id", "exempt", "until", "by", "reason")
+    heads = ("id", "exempt", "until", "malware too", "by", "reason")
     output.result(answer, table(rows, heads) if rows else "nothing is exempt")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from shared.errors import Blocked, Malware, RefusedByPolicy, TooYoung
@@ -11,6 +12,7 @@ from shared.errors.passing import AdvisoriesUnknown
 from shared.policy.advisories import About, Advisories, Advisory, Damaged, Snapshot, Span, make_snapshot
 from shared.policy.policy import Policy, Subject
 from shared.policy.rules import AgeRule, Block, Exemption, Rules, put_in_force
+from shared.policy.verdict import Verdict
 from shared.protocols import named_alike, version_key
 
 NOW = 1_000_000.0
@@ -153,7 +155,7 @@ def test_verdict__malware__refused_also_where_it_is_stored_and_others_are_not() 
 def test_verdict__order_of_the_rules() -> None:
     by_name = {"protocol": "npm", "name": "x"}
     block = Block(1, "no", version="2.0.0", **by_name)
-    exempt = Exemption(1, "yes", version="2.0.0", **by_name)
+    exempt = Exemption(1, "yes", version="2.0.0", covers_malware=True, **by_name)
     young = {"published": NOW - 60.0}
     assert refused(policy(MALWARE, blocks=[block], rules=YOUNG), "2.0.0", **young) == "blocked"
     assert refused(policy(MALWARE, exemptions=[exempt], rules=YOUNG), "2.0.0", **young) == ""
@@ -163,9 +165,44 @@ def test_verdict__order_of_the_rules() -> None:
     assert refused(policy(MALWARE, SEVERE, rules=YOUNG), "1.5.0") == ""
 
 
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"sha256": "ab" * 32},
+        {"protocol": "npm", "name": "x", "version": "2.0.0"},
+        {"protocol": "npm", "name": "x"},
+    ],
+    ids=["bytes", "version", "name"],
+)
+def test_exemption_that_is_not_of_malware__spares_it_from_all_else(of: dict[str, str]) -> None:
+    it = policy(MALWARE, exemptions=[Exemption(1, "needed", **of)], rules=YOUNG)
+    of_malware = policy(MALWARE, exemptions=[Exemption(1, "ours", covers_malware=True, **of)], rules=YOUNG)
+    young = Subject("npm", "x", "2.0.0", "ab" * 32, published=NOW - 60.0)
+    found = it.verdict(young, NOW)
+    assert found is not None and found.rule == "malware" and "it is exempt, but" in found.why
+    assert of_malware.verdict(young, NOW) == Verdict(True, "exemption", "ours", covers_malware=True)
+    assert it.of("npm", "x").as_evidence("2.0.0", "ab" * 32) is not None
+    assert of_malware.of("npm", "x").as_evidence("2.0.0", "ab" * 32) is None
+    stamps = [each.of("npm", "x").rules_stamp for each in (it, of_malware)]
+    assert stamps[0] != stamps[1], "pages are made anew"
+    harmless = policy(exemptions=[Exemption(1, "needed", **of)], rules=YOUNG)
+    found = harmless.verdict(young, NOW)
+    assert found is not None and found.rule == "exemption"
+
+
+def test_all_malware__an_exemption_that_is_not_of_it_makes_no_page() -> None:
+    everything = Advisory("MAL-2", True, spans=(Span(),))
+    exempt = Exemption(1, "needed", "npm", "x", "2.0.0")
+    with pytest.raises(Malware):
+        policy(everything, exemptions=[exempt]).check("npm", "x", page=True)
+    policy(everything, exemptions=[msgspec.structs.replace(exempt, covers_malware=True)]).check(
+        "npm", "x", page=True
+    )
+
+
 def test_exempt_bytes__spare_malware_and_what_lies_beside_them() -> None:
     sha256, other = "ab" * 32, "cd" * 32
-    it = policy(MALWARE, exemptions=[Exemption(1, "ours", sha256=sha256)])
+    it = policy(MALWARE, exemptions=[Exemption(1, "ours", sha256=sha256, covers_malware=True)])
 
     def admitted(*digests: str) -> bool:
         own, promised = (*digests, "")[:2]
@@ -245,7 +282,7 @@ def test_all_versions_malware__the_project_is_unless_one_of_it_is_exempt() -> No
     everything = Advisory("MAL-1", True, spans=(Span(),))
     with pytest.raises(Malware):
         policy(everything).check("npm", "x")
-    one = Exemption(1, "ours", protocol="npm", name="x", version="1.0.0")
+    one = Exemption(1, "ours", protocol="npm", name="x", version="1.0.0", covers_malware=True)
     it = policy(everything, exemptions=[one])
     it.check("npm", "x", page=True)
     it.check("npm", "x", "1.0.0")

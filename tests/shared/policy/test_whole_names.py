@@ -49,7 +49,7 @@ def test_no_version_is_exempt__pages_and_files_are_refused(refusal: str) -> None
 def test_a_version_is_exempt__the_projects_pages_are_there_and_nothing_else_but_its_files(
     refusal: str,
 ) -> None:
-    policy = REFUSALS[refusal]([Exemption(1, "looked at", "npm", "x", "2.0.0")])
+    policy = REFUSALS[refusal]([Exemption(1, "looked at", "npm", "x", "2.0.0", covers_malware=True)])
     policy.check("npm", "x", page=True)
     for page in (True, False):
         policy.check("npm", "x", "2.0.0", page=page)
@@ -65,7 +65,9 @@ def test_a_version_is_exempt__the_projects_pages_are_there_and_nothing_else_but_
 @each_refusal
 @pytest.mark.parametrize("is_file", [True, False])
 def test_a_version_is_exempt__its_pages_are_without_all_others(refusal: str, is_file: bool) -> None:
-    verdicts = REFUSALS[refusal]([Exemption(1, "looked at", "npm", "x", "2.0.0")]).of("npm", "x")
+    verdicts = REFUSALS[refusal]([Exemption(1, "looked at", "npm", "x", "2.0.0", covers_malware=True)]).of(
+        "npm", "x"
+    )
     assert verdicts.judges
     listed = [Dated(f"x-{each}", each, 1e9, is_file=is_file) for each in (*VERSIONS, "")]
     held = verdicts.held(*verdicts.judged(listed, Seen(1.0), {}, NOW))
@@ -75,7 +77,7 @@ def test_a_version_is_exempt__its_pages_are_without_all_others(refusal: str, is_
 
 @each_refusal
 def test_an_exemption_of_all_versions__is_as_exact_as_the_block_and_more_than_the_rest(refusal: str) -> None:
-    policy = REFUSALS[refusal]([Exemption(1, "ours", "npm", "x")])
+    policy = REFUSALS[refusal]([Exemption(1, "ours", "npm", "x", covers_malware=True)])
     for page in (True, False):
         if refusal == "by hand":
             with pytest.raises(Blocked):

@@ -48,7 +48,7 @@ class NewExemption(Input, frozen=True):
     reason: str
     of: str
     expires: str = ""  # a date, or a time from now on: 36h, 7d; "": never
-    yes: bool = False  # also malware
+    yes: bool = False  # also of malware, of now or later
 
 
 class ExemptionEntry(msgspec.Struct, frozen=True):
@@ -60,6 +60,7 @@ class ExemptionEntry(msgspec.Struct, frozen=True):
     expires_at: float | None
     created_at: float
     created_by: str
+    covers_malware: bool = False  # it counts of malware too
 
 
 class MadeExemption(ExemptionEntry, frozen=True):

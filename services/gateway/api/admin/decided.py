@@ -91,7 +91,7 @@ async def let_in(
     named = await named_by(stores, what)
     advisory = malware_of(access_watcher.policy, named)
     check_malware(advisory, yes=yes)
-    made = await repository.add_exemption(actor, what, ends)
+    made = await repository.add_exemption(actor, what, ends, covers_malware=yes)
     await access_watcher.refresh()
     state = access_watcher.state
     found = still_blocked(() if state is None else state.blocks, what)

@@ -190,12 +190,14 @@ class AdminRepository:
         """All, the oldest first."""
         return [_exemption(row) for row in await self._database.fetch(LIST_EXEMPTIONS)]
 
-    async def add_exemption(self, actor: Actor, what: NewBlock, expires_at: float | None) -> ExemptionEntry:
+    async def add_exemption(
+        self, actor: Actor, what: NewBlock, expires_at: float | None, *, covers_malware: bool
+    ) -> ExemptionEntry:
         """`what` canonical. Raises `Conflict` for one that is there, or for one too many."""
         digest = bytes.fromhex(what.sha256) if what.sha256 else None
         row = await self._database.fetchrow(
             ADD_EXEMPTION, actor.name, actor.request_id, what.protocol, what.name, what.version, digest,
-            what.reason, expires_at, MOST,
+            what.reason, expires_at, MOST, covers_malware,
         )  # fmt: skip
         if row is None:
             full = len(await self.exemptions()) >= MOST
@@ -281,8 +283,9 @@ def _token(row: Row) -> TokenEntry:
 def _exemption(row: Row) -> ExemptionEntry:
     what = row["sha256"] or purl(row["protocol"], row["name"], row["version"])
     return ExemptionEntry(
-        row["id"], what, row["reason"], row["expires_at"], row["created_at"], row["created_by"]
-    )
+        row["id"], what, row["reason"], row["expires_at"], row["created_at"], row["created_by"],
+        row["covers_malware"],
+    )  # fmt: skip
 
 
 def _upstream(shown: str) -> Upstream:

@@ -208,19 +208,19 @@ SELECT id FROM gone
 LIST_EXEMPTIONS = """
 SELECT id, protocol, name, version, coalesce(encode(sha256, 'hex'), '') AS sha256, reason,
     extract(epoch FROM expires_at)::float8 AS expires_at,
-    extract(epoch FROM created_at)::float8 AS created_at, created_by
+    extract(epoch FROM created_at)::float8 AS created_at, created_by, covers_malware
 FROM exemptions ORDER BY id
 """
 
 ADD_EXEMPTION = """
 WITH made AS (
-    INSERT INTO exemptions (protocol, name, version, sha256, reason, expires_at, created_by)
-    SELECT $3, $4, $5, $6::bytea, $7, to_timestamp($8::float8), $1
+    INSERT INTO exemptions (protocol, name, version, sha256, reason, expires_at, created_by, covers_malware)
+    SELECT $3, $4, $5, $6::bytea, $7, to_timestamp($8::float8), $1, $10
     WHERE (SELECT count(*) FROM exemptions) < $9
     ON CONFLICT DO NOTHING
     RETURNING id, protocol, name, version, coalesce(encode(sha256, 'hex'), '') AS sha256, reason,
         extract(epoch FROM expires_at)::float8 AS expires_at,
-        extract(epoch FROM created_at)::float8 AS created_at, created_by
+        extract(epoch FROM created_at)::float8 AS created_at, created_by, covers_malware
 ), noted AS (
     INSERT INTO audit (who, request_id, action, target, after)
     SELECT $1, $2, 'exemption.create',
@@ -234,7 +234,7 @@ DROP_EXEMPTION = """
 WITH gone AS (
     DELETE FROM exemptions WHERE id = $3
     RETURNING id, protocol, name, version, coalesce(encode(sha256, 'hex'), '') AS sha256, reason, expires_at,
-        created_by
+        created_by, covers_malware
 ), noted AS (
     INSERT INTO audit (who, request_id, action, target, before)
     SELECT $1, $2, 'exemption.delete',

@@ -80,6 +80,8 @@ class Ward:
             f"INSERT INTO {table} (protocol, name, version, sha256, reason) VALUES ($1, $2, $3, $4, 'why')",
             *names,
         )
+        if table == "exemptions":
+            await self.stores.database.execute("UPDATE exemptions SET covers_malware = true")
         await self.access.refresh()
 
     async def unsays(self, table: str) -> None:
