@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,24 +33,46 @@ This page is generated: `python -m scripts.settings_page > docs/settings.md`.
 
 
 def main() -> None:
-    """Write the page to standard output."""
+    """Write the page to standard output. Raises `SystemExit` for a setting that nothing is said of."""
     defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    (settings,) = (
+        node for node in ast.parse(SOURCE.read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == Settings.__name__
+    )  # fmt: skip
+    fields = {each.lineno: each for each in settings.body if isinstance(each, ast.AnnAssign)}
+    comments = _comments()
     out = [HEAD]
-    for line in SOURCE.read_text().splitlines():
-        if line.startswith("    # --- not variables"):
+    for line in range(settings.lineno, (settings.end_lineno or 0) + 1):
+        if comments.get(line, "").startswith("--- not variables"):
             break
-        section = re.fullmatch(r"    # --- (.+?) -+", line)
+        section = re.fullmatch(r"--- (.+?) -+", comments.get(line, ""))
         if section:
             out.append(f"\n## {_title(section.group(1).strip())}\n\n| variable | default | |\n|---|---|---|")
-            continue
-        field = re.fullmatch(r"    (\w+): .+? = .+?(?:  # (.+))?", line)
-        if field and field.group(1) in defaults:
-            name, comment = field.group(1), (field.group(2) or "").replace("|", "/")
-            if name in BY_PROTOCOL:
-                out += _by_protocol(BY_PROTOCOL[name], comment)
-            else:
-                out.append(f"| `{variable(name)}` | {_shown(defaults[name])} | {comment} |")
+        elif line in fields:
+            out += _rows(fields[line], defaults, comments)
     sys.stdout.write("\n".join(out) + "\n")
+
+
+def _comments() -> dict[int, str]:
+    """By the number of its line."""
+    with SOURCE.open("rb") as file:
+        return {
+            each.start[0]: each.string.lstrip("# ")
+            for each in tokenize.tokenize(file.readline)
+            if each.type == tokenize.COMMENT
+        }
+
+
+def _rows(field: ast.AnnAssign, defaults: dict[str, object], comments: dict[int, str]) -> Iterator[str]:
+    name = ast.unparse(field.target)
+    lines = range(field.lineno, (field.end_lineno or 0) + 1)  # a long field is written over several
+    comment = " ".join(comments[each] for each in lines if each in comments).replace("|", "/")
+    if not comment:
+        sys.exit(f"{SOURCE.name}:{field.lineno}: {name} has no comment that says what it is")
+    if name in BY_PROTOCOL:
+        yield from _by_protocol(BY_PROTOCOL[name], comment)
+    else:
+        yield f"| `{variable(name)}` | {_shown(defaults[name])} | {comment} |"
 
 
 def _by_protocol(make: Callable[[str], str], comment: str) -> Iterator[str]:
@@ -71,6 +95,8 @@ def _shown(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):  # as one writes it
+        return f"`{','.join(value)}`"
     return f"`{value}`"
 
 

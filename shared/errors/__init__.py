@@ -105,7 +105,7 @@ class Malware(Blocked):
     code = "malware"
     hint = (
         "An advisory calls it malware; `orchard why PURL` says which, `orchard who-has PURL` who has it. "
-        "A package of your own that has the same name: `orchard exempt add PURL --reason …`."
+        "A package of your own that has the same name: `orchard exempt add PURL --reason … --yes`."
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.cli_page import commands_of
+from services.cli.parser import build_parser
 from services.gateway.http.base_urls import BaseUrls
 from services.gateway.http.requests import RequestReader, key_of
 from shared.errors import MethodNotAllowed, OrchardError, ProxyLoop
@@ -142,3 +146,28 @@ def test_method_not_allowed__names_the_methods_that_are(allow: str) -> None:
     error = MethodNotAllowed("PUT is not possible here", allow=allow)
     assert all(method in error.hint for method in allow.split(", "))
     assert ("GET" in error.hint) == ("GET" in allow)
+
+
+_COMMAND = re.compile(r"`orchard ([a-z][^`]*)`")
+
+
+def _parsed(line: str) -> argparse.Namespace:
+    return build_parser().parse_args(shlex.split(line))
+
+
+def _is_name(line: str) -> bool:
+    """Whether it is the name of a command alone."""
+    return line in {each.prog.removeprefix("orchard ") for each in commands_of(build_parser())}
+
+
+@pytest.mark.parametrize("code", sorted(CATALOGUE))
+def test_command_that_a_hint_gives__is_taken(code: str) -> None:
+    for line in _COMMAND.findall(CATALOGUE[code].hint):
+        assert _is_name(line) or _parsed(line)
+
+
+def test_command_that_lets_malware_in__says_that_it_means_malware() -> None:
+    documents = [CATALOGUE["malware"].hint, (ROOT / "docs" / "firewall.md").read_text()]
+    for text in documents:
+        (line,) = re.findall(r"of (?:your own|somebody).*?`orchard (exempt add [^`]*)`", text)[:1]
+        assert _parsed(line).yes

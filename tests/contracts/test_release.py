@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tomllib
 
+from packaging.version import Version
+
 from shared.version import VERSION
 from tests.contracts.test_repository import ROOT, _tracked
 
@@ -31,7 +33,12 @@ def test_version__stands_in_one_place_and_heads_the_releases_of_the_changelog() 
     assert all(releases), headings
     numbers = [tuple(map(int, each.groups())) for each in releases if each]
     assert numbers == sorted(set(numbers), reverse=True)
-    assert ".".join(map(str, numbers[0])) == VERSION
+    newest = Version(".".join(map(str, numbers[0])))
+    assert str(Version(VERSION)) == VERSION  # PEP 440, in its normal form
+    if (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1].strip() == "Unreleased":
+        assert Version(VERSION) == newest
+    else:  # what came since is not called by the name of what is out: an installer would keep the old one
+        assert Version(VERSION).is_devrelease and Version(VERSION) > newest
 
 
 def test_command__tells_the_version() -> None:

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from packageurl.contrib import purl2url
 
+from services.gateway.hits.stored_objects import REDIRECT_SECONDS
 from shared.errors import OrchardError
 from shared.errors.catalogue import CATALOGUE
 from shared.migrations.runner import read_migrations
@@ -265,6 +266,29 @@ def test_documents__every_link_leads_somewhere() -> None:
             if not target.exists() or (anchor and anchor not in _anchors(target)):
                 dead.append(f"{page.relative_to(ROOT)}: {link}")
     assert dead == []
+
+
+def test_documents__every_row_of_a_table_is_below_its_head() -> None:
+    """A blank line between ends a table: what follows is shown as raw text."""
+    alone = []
+    for path in _documents():
+        lines = ["", *path.read_text().splitlines(), ""]
+        for number, line in enumerate(lines):
+            begins = line.startswith("|") and not lines[number - 1].startswith("|")
+            if begins and not re.fullmatch(r"\|[-:| ]+\|", lines[number + 1]):
+                alone.append(f"{path.relative_to(ROOT)}:{number}")
+    assert alone == []
+
+
+def test_documents__say_how_long_a_presigned_url_lasts() -> None:
+    for name in ("operations.md", "access.md"):
+        text = " ".join((ROOT / "docs" / name).read_text().split())
+        (said,) = re.findall(r"presigned URLs?\b[^()]*\((\d+) minutes\)", text)
+        assert int(said) * 60 == REDIRECT_SECONDS, name
+
+
+def test_settings_page__says_something_of_each() -> None:
+    assert "|  |\n" not in (ROOT / "docs" / "settings.md").read_text()
 
 
 def test_migrations__each_number_is_given_once() -> None:
