@@ -10,7 +10,7 @@ import argparse
 from typing import Any
 
 from services.cli import parser_access, parser_admin, parser_builds, parser_upkeep, parser_webhooks
-from services.cli.parts import EXPORTS, Parser, command, common, exports, number, seconds
+from services.cli.parts import EXPORTS, Parser, by_subject, command, common, exports, number, seconds
 from services.cli.table import CLIENTS, KINDS, PROTOCOLS
 from shared.version import VERSION
 
@@ -29,8 +29,22 @@ exit codes
   8 a lock differs
   130 interrupted
 
-`orchard COMMAND --help` says more, docs/cli.md all of it.
+`orchard help COMMAND` says more, docs/cli.md all of it.
 """
+_SUBJECTS = {
+    "use it": ("client-config", "resolve", "ensure", "status"),
+    "builds, and what proves them": ("build", "bundle", "verify", "statement"),
+    "what may be served": (
+        "why", "policy", "held", "exempt", "blocks", "feeds", "quarantine", "who-has", "servings",
+    ),
+    "operate it": (
+        "upstreams", "pins", "cache", "tokens", "trust", "events", "webhooks", "queue", "audit", "disk",
+    ),
+    "this machine's Orchard": (
+        "up", "doctor", "logs", "backup", "restore", "sweep", "import", "import-files", "imported",
+    ),
+    "this command": ("help", "completion"),
+}  # fmt: skip
 
 
 def build_parser() -> Parser:
@@ -45,11 +59,13 @@ def build_parser() -> Parser:
     _resolve(commands)
     _client_config(commands)
     _completion(commands)
+    _help(commands)
     parser_builds.add_to(commands)
     parser_webhooks.add_to(commands)
     parser_admin.add_to(commands)
     parser_access.add_to(commands)
     parser_upkeep.add_to(commands)
+    by_subject(commands, _SUBJECTS)
     return parser
 
 
@@ -177,6 +193,11 @@ zsh: the folder must be in fpath before compinit.
         help=f"{', '.join(SHELLS)}; words: what may follow the words after --, for these scripts",
     )  # fmt: skip
     parser.add_argument("words", metavar="WORD", nargs="*", default=[], help=argparse.SUPPRESS)
+
+
+def _help(commands: Any) -> None:
+    parser = command(commands, "help", "say what a command does, as its --help", "helping:run")
+    parser.add_argument("words", metavar="COMMAND", nargs="*", default=[], help="without one: of all")
 
 
 def _client_config(commands: Any) -> None:

@@ -14,7 +14,7 @@ def add_to(commands: Any) -> None:
 
 
 def _tokens(commands: Any) -> None:
-    below = group(commands, "tokens", "who may read and who may administrate")
+    below = group(commands, "tokens", "who may read and who may administer")
     more = """\
 examples
   ORCHARD_TOKEN=$(orchard tokens exchange)

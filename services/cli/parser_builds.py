@@ -20,10 +20,10 @@ examples
   orchard bundle ID -o app-2.bundle --since app.bundle
   orchard bundle lock-KEY -o lock.bundle
 
-The objects, the pages and proofs of the transparency log that they were admitted; docs/bundles.md.
+It holds the objects, the pages, and the transparency log's proofs that they were admitted (docs/bundles.md).
 """
 _IMPORT = """\
-example
+examples
   orchard import app.bundle --trust orchard.example.com/log+…
 
 Into the Orchard in ORCHARD_DATA_DIR, running or stopped, or into the stores that the environment names.

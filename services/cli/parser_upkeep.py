@@ -80,7 +80,7 @@ keys: guard it.
 
 def _restore(commands: Any) -> None:
     more = """\
-example
+examples
   ORCHARD_DATA_DIR=/srv/orchard orchard restore /backup/orchard
 
 Everything is checked before anything is changed. What is damaged, foreign or of a newer Orchard is refused,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from services.cli.errors import Exit
@@ -57,6 +57,25 @@ class Parser(argparse.ArgumentParser):
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30, width=WIDTH)
+
+    def _format_action(self, action: argparse.Action) -> str:
+        heading = getattr(action, "heading", "")  # of the first command of a subject
+        return (f"\n  {heading}\n" if heading else "") + super()._format_action(action)
+
+
+def by_subject(commands: Any, subjects: Mapping[str, Sequence[str]]) -> None:
+    """Put commands in the order of their subjects, each below its heading in `--help`.
+
+    Raises `ValueError` if a command has no subject or is of none that there is."""
+    names = [name for each in subjects.values() for name in each]
+    if sorted(names) != sorted(commands.choices):
+        raise ValueError(f"of no subject, or no command: {sorted({*names} ^ {*commands.choices})}")
+    commands._choices_actions.sort(key=lambda each: names.index(each.dest))
+    for name in names:  # moved to the end, one after another
+        commands.choices[name] = commands.choices.pop(name)
+    first = {each[0]: heading for heading, each in subjects.items()}
+    for action in commands._choices_actions:
+        action.heading = first.get(action.dest, "")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

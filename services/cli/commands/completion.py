@@ -56,6 +56,8 @@ def run(options: argparse.Namespace, output: Output) -> None:
 def candidates(parser: argparse.ArgumentParser, words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """What the last of `words` may become, with a few words on each; nothing where that is free."""
     *before, begun = words
+    if before[:1] == ["help"]:  # what may follow it is a command again
+        before = before[1:]
     wanted: argparse.Action | None = None  # the option whose value comes next
     given = 0  # positional arguments of this command
     for word in before:

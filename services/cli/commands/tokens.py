@@ -1,4 +1,4 @@
-"""`orchard tokens`: who may read and who may administrate."""
+"""`orchard tokens`: who may read and who may administer."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import argparse
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.parser import build_parser
+from services.cli.parts import Parser, by_subject
 from services.cli.programs import environment
 from services.cli.target import choose_target
 from tests.services.cli.conftest import Command
@@ -40,6 +42,38 @@ def test_help__every_level__says_what_it_does_and_every_argument_is_explained() 
         assert parser.description and parser.format_help()
         for action in parser._actions:
             assert action.help or isinstance(action, argparse._SubParsersAction), (parser.prog, action.dest)
+
+
+@pytest.mark.parametrize("words", [[], ["status"], ["pins"], ["pins", "list"]])
+def test_help_of_a_command__is_what_its_option_says(command: Make, words: list[str]) -> None:
+    asked, told = command()("help", *words), command()(*words, "--help")
+    assert asked.returncode == 0 and asked.stdout
+    assert (asked.stdout, asked.stderr) == (told.stdout, "")
+
+
+def test_help_of_what_is_no_command__says_what_may_be_meant(command: Make) -> None:
+    done = command()("help", "statsu")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean 'status'?" in done.stderr
+
+
+def test_help__each_command_stands_below_a_subject() -> None:
+    parser = build_parser()
+    (commands,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
+    shown = parser.format_help().partition("\ncommands:\n  COMMAND\n")[2].partition("\nenvironment\n")[0]
+    assert re.findall(r"^    ([a-z-]+)\b", shown, re.MULTILINE) == list(commands.choices)
+    headings = re.findall(r"\n\n  (\S.*)\n    ", f"\n{shown}")
+    assert 4 <= len(headings) <= len(commands.choices) / 4
+    assert shown.startswith(f"\n  {headings[0]}\n")
+
+
+def test_command_of_no_subject__is_refused() -> None:
+    commands = Parser(prog="x").add_subparsers()
+    commands.add_parser("one", help="one")
+    with pytest.raises(ValueError, match="two"):
+        by_subject(commands, {"some": ["one", "two"]})
+    with pytest.raises(ValueError, match="one"):
+        by_subject(commands, {"some": []})
 
 
 def test_start__imports_neither_http_nor_anything_outside_the_standard_library() -> None:

@@ -1,4 +1,4 @@
-"""Tokens, for operators: who may read and who may administrate. A new one is shown on one page, once."""
+"""Tokens, for operators: who may read and who may administer. A new one is shown on one page, once."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ def _after(*words: str) -> list[str]:
         (["pins", "l"], ["list"]),
         (["--json", "pins", "l"], ["list"]),
         (["nothing", "li"], []),
+        (["help", "statu"], ["status"]),
+        (["help", "pins", "l"], ["list"]),
         (["completion", ""], [*SHELLS, "words"]),
         (["ensure", ""], []),
     ],
