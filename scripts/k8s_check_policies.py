@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import msgspec
-
 from scripts.k8s_check_database import database_connections_suffice
 from scripts.k8s_check_pods import OURS, Resource, containers, name_of, values_of, workloads
 from scripts.k8s_check_reach import paths_are_as_wanted
@@ -19,12 +17,9 @@ from scripts.k8s_check_security import (
     restricted,
     secrets_are_secret,
 )
-from shared.protocols import PROTOCOLS
-from shared.settings import Settings, timeout_variable, upstream_variable, variable
+from scripts.k8s_check_settings import settings_are_taken
+from shared.settings import Settings
 
-KNOWN = {variable(field.name) for field in msgspec.structs.fields(Settings)} | {
-    of(protocol.name) for protocol in PROTOCOLS for of in (upstream_variable, timeout_variable)
-}
 CLOSING_SECONDS = 10  # after the drain: connections, threads, batches
 
 
@@ -137,23 +132,6 @@ def one_owner_of_replicas(resources: list[Resource]) -> Iterator[str]:
                 yield f"{name_of(each)}: has neither replicas nor an autoscaler"
 
 
-def settings_are_known(resources: list[Resource]) -> Iterator[str]:
-    """A misspelt name stops the service; better here than there."""
-    for title, _, _, container in containers(resources):
-        for entry in container.get("env", []):
-            if entry["name"].startswith("ORCHARD_") and entry["name"] not in KNOWN:
-                yield f"{title}: {entry['name']} is no setting"
-    for each in resources:
-        keys: list[str] = []
-        if each["kind"] in ("ConfigMap", "Secret") and each["metadata"]["name"].startswith("orchard"):
-            keys = [*each.get("data", {}), *each.get("stringData", {})]
-        if each["kind"] == "ExternalSecret":
-            keys = [entry["secretKey"] for entry in each["spec"].get("data", [])]
-        for key in keys:
-            if key not in KNOWN:
-                yield f"{name_of(each)}: {key} is no setting"
-
-
 def fetchers_can_be_reached(resources: list[Resource]) -> Iterator[str]:
     """Gateways fetch live bytes from the fetcher that owns the download: by pod address, never by Service."""
     for title, each, _, container in containers(resources):
@@ -177,7 +155,7 @@ POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     network_is_closed,
     paths_are_as_wanted,
     metrics_stay_inside,
-    settings_are_known,
+    settings_are_taken,
     secrets_are_secret,
     fetchers_can_be_reached,
     database_connections_suffice,

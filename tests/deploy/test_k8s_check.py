@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from scripts.k8s_check_policies import POLICIES
+from scripts.k8s_check_settings import settings_are_taken
 from services.gateway.app import Application
 from shared.protocols import PROTOCOLS
 from shared.settings import Settings
@@ -125,6 +126,11 @@ def _container(resources: list[dict[str, Any]], name: str = "orchard-fetcher") -
     return container
 
 
+def _settings(resources: list[dict[str, Any]]) -> dict[str, str]:
+    data: dict[str, str] = next(each for each in resources if each["kind"] == "ConfigMap")["data"]
+    return data
+
+
 def _to_inside(name: str) -> dict[str, Any]:
     """components/inside, for other pods than fetchers."""
     policy: dict[str, Any] = yaml.safe_load(
@@ -204,8 +210,16 @@ _CHANGES: dict[str, list[Change]] = {
         ),
         lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0].pop("matches"),
     ],
-    "settings_are_known": [
-        lambda r: _container(r)["env"].append({"name": "ORCHARD_WORKER_PROT", "value": "1"})
+    "settings_are_taken": [
+        lambda r: _container(r)["env"].append({"name": "ORCHARD_WORKER_PROT", "value": "1"}),
+        lambda r: _container(r)["env"].append({"name": "ORCHARD_PYPY_UPSTREAM", "value": ""}),
+        lambda r: _settings(r).update(ORCHARD_MINIMUM_AGE="soon"),
+        lambda r: _settings(r).update(ORCHARD_SOMETHING_UPSTREAM=""),
+        lambda r: _settings(r).update(ORCHARD_ANONYMOUS_READ="perhaps"),
+        lambda r: r.remove(next(each for each in r if each["kind"] == "ConfigMap")),
+        lambda r: _find(r, "ExternalSecret", "orchard-upstreams")["spec"]["data"][0].update(
+            secretKey="ORCHARD_SECRET_KEYS"
+        ),
     ],
     "secrets_are_secret": [
         lambda r: next(each for each in r if each["kind"] == "ConfigMap")["data"].update(
@@ -274,6 +288,39 @@ def test_deployments__keep_their_selectors__which_kubernetes_never_lets_change()
         {"matchLabels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "orchard"}}
         for name in names
     ]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_settings__of_every_overlay__are_those_that_each_process_starts_with(overlay: str) -> None:
+    done = run(BIN / "kubectl", "kustomize", MANIFESTS / "overlays" / overlay)
+    resources = [each for each in yaml.safe_load_all(done.stdout) if each]
+    assert list(settings_are_taken(resources)) == []
+    for name in ("orchard-gateway", "orchard-fetcher", "orchard-extractor"):
+        spoilt = copy.deepcopy(resources)
+        _container(spoilt, name)["env"].append({"name": "ORCHARD_LOG_LEVEL", "value": "loud"})
+        (fault,) = settings_are_taken(spoilt)
+        assert name in fault
+        assert "ORCHARD_LOG_LEVEL" in fault
+    for unsafe in (
+        {"ORCHARD_ADMIN_TOKEN": "orchard-dev"},
+        {"ORCHARD_ANONYMOUS_READ": "", "ORCHARD_ADMIN_TOKEN": ""},
+    ):
+        spoilt = copy.deepcopy(resources)
+        _container(spoilt, "orchard-gateway")["env"] += [
+            {"name": name, "value": value} for name, value in unsafe.items()
+        ]
+        (fault,) = settings_are_taken(spoilt)
+        assert fault.startswith("Deployment/orchard-gateway gateway: ORCHARD_A")
+
+
+def test_migrations__of_an_overlay_with_s3_without_its_keys__fail() -> None:
+    done = run(BIN / "kubectl", "kustomize", MANIFESTS / "overlays" / "s3-ingress")
+    resources = [each for each in yaml.safe_load_all(done.stdout) if each]
+    container = _find(resources, "Job", "orchard-migrations")["spec"]["template"]["spec"]["containers"][0]
+    container["envFrom"] = [each for each in container["envFrom"] if "secretRef" not in each]
+    faults = list(settings_are_taken(resources))
+    assert len(faults) == 2
+    assert all(each.startswith("Job/orchard-migrations migrations: ORCHARD_S3_") for each in faults)
 
 
 def test_policy_reasons__every_policy_says_why() -> None:

@@ -1,0 +1,86 @@
+"""Each of Orchard's containers gets settings that its process takes: put together as a kubelet does."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+from scripts.k8s_check_pods import OURS, Resource, containers
+from shared.access.exposure import check_exposure
+from shared.errors import ConfigurationError
+from shared.protocols import PROTOCOLS
+from shared.settings import CLIENT_SECONDS, load_settings
+
+SPOKEN = {protocol.name: CLIENT_SECONDS for protocol in PROTOCOLS}
+STAND_IN = "stand-in-for-one-of-a-secret-store"
+BY_HAND = {
+    "orchard-stores": ("ORCHARD_S3_ACCESS_KEY", "ORCHARD_S3_SECRET_KEY"),
+    "orchard-access": ("ORCHARD_ADMIN_TOKEN",),
+}
+"""Secrets that no manifest has to hold, and those of their keys that a process may not start without."""
+NEEDED = {key for keys in BY_HAND.values() for key in keys}
+
+
+def settings_are_taken(resources: list[Resource]) -> Iterator[str]:
+    """A misspelt name, or a value that is refused, stops the service; better here than there."""
+    held = {("Secret", name): dict.fromkeys(keys, STAND_IN) for name, keys in BY_HAND.items()}
+    held |= dict(_sources(resources))
+    for title, each, _, container in containers(resources):
+        name = each["metadata"]["name"]
+        if name not in OURS:
+            continue
+        for kind, source in map(_named, container.get("envFrom", [])):
+            if kind == "ConfigMap" and (kind, source) not in held:  # Secrets may be made by hand
+                yield f"{title}: there is no ConfigMap/{source}, the pod waits for it"
+        try:
+            settings = load_settings(environment(container, held), protocols=SPOKEN)
+            if name == "orchard-gateway":
+                check_exposure(settings)
+        except ConfigurationError as error:
+            yield from (f"{title}: {line}" for line in error.message.splitlines())
+        else:
+            yield from (f"{title}: {each}: no protocol has this name" for each in settings.ignored)
+
+
+def environment(container: Resource, held: dict[tuple[str, str], dict[str, str]]) -> dict[str, str]:
+    """Names and values: those of `envFrom` in its order, then those of `env`. `held`: by (kind, name) of
+    ConfigMaps and Secrets."""
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        found |= held.get(_named(source), {})
+    for entry in container.get("env", []):
+        one = entry.get("valueFrom", {})
+        if "fieldRef" in one:
+            value = "10.0.0.1"  # a pod's address
+        elif one:
+            kind = "Secret" if "secretKeyRef" in one else "ConfigMap"
+            chosen = one["secretKeyRef" if kind == "Secret" else "configMapKeyRef"]
+            value = held.get((kind, chosen["name"]), {}).get(chosen["key"], "")
+        else:
+            value = entry.get("value", "")
+        found[entry["name"]] = value
+    return found
+
+
+def _named(source: Resource) -> tuple[str, str]:
+    """Kind and name of what an entry of `envFrom` refers to."""
+    if "secretRef" in source:
+        return "Secret", source["secretRef"]["name"]
+    return "ConfigMap", source["configMapRef"]["name"]
+
+
+def _sources(resources: list[Resource]) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
+    """(kind, name) of everything that holds values, with these."""
+    for each in resources:
+        name = each["metadata"]["name"]
+        if each["kind"] == "ConfigMap":
+            yield ("ConfigMap", name), each.get("data", {})
+        elif each["kind"] == "Secret":
+            coded = {key: base64.b64decode(value).decode() for key, value in each.get("data", {}).items()}
+            yield ("Secret", name), coded | each.get("stringData", {})
+        elif each["kind"] == "ExternalSecret":
+            keys = [entry["secretKey"] for entry in each["spec"].get("data", [])]
+            yield (
+                ("Secret", each["spec"]["target"]["name"]),
+                {key: STAND_IN if key in NEEDED else "" for key in keys},
+            )
