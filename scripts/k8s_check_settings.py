@@ -9,7 +9,7 @@ from scripts.k8s_check_pods import OURS, Resource, containers
 from shared.access.exposure import check_exposure
 from shared.errors import ConfigurationError
 from shared.protocols import PROTOCOLS
-from shared.settings import CLIENT_SECONDS, load_settings
+from shared.settings import CLIENT_SECONDS, load_settings, variable
 
 SPOKEN = {protocol.name: CLIENT_SECONDS for protocol in PROTOCOLS}
 STAND_IN = "stand-in-for-one-of-a-secret-store"
@@ -18,6 +18,15 @@ BY_HAND = {
     "orchard-access": ("ORCHARD_ADMIN_TOKEN",),
 }
 """Secrets that no manifest has to hold, and those of their keys that a process may not start without."""
+AGREED = tuple(
+    variable(field)
+    for field in (
+        *("offline", "minimum_age", "nothing_after", "osv_feeds", "osv_severity", "trust", "stored_stay"),
+        *("database_url", "redis_host", "redis_sentinels", "redis_cluster", "queue_redis_host"),
+        *("queue_redis_sentinels", "s3_endpoint", "s3_bucket", "s3_prefix", "oidc_issuer", "trusted_ci"),
+    )
+)
+"""Settings that services read which must not see different ones."""
 NEEDED = {key for keys in BY_HAND.values() for key in keys}
 
 
@@ -40,6 +49,21 @@ def settings_are_taken(resources: list[Resource]) -> Iterator[str]:
             yield from (f"{title}: {line}" for line in error.message.splitlines())
         else:
             yield from (f"{title}: {each}: no protocol has this name" for each in settings.ignored)
+
+
+def services_agree(resources: list[Resource]) -> Iterator[str]:
+    """An extractor that was not told "offline" evicts what fetchers, who were, cannot fetch again."""
+    held = dict(_sources(resources))
+    ours = [
+        (title, environment(container, held))
+        for title, each, _, container in containers(resources)
+        if each["metadata"]["name"] in OURS
+    ]
+    for name in AGREED:
+        told = {title: found.get(name, "") for title, found in ours}
+        if len(set(told.values())) > 1:
+            having = ", ".join(title for title, value in told.items() if value)
+            yield f"{name} is not the same for all services (set for {having})"
 
 
 def environment(container: Resource, held: dict[tuple[str, str], dict[str, str]]) -> dict[str, str]:

@@ -9,10 +9,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
-from shared.settings import load_settings
+from shared.access.exposure import check_exposure
+from shared.errors import ConfigurationError
+from shared.protocols import PROTOCOLS, spoken
+from shared.settings import _SECRETS, Settings, load_settings, variable
+from shared.version import VERSION
 from tests.deploy.dockerfile import read_dockerfile
 from tests.deploy.tools import BIN, needs_schemas, needs_tools, run
 from tests.support.stores import ROOT
@@ -43,6 +48,10 @@ def _interpolated(values: dict[str, str]) -> dict[str, Any]:
         return node
 
     loaded: dict[str, Any] = walk(yaml.safe_load(FILE.read_text()))
+    for service in loaded["services"].values():
+        for file in service.get("env_file", []):
+            assert file == {"path": ".env", "required": False}
+            service["environment"] = values | service["environment"]
     return loaded
 
 
@@ -51,7 +60,7 @@ def example() -> dict[str, str]:
     """deploy/compose/example.env, filled in."""
     lines = (ROOT / "deploy" / "compose" / "example.env").read_text().splitlines()
     pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
-    return {name: value or "secret123" for name, value in pairs}
+    return {name: value or "secret123secret45" for name, value in pairs}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +116,63 @@ def test_services__settings_are_known_and_stores_have_their_roles(compose: dict[
     assert "--appendonly yes" in queue
     grace = float(services["fetcher-1"]["stop_grace_period"].rstrip("s"))
     assert grace >= load_settings(services["fetcher-1"]["environment"]).drain_timeout + 10
+
+
+FIXED = {
+    *(f"{kind}redis_{part}" for kind in ("", "queue_") for part in ("host", "port", "password")),
+    *("database_url", "data_dir", "s3_access_key", "s3_secret_key", "s3_create_bucket", "drain_timeout"),
+    *("host", "port", "worker_host", "worker_port"),
+}
+"""Settings that the file itself has to say."""
+READERS = {
+    "gateway": {"admin_token", "edge_token", "edge_purge"},
+    "fetcher": {"secret_key", "oidc_client_secret", "http_proxy"}
+    | {f"{protocol.name}_upstream" for protocol in PROTOCOLS},
+    "extractor": {"log_key"},
+}
+"""What one service alone gets; it may hold a password, or need one."""
+FOR_ALL = {"otlp_headers", "osv_feeds"} | {f"{kind}redis_sentinel_password" for kind in ("", "queue_")}
+OF_THE_COMMAND = {"token", "id_token"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_env_file__every_setting__reaches_each_service_that_may_read_it(
+    name: str, example: dict[str, str]
+) -> None:
+    fields = {field.name for field in msgspec.structs.fields(Settings)} | {
+        *READERS["fetcher"], "minimum_age", "minimum_age_pypi", "pypi_request_timeout"
+    }  # fmt: skip
+    written = {variable(field): f"of {field}" for field in fields} | {"HTTPS_PROXY": "http://p:1"}
+    got = _interpolated(example | written)["services"][name]["environment"]
+    own = READERS.get(name.partition("-")[0], set())
+    of_others = set().union(*READERS.values()) - own
+    assert _SECRETS - {"upstreams"} <= FIXED | FOR_ALL | OF_THE_COMMAND | of_others | own
+    advertised = {"worker_advertise"} if name.startswith("fetcher") else set()
+    for field in fields - FIXED - of_others - advertised:
+        assert got[variable(field)] == f"of {field}"
+    assert got["HTTPS_PROXY"] == "http://p:1"
+    assert {got.get(variable(field), "") for field in of_others} == {""}
+
+
+def test_env_file__what_operators_write__is_taken_by_every_service(example: dict[str, str]) -> None:
+    written = {
+        "ORCHARD_OFFLINE": "true", "ORCHARD_MINIMUM_AGE": "7d", "ORCHARD_EVICT_BYTES": "1000000",
+        "ORCHARD_CA_FILE": "/etc/ca.pem", "ORCHARD_OIDC_ISSUER": "https://sso.example.com",
+        "ORCHARD_OIDC_CLIENT_ID": "orchard", "ORCHARD_OIDC_CLIENT_SECRET": "s", "ORCHARD_OIDC_READ": "sub=*",
+        "ORCHARD_EDGE": "true", "ORCHARD_EDGE_PURGE": "http://edge:80", "ORCHARD_EDGE_TOKEN": "e" * 16,
+        "ORCHARD_S3_ENDPOINT": "http://minio:9000", "ORCHARD_HTTP_PROXY": "http://proxy:3128",
+        "ORCHARD_PYPI_UPSTREAM": "https://packages.example.com/simple/",
+    }  # fmt: skip
+    services = _interpolated(example | written)["services"]
+    for name in OURS:
+        settings = load_settings(services[name]["environment"], protocols=spoken())
+        if name.startswith("gateway"):
+            check_exposure(settings)
+        assert settings.offline
+        assert settings.minimum_ages == {"": 7 * 86_400}
+        assert settings.evict_bytes == 1_000_000
+    with pytest.raises(ConfigurationError, match="ORCHARD_OFLINE"):
+        load_settings(_interpolated(example | {"ORCHARD_OFLINE": "true"})["services"][OURS[0]]["environment"])
 
 
 def test_services__advertise_their_own_names_on_the_port_of_the_image(compose: dict[str, Any]) -> None:
@@ -188,4 +254,4 @@ def test_services__each_image_is_built_for_the_service_that_it_is_named_after(
 ) -> None:
     for name in OURS:
         service = compose["services"][name]
-        assert service["image"] == f"orchard-{service['build']['args']['SERVICE']}:dev"
+        assert service["image"] == f"orchard-{service['build']['args']['SERVICE']}:{VERSION}"

@@ -221,6 +221,12 @@ _CHANGES: dict[str, list[Change]] = {
             secretKey="ORCHARD_SECRET_KEYS"
         ),
     ],
+    "services_agree": [
+        lambda r: _container(r)["env"].append({"name": "ORCHARD_OFFLINE", "value": "true"}),
+        lambda r: _container(r, "orchard-gateway")["env"].append(
+            {"name": "ORCHARD_MINIMUM_AGE", "value": "7d"}
+        ),
+    ],
     "secrets_are_secret": [
         lambda r: next(each for each in r if each["kind"] == "ConfigMap")["data"].update(
             ORCHARD_REDIS_PASSWORD="x"
