@@ -41,6 +41,22 @@ def test_version__stands_in_one_place_and_heads_the_releases_of_the_changelog() 
         assert Version(VERSION).is_devrelease and Version(VERSION) > newest
 
 
+def test_deploy__names_our_images_by_the_version_alone() -> None:
+    name = r"orchard-(?:gateway|fetcher|extractor)(?:, newName: [^,}]+)?"
+    pattern = name + r"(?::|, newTag: )([\w.${}:-]+?)[\s}]"
+    deploy = ROOT / "deploy" / "k8s"
+    places = {
+        ROOT / "docker-compose.yml": 3,  # migrations are the fetcher's
+        deploy / "base" / "kustomization.yaml": 3,
+        **dict.fromkeys((deploy / "overlays").glob("*/kustomization.yaml"), 0),
+    }
+    assert len(places) > 4
+    for path, number in places.items():
+        assert re.findall(pattern, path.read_text()) == [VERSION] * number, (
+            f"{path.relative_to(ROOT)}: images that are not of version {VERSION} (shared/version.py)"
+        )
+
+
 def test_command__tells_the_version() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "services.cli", "--version"], cwd=ROOT, capture_output=True, text=True
