@@ -29,6 +29,7 @@ from scripts.k8s_check_schemas import (
     is_custom,
     schema_faults,
 )
+from scripts.k8s_check_settings import placeholders
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "deploy" / "prometheus" / "rules"
@@ -86,6 +87,8 @@ def check(root: Path, schemas: Path | None, *, paths: bool = False) -> list[str]
         if not invalid:  # policies read fields, and trust them to be there
             for policy in POLICIES:
                 faults += [f"{overlay.name}: {fault} [{policy.__name__}]" for fault in policy(resources)]
+            for note in placeholders(resources):
+                _say(f"{overlay.name}: NOTE {note}")
             known = [(way, reachable(way, resources)) for way in ways(resources)]
             passing = sum(passes for _, passes in known)
             _say(f"{overlay.name}: {len(known)} paths through the network policies, {passing} open")

@@ -17,7 +17,7 @@ from scripts.k8s_check_security import (
     restricted,
     secrets_are_secret,
 )
-from scripts.k8s_check_settings import services_agree, settings_are_taken
+from scripts.k8s_check_settings import proxies_are_trusted, services_agree, settings_are_taken
 from shared.settings import Settings
 
 CLOSING_SECONDS = 10  # after the drain: connections, threads, batches
@@ -157,6 +157,7 @@ POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     metrics_stay_inside,
     settings_are_taken,
     services_agree,
+    proxies_are_trusted,
     secrets_are_secret,
     fetchers_can_be_reached,
     database_connections_suffice,

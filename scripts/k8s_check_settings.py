@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from ipaddress import ip_network
 
-from scripts.k8s_check_pods import OURS, Resource, containers
+from scripts.k8s_check_pods import OURS, Resource, containers, name_of
 from shared.access.exposure import check_exposure
 from shared.errors import ConfigurationError
 from shared.protocols import PROTOCOLS
@@ -27,6 +28,7 @@ AGREED = tuple(
     )
 )
 """Settings that services read which must not see different ones."""
+PLACEHOLDER = "192.0.2.0/24"
 NEEDED = {key for keys in BY_HAND.values() for key in keys}
 
 
@@ -64,6 +66,30 @@ def services_agree(resources: list[Resource]) -> Iterator[str]:
         if len(set(told.values())) > 1:
             having = ", ".join(title for title, value in told.items() if value)
             yield f"{name} is not the same for all services (set for {having})"
+
+
+def proxies_are_trusted(resources: list[Resource]) -> Iterator[str]:
+    """Of a proxy that is not believed, all clients are one: ten wrong tokens of one shut all others out."""
+    ways_in = [name_of(each) for each in resources if each["kind"] in ("Ingress", "HTTPRoute")]
+    trusted = _trusted(resources)
+    if ways_in and all(ip_network(each, strict=False).is_loopback for each in trusted):
+        yield f"{ways_in[0]}: ORCHARD_TRUSTED_PROXIES does not name who asks the gateways for it"
+
+
+def placeholders(resources: list[Resource]) -> Iterator[str]:
+    """What an overlay still has of these manifests' own, and works less well with."""
+    if PLACEHOLDER in _trusted(resources):
+        yield f"ORCHARD_TRUSTED_PROXIES holds {PLACEHOLDER}: put the addresses of your proxy there"
+
+
+def _trusted(resources: list[Resource]) -> tuple[str, ...]:
+    held = dict(_sources(resources))
+    given = (
+        environment(container, held).get("ORCHARD_TRUSTED_PROXIES", "")
+        for _, each, _, container in containers(resources)
+        if each["metadata"]["name"] == "orchard-gateway"
+    )
+    return tuple(",".join(given).replace(",", " ").split())
 
 
 def environment(container: Resource, held: dict[tuple[str, str], dict[str, str]]) -> dict[str, str]:

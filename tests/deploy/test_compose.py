@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import yaml
 
+from services.gateway.http.bodies import FORWARDED_BYTES, MOST_BYTES
 from shared.access.exposure import check_exposure
 from shared.errors import ConfigurationError
 from shared.protocols import PROTOCOLS, spoken
@@ -230,6 +231,13 @@ def test_proxy__its_configuration_is_accepted_by_nginx(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("folder", ["compose", "edge"])
+def test_proxy__takes_bodies_as_large_as_a_gateway_does(folder: str) -> None:
+    text = (ROOT / "deploy" / folder / "nginx.conf").read_text()
+    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", text)
+    assert int(megabytes) * 1024 * 1024 >= max(FORWARDED_BYTES, *MOST_BYTES.values())
 
 
 @needs_tools

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from scripts.k8s_check_policies import POLICIES
-from scripts.k8s_check_settings import settings_are_taken
+from scripts.k8s_check_settings import placeholders, proxies_are_trusted, settings_are_taken
 from services.gateway.app import Application
 from shared.protocols import PROTOCOLS
 from shared.settings import Settings
@@ -227,6 +227,10 @@ _CHANGES: dict[str, list[Change]] = {
             {"name": "ORCHARD_MINIMUM_AGE", "value": "7d"}
         ),
     ],
+    "proxies_are_trusted": [
+        lambda r: _settings(r).pop("ORCHARD_TRUSTED_PROXIES"),
+        lambda r: _settings(r).update(ORCHARD_TRUSTED_PROXIES="127.0.0.0/8, ::1"),
+    ],
     "secrets_are_secret": [
         lambda r: next(each for each in r if each["kind"] == "ConfigMap")["data"].update(
             ORCHARD_REDIS_PASSWORD="x"
@@ -327,6 +331,14 @@ def test_migrations__of_an_overlay_with_s3_without_its_keys__fail() -> None:
     faults = list(settings_are_taken(resources))
     assert len(faults) == 2
     assert all(each.startswith("Job/orchard-migrations migrations: ORCHARD_S3_") for each in faults)
+
+
+def test_placeholder__of_who_is_trusted__is_told_until_it_is_replaced(prod: list[dict[str, Any]]) -> None:
+    (told,) = placeholders(prod)
+    assert "ORCHARD_TRUSTED_PROXIES" in told
+    own = copy.deepcopy(prod)
+    _settings(own).update(ORCHARD_TRUSTED_PROXIES="10.4.0.0/16")
+    assert list(placeholders(own)) == list(proxies_are_trusted(own)) == []
 
 
 def test_policy_reasons__every_policy_says_why() -> None:
