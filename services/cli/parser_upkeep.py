@@ -67,6 +67,7 @@ def _backup(commands: Any) -> None:
     more = """\
 examples
   orchard backup /backup/orchard
+  orchard backup /backup/orchard --keep 30
   ORCHARD_DATABASE_URL=postgresql://… ORCHARD_S3_ENDPOINT=https://… orchard backup /backup/orchard
 
 Of the Orchard in ORCHARD_DATA_DIR, running or stopped, or of the stores that the environment names. What
@@ -76,6 +77,10 @@ keys: guard it.
     parser = command(commands, "backup", "back up all that is kept into a folder", "backup:make", more=more)
     parser.add_argument("folder", metavar="FOLDER", help="where; a snapshot more each time")
     parser.add_argument("--quick", action="store_true", help="believe what the folder has, unread")
+    parser.add_argument(
+        "--keep", metavar="N", type=number, default=0,
+        help="remove all snapshots but the newest N, and objects that none names (all stay)",
+    )  # fmt: skip
 
 
 def _restore(commands: Any) -> None:

@@ -12,7 +12,8 @@ from services.cli.programs import become
 
 def make(options: argparse.Namespace, output: Output) -> NoReturn:
     """Does not return."""
-    _become("backup", "make", options, output, ["--quick"] if options.quick else [])
+    words = [*(["--quick"] if options.quick else []), *([f"--keep={options.keep}"] if options.keep else [])]
+    _become("backup", "make", options, output, words)
 
 
 def restore(options: argparse.Namespace, output: Output) -> NoReturn:

@@ -12,6 +12,7 @@ import msgspec
 
 from services.standalone.backup.making import Made, make
 from services.standalone.backup.manifest import BackupError
+from services.standalone.backup.pruning import shared
 from services.standalone.backup.restoring import Restored, restore
 from services.standalone.command import ended, own_settings
 from shared.migrations.runner import DriftError, MigrationFailed
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--snapshot", default="", help="which to restore (the newest)")
     parser.add_argument("--quick", action="store_true", help="believe what the backup has already")
+    parser.add_argument("--keep", type=int, default=0, help="so many snapshots stay (all)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     folder = options.folder.expanduser().resolve()
@@ -33,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = own_settings("backup")
         done: Made | Restored
         if options.what == "make":
-            done = asyncio.run(make(settings, folder, quick=options.quick))
+            done = asyncio.run(make(settings, folder, quick=options.quick, keep=options.keep))
         else:
-            done = asyncio.run(restore(settings, folder, options.snapshot))
+            with shared(folder):
+                done = asyncio.run(restore(settings, folder, options.snapshot))
         told = msgspec.json.encode(done).decode() if options.json else _in_words(done, folder)
         sys.stdout.write(f"{told}\n")
         return 0
@@ -57,6 +60,11 @@ def _in_words(done: Made | Restored, folder: Path) -> str:
     if done.damaged:
         lines.append(
             f"{done.damaged} stored objects are damaged and are not in it: `orchard events` will tell"
+        )
+    if done.pruned is not None:
+        gone = done.pruned
+        lines.append(
+            f"removed: {gone.snapshots} snapshots, {gone.objects} objects ({in_words(gone.object_bytes)})"
         )
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import shutil
@@ -22,6 +23,7 @@ from services.standalone.backup.manifest import (
     Manifest,
 )
 from services.standalone.backup.objects import copy_out
+from services.standalone.backup.pruning import PART, Pruned, prune, shared
 from services.standalone.data_folder import DataFolder
 from services.standalone.kept_files import read_kept, write_private
 from services.standalone.postgres import DATABASE, USER, EmbeddedPostgres
@@ -49,10 +51,11 @@ class Made(msgspec.Struct):
     missing: int
     damaged: int
     seconds: float
+    pruned: Pruned | None = None
 
 
-async def make(settings: Settings, backup: Path, *, quick: bool = False) -> Made:
-    """`quick`: what the backup has already is not read again.
+async def make(settings: Settings, backup: Path, *, quick: bool = False, keep: int = 0) -> Made:
+    """`quick`: what the backup has already is not read again. `keep`: so many snapshots stay; 0: all.
 
     Raises `BackupError`, `ConfigurationError`, and what the stores raise.
 
@@ -64,10 +67,15 @@ async def make(settings: Settings, backup: Path, *, quick: bool = False) -> Made
     if backup == data or data in backup.parents:
         raise BackupError(f"{backup} lies in the data folder: a backup belongs elsewhere")
     final = backup / SNAPSHOTS / name
-    part = final.with_name(name + ".part")
-    async with Resources() as resources, database_of(settings, data) as url:
+    part = final.with_name(name + PART)
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        Resources() as resources,
+        database_of(settings, data) as url,
+    ):
         store = await open_object_store(settings, open_threads(resources, settings), resources=resources)
         _make_folders(backup, part)
+        lock = stack.enter_context(shared(backup, create=True))
         try:
             async with session(url) as database, database.snapshot():
                 migrations, tables, sequences, days = await dump_tables(database, part)
@@ -96,10 +104,11 @@ async def make(settings: Settings, backup: Path, *, quick: bool = False) -> Made
             part.rename(final)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+        pruned = await asyncio.to_thread(prune, backup, lock, keep) if keep else None
     rows = sum(each.rows for each in tables)
     return Made(
         name, rows, manifest.objects, manifest.object_bytes, copied.new, copied.new_bytes, copied.mended,
-        copied.missing, copied.damaged, round(time.time() - began, 3),
+        copied.missing, copied.damaged, round(time.time() - began, 3), pruned,
     )  # fmt: skip
 
 

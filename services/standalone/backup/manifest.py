@@ -57,11 +57,16 @@ class Manifest(msgspec.Struct, frozen=True):
     keys: dict[str, str] | None = None  # name → SHA256 of the files of `KEYS`; None: an older Orchard's
 
 
+def finished_snapshots(backup: Path) -> list[str]:
+    """Their names, the oldest first."""
+    names = (each.parent.name for each in (backup / SNAPSHOTS).glob(f"*/{MANIFEST}"))
+    return sorted(each for each in names if _SNAPSHOT.fullmatch(each))
+
+
 def newest_snapshot(backup: Path, name: str = "") -> Path:
     """The snapshot `name`, else the newest that was finished. Raises `BackupError`."""
     folder = backup / SNAPSHOTS
-    names = (each.parent.name for each in folder.glob(f"*/{MANIFEST}"))
-    found = sorted(each for each in names if _SNAPSHOT.fullmatch(each))
+    found = finished_snapshots(backup)
     if name:
         if name not in found:
             raise BackupError(f"{backup} has no snapshot {name!r}; it has: {', '.join(found) or 'none'}")

@@ -219,6 +219,9 @@ def test_restore__an_earlier_snapshot_by_name__and_a_backup_that_was_cut_off_doe
     (copy / "snapshots" / "29991231T235959Z.part").mkdir()
     said = tool("restore", str(copy), "--snapshot", kept.first["snapshot"], data=tmp_path / "data")
     assert kept.first["snapshot"] in said
-    stopped = tool("make", str(tmp_path / "again"), "--json", data=tmp_path / "data")
-    told = json.loads(stopped)
+    told = json.loads(tool("make", str(copy), "--keep", "1", "--json", data=tmp_path / "data"))
     assert (told["rows"], told["objects"]) == (kept.first["rows"], kept.first["objects"])
+    assert [each.name for each in (copy / "snapshots").iterdir()] == [told["snapshot"]]
+    assert told["pruned"]["snapshots"] == 2
+    assert len(list((copy / "objects").glob("*/*/*"))) == told["objects"]
+    assert told["snapshot"] in tool("restore", str(copy), data=tmp_path / "third")
