@@ -16,7 +16,7 @@ from shared.policy.evidence import Evidence, FileSignature
 from shared.policy.verdict import ALLOWED, Verdict, moment, span
 from shared.setting_values import LONGEST_AGE_SECONDS
 
-MOST_GONE = 2000  # names remembered that a document had once; the oldest go
+MOST_GONE = 2000  # names remembered that a document had once, or had a mark of; the oldest go
 
 
 class Dated(msgspec.Struct, frozen=True):
@@ -49,7 +49,8 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
 
     since: float  # unix seconds: when a list of its versions was first seen
     arrivals: dict[str, Arrival] = {}
-    gone: dict[str, tuple[str, Arrival | None]] = {}  # mark and arrival of names that are listed no more
+    gone: dict[str, tuple[str, Arrival | None]] = {}
+    """Mark and arrival of names that are listed no more, or no more with a mark."""
     told: dict[str, float] = {}  # dates of versions by their files (`Documents.dating_file`), in unix seconds
     ageless: bool = False  # its source's age is no matter (`SourceOptions.aged`)
     source: str = ""  # name of the source that its list came from last; "": not noted
@@ -89,17 +90,19 @@ def seen_anew(
     }
     gone = dict(seen.gone)
     for name, listed in new.items():
-        known = old.get(name)
-        if known is not None and _is_same(known.mark, listed.mark):
-            continue
-        before = gone.pop(name, None) if known is None else None
-        if before is None or not _is_same(before[0], listed.mark):
+        known, before = old.get(name), gone.pop(name, None)
+        last = known.mark if known is not None else ""
+        last = last or ("" if before is None else before[0])
+        if (known is None and before is None) or not _is_same(last, listed.mark):
             arrivals[name] = Arrival(confirmed_at, now)
-        elif before[1] is not None:
+        elif known is None and before is not None and before[1] is not None:
             arrivals[name] = before[1]
+        if last and not listed.mark:  # told again one day, it may be of other bytes
+            gone[name] = (last, arrivals.get(name))
     for name, listed in old.items():
         if name not in new:
-            gone[name] = (listed.mark, seen.arrivals.get(name))
+            last = listed.mark or seen.gone.get(name, ("",))[0]
+            gone[name] = (last, seen.arrivals.get(name))
     while len(gone) > MOST_GONE:
         del gone[next(iter(gone))]
     return msgspec.structs.replace(seen, arrivals=arrivals, gone=gone)

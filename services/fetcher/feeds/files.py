@@ -65,15 +65,19 @@ def documents(feed: Path) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _files(feed: Path) -> Iterator[Path]:
-    """In an order of their own. Links to folders are not followed."""
+    """In an order of their own. Links to folders are not followed, and what is no file is passed over: a pipe
+    would be waited for. Raises `UnreadableFeed` for a feed that is neither file nor folder."""
     if not feed.is_dir():
+        if feed.exists() and not feed.is_file():
+            raise UnreadableFeed("it is neither a file nor a folder")
         yield feed
         return
     for folder, folders, names in os.walk(feed, onerror=_raise):
         folders.sort()
         for name in sorted(names):
-            if name.endswith((".json", ".zip")):
-                yield Path(folder, name)
+            path = Path(folder, name)
+            if name.endswith((".json", ".zip")) and (path.is_file() or not path.exists()):
+                yield path
 
 
 def _raise(error: OSError) -> None:

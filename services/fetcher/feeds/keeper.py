@@ -1,18 +1,21 @@
 """`FeedKeeper`: looks at the feeds of ORCHARD_OSV_FEEDS, and has what is new count everywhere.
 
-One of all fetchers looks at a feed at a time. What it has is read in a process of its own (`build.py`), kept
-as a row, then put into the queue Redis, where all processes find it. What cannot be read, or is worse than
-what was there, changes nothing but the fault that `orchard feeds list` and an event tell.
+One of all fetchers looks at a feed at a time, at each by itself: one that is slow keeps no other waiting.
+What it has is read in a process of its own (`build.py`), kept as a row, then put into the queue Redis, where
+all processes find it. What cannot be read, or is worse than what was there, changes nothing but the fault
+that `orchard feeds list` and an event tell.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import math
 import shutil
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -29,7 +32,7 @@ from shared.access.feeds import KEY, has_blob, read_state, unpack, write_blob, w
 from shared.access.watcher import AccessWatcher
 from shared.errors import OrchardError
 from shared.process.child import answer_of
-from shared.process.periodic import Every
+from shared.process.periodic import Every, Work
 from shared.redis import clock
 from shared.redis.script import take_mark
 from shared.stores import Stores
@@ -61,29 +64,32 @@ class FeedKeeper:
         self._quarantine = Quarantine(stores, access)
         self._feeds = [feed_of(text, number) for number, text in enumerate(stores.settings.osv_feeds)]
         self._pauses: dict[str, float] = {}  # seconds, of feeds at which a look takes long
-        self._turns = Every(TURN_SECONDS, self._turn, name="osv feeds", first_seconds=0)
+        self._reading = asyncio.Lock()  # a process that reads one may take `build.MOST_MEMORY_BYTES`
+        self._publishing = asyncio.Lock()
+        work: list[Work] = [*(partial(self._turn, feed) for feed in self._feeds), self._follow]
+        self._turns = [Every(TURN_SECONDS, each, name="osv feeds", first_seconds=0) for each in work]
 
     async def open(self) -> None:
         """Start."""
         if self._feeds:
             await self._stores.threads.run(_prepare, self._folder)
-        await self._turns.open()  # without any, too: what is under quarantine by them is given back
+        for each in self._turns:
+            await each.open()
 
     async def aclose(self) -> None:
         """Stop, in the middle of a look if need be."""
-        await self._turns.aclose()
+        await asyncio.gather(*(each.aclose() for each in self._turns))
 
-    async def _turn(self) -> None:
-        looked = False
-        for feed in self._feeds:
-            if await self._is_due(feed):
-                looked = True
-                await self._look(feed, (await self._rows.read([feed.name])).get(feed.name))
-        if looked:
-            names = [each.name for each in self._feeds]
-            known = await self._rows.read(names)
-            await self._publish([known[name] for name in names if name in known])
-        await self._quarantine.follow()
+    async def _turn(self, feed: Feed) -> None:
+        if await self._is_due(feed):
+            await self._look(feed, (await self._rows.read([feed.name])).get(feed.name))
+            async with self._publishing:
+                await self._publish()
+
+    async def _follow(self) -> None:
+        """Without any feed, too: what is under quarantine by those that were is given back."""
+        async with self._publishing:
+            await self._quarantine.follow()
 
     async def _is_due(self, feed: Feed) -> bool:
         mark = f"{KEY}:look:{hashlib.sha256(feed.name.encode(errors='replace')).hexdigest()[:16]}"
@@ -107,7 +113,9 @@ class FeedKeeper:
                 if known is not None and known.tried == known.good:
                     await self._rows.confirm(feed.name, known.good)
                 return
-            made, packed = await self._read(feed, known, path, work)
+            async with self._reading:
+                now = float(math.ceil(clock.now()))  # what is stored by now was here before the advisory
+                made, packed = await self._read(feed, known, path, work, now)
         if made.refused:
             await self._refuse(feed, known, state, made.refused)
             return
@@ -115,7 +123,7 @@ class FeedKeeper:
         if made.digest == before:
             await self._rows.confirm(feed.name, state)
             return
-        await self._rows.keep(feed.name, state, made, packed, before, self._now)
+        await self._rows.keep(feed.name, state, made, packed, before, now)
         log.info("feed_read", feed=feed.name, advisories=made.count, left_out=made.left_out)
 
     async def _newest(self, feed: Feed, tried: str, work: Path) -> tuple[Path, str]:
@@ -131,8 +139,9 @@ class FeedKeeper:
         etag = "" if tried.startswith("sha256:") else tried
         return target, await download(self._http, feed.source, etag, target)
 
-    async def _read(self, feed: Feed, known: Known | None, path: Path, work: Path) -> tuple[Made, bytes]:
-        self._now = float(math.ceil(clock.now()))  # what is stored by now was here before the advisory
+    async def _read(
+        self, feed: Feed, known: Known | None, path: Path, work: Path, now: float
+    ) -> tuple[Made, bytes]:
         previous, target = work / "previous", work / "snapshot"
         data: bytes | bytearray = b""
         if known is not None and known.state.digest:
@@ -143,7 +152,7 @@ class FeedKeeper:
             feed=str(_ROOT / path),
             previous=str(previous) if data else "",
             target=str(target),
-            now=self._now,
+            now=now,
             may_shrink=known is not None and known.may_shrink,
             sha256=told_checksum(path),
         )
@@ -162,14 +171,20 @@ class FeedKeeper:
 
     # --- what counts ------------------------------------------------------------------------------
 
-    async def _publish(self, known: list[Known]) -> None:
-        """Raises what the stores raise: the next turn does it."""
+    async def _publish(self) -> None:
+        """Raises what the stores raise: the next turn does it. What counts first is of all feeds, as far as
+        they can be read: else what a slow one tells would be served until then."""
+        names = [each.name for each in self._feeds]
+        rows = await self._rows.read(names)
+        standing = await read_state(self._redis)
+        if standing is None and len(rows) < len(names):
+            return
+        known = [rows[name] for name in names if name in rows]
         for each in known:
             digest = each.state.digest
             if digest and not await has_blob(self._redis, digest):
                 await write_blob(self._redis, digest, await self._rows.snapshot(each.state.feed))
         states = [each.state for each in known]
-        standing = await read_state(self._redis)
         if standing is None or list(standing.feeds) != states:
             await write_state(self._redis, states)
         await self._access.feeds.look()

@@ -78,6 +78,25 @@ def test_seen__gone_and_back_with_the_same_bytes__is_as_old_as_it_was() -> None:
     assert arrivals(Seen(1.0), both, one, other).arrivals == {"b": Arrival(NOW + 0.5, NOW + 1)}
 
 
+@pytest.mark.parametrize(("mark", "is_new"), [("a", False), ("b", True)])
+@pytest.mark.parametrize(
+    "between",
+    [("",), ("", ""), (None,), ("", None), (None, ""), (None, "", None)],
+    ids=["no mark", "twice", "gone", "no mark, then gone", "back without a mark", "back and gone"],
+)
+def test_seen__told_without_a_mark_meanwhile__compared_with_the_last_that_was_told(
+    between: tuple[str | None, ...], mark: str, is_new: bool
+) -> None:
+    """`None`: the document lacks it."""
+    seen, before = Seen(0.0), by_name([Dated("x", "1", mark="a")])
+    for at, each in enumerate((*between, mark), 1):
+        listed = by_name([] if each is None else [Dated("x", "1", mark=each)])
+        seen = seen_anew(seen, before, listed, confirmed_at=at - 0.5, now=float(at))
+        before = listed
+    assert ("x" in seen.arrivals) is is_new
+    assert not seen.gone
+
+
 def test_seen__of_more_than_a_year_ago__forgotten() -> None:
     old = Seen(1.0, {"a": Arrival(NOW - 402 * DAY, NOW - 401 * DAY), "b": Arrival(NOW - 2 * DAY, NOW - DAY)})
     again = [listed("a"), listed("b")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,19 @@ class Maker:
 @pytest.fixture
 def make(tmp_path: Path) -> Maker:
     return Maker(tmp_path)
+
+
+def test_folder__a_pipe_in_it__is_passed_over(make: Maker, tmp_path: Path) -> None:
+    feed = folder_of(tmp_path / "feed", malware(1))
+    os.mkfifo(feed / "x.json")
+    assert signature(feed)
+    made = make(feed)
+    assert (made.refused, made.count) == ("", 1)
+
+
+def test_feed_that_is_a_pipe__is_refused(make: Maker, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "all.json")
+    assert "neither a file nor a folder" in make(tmp_path / "all.json").refused
 
 
 def test_folder__two_documents_of_one_id__what_either_says_is_affected(make: Maker, tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""Feeds are looked at each by itself, and what they tell counts as soon as it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from services.fetcher.feeds import keeper as keeping
+from services.fetcher.feeds.keeper import FeedKeeper
+from services.fetcher.feeds.rows import FeedRows
+from services.fetcher.http.manager import HttpClientManager
+from shared.access.feeds import read_state
+from shared.access.repository import write_rules
+from shared.access.watcher import AccessWatcher
+from shared.policy.rules import Rules
+from shared.process.resources import Resources
+from shared.protocols import attests, named_alike, version_key
+from shared.settings import load_settings
+from shared.stores import Stores, open_stores
+from tests.firewall.feeds import Folder, osv, span
+from tests.support.upstream import Fault, Reply, Upstream
+
+PATH = "/osv/MAL-1.json"
+
+
+@dataclass
+class Town:
+    """A keeper of two feeds, a folder and an address, over real stores; not open yet."""
+
+    keeper: FeedKeeper
+    stores: Stores
+    access: AccessWatcher
+    folder: Folder
+    upstream: Upstream
+    address: str
+
+    async def looked_at(self) -> set[str]:
+        """The feeds that were tried."""
+        return set(await FeedRows(self.stores.database).read([str(self.folder.path), self.address]))
+
+    async def counting(self) -> int:
+        """How many feeds count; 0: none yet."""
+        state = await read_state(self.stores.queue_redis)
+        return 0 if state is None else len(state.feeds)
+
+    def knows(self, name: str) -> bool:
+        return self.access.policy.of("npm", name).by_malware("1.0.0") is not None
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        server.put(PATH, Reply(document("slow"), "application/json"))
+        yield server
+
+
+def document(name: str) -> bytes:
+    return json.dumps(osv("MAL-1", "npm", name, ranges=[span()])).encode()
+
+
+@pytest_asyncio.fixture
+async def town(
+    store_settings: dict[str, str], tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Town]:
+    for name in ("TURN_SECONDS", "FOLDER_SECONDS", "ADDRESS_SECONDS"):
+        monkeypatch.setattr(keeping, name, 0.1)
+    folder, address = Folder(tmp_path / "osv"), upstream.url + PATH
+    feeds = {"ORCHARD_OSV_FEEDS": f"{folder.path},{address}", "ORCHARD_DATA_DIR": str(tmp_path / "data")}
+    async with Resources() as resources, HttpClientManager() as http:
+        stores = await open_stores(resources, load_settings({**store_settings, **feeds}))
+        access = AccessWatcher(
+            stores.database, stores.queue_redis, named=named_alike, order=version_key, attests=attests
+        )
+        await write_rules(store_settings["ORCHARD_DATABASE_URL"], Rules(feeds=True), 1.0)
+        await access.refresh()
+        keeper = FeedKeeper(stores, http=http, access=access)
+        try:
+            yield Town(keeper, stores, access, folder, upstream, address)
+        finally:
+            await keeper.aclose()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_one_feed_is_slow__the_others_count_at_once(town: Town) -> None:
+    await town.keeper.open()
+
+    async def both_count() -> bool:
+        return await town.counting() == 2
+
+    await until(both_count)
+    asked = town.upstream.count(PATH)
+    town.upstream.fault(PATH, Fault(stall_at=10))
+    town.upstream.put(PATH, Reply(document("other"), "application/json"))
+
+    async def asked_again() -> bool:
+        return town.upstream.count(PATH) > asked
+
+    await until(asked_again)
+    town.folder.put(osv("MAL-2", "npm", "new", ranges=[span()]))
+
+    async def is_known() -> bool:
+        await town.access.refresh()
+        return town.knows("new")
+
+    await until(is_known)
+    rows = await FeedRows(town.stores.database).read([town.address])
+    assert not rows[town.address].state.fault, "the slow one is waited for still"
+    assert town.knows("slow"), "and what it told last counts"
+
+
+async def test_first_of_all__nothing_counts_before_each_feed_was_tried(town: Town) -> None:
+    town.upstream.fault(PATH, Fault(delay_seconds=1.5))
+    await town.keeper.open()
+
+    async def something_counts() -> bool:
+        return await town.counting() > 0
+
+    await until(something_counts)
+    assert await town.looked_at() == {str(town.folder.path), town.address}
