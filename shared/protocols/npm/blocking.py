@@ -17,20 +17,10 @@ from shared.protocols.resource import Resource
 def version_asked(resource: Resource) -> str:
     """The exact version that a request names; "" for a packument or a tag."""
     if resource.kind == "artifact":
-        return _version_in(resource)
+        return names.version_told(resource.project, resource.filename) or resource.version
     kind, _, spec = names.split_identity(resource.identity) if resource.kind == "index" else ("", "", "")
     tells = kind in ("version", "attestations") and parse_version(spec)
     return names.canonical_version(spec) if tells else ""
-
-
-def _version_in(resource: Resource) -> str:
-    """The version that a tarball's name ends with: an upstream's own name may begin otherwise than the
-    package's ("scope-name-1.0.0.tgz"), and is kept in lock files."""
-    if parse_version(resource.version):
-        return names.canonical_version(resource.version)
-    stem = resource.filename.removesuffix(".tgz")
-    ends = (stem[at + 1 :] for at, char in enumerate(stem) if char == "-")
-    return next((names.canonical_version(end) for end in ends if parse_version(end)), resource.version)
 
 
 def without_blocked(

@@ -81,7 +81,9 @@ def tarball_url(dist: Fields, links: Links) -> str:
 
 
 def served_name(name: str, version: str, url: str) -> str:
-    """The upstream's own file name where it is unique to the version, else the usual one."""
+    """The upstream's own file name where it is unique to the version and tells that, else the usual one:
+    what may be served is judged by the version that an address tells."""
     basename = urlsplit(url).path.rpartition("/")[2]
     own = basename.endswith(f"-{version}.tgz") and names.is_tarball(basename)
-    return basename if own else names.tarball_name(name, version)
+    told = own and names.version_told(name, basename) == names.canonical_version(version)
+    return basename if told else names.tarball_name(name, version)

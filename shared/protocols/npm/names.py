@@ -63,6 +63,15 @@ def version_of(name: str, filename: str) -> str:
     return version if is_spec(version) and tarball_name(name, version) == filename else ""
 
 
+def version_told(name: str, filename: str) -> str:
+    """The canonical version that a tarball's name ends with: an upstream's own name may begin otherwise than
+    the package's ("scope-name-1.0.0.tgz"), and is kept in lock files. "": it tells none."""
+    usual = version_of(name, filename)
+    stem = filename.removesuffix(".tgz")
+    ends = (stem[at + 1 :] for at, char in enumerate(stem) if char == "-")
+    return next((canonical_version(end) for end in (usual, *ends) if parse_version(end)), "")
+
+
 # --- identities -------------------------------------------------------------------------------------
 
 
