@@ -107,7 +107,7 @@ def _advisory(
     score: Score,
     seen_at: Callable[[str], float],
 ) -> Advisory | None:
-    is_malware = document.id.startswith(MALWARE)
+    is_malware = document.id.upper().startswith(MALWARE)
     spans: list[Span] = []
     for each in affected.ranges or ():
         if each.type in ("SEMVER", "ECOSYSTEM"):
@@ -136,7 +136,7 @@ def _listed(listed: Iterable[str], spans: Sequence[Span], protocol: PackageProxy
     """Canonical, and without those that the spans hold already."""
     names = protocol.names
     found: dict[str, None] = {}
-    for text in listed:
+    for text in map(str.strip, listed):
         if _VERSION.fullmatch(text):
             version = names.canonical_version(text)
             if not any(each.holds(version, names.version_key, unknown=False) for each in spans):

@@ -80,7 +80,8 @@ class TrustedProxies:
         origin = peer
         for hop in reversed(forwarded.split(",")[-MOST_HOPS:]):
             try:
-                origin = str(ip_address(hop.strip().strip("[]")))
+                address = hop.strip().strip("[]").partition("%")[0]  # a zone means something there alone
+                origin = str(ip_address(address))
             except ValueError:
                 break
             if not self._trusts(origin):

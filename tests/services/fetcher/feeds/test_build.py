@@ -53,6 +53,13 @@ def make(tmp_path: Path) -> Maker:
     return Maker(tmp_path)
 
 
+def test_folder__written_by_hand__small_letters_and_spaces_do_no_harm(make: Maker, tmp_path: Path) -> None:
+    make(folder_of(tmp_path / "feed", osv("mal-1", "npm", "evil", versions=[" 1.0.0", "2.0.0 "])))
+    assert make.snapshot is not None
+    (found,) = make.snapshot.of("npm", "evil")
+    assert found.is_malware and found.versions == ("1.0.0", "2.0.0")
+
+
 def test_folder__a_pipe_in_it__is_passed_over(make: Maker, tmp_path: Path) -> None:
     feed = folder_of(tmp_path / "feed", malware(1))
     os.mkfifo(feed / "x.json")
