@@ -12,6 +12,7 @@ from aiohttp import web
 from services.fetcher.ahead.jobs import GuessedFileJob, GuessedIndexJob
 from services.fetcher.ahead.machine import ReadAhead
 from services.fetcher.feeds.keeper import FeedKeeper
+from services.fetcher.figures import figures_of
 from services.fetcher.files.abandoned import Bounds
 from services.fetcher.files.ages import Ages
 from services.fetcher.files.describe import DescribeArtifactJob
@@ -23,6 +24,7 @@ from services.fetcher.files.job import FetchArtifactJob
 from services.fetcher.files.live import LiveDownloads
 from services.fetcher.files.metadata_fallback import MetadataFallback
 from services.fetcher.files.ranges import RangeReader
+from services.fetcher.files.refused import RefusedBytes
 from services.fetcher.files.room import RelayRoom
 from services.fetcher.files.sealing import Sealer
 from services.fetcher.files.signatures import Signatures
@@ -101,7 +103,6 @@ from shared.stores import (
 from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
 from shared.version import VERSION
-from shared.worker.heartbeat import Figures, Pool
 from shared.worker.process import WorkerProcess
 from shared.worker.tokens import WorkerToken
 
@@ -217,7 +218,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             stop,
             token=token.published,
             nonce=token.nonce,
-            figures=lambda: _figures(upstream, floor),
+            figures=lambda: figures_of(upstream.http, upstream.breakers, upstream.webhooks, floor),
             offline=settings.offline,
         )
     log.info("fetcher_stopped")
@@ -368,6 +369,7 @@ def _artifact_job(
         access=upstream.access,
         floor=floor,
         room=RelayRoom(settings.relay_bytes),
+        refused=RefusedBytes(stores, upstream.access),
         max_bytes=settings.max_artifact_bytes,
         abandoned=Bounds(settings.abandoned_bytes, settings.abandoned_seconds),
         early=EarlyMetadata(RangeReader(upstream.upstreams), threads=threads, artifacts=stores.artifacts),
@@ -382,19 +384,4 @@ def _artifact_job(
         refresh=refresh_by(JobWaiter(stores.queue, listener), wait_seconds),
         lookups=lookups,
         absences=upstream.absences,
-    )
-
-
-def _figures(upstream: UpstreamParts, floor: DiskFloor) -> Figures:
-    upstream.breakers.show_open()
-    pools = upstream.http.stats()
-    for name, pool in pools.pools.items():
-        metrics.UPSTREAM_CONNECTIONS.labels(name, "active").set(pool.active)
-        metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(pool.idle)
-        metrics.UPSTREAM_WAITING.labels(name).set(pool.waiting)
-    return Figures(
-        http_pool=Pool(pools.active, pools.max),
-        disk=floor.glance(),
-        webhooks_failing=upstream.webhooks.failing,
-        sources=upstream.http.answering.told(),
     )

@@ -58,6 +58,11 @@ def fence_key(file: FileName) -> str:
     return facts_key(file).replace(Category.ARTIFACT_METADATA.value, "artifact_fence", 1)
 
 
+def refused_key(file: FileName) -> str:
+    """The SHA-256 of blocked bytes that the upstream has under a name."""
+    return facts_key(file).replace(Category.ARTIFACT_METADATA.value, "refused_bytes", 1)
+
+
 def head_key(protocol: str, identity: str) -> str:
     """Key of an index page's head. Raises `InvalidData`."""
     if ":v:" in identity:  # would meet another page's variant

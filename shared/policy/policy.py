@@ -320,6 +320,11 @@ class Policy:
         if self.is_blind:
             raise AdvisoriesUnknown("no advisories are known here yet: what is malware cannot be told")
 
+    @property
+    def blocks_bytes(self) -> bool:
+        """Whether any are blocked by their SHA-256."""
+        return bool(self._digests)
+
     def check_digest(self, sha256: str) -> None:
         """Raises `Blocked` for blocked bytes."""
         found = self._digests.get(sha256)

@@ -89,6 +89,7 @@ class FetchArtifactJob:
                 row = None
         if row is None:
             self._tools.ages.check_new(protocol, resource, found)
+            await self._tools.refused.check(job.file)
         else:
             policy.check(job.protocol, job.project, version, row.sha256, beside=resource.file_id)
         promised = row.sha256 if row is not None else resource.sha256

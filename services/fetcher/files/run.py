@@ -27,7 +27,7 @@ from services.fetcher.files.signatures import SignatureCheck
 from services.fetcher.files.spool import Spool, spool_upload
 from services.fetcher.files.tools import ArtifactTools
 from shared.digests import matches, strongest
-from shared.errors import Blocked, FileNotFound, TooYoung
+from shared.errors import FileNotFound, TooYoung
 from shared.errors.passing import SupersededError, UpstreamUnavailable
 from shared.models import NO_SOURCE_HEADERS, NO_STANDING, CachedUrl, Role, SourceHeaders, StoredFile
 from shared.objects.port import artifact_key
@@ -148,7 +148,7 @@ class ArtifactRun:
                 digests = download.kept_digests
                 by = await published.verify(self.resource, {**digests, "sha256": sha256}, download.suspicion)
                 checked = compared(found.entry.hashes, self._promised, by)
-                await self._refuse_blocked(found, sha256)
+                await tools.refused.check_fetched(self.job.file, self.resource, sha256, found.source.name)
                 await check(self.protocol, found.entry, spool.open, spool.size, tools.threads)
                 if signature is not None:
                     await self._check_signature(signature, spool, sha256)
@@ -229,28 +229,6 @@ class ArtifactRun:
                 self.ctx.follow(list_again(self.protocol, self.job.project))
         if against:
             self.standing = msgspec.structs.replace(self.standing, judged=against)
-
-    async def _refuse_blocked(self, found: Found, sha256: str) -> None:
-        """Raises `Blocked`: bytes that are blocked by now, or malware, are not kept, and their readers break
-        off."""
-        job, policy = self.job, self._tools.access.policy
-        try:
-            policy.check_digest(sha256)
-            version = self.protocol.grammar.version_asked(self.resource)
-            policy.check(job.protocol, job.project, version, sha256, beside=self.resource.file_id)
-        except Blocked as error:
-            log.warning(
-                "blocked_file_refused",
-                project=job.project,
-                filename=job.filename,
-                sha256=sha256,
-                code=error.code,
-            )
-            detail = {"sha256": sha256, "source": found.source.name}
-            await self._tools.artifacts.record_event(
-                "blocked_file_refused", job.protocol, job.project, job.filename, detail
-            )
-            raise
 
     async def from_parent(self, found: Found, parent: str, fetch: Fetch, *, index_stands: bool) -> StoredFile:
         """The metadata that upstream does not deliver, out of the file it describes, got by `fetch`.

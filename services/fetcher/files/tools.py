@@ -12,6 +12,7 @@ from services.fetcher.files.direct import DirectFiles
 from services.fetcher.files.early_metadata import EarlyMetadata
 from services.fetcher.files.live import LiveDownloads
 from services.fetcher.files.metadata_fallback import MetadataFallback
+from services.fetcher.files.refused import RefusedBytes
 from services.fetcher.files.room import RelayRoom
 from services.fetcher.files.sealing import Sealer
 from services.fetcher.files.signatures import Signatures
@@ -43,6 +44,7 @@ class ArtifactTools:
     access: AccessWatcher
     floor: DiskFloor
     room: RelayRoom
+    refused: RefusedBytes
     max_bytes: int
     abandoned: Bounds
     early: EarlyMetadata

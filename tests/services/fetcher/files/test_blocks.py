@@ -36,6 +36,25 @@ async def test_bytes_blocked__index_tells_no_digest__nothing_is_kept(fetcher: Fe
     assert await fetcher.events("blocked_file_refused") == 1
 
 
+async def test_bytes_blocked__under_the_name_they_were_found_by__upstream_is_not_asked_again(
+    fetcher: Fetcher,
+) -> None:
+    path = f"/files/demo/{WHEEL}"
+    fetcher.upstream.add_project("demo", {WHEEL: CONTENT}, hashes=())
+    await _block(fetcher, "sha256", bytes.fromhex(sha256(CONTENT)))
+    await fetcher.index()
+    (file_id,) = await _file_ids(fetcher)
+    for _ in range(3):
+        with pytest.raises(Blocked):
+            await fetcher.artifact(file_id)
+    assert fetcher.upstream.count(path) == 1
+    assert await fetcher.events("blocked_file_refused") == 1
+    await fetcher.database.execute("DELETE FROM blocks")
+    with pytest.raises(OrchardError):
+        await asyncio.wait_for(fetcher.render("other"), 10)
+    assert (await fetcher.artifact(file_id)).sha256 == sha256(CONTENT), "until they are blocked no more"
+
+
 async def test_version_blocked__upstream_is_not_asked_for_its_file(fetcher: Fetcher) -> None:
     fetcher.upstream.add_project("demo", {WHEEL: CONTENT})
     await fetcher.index()
