@@ -185,7 +185,12 @@ def test_install__url_of_a_registry_at_its_hosts_root__goes_through_orchard(
     """npm resolves the path of such an address against Orchard's host alone: without /npm."""
     address = "https://registry.example.com/orchard-leaf/-/orchard-leaf-1.0.0.tgz"
     folder = project(tmp_path / "demo", {"orchard-leaf": address})
-    env = environment(tools, orchard.url("/npm/"), npm_config_replace_registry_host="registry.example.com")
+    env = environment(
+        tools,
+        orchard.url("/npm/"),
+        npm_config_replace_registry_host="registry.example.com",
+        npm_config_allow_remote="all",  # npm 12 takes no such addresses unless it is told to
+    )
     done = tools.run([*command(tool), "install"], cwd=folder, env=env)
     assert done.returncode == 0, done.stderr
     assert installed(folder) == {"orchard-leaf@1.0.0"}
