@@ -16,19 +16,20 @@ from shared.settings_file import put_into
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns an `Exit`; wrong use of the command line ends the process with 2."""
+    """Run a command. Returns an `Exit`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    output = Output(as_json="--json" in given[: given.index("--") if "--" in given else None])
     try:
-        options = build_parser().parse_args(arguments)
+        options = build_parser().parse_args(given)
         if not getattr(options, "run", ""):
             (getattr(options, "group", None) or build_parser()).print_help(sys.stderr)
             return Exit.USAGE
         output = Output(as_json=options.json, quiet=options.quiet)
-        try:
-            _read_settings_file()
-            return int(_command(options.run)(options, output) or Exit.DONE)
-        except CommandFailed as error:
-            output.failure(error)
-            return error.exit_code
+        _read_settings_file()
+        return int(_command(options.run)(options, output) or Exit.DONE)
+    except CommandFailed as error:
+        output.failure(error)
+        return error.exit_code
     except KeyboardInterrupt:
         say("orchard: interrupted")
         return Exit.INTERRUPTED

@@ -6,11 +6,10 @@ They are argparse with suggestions: a misspelt command or option is answered wit
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from services.cli.errors import Exit
+from services.cli.errors import WrongUse
 from services.cli.table import EXPORTS as OF_PROTOCOLS
 from services.cli.table import PROTOCOLS
 
@@ -26,9 +25,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Two lines on standard error and exit code 2."""
-        sys.stderr.write(f"orchard: {message}\n  `{self.prog} --help` shows what there is.\n")
-        sys.exit(Exit.USAGE)
+        """Raises `WrongUse`."""
+        raise WrongUse(message, f"`{self.prog} --help` shows what there is.")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:

@@ -142,6 +142,22 @@ def test_wrong_use__one_line_and_a_hint__exit_2(command: Make, words: list[str],
     assert "Traceback" not in done.stderr and "secret" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json", "esure"],
+        ["esure", "--json"],
+        ["status", "--json", "now"],
+        ["--json", "status", "--ulr", "x"],
+    ],
+)
+def test_wrong_use_with_json__is_told_as_json(command: Make, words: list[str]) -> None:
+    done = command()(*words)
+    told = json.loads(done.stderr)["error"]
+    assert done.returncode == told["exit_code"] == 2
+    assert told["message"] and told["hint"]
+
+
 @pytest.mark.parametrize("words", [[], ["upstreams"], ["tokens"]])
 def test_no_command__help_on_standard_error__exit_2(command: Make, words: list[str]) -> None:
     done = command()(*words)
