@@ -42,7 +42,7 @@ class Table:
         self.orchard, self.upstream, self.folder = orchard, upstream, folder
         self.new: NewShelf = new_shelves(orchard, upstream)
         self._stocked: dict[str, dict[str, Shelf]] = {}
-        self._above: dict[str, Shelf] = {}
+        self._above: dict[tuple[str, str], Shelf] = {}  # by protocol and case
         self._together: dict[str, tuple[Installer, CompletedProcess[str]]] = {}
         self._locked: dict[str, dict[str, Installer]] = {}
 
@@ -95,7 +95,7 @@ class Table:
         shelf, kind = self.shelf(case, client), INSTALLERS[client]
         name, exactly = name_of(shelf), kind.exactly.format(case.wants)
         if case.asks == "above":
-            return {name_of(self._above[kind.protocol]): kind.exactly.format("1.0.0")}
+            return {name_of(self._above[kind.protocol, case.name]): kind.exactly.format("1.0.0")}
         if case.asks == "tag":
             return {name: (case.wants and "next") or _NEWEST.get(client) or _NEWEST[kind.protocol]}
         if case.asks == "hash":
@@ -138,7 +138,7 @@ class Table:
                 shelf.tags = {"next": case.wants}  # type: ignore[attr-defined]
             shelf.put(_seconds(case.ages_in(protocol, case.before or case.ages)))
             if case.asks == "above":
-                self._above[protocol] = self._needing(shelf)
+                self._above[protocol, case.name] = self._needing(shelf)
             if case.yanked:
                 _yank(shelf, case.yanked)
             assert shelf.get(shelf.page).status_code == 200
