@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -242,6 +243,23 @@ def test_what_came_in_unlooked_at__is_verified_when_it_is_asked_for(
     for _ in range(3):
         assert it.get(it.file("1.0.0")).content == it.data["1.0.0"]
         refused(it, it.file("1.1.0"), "is false")
+    assert it.signatures_asked() == 2
+
+
+def test_what_came_in_unlooked_at_and_was_lost__is_verified_before_a_byte_goes_out(
+    it: Signed, signer: Signer, only_by: NewRule
+) -> None:
+    it.sign("1.0.0", signer)
+    it.sign("1.1.0", signer, of=b"something else")
+    for version in ("1.0.0", "1.1.0"):
+        assert it.get(it.file(version)).status_code == 200
+        sha256 = hashlib.sha256(it.data[version]).hexdigest()
+        (it.orchard.folder / "data" / "objects" / "artifacts" / sha256[:2] / sha256).unlink()
+    only_by(signer, 'began = "2020-01-01"')
+    assert it.get(it.file("1.1.0"), range="bytes=0-9").status_code == 403
+    refused(it, it.file("1.1.0"), "is false")
+    assert it.get(it.file("1.0.0"), range="bytes=0-9").content == it.data["1.0.0"][:10]
+    assert it.get(it.file("1.0.0")).content == it.data["1.0.0"]
     assert it.signatures_asked() == 2
 
 

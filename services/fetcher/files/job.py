@@ -97,7 +97,10 @@ class FetchArtifactJob:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
             run.sealed_sha256 = row.sha256 if row is not None else ""
             run.seen = await self._tools.ages.seen(protocol, resource, self._refresh)
-            run.standing = Standing(judged=await self._tools.ages.judged(protocol, resource))
+            if row is not None and await self._tools.signatures.is_due(protocol, resource, row):
+                run.is_to_be_signed = True
+            known = None if run.is_to_be_signed else row
+            run.standing = Standing(judged=await self._tools.ages.judged(protocol, resource, known))
             return await self._from_first(run)
         if found is None:
             found = await self._entries.find_anew(protocol, job.file, self._refresh)

@@ -76,6 +76,7 @@ class ArtifactRun:
         self.resource = resource
         self.generation = ctx.generation
         self._promised = promised_sha256
+        self.is_to_be_signed = not promised_sha256  # whether its signature is looked at, if one is asked for
         self.sealed_sha256 = ""  # what a row says of this name already
         self.standing = NO_STANDING  # nobody asks, or its headers will tell
         self.seen: Seen | None = None  # of the project of a file that no index lists, where its age counts
@@ -109,7 +110,8 @@ class ArtifactRun:
         )
 
         published = PublishedCheck(tools.direct, tools.artifacts, self.protocol, found)
-        signature = None if self._promised else tools.signatures.of(self.protocol, self.resource, found)
+        asked = self.is_to_be_signed
+        signature = tools.signatures.of(self.protocol, self.resource, found) if asked else None
 
         def head_came(headers: Mapping[str, str]) -> None:
             published.head_came(headers)
@@ -118,7 +120,8 @@ class ArtifactRun:
         declared = found.entry.hashes.get("sha256", "").lower()
         expected = self._promised or (declared if " " not in declared else "")
         try:
-            if self._relay and job.part and self._promised:
+            is_judged = signature is None and self.seen is None
+            if self._relay and job.part and self._promised and is_judged:
                 await self._relay_parts(live)
             if signature is not None:
                 await signature.start()
