@@ -343,7 +343,7 @@ SAMPLES: dict[str, Sample] = {
     "news:_STORED": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * k)[1] for k in range(MANY)]),
     "news:_SERVED": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * k)[1] for k in range(MANY)]),
     "_WHO": lambda s, n: ([n % s.files + 1],),
-    "FILES_ABOUT": _package,
+    **dict.fromkeys(("FILES_ABOUT", "GOT_ABOUT"), lambda s, n: (20_000, *_package(s, n))),
     "feeds:_LIST": lambda s, n: (-1, "", "", "", "", 100),
     "feeds:_FIND": lambda s, n: (_sha256(s, n),),
     # what the rules say

@@ -96,7 +96,7 @@ def judge(
         warnings: dict[str, str] = {}
         for rule in rules if before is None else ():
             against = asked(rule, project, each, change, now)
-            if against is None or (stored_stay and each.stored_at and each.stored_at < rule.since):
+            if against is None or (stored_stay and rule.spares(each.stored_at)):
                 continue
             if rule.action == "warn":
                 warnings[rule.name] = against.why

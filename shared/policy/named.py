@@ -48,8 +48,9 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
     action: Literal["hold", "warn"] = "hold"
     reason: str = ""  # words for clients
     unknown: Literal["allow", "hold"] = "hold"  # where a condition gives no answer
-    unverified: Literal["allow", "hold"] = "allow"  # where `trust` is asked, of what nobody could verify yet;
-    # where `signed_by` is, of what has no signature
+    unverified: Literal["", "allow", "hold"] = ""
+    """Where `trust` is asked, of what nobody could verify yet: "" as the settings say. Where `signed_by` is,
+    of what has no signature: "" lets it in."""
     began: str = ""  # a date: counts as in force since then; "": since it was first applied
     since: float = (
         0.0  # unix seconds of that: what was stored before stays, what was published before is not new
@@ -74,6 +75,12 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
     def kinds(self) -> list[str]:
         """The same of a rule that is not checked yet."""
         return [each for each in KINDS if getattr(self, each)]
+
+    def spares(self, stored_at: float) -> bool:
+        """Whether what was stored then (unix seconds, 0: it is not) stays, where what was stored before does.
+        A list of what may be served, and a hard date, spare nothing."""
+        is_hard = self.refuse or self.only or bool(self.nothing_after)
+        return bool(stored_at) and stored_at < self.since and not is_hard
 
     def is_as(self, other: NamedRule) -> bool:
         """Whether both are the same, whenever they began, and whatever words they have for it."""

@@ -166,7 +166,7 @@ class Policy:
         rules = self._rules
         keys = next((each for each in self._named_rules if each.signed_by and each.is_about(*key)), None)
         if keys is not None:
-            unsigned = keys.unverified
+            unsigned = keys.unverified or "allow"
             rule = TrustRule(True, unsigned, keys.since, rules.stored_stay, keys.signed_by)
             return self._trusting(key, found, rule)
         if not self._attests(key[0]):
@@ -176,7 +176,8 @@ class Policy:
         )
         own = next((each for each in self._named_rules if each.trust and each.is_about(*key)), None)
         if own is not None:
-            rule = TrustRule(own.trust == "no-downgrade", own.unverified, own.since, rules.stored_stay)
+            unknown = own.unverified or rules.trust_unknown
+            rule = TrustRule(own.trust == "no-downgrade", unknown, own.since, rules.stored_stay)
         if not (rules.trust if own is None else own.trust != "off"):
             return found
         return self._trusting(key, found, rule)

@@ -138,7 +138,7 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
             return self.trust is not None and stored_at < self.trust.since
         if refused.rule == "policy":
             named = (each for each in self.rules if refused.why.startswith(f"{each.name}: "))
-            return any(stored_at < each.since for each in named)
+            return any(each.spares(stored_at) for each in named)
         return refused is not UNKNOWN
 
     def stands(self, head: IndexHead, now: float) -> bool:

@@ -187,12 +187,24 @@ class FeedKeeper:
         states = [each.state for each in known]
         if standing is None or list(standing.feeds) != states:
             await write_state(self._redis, states)
+            rows = await self._rows.read(names)  # another fetcher may have kept, and written, newer ones
+            if [rows[name].state for name in names if name in rows] != states:
+                await self._publish()
+                return
         await self._access.feeds.look()
         for each in known:
             if each.told != each.state.digest:
                 await self._quarantine.settle(each.state.changed)
-                await self._news.tell(each.state)
+                await self._news.tell(each.state, _since(each))
                 await self._rows.note_told(each.state.feed, each.state.digest)
+
+
+def _since(feed: Known) -> float:
+    """Advisories that were seen first at that moment (unix seconds), or later, are news."""
+    skipped = (
+        feed.state.changed is None and feed.told_read_at
+    )  # those of a state that nobody was told of, too
+    return feed.told_read_at + 1 if skipped else feed.state.read_at
 
 
 def _prepare(folder: Path) -> None:

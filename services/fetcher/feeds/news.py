@@ -37,10 +37,11 @@ class News:
         self._artifacts = stores.artifacts
         self._access = access
 
-    async def tell(self, feed: FeedState) -> None:
-        """Of the newest snapshot of a feed, which this process knows already."""
+    async def tell(self, feed: FeedState, since: float) -> None:
+        """Of the newest snapshot of a feed, which this process knows already: of advisories that are no older
+        than `since` (unix seconds)."""
         async for protocol, names in concerned(self._database, SERVED, feed.changed):
-            await self._tell_servings(protocol, names, feed.read_at)
+            await self._tell_servings(protocol, names, since)
 
     async def _tell_servings(self, name: str, projects: Sequence[str], since: float) -> None:
         """Of advisories that are new by the snapshot of that moment (unix seconds). `projects` as the ledger

@@ -11,12 +11,14 @@ from shared.postgres.database import Database, Row
 _COLUMNS = """
     feed, good, tried, digest, advisories, left_out, fault, before, told, may_shrink,
     changed::text AS changed,
+    coalesce(extract(epoch FROM told_read_at), 0)::float8 AS told_read_at,
     coalesce(extract(epoch FROM read_at), 0)::float8 AS read_at,
     coalesce(extract(epoch FROM confirmed_at), 0)::float8 AS confirmed_at
 """
 _READ = f"SELECT {_COLUMNS} FROM osv_feeds WHERE feed = ANY($1::text[])"  # noqa: S608
 _SNAPSHOT = "SELECT snapshot FROM osv_feeds WHERE feed = $1"
-# Of two fetchers that read one feed, who began with the newer state wins.
+# Of two fetchers that read one feed, who began with the newer state wins. What changed since a state that
+# nobody was told of may be anything.
 _KEEP = """
 INSERT INTO osv_feeds AS f
     (feed, good, tried, digest, snapshot, advisories, left_out, read_at, confirmed_at, before, changed)
@@ -24,7 +26,7 @@ VALUES ($1, $2, $2, $3, $4, $5, $6, to_timestamp($7), to_timestamp($7), $8, $9::
 ON CONFLICT (feed) DO UPDATE SET
     good = $2, tried = $2, digest = $3, snapshot = $4, advisories = $5, left_out = $6,
     read_at = to_timestamp($7), confirmed_at = to_timestamp($7), looked_at = now(), fault = '',
-    before = $8, changed = $9::jsonb, may_shrink = false
+    before = $8, changed = CASE WHEN f.told = $8 THEN $9::jsonb END, may_shrink = false
 WHERE f.digest = $8
 """
 _CONFIRM = """
@@ -35,7 +37,7 @@ _REFUSE = """
 INSERT INTO osv_feeds AS f (feed, tried, fault) VALUES ($1, $2, $3)
 ON CONFLICT (feed) DO UPDATE SET tried = $2, fault = $3, looked_at = now()
 """
-_TOLD = "UPDATE osv_feeds SET told = $2 WHERE feed = $1 AND digest = $2"
+_TOLD = "UPDATE osv_feeds SET told = $2, told_read_at = read_at WHERE feed = $1 AND digest = $2"
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -45,6 +47,7 @@ class Feed(msgspec.Struct, frozen=True):
     good: str = ""
     tried: str = ""
     told: str = ""
+    told_read_at: float = 0.0  # unix seconds: when that was read; 0: none was told
     may_shrink: bool = False
 
 
@@ -98,4 +101,4 @@ def _feed(row: Row) -> Feed:
         before=row["before"],
         changed=None if row["changed"] is None else _decode(row["changed"]),
     )
-    return Feed(state, row["good"], row["tried"], row["told"], row["may_shrink"])
+    return Feed(state, row["good"], row["tried"], row["told"], row["told_read_at"], row["may_shrink"])

@@ -37,6 +37,28 @@ def held(rules: list[NamedRule], *versions: Listed, stay: bool = True) -> list[s
     return [version for version, each in found.items() if each.verdict is not None]
 
 
+@pytest.mark.parametrize(
+    ("asks", "stays"),
+    [
+        ({"refuse": True}, False),
+        ({"only": True}, False),
+        ({"nothing_after": "2020-01-01"}, False),
+        ({"minimum_age": "300d"}, True),
+        ({"licences": Licences(deny=("MIT",))}, True),
+        ({"when": "true"}, True),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_was_stored_before_a_rule_about_a_source__stays_unless_the_rule_spares_nothing(
+    asks: dict[str, Any], stays: bool
+) -> None:
+    one = rule(sources=("central",), **asks)
+    version = listed("1.0", 60, stored=NOW - 55 * DAY, licence="MIT")
+    assert held([one], version) == ([] if stays else ["1.0"])
+    assert held([one], version, stay=False) == ["1.0"]
+    assert one.spares(NOW - 55 * DAY) is stays
+
+
 def test_install_scripts__new_since_the_last_allowed() -> None:
     new = rule(install_scripts="new")
     versions = [

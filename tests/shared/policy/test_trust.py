@@ -252,6 +252,16 @@ def test_of_a_policy_file__in_place_of_the_settings() -> None:
     assert held(Policy((), named_rules=[off, on]), *entries) == []
 
 
+@pytest.mark.parametrize("says", ["", "allow", "hold"])
+def test_of_a_policy_file__what_nobody_could_verify_waits_as_it_says_or_else_as_the_settings_do(
+    says: str,
+) -> None:
+    own = NamedRule("p", trust="no-downgrade", unverified=says)  # type: ignore[arg-type]
+    it = Policy((), Rules(trust="no-downgrade", trust_unknown="hold"), named_rules=[own])
+    rule = it.of("pypi", "demo").trust
+    assert rule is not None and rule.unknown == (says or "hold")
+
+
 def test_protocol_whose_lists_tell_nobody__is_asked_nothing() -> None:
     policy = Policy((), NO_DOWNGRADE, attests=lambda protocol: protocol == "npm")
     assert policy.of("pypi", "demo").trust is None

@@ -20,6 +20,7 @@ from shared.protocols import protocol_named
 from shared.protocols.package_urls import purl
 
 MOST_FILES = 2000  # of one package or digest: all its versions and files
+MOST_OF_ADVISORY = 20_000  # files of a project, of which an advisory may be about some
 LATEST = 253_402_214_400.0  # unix seconds, the last midnight of the year 9999
 _DAY = 86_400.0
 
@@ -33,10 +34,16 @@ def _files(condition: str) -> str:
     return f"SELECT id FROM serving_files f WHERE {condition} ORDER BY seen_on DESC, id DESC LIMIT $1"  # noqa: S608
 
 
-FILES_ABOUT = """
-SELECT id, project, version FROM serving_files WHERE protocol = $1 AND alike = $2 AND version <> ''
-ORDER BY seen_on DESC, id DESC
-"""
+def _about(condition: str) -> str:
+    """$1 limit."""
+    return f"""
+    SELECT id, project, version FROM serving_files f
+    WHERE protocol = $2 AND alike = $3 AND version <> ''{condition}
+    ORDER BY seen_on DESC, id DESC LIMIT $1
+    """  # noqa: S608
+
+
+FILES_ABOUT, GOT_ABOUT = _about(""), _about(_GOT)
 FILES_BY_NAME, GOT_BY_NAME = _files(_BY_NAME), _files(_BY_NAME + _GOT)
 FILES_BY_DIGEST, GOT_BY_DIGEST = _files(_BY_DIGEST), _files(_BY_DIGEST + _GOT)
 
@@ -105,17 +112,24 @@ class ServingRows:
 
     async def affected(self, abouts: Sequence[About]) -> tuple[list[int], list[Subject]]:
         """The files that these advisories are about, and the versions of which they are."""
-        files: list[int] = []
+        files: dict[int, None] = {}
         subjects: dict[Subject, None] = {}
         for about in abouts:
             names = protocol_named(about.protocol).names
-            for row in await self._database.fetch(FILES_ABOUT, about.protocol, about.project.lower()):
+            of = MOST_OF_ADVISORY, about.protocol, about.project.lower()
+            rows = await self._database.fetch(FILES_ABOUT, *of)
+            got: list[Row] = []
+            if len(rows) > MOST_FILES:  # who is refused may ask for files of any name, and must hide nobody
+                got = await self._database.fetch(GOT_ABOUT, *of)
+            for row in (*got, *rows):
                 if names.named_alike(row["project"]) != about.project:  # one that differs by capitals
                     continue
-                if any(each.affects(row["version"], names.version_key) for each in about.advisories):
-                    files.append(row["id"])
+                if row["id"] not in files and any(
+                    each.affects(row["version"], names.version_key) for each in about.advisories
+                ):
+                    files[row["id"]] = None
                     subjects[Subject(about.protocol, row["project"], row["version"])] = None
-        return files[:MOST_FILES], list(subjects)
+        return list(files)[:MOST_FILES], list(subjects)
 
     async def files_of(self, subject: Subject) -> list[int]:
         """Its files, the last seen first."""

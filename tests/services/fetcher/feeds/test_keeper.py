@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from services.fetcher.feeds import keeper as keeping
-from services.fetcher.feeds.keeper import FeedKeeper
-from services.fetcher.feeds.rows import FeedRows
+from services.fetcher.feeds.build import Made
+from services.fetcher.feeds.keeper import FeedKeeper, _since
+from services.fetcher.feeds.rows import Feed, FeedRows
 from services.fetcher.http.manager import HttpClientManager
-from shared.access.feeds import read_state
+from shared.access.feeds import FeedState, pack, read_state, write_state
 from shared.access.repository import write_rules
 from shared.access.watcher import AccessWatcher
+from shared.policy.advisories import About, Advisory, Span, make_snapshot
 from shared.policy.rules import Rules
 from shared.process.resources import Resources
 from shared.protocols import attests, named_alike, version_key
@@ -117,6 +121,48 @@ async def test_one_feed_is_slow__the_others_count_at_once(town: Town) -> None:
     rows = await FeedRows(town.stores.database).read([town.address])
     assert not rows[town.address].state.fault, "the slow one is waited for still"
     assert town.knows("slow"), "and what it told last counts"
+
+
+async def test_state_that_nobody_was_told_of__the_next_one_may_have_changed_anything(town: Town) -> None:
+    rows = FeedRows(town.stores.database)
+
+    async def keep(digest: str, before: str, at: float) -> Feed:
+        await rows.keep("x", digest, Made(digest=digest, changed=(("npm", digest),)), b"", before, at)
+        return (await rows.read(["x"]))["x"]
+
+    assert (await keep("one", "", 10.0)).state.changed == (("npm", "one"),)
+    await rows.note_told("x", "one")
+    assert (await keep("two", "one", 20.0)).state.changed == (("npm", "two"),)
+    skipped = await keep("three", "two", 30.0)
+    assert skipped.state.changed is None
+    assert _since(skipped) == 11.0, "what was seen since it told something last is news"
+
+
+async def test_another_fetcher_writes_newer_states_meanwhile__they_count_in_the_end(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps and publishes a state between this one's look at the rows and its own publishing."""
+    rows, feed = FeedRows(town.stores.database), str(town.folder.path)
+    written: list[list[str]] = []
+
+    async def write_late(redis: Any, states: Sequence[FeedState]) -> None:
+        if not written:
+            before = next(each.digest for each in states if each.feed == feed)
+            data = make_snapshot([About("npm", "newer", (Advisory("MAL-9", True, spans=(Span(),)),))])
+            digest = hashlib.sha256(data).hexdigest()
+            await rows.keep(feed, "newer", Made(digest=digest, count=1), pack(data), before, 2e9)
+        written.append([each.digest for each in states])
+        await write_state(redis, states)
+
+    monkeypatch.setattr(keeping, "write_state", write_late)
+    await town.keeper.open()
+
+    async def newer_counts() -> bool:
+        await town.access.refresh()
+        return town.knows("newer")
+
+    await until(newer_counts)
+    assert len(written) > 1
 
 
 async def test_first_of_all__nothing_counts_before_each_feed_was_tried(town: Town) -> None:
