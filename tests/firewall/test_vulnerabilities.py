@@ -70,7 +70,7 @@ def test_severe_vulnerability__new_versions_are_refused_and_what_was_here_stays(
     assert {each["rule"] for each in whole} == {"stored", "vulnerability"}
     digest = hashlib.sha256(it.data["1.0.0"]).hexdigest()
     of_bytes = orchard.get("/api/v1/why", params={"of": digest}).json()["items"]
-    old = {(each["allowed"], each["rule"]) for each in of_bytes if "@1.0.0 " in each["purl"]}
+    old = {(each["allowed"], each["rule"]) for each in of_bytes if "-1.0.0" in each["what"]}
     assert old == {(True, "stored")}  # files of other versions may have the same bytes
     assert orchard.get("/api/v1/why", params={"of": "ab" * 32}).status_code == 404
 
