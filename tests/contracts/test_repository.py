@@ -16,6 +16,8 @@ import msgspec
 import pytest
 from packageurl.contrib import purl2url
 
+from scripts.cli_page import commands_of
+from services.cli.parser import build_parser
 from services.gateway.hits.stored_objects import REDIRECT_SECONDS
 from shared.errors import OrchardError
 from shared.errors.catalogue import CATALOGUE
@@ -148,6 +150,13 @@ def test_readme__names_every_setting() -> None:
         names += [upstream_variable(protocol.name), timeout_variable(protocol.name)]
         names += [age_variable(protocol.name), age_variable("")]
     assert [name for name in names if name not in text] == []
+
+
+def test_readme__names_every_command() -> None:
+    below = (ROOT / "README.md").read_text().partition("\n## The command\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([a-z-]+)`", below)) | set(re.findall(r"\borchard ([a-z-]+)", below))
+    commands = {each.prog.split()[1] for each in commands_of(build_parser())}
+    assert commands - named == set()
 
 
 def test_imports_run_down_only() -> None:
