@@ -29,17 +29,18 @@ def become(command: str, module: str, words: list[str], options: argparse.Namesp
             f"{command}: --url has no meaning here",
             "It acts on this machine's Orchard: ORCHARD_DATA_DIR, ORCHARD_HOST and ORCHARD_PORT say which.",
         )
-    check_installed()
+    check_installed("granian" if command == "up" else "asyncpg")
     chosen = environment(os.environ)
     os.chdir(ROOT)
     os.execve(sys.executable, [sys.executable, "-m", module, *words], chosen)  # noqa: S606 - no shell is wanted
 
 
-def check_installed() -> None:
-    """Raises `CommandFailed` where the server's part is not."""
+def check_installed(package: str = "asyncpg") -> None:
+    """Raises `CommandFailed` where the server's part is not, or lacks a `package`: images have what their
+    service needs, which is enough for all but a whole Orchard."""
     if not (ROOT / "services" / "standalone").is_dir():
         raise CommandFailed("this is the command alone, without a server", f"Install {DISTRIBUTION}[server].")
-    if find_spec("granian") is None:
+    if find_spec(package) is None:
         raise CommandFailed("the server's packages are not installed here", how_to_install())
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from services.standalone.kept_files import read_kept
@@ -29,7 +30,11 @@ def main(arguments: list[str]) -> int:
     except ConfigurationError as error:
         complain(error.message)
         return EXIT_CONFIGURATION
-    found["ORCHARD_EVICT_BYTES"] = str(bound_of(settings, Path(settings.data_dir).expanduser()))
+    if find_spec("services.extractor") is None:
+        complain("a sweep is the extractor's: run this in its container")
+        return EXIT_CONFIGURATION
+    if found:  # services over stores of others have no bound but the one that is set
+        found["ORCHARD_EVICT_BYTES"] = str(bound_of(settings, Path(settings.data_dir).expanduser()))
     command = [sys.executable, "-m", "services.extractor.sweep", *arguments]
     return subprocess.run(command, env={**os.environ, **found}, check=False).returncode
 

@@ -124,7 +124,7 @@ def test_image__holds_no_installer_and_its_own_service_alone(service: str, image
     root = images[service].root
     assert [each for each in root.glob("**/site-packages/pip") if each.is_dir()] == []
     held = {each.name for each in (root / "app" / "services").iterdir() if each.is_dir()}
-    assert held - {"__pycache__"} == {"cli", service}
+    assert held - {"__pycache__"} == {"cli", "standalone", service}
     config = images[service].config
     assert config["User"] == "10001:10001"
     assert config["StopSignal"] == "SIGTERM"

@@ -33,6 +33,20 @@ def test_sweep__of_a_running_orchard__finds_its_stores_by_the_folder_alone(tmp_p
     assert json.loads(done.stdout.splitlines()[-1])["evicted"] == 0
 
 
+def test_eviction__over_stores_of_others_with_no_bound_set__is_refused() -> None:
+    named = {
+        "ORCHARD_DATABASE_URL": "postgresql://x",
+        "ORCHARD_REDIS_HOST": "a",
+        "ORCHARD_QUEUE_REDIS_HOST": "b",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "services.standalone.maintenance", "--evict"],
+        cwd=ROOT, env={"PATH": os.environ["PATH"], **named}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "ORCHARD_EVICT_DAYS: --evict needs it" in done.stderr
+
+
 def test_stores__named_by_the_settings_or_noted_nowhere__left_or_refused(tmp_path: Path) -> None:
     named = {
         "ORCHARD_DATABASE_URL": "postgresql://x",
