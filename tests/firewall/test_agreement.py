@@ -252,7 +252,7 @@ CASES: dict[str, Case] = {
         page=403,
     ),
     "names like others": Case(
-        ("name = 'typos'\ntypo_of = ['agreed-things', 'org.example:agreed-things']",), rule="policy", page=()
+        ("name = 'typos'\ntypo_of = ['agreed-things', 'org.example:agreed-things']",), rule="policy", page=403
     ),
     "a condition": Case(("name = 'no two'\nwhen = 'version.startsWith(\"2\")'",), rule="policy"),
 }
