@@ -31,6 +31,8 @@ shows of a page only "No matching distribution found", and of a file the status 
 phrase; Orchard's log tells more. npm prints the words always, yarn 1 and uv those of a page, Maven 3.9
 and 4 those of a file.
 
+What a hint names as `docs/…` each Orchard shows at `/ui/docs/…`.
+
 This page is generated: `python -m scripts.errors_page > docs/errors.md`.
 
 ## What an upstream's answer becomes

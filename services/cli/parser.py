@@ -29,7 +29,8 @@ exit codes
   8 a lock differs
   130 interrupted
 
-`orchard help COMMAND` says more, docs/cli.md all of it.
+`orchard help COMMAND` says more, docs/cli.md all of it. What is named as docs/…, each Orchard shows at
+/ui/docs/ (such as http://127.0.0.1:8080/ui/docs/cli.md).
 """
 _SUBJECTS = {
     "use it": ("client-config", "resolve", "ensure", "status"),

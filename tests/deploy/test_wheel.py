@@ -29,7 +29,16 @@ from tests.support.upstream import Upstream
 UV = Path(sys.executable).parent / "uv"
 
 
-FILES = ("*.*", "LICENSE", ".gitignore", "docs/*.1", "shared/**/*", "services/**/*", "deploy/wheel/**/*")
+FILES = (
+    "*.*",
+    "LICENSE",
+    ".gitignore",
+    "docs/*.1",
+    "docs/*.md",
+    "shared/**/*",
+    "services/**/*",
+    "deploy/wheel/**/*",
+)
 
 
 def _files() -> list[str]:
@@ -94,6 +103,9 @@ def test_wheel__holds_one_import_name_and_the_whole_tree_below_it(wheel: Path) -
     }
     assert sorted({f"orchard_proxy/tree/{name}" for name in tree - no_code} - names) == []
     assert "orchard_proxy/tree/__init__.py" not in names
+    documents = {name for name in _files() if re.fullmatch(r"docs/[^/]+\.md", name)}
+    shown = {name for name in names if name.startswith("orchard_proxy/tree/docs/")}
+    assert documents and shown == {f"orchard_proxy/tree/{name}" for name in documents}
 
 
 def test_wheel__needs_nothing__and_what_is_tested_as_the_extra(wheel: Path) -> None:

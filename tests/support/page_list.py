@@ -38,6 +38,7 @@ def addresses(sha256: str, build: str, lock: str) -> dict[str, str]:
         "jobs": "jobs",
         "audit": "audit",
         "who-has": "who-has?of=pkg:pypi/flask",
+        "documents": "docs/",
         "signin": "signin",
         "nothing": "no/such/page",
     }

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-_ASSETS = b"/ui/assets/"
+_FOR_ALL = (b"/ui/assets/", b"/ui/docs/")  # what is the same in every Orchard of a version
 
 
 def is_open(raw_path: bytes) -> bool:
     """Whether a path needs no token, whoever may read."""
-    return raw_path in OPEN_PATHS or raw_path.startswith(_ASSETS)
+    return raw_path in OPEN_PATHS or raw_path.startswith(_FOR_ALL)
 
 
 async def with_session(gateway: Gateway, scope: Any, headers: Headers) -> Any:

@@ -13,6 +13,7 @@ from services.gateway.api.parts import Opened
 from services.gateway.door.sessions import PAGES
 from services.gateway.pages import (
     builds,
+    documents,
     events,
     files,
     locks,
@@ -49,6 +50,7 @@ HANDLERS = [
     *operations.HANDLERS,
     *queues.HANDLERS,
     *signin.HANDLERS,
+    *documents.HANDLERS,
     *files.HANDLERS,
 ]
 

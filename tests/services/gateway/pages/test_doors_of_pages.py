@@ -14,7 +14,7 @@ from tests.support.page_list import addresses
 pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
 
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
-OPEN = {"signin", "nothing"}  # the way in; an address that no page has
+OPEN = {"signin", "documents", "nothing"}  # the way in; what tells of it; an address that no page has
 
 
 @pytest.fixture

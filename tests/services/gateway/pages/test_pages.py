@@ -62,6 +62,8 @@ PATHS = {
         "/disk",
         "/locks",
         "/locks/{key:str}",
+        "/docs",
+        "/docs/{name:str}",
         "/audit",
         "/jobs",
         "/queues",
