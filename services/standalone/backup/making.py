@@ -74,10 +74,10 @@ async def make(settings: Settings, backup: Path, *, quick: bool = False, keep: i
         database_of(settings, data) as url,
     ):
         store = await open_object_store(settings, open_threads(resources, settings), resources=resources)
-        _make_folders(backup, part)
-        lock = stack.enter_context(shared(backup, create=True))
         try:
             async with session(url) as database, database.snapshot():
+                _make_folders(backup, part)
+                lock = stack.enter_context(shared(backup, create=True))
                 migrations, tables, sequences, days = await dump_tables(database, part)
                 keys = set[str]()
                 for table in tables:  # of an older version some are missing

@@ -37,7 +37,8 @@ class Pruned(msgspec.Struct):
 def shared(backup: Path, *, create: bool = False) -> Iterator[int | None]:
     """While this is held nothing is removed. None: there is no lock, and unless `create` none is made."""
     try:
-        lock = os.open(backup / LOCK, os.O_RDONLY | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+        mode = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY  # NFS: who excludes others must write
+        lock = os.open(backup / LOCK, mode | os.O_CLOEXEC, 0o600)
     except OSError:
         yield None
         return
