@@ -41,7 +41,7 @@ COMMANDS = {
     ("restore", "../backup"): (1, "holds no backup"),
     ("doctor",): (1, "PostgreSQL failed"),
     ("import", "../backup"): (1, "Is a directory"),
-    ("import-files", "../backup"): (0, "nothing new"),
+    ("import-files", "../nothing"): (0, "nothing new"),
     ("imported",): (1, "PostgreSQL failed"),
     ("sweep",): (1, "Redis failed"),
 }
@@ -100,7 +100,8 @@ def _begins(
         "ORCHARD_OFFLINE": "true",
     }
     (tree.parent / "data").mkdir(exist_ok=True)
-    (tree.parent / "backup").mkdir(exist_ok=True)
+    for folder in ("backup", "nothing"):
+        (tree.parent / folder).mkdir(exist_ok=True)
     done = subprocess.run(
         [python, "-m", "services.cli", *words], cwd=tree, env=env | stores,
         capture_output=True, text=True, timeout=110,

@@ -178,6 +178,9 @@ def test_compose__all_services_out_of_their_images__install_a_package(
                 command.write_bytes(httpx.get(f"{base}/orchard.pyz", trust_env=False).content)
                 said = subprocess.run([sys.executable, command, "--version"], capture_output=True, text=True)
                 assert said.stdout == f"orchard {VERSION}\n", said.stderr
+            backed_up = boxes["fetcher-1"].run("python", "-m", "services.cli", "backup", "/tmp/backup")
+            assert backed_up.returncode == 0, backed_up.stderr
+            assert re.search(r"snapshot \S+: \d+ rows, [1-9]\d* objects", backed_up.stdout)
             codes = {box.name: box.stop() for box in boxes.values()}
         finally:
             for box in boxes.values():
