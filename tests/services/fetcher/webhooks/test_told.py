@@ -26,7 +26,7 @@ async def test_each_kind_of_change_is_told_under_a_type_that_is_known(post: Post
     block = await admin.add_block(ACTOR, NewBlock("bad", "pypi", "demo", "1.0"))
     await admin.drop_block(ACTOR, block.id)
     await admin.add_block(ACTOR, NewBlock("bad bytes", sha256=sha256))
-    exemption = await admin.add_exemption(ACTOR, NewBlock("ours", "pypi", "demo"), None)
+    exemption = await admin.add_exemption(ACTOR, NewBlock("ours", "pypi", "demo"), None, covers_malware=False)
     await admin.drop_exemption(ACTOR, exemption.id)
     await post.database.execute(
         "INSERT INTO quarantine (protocol, project, file_id, filename, version, sha256, advisory) "
