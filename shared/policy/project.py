@@ -11,7 +11,7 @@ from shared.policy import content, trust
 from shared.policy.advisories import Advisory, Order
 from shared.policy.age import AgeLimit, Dated, Seen
 from shared.policy.named import NamedRule
-from shared.policy.traits import Change, Traits
+from shared.policy.traits import Traits
 from shared.policy.trust import TrustRule
 from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict, moment
 
@@ -393,26 +393,3 @@ NOTES = ("stored", "unverified")
 NOT_COVERED = "it is exempt, but malware is let in with --yes alone"
 
 NOTHING = ProjectVerdicts()
-
-SETTLED = frozenset({"block", "malware", "view"})  # of what nobody has to decide
-
-
-class HeldBack(msgspec.Struct, frozen=True):
-    """A version that a rule holds back, which a person may overrule."""
-
-    version: str
-    published: float  # unix seconds
-    verdict: Verdict
-    change: Change
-
-
-def held_back(entries: Iterable[JudgedEntry], contents: Mapping[str, content.Held]) -> list[HeldBack]:
-    """Those of a list, as `judged` gives them: the newest first, each version once."""
-    found: dict[str, HeldBack] = {}
-    for each, of, verdict in entries:
-        if verdict is None or verdict.allowed or verdict.rule in SETTLED:
-            continue
-        judged = contents.get(each.version)
-        change = Change() if judged is None else judged.change
-        found[each.version] = HeldBack(each.version, of.published, verdict, change)
-    return sorted(found.values(), key=lambda each: each.published, reverse=True)

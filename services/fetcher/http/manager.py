@@ -8,7 +8,6 @@ credentials go to the source's own origin only, and what httpx or aiohttp raise 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import os
 import ssl
@@ -16,7 +15,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from types import TracebackType
 from typing import Self
-from urllib.parse import urljoin
 
 import httpx
 import msgspec
@@ -27,32 +25,30 @@ from services.fetcher.http.answering import Answering
 from services.fetcher.http.egress import (
     AddressBook,
     EgressPolicy,
-    Origin,
     Proxies,
-    gets_credentials,
     origin_of,
     policy_of,
 )
 from services.fetcher.http.errors import as_orchard_errors
 from services.fetcher.http.imported import ImportedFiles
 from services.fetcher.http.pool import Lane, Pool, open_pool
+from services.fetcher.http.redirects import credentials, may_resend, target_of
 from services.fetcher.http.response import FetchedBody, UpstreamResponse
 from services.fetcher.http.sessions import Sessions
-from shared.errors import Offline, OrchardError, TooLarge, UpstreamBlocked, UpstreamInvalid
+from shared.errors import Offline, OrchardError, TooLarge, UpstreamInvalid
 from shared.errors.passing import UpstreamTimeout
 from shared.http.trust import ca_context
 from shared.http.via import received, via_value
 from shared.models import UpstreamSource
 from shared.process.byte_budget import ByteBudget
-from shared.protocols import PROTOCOLS, protocol_named
+from shared.protocols import PROTOCOLS
 from shared.settings import Settings
-from shared.sources.urls import same_host, secured, without_userinfo
+from shared.sources.urls import secured, without_userinfo
 from shared.telemetry.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from shared.telemetry.tracing import CLIENT, begin, end, sent_to_upstream
 
 UNCOUNTED_BYTES = 1 << 20  # of a body that is read whole: most are smaller
 MAX_REDIRECTS = 20  # as npm and browsers; pip follows 30, uv 10
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class PoolStats(msgspec.Struct, frozen=True):
@@ -240,7 +236,7 @@ class HttpClientManager:
                 request = httpx.Request(
                     method,
                     without_userinfo(url),
-                    headers=fields.sent({**sent, **_credentials(source, origin), **sent_to_upstream(span)}),
+                    headers=fields.sent({**sent, **credentials(source, origin), **sent_to_upstream(span)}),
                     content=content,
                     extensions={"timeout": timeout, "proxy": self._proxies.proxy_for(url)},
                 )
@@ -265,8 +261,8 @@ class HttpClientManager:
                     http__request__method=method,
                     http__response__status_code=response.status_code,
                 )
-                target = _target(response, url, source, where) if follow else ""
-                if not target or (content is not None and not _may_resend(response, url, target)):
+                target = target_of(response, url, source, where) if follow else ""
+                if not target or (content is not None and not may_resend(response, url, target)):
                     held.push_async_callback(_close, response)
                     yield UpstreamResponse(
                         response, url, min_rate_bytes=self._min_rate_bytes, source=source.name
@@ -365,39 +361,6 @@ class HttpClientManager:
                 proxies=self._proxies.addresses,
             )
         return pool
-
-
-def _target(response: httpx.Response, url: str, source: UpstreamSource, where: str) -> str:
-    """Where a response redirects to; "" if it does not. Raises `UpstreamBlocked` for an invalid address."""
-    location = response.headers.get("location")
-    if response.status_code not in _REDIRECTS or not location:
-        return ""
-    try:
-        return secured(secured(urljoin(url, fields.address(location)), url), source.url)
-    except ValueError:
-        raise UpstreamBlocked(f"{where} redirects to an address that is no URL") from None
-
-
-def _may_resend(response: httpx.Response, url: str, target: str) -> bool:
-    """Whether a body may go on to where a response redirects to (RFC 9110 §15.4.8, §15.4.9): what it holds
-    was meant for this host."""
-    try:
-        return response.status_code in (307, 308) and same_host(url, target)
-    except ValueError:
-        return False
-
-
-def _credentials(source: UpstreamSource, origin: Origin) -> dict[str, str]:
-    """The Authorization header, for an origin that gets it (`gets_credentials`)."""
-    if not gets_credentials(source, origin):
-        return {}
-    if source.token:
-        value = protocol_named(source.protocol).upstream.authorization(source.token)
-        return {"authorization": value.encode().decode("latin-1")}  # its bytes are UTF-8, as Basic's
-    if not (source.username or source.password):
-        return {}
-    pair = f"{source.username}:{source.password}".encode()  # UTF-8: RFC 7617 §2.1
-    return {"authorization": "Basic " + base64.b64encode(pair).decode()}
 
 
 async def _close(response: httpx.Response) -> None:

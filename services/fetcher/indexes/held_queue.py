@@ -9,7 +9,8 @@ import msgspec
 
 from shared.errors import OrchardError
 from shared.policy.content import Held
-from shared.policy.project import JudgedEntry, held_back
+from shared.policy.held import held_back
+from shared.policy.project import JudgedEntry
 from shared.postgres.database import Database
 from shared.process.bounded import Bounded
 from shared.telemetry.logs import get_logger

@@ -16,7 +16,8 @@ from shared.http.headers import unix_seconds
 from shared.models import FileName, UpstreamSource
 from shared.policy import content
 from shared.policy.age import Arrival, Dated, Seen, by_name, seen_anew
-from shared.policy.project import ProjectVerdicts, held_back
+from shared.policy.held import held_back
+from shared.policy.project import ProjectVerdicts
 from shared.policy.verdict import Subject
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase

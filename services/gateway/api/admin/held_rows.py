@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from shared.policy.held import HeldBack
 from shared.policy.policy import Policy
-from shared.policy.project import HeldBack, ProjectVerdicts
+from shared.policy.project import ProjectVerdicts
 from shared.policy.traits import Change
 from shared.postgres.database import Database
 from shared.protocols.package_urls import purl

@@ -25,9 +25,9 @@ from services.gateway.api.types import Input, Page
 from shared.access.watcher import AccessWatcher
 from shared.errors import Conflict, InvalidParameter, OrchardError
 from shared.judging.listings import load_listing
+from shared.policy.held import HeldBack, held_back
 from shared.policy.named import NamedRule
 from shared.policy.policy import Policy
-from shared.policy.project import HeldBack, held_back
 from shared.policy.reading import put_in_force, refuses_all
 from shared.postgres.database import Database
 from shared.process.threads import BoundedThreads
