@@ -1,8 +1,11 @@
-"""Store fixtures for all tests, one name for a test in every process, and failures told at once."""
+"""Store fixtures for all tests, one name for a test in every process, failures told at once, and no
+folder left behind by what passed."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,36 @@ def pytest_make_parametrize_id(val: Any, argname: str) -> str | None:
     if isinstance(val, bytes) and (len(val) > 40 or val.startswith(b"\x1f\x8b")):
         return argname
     return None
+
+
+FOLDERS_CLAIMED = pytest.StashKey[set[Path]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Folders a fixture of a module or package made go with it, unless a test failed in between: pytest
+    keeps them all, and a whole run starts hundreds of Orchards with data of 50 MB and more each."""
+    if fixturedef.scope not in ("module", "package"):
+        return (yield)
+    session = request.session
+    base = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    claimed = session.stash.setdefault(FOLDERS_CLAIMED, set())
+    there, failed = set(base.iterdir()), session.testsfailed
+    made: set[Path] = set()
+
+    def remove() -> None:
+        if session.testsfailed == failed:
+            for folder in made:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    fixturedef.addfinalizer(remove)  # before the fixture adds its own: the last one added runs first
+    try:
+        return (yield)
+    finally:
+        made.update(set(base.iterdir()) - there - claimed)
+        claimed.update(made)
 
 
 LOG_BYTES = 6000

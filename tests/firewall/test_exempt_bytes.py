@@ -6,15 +6,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
 
+from tests.firewall.asking import ADMIN, answers, ask, post
 from tests.firewall.feeds import Folder, await_feed, of_shelf, span
 from tests.firewall.shelves import OLD, SHELVES, YOUNG, Shelf
 from tests.firewall.test_changes import STORED_WAYS
-from tests.firewall.test_rules import ADMIN, name_of
+from tests.firewall.test_rules import name_of
 from tests.support.orchard import JSON, Cluster, cluster, wait_until
 from tests.support.upstream import Upstream
 
@@ -38,42 +38,20 @@ def new(orchard: Cluster, upstream: Upstream, kind: str) -> Shelf:
     return it
 
 
-def post(it: Shelf, path: str, **value: Any) -> Any:
-    """The id of what was made."""
-    url = it.orchard.url(f"/api/v1/admin/{path}")
-    made = httpx.post(url, json=value, headers=ADMIN, timeout=30, trust_env=False)
-    assert made.status_code < 300, made.text
-    return made.json().get("id")
-
-
-_client = httpx.Client(timeout=60, trust_env=False, headers={"accept-encoding": "identity"})
-
-
-def ask(it: Shelf, path: str, method: str = "GET", **headers: str) -> list[httpx.Response]:
-    """The answers of all gateways."""
-    return [
-        _client.request(method, each.base + path, headers=headers) for each in it.orchard.all_of("gateway")
-    ]
-
-
-def answered(it: Shelf, path: str) -> set[int]:
-    return {each.status_code for each in ask(it, path)}
-
-
 def shown(it: Shelf) -> list[list[str] | int]:
     """The page of each gateway."""
     return [
         it.listed(each.text) if each.status_code == 200 else each.status_code
-        for each in ask(it, it.page, accept=JSON)
+        for each in ask(it.orchard, it.page, accept=JSON)
     ]
 
 
 def block_name(it: Shelf) -> None:
-    post(it, "blocks", protocol=it.protocol, name=name_of(it), reason="no")
+    post(it.orchard, "blocks", protocol=it.protocol, name=name_of(it), reason="no")
 
 
 def block_version(it: Shelf) -> None:
-    post(it, "blocks", protocol=it.protocol, name=name_of(it), version=two(it), reason="no")
+    post(it.orchard, "blocks", protocol=it.protocol, name=name_of(it), version=two(it), reason="no")
 
 
 def two(it: Shelf) -> str:
@@ -100,7 +78,7 @@ def all_malware(them: list[Shelf], folder: Folder) -> None:
 def by_rules(asks: Callable[[Shelf], str]) -> Refuse:
     def apply(them: list[Shelf], folder: Folder) -> None:
         rules = [f"[[rule]]\nname = 'no {it.name}, {it.protocol}'\n{asks(it)}\n" for it in them]
-        post(them[0], "policy", policy="\n".join(rules), yes=True)
+        post(them[0].orchard, "policy", policy="\n".join(rules), yes=True)
 
     return apply
 
@@ -141,16 +119,16 @@ class Stocked:
         self.documents = [each for each in self.versions if it.protocol == "npm"]  # which are of pages
         self.files = [self.file, *(each for each in self.versions if each not in self.documents)]
         for path in (it.page, it.file("1.0.0"), *self.files, *self.documents) * 2:
-            assert answered(it, path) == {200}, path
+            assert answers(it.orchard, path) == {200}, path
         installed = [each for each in self.files if each == self.file or each.endswith(".pom")]
-        self.digests = [hashlib.sha256(ask(it, each)[0].content).hexdigest() for each in installed]
+        self.digests = [hashlib.sha256(ask(it.orchard, each)[0].content).hexdigest() for each in installed]
         if it.data["1.0.0"] != it.data["2.0.0"]:  # else the bytes are of a version that may be served, too
             self.files += [f"/cas/sha256/{each}" for each in self.digests]
 
     def refusals(self) -> dict[str, set[int]]:
         """What is answered by the ways, where that is no refusal."""
         found = {
-            f"{way} {path}": {each.status_code for each in ask(self.it, path, method, **headers)}
+            f"{way} {path}": {each.status_code for each in ask(self.it.orchard, path, method, **headers)}
             for path in (*self.files, *self.documents)
             for way, (method, headers) in STORED_WAYS.items()
         }
@@ -165,11 +143,11 @@ def test_exempt_bytes__every_way_serves_them_and_the_others_stay_refused(
     stock = [Stocked(new(orchard, upstream, kind)) for kind in SHELVES]
     refuse([each.it for each in stock], folder)
     for each in stock:
-        wait_until(lambda each=each: answered(each.it, each.file) == {403}, seconds=60, what=refusal)
+        wait_until(lambda each=each: answers(each.it.orchard, each.file) == {403}, seconds=60, what=refusal)
         assert not each.refusals(), refusal
 
     made = [
-        post(each.it, "exemptions", of=digest, reason="ours", yes=True)
+        post(each.it.orchard, "exemptions", of=digest, reason="ours", yes=True)["id"]
         for each in stock
         for digest in each.digests
     ]
@@ -183,12 +161,12 @@ def test_exempt_bytes__every_way_serves_them_and_the_others_stay_refused(
             for path in (*each.files, *each.documents):
                 wanted = {403} if path in hidden else {200, 206, 304}
                 for way, (method, headers) in STORED_WAYS.items():
-                    found = {answer.status_code for answer in ask(each.it, path, method, **headers)}
+                    found = {answer.status_code for answer in ask(each.it.orchard, path, method, **headers)}
                     assert found <= wanted, (path, way, again, found)
-            for answer in ask(each.it, each.file):
+            for answer in ask(each.it.orchard, each.file):
                 assert answer.content == each.it.data["2.0.0"]
         if page == 403 and each.it.data["1.0.0"] != each.it.data["2.0.0"]:
-            assert answered(each.it, each.it.file("1.0.0")) == {403}
+            assert answers(each.it.orchard, each.it.file("1.0.0")) == {403}
 
     for number in made:
         gone = httpx.delete(
@@ -196,7 +174,7 @@ def test_exempt_bytes__every_way_serves_them_and_the_others_stay_refused(
         )
         assert gone.status_code == 200
     for each in stock:
-        wait_until(lambda each=each: answered(each.it, each.file) == {403}, what="its end")
+        wait_until(lambda each=each: answers(each.it.orchard, each.file) == {403}, what="its end")
         assert not each.refusals(), refusal
 
 
@@ -216,14 +194,14 @@ def test_exempt_bytes_that_are_not_stored__are_served_where_an_index_tells_them(
     for it in them:
         wait_until(lambda it=it: shown(it) != [BOTH, BOTH], seconds=60, what=refusal)
         digest = hashlib.sha256(it.data["2.0.0"]).hexdigest()
-        post(it, "exemptions", of=digest, reason="ours", yes=True)
+        post(it.orchard, "exemptions", of=digest, reason="ours", yes=True)["id"]
     for it in them:
         path, is_told = it.file("2.0.0"), it.protocol in TOLD
         if is_told and page != 403:
             wait_until(lambda it=it: shown(it) == [BOTH, BOTH], seconds=60, what="the page")
         wanted = {200} if is_told else {403}
-        heads = {each.status_code for each in ask(it, path, "HEAD")}
-        beside = [answered(it, each) for each in it.beside("2.0.0") if it.protocol == "pypi"]
-        bodies = [each.content == it.data["2.0.0"] for each in ask(it, path)]
+        heads = {each.status_code for each in ask(it.orchard, path, "HEAD")}
+        beside = [answers(it.orchard, each) for each in it.beside("2.0.0") if it.protocol == "pypi"]
+        bodies = [each.content == it.data["2.0.0"] for each in ask(it.orchard, path)]
         assert (heads, beside, bodies) == (wanted, [wanted] * len(beside), [is_told] * 2), path
         assert is_told or it.protocol == "maven" or it.asked("2.0.0") == 0

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
 
+from tests.firewall.asking import ADMIN, answers, ask, post
 from tests.firewall.feeds import Folder, await_feed, of_shelf, purl_of, span
 from tests.firewall.shelves import OLD, SHELVES, Shelf
 from tests.firewall.test_changes import STORED_WAYS
 from tests.support.orchard import JSON, Cluster, cluster, wait_until
 from tests.support.upstream import Upstream
 
-ADMIN = {"authorization": "Bearer operators-token-of-tests"}
 HTML = "text/html"
 ABBREVIATED = "application/vnd.npm.install-v1+json"
 _numbers = itertools.count(1)
@@ -32,19 +31,12 @@ def orchard(
         yield running
 
 
-def post(it: Shelf, path: str, **value: Any) -> Any:
-    url = it.orchard.url(f"/api/v1/admin/{path}")
-    made = httpx.post(url, json=value, headers=ADMIN, timeout=30, trust_env=False)
-    assert made.status_code < 300, made.text
-    return made.json()
-
-
 def name_of(it: Shelf) -> str:
     return f"org.example:{it.name}" if it.protocol == "maven" else it.name
 
 
 def by_hand(it: Shelf, _: Folder) -> None:
-    post(it, "blocks", protocol=it.protocol, name=name_of(it), reason="an incident")
+    post(it.orchard, "blocks", protocol=it.protocol, name=name_of(it), reason="an incident")
 
 
 def by_malware(it: Shelf, folder: Folder) -> None:
@@ -53,7 +45,7 @@ def by_malware(it: Shelf, folder: Folder) -> None:
 
 def by_list(it: Shelf, _: Folder) -> None:
     about = f"protocols = ['{it.protocol}']\nnames = ['{name_of(it)}']"
-    post(it, "policy", policy=f"[[rule]]\nname = 'not this'\n{about}\nrefuse = true", yes=True)
+    post(it.orchard, "policy", policy=f"[[rule]]\nname = 'not this'\n{about}\nrefuse = true", yes=True)
 
 
 Refuse = Callable[[Shelf, Folder], None]
@@ -70,18 +62,6 @@ def representations(it: Shelf) -> list[tuple[str, str]]:
     return found
 
 
-def ask(it: Shelf, path: str, method: str = "GET", **headers: str) -> list[httpx.Response]:
-    """The answers of all gateways."""
-    return [
-        httpx.request(method, each.base + path, headers=headers, timeout=60, trust_env=False)
-        for each in it.orchard.all_of("gateway")
-    ]
-
-
-def answers(it: Shelf, path: str, **headers: str) -> set[int]:
-    return {each.status_code for each in ask(it, path, **headers)}
-
-
 @pytest.mark.parametrize("refusal", REFUSALS)
 @pytest.mark.parametrize("kind", SHELVES)
 def test_one_version_is_exempt__pages_show_it_alone_and_its_file_alone_is_served(
@@ -91,37 +71,37 @@ def test_one_version_is_exempt__pages_show_it_alone_and_its_file_alone_is_served
     it.put({"1.0.0": OLD, "2.0.0": OLD, "3.0.0": OLD})
     paths = {each: (it.file(each), *it.beside(each)) for each in it.data}
     for path, accept in representations(it) * 2:
-        assert answers(it, path, accept=accept) == {200}, path
+        assert answers(it.orchard, path, accept=accept) == {200}, path
     for path in itertools.chain(*paths.values()):
-        assert answers(it, path) == {200}, path
+        assert answers(it.orchard, path) == {200}, path
 
     REFUSALS[refusal](it, folder)
-    wait_until(lambda: answers(it, it.page) == {403}, seconds=60, what="the refusal")
+    wait_until(lambda: answers(it.orchard, it.page) == {403}, seconds=60, what="the refusal")
     for path, accept in representations(it):
-        assert answers(it, path, accept=accept) == {403}, path
+        assert answers(it.orchard, path, accept=accept) == {403}, path
     for path in itertools.chain(*paths.values()):
-        assert answers(it, path) == {403}, path
+        assert answers(it.orchard, path) == {403}, path
 
-    made = post(it, "exemptions", of=f"{purl_of(it)}@2.0.0", reason="looked at", yes=True)
-    wait_until(lambda: answers(it, it.page) == {200}, what="the exemption")
+    made = post(it.orchard, "exemptions", of=f"{purl_of(it)}@2.0.0", reason="looked at", yes=True)
+    wait_until(lambda: answers(it.orchard, it.page) == {200}, what="the exemption")
     for path, accept in representations(it):
-        for answer in ask(it, path, accept=accept):
+        for answer in ask(it.orchard, path, accept=accept):
             assert answer.status_code == 200, path
             assert "2.0.0" in answer.text, path
             assert not any(each in answer.text for each in ("1.0.0", "3.0.0")), (path, answer.text)
     assert it.shown() == ["2.0.0"]
     assert it.newest(it.get(it.page).text) in ("", "2.0.0")
     for path in paths["2.0.0"]:
-        assert answers(it, path) == {200}, path
+        assert answers(it.orchard, path) == {200}, path
     for path in (*paths["1.0.0"], *paths["3.0.0"]):
         for way, (method, headers) in STORED_WAYS.items():
-            for answer in ask(it, path, method, **headers):
+            for answer in ask(it.orchard, path, method, **headers):
                 assert answer.status_code == 403, (path, way)
 
     ended = httpx.delete(
         orchard.url(f"/api/v1/admin/exemptions/{made['id']}"), headers=ADMIN, timeout=30, trust_env=False
     )
     assert ended.status_code == 200
-    wait_until(lambda: answers(it, it.page) == {403}, what="its end")
+    wait_until(lambda: answers(it.orchard, it.page) == {403}, what="its end")
     for path in paths["2.0.0"]:
-        assert answers(it, path) == {403}, path
+        assert answers(it.orchard, path) == {403}, path

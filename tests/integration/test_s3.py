@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,10 +14,9 @@ import pytest
 
 from shared.objects.port import artifact_key
 from shared.objects.s3.store import S3ObjectStore
-from shared.process.threads import BoundedThreads
 from tests.support.builders import build_wheel
 from tests.support.orchard import Cluster, problem, wait_until
-from tests.support.seaweedfs import SeaweedFS, own_seaweedfs
+from tests.support.seaweedfs import SeaweedFS, in_bucket, own_seaweedfs
 from tests.support.upstream import Upstream
 
 Names = Callable[[], str]
@@ -54,22 +51,6 @@ def publish(upstream: Upstream, name: str, *, size: int = 300_000) -> tuple[str,
     return filename, wheel
 
 
-def in_store(server: SeaweedFS, act: Callable[[S3ObjectStore], Awaitable[Any]]) -> Any:
-    """What an operator's hand does in the bucket."""
-
-    async def run() -> Any:
-        threads = BoundedThreads(2)
-        store = S3ObjectStore(server.config(PREFIX), threads)
-        await store.open()
-        try:
-            return await act(store)
-        finally:
-            await store.aclose()
-            await threads.aclose()
-
-    return asyncio.run(run())
-
-
 def key_of(data: bytes) -> str:
     return artifact_key(hashlib.sha256(data).hexdigest())
 
@@ -85,7 +66,7 @@ def test_file__cold_then_hit__one_upstream_get_and_the_object_is_in_the_bucket(
     assert warm.headers["x-cache"] == "HIT"
     assert warm.headers["content-length"] == str(len(wheel))
     assert upstream.count(f"/files/{name}/{filename}", "GET") == 1
-    assert in_store(store, lambda objects: objects.read(key_of(wheel))) == wheel
+    assert in_bucket(store, PREFIX, lambda objects: objects.read(key_of(wheel))) == wheel
     assert not list((orchard.folder / "data").glob("objects/**/*")), "nothing is kept in files"
 
 
@@ -135,7 +116,7 @@ def test_large_page__kept_in_the_bucket__served(
     async def variants(objects: S3ObjectStore) -> int:
         return len([found async for found in objects.list("variants/")])
 
-    assert in_store(store, variants) > 0
+    assert in_bucket(store, PREFIX, variants) > 0
 
 
 def test_redis_comes_back_empty__files_and_pages_without_the_upstream_s_files(
@@ -166,7 +147,7 @@ def test_object_deleted_behind_its_row__fetched_again(
     filename, wheel = publish(upstream, name)
     path = orchard.file_path(name, filename)
     orchard.get(path)
-    in_store(store, lambda objects: objects.delete(key_of(wheel)))
+    in_bucket(store, PREFIX, lambda objects: objects.delete(key_of(wheel)))
     if by == "stream":
         answer = orchard.get(path)
     else:
@@ -174,7 +155,8 @@ def test_object_deleted_behind_its_row__fetched_again(
     assert (answer.status_code, answer.content) == (200, wheel)
     assert upstream.count(f"/files/{name}/{filename}", "GET") == 2
     wait_until(
-        lambda: in_store(store, lambda objects: objects.stat(key_of(wheel))) is not None, what="the repair"
+        lambda: in_bucket(store, PREFIX, lambda objects: objects.stat(key_of(wheel))) is not None,
+        what="the repair",
     )
 
 

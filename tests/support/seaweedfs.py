@@ -9,6 +9,7 @@ Tests that freeze or kill the store start their own: `own_seaweedfs`.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import signal
@@ -16,14 +17,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from shared.objects.s3.config import S3Config
+from shared.objects.s3.store import S3ObjectStore
+from shared.process.threads import BoundedThreads
 from tests.support.freezing import wait_until_frozen
 
 BUCKET = "orchard-tests"
@@ -172,3 +176,19 @@ def _free_port() -> int:
             port = int(probe.getsockname()[1])
         if port < 55_000:  # its gRPC ports may be counted from here
             return port
+
+
+def in_bucket(server: SeaweedFS, prefix: str, act: Callable[[S3ObjectStore], Awaitable[Any]]) -> Any:
+    """What an operator's hand does in the bucket."""
+
+    async def run() -> Any:
+        threads = BoundedThreads(2)
+        store = S3ObjectStore(server.config(prefix), threads)
+        await store.open()
+        try:
+            return await act(store)
+        finally:
+            await store.aclose()
+            await threads.aclose()
+
+    return asyncio.run(run())

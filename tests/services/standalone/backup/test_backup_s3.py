@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ import pytest
 
 from services.standalone.backup.manifest import listed_objects, newest_snapshot
 from shared.objects.s3.store import S3ObjectStore
-from shared.process.threads import BoundedThreads
 from tests.services.standalone.harness import Standalone, tool, wait_for
 from tests.support.builders import build_wheel
-from tests.support.seaweedfs import SeaweedFS, new_prefix
+from tests.support.seaweedfs import SeaweedFS, in_bucket, new_prefix
 from tests.support.upstream import Upstream
 
 REAL = "services.standalone"
@@ -55,20 +53,6 @@ class Installing:
     def _run(self) -> None:
         for number in range(PROJECTS):
             self.got[f"p{number}"] = file_of(self.port, f"p{number}")
-
-
-def in_bucket(server: SeaweedFS, prefix: str, act: Callable[[S3ObjectStore], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        threads = BoundedThreads(2)
-        store = S3ObjectStore(server.config(prefix), threads)
-        await store.open()
-        try:
-            return await act(store)
-        finally:
-            await store.aclose()
-            await threads.aclose()
-
-    return asyncio.run(run())
 
 
 async def keys_of(store: S3ObjectStore) -> list[str]:
