@@ -122,7 +122,7 @@ async def ask(address: str, rows: int) -> list[Figure]:
     everything = Subject("npm", "package-0", "", alike="package-0")
 
     async def who(of: Subject, since: float) -> list[Any]:
-        return await reader.who_got(await reader.files_of(of), since, LATEST, None, 101)
+        return await reader.who_got((await reader.files_of(of))[0], since, LATEST, None, 101)
 
     questions: dict[str, Callable[[], Awaitable[list[Any]]]] = {
         "who has the most served version": lambda: who(top, 0),

@@ -338,6 +338,7 @@ SAMPLES: dict[str, Sample] = {
     "DROP_PIN": lambda s, n: ("me", "", *_package(s, n)),
     "PAGES_OF": _package,
     "NOTE": lambda s, n: ("me", "", "action", "target", "{}"),
+    "NOTE_ONCE": lambda s, n: ("me", "", "action", f"target-{n}", "{}", 1000),
     "LIST_AUDIT": lambda s, n: (2**62, 100),
     # advisories
     "news:_STORED": lambda s, n: (_package(s, n)[0], [_package(s, n + 2 * k)[1] for k in range(MANY)]),

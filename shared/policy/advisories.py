@@ -18,6 +18,7 @@ import msgspec
 from shared.setting_values import SEVERITIES
 
 FORMAT = 1
+MOST_NAMED = 1000  # projects that are found by an advisory's id: one id is about a few
 _MAGIC = b"OADV"
 _HEADER = struct.Struct("<4sHHII")  # magic, format, byte order, projects, advisories
 _BYTE_ORDER = 1 if sys.byteorder == "little" else 2
@@ -192,11 +193,13 @@ class Snapshot:
                 yield self._record(at)
 
     def named(self, name: str) -> list[About]:
-        """What an advisory is about, by its id or an alias: found by its text, for nobody asks often."""
-        text, found = name.encode(), []
+        """What an advisory is about, by its id or an alias: of `MOST_NAMED` projects. Nobody asks often, so it
+        is found by its text as records hold it, with its length: what only begins so is passed over unread."""
+        text = _encode(name)
+        found: list[About] = []
         start = len(self.data) - len(self._records)
-        at = self.data.find(text, start) if text else -1
-        while at >= 0:
+        at = self.data.find(text, start) if name else -1
+        while at >= 0 and len(found) < MOST_NAMED:
             place = bisect_left(self._offsets, at - start + 1) - 1
             record = self._record(place)
             those = tuple(each for each in record.advisories if name == each.id or name in each.aliases)
@@ -250,7 +253,7 @@ class Advisories:
         return found
 
     def named(self, name: str) -> list[About]:
-        """See `Snapshot.named`."""
+        """See `Snapshot.named`. Looks through all that there is: for a thread."""
         return [found for snapshot in self._snapshots for found in snapshot.named(name)]
 
     @property

@@ -24,9 +24,10 @@ def who_has(options: argparse.Namespace, output: Output) -> None:
     server = connect(options)
     answer: dict[str, Any] = {}
     items: list[dict[str, Any]] = []
+    time_asked = _time(options)
     while len(items) < options.limit and (not answer or answer.get("next")):
         query = {
-            **_time(options),
+            **time_asked,
             "of": options.of,
             "limit": str(min(options.limit - len(items), LARGEST_PAGE)),
             "cursor": str(answer.get("next", "")),
@@ -56,6 +57,8 @@ def _text(of: str, answer: dict[str, Any]) -> str:
     parts = [table(rows, ("last", "times", "what", "token", "address", "tool", "file"))] if rows else []
     if not rows:
         parts.append(f"nobody got {of}, as far as the ledger goes back")
+    if not answer.get("all_files", True):
+        parts.append("it has more files than are looked at: ask for one version, or by a SHA-256")
     named = [(each["kind"], moment(each["kept_at"]), each["path"]) for each in answer["named_by"]]
     if named:
         parts += ["", table(named, ("named by", "kept", "address"))]
@@ -80,9 +83,9 @@ def export(options: argparse.Namespace, output: Output) -> None:
 
 
 def _all(server: Server, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    cursor = ""
+    cursor, time_asked = "", _time(options)
     while True:
-        query = {**_time(options), "limit": str(EXPORTED), "cursor": cursor}
+        query = {**time_asked, "limit": str(EXPORTED), "cursor": cursor}
         page = server.call("GET", SERVINGS, query=query, offers="a ledger of servings", admin=True)
         yield from page["items"]
         cursor = page["next"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,23 @@ def test_who_has__is_for_operators_and_in_the_audit(
         "servings.who_has",
         "pkg:npm/asked-about@1.0.0",
     )
+
+
+@pytest.mark.parametrize("path", ["servings?limit=1", "who-has?of=pkg:npm/dry@1.0.0&limit=1"])
+def test_cursor_that_nobody_gave__is_a_question_in_the_audit__and_further_pages_are_the_same_one(
+    orchard: Cluster, operator: Command, offers: dict[str, Offer], path: str
+) -> None:
+    def lines() -> int:
+        items = json.loads(operator("audit", "--json").stdout)["items"]
+        return sum(each["action"].startswith("servings.") for each in items)
+
+    key: list[Any] = [1] if path.startswith("servings") else [2**61, 1, 1, 1, ""]
+    cursor = base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+    before = lines()
+    for _ in range(3):
+        url = f"/api/v1/admin/{path}&since=1.5&cursor={cursor}"
+        assert raw_request(orchard.gateway.port, url, headers=CLIENT, timeout=60).status == 200
+    assert lines() == before + 1
 
 
 def test_export__as_lines_and_as_cloudevents(operator: Command, offers: dict[str, Offer]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from shared.errors import Blocked, Malware, RefusedByPolicy, TooYoung
 from shared.errors.passing import AdvisoriesUnknown
+from shared.policy import advisories
 from shared.policy.advisories import About, Advisories, Advisory, Damaged, Snapshot, Span, make_snapshot
 from shared.policy.policy import Policy, Subject
 from shared.policy.rules import AgeRule, Block, Exemption, Rules, put_in_force
@@ -79,6 +80,21 @@ def test_snapshot__by_the_id_or_alias_of_an_advisory() -> None:
     assert [each.project for each in snapshot.named("MAL-7")] == ["name-7"]
     assert [each.project for each in snapshot.named("GHSA-49")] == ["name-49"]
     assert snapshot.named("MAL-") == [] == snapshot.named("MAL-77") == snapshot.named("")
+
+
+def test_snapshot__what_only_begins_as_the_id__is_passed_over_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the beginning of all ids would have every record read."""
+    snapshot = Snapshot(make_snapshot(records(50)))
+    read = []
+    monkeypatch.setattr(Snapshot, "_record", lambda _, at: read.append(at))
+    assert snapshot.named("MAL-") == [] == read
+
+
+def test_snapshot__an_id_of_very_many_projects__some_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(advisories, "MOST_NAMED", 3)
+    same = Advisory("MAL-1", True, spans=(Span(),))
+    snapshot = Snapshot(make_snapshot(About("npm", f"name-{n}", (same,)) for n in range(10)))
+    assert len(snapshot.named("MAL-1")) == 3
 
 
 @pytest.mark.parametrize("cut", [0, 10, 40, 200, -1])

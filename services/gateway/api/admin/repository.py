@@ -37,6 +37,7 @@ from services.gateway.api.admin.statements import (
     LIST_UPSTREAMS,
     MOST,
     NOTE,
+    NOTE_ONCE,
     PAGES_OF,
     ROTATE_ACCESS,
     SET_PIN,
@@ -48,6 +49,8 @@ from shared.postgres.database import Database, Row
 from shared.protocols.package_urls import purl
 from shared.settings import upstream_variable
 from shared.sources.options import known_options
+
+LINES_BACK = 1000  # of the audit: a question whose line is older is noted again
 
 # Hints: what there is to name.
 UPSTREAMS = "`orchard upstreams list` shows them."
@@ -159,6 +162,18 @@ class AdminRepository:
         """Write an audit line for a change that touches no row."""
         text = msgspec.json.encode(after).decode()
         await self._database.execute(NOTE, actor.name, actor.request_id, action, subject, text)
+
+    async def note_question(
+        self, actor: Actor, action: str, subject: str, after: Any, *, first: bool
+    ) -> None:
+        """Write an audit line for a question to the ledger: one for all of its pages. A cursor alone does not
+        tell a further one: anybody can make one that the first page comes after."""
+        if first:
+            await self.note(actor, action, subject, after)
+            return
+        text = msgspec.json.encode(after).decode()
+        of = actor.name, actor.request_id, action, subject, text
+        await self._database.execute(NOTE_ONCE, *of, LINES_BACK)
 
     # --- blocks and tokens --------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from services.gateway.api.admin.subjects import Subject
 from shared.ledger.batch import REFUSED, RESULTS
 from shared.policy.advisories import About
 from shared.postgres.database import Database, Row
+from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named
 from shared.protocols.package_urls import purl
 
@@ -110,37 +111,38 @@ class ServingRows:
         names = ("last_us", "file_id", "client_id", "result", "code")
         return [(_got(row), [row[name] for name in names]) for row in rows]
 
-    async def affected(self, abouts: Sequence[About]) -> tuple[list[int], list[Subject]]:
-        """The files that these advisories are about, and the versions of which they are."""
-        files: dict[int, None] = {}
-        subjects: dict[Subject, None] = {}
+    async def affected(
+        self, abouts: Sequence[About], threads: BoundedThreads
+    ) -> tuple[list[int], list[Subject], bool]:
+        """The files that these advisories are about, the versions of which they are, and whether these are
+        all."""
+        files: dict[int, Subject] = {}
+        is_all = True
         for about in abouts:
-            names = protocol_named(about.protocol).names
             of = MOST_OF_ADVISORY, about.protocol, about.project.lower()
             rows = await self._database.fetch(FILES_ABOUT, *of)
             got: list[Row] = []
             if len(rows) > MOST_FILES:  # who is refused may ask for files of any name, and must hide nobody
                 got = await self._database.fetch(GOT_ABOUT, *of)
-            for row in (*got, *rows):
-                if names.named_alike(row["project"]) != about.project:  # one that differs by capitals
-                    continue
-                if row["id"] not in files and any(
-                    each.affects(row["version"], names.version_key) for each in about.advisories
-                ):
-                    files[row["id"]] = None
-                    subjects[Subject(about.protocol, row["project"], row["version"])] = None
-        return list(files)[:MOST_FILES], list(subjects)
+            is_all = is_all and len(rows) < MOST_OF_ADVISORY
+            for number, subject in await threads.run(_affected, about, (*got, *rows)):
+                files.setdefault(number, subject)
+            if len(files) > MOST_FILES:
+                is_all = False
+                break
+        return list(files)[:MOST_FILES], list(dict.fromkeys(files.values())), is_all
 
-    async def files_of(self, subject: Subject) -> list[int]:
-        """Its files, the last seen first."""
+    async def files_of(self, subject: Subject) -> tuple[list[int], bool]:
+        """Its files, the last seen first, and whether these are all."""
         every, got = FILES_BY_NAME, GOT_BY_NAME
         of: list[str | bytes] = [subject.protocol, subject.alike, subject.version]
         if subject.sha256:
             every, got, of = FILES_BY_DIGEST, GOT_BY_DIGEST, [bytes.fromhex(subject.sha256)]
-        rows = await self._database.fetch(every, MOST_FILES, *of)
-        if len(rows) == MOST_FILES:  # who is refused may ask for files of any name, and must hide nobody
+        rows = await self._database.fetch(every, MOST_FILES + 1, *of)
+        is_all = len(rows) <= MOST_FILES
+        if not is_all:  # who is refused may ask for files of any name, and must hide nobody
             rows = await self._database.fetch(got, MOST_FILES, *of) + rows
-        return list(dict.fromkeys(row["id"] for row in rows))[:MOST_FILES]
+        return list(dict.fromkeys(row["id"] for row in rows))[:MOST_FILES], is_all
 
     async def servings(
         self, since: float, until: float, after: int, limit: int
@@ -150,6 +152,22 @@ class ServingRows:
         `limit`."""
         rows = await self._database.fetch(EXPORT, since, until, after, limit)
         return [_serving(row) for row in rows], rows[-1]["us"] if len(rows) >= limit else None
+
+
+def _affected(about: About, rows: Sequence[Row]) -> list[tuple[int, Subject]]:
+    """Which of these files the advisories on a project are about."""
+    names = protocol_named(about.protocol).names
+    affects: dict[str, bool] = {}  # by version
+    found = []
+    for row in rows:
+        project, version = row["project"], row["version"]
+        if names.named_alike(project) != about.project:  # one that differs by capitals
+            continue
+        if version not in affects:
+            affects[version] = any(each.affects(version, names.version_key) for each in about.advisories)
+        if affects[version]:
+            found.append((row["id"], Subject(about.protocol, project, version)))
+    return found
 
 
 def _parts(since: float, until: float) -> tuple[date, date, float, float, float, float]:

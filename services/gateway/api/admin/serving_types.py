@@ -48,6 +48,7 @@ class WhoHas(msgspec.Struct, frozen=True):
     named_by: list[Naming] = []
     all_looked_through: bool = True  # false: there are more kept answers than could be read in time
     dependents: list[Dependent] = []  # stored files that declare a dependency on the project; some of them
+    all_files: bool = True  # false: there are more files of it than are looked at for one question
 
 
 class Serving(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
+import msgspec
 from litestar import get
 from litestar.params import Parameter
 
@@ -26,7 +27,8 @@ from services.gateway.api.parameters import (
 from services.gateway.api.types import Page
 from shared.access.watcher import AccessWatcher
 from shared.errors import EntryNotFound, InvalidParameter
-from shared.policy.advisories import About, Advisories
+from shared.policy.advisories import MOST_NAMED, About, Advisories
+from shared.process.threads import BoundedThreads
 from shared.stores import Stores
 
 MOST_SERVINGS = 5000  # of one page: an export has millions
@@ -48,6 +50,7 @@ async def who_has(
     actor: Actor,
     access_watcher: AccessWatcher,
     stores: Stores,
+    parsers: BoundedThreads,
     of: Annotated[
         str, Parameter(description="A package URL, with or without a version, a SHA-256, or an advisory's id")
     ],
@@ -57,23 +60,27 @@ async def who_has(
     cursor: Cursor = "",
 ) -> WhoHas:
     """The last first. The first page also has the kept locks and resolutions that name it, sealed builds that
-    hold it, and stored files that depend on it. The question is in the audit."""
-    abouts = about_advisory(of.strip(), access_watcher.feeds.advisories)
+    hold it, and stored files that depend on it. The question is in the audit. Of very many files those are
+    told of that somebody got, and were seen last; `all_files` is false then."""
+    abouts = await parsers.run(about_advisory, of.strip(), access_watcher.feeds.advisories)
     subject = Subject() if abouts else read_subject(of)
     since, until = _time(since, until)
     after = read_cursor(cursor, int, int, int, int, str)
     if after is not None and not (0 <= after[0] < 2**62 and all(0 <= each < 2**31 for each in after[1:4])):
         raise InvalidParameter("cursor: not one that this list has given")
-    if after is None:
-        await repository.note(actor, "servings.who_has", of[:1024], {"since": since, "until": until})
+    within = {"since": since, "until": until}
+    await repository.note_question(actor, "servings.who_has", of[:1024], within, first=after is None)
     if abouts:
-        files, subjects = await serving_rows.affected(abouts)
+        files, subjects, all_files = await serving_rows.affected(abouts, parsers)
+        all_files = all_files and len(abouts) < MOST_NAMED
     else:
-        files, subjects = await serving_rows.files_of(subject), [subject]
+        files, all_files = await serving_rows.files_of(subject)
+        subjects = [subject]
     rows = await serving_rows.who_got(files, since, until, after, check_limit(limit) + 1)
     page = page_of(rows, limit)
+    told = WhoHas(subject.purl, subject.sha256, since, until, page.items, page.next, all_files=all_files)
     if after is not None:
-        return WhoHas(subject.purl, subject.sha256, since, until, page.items, page.next)
+        return told
     named_by: list[Naming] = []
     all_looked_through = len(subjects) <= MOST_LOOKED_FOR
     for each in subjects[:MOST_LOOKED_FOR]:
@@ -85,21 +92,14 @@ async def who_has(
     if subject.project:
         found, _ = await catalogue.dependents(subject.protocol, subject.project, None, DEPENDENTS)
         dependents = [each for each, _ in found]
-    return WhoHas(
-        subject.purl,
-        subject.sha256,
-        since,
-        until,
-        page.items,
-        page.next,
-        named_by,
-        all_looked_through,
-        dependents,
+    return msgspec.structs.replace(
+        told, named_by=named_by, all_looked_through=all_looked_through, dependents=dependents
     )
 
 
 def about_advisory(text: str, known: Advisories | None) -> list[About]:
-    """What an advisory of this id is about; none where it can be something else. Raises `EntryNotFound` for
+    """What an advisory of this id is about; none where it can be something else. Takes what looking through
+    all advisories takes. Raises `EntryNotFound` for
     what can only be the id of an advisory, and no feed knows."""
     found = known.named(text) if known is not None and ADVISORY.fullmatch(text) else []
     if not found and SURELY.fullmatch(text):
@@ -128,8 +128,8 @@ async def servings(
     after = read_cursor(cursor, int)
     if after is not None and not 0 <= after[0] < LATEST * 1_000_000:
         raise InvalidParameter("cursor: not one that this list has given")
-    if after is None:
-        await repository.note(actor, "servings.export", "", {"since": since, "until": until})
+    within = {"since": since, "until": until}
+    await repository.note_question(actor, "servings.export", "", within, first=after is None)
     found, goes_on = await serving_rows.servings(since, until, after[0] if after else -1, limit)
     return Page(found, "" if goes_on is None else cursor_of([goes_on]))
 

@@ -169,6 +169,13 @@ WHERE a.protocol = $1 AND a.identity = gone.identity RETURNING a.identity
 """
 
 NOTE = "INSERT INTO audit (who, request_id, action, target, after) VALUES ($1, $2, $3, $4, $5::jsonb)"
+# Of a question that goes on over pages: unless the same person's same question is among the last $6 lines.
+NOTE_ONCE = """
+INSERT INTO audit (who, request_id, action, target, after)
+SELECT $1, $2, $3, $4, $5::jsonb WHERE NOT EXISTS (
+    SELECT FROM audit WHERE id > (SELECT coalesce(max(id), 0) FROM audit) - $6::bigint
+        AND who = $1 AND action = $3 AND target = $4 AND after = $5::jsonb)
+"""
 
 LIST_BLOCKS = """
 SELECT id, protocol, name, version, coalesce(encode(sha256, 'hex'), '') AS sha256, reason,

@@ -19,6 +19,7 @@ from services.gateway.api.admin.subjects import read_subject
 from shared.ledger.batch import FORMAT, Batch, Client, File, Serving
 from shared.policy.advisories import About, Advisory
 from shared.postgres.database import Database
+from shared.process.threads import BoundedThreads
 
 CI = Client("192.0.2.7", "ci", "pip", "24.0")
 HOME = Client("192.0.2.8", "", "uv", "0.5")
@@ -29,6 +30,7 @@ WHEEL, SDIST = (
 OLDER = File("pypi", "flask", "2", "flask-2.0.tar.gz", "cc" * 32)
 PAGE = File("pypi", "flask", "", "", "")
 CRATE = File("cargo", "my_crate", "1.0.0", "my_crate-1.0.0.crate", "")
+THREADS = BoundedThreads(1)
 NOW = round(time.time()) - 3600.0
 
 
@@ -76,7 +78,7 @@ async def got(rows: ServingRows, of: str, **more: Any) -> list[tuple[Any, ...]]:
             each.first_at - NOW,
             each.last_at - NOW,
         )
-        for each, _ in await rows.who_got(await rows.files_of(read_subject(of)), **asked)
+        for each, _ in await rows.who_got((await rows.files_of(read_subject(of)))[0], **asked)
     ]
 
 
@@ -135,15 +137,16 @@ async def test_advisory__is_about_the_name_in_its_own_capitals(database: Databas
     servings = [Serving(NOW, 0, number, 0, "HIT", "", 1, 1) for number in range(2)]
     await LedgerRows(database, days=9).keep(Batch(FORMAT, "one", 1, 0, [CI], files, servings))
     about = About("npm", "Twin", (Advisory("MAL-2026-1", True, versions=("1.0.0",)),))
-    _, subjects = await ServingRows(database).affected([about])
+    files, subjects, is_all = await ServingRows(database).affected([about], THREADS)
     assert [each.purl for each in subjects] == ["pkg:npm/Twin@1.0.0"]
+    assert len(files) == 1 and is_all
 
 
 async def test_pages__go_on_after_the_last_row(rows: ServingRows) -> None:
     subject = read_subject("pkg:pypi/flask")
-    whole = await rows.who_got(await rows.files_of(subject), 0, LATEST, None, 100)
+    whole = await rows.who_got((await rows.files_of(subject))[0], 0, LATEST, None, 100)
     after, found = None, []
-    while page := await rows.who_got(await rows.files_of(subject), 0, LATEST, after, 2):
+    while page := await rows.who_got((await rows.files_of(subject))[0], 0, LATEST, after, 2):
         found += [each for each, _ in page]
         after = page[-1][1]
     assert found == [each for each, _ in whole]
@@ -270,3 +273,14 @@ async def test_more_refused_files_than_are_looked_at__hide_nobody_who_got_one(
     servings = [Serving(NOW + 400, 0, number, 3, "MISS", "blocked", 1, 0) for number in range(9)]
     await LedgerRows(database, days=9).keep(Batch(FORMAT, "two", 1, 0, [HOME], files, servings))
     assert ("pip", "flask-3.0", "served", "", 6, 0, 100) in await got(rows, of)
+    found, is_all = await rows.files_of(read_subject(of))
+    assert len(found) == 4 and not is_all
+
+
+async def test_more_files_of_an_advisory_than_are_looked_at__is_said(
+    rows: ServingRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_rows, "MOST_FILES", 1)
+    about = About("pypi", "flask", (Advisory("MAL-2026-1", True, versions=("3",)),))
+    found, _, is_all = await rows.affected([about], THREADS)
+    assert len(found) == 1 and not is_all
