@@ -193,8 +193,8 @@ class Snapshot:
                 yield self._record(at)
 
     def named(self, name: str) -> list[About]:
-        """What an advisory is about, by its id or an alias: of `MOST_NAMED` projects. Nobody asks often, so it
-        is found by its text as records hold it, with its length: what only begins so is passed over unread."""
+        """What an advisory is about, by its id or an alias: of `MOST_NAMED` projects. Nobody asks often, so
+        it is found by its text as records hold it, with its length: what only begins so is never read."""
         text = _encode(name)
         found: list[About] = []
         start = len(self.data) - len(self._records)
