@@ -11,11 +11,11 @@ from scripts.k8s_check_database import database_connections_suffice
 from scripts.k8s_check_pods import OURS, Resource, containers, name_of, values_of, workloads
 from scripts.k8s_check_reach import paths_are_as_wanted
 from scripts.k8s_check_security import (
-    metrics_stay_inside,
     network_is_closed,
     no_tokens,
     restricted,
     secrets_are_secret,
+    ways_in_shut_what_is_for_operators,
 )
 from scripts.k8s_check_settings import proxies_are_trusted, services_agree, settings_are_taken
 from shared.settings import Settings
@@ -154,7 +154,7 @@ POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     one_owner_of_replicas,
     network_is_closed,
     paths_are_as_wanted,
-    metrics_stay_inside,
+    ways_in_shut_what_is_for_operators,
     settings_are_taken,
     services_agree,
     proxies_are_trusted,

@@ -67,19 +67,28 @@ def network_is_closed(resources: list[Resource]) -> Iterator[str]:
                     yield f"{name_of(each)}: the node's metadata service must be excepted"
 
 
-def metrics_stay_inside(resources: list[Resource]) -> Iterator[str]:
-    """Prometheus asks the pods; what every client may read tells strangers who asks for how much."""
+FOR_OPERATORS = ("/metrics", "/health", "/health/ready", "/health/identity")
+"""What a gateway answers to everyone who reaches it; `/health/live` tells nothing."""
+
+
+def ways_in_shut_what_is_for_operators(resources: list[Resource]) -> Iterator[str]:
+    """Prometheus and kubelets ask the pods; what every client may read tells strangers of stores, workers,
+    and who asks for how much."""
     for each in resources:
-        paths: list[str] = []
+        paths: list[tuple[str, str]] = []
         if each["kind"] == "Ingress":
             for rule in each["spec"]["rules"]:
-                paths += [path["path"] for path in rule["http"]["paths"] if path["pathType"] != "Exact"]
+                paths += [(path["path"], path["pathType"]) for path in rule["http"]["paths"]]
         if each["kind"] == "HTTPRoute":
             for rule in each["spec"]["rules"]:
-                matches = [match.get("path", {"value": "/"}) for match in rule.get("matches", [{}])]
-                paths += [path["value"] for path in matches if path.get("type", "PathPrefix") != "Exact"]
-        if any("/metrics/".startswith(path.rstrip("/") + "/") for path in paths):
-            yield f"{name_of(each)}: leads to /metrics"
+                matches = [match.get("path", {}) for match in rule.get("matches", [{}])]
+                paths += [(path.get("value", "/"), path.get("type", "PathPrefix")) for path in matches]
+        for shut in FOR_OPERATORS:
+            if any(
+                path == shut if kind == "Exact" else f"{shut}/".startswith(path.rstrip("/") + "/")
+                for path, kind in paths
+            ):
+                yield f"{name_of(each)}: leads to {shut}"
 
 
 READERS = {"orchard-upstreams": "fetcher", "orchard-access": "gateway", "orchard-log": "extractor"}

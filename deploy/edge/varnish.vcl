@@ -39,8 +39,9 @@ sub vcl_recv {
         set req.http.X-Purged = xkey.purge(req.http.Surrogate-Key);
         return (synth(200, "Purged " + req.http.X-Purged));
     }
-    # For operators, inside only: Prometheus asks each process itself.
-    if (req.url ~ "^/+metrics(/|\?|$)") {
+    # For operators, inside only: they tell of stores, queues and upstreams. Prometheus asks each process itself;
+    # /health/live is for probes. No first segment of Orchard's needs an escape, so none may hide these names.
+    if (req.url ~ "^/+(?!health/live(\?|$))(metrics|health)(/|\?|$)" || req.url ~ "^/+[^/?]*%") {
         return (synth(404, "Not Found"));
     }
     # Pages hold the address that clients use. Only the key (vcl_hash) may say which, or one client would

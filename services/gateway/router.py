@@ -39,7 +39,14 @@ from services.gateway.api.admin import (
 from services.gateway.api.admin import builds as all_builds
 from services.gateway.api.admin.guard import guarded
 from services.gateway.api.faults import on_error
-from services.gateway.api.health import health, identity, live, metrics_page, ready
+from services.gateway.api.health import (
+    health,
+    health_for_operators,
+    identity,
+    live,
+    metrics_page,
+    ready,
+)
 from services.gateway.api.parts import Running, opened_of, parts
 from services.gateway.pages.command import command, log_verifier
 from services.gateway.pages.front import page
@@ -57,6 +64,7 @@ def build_litestar(application: Running) -> Litestar:
         *access.HANDLERS,
         *events.HANDLERS,
         *dead_letters.HANDLERS,
+        health_for_operators,
         *disk.HANDLERS,
         *servings.HANDLERS,
         *feeds.HANDLERS,

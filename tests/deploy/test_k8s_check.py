@@ -204,7 +204,13 @@ _CHANGES: dict[str, list[Change]] = {
         lambda r: _find(r, "NetworkPolicy", "orchard-to-collector")["spec"].update(podSelector={}),
         lambda r: r.append(_to_inside("orchard-extractor")),
     ],
-    "metrics_stay_inside": [
+    "ways_in_shut_what_is_for_operators": [
+        lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0]["matches"].append(
+            {"path": {"type": "PathPrefix", "value": "/health"}}
+        ),
+        lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0]["matches"].append(
+            {"path": {"type": "Exact", "value": "/health/ready"}}
+        ),
         lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0]["matches"].append(
             {"path": {"type": "PathPrefix", "value": "/"}}
         ),
@@ -276,7 +282,7 @@ def test_policy__content_as_it_is_and_each_way_of_breaking_it(
 
 @pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
 @pytest.mark.parametrize("overlay", ["prod", "s3-ingress"])
-def test_ways_in__lead_to_all_that_a_gateway_serves_but_its_metrics(overlay: str) -> None:
+def test_ways_in__lead_to_all_that_a_gateway_serves_but_metrics_and_health(overlay: str) -> None:
     done = run(BIN / "kubectl", "kustomize", MANIFESTS / "overlays" / overlay)
     paths = set()
     for each in yaml.safe_load_all(done.stdout):
@@ -286,7 +292,7 @@ def test_ways_in__lead_to_all_that_a_gateway_serves_but_its_metrics(overlay: str
             paths |= {path["path"] for path in each["spec"]["rules"][0]["http"]["paths"]}
     routed = {f"/{each.path.split('/')[1]}" for each in Application(Settings()).litestar.routes}
     asgi = {*(f"/{each.name}" for each in PROTOCOLS), "/v", "/cas"}
-    assert paths == (routed | asgi) - {"/metrics"}
+    assert paths == (routed | asgi) - {"/metrics", "/health"} | {"/health/live"}
 
 
 def test_deployments__keep_their_selectors__which_kubernetes_never_lets_change() -> None:

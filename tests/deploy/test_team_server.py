@@ -159,7 +159,13 @@ def test_nginx__tells_the_address_that_the_client_used__whatever_that_one_claims
 @needs_nginx
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/metrics", 404), ("//metrics/", 404), ("/health", 404), ("/health/", 404), ("/health/live", 200)],
+    [
+        *(
+            (path, 404)
+            for path in ("/metrics", "//metrics/", "/%6detrics", "/health", "/health/", "/health/ready")
+        ),
+        ("/health/live", 200),
+    ],
 )
 def test_nginx__what_is_for_operators__is_not_outside(front: HTTPSConnection, path: str, status: int) -> None:
     assert _asked(front, path)[0] == status

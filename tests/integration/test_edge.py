@@ -316,6 +316,10 @@ def get_bytes(orchard: Cluster, path: str) -> bytes:
     return orchard.get(path).content
 
 
-def test_metrics__are_not_for_clients(edge: Varnish) -> None:
-    for path in ("/metrics", "//metrics", "/metrics/", "/metrics?x"):
-        assert get(edge, path).status_code == 404
+def test_what_is_for_operators__is_not_for_clients(edge: Varnish) -> None:
+    for name in ("metrics", "health"):
+        for path in (f"/{name}", f"//{name}", f"/{name}/", f"/{name}?x", f"/%{ord(name[0]):x}{name[1:]}"):
+            assert get(edge, path).status_code == 404, path
+    for path in ("/health/ready", "/health/identity", "/health/live/"):
+        assert get(edge, path).status_code == 404, path
+    assert get(edge, "/health/live").status_code == 200

@@ -17,10 +17,10 @@ from tests.integration.test_edge import (  # noqa: F401 - collected here
     test_codings_and_kinds__each_client_gets_its_own,
     test_head_of_a_cold_file__does_not_download_it,
     test_hosts__each_reads_its_own_address_and_none_chooses_anothers,
-    test_metrics__are_not_for_clients,
     test_origin__page_of_another_site__may_read_what_is_kept,
     test_page_and_file__asked_again__come_from_the_edge_and_tell_what_orchard_tells,
     test_page_that_changed_and_was_invalidated__comes_anew_through_the_edge,
+    test_what_is_for_operators__is_not_for_clients,
     wheel_of,
 )
 from tests.support.orchard import Cluster, cluster

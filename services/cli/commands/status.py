@@ -17,8 +17,16 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
     """The exit code says the state: 0 ok, 6 degraded or an upstream that is left alone, 1 down."""
     server = connect(options)
     answer = server.request("GET", "/health")
+    if answer.status == 404 and server.target.admin_token:  # proxies in front shut it
+        answer = server.request("GET", "/api/v1/admin/health", admin=True)
     report = answer.json() if answer.status in (200, 503) else None
     if not isinstance(report, dict) or "status" not in report:
+        if answer.status == 404:
+            raise NotOffered(
+                f"{server.target.base}/health is shut: what stands in front of this Orchard keeps it inside",
+                "Set ORCHARD_ADMIN_TOKEN to an operator's token, or ask on the machine that runs it.",
+                status=404,
+            )
         server.check(answer, offers="health")
         raise CommandFailed(f"{server.target.base} does not answer like an Orchard", "Check ORCHARD_URL.")
     queues = _optional(server, "/api/v1/queues")

@@ -41,8 +41,8 @@ also while the registry is away.</p>
 <pre tabindex="0">curl -fsSO {base}/orchard.pyz
 python3 orchard.pyz client-config pip --write</pre>
 <h2>This Orchard</h2>
-<p><a href="ui/">What is cached</a> · <a href="ui/queues">Queues</a> · <a href="health">Health</a> ·
-<a href="metrics">Metrics</a> · <a href="api/v1/openapi">API</a></p>
+<p><a href="ui/">What is cached</a> · <a href="ui/queues">Queues</a> · <a href="ui/docs/">Documents</a> ·
+<a href="api/v1/openapi">API</a></p>
 </main></body></html>
 """
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.errors import Exit
 from tests.services.cli.conftest import Command
 from tests.support.builders import build_wheel
 from tests.support.orchard import Cluster, cluster, wait_until
+from tests.support.proxy import needs_nginx, nginx
 from tests.support.upstream import Upstream
 
 ADMIN = "an-operators-token"
@@ -73,6 +75,17 @@ def test_status__without_a_token__health_alone(anonymous: Command, operator: Com
     assert "upstreams" in operator.json("status")
     shown = anonymous.json("status")
     assert shown["health"]["status"] == "ok" and "upstreams" not in shown
+
+
+@needs_nginx
+def test_status__through_a_proxy_that_shuts_health__for_operators_alone(
+    orchard: Cluster, anonymous: Command, operator: Command, tmp_path: Path
+) -> None:
+    with nginx(tmp_path / "nginx", [orchard.gateway.port] * 2) as base:
+        assert operator.json("status", ORCHARD_URL=base)["health"]["status"] == "ok"
+        refused = anonymous("status", ORCHARD_URL=base)
+    assert "ORCHARD_ADMIN_TOKEN" in refused.stderr and "keeps it inside" in refused.stderr
+    assert refused.returncode == Exit.UNSUPPORTED
 
 
 def test_token__json__the_whole_answer(operator: Command) -> None:
