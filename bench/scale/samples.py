@@ -65,7 +65,7 @@ SMALL = {
     **dict.fromkeys(("SIZES", "SIZE", "DATABASE_SIZE"), "sizes of files"),
     "statements:_NAMES": "parts of other statements",
     "SEALED": "of one key",
-    **dict.fromkeys(("_REPLACE", "policy_rows:_GONE"), "rules of the policy: bounded"),
+    **dict.fromkeys(("_REPLACE", "policy_rows:_STANDING"), "rules of the policy: bounded"),
     "rules:_APPLIED": "one row, by an index of its own",
     **dict.fromkeys(("rows:STATE", "rows:PUBLISH", "rows:COSIGN"), "the log: one row"),
     **dict.fromkeys(

@@ -238,7 +238,7 @@ examples
     parser.add_argument(
         "--yes",
         action="store_true",
-        help="also rules that would have refused everything, or a file that takes all rules away",
+        help="at once, and count afterwards; also rules that would have refused everything, or none at all",
     )
     more = """\
 The rules of the file alone are asked, as if nothing were stored: no block, exemption, advisory or setting has

@@ -28,6 +28,7 @@ MOST_RULES = 200
 MOST_NAMES = 10_000  # of one rule
 MOST_KEYS = 100  # of one rule
 LONGEST_REASON = 500  # characters
+YEAR_SECONDS = 365 * 86_400.0
 HINT = (
     "docs/firewall.md, A policy file, has all that a rule may say; `orchard policy apply --dry-run` tries it."
 )
@@ -170,17 +171,24 @@ def put_in_force(wanted: Iterable[NamedRule], before: Iterable[NamedRule], now: 
     return [rule if rule.since else msgspec.structs.replace(rule, since=began(rule)) for rule in wanted]
 
 
-def refuses_all(rule: NamedRule, sources: Mapping[str, Collection[str]]) -> bool:
-    """Whether it can be told without looking that it refuses whatever it is about, and is about all there
-    is. `sources`: as `read_policy` takes them, of all protocols."""
+def refuses_all(rule: NamedRule, sources: Mapping[str, Collection[str]], now: float) -> bool:
+    """Whether it can be told without looking that it refuses whatever it is about, or all of the last year,
+    and is about all there is. `sources`: as `read_policy` takes them, of all protocols. `now` in unix
+    seconds."""
     if rule.action == "warn" or (rule.protocols and not sources.keys() <= set(rule.protocols)):
         return False
     if rule.sources and any(name not in rule.sources for names in sources.values() for name in names):
         return False
     widest = not rule.names or "*" in rule.names
     if rule.when and widest:
-        return all(
-            conditions.holds(rule.when, {**conditions.FACTS, "name": name, "protocol": name})
-            for name in ("a", "zz-zz", "org.a:b")
-        )
-    return widest and rule.refuse
+        return all(_holds(rule, name) for name in ("a", "zz-zz", "org.a:b"))
+    newest = date(rule.nothing_after) or now
+    return widest and (rule.refuse or min(newest, now - age(rule.minimum_age)) <= now - YEAR_SECONDS)
+
+
+def _holds(rule: NamedRule, name: str) -> bool:
+    """Whether its condition is against a name; of one that gives no answer, what the rule says of that."""
+    try:
+        return conditions.holds(rule.when, {**conditions.FACTS, "name": name})
+    except conditions.BadCondition:
+        return rule.unknown == "hold"

@@ -43,6 +43,8 @@ def apply(options: argparse.Namespace, output: Output) -> None:
         for each in answer["would_refuse"]
     ]
     parts = ["in force" if answer["applied"] else "not applied (--dry-run)"]
+    if not answer.get("counted", True):
+        parts.append("what each rule would have refused could not be counted: --dry-run tries again")
     if rows:
         heads = ("rule", "versions of 30 days", "servings", "clients", "such as")
         parts.append(table(rows, heads))

@@ -15,6 +15,7 @@ from shared.policy.policy import Policy
 from shared.policy.reading import put_in_force, read_policy, refuses_all
 from shared.protocols import PROTOCOLS, named_alike
 from shared.protocols.base import PackageProxyBase
+from shared.setting_values import date
 
 NAMING = {each.name: each.names for each in PROTOCOLS}
 SOURCES = {each.name: frozenset({f"{each.name}-central", "mirror"}) for each in PROTOCOLS}
@@ -263,11 +264,20 @@ def test_refuses_all__counts_protocols_and_sources() -> None:
         named("*"),
         named(protocols=tuple(NAMING)),
         named(more=f"refuse = true\nsources = {json.dumps(every_source)}"),
+        named(more="minimum_age = '365d'"),
+        named(more="nothing_after = '2025-01-01'"),
+        named(more="when = '1 / (size(name) - 1) > -100'"),  # no answer of a name of one letter: it holds
     ]
     narrow = [
         named("demo"),
         named(protocols=("npm",)),
         named(more="refuse = true\nsources = ['mirror']"),
         named(more="refuse = true\naction = 'warn'"),
+        named(more="minimum_age = '364d'"),
+        named(more="nothing_after = '2025-07-01'"),
+        named("demo", more="nothing_after = '2025-01-01'"),
+        named(more="when = '1 / (size(name) - 1) > -100'\nunknown = 'allow'"),
     ]
-    assert [refuses_all(each, SOURCES) for each in (*wide, *narrow)] == [True] * 4 + [False] * 4
+    now = date("2026-06-01")
+    found = [refuses_all(each, SOURCES, now) for each in (*wide, *narrow)]
+    assert found == [True] * len(wide) + [False] * len(narrow)

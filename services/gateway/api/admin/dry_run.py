@@ -22,6 +22,7 @@ from shared.protocols import find_protocol, named_alike
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.dating import project_of, traits_of
 from shared.protocols.package_urls import purl
+from shared.redis import clock
 from shared.setting_values import age
 from shared.stores import Stores
 
@@ -65,21 +66,15 @@ async def dry_run(
 ) -> list[DryRun]:
     """In the rules' order. The ledger does not say from which source a version came: its list does, where it
     is stored. Raises `DatabaseUnavailable`."""
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(clock.now(), UTC)
     since = now - timedelta(days=DAYS)
     rows = await database.fetch(_SERVED, since.date(), REFUSED, MOST_VERSIONS)
-    by_project: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        by_project.setdefault((row["protocol"], row["project"]), []).append(row)
+    concerned = await stores.threads.run(_concerned, rows, rules, sources)
     found: dict[str, list[tuple[Row, str]]] = {each.name: [] for each in rules}
     unknown = dict.fromkeys(found, 0)
     began = time.monotonic()
     lists = 0
-    for (name, project), versions in by_project.items():
-        protocol = find_protocol(name)
-        about = about_project(rules, name, project, sources.get(name, frozenset()))
-        if protocol is None or not about:
-            continue
+    for protocol, project, about, versions in concerned:
         listing = None
         if any(map(asks_list, about)) and lists < MOST_LISTS and time.monotonic() - began < MOST_SECONDS:
             lists += 1
@@ -91,6 +86,22 @@ async def dry_run(
             unknown[rule.name] += is_source_unknown(rule, listing)
     told = [await _told(database, rule, found[rule.name], len(rows)) for rule in rules]
     return [msgspec.structs.replace(each, source_unknown=unknown[each.name]) for each in told]
+
+
+def _concerned(
+    rows: Sequence[Row], rules: Sequence[NamedRule], sources: SourceNames
+) -> list[tuple[PackageProxyBase, str, list[NamedRule], list[Row]]]:
+    """The projects that rules are about: with these, and the rows of each."""
+    by_project: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by_project.setdefault((row["protocol"], row["project"]), []).append(row)
+    found = []
+    for (name, project), versions in by_project.items():
+        protocol = find_protocol(name)
+        about = about_project(rules, name, project, sources.get(name, frozenset()))
+        if protocol is not None and about:
+            found.append((protocol, project, about, versions))
+    return found
 
 
 def about_project(
@@ -154,7 +165,7 @@ def _downgrades(protocol: PackageProxyBase, listing: Listing | None, rule: Named
     if listing is None:
         return {}
     alone = Policy((), Rules(stored_stay=False), named_rules=[rule], named=named_alike)
-    entries, _ = listing.judged(protocol, alone.of(protocol.name, listing.project), time.time())
+    entries, _ = listing.judged(protocol, alone.of(protocol.name, listing.project), clock.now())
     return {
         each.version: found.why for each, _, found in entries if found is not None and found.rule == "trust"
     }
@@ -164,7 +175,7 @@ def _known(protocol: PackageProxyBase, listing: Listing) -> dict[str, tuple[List
     """By version, as if all before had been allowed."""
     if not listing.body:
         return {}
-    now = time.time()
+    now = clock.now()
     document = protocol.documents.decode_document(listing.body)
     identity = protocol.grammar.index_identity(listing.project)
     told = traits_of(protocol, listing.project, document, listing.sealed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -14,8 +15,8 @@ from services.gateway.api.admin.checks import expiry_of
 from services.gateway.api.admin.decided import let_in
 from services.gateway.api.admin.dry_run import DAYS, DryRun, dry_run
 from services.gateway.api.admin.held_rows import HeldRows, HeldVersion, held_version
-from services.gateway.api.admin.policy_reading import read, source_names
-from services.gateway.api.admin.policy_rows import PolicyRows
+from services.gateway.api.admin.policy_reading import SourceNames, read, source_names
+from services.gateway.api.admin.policy_rows import PolicyRows, Standing
 from services.gateway.api.admin.policy_trial import Outcome, outcomes
 from services.gateway.api.admin.popular import Popular
 from services.gateway.api.admin.repository import Actor, AdminRepository
@@ -48,11 +49,12 @@ class PolicyText(Input, frozen=True):
 
 class Applied(msgspec.Struct, frozen=True):
     """The rules in force, or with `dry_run` those that would be, as they are written; and what each would
-    have refused."""
+    have refused. `counted`: false where they are in force, and that could not be counted."""
 
     rules: list[NamedRule]
     would_refuse: list[DryRun]
     applied: bool
+    counted: bool = True
 
 
 class Tried(Input, frozen=True):
@@ -89,35 +91,50 @@ async def apply(
     data: PolicyText,
 ) -> Applied:
     """In force everywhere within a second, in place of all rules that were applied before. What each rule
-    would have refused of the last 30 days is told with it; one that would have refused everything is not
-    applied without `yes`, nor a file without rules where some are in force."""
+    would have refused of the last 30 days is told with it: with `yes` once they are in force, else before.
+    One that would have refused everything is not applied without `yes`, nor a file without rules where some
+    are in force. 409 where somebody else applied one meanwhile."""
     sources = await source_names(database)
     wanted = await parsers.run(read, data.policy, popular, sources)
-    state = access_watcher.state
-    standing = () if state is None else state.policy_rules
-    before = await PolicyRows(database).began_before(wanted, standing)
-    rules = put_in_force(wanted, before, clock.now())
-    told = await dry_run(database, stores, parsers, rules, sources)
+    rows = PolicyRows(database)
+    standing = await rows.standing(wanted)
+    rules = put_in_force(wanted, standing.before, clock.now())
     written = [each.as_written() for each in rules]
+    count = partial(dry_run, database, stores, parsers, rules, sources)
+    if data.yes and not data.dry_run:  # nobody waits for a count to be protected
+        await rows.replace(actor, rules, standing)
+        await access_watcher.refresh()
+        try:
+            return Applied(written, await count(), applied=True)
+        except OrchardError:
+            return Applied(written, [], applied=True, counted=False)
+    told = await count()
     if data.dry_run:
         return Applied(written, told, applied=False)
-    if standing and not rules and not data.yes:
+    _check_asked_for(rules, told, standing, sources)
+    await rows.replace(actor, rules, standing)
+    await access_watcher.refresh()
+    return Applied(written, told, applied=True)
+
+
+def _check_asked_for(
+    rules: Sequence[NamedRule], told: Sequence[DryRun], standing: Standing, sources: SourceNames
+) -> None:
+    """Raises `Conflict` for what may be a mistake: no rules, or one that refuses everything."""
+    if standing.rules and not rules:
         raise Conflict(
-            f"this file has no rules: it takes away all that are in force ({len(standing)})",
+            f"this file has no rules: it takes away all that are in force ({len(standing.rules)})",
             hint="`orchard policy apply --yes` takes them away all the same.",
         )
     widest = [each.name for each in told if each.refuses_all]
-    widest += [each.name for each in rules if refuses_all(each, sources) and each.name not in widest]
-    if widest and not data.yes:
+    widest += [each.name for each in rules if refuses_all(each, sources, clock.now())]
+    if widest:
         counts = {each.name: each.versions for each in told}
         raise Conflict(
             f"rule {widest[0]!r} would refuse everything:"
             f" {counts.get(widest[0], 0)} versions of the last {DAYS} days",
             hint="`orchard policy apply --yes` puts it in force all the same.",
         )
-    await PolicyRows(database).replace(actor, rules)
-    await access_watcher.refresh()
-    return Applied(written, told, applied=True)
 
 
 @post("/api/v1/admin/policy/test", summary="What a policy file says of a package", status_code=200)
@@ -133,8 +150,8 @@ async def test(
     rules = () if state is None else state.policy_rules
     if data.policy:
         wanted = await parsers.run(read, data.policy, popular, await source_names(stores.database))
-        before = await PolicyRows(stores.database).began_before(wanted, rules)
-        rules = tuple(put_in_force(wanted, before, clock.now()))
+        standing = await PolicyRows(stores.database).standing(wanted)
+        rules = tuple(put_in_force(wanted, standing.before, clock.now()))
     protocol = protocol_named(named.protocol)
     listing = await load_listing(stores, protocol, named.project)
     return Page(await parsers.run(outcomes, protocol, listing, named.version, rules))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +11,7 @@ import pytest_asyncio
 from services.gateway.api.admin import policy_rows
 from services.gateway.api.admin.policy_rows import PolicyRows
 from services.gateway.api.admin.repository import Actor
+from shared.errors import Conflict
 from shared.policy.named import FORMAT, NamedRule
 from shared.policy.reading import put_in_force
 from shared.postgres.database import Database
@@ -36,14 +38,13 @@ class Applying:
 
     def __init__(self, database: Database) -> None:
         self.rows = PolicyRows(database)
-        self.standing: list[NamedRule] = []
 
     async def at(self, now: float, *rules: NamedRule) -> list[float]:
         """Since when each counts then."""
-        before = await self.rows.began_before(rules, self.standing)
-        self.standing = put_in_force(rules, before, now)
-        await self.rows.replace(ME, self.standing)
-        return [each.since for each in self.standing]
+        standing = await self.rows.standing(rules)
+        wanted = put_in_force(rules, standing.before, now)
+        await self.rows.replace(ME, wanted, standing)
+        return [each.since for each in wanted]
 
 
 async def test_rule_that_was_away__began_when_it_first_did(database: Database) -> None:
@@ -83,3 +84,45 @@ async def test_many_rules_that_went__the_last_are_remembered(
     count = await database.fetchrow("SELECT count(*) FROM policy_rules_gone")
     assert count is not None and count[0] <= 4  # what went with the last change, and those before it
     assert await apply.at(10.0, rule("r4"), rule("r0")) == [5.0, 10.0]
+
+
+async def in_force(rows: PolicyRows) -> list[str]:
+    return [each.name for each in (await rows.standing([])).rules]
+
+
+@pytest.mark.parametrize("there", [[], [rule("old")]], ids=["none", "one"])
+async def test_two_at_once__the_second_is_told_and_changes_nothing(
+    database: Database, there: list[NamedRule]
+) -> None:
+    rows = PolicyRows(database)
+    await rows.replace(ME, there, await rows.standing([]))
+    read_by_both = await rows.standing([])
+    await rows.replace(ME, [*there, rule("first")], read_by_both)
+    with pytest.raises(Conflict, match="somebody else applied a policy file meanwhile"):
+        await rows.replace(ME, [rule("second")], read_by_both)
+    assert await in_force(rows) == [*(each.name for each in there), "first"]
+    lines = await database.fetch("SELECT FROM audit WHERE action = 'policy.apply'")
+    assert len(lines) == 2  # a change that was not made has none
+
+
+async def test_two_at_the_same_moment__one_is_told(database: Database) -> None:
+    rows = PolicyRows(database)
+    standing = await rows.standing([])
+    names = [f"of-{number}" for number in range(4)]
+    done = await asyncio.gather(
+        *(rows.replace(ME, [rule(name)], standing) for name in names), return_exceptions=True
+    )
+    assert sum(each is None for each in done) == 1
+    assert sum(isinstance(each, Conflict) for each in done) == 3
+    assert await in_force(rows) == [names[done.index(None)]]
+
+
+async def test_other_changes_meanwhile__are_no_reason(database: Database) -> None:
+    rows = PolicyRows(database)
+    await rows.replace(ME, [rule("old")], await rows.standing([]))
+    standing = await rows.standing([])
+    await database.execute(
+        "INSERT INTO blocks (protocol, name, version, reason, created_by) VALUES ('npm', 'x', '', 'no', 'me')"
+    )
+    await rows.replace(ME, [rule("new")], standing)
+    assert await in_force(rows) == ["new"]
