@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import msgspec
@@ -12,13 +11,11 @@ from shared.policy.content import Held
 from shared.policy.held import held_back
 from shared.policy.project import JudgedEntry
 from shared.postgres.database import Database
-from shared.process.bounded import Bounded
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
 
 MOST = 20  # versions of one project: the newest
-REMEMBERED = 10_000  # projects of which this process knows what it wrote
 
 _NOTE = """
 WITH wanted AS (
@@ -41,16 +38,13 @@ class HeldQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._written = Bounded[tuple[str, str], bytes](REMEMBERED)
 
     async def note(
         self, protocol: str, project: str, entries: list[JudgedEntry], contents: Mapping[str, Held]
     ) -> None:
-        """All that is held back of a project now. One statement where that has changed."""
+        """All that is held back of a project now. One statement, which changes nothing where the rows say so:
+        what this process wrote last another one may have replaced."""
         rows = held_back(entries, contents)[:MOST]
-        mark = hashlib.sha256(msgspec.msgpack.encode(rows)).digest()
-        if self._written.get((protocol, project)) == mark:
-            return
         try:
             await self._database.execute(
                 _NOTE,
@@ -65,5 +59,3 @@ class HeldQueue:
             )
         except OrchardError as error:
             log.info("held_versions_not_noted", project=project, error=error.code)
-            return
-        self._written.put((protocol, project), mark)
