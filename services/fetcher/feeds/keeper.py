@@ -34,6 +34,7 @@ from shared.errors import OrchardError
 from shared.process.child import answer_of
 from shared.process.periodic import Every, Work
 from shared.redis import clock
+from shared.redis.lease import lease
 from shared.redis.script import take_mark
 from shared.stores import Stores
 from shared.telemetry.logs import get_logger
@@ -45,6 +46,7 @@ FOLDER_SECONDS = 2.0  # between two looks at a folder or file
 ADDRESS_SECONDS = 55.0  # between two conditional requests
 LOOK_SHARE = 20  # so many times as long as a look took, the next one waits at least
 READ_SECONDS = 900.0
+LEASE_SECONDS = 10.0  # after so long others look at a feed at which a fetcher died
 
 _ROOT = Path(__file__).parents[3]
 _decode = msgspec.json.Decoder(Made).decode
@@ -81,20 +83,22 @@ class FeedKeeper:
         await asyncio.gather(*(each.aclose() for each in self._turns))
 
     async def _turn(self, feed: Feed) -> None:
-        if await self._is_due(feed):
+        name = hashlib.sha256(feed.name.encode(errors="replace")).hexdigest()[:16]
+        usual = ADDRESS_SECONDS if feed.path is None else FOLDER_SECONDS
+        pause = max(usual, self._pauses.get(feed.name, 0.0))
+        if not await take_mark(self._redis, f"{KEY}:look:{name}", pause):
+            return
+        async with lease(self._redis, f"{KEY}:looking:{name}", LEASE_SECONDS) as is_ours:
+            if not is_ours:  # a look may take longer than the pause
+                return
             await self._look(feed, (await self._rows.read([feed.name])).get(feed.name))
-            async with self._publishing:
-                await self._publish()
+        async with self._publishing:
+            await self._publish()
 
     async def _follow(self) -> None:
         """Without any feed, too: what is under quarantine by those that were is given back."""
         async with self._publishing:
             await self._quarantine.follow()
-
-    async def _is_due(self, feed: Feed) -> bool:
-        mark = f"{KEY}:look:{hashlib.sha256(feed.name.encode(errors='replace')).hexdigest()[:16]}"
-        usual = ADDRESS_SECONDS if feed.path is None else FOLDER_SECONDS
-        return await take_mark(self._redis, mark, max(usual, self._pauses.get(feed.name, 0.0)))
 
     # --- one look ---------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from services.fetcher.feeds.build import Made
 from services.fetcher.feeds.keeper import FeedKeeper, _since
 from services.fetcher.feeds.rows import Feed, FeedRows
 from services.fetcher.http.manager import HttpClientManager
-from shared.access.feeds import FeedState, pack, read_state, write_state
+from shared.access.feeds import KEY, FeedState, pack, read_state, write_state
 from shared.access.repository import write_rules
 from shared.access.watcher import AccessWatcher
 from shared.policy.advisories import About, Advisory, Span, make_snapshot
@@ -121,6 +121,32 @@ async def test_one_feed_is_slow__the_others_count_at_once(town: Town) -> None:
     rows = await FeedRows(town.stores.database).read([town.address])
     assert not rows[town.address].state.fault, "the slow one is waited for still"
     assert town.knows("slow"), "and what it told last counts"
+
+
+async def test_look_that_takes_longer_than_the_pause__is_one_fetcher_s(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second fetcher, whose turn it is, leaves a feed to the one that looks at it still."""
+    monkeypatch.setattr(keeping, "ADDRESS_SECONDS", 600.0)
+    town.upstream.fault(PATH, Fault(stall_at=10))
+    keeping._prepare(town.keeper._folder)
+    (feed,) = (each for each in town.keeper._feeds if each.path is None)
+    looking = asyncio.create_task(town.keeper._turn(feed))
+
+    async def asked() -> bool:
+        return town.upstream.count(PATH) == 1
+
+    await until(asked)
+    mark = f"{KEY}:look:{hashlib.sha256(feed.name.encode()).hexdigest()[:16]}"
+    async with HttpClientManager() as http:
+        other = FeedKeeper(town.stores, http=http, access=town.access)
+        await town.stores.queue_redis.command("DEL", mark)  # its pause is over
+        async with asyncio.timeout(30):
+            await other._turn(feed)
+        assert await town.stores.queue_redis.command("EXISTS", mark), "it was the other's turn"
+    assert town.upstream.count(PATH) == 1 and not looking.done()
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
 
 
 async def test_state_that_nobody_was_told_of__the_next_one_may_have_changed_anything(town: Town) -> None:
