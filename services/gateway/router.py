@@ -48,6 +48,7 @@ from services.gateway.api.health import (
     ready,
 )
 from services.gateway.api.parts import Running, opened_of, parts
+from services.gateway.api.unknown_parameters import UnknownParameters
 from services.gateway.pages.command import command, log_verifier
 from services.gateway.pages.front import page
 from services.gateway.pages.layout import template_config
@@ -104,6 +105,7 @@ def build_litestar(application: Running) -> Litestar:
             guarded(operators, opened),
             pages(opened),
         ],
+        before_request=UnknownParameters(),
         dependencies=parts(application, opened),
         openapi_config=openapi_config(),
         template_config=template_config(),
