@@ -15,6 +15,9 @@ from shared.models import SealedFile, UpstreamSource
 from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Redirect, Resource
+from shared.protocols.roles.documents import Documents
+from shared.protocols.roles.grammar import Names
+from shared.protocols.roles.pages import Pages
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "shared" / "protocols"
@@ -121,6 +124,35 @@ def _classify(protocol: PackageProxyBase, path: bytes, method: str = "GET") -> R
     except OrchardError as error:
         assert 400 <= error.status < 500
         return None
+
+
+def test_roles__what_rules_are_judged_by_has_no_default() -> None:
+    """A protocol that says nothing of it would be outside of the firewall, and nobody would know."""
+    assert "version_key" in Names.__abstractmethods__
+    assert {"dated", "traits"} <= Documents.__abstractmethods__
+    assert "without_blocked" in Pages.__abstractmethods__
+    assert not {"osv_ecosystem", "attests"} & vars(Names).keys()
+
+
+@each_protocol
+def test_advisories__can_be_about_its_packages_and_their_ranges(protocol: PackageProxyBase) -> None:
+    names = protocol.names
+    assert isinstance(names.osv_ecosystem, str) and isinstance(names.attests, bool)
+    if names.osv_ecosystem:
+        assert names.osv_ecosystem == names.osv_ecosystem.lower().replace(".", "-")
+        keys = [names.version_key(version) for version in ("1.0.0", "1.2.0", "1.10.0", "2.0.0")]
+        assert all(key is not None for key in keys) and keys == sorted(keys)
+
+
+@each_protocol
+def test_list_of_versions__names_each_for_the_rules(protocol: PackageProxyBase) -> None:
+    """What `dated` has not no rule but those about names can hide; what it has is asked of its traits."""
+    identity, decoded = _golden_document(protocol)
+    dated = list(protocol.documents.dated(identity, decoded, marks=True))
+    assert dated and all(each.name and each.version for each in dated)
+    assert {each.version for each in protocol.documents.traits(identity, decoded)} <= {
+        each.version for each in dated
+    }
 
 
 def test_every_folder__is_listed_has_a_sample_and_golden_files() -> None:

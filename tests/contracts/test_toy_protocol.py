@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from shared.protocols import PROTOCOLS
+from tests.firewall.feeds import Folder, osv, span
 from tests.support.gateway import raw_request
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.stores import ROOT
@@ -57,8 +58,8 @@ def run_in(tree: Path, *arguments: str, **environ: str) -> str:
 class Toys:
     """A running Orchard that speaks the toy protocol, and the toys of its upstream."""
 
-    def __init__(self, running: Cluster, upstream: Upstream) -> None:
-        self.running, self.upstream = running, upstream
+    def __init__(self, running: Cluster, upstream: Upstream, feed: Folder) -> None:
+        self.running, self.upstream, self.feed = running, upstream, feed
         self.closed = running.start(
             "gateway", ORCHARD_ANONYMOUS_READ="false", ORCHARD_ADMIN_TOKEN=TOKEN, ORCHARD_WRONG_TOKENS="0"
         )
@@ -80,6 +81,11 @@ class Toys:
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.running.get(path, **options)
 
+    def kept(self, path: str, authorization: str = f"Bearer {TOKEN}") -> httpx.Response:
+        """Of the gateway that asks for a token."""
+        url = f"{self.closed.base}{path}"
+        return httpx.get(url, headers={"authorization": authorization}, trust_env=False, timeout=30)
+
     def post(self, path: str, **options: Any) -> httpx.Response:
         return httpx.post(self.running.url(path), timeout=30, trust_env=False, **options)
 
@@ -88,14 +94,19 @@ class Toys:
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
     folder = tmp_path_factory.mktemp("toys")
     tree = _tree_with_the_toy(folder)
+    feed = Folder(folder / "osv")
     settings = {"ORCHARD_CACHE_TTL_INDEX": "1", "ORCHARD_ALLOWED_HOSTS": HOST}
+    settings["ORCHARD_OSV_FEEDS"] = str(feed.path)
     with Upstream() as upstream:
         settings["ORCHARD_TOY_UPSTREAM"] = f"{upstream.url}/shop/"
         with cluster(folder, upstream, tree=tree, **settings) as running:
-            made = Toys(running, upstream)
+            made = Toys(running, upstream, feed)
             made.tell_of_files("/shop")
             made.put("first", b"the first toy")
             wait_until(lambda: made.get("/toys/first/index").status_code == 200, what="the toy's index")
+            wait_until(
+                lambda: made.kept("/toys/first/index").status_code == 200, what="the same behind a token"
+            )
             yield made
 
 
@@ -125,13 +136,22 @@ def test_mount__another_than_the_name__is_where_it_answers_and_what_is_told(toys
     assert page.text == f"http://{HOST}/toys"
 
 
+def test_malware__is_refused_by_every_way_and_is_on_no_page(toys: Toys) -> None:
+    path = toys.put("bad", b"bad" * 2000)
+    assert toys.get(path).status_code == 200
+    told = osv("MAL-1-1", "Toys", "bad", ranges=[span(last="1.0")])
+    toys.feed.put(told)
+    wait_until(lambda: toys.get(path).status_code == 403, what="the refusal")
+    assert "malware: " in toys.get(path).text
+    assert toys.get(path, headers={"range": "bytes=0-9"}).status_code == 403
+    assert raw_request(toys.running.gateway.port, path, "HEAD").status == 403
+    wait_until(lambda: toys.get("/toys/bad/index").text == "", what="a page without it")
+    assert toys.get("/toys/first/index").text
+
+
 def test_token_without_a_scheme__opens_as_bearer_does__and_stands_in_no_log(toys: Toys) -> None:
     toys.put("kept", b"kept")
-
-    def at(path: str, authorization: str) -> httpx.Response:
-        url = f"{toys.closed.base}{path}"
-        return httpx.get(url, headers={"authorization": authorization}, trust_env=False, timeout=30)
-
+    at = toys.kept
     for given in (TOKEN, f"Bearer {TOKEN}"):
         assert at("/toys/kept/index", given).status_code == 200, given
     assert at("/toys/kept/index", "wrong-secret").status_code == 401

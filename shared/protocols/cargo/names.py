@@ -74,6 +74,7 @@ class CargoNames(Names):
     """Crates by their names in lower case."""
 
     osv_ecosystem: ClassVar[str] = "crates-io"
+    attests: ClassVar[bool] = False
     purl_type: ClassVar[str] = "cargo"
     popular: ClassVar[frozenset[str]] = POPULAR
 

@@ -8,7 +8,7 @@ order, the newest `latest` and `release`, each snapshot file's newest build, all
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -16,6 +16,7 @@ import msgspec
 
 from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, FileName, UpstreamSource
+from shared.policy.traits import Traits
 from shared.protocols.maven import dates, names, paths
 from shared.protocols.maven.upstream import content_type
 from shared.protocols.maven.versions import version_key
@@ -175,6 +176,9 @@ class MavenDocuments(Documents):
     dates_version = staticmethod(dates.dates_version)
     stands_for_entry = staticmethod(dates.dates_version)
     dating_file = staticmethod(dates.dating_file)
+
+    def traits(self, identity: str, document: bytes) -> Iterator[Traits]:
+        return iter(())  # metadata says of a version that it is there
 
     def lists_files(self, identity: str, document: bytes) -> bool:
         project = paths.project_of(identity)

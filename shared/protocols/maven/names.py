@@ -147,6 +147,7 @@ class MavenNames(Names):
     """Names are "{groupId}:{artifactId}"."""
 
     osv_ecosystem: ClassVar[str] = "maven"
+    attests: ClassVar[bool] = False  # signatures lie beside its files
     purl_type: ClassVar[str] = "maven"
     signs_files: ClassVar[bool] = True
     popular: ClassVar[frozenset[str]] = POPULAR

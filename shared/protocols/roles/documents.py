@@ -72,10 +72,11 @@ class Documents(ABC):
         """Indexes whose document may list a file, the preferred first; the last is the one that is
         fetched when none of them is there (npm: the packument, else the small version document)."""
 
+    @abstractmethod
     def dated(self, identity: str, document: Any, *, marks: bool = False) -> Iterable[Dated]:
         """What a document lists, each with the date that the upstream tells. `marks`: with what tells its
-        bytes from others under the same name, also where that costs something to read."""
-        return ()
+        bytes from others under the same name, also where that costs something to read. What is not here no
+        rule but those about names can hide."""
 
     def remarks(self, document: Any) -> Mapping[str, Remark]:
         """What a document says of entries beside their dates, by their names in `dated`; only of those of
@@ -106,9 +107,10 @@ class Documents(ABC):
         None: of any other."""
         return None
 
+    @abstractmethod
     def traits(self, identity: str, document: Any) -> Iterable[Traits]:
-        """What a project's own list tells of its versions, for the rules of the policy file."""
-        return ()
+        """What a project's own list tells of its versions, for the rules of the policy file; nothing where it
+        tells no more than `dated`."""
 
     def dated_name(self, document: Any, file: FileName) -> str:
         """The name under which `dated` has a file (of metadata: its parent's); "" if the document does not

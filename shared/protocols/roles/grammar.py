@@ -91,14 +91,15 @@ class Grammar(ABC):
 _SEVERAL = frozenset("*?[](){},<>|^~= ")  # of a range or a pattern, as a rule of no version
 
 
-class Names(ABC):  # all but the type of its package URLs has a default
-    """The canonical spelling of each name and version, which pages, blocks and pins use."""
+class Names(ABC):
+    """The canonical spelling of each name and version, which pages, blocks and pins use. What rules are
+    judged by has no default: a protocol that forgot it would be outside, and nobody would know."""
 
-    osv_ecosystem: ClassVar[str] = ""  # as advisories name it (OSV schema, "affected[].package"), in lower
-    # case, with "-" for all else; "": no advisory is about its packages
+    osv_ecosystem: ClassVar[str]  # as advisories name it (OSV schema, "affected[].package"), in lower case,
+    # with "-" for all else; "": no advisory is about its packages
     purl_type: ClassVar[str]  # of its package URLs (purl specification, "purl-types"): "pypi"
     popular: ClassVar[frozenset[str]] = frozenset()  # canonical names that many builds have
-    attests: ClassVar[bool] = False  # its lists tell who published a version (`Documents.attested`)
+    attests: ClassVar[bool]  # its lists tell who published a version (`Documents.attested`)
     signs_files: ClassVar[bool] = False  # signatures lie beside its files (`FileEntry.signature_url`)
     example: ClassVar[str] = ""  # of a name that can be pinned, for an error: "group:artifact or group:*"
 
@@ -123,9 +124,10 @@ class Names(ABC):  # all but the type of its package URLs has a default
         """The canonical spelling of a version, under which it is blocked."""
         return version
 
+    @abstractmethod
     def version_key(self, version: str) -> Any:
-        """What orders a version among those of its project; None for what is none, or has no place."""
-        return None
+        """What orders a version among those of its project; None for what is none, or has no place. Ranges of
+        advisories are read by it."""
 
     def pin_names(self, project: str) -> tuple[str, ...]:
         """The names under which a project may be pinned, the most special first."""

@@ -69,6 +69,7 @@ class Pages(ABC):
         stored, blocked or too young, without a project and without addresses of its own."""
         return None
 
+    @abstractmethod
     def without_blocked(
         self,
         identity: str,
@@ -78,7 +79,6 @@ class Pages(ABC):
     ) -> bytes:
         """The canonical bytes of a document without what is blocked of its project; `body` itself where
         nothing of it is there. Raises `Blocked` for a document that is about one blocked version."""
-        return body
 
     def instead(self, identity: str, listing: bytes) -> bytes | None:
         """The canonical bytes of a document that is asked for by a tag ("latest"), whose upstream's may not

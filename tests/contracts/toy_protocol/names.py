@@ -22,5 +22,16 @@ def has_address(identity: str) -> bool:
     return identity.startswith("address/")
 
 
+def version_of(filename: str) -> str:
+    """Of "robot-1.0.bin"."""
+    return filename.rpartition("-")[2].removesuffix(".bin")
+
+
 class ToyNames(Names):
     purl_type: ClassVar[str] = "generic"
+    osv_ecosystem: ClassVar[str] = "toys"
+    attests: ClassVar[bool] = False
+
+    def version_key(self, version: str) -> tuple[int, ...] | None:
+        parts = version.split(".")
+        return tuple(map(int, parts)) if all(map(str.isdecimal, parts)) else None

@@ -62,5 +62,6 @@ class ToyGrammar(Grammar):
             project=file.project,
             file_id=file.file_id,
             filename=file.filename,
+            version=names.version_of(file.filename),
             sha256=file.file_id,
         )
