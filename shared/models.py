@@ -231,13 +231,19 @@ class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="for
     published: float = 0.0  # unix seconds: when it counts as published (shared/policy/age.py); 0: unknown
     judged: str = ""  # what the policy file came to, and under which rules (shared/policy/content.py `told`)
 
+    @property
+    def stored_at(self) -> float:
+        """As in `SealedFile`."""
+        return self.created_at
+
 
 class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the policy has to know of a file that its bytes do not tell; as in `StoredFile`."""
+    """What the policy has to know of a file that its address does not tell; as in `SealedFile`."""
 
     published: float = 0.0
     judged: str = ""
     sha256: str = ""  # of one that is not stored, as its index tells it
+    stored_at: float = 0.0  # of its row; its object may be gone
 
 
 NO_STANDING = Standing()

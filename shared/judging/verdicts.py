@@ -56,7 +56,7 @@ class Judged(msgspec.Struct, frozen=True):
         if known:
             said = listed or [each.verdict for each in known]
             return min(said, key=lambda verdict: (not verdict.allowed, verdict.until or math.inf))
-        return self.verdicts.verdict(Subject("", self.listing.project, version, sha256), self.now)
+        return self.verdicts.of_version(version, sha256, self.now)
 
     def by_name(self, version: str) -> Verdict | None:
         """Of the whole project (""), or of a version that nobody knows here: what refuses it by its name, or

@@ -222,6 +222,10 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
                 return found
         return note
 
+    def of_version(self, version: str, sha256: str, now: float) -> Verdict | None:
+        """As `verdict`, of a version, or of these bytes, of which nothing more is known."""
+        return self.verdict(Subject("", "", version, sha256), now)
+
     def surely(self, of: Subject, now: float) -> Verdict | None:
         """The verdict of the rules that lack no fact of a file; None: none of these says anything."""
         said = (rule(self, of, now) for rule in ORDER)

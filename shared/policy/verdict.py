@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -78,8 +78,25 @@ ALLOWED = Verdict(True)
 UNKNOWN = Verdict(False)  # what a rule comes to that counts and lacks a fact
 
 
+class Facts(Protocol):
+    """What is known of a file beside its address: `StoredFile`, `SealedFile`, `Standing`, a row."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def published(self) -> float: ...
+
+    @property
+    def stored_at(self) -> float: ...
+
+    @property
+    def judged(self) -> str: ...
+
+
 class Subject(msgspec.Struct, frozen=True):
-    """A file that somebody wants, as far as it is known. Times in unix seconds, 0: unknown."""
+    """A file that somebody wants, as far as it is known. Times in unix seconds, 0: unknown. Of an address
+    `subject_of` makes it (shared/protocols/subjects.py): nobody else puts these together."""
 
     protocol: str
     project: str

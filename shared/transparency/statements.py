@@ -20,7 +20,7 @@ STATED = "SELECT stated, size FROM log_state"
 
 # Of stored files by digest, what the policy has to know of them; times in unix seconds, 0: unknown.
 FACTS = """
-SELECT protocol, project, filename, encode(sha256, 'hex') AS sha256,
+SELECT protocol, project, file_id, filename, encode(sha256, 'hex') AS sha256,
     extract(epoch FROM created_at)::float8 AS stored_at,
     coalesce(extract(epoch FROM published), 0)::float8 AS published, judged
 FROM cached_urls WHERE sha256 = ANY ($1) AND role = 'file'
@@ -64,10 +64,11 @@ WHERE p.status = 'verified'
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """Of a stored file, as `shared/policy/verdict.py` `Subject` has them."""
+    """Of a stored file, as `shared/policy/verdict.py` `Facts` has them."""
 
     protocol: str
     project: str
+    file_id: str
     filename: str
     sha256: str
     stored_at: float

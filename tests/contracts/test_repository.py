@@ -191,6 +191,18 @@ def test_hit__copies_finished_bodies__nothing_on_its_way_reads_or_renders_a_docu
     assert found == []
 
 
+def test_what_a_verdict_is_asked_with__is_put_together_in_one_place() -> None:
+    told_apart = re.compile(r"from shared\.policy\.verdict import .*\bSubject\b")
+    code = [path for path in _tracked() if path.suffix == ".py" and path.is_relative_to(ROOT / "shared")]
+    code += [path for path in _tracked() if path.suffix == ".py" and path.is_relative_to(ROOT / "services")]
+    makers = [
+        str(path.relative_to(ROOT))
+        for path in code
+        if told_apart.search(text := path.read_text()) and re.search(r"\bSubject\(", text)
+    ]
+    assert makers == ["shared/policy/project.py", "shared/protocols/subjects.py"]  # of a list, of a file
+
+
 def test_documents__every_path_that_they_name_exists() -> None:
     tracked = {str(path.relative_to(ROOT)) for path in _tracked()}
     there = tracked | {str(folder) for path in tracked for folder in Path(path).parents}

@@ -28,10 +28,10 @@ from shared.errors.passing import ObjectMissing
 from shared.models import FileName, SealedFile
 from shared.objects.port import ObjectStore
 from shared.policy.policy import Policy
-from shared.policy.verdict import Subject
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import Absent, Document, ResolutionRequest, Resolver, Unavailable
+from shared.protocols.subjects import subject_of
 from shared.queue.events import Event
 from shared.queue.jobs import IN_USE, AnyJob, ExtractDependencies, FetchArtifact, FetchIndex
 from shared.queue.producer import JobQueue
@@ -258,11 +258,7 @@ class _Round:
         resource = self._protocol.grammar.artifact_resource(self._file(document))
         if not resource.direct:
             return True
-        version = self._protocol.grammar.version_asked(resource)
-        of = Subject(
-            resource.protocol, resource.project, version, row.sha256, row.published, row.stored_at, row.judged
-        )
-        return policy.admits(of, clock.now())
+        return policy.admits(subject_of(self._protocol, resource, row), clock.now())
 
     async def _fetch(self, document: Document, name: str, row: StoredMetadata) -> None:
         job: AnyJob

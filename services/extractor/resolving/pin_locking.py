@@ -8,11 +8,11 @@ from services.extractor.resolving.progress import EnsureProgress, EnsureWork, Fa
 from shared.errors import Blocked
 from shared.models import FileName, StoredFile
 from shared.policy.policy import Policy
-from shared.policy.verdict import Subject
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.lock import LOCK_FORMAT, Lock, LockedPackage, LockedProtocol, Missing
 from shared.protocols.package_urls import exact_purl
 from shared.protocols.roles.pins import Pin, first_different
+from shared.protocols.subjects import subject_of_file
 from shared.queue.jobs import FetchArtifact
 from shared.redis import clock
 from shared.resolving.pinned import PinnedFiles
@@ -80,19 +80,8 @@ def _judged(
     if pin.digests and not any(name in told for name, _ in pin.digests):
         names = ", ".join(name for name, _ in pin.digests)
         return Lacking("unverified", f"its lock tells only {names}, which is kept of no file here")
-    version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
     try:
-        subject = Subject(
-            protocol.name,
-            file.project,
-            version,
-            facts.sha256,
-            facts.published,
-            facts.created_at,
-            facts.judged,
-            file.file_id,
-        )
-        policy.check_file(subject, clock.now())
+        policy.check_file(subject_of_file(protocol, file, facts), clock.now())
     except Blocked as error:
         return Lacking("refused", f"{error.code}: {error.message}")
     return file

@@ -15,8 +15,10 @@ import msgspec
 
 from shared.access.watcher import AccessWatcher
 from shared.errors.passing import AdvisoriesUnknown, StoreUnavailable
+from shared.models import FileName
 from shared.objects.port import statement_key
-from shared.policy.verdict import Subject
+from shared.protocols import find_protocol
+from shared.protocols.subjects import subject_of_file
 from shared.redis import clock
 from shared.statements.dependency import Evaluated, dependency_statement
 from shared.statements.platform import platform_of
@@ -131,19 +133,12 @@ class AdmissionStating:
             return []
         sha256 = entry.digests["sha256"]
         known = facts.get((entry.protocol, entry.project, entry.file, sha256))
-        if known is None:
+        protocol = find_protocol(entry.protocol)
+        if known is None or protocol is None:
             return None
-        subject = Subject(
-            entry.protocol,
-            entry.project,
-            entry.version,
-            sha256,
-            known.published,
-            known.stored_at,
-            known.judged,
-        )
+        file = FileName(known.protocol, known.project, known.file_id, known.filename)
         try:
-            verdict = policy.verdict(subject, now)
+            verdict = policy.verdict(subject_of_file(protocol, file, known), now)
         except AdvisoriesUnknown:
             return None
         if verdict is None or not verdict.allowed:

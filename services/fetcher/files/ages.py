@@ -23,11 +23,21 @@ from shared.policy.age import Arrival, Dated, Seen, by_name
 from shared.policy.content import as_told, told
 from shared.policy.project import ProjectVerdicts
 from shared.policy.trust import of_signature
-from shared.policy.verdict import UNKNOWN, Subject, Verdict
+from shared.policy.verdict import UNKNOWN, Facts, Verdict
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
+from shared.protocols.subjects import subject_of
 from shared.queue.jobs import IN_USE, RenderIndex
 from shared.redis import clock
+
+
+def as_stored(standing: Standing, row: StoredFile | None) -> Standing:
+    """What is known of a file that is fetched, where `row` stands and its object is gone: it is
+    stored all the same, as old as it was, and has these bytes."""
+    if row is None:
+        return standing
+    published = row.published or min(standing.published, row.created_at)
+    return Standing(published, standing.judged, row.sha256, row.created_at)
 
 
 class Ages:
@@ -57,10 +67,11 @@ class Ages:
         lost. Raises `Blocked`, and why the list of versions cannot be fetched."""
         sha256 = told_sha256(resource, found)
         if not self._asks(protocol, resource.project):
-            return Standing(sha256=sha256)
+            return as_stored(Standing(sha256=sha256), stored)
         published = await self._listed(protocol, resource.file, refresh)
         standing = Standing(published, await self.judged(protocol, resource), sha256)
-        self.check(protocol, resource, standing, stored)
+        standing = as_stored(standing, stored)
+        self.check(protocol, resource, standing)
         return standing
 
     async def judged(
@@ -96,26 +107,9 @@ class Ages:
         known = () if seen is None else seen.signatures
         return of_signature(next((each for each in known if each.is_of(*about)), None))
 
-    def check(
-        self,
-        protocol: PackageProxyBase,
-        resource: Resource,
-        standing: Standing,
-        stored: StoredFile | None = None,
-    ) -> None:
+    def check(self, protocol: PackageProxyBase, resource: Resource, facts: Facts) -> None:
         """Raises `Blocked` and its kinds."""
-        subject = Subject(
-            protocol.name,
-            resource.project,
-            protocol.grammar.version_asked(resource),
-            standing.sha256 or resource.file_id,
-            standing.published,
-            judged=standing.judged,
-            promised=resource.file_id,
-        )
-        if stored is not None:
-            subject = msgspec.structs.replace(subject, sha256=stored.sha256, stored_at=stored.created_at)
-        self._access.policy.check_file(subject, clock.now())
+        self._access.policy.check_file(subject_of(protocol, resource, facts), clock.now())
 
     def check_new(self, protocol: PackageProxyBase, resource: Resource, found: Found | None) -> None:
         """See `Policy.check_new`. `found`: its entry, if that is known."""
@@ -148,7 +142,7 @@ class Ages:
             await self._artifacts.note_standing(resource.file, standing)
             stored = msgspec.structs.replace(stored, published=published, judged=judged)
         try:
-            self.check(protocol, resource, standing, stored)
+            self.check(protocol, resource, stored)
         except TooYoung:
             if resource.direct:
                 await self.note_refused(protocol, resource, stored.published)

@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from services.fetcher.files.abandoned import Abandoned
-from services.fetcher.files.ages import list_again
+from services.fetcher.files.ages import as_stored, list_again
 from services.fetcher.files.entries import Entries, Found, Refresh, at_kept_address
 from services.fetcher.files.following import follow_file, publish_done
 from services.fetcher.files.run import ArtifactRun
@@ -95,19 +95,20 @@ class FetchArtifactJob:
         promised = row.sha256 if row is not None else resource.sha256
         if resource.direct:
             run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
-            run.sealed_sha256 = row.sha256 if row is not None else ""
+            run.row = row
             run.seen = await self._tools.ages.seen(protocol, resource, self._refresh)
             if row is not None and await self._tools.signatures.is_due(protocol, resource, row):
                 run.is_to_be_signed = True
             known = None if run.is_to_be_signed else row
-            run.standing = Standing(judged=await self._tools.ages.judged(protocol, resource, known))
+            judged = await self._tools.ages.judged(protocol, resource, known)
+            run.standing = as_stored(Standing(judged=judged), row)
             return await self._from_first(run)
         if found is None:
             found = await self._entries.find_anew(protocol, job.file, self._refresh)
         if parent is not None:  # the address holds its wheel's digest
             promised = row.sha256 if row is not None else ""
         run = ArtifactRun(self._tools, ctx, job, protocol, resource, promised, relay=relay)
-        run.sealed_sha256 = row.sha256 if row is not None else ""
+        run.row = row
         if parent is not None:
             run.standing = await self._tools.ages.admitted(protocol, resource, self._refresh, row, found)
             return await self._metadata(run, found, parent, is_stored=is_stored)
@@ -236,8 +237,8 @@ class FetchArtifactJob:
         job = run.job
         artifacts, about = self._tools.artifacts, (job.protocol, job.project, job.filename)
         detail = {"source": found.source.name}
-        if run.sealed_sha256:  # its object was evicted or lost, and upstream has other bytes by now
-            await report_mutation(artifacts, *about, sealed_sha256=run.sealed_sha256, **detail)
+        if run.row is not None:  # its object was evicted or lost, and upstream has other bytes by now
+            await report_mutation(artifacts, *about, sealed_sha256=run.row.sha256, **detail)
             return
         log.warning("digest_mismatch", project=job.project, filename=job.filename, error=str(error))
         await artifacts.record_event("digest_mismatch", *about, {**detail, "because": error.message})

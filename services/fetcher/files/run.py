@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from services.fetcher.files.abandoned import Audience, until_whole_is_wanted, while_wanted
-from services.fetcher.files.ages import list_again
+from services.fetcher.files.ages import as_stored, list_again
 from services.fetcher.files.digests import compared
 from services.fetcher.files.direct import PublishedCheck
 from services.fetcher.files.download import Download, source_headers_of
@@ -77,7 +77,7 @@ class ArtifactRun:
         self.generation = ctx.generation
         self._promised = promised_sha256
         self.is_to_be_signed = not promised_sha256  # whether its signature is looked at, if one is asked for
-        self.sealed_sha256 = ""  # what a row says of this name already
+        self.row: StoredFile | None = None  # what stands under this name already; its object is gone
         self.standing = NO_STANDING  # nobody asks, or its headers will tell
         self.seen: Seen | None = None  # of the project of a file that no index lists, where its age counts
         self._relay = relay
@@ -205,7 +205,7 @@ class ArtifactRun:
             return
         modified = source_headers_of(headers, ()).modified
         age = self._tools.ages.of_answer(self.protocol, self.resource, modified, self.seen)
-        self.standing = msgspec.structs.replace(self.standing, published=age)
+        self.standing = as_stored(msgspec.structs.replace(self.standing, published=age), self.row)
         self._tools.ages.check(self.protocol, self.resource, self.standing)
 
     async def _is_needed(self) -> bool:

@@ -13,16 +13,16 @@ from services.fetcher.indexes.warned import Warned
 from services.fetcher.provenance.checking import Provenances
 from shared.artifacts.repository import ArtifactRepository
 from shared.http.headers import unix_seconds
-from shared.models import FileName, UpstreamSource
+from shared.models import FileName, Standing, UpstreamSource
 from shared.policy import content
 from shared.policy.age import Arrival, Dated, Seen, by_name, seen_anew
 from shared.policy.held import held_back
 from shared.policy.project import ProjectVerdicts
-from shared.policy.verdict import Subject
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.dating import NOTHING_BESIDE, Beside, Sealed, entry_name, held_of, judged_of
 from shared.protocols.resource import Resource
+from shared.protocols.subjects import subject_of
 from shared.redis import clock
 
 
@@ -145,22 +145,20 @@ class Judging:
         if told is None:
             return
         project, now = protocol.grammar.project_of(identity), clock.now()
-        version = protocol.grammar.version_asked(Resource(protocol.name, "index", identity, project))
+        resource = Resource(protocol.name, "index", identity, project)
+        version = protocol.grammar.version_asked(resource)
         listed = await self._documents.last_good(protocol.name, protocol.grammar.index_identity(project))
         seen = await self.seen(protocol, project, listed)
         arrival = None if row is None or is_kept else Arrival(row.fetched_at, now)
         if arrival is not None:
             seen = msgspec.structs.replace(seen, arrivals={identity: arrival})
         held = verdicts.contents.get(version)
-        of = Subject(
-            protocol.name,
-            project,
-            version,
+        facts = Standing(
             published=seen.date_of(Dated(identity, version, told), now),
             stored_at=row.fetched_at if row is not None and is_kept else 0.0,
             judged=content.told(verdicts.content_stamp, None if held is None else held.verdict),
         )
-        found = verdicts.verdict(of, now)
+        found = verdicts.verdict(subject_of(protocol, resource, facts), now)
         if found is not None and not found.allowed:
             raise found.refusal(f"{project} {version}")
 

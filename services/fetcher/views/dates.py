@@ -16,8 +16,9 @@ from services.fetcher.indexes.documents import Documents, LastGood, Loaded
 from services.fetcher.indexes.judging import Judging
 from shared.access.watcher import AccessWatcher
 from shared.errors import FileNotFound, OrchardError
-from shared.models import FileName, Standing, StoredFile
+from shared.models import FileName, StoredFile
 from shared.policy.age import Dated, Seen
+from shared.policy.verdict import Facts
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Resource
 from shared.redis import clock
@@ -37,13 +38,7 @@ class EveryAge(Ages):
     def _asks(self, protocol: PackageProxyBase, project: str) -> bool:
         return True
 
-    def check(
-        self,
-        protocol: PackageProxyBase,
-        resource: Resource,
-        standing: Standing,
-        stored: StoredFile | None = None,
-    ) -> None:
+    def check(self, protocol: PackageProxyBase, resource: Resource, facts: Facts) -> None:
         """Whether it may be served is asked where it is."""
 
     async def of_stored(

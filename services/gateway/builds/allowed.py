@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from shared.builds.entries import BuildList, File
 from shared.errors import NoSource
+from shared.models import NO_STANDING
 from shared.policy.policy import Policy
-from shared.policy.verdict import Subject
 from shared.protocols import find_protocol
+from shared.protocols.subjects import subject_of_file
 
 
 def check_file(entry: File, policy: Policy, now: float) -> None:
@@ -16,19 +15,7 @@ def check_file(entry: File, policy: Policy, now: float) -> None:
     protocol = find_protocol(entry.protocol)
     if protocol is None:
         raise NoSource("its protocol is not spoken any more")
-    version = protocol.grammar.version_asked(protocol.grammar.artifact_resource(entry.file))
-    stored = entry.stored
-    told = entry.file.file_id
-    of = Subject(entry.protocol, entry.file.project, version, told, promised=told)
-    if stored is not None:
-        of = msgspec.structs.replace(
-            of,
-            sha256=stored.sha256,
-            published=stored.published,
-            stored_at=stored.created_at,
-            judged=stored.judged,
-        )
-    policy.check_file(of, now)
+    policy.check_file(subject_of_file(protocol, entry.file, entry.stored or NO_STANDING), now)
 
 
 def check_list(listed: BuildList, policy: Policy, now: float) -> None:

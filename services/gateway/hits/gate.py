@@ -31,6 +31,7 @@ from shared.process.bounded import Bounded
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.resource import Redirect, Resource
+from shared.protocols.subjects import subject_of
 from shared.redis import clock
 from shared.telemetry.logs import get_logger
 
@@ -173,21 +174,14 @@ class Gate:
     def check(self, protocol: PackageProxyBase, resource: Resource) -> None:
         """Raises `Blocked` for what is blocked by what its address tells."""
         if self._access.policy.any:
-            of = Pass(_subject(protocol, resource), page=resource.kind != "artifact")
+            of = Pass(subject_of(protocol, resource), page=resource.kind != "artifact")
             of.check(self._access.policy, clock.now())
 
     def admits(self, resource: Resource, facts: StoredFile) -> bool:
         """See the port `Judge`."""
         if not self._access.policy.any:
             return True
-        of = _subject(protocol_named(resource.protocol), resource)
-        of = msgspec.structs.replace(
-            of,
-            sha256=facts.sha256,
-            published=facts.published,
-            stored_at=facts.created_at,
-            judged=facts.judged,
-        )
+        of = subject_of(protocol_named(resource.protocol), resource, facts)
         return self._access.policy.admits(of, clock.now())
 
     def check_bytes(self, sha256: str) -> None:
@@ -227,14 +221,7 @@ class Gate:
     @staticmethod
     def pass_of(protocol: PackageProxyBase, resource: Resource, reply: Reply) -> Pass:
         """The `Pass` of a reply's body."""
-        of = _subject(protocol, resource)
-        of = msgspec.structs.replace(
-            of,
-            sha256=reply.file.sha256 or of.sha256,
-            published=reply.file.published,
-            stored_at=reply.file.stored_at,
-            judged=reply.file.judged,
-        )
+        of = subject_of(protocol, resource, reply.file)
         is_file = resource.kind == "artifact"
         return Pass(of, dated=is_file and reply.status < 400, page=not is_file)
 
@@ -256,10 +243,3 @@ class Gate:
             for peer in ended:
                 del self.by_path[peer]
             log.info("sent_files_broken_off", connections=reset_connections(ended))
-
-
-def _subject(protocol: PackageProxyBase, resource: Resource) -> Subject:
-    """What an address tells of a file."""
-    version = protocol.grammar.version_asked(resource)
-    told = resource.file_id
-    return Subject(resource.protocol, resource.project, version, told, promised=told)

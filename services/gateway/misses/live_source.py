@@ -36,7 +36,8 @@ class _Told(msgspec.Struct, array_like=True):
 
     published: float
     judged: str
-    sha256: str = ""  # a fetcher of before tells none
+    sha256: str = ""  # a fetcher of before tells neither
+    stored_at: float = 0.0
 
 
 _decode_standing = msgspec.json.Decoder(_Told).decode

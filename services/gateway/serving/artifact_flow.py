@@ -278,7 +278,8 @@ class _ArtifactRequest:
             headers.append((b"content-range", body.content_range.encode("latin-1")))
         word: CacheWord = "PASS" if event.passed else "LIVE"
         standing = body.standing
-        known = Known(expected or standing.sha256, standing.published, judged=standing.judged)
+        sha256 = expected or standing.sha256
+        known = Known(sha256, standing.published, standing.stored_at, standing.judged)
         return Reply(body.status, word, headers, body=body, file=known)
 
     async def _stored(self, event: Event, expected: str) -> Reply | None:

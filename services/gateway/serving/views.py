@@ -14,20 +14,21 @@ from services.gateway.serving.ports import Ports, Reply
 from shared.errors.catalogue import from_value
 from shared.errors.passing import DeadlineExceeded
 from shared.http.conditions import Conditions
-from shared.models import FileName
+from shared.models import FileName, Standing
 from shared.policy.project import NOTHING
-from shared.policy.verdict import UNKNOWN, Subject
+from shared.policy.verdict import UNKNOWN
 from shared.protocols import protocol_named
 from shared.protocols.reading.views import view_named
 from shared.protocols.resource import Resource
+from shared.protocols.subjects import subject_of
 from shared.queue.jobs import DateArtifact
 
 
 def was_there(resource: Resource, published: float, stored_at: float) -> bool:
     """Whether a file had been published at the moment of its resource's view. `published`, `stored_at`: of
     it, in unix seconds, 0: unknown, and not. False: these do not tell. Raises `NotInView`."""
-    version = protocol_named(resource.protocol).grammar.version_asked(resource)
-    of = Subject(resource.protocol, resource.project, version, resource.file_id, published, stored_at)
+    facts = Standing(published, stored_at=stored_at)
+    of = subject_of(protocol_named(resource.protocol), resource, facts)
     found = NOTHING.seen_from(view_named(resource.view).moment).by_view(of)
     if found is None or found is UNKNOWN:
         return found is None

@@ -137,7 +137,9 @@ async def some_of(chunks: AsyncIterator[bytes], size: int) -> bytes:
     ("said", "known"),
     [
         ('[7.5, "as told"]', Standing(7.5, "as told")),  # of a fetcher of before
-        ('[7.5, "as told", "ab"]', Standing(7.5, "as told", "ab")),
+        ('[7.5, "as told", "ab"]', Standing(7.5, "as told", "ab")),  # likewise
+        ('[7.5, "as told", "ab", 2.5]', Standing(7.5, "as told", "ab", 2.5)),
+        ('[7.5, "as told", "ab", 2.5, "more"]', Standing(7.5, "as told", "ab", 2.5)),  # of a later one
         ('["soon", 1]', Standing(1.0)),
         ("", Standing(1.0)),  # of a fetcher of before
     ],
