@@ -23,6 +23,7 @@ from services.extractor.resolving.stored import StoredFiles, StoredMetadata
 from shared.access.watcher import AccessWatcher
 from shared.artifacts.repository import ArtifactRepository
 from shared.cache.service import CacheService, IndexRead
+from shared.digests import is_sha256
 from shared.errors import Blocked, UpstreamInvalid
 from shared.errors.passing import ObjectMissing
 from shared.models import FileName, SealedFile
@@ -107,17 +108,19 @@ class _Round:
         self._progress = progress
         self._as_of = datetime.fromisoformat(request.as_of).timestamp() if request.as_of else None
 
-    def allowed(self, documents: Sequence[Document], blocks: Policy) -> list[Document]:
-        """Without those of blocked projects and versions, which are recorded as absent."""
+    def allowed(self, documents: Sequence[Document], policy: Policy) -> list[Document]:
+        """Without those of blocked projects, versions and bytes, which are recorded as absent."""
         kept = []
         for each in documents:
-            version = ""
-            if each.filename:
-                resource = self._protocol.grammar.artifact_resource(self._file(each))
-                version = self._protocol.grammar.version_asked(resource)
             try:
-                blocks.check(self._protocol.name, each.project, version, page=not each.filename)
-                blocks.check_digest(each.file_id)
+                if each.filename:
+                    resource = self._protocol.grammar.artifact_resource(self._file(each))
+                    version = self._protocol.grammar.version_asked(resource)
+                    told = each.file_id if is_sha256(each.file_id) else ""
+                    policy.check_address(self._protocol.name, each.project, version, told)
+                else:
+                    policy.check(self._protocol.name, each.project, page=True)
+                policy.check_digest(each.file_id)
             except Blocked as error:
                 self.brought.found[each] = Absent(error.message, blocked=True)
             else:
@@ -189,7 +192,7 @@ class _Round:
         try:
             if verdicts.any:
                 seen = None
-                if verdicts.age is not None or verdicts.trust is not None:
+                if verdicts.judges:
                     seen = await self._owner._artifacts.first_seen(self._protocol.name, document.project)
                 page = await self._owner._prepared.page_without(
                     self._protocol, self._identity(document), key, verdicts, sealed, seen

@@ -16,6 +16,7 @@ from services.extractor.resolving.ensure_fetching import BATCH, WINDOW, failure_
 from services.extractor.resolving.progress import EnsureProgress, EnsureWork, Lacking, WantedFile
 from services.extractor.resolving.stored import StoredFiles
 from shared.access.watcher import AccessWatcher
+from shared.digests import is_sha256
 from shared.errors import Blocked, UpstreamInvalid
 from shared.errors.passing import ObjectMissing
 from shared.models import FileName
@@ -100,7 +101,9 @@ class PinFinder:
         for pin in pins:
             try:
                 version = protocol.names.canonical_version(pin.version)
-                policy.check(protocol.name, pin.name, version)
+                told = next((value for name, value in pin.digests if name == "sha256"), "")
+                told = told if is_sha256(told) else ""  # of several its source's own is not known yet
+                policy.check_address(protocol.name, pin.name, version, told)
             except Blocked as error:
                 found[pin] = Lacking("refused", f"{error.code}: {error.message}")
             else:

@@ -116,7 +116,7 @@ class PreparedDocuments:
         seen: Seen | None,
     ) -> Any:
         """As `page`, without what may not be served: prepared once as long as that is the same. `seen`: what
-        is noted of the project, where an age is asked for. Raises `Blocked` too."""
+        is noted of the project, where its versions are looked at one by one. Raises `Blocked` too."""
         now = clock.now()
         what_was_seen = hash(msgspec.msgpack.encode((seen, list(sealed.values()))))
         made_under = key, verdicts.stamp, verdicts.rules_stamp, what_was_seen
