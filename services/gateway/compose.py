@@ -151,14 +151,16 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             purger = EdgePurger(cache_redis, settings.edge_purge, settings.edge_token)
             await resources.open("edge purger", purger)
 
-        def access_changed(state: AccessState) -> None:
-            access.changed(state)
+        def access_changed(state: AccessState | None) -> None:
+            if state is not None:
+                access.changed(state)
             hot.clear()  # their responses were checked against the policy of before
-            if purger is not None:
+            if purger is not None and state is not None:
                 now = clock.now()
                 exempt = [each for each in state.exemptions if each.is_active(now)]
                 rules = state.rules or access_watcher.own_rules, state.policy_rules
                 purger.blocks_changed([*state.blocks, *exempt], rules)
+            if purger is not None:
                 known = access_watcher.feeds.advisories
                 purger.advisories_changed("" if known is None else known.digest, access_watcher.feeds.changed)
             asyncio.get_running_loop().call_soon(gate.recheck)  # once the watcher has taken them

@@ -26,6 +26,7 @@ from shared.telemetry.logs import get_logger
 log = get_logger()
 
 LONGEST_LOOK_SECONDS = 5.0
+SHORTEST_LOOK_SECONDS = 0.05
 FIRST_SECONDS = 2.5  # a start waits so long for the first state, then goes on without
 
 
@@ -36,7 +37,7 @@ class AccessWatcher:
         self,
         database: Database,
         queue_redis: RedisClient,
-        on_change: Callable[[AccessState], None] | None = None,
+        on_change: Callable[[AccessState | None], None] | None = None,
         *,
         named: Callable[[str, str], str] = as_it_is,
         order: Callable[[str, str], Any] = no_order,
@@ -44,9 +45,9 @@ class AccessWatcher:
         own_rules: Rules = NO_RULES,
     ) -> None:
         """`on_change` is called in the event loop with the first state, every newer one, and whenever an
-        exemption is over or advisories change. `named`, `order`, `attests`: as `Policy` takes them.
-        `own_rules`: of this process's environment, which count where nobody has written any, or nothing is
-        known."""
+        exemption is over or advisories change (with None where they are known before any state). `named`,
+        `order`, `attests`: as `Policy` takes them. `own_rules`: of this process's environment, which count
+        where nobody has written any, or nothing is known."""
         self._repository = AccessRepository(database)
         self._redis = queue_redis
         self._on_change = on_change
@@ -190,7 +191,7 @@ class AccessWatcher:
     def _advised(self) -> None:
         """Other advisories count from now on."""
         policy = self._made_of(self.state)
-        if self._on_change is not None and self.state is not None:
+        if self._on_change is not None:
             self._on_change(self.state)
         self.policy = policy
 
@@ -201,17 +202,19 @@ class AccessWatcher:
         ends = [each.expires_at for each in self.policy.exemptions if each.expires_at]
         if not ends:
             return
-        seconds = min(max(0.0, min(ends) - clock.now()), LONGEST_LOOK_SECONDS)
+        seconds = min(max(SHORTEST_LOOK_SECONDS, min(ends) - clock.now()), LONGEST_LOOK_SECONDS)
         self._expiry = asyncio.get_running_loop().call_later(seconds, self._expired, state)
 
     def _expired(self, state: AccessState) -> None:
-        policy = self._made_of(state)
-        if policy.exemptions != self.policy.exemptions:
-            if self._on_change is not None:
-                self._on_change(state)
-            self.policy = policy
-            log.info("exemptions_over", left=len(policy.exemptions))
-        self._await_expiry(state)
+        try:
+            policy = self._made_of(state)
+            if policy.exemptions != self.policy.exemptions:
+                if self._on_change is not None:
+                    self._on_change(state)
+                self.policy = policy
+                log.info("exemptions_over", left=len(policy.exemptions))
+        finally:  # whatever cannot be done now is done at the next look: no exemption goes on for ever
+            self._await_expiry(state)
 
 
 def _policy_of(state: AccessState) -> tuple[object, ...]:

@@ -23,8 +23,8 @@ from shared.protocols import PROTOCOLS
 MOST_BYTES = 2 * 1024**3
 DEADLINE_SECONDS = 600.0
 
-_DIGEST = re.compile(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]{16,128}):")
-_MD5 = re.compile(r"md5=([A-Za-z0-9+/=]{24})")
+_DIGEST = re.compile(r"(sha-256|sha-512)\s*=\s*([^,]*)")
+_MD5 = re.compile(r"md5=([^,]*)")
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -91,19 +91,16 @@ async def download(http: HttpClientManager, source: UpstreamSource, etag: str, t
 
 
 def _told(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
-    """Checksums of the body: RFC 9530, RFC 1864, and the header of Google's storage."""
+    """Checksums of the body: RFC 9530, RFC 1864, and the header of Google's storage. Raises `UnreadableFeed`
+    for one that cannot be read: nothing could be compared with it."""
     found = []
     for field in ("repr-digest", "content-digest"):
-        for name, value in _DIGEST.findall(headers.get(field, "").lower() and headers.get(field, "")):
-            found.append((name.replace("-", ""), value))
+        for name, value in _DIGEST.findall(headers.get(field, "")):
+            found.append((name.replace("-", ""), value.strip().removeprefix(":").removesuffix(":")))
     found += [("md5", value) for value in _MD5.findall(headers.get("x-goog-hash", ""))]
     if headers.get("content-md5"):
         found.append(("md5", headers["content-md5"]))
-    return [(name, raw) for name, value in found if (raw := _decoded(value)) is not None]
-
-
-def _decoded(value: str) -> bytes | None:
     try:
-        return base64.b64decode(value, validate=True)
+        return [(name, base64.b64decode(value.strip(), validate=True)) for name, value in found]
     except (binascii.Error, ValueError):
-        return None
+        raise UnreadableFeed("its answer tells a checksum that cannot be read") from None

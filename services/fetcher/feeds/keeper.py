@@ -46,6 +46,8 @@ FOLDER_SECONDS = 2.0  # between two looks at a folder or file
 ADDRESS_SECONDS = 55.0  # between two conditional requests
 LOOK_SHARE = 20  # so many times as long as a look took, the next one waits at least
 READ_SECONDS = 900.0
+BEHIND_SECONDS = 30.0  # so long after a snapshot was read no process stores by the one before
+SETTLED_SECONDS = 600.0  # a fetcher that starts later settles nothing again
 LEASE_SECONDS = 10.0  # after so long others look at a feed at which a fetcher died
 
 _ROOT = Path(__file__).parents[3]
@@ -66,6 +68,7 @@ class FeedKeeper:
         self._quarantine = Quarantine(stores, access)
         self._feeds = [feed_of(text, number) for number, text in enumerate(stores.settings.osv_feeds)]
         self._pauses: dict[str, float] = {}  # seconds, of feeds at which a look takes long
+        self._settled: dict[str, str] = {}  # by feed: the digest that is settled now that all know it
         self._reading = asyncio.Lock()  # a process that reads one may take `build.MOST_MEMORY_BYTES`
         self._publishing = asyncio.Lock()
         work: list[Work] = [*(partial(self._turn, feed) for feed in self._feeds), self._follow]
@@ -197,10 +200,20 @@ class FeedKeeper:
                 return
         await self._access.feeds.look()
         for each in known:
-            if each.told != each.state.digest:
+            digest = each.state.digest
+            if each.told != digest:
                 await self._quarantine.settle(each.state.changed)
                 await self._news.tell(each.state, _since(each))
-                await self._rows.note_told(each.state.feed, each.state.digest)
+                await self._rows.note_told(each.state.feed, digest)
+            elif self._settled.get(each.state.feed) != digest and _all_know(each):
+                await self._quarantine.settle(each.state.changed)  # what was stored meanwhile by those that
+                self._settled[each.state.feed] = digest  # did not know it yet
+
+
+def _all_know(feed: Known) -> bool:
+    """Whether all processes have had the time to take its newest snapshot; false also of one that they have
+    had for long."""
+    return BEHIND_SECONDS < clock.now() - feed.state.read_at < SETTLED_SECONDS
 
 
 def _since(feed: Known) -> float:

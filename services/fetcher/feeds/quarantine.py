@@ -17,7 +17,7 @@ from shared.access.feeds import KEY, Project
 from shared.access.watcher import AccessWatcher
 from shared.models import FileName
 from shared.policy.policy import Policy
-from shared.policy.rules import Block
+from shared.policy.rules import Block, Exemption
 from shared.protocols import named_alike, protocol_named
 from shared.redis.script import take_mark
 from shared.stores import Stores
@@ -47,8 +47,8 @@ DELETE FROM quarantine WHERE protocol = $1 AND project = ANY($2::text[])
     AND NOT (project || E'\\n' || file_id || E'\\n' || filename) = ANY($3::text[])
 """
 
-What = tuple[str, str, str, str]
-"""Protocol, name, version and SHA256 of a block or an exemption."""
+What = tuple[str, str, str, str, bool]
+"""Protocol, name, version and SHA256 of a block or an exemption, and whether that counts of malware."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -114,8 +114,8 @@ class Quarantine:
         if old is None or old.feeds != new.feeds:
             return None
         different = (old.exempt ^ new.exempt) | (old.blocked ^ new.blocked)
-        named = [(protocol, name) for protocol, name, _, sha256 in different if not sha256]
-        digests = [bytes.fromhex(sha256) for *_, sha256 in different if sha256]
+        named = [(protocol, name) for protocol, name, _, sha256, _ in different if not sha256]
+        digests = [bytes.fromhex(sha256) for *_, sha256, _ in different if sha256]
         for row in await self._database.fetch(_OF_BYTES, digests) if digests else ():
             named.append((row["protocol"], row["project"]))
         return {(protocol, named_alike(protocol, name)) for protocol, name in named}
@@ -146,4 +146,5 @@ class Quarantine:
 
 
 def _what(of: Block) -> What:
-    return of.protocol, of.name, of.version, of.sha256
+    covers = isinstance(of, Exemption) and of.covers_malware
+    return of.protocol, of.name, of.version, of.sha256, covers

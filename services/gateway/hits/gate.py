@@ -212,7 +212,7 @@ class Gate:
         of = self.pass_of(protocol, resource, reply)
         try:
             of.check(self._access.policy, clock.now())
-        except Blocked:
+        except BaseException:  # nobody else closes it
             if reply.body is not None and not isinstance(reply.body, (bytes, memoryview)):
                 await reply.body.aclose()
             raise

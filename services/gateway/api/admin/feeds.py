@@ -17,7 +17,15 @@ from shared.errors.passing import ObjectMissing
 from shared.postgres.database import Database, Row
 from shared.protocols.package_urls import purl
 
-_ACCEPT = "UPDATE osv_feeds SET may_shrink = true, tried = '' WHERE feed = $1 AND digest <> ''"
+_ACCEPT = """
+WITH accepted AS (
+    UPDATE osv_feeds SET may_shrink = true, tried = '' WHERE feed = $3 AND digest <> '' RETURNING feed
+), noted AS (
+    INSERT INTO audit (who, request_id, action, target)
+    SELECT $1, $2, 'feeds.accept', left(feed, 1000) FROM accepted
+)
+SELECT feed FROM accepted
+"""
 _COLUMNS = """
     q.protocol, q.project, q.version, q.filename, q.advisory, encode(q.sha256, 'hex') AS sha256,
     extract(epoch FROM q.since)::float8 AS since, a.size_bytes, a.object_key
@@ -38,9 +46,9 @@ class FeedRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def accept(self, feed: str) -> bool:
+    async def accept(self, actor: Actor, feed: str) -> bool:
         """Have the feed read again, however small; whether there is such a feed."""
-        return not (await self._database.execute(_ACCEPT, feed)).endswith(" 0")
+        return bool(await self._database.fetch(_ACCEPT, actor.name, actor.request_id, feed))
 
     async def quarantine(
         self, after: list[object] | None, limit: int
@@ -94,15 +102,12 @@ async def feeds(access_watcher: AccessWatcher) -> Page[FeedEntry]:
 
 
 @post("/api/v1/admin/feeds/accept", summary="Accept that a feed has shrunk", status_code=200)
-async def accept_feed(
-    feed_repository: FeedRepository, repository: AdminRepository, actor: Actor, data: AcceptedFeed
-) -> AcceptedFeed:
+async def accept_feed(feed_repository: FeedRepository, actor: Actor, data: AcceptedFeed) -> AcceptedFeed:
     """What the feed has at the next look counts, however much smaller it is than what counts now."""
-    if not await feed_repository.accept(data.feed):
+    if not await feed_repository.accept(actor, data.feed):
         raise EntryNotFound(
             f"no feed {data.feed[:200]} was ever read", hint="Name one that `orchard feeds list` shows."
         )
-    await repository.note(actor, "feeds.accept", data.feed[:1024], None)
     return data
 
 
@@ -128,7 +133,12 @@ async def quarantined(
     body = await objects.open(key, 0, entry.size_bytes, size_bytes=entry.size_bytes)
     if body is None:
         raise ObjectMissing(f"the file with the SHA256 {entry.sha256} is not in the object store")
-    await repository.note(actor, "quarantine.read", f"sha256:{entry.sha256}", {"file": entry.filename})
+    try:
+        await repository.note(actor, "quarantine.read", f"sha256:{entry.sha256}", {"file": entry.filename})
+    except BaseException:
+        if not isinstance(body, bytes):
+            await body.aclose()
+        raise
     headers = {
         "content-disposition": f'attachment; filename="{entry.sha256}.quarantined"',
         "content-length": str(entry.size_bytes),

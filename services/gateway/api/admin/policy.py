@@ -11,7 +11,7 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from services.gateway.api.admin.access_types import BlockEntry, MadeExemption, NewBlock
-from services.gateway.api.admin.checks import expiry_of
+from services.gateway.api.admin.checks import expiry_of, reason_of
 from services.gateway.api.admin.decided import let_in
 from services.gateway.api.admin.dry_run import DAYS, DryRun, dry_run
 from services.gateway.api.admin.held_rows import HeldRows, HeldVersion, held_version
@@ -247,9 +247,7 @@ def _decided(data: Decision) -> NewBlock:
     named = read_subject(data.of)
     if named.sha256:
         raise InvalidParameter("of: expected a package URL")
-    if not 0 < len(data.reason.strip()) <= 500:
-        raise InvalidParameter("reason: 1 to 500 characters")
-    return NewBlock(data.reason.strip(), named.protocol, named.project, named.version)
+    return NewBlock(reason_of(data.reason), named.protocol, named.project, named.version)
 
 
 HANDLERS = [show, apply, test, held, held_of, approve, deny]

@@ -87,6 +87,20 @@ async def test_checksum__that_of_the_bytes_or_the_feed_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [("repr-digest", "sha-256=:not base64!:"), ("x-goog-hash", "md5=***"), ("content-md5", "abc")],
+)
+async def test_checksum_that_cannot_be_read__the_feed_is_refused(
+    upstream: Upstream, http: HttpClientManager, tmp_path: Path, field: str, value: str
+) -> None:
+    source = feed_of(upstream.url + PATH, 0).source
+    assert source is not None
+    upstream.put(PATH, replace(upstream.reply(PATH), headers={field: value}))
+    with pytest.raises(UnreadableFeed, match="checksum that cannot be read"):
+        await download(http, source, "", tmp_path / "feed.zip")
+
+
+@pytest.mark.parametrize(
     "fault", [Fault(status=503), Fault(status=404), Fault(cut_at=1000), Fault(status=204)]
 )
 async def test_feed_that_does_not_answer_as_it_should__is_told(

@@ -21,6 +21,7 @@ from services.fetcher.http.manager import HttpClientManager
 from shared.access.feeds import KEY, FeedState, pack, read_state, write_state
 from shared.access.repository import write_rules
 from shared.access.watcher import AccessWatcher
+from shared.models import FileName
 from shared.policy.advisories import About, Advisory, Span, make_snapshot
 from shared.policy.rules import Rules
 from shared.process.resources import Resources
@@ -28,6 +29,7 @@ from shared.protocols import attests, named_alike, version_key
 from shared.settings import load_settings
 from shared.stores import Stores, open_stores
 from tests.firewall.feeds import Folder, osv, span
+from tests.support.rows import row_of
 from tests.support.upstream import Fault, Reply, Upstream
 
 PATH = "/osv/MAL-1.json"
@@ -162,6 +164,37 @@ async def test_state_that_nobody_was_told_of__the_next_one_may_have_changed_anyt
     skipped = await keep("three", "two", 30.0)
     assert skipped.state.changed is None
     assert _since(skipped) == 11.0, "what was seen since it told something last is news"
+
+
+async def test_file_that_was_stored_by_what_was_known_before__is_held_once_all_know(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetcher that is a second behind may store a file after the advisory on it was settled."""
+    monkeypatch.setattr(keeping, "BEHIND_SECONDS", 1e9)
+    await town.keeper.open()
+    rows, feeds = FeedRows(town.stores.database), [str(town.folder.path), town.address]
+
+    async def is_settled() -> bool:
+        found = (await rows.read(feeds)).values()
+        told = len(found) == 2 and all(each.told == each.state.digest for each in found)
+        return told and town.keeper._quarantine._policy is town.access.policy
+
+    await until(is_settled)
+    file = FileName("npm", "slow", "-", "slow-1.0.0.tgz")
+    source = await town.stores.database.fetchrow(
+        "INSERT INTO upstream_sources (protocol, name, url) VALUES ('npm', 'main', 'http://up.example/') "
+        "RETURNING id"
+    )
+    assert source is not None
+    await town.stores.artifacts.get_or_create_artifact(
+        row_of(file, b"evil", source_id=source["id"], upstream_url="http://up.example/f")
+    )
+    monkeypatch.setattr(keeping, "BEHIND_SECONDS", -10.0)
+
+    async def is_held() -> bool:
+        return bool(await town.stores.database.fetch("SELECT FROM quarantine WHERE project = 'slow'"))
+
+    await until(is_held)
 
 
 async def test_another_fetcher_writes_newer_states_meanwhile__they_count_in_the_end(

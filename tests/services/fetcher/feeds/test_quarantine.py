@@ -142,6 +142,20 @@ async def test_exempt_and_exempt_no_more__leaves_and_comes_back(ward: Ward, prot
     assert await ward.held() == {NEW}
 
 
+async def test_exemption_is_made_anew__of_malware_too__it_leaves(ward: Ward) -> None:
+    await ward.store("npm")
+    await ward.quarantine.settle(await ward.feeds(one=malware("npm")))
+    project = FILES["npm"][0]
+    await ward.stores.database.execute(
+        "INSERT INTO exemptions (protocol, name, version, reason) VALUES ('npm', $1, $2, 'why')", project, NEW
+    )
+    await ward.access.refresh()
+    assert await ward.held() == {NEW}
+    await ward.unsays("exemptions")
+    await ward.says("exemptions", "npm", NEW)
+    assert await ward.held() == set()
+
+
 @each_protocol
 @pytest.mark.parametrize("of", [{"version": NEW}, {"version": ""}])
 async def test_blocked_by_hand_before_its_advisory_came__is_evidence_all_the_same(

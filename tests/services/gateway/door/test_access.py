@@ -6,6 +6,7 @@ Whoever sends wrong tokens is slowed, and nobody else is.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from typing import cast
@@ -15,12 +16,14 @@ import pytest
 from services.gateway.door import access as module
 from services.gateway.door.access import GUESS_SECONDS, OPERATOR, Access, Guesses
 from shared.access.bounds import Bounds, bounded_digest
+from shared.access.feeds import FeedState, pack, write_blob, write_state
 from shared.access.repository import AccessRepository, AccessState, KnownToken
 from shared.access.tokens import digest_of
 from shared.access.watcher import AccessWatcher
 from shared.errors import Forbidden, TooManyGuesses, Unauthorized
 from shared.errors.passing import AccessUnknown
 from shared.models import FORMAT
+from shared.policy.advisories import About, Advisory, Span, make_snapshot
 from shared.policy.verdict import by_hand
 from shared.postgres.database import Database
 from shared.process.resources import Resources
@@ -169,9 +172,10 @@ async def test_watcher__taking_over_a_change_fails__tried_again(
     taken: list[int] = []
     faults = [ValueError("not foreseen")]
 
-    def take(state: AccessState) -> None:
+    def take(state: AccessState | None) -> None:
         if faults:
             raise faults.pop()
+        assert state is not None
         taken.append(state.revision)
 
     watcher = AccessWatcher(database, queue_redis, take)
@@ -179,6 +183,41 @@ async def test_watcher__taking_over_a_change_fails__tried_again(
     await _until(lambda: len(taken) == 1)
     await database.execute("INSERT INTO blocks (protocol, name, reason) VALUES ('pypi', 'evil', 'why')")
     await _until(lambda: len(taken) == 2)
+    await watcher.aclose()
+
+
+async def test_watcher__advisories_come_before_any_state__whoever_asked_is_told(
+    database: Database, queue_redis: RedisClient
+) -> None:
+    taken: list[AccessState | None] = []
+    watcher = AccessWatcher(database, queue_redis, taken.append)
+    data = make_snapshot([About("npm", "evil", (Advisory("MAL-1", True, spans=(Span(),)),))])
+    digest = hashlib.sha256(data).hexdigest()
+    await write_blob(queue_redis, digest, pack(data))
+    await write_state(queue_redis, [FeedState("feed", digest, 1, 1.0, 1.0)])
+    await watcher.feeds.look()
+    assert taken == [None], "what is in memory may be of before"
+
+
+async def test_watcher__end_of_an_exemption_cannot_be_told_once__it_ends_all_the_same(
+    database: Database, queue_redis: RedisClient
+) -> None:
+    faults: list[Exception] = []
+
+    def take(_: AccessState | None) -> None:
+        if faults:
+            raise faults.pop()
+
+    watcher = AccessWatcher(database, queue_redis, take)
+    await watcher.open()
+    await database.execute(
+        "INSERT INTO exemptions (protocol, name, reason, expires_at)"
+        " VALUES ('pypi', 'demo', 'why', now() + interval '3 seconds')"
+    )
+    await _until(lambda: len(watcher.policy.exemptions) == 1)
+    faults.append(ValueError("not foreseen"))
+    await _until(lambda: not watcher.policy.exemptions)
+    assert not faults
     await watcher.aclose()
 
 

@@ -114,6 +114,16 @@ async def test_let_out__blocked_while_it_was_made__refused_and_its_body_closed(
         await gate.let_out(PYPI, FILE, Reply(200, "HIT", [], body=b"x", file=Known(DIGEST)))
 
 
+async def test_let_out__nothing_is_known_of_malware__refused_and_its_body_closed(
+    access: AccessWatcher,
+) -> None:
+    gate, body = Gate(access), Streamed()
+    access.policy = Policy((), Rules(feeds=True))
+    with pytest.raises(AdvisoriesUnknown):
+        await gate.let_out(PYPI, FILE, Reply(200, "LIVE", [], body=body, file=Known(DIGEST)))
+    assert body.closed
+
+
 async def test_recheck__blocked_while_it_is_sent__its_sending_is_ended_and_others_go_on(
     stores: Stores, access: AccessWatcher
 ) -> None:
