@@ -114,7 +114,7 @@ async def test_let_out__blocked_while_it_was_made__refused_and_its_body_closed(
         await gate.let_out(PYPI, FILE, Reply(200, "HIT", [], body=b"x", file=Known(DIGEST)))
 
 
-async def test_let_out__nothing_is_known_of_malware__refused_and_its_body_closed(
+async def test_let_out__no_advisories_known__refused_and_its_body_closed(
     access: AccessWatcher,
 ) -> None:
     gate, body = Gate(access), Streamed()
