@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from shared.settings import Settings, load_settings
 from shared.telemetry.logs import configure_logging
 
 EXIT_CONFIGURATION = 2
+EXIT_INTERRUPTED = 130
 
 
 def own_settings(name: str) -> Settings:
@@ -29,11 +31,15 @@ def own_settings(name: str) -> Settings:
 
 
 def ended(work: Callable[[], int], path: Path, *refusals: type[Exception]) -> int:
-    """The exit code of `work`; where it raises, 1, of a bad setting 2, and one line says why. `path`: what it
-    is about; `refusals`: what it may raise besides errors of Orchard, its stores and the system."""
+    """The exit code of `work`; where it raises, 1, of a bad setting 2, and one line says why; 130 where it is
+    stopped by SIGINT or SIGTERM, after what it had begun is put away. `path`: what it is about; `refusals`:
+    what it may raise besides errors of Orchard, its stores and the system."""
     expected: tuple[type[Exception], ...] = (StoreFailed, *refusals)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return work()
+    except KeyboardInterrupt:
+        return _fault("interrupted", EXIT_INTERRUPTED)
     except OrchardError as error:
         return _fault(error.message, EXIT_CONFIGURATION if error.code == "configuration_error" else 1)
     except expected as error:

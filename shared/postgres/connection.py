@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -64,30 +64,69 @@ class Session:
             await self._connection.execute(sql)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        """All or nothing of what runs inside."""
+    async def transaction(self, **options: Any) -> AsyncIterator[None]:
+        """All or nothing of what runs inside. What is raised inside stays what it is: it may be of a file."""
+        transaction = self._connection.transaction(**options)
         with translated():
-            async with self._connection.transaction():
-                yield
+            await transaction.start()
+        try:
+            yield
+        except BaseException:
+            with (
+                contextlib.suppress(OrchardError),
+                translated(),
+            ):  # lost: it is undone, and the first error tells
+                await transaction.rollback()
+            raise
+        with translated():
+            await transaction.commit()
 
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[None]:
+    def snapshot(self) -> AbstractAsyncContextManager[None]:
         """What is read inside is of one moment, whatever is written meanwhile."""
-        with translated():
-            async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-                yield
+        return self.transaction(isolation="repeatable_read", readonly=True)
 
     async def copy_out(self, query: str, write: Callable[[bytes], Coroutine[Any, Any, None]]) -> int:
-        """All rows of a query as COPY writes them (text), piece by piece; how many."""
-        with translated():
-            done = await self._connection.copy_from_query(query, output=write)
+        """All rows of a query as COPY writes them (text), piece by piece; how many. What `write` raises is
+        raised."""
+        failed: list[BaseException] = []
+
+        async def output(data: bytes) -> None:
+            try:
+                await write(data)
+            except BaseException as error:
+                failed.append(error)
+                raise
+
+        with _first(failed), translated():
+            done = await self._connection.copy_from_query(query, output=output)
         return int(done.rpartition(" ")[2])
 
     async def copy_in(self, table: str, columns: Sequence[str], source: AsyncIterator[bytes]) -> int:
-        """Rows in the form of `copy_out`; how many. `source` may raise: then nothing of it is in."""
-        with translated():
-            done = await self._connection.copy_to_table(table, source=source, columns=list(columns))
+        """Rows in the form of `copy_out`; how many. What `source` raises is raised: nothing of it is in."""
+        failed: list[BaseException] = []
+
+        async def read() -> AsyncIterator[bytes]:
+            try:
+                async for data in source:
+                    yield data
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        with _first(failed), translated():
+            done = await self._connection.copy_to_table(table, source=read(), columns=list(columns))
         return int(done.rpartition(" ")[2])
+
+
+@contextmanager
+def _first(failed: Sequence[BaseException]) -> Iterator[None]:
+    """Raises what failed on our side of a COPY, in place of what the connection makes of it."""
+    try:
+        yield
+    except Exception:
+        if failed:
+            raise failed[0] from None
+        raise
 
 
 @asynccontextmanager

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
+import zlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 from services.standalone.backup.manifest import CHUNK_BYTES, BackupError, Manifest, Table
+from shared.errors import OrchardError
 from shared.migrations.runner import Migration, migrate
 from shared.postgres.connection import Session, session
 
@@ -35,6 +39,22 @@ DAYS = """
 SELECT right(c.relname, 8) AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = to_regclass('servings') ORDER BY 1
 """
+MADE = {
+    "TABLE": """
+SELECT c.oid::regclass::text AS name FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+""",
+    "SEQUENCE": """
+SELECT c.oid::regclass::text AS name FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'S'
+""",
+    "FUNCTION": """
+SELECT p.oid::regprocedure::text AS name FROM pg_proc p
+WHERE p.pronamespace = current_schema()::regnamespace
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+""",
+}
+"""All that migrations make; not what belongs to an extension."""
 OBJECTS = {
     "artifacts": "SELECT object_key AS key FROM artifacts",
     "index_documents": "SELECT document_key AS key FROM index_documents",
@@ -84,6 +104,22 @@ async def is_empty(url: str) -> bool:
         return not await database.fetch(TABLES)
 
 
+@asynccontextmanager
+async def emptied_on_failure(url: str) -> AsyncIterator[None]:
+    """A database that was empty is so again where what runs inside fails: it can be restored into once more.
+
+    A restore that is killed leaves its tables: the next one says that the database is not empty."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OrchardError):  # away: the first error says so
+            async with session(url) as database, database.transaction():
+                for kind, query in MADE.items():
+                    for row in await database.fetch(query):
+                        await database.script(f"DROP {kind} IF EXISTS {row['name']} CASCADE")
+        raise
+
+
 async def load_tables(url: str, manifest: Manifest, folder: Path, known: Sequence[Migration]) -> None:
     """An empty database becomes what the snapshot says, then is brought to the newest schema.
 
@@ -109,6 +145,10 @@ async def load_tables(url: str, manifest: Manifest, folder: Path, known: Sequenc
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with gzip.open(path) as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk
+    """Raises `BackupError` where the file is not what gzip wrote."""
+    try:
+        with gzip.open(path) as file:
+            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield chunk
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BackupError(f"{path} is damaged: {error}") from error

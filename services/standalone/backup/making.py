@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import shutil
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from services.standalone.backup.database import OBJECTS, dump_tables
+from services.standalone.backup.folder import MINE, PART, check_folder, make_folders
 from services.standalone.backup.manifest import (
     FORMAT,
     KEYS,
@@ -23,7 +25,7 @@ from services.standalone.backup.manifest import (
     Manifest,
 )
 from services.standalone.backup.objects import copy_out
-from services.standalone.backup.pruning import PART, Pruned, prune, shared
+from services.standalone.backup.pruning import Pruned, prune, shared
 from services.standalone.data_folder import DataFolder
 from services.standalone.kept_files import read_kept, write_private
 from services.standalone.postgres import DATABASE, USER, EmbeddedPostgres
@@ -62,12 +64,9 @@ async def make(settings: Settings, backup: Path, *, quick: bool = False, keep: i
     A part of a snapshot never counts as one; objects that came are kept for the next.
     """
     began = time.time()
-    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(began))
     data = Path(settings.data_dir)
-    if backup == data or data in backup.parents:
-        raise BackupError(f"{backup} lies in the data folder: a backup belongs elsewhere")
-    final = backup / SNAPSHOTS / name
-    part = final.with_name(name + PART)
+    part = backup / SNAPSHOTS / f"{MINE}{PART}"
+    check_folder(backup, data)
     async with (
         contextlib.AsyncExitStack() as stack,
         Resources() as resources,
@@ -76,8 +75,9 @@ async def make(settings: Settings, backup: Path, *, quick: bool = False, keep: i
         store = await open_object_store(settings, open_threads(resources, settings), resources=resources)
         try:
             async with session(url) as database, database.snapshot():
-                _make_folders(backup, part)
+                make_folders(backup)
                 lock = stack.enter_context(shared(backup, create=True))
+                part.mkdir()
                 migrations, tables, sequences, days = await dump_tables(database, part)
                 keys = set[str]()
                 for table in tables:  # of an older version some are missing
@@ -101,7 +101,7 @@ async def make(settings: Settings, backup: Path, *, quick: bool = False, keep: i
                 keys={each: hashlib.sha256(content.encode()).hexdigest() for each, content in kept.items()},
             )  # fmt: skip
             write_private(part / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)).decode())
-            part.rename(final)
+            name = _named(part, began)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         pruned = await asyncio.to_thread(prune, backup, lock, keep) if keep else None
@@ -112,9 +112,17 @@ async def make(settings: Settings, backup: Path, *, quick: bool = False, keep: i
     )  # fmt: skip
 
 
-def _make_folders(backup: Path, part: Path) -> None:
-    part.mkdir(parents=True)
-    backup.chmod(0o700)  # what is private is in it, and keys
+def _named(part: Path, began: float) -> str:
+    """The snapshot's name, from now on: when it began; a later second where another began with it."""
+    while True:
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(began))
+        try:
+            part.rename(part.with_name(name))
+            return name
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            began += 1
 
 
 @contextlib.asynccontextmanager

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _SNAPSHOT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _DAY = re.compile(r"[0-9]{8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_LINE = re.compile(r"([a-z]{1,32}/[0-9a-f]{64}) ([0-9]{1,15})")
+_LINE = re.compile(rb"([a-z]{1,32}/[0-9a-f]{64}) ([0-9]{1,15})")
 
 
 class BackupError(Exception):
@@ -110,13 +110,13 @@ def read_manifest(snapshot: Path, known: Sequence[Migration]) -> Manifest:
 
 
 def listed_objects(snapshot: Path) -> Iterator[tuple[str, int]]:
-    """Key and size of each object. Raises `BackupError`."""
-    with (snapshot / LISTED).open(encoding="ascii") as file:
+    """Key and size of each object. Raises `BackupError`, `OSError`."""
+    with (snapshot / LISTED).open("rb") as file:
         for line in file:
-            found = _LINE.fullmatch(line.rstrip("\n"))
+            found = _LINE.fullmatch(line.rstrip(b"\n"))
             if found is None:
                 raise BackupError(f"{snapshot / LISTED}: {line[:80]!r} names no object")
-            yield found[1], int(found[2])
+            yield found[1].decode(), int(found[2])
 
 
 def object_path(backup: Path, key: str) -> Path:

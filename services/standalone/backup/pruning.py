@@ -11,18 +11,15 @@ from pathlib import Path
 
 import msgspec
 
+from services.standalone.backup.folder import LOCK, PART, stored_objects
 from services.standalone.backup.manifest import (
     MANIFEST,
-    OBJECTS,
     SNAPSHOTS,
     BackupError,
     finished_snapshots,
     listed_objects,
     object_path,
 )
-
-LOCK = "lock"
-PART = ".part"
 
 
 class Pruned(msgspec.Struct):
@@ -68,7 +65,7 @@ def prune(backup: Path, lock: int | None, keep: int) -> Pruned:
         if manifest.parent not in old and manifest.parent.suffix != PART:
             try:
                 named.update(object_path(backup, key) for key, _ in listed_objects(manifest.parent))
-            except (OSError, UnicodeDecodeError) as error:
+            except OSError as error:
                 raise BackupError(
                     f"{manifest.parent} cannot be read ({error}): nothing was removed"
                 ) from error
@@ -77,7 +74,7 @@ def prune(backup: Path, lock: int | None, keep: int) -> Pruned:
     for part in folder.glob(f"*{PART}"):  # and those of a backup or a removal that was broken off
         shutil.rmtree(part)
     done = Pruned(len(old))
-    for path in (backup / OBJECTS).glob("*/*/*"):
+    for path in stored_objects(backup):
         if path not in named:
             done.objects, done.object_bytes = done.objects + 1, done.object_bytes + path.stat().st_size
             path.unlink()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
 import msgspec
 
-from services.standalone.backup.database import is_empty, load_tables
+from services.standalone.backup.database import emptied_on_failure, is_empty, load_tables
 from services.standalone.backup.manifest import (
     KEYS,
     BackupError,
@@ -49,12 +50,13 @@ async def restore(settings: Settings, backup: Path, name: str = "") -> Restored:
     await asyncio.to_thread(_check_free, data)
     if settings.database_url and not await is_empty(settings.database_url):
         raise BackupError("the database of ORCHARD_DATABASE_URL is not empty: restore into a new one")
-    await asyncio.to_thread(check_objects, backup, listed_objects(snapshot))
-    fresh = data.with_name(data.name + ".restoring")
-    shutil.rmtree(fresh, ignore_errors=True)
-    (fresh / "objects").mkdir(parents=True, mode=0o700)  # before the store, which opens what it makes
-    fresh.chmod(0o700)
+    checked = await asyncio.to_thread(check_objects, backup, listed_objects(snapshot))
+    if checked != (manifest.objects, manifest.object_bytes):
+        raise BackupError(f"{snapshot} lists other objects than its manifest says")
+    data.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f"{data.name}.restoring-", dir=data.parent))  # its owner's alone
     try:
+        (fresh / "objects").mkdir(mode=0o700)  # before the store, which opens what it makes
         await _fill(msgspec.structs.replace(settings, data_dir=str(fresh)), manifest, backup, snapshot, fresh)
         _give_name(fresh, data)
     except BaseException:
@@ -91,8 +93,9 @@ async def _fill(settings: Settings, manifest: Manifest, backup: Path, snapshot: 
     async with Resources() as resources:
         store = await open_object_store(settings, open_threads(resources, settings), resources=resources)
         await copy_in(store, backup, listed_objects(snapshot))
-        if settings.database_url:
-            await load_tables(settings.database_url, manifest, snapshot, read_migrations())
+        if url := settings.database_url:
+            async with emptied_on_failure(url):
+                await load_tables(url, manifest, snapshot, read_migrations())
         else:
             with EmbeddedPostgres(fresh / "postgres") as server:
                 await load_tables(server.url(), manifest, snapshot, read_migrations())

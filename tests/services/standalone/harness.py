@@ -30,12 +30,19 @@ def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 60.0)
 
 def tool(*words: str, data: Path, exit_code: int = 0, **settings: str) -> str:
     """`python -m services.standalone.backup`, and what it said."""
+    with started(*words, data=data, **settings) as process:
+        stdout, stderr = process.communicate(timeout=110)
+    assert process.returncode == exit_code, stdout + stderr
+    return str(stdout + stderr)
+
+
+def started(*words: str, data: Path, **settings: str) -> subprocess.Popen[str]:
+    """The same, not waited for."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
     environment |= {"ORCHARD_DATA_DIR": str(data), **settings}
     command = [sys.executable, "-m", "services.standalone.backup", *words]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
-    assert done.returncode == exit_code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 class Standalone:

@@ -3,20 +3,24 @@ newer is refused before anything changes."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.services.standalone.harness import Standalone, tool
+from tests.services.standalone.harness import Standalone, started, tool, wait_for
 from tests.support.builders import build_wheel
-from tests.support.small_disk import small_disk
+from tests.support.small_disk import fill, small_disk
 from tests.support.upstream import Upstream
 
 REAL = "services.standalone"
@@ -84,7 +88,7 @@ def refused(backup: Path, tmp_path: Path) -> str:
     """What a restore says that is refused; nothing is there afterwards."""
     said = tool("restore", str(backup), data=tmp_path / "data", exit_code=1)
     assert said.count("\n") == 1
-    assert not (tmp_path / "data").exists() and not (tmp_path / "data.restoring").exists()
+    assert not [*tmp_path.glob("data*")]
     return said
 
 
@@ -190,6 +194,17 @@ def rewrite(backup: Path, kept: Kept, **fields: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
+def resign_table(backup: Path, kept: Kept, name: str, content: bytes) -> None:
+    """A table's file with other content, and the digest of that in the manifest."""
+    snapshot = backup / "snapshots" / kept.second["snapshot"]
+    (snapshot / f"{name}.copy.gz").write_bytes(content)
+    tables = json.loads((snapshot / "manifest.json").read_text())["tables"]
+    for each in tables:
+        if each["name"] == name:
+            each["sha256"] = hashlib.sha256(content).hexdigest()
+    rewrite(backup, kept, tables=tables)
+
+
 def test_restore__of_a_newer_or_foreign_schema_or_another_format__refused(
     copy: Path, kept: Kept, tmp_path: Path
 ) -> None:
@@ -206,6 +221,50 @@ def test_restore__of_a_newer_or_foreign_schema_or_another_format__refused(
     assert "names what no Orchard names" in refused(copy, tmp_path)
     rewrite(copy, kept, tables=manifest["tables"], keys={"../../admin-token": "00"})
     assert "names what no Orchard names" in refused(copy, tmp_path)
+
+
+SPOILT_ROWS = {
+    "cut short": lambda content: content[: len(content) // 2],
+    "no gzip": lambda _: b"rows",
+    "rotten inside": lambda content: (
+        content[:12] + bytes(each ^ 0x5A for each in content[12:30]) + content[30:]
+    ),
+    "no rows": lambda _: gzip.compress(b""),
+    "other columns": lambda _: gzip.compress(b"a\tb\n"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT_ROWS)
+async def test_restore__rows_that_lie_under_a_right_digest__refused_and_the_database_is_empty_again(
+    copy: Path, kept: Kept, tmp_path: Path, empty_database_url: str, how: str
+) -> None:
+    content = (kept.snapshot / "cached_urls.copy.gz").read_bytes()
+    resign_table(copy, kept, "cached_urls", SPOILT_ROWS[how](content))
+    database = {"ORCHARD_DATABASE_URL": empty_database_url}
+    said = tool("restore", str(copy), data=tmp_path / "data", exit_code=1, **database)
+    assert said.count("\n") == 1, said
+    assert not [*tmp_path.glob("data*")]
+    tool("restore", str(kept.folder), data=tmp_path / "data", **database)
+
+
+def test_restore__objects_listed_otherwise_than_counted_or_not_listed_as_text__refused(
+    copy: Path, kept: Kept, tmp_path: Path
+) -> None:
+    listed = copy / "snapshots" / kept.second["snapshot"] / "objects.txt"
+    for content, said in ((b"", "lists other objects"), (b"artifacts/\xff 3\n", "names no object")):
+        listed.write_bytes(content)
+        rewrite(copy, kept, objects_sha256=hashlib.sha256(content).hexdigest())
+        assert said in refused(copy, tmp_path)
+
+
+def test_restore__a_folder_beside_it_that_looks_like_a_broken_off_one__stays(
+    kept: Kept, tmp_path: Path
+) -> None:
+    (tmp_path / "data.restoring").mkdir()
+    (tmp_path / "data.restoring" / "mine").touch()
+    tool("restore", str(kept.folder), data=tmp_path / "data")
+    assert (tmp_path / "data.restoring" / "mine").is_file()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["data", "data.restoring"]
 
 
 def test_restore__a_folder_that_is_no_backup__refused(tmp_path: Path) -> None:
@@ -225,3 +284,63 @@ def test_restore__an_earlier_snapshot_by_name__and_a_backup_that_was_cut_off_doe
     assert told["pruned"]["snapshots"] == 2
     assert len(list((copy / "objects").glob("*/*/*"))) == told["objects"]
     assert told["snapshot"] in tool("restore", str(copy), data=tmp_path / "third")
+
+
+@pytest.fixture(scope="module")
+def data(kept: Kept, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a stopped Orchard, out of the backup."""
+    folder = tmp_path_factory.mktemp("restored") / "data"
+    tool("restore", str(kept.folder), data=folder)
+    return folder
+
+
+@pytest.mark.parametrize("where", ["a file", "below a file", "of the kernel's", "with files of others"])
+def test_backup__into_a_place_that_cannot_be_one__names_the_place_and_not_the_database(
+    data: Path, tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "file").touch()
+    place = {
+        "a file": tmp_path / "file",
+        "below a file": tmp_path / "file" / "kept",
+        "of the kernel's": Path("/proc/kept"),
+        "with files of others": tmp_path,
+    }[where]
+    said = tool("make", str(place), data=data, exit_code=1)
+    assert str(place) in said and "PostgreSQL" not in said and said.count("\n") == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.parametrize("left", [0, 100_000], ids=["for nothing", "for the rows alone"])
+def test_backup__onto_a_full_disk__one_line_and_no_part_of_it_is_left(
+    data: Path, tmp_path: Path, left: int
+) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        fill(disk, leave_bytes=left).rename(tmp_path / "disk" / "lost+found")
+        said = tool("make", str(disk), data=data, exit_code=1)
+        assert "No space left on device" in said and said.count("\n") == 1
+        assert not [*disk.rglob("*.part")]
+
+
+def test_backups__three_at_once__three_snapshots(data: Path, tmp_path: Path) -> None:
+    with Standalone(data, environment={"ORCHARD_OFFLINE": "true"}, module=REAL) as orchard:
+        orchard.wait_until_ready()
+        with ThreadPoolExecutor(3) as threads:
+            made = [
+                threads.submit(tool, "make", str(tmp_path / "kept"), "--json", data=data) for _ in range(3)
+            ]
+            names = {json.loads(each.result())["snapshot"] for each in made}
+    assert {each.name for each in (tmp_path / "kept" / "snapshots").iterdir()} == names
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_backup__stopped_by_a_signal__130_and_no_part_of_it_is_left(
+    data: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    kept = tmp_path / "kept"
+    with started("make", str(kept), data=data) as process:
+        wait_for(lambda: [*kept.glob("snapshots/*.part")], "a part of the snapshot")
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (130, "orchard: interrupted\n")
+    assert not [*kept.rglob("*.part")]

@@ -76,7 +76,7 @@ def test_snapshot_of_another_name__stays_and_does_not_count(backup: Path) -> Non
 def test_removal_that_was_broken_off__goes_on(backup: Path) -> None:
     (backup / "snapshots" / DAYS[0]).rename(backup / "snapshots" / f"{DAYS[0]}.part")
     (backup / "snapshots" / f"{DAYS[3]}.part").mkdir()
-    left = object_path(backup, NEW).with_name("x.1.part")
+    left = object_path(backup, NEW).with_suffix(".1.part")
     left.write_bytes(b"a")
     assert _pruned(backup, 2) == Pruned(1, 2, 4)
     assert not left.exists() and _snapshots(backup) == DAYS[2:]
