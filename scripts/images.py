@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = ROOT / "deploy" / "images" / "Dockerfile"
-SERVICES = ("gateway", "fetcher", "extractor")
+SERVICES = ("gateway", "fetcher", "extractor", "standalone")
 AUTHORITIES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 # docker's format keeps HEALTHCHECK; chroot needs no right but root's.
 OPTIONS = {"docker": (), "buildah": ("--format", "docker", "--isolation", "chroot")}

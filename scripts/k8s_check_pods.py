@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 Resource = dict[str, Any]
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 OURS = ("orchard-gateway", "orchard-fetcher", "orchard-extractor", "orchard-migrations")
+"""Of every overlay."""
+BACKUP = "orchard-backup"
 
 
 def name_of(resource: Resource) -> str:
@@ -19,7 +21,11 @@ def workloads(resources: list[Resource]) -> Iterator[tuple[Resource, dict[str, A
     """(resource, pod template) of everything that makes pods."""
     for each in resources:
         if each["kind"] in WORKLOADS:
-            yield each, each["spec"]["template"]
+            spec = each["spec"]
+            yield (
+                each,
+                spec["jobTemplate"]["spec"]["template"] if each["kind"] == "CronJob" else spec["template"],
+            )
 
 
 def containers(resources: list[Resource]) -> Iterator[tuple[str, Resource, dict[str, Any], dict[str, Any]]]:

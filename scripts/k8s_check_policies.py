@@ -18,6 +18,12 @@ from scripts.k8s_check_security import (
     ways_in_shut_what_is_for_operators,
 )
 from scripts.k8s_check_settings import proxies_are_trusted, services_agree, settings_are_taken
+from scripts.k8s_check_stores import (
+    claims_exist,
+    databases_are_backed_up,
+    images_are_logged_in_for,
+    storage_classes_agree,
+)
 from shared.settings import Settings
 
 CLOSING_SECONDS = 10  # after the drain: connections, threads, batches
@@ -54,7 +60,7 @@ def resources_are_bounded(resources: list[Resource]) -> Iterator[str]:
 def probes_ask_real_endpoints(resources: list[Resource]) -> Iterator[str]:
     """Liveness must not depend on a store (all pods would restart together); readiness must."""
     for title, each, _, container in containers(resources):
-        if each["kind"] == "Job":
+        if each["kind"] in ("Job", "CronJob"):
             continue
         wanted = {"livenessProbe": "/health/live", "readinessProbe": "/health/ready"}
         for probe, path in wanted.items():
@@ -161,4 +167,8 @@ POLICIES: tuple[Callable[[list[Resource]], Iterator[str]], ...] = (
     secrets_are_secret,
     fetchers_can_be_reached,
     database_connections_suffice,
+    databases_are_backed_up,
+    claims_exist,
+    storage_classes_agree,
+    images_are_logged_in_for,
 )

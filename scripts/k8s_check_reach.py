@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.k8s_check_pods import OURS, Resource, name_of, workloads
+from scripts.k8s_check_pods import BACKUP, OURS, Resource, name_of, workloads
 
 GATEWAY, FETCHER, EXTRACTOR, MIGRATIONS = OURS
+JOBS = (MIGRATIONS, BACKUP)
 STORE = "orchard.example.com/store"
 NAMESPACE = "kubernetes.io/metadata.name"
 HOME = "orchard"  # stands for the overlay's own namespace
@@ -84,14 +85,14 @@ def ways(resources: list[Resource]) -> Iterator[Way]:
     watched = any(each["kind"] in ("PodMonitor", "ServiceMonitor") for each in resources)
     traced = bool(settings.get("ORCHARD_OTLP_ENDPOINT"))
     within = any(name_of(each) == "NetworkPolicy/orchard-to-inside" for each in resources)
-    for source in (pods[name] for name in OURS):
+    for source in (pods[name] for name in (*OURS, BACKUP) if name in pods):
         yield from (Way(source, dns, 53, True) for dns in DNS)
         yield from (Way(source, store, port, True) for store, port in stores.items())
         yield from (
             Way(source, MANAGED, port, True) for port in _managed_ports(source.name, stores, settings)
         )
         yield Way(source, WORLD, 443, source.name == FETCHER)
-        yield Way(source, COLLECTOR, 4318, traced and source.name != MIGRATIONS)
+        yield Way(source, COLLECTOR, 4318, traced and source.name not in JOBS)
         yield Way(source, WITHIN, 8443, within and source.name == FETCHER)
         yield from (Way(source, end, 80, False) for end in INSIDE)
         if source.name != FETCHER:
@@ -194,18 +195,18 @@ def _pods(resources: list[Resource]) -> Iterator[End]:
 
 
 def _store_port(name: str) -> int:
-    return 5432 if "postgres" in name else 6379
+    return next((port for part, port in (("postgres", 5432), ("minio", 9000)) if part in name), 6379)
 
 
 def _managed_ports(name: str, stores: dict[End, int], settings: dict[str, str]) -> Iterator[int]:
     """Ports of the stores that this overlay expects outside of it."""
     for port in (5432, 6379):
-        if port not in stores.values() and (name != MIGRATIONS or port == 5432):
+        if port not in stores.values() and (name not in JOBS or port == 5432):
             yield port
-    if name != MIGRATIONS:
+    if name not in JOBS:
         if "ORCHARD_REDIS_SENTINELS" in settings:
             yield 26379
         nodes = filter(None, settings.get("ORCHARD_REDIS_CLUSTER", "").split(","))
         yield from {int(node.partition(":")[2] or 6379) for node in nodes} - {6379}
-        if settings.get("ORCHARD_S3_ENDPOINT"):
-            yield from (443, 9000)
+    if name != MIGRATIONS and settings.get("ORCHARD_S3_ENDPOINT") and 9000 not in stores.values():
+        yield from (443, 9000)

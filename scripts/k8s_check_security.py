@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scripts.k8s_check_pods import OURS, Resource, containers, name_of, workloads
+from scripts.k8s_check_pods import BACKUP, OURS, Resource, containers, name_of, workloads
 
 
 def no_tokens(resources: list[Resource]) -> Iterator[str]:
@@ -15,7 +15,7 @@ def no_tokens(resources: list[Resource]) -> Iterator[str]:
     accounts = {r["metadata"]["name"] for r in resources if r["kind"] == "ServiceAccount"}
     for each, template in workloads(resources):
         account = template["spec"].get("serviceAccountName")
-        if each["metadata"]["name"] in OURS and account not in accounts:
+        if each["metadata"]["name"] in (*OURS, BACKUP) and account not in accounts:
             yield f"{name_of(each)}: service account {account!r} is not defined"
 
 

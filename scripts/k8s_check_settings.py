@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from scripts.k8s_check_pods import OURS, Resource, containers, name_of
+from scripts.k8s_check_pods import BACKUP, OURS, Resource, containers, name_of
 from shared.access.exposure import check_exposure
 from shared.errors import ConfigurationError
 from shared.protocols import PROTOCOLS
@@ -38,7 +38,7 @@ def settings_are_taken(resources: list[Resource]) -> Iterator[str]:
     held |= dict(_sources(resources))
     for title, each, _, container in containers(resources):
         name = each["metadata"]["name"]
-        if name not in OURS:
+        if name not in (*OURS, BACKUP):
             continue
         for kind, source in map(_named, container.get("envFrom", [])):
             if kind == "ConfigMap" and (kind, source) not in held:  # Secrets may be made by hand
@@ -59,7 +59,7 @@ def services_agree(resources: list[Resource]) -> Iterator[str]:
     ours = [
         (title, environment(container, held))
         for title, each, _, container in containers(resources)
-        if each["metadata"]["name"] in OURS
+        if each["metadata"]["name"] in (*OURS, BACKUP)
     ]
     for name in AGREED:
         told = {title: found.get(name, "") for title, found in ours}

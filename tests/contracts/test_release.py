@@ -48,6 +48,8 @@ def test_deploy__names_our_images_by_the_version_alone() -> None:
     places = {
         ROOT / "docker-compose.yml": 3,  # migrations are the fetcher's
         deploy / "base" / "kustomization.yaml": 3,
+        **dict.fromkeys((deploy / "components").glob("*/kustomization.yaml"), 0),
+        deploy / "components" / "backup" / "kustomization.yaml": 1,
         **dict.fromkeys((deploy / "overlays").glob("*/kustomization.yaml"), 0),
     }
     assert len(places) > 4

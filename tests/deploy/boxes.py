@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ import httpx
 
 from tests.support.orchard import free_port
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Box:
     settings: Mapping[str, str]
     volumes: Path  # the folder in which each named volume is one
     log: Path
+    first: bool = False  # in a process namespace of its own, as its first process
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -100,7 +102,10 @@ class Box:
 
     def stop(self) -> int:
         assert self.process is not None
-        self.process.terminate()
+        pid = self.process.pid
+        if self.first:  # `unshare` waits outside for the one that is in there
+            (pid,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        os.kill(pid, signal.SIGTERM)
         return self.process.wait(45)
 
     def kill(self) -> None:
@@ -109,7 +114,8 @@ class Box:
             self.process.wait()
 
     def _environment(self) -> dict[str, str]:
-        port = "ORCHARD_PORT" if "gateway" in self.name else "ORCHARD_WORKER_PORT"
+        workers = self.image.environment["SERVICE"] in ("fetcher", "extractor")
+        port = "ORCHARD_WORKER_PORT" if workers else "ORCHARD_PORT"
         here = {
             port: str(self.port),
             "ORCHARD_HOST": "127.0.0.1",
@@ -139,8 +145,9 @@ class Box:
                 lines.append(f"mount -o remount,bind,ro {root}{path}")
         lines.append('exec "$@"')
         pairs = [f"{name}={value}" for name, value in self._environment().items()]
+        apart = ["--pid", "--fork", "--kill-child"] if self.first else []
         return [
-            "unshare", "--mount", "--", "sh", "-c", "\n".join(lines), "sh",
+            "unshare", "--mount", *apart, "--", "sh", "-c", "\n".join(lines), "sh",
             "chroot", f"--userspec={self.image.config['User']}", str(self.image.root),
             "env", "-i", "-C", self.image.config["WorkingDir"], *pairs, *words,
         ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The images, built by `make images` with a base made here, and what docker-compose.yml runs of them:
-migrations, two gateways, two fetchers, an extractor, unprivileged on read-only roots over real stores. A real
-pip installs through the proxy."""
+migrations, two gateways, two fetchers, an extractor, unprivileged on read-only roots over real stores; and
+the image that is a whole Orchard by itself. A real pip installs through each."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from shared.protocols import PROTOCOLS
 from shared.version import VERSION
 from tests.deploy.boxes import Box, Image, opened
 from tests.deploy.test_compose import OURS, compose, example  # noqa: F401 - fixtures
@@ -30,7 +31,14 @@ from tests.support.proxy import needs_nginx, nginx
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
-SERVICES = ("gateway", "fetcher", "extractor")
+SERVICES = ("gateway", "fetcher", "extractor", "standalone")
+ALONE = {
+    "read_only": True,
+    "tmpfs": ["/tmp:size=64m,mode=1777"],
+    "volumes": ["data:/data", "backup:/backup"],
+    "environment": {},
+}
+"""As docs/deployment.md (One container) runs it."""
 
 
 def _lacks() -> str:
@@ -96,7 +104,7 @@ def test_build__says_how_large_each_image_is(built: Path) -> None:
     said = (built / "said").read_text()
     sizes = dict(re.findall(r"^orchard-(\w+):test: \d+ MB, (\d+) MB beside the base", said, re.MULTILINE))
     assert set(sizes) == set(SERVICES)
-    assert all(20 < int(each) < 250 for each in sizes.values()), sizes
+    assert all(20 < int(each) < 350 for each in sizes.values()), sizes
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -120,11 +128,16 @@ def test_image__bill_of_materials__is_valid_and_names_what_is_in_it(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_image__holds_no_installer_and_its_own_service_alone(service: str, images: dict[str, Image]) -> None:
+def test_image__holds_no_installer__its_own_service_and_the_documents(
+    service: str, images: dict[str, Image]
+) -> None:
     root = images[service].root
     assert [each for each in root.glob("**/site-packages/pip") if each.is_dir()] == []
     held = {each.name for each in (root / "app" / "services").iterdir() if each.is_dir()}
-    assert held - {"__pycache__"} == {"cli", "standalone", service}
+    own = set(SERVICES) if service == "standalone" else {service}
+    assert held - {"__pycache__"} == {"cli", "standalone", *own}
+    documents = {each.name for each in (root / "app" / "docs").iterdir()}
+    assert documents == {each.name for each in (ROOT / "docs").glob("*.md")}
     config = images[service].config
     assert config["User"] == "10001:10001"
     assert config["StopSignal"] == "SIGTERM"
@@ -157,8 +170,11 @@ def test_compose__all_services_out_of_their_images__install_a_package(
             image = images[service["image"].removeprefix("orchard-").partition(":")[0]]
             more = of_fetchers if name.startswith("fetcher") else {}
             place = tmp_path / f"{name}.log"
-            boxes[name] = Box(name, image, service, {**settings, **more}, tmp_path / "volumes", place)
-        migrations = boxes.pop("migrations")
+            given = {**settings, **more}
+            boxes[name] = Box(
+                name, image, service, given, tmp_path / "volumes", place, first=name == "backup"
+            )
+        migrations, backup = boxes.pop("migrations"), boxes.pop("backup")
         _check_confinement(migrations)
         migrated = migrations.run()
         assert migrated.returncode == 0, migrated.stdout + migrated.stderr
@@ -178,15 +194,77 @@ def test_compose__all_services_out_of_their_images__install_a_package(
                 command.write_bytes(httpx.get(f"{base}/orchard.pyz", trust_env=False).content)
                 said = subprocess.run([sys.executable, command, "--version"], capture_output=True, text=True)
                 assert said.stdout == f"orchard {VERSION}\n", said.stderr
-            backed_up = boxes["fetcher-1"].run("python", "-m", "services.cli", "backup", "/tmp/backup")
-            assert backed_up.returncode == 0, backed_up.stderr
-            assert re.search(r"snapshot \S+: \d+ rows, [1-9]\d* objects", backed_up.stdout)
+                shown = httpx.get(f"{base}/ui/docs/operations.md", timeout=30, trust_env=False)
+                assert shown.content == (ROOT / "docs" / "operations.md").read_bytes()
+            _back_up(backup)
             codes = {box.name: box.stop() for box in boxes.values()}
         finally:
-            for box in boxes.values():
+            for box in (*boxes.values(), backup):
                 box.kill()
         assert codes == dict.fromkeys(boxes, 0), [box.log.read_text()[-2000:] for box in boxes.values()]
         assert boxes["gateway-1"].health() != 0, "a stopped gateway must not be healthy"
+
+
+def _back_up(box: Box) -> None:
+    """Compose's profile `backup`: it is healthy once there is a snapshot, and stops when it is told to."""
+    kind, words = box.service["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    assert box.run("sh", "-c", words).returncode != 0
+    box.start()
+    wait_until(lambda: box.run("sh", "-c", words).returncode == 0, seconds=120, what="a backup")
+    assert box.stop() == 0
+    assert re.search(r"snapshot \S+: \d+ rows, [1-9]\d* objects", box.log.read_text())
+
+
+def test_standalone__one_container_and_one_volume__install_a_package_and_go_on_after_a_restart(
+    images: dict[str, Image], tmp_path: Path
+) -> None:
+    leaf, top = wheel_file("in-a-box", "1.0"), wheel_file("top-of-it", "2.0", requires=["in-a-box>=1"])
+    (tmp_path / "volumes").mkdir()
+    with Upstream() as upstream:
+        for name, file in (("in-a-box", leaf), ("top-of-it", top)):
+            upstream.add_project(name, {file.filename: file.content})
+        settings = {
+            f"ORCHARD_{each.name.upper()}_UPSTREAM": f"{upstream.url}/{each.name}/" for each in PROTOCOLS
+        }
+        settings |= {"ORCHARD_PYPI_UPSTREAM": f"{upstream.url}/simple/", "ORCHARD_ANONYMOUS_READ": "true"}
+        image = images["standalone"]
+        box = Box("alone", image, ALONE, settings, tmp_path / "volumes", tmp_path / "alone.log", first=True)
+        _check_confinement(box)
+        try:
+            box.start()
+            box.wait_ready()
+            assert box.health() == 0
+            _install(box.base, tmp_path / "before")
+            made = box.run(
+                "python", "-m", "services.cli", "tokens", "create", "ci"
+            )  # with the folder's token
+            assert made.returncode == 0, made.stderr
+            backed_up = box.run("python", "-m", "services.cli", "backup", "/backup/orchard")
+            assert backed_up.returncode == 0, backed_up.stderr
+            assert box.stop() == 0, box.log.read_text()[-2000:]
+        finally:
+            box.kill()
+    offline = {**settings, "ORCHARD_OFFLINE": "true"}
+    again = Box("alone", image, ALONE, offline, tmp_path / "volumes", tmp_path / "again.log", first=True)
+    try:
+        again.start()
+        again.wait_ready()
+        _install(again.base, tmp_path / "after")
+        assert again.stop() == 0, again.log.read_text()[-2000:]
+    finally:
+        again.kill()
+
+
+def test_standalone__nothing_says_who_may_read__refused_in_one_line(
+    images: dict[str, Image], tmp_path: Path
+) -> None:
+    (tmp_path / "volumes").mkdir()
+    box = Box("alone", images["standalone"], ALONE, {}, tmp_path / "volumes", tmp_path / "log", first=True)
+    words = ("env", "ORCHARD_HOST=0.0.0.0", *images["standalone"].config["Cmd"])
+    refused = box.run(*words)
+    assert refused.returncode == 2
+    assert "ORCHARD_ANONYMOUS_READ" in refused.stderr and "Traceback" not in refused.stderr
 
 
 def _check_confinement(box: Box) -> None:
@@ -196,6 +274,7 @@ def _check_confinement(box: Box) -> None:
 
 
 def _install(base: str, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
     env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PIP_CONFIG_FILE": os.devnull}
     done = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-cache-dir",

@@ -25,7 +25,7 @@ from tests.support.stores import ROOT
 
 FILE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy" / "images" / "Dockerfile"
-OURS = ("gateway-1", "gateway-2", "fetcher-1", "fetcher-2", "extractor", "migrations")
+OURS = ("gateway-1", "gateway-2", "fetcher-1", "fetcher-2", "extractor", "migrations", "backup")
 
 
 def _interpolated(values: dict[str, str]) -> dict[str, Any]:

@@ -92,6 +92,34 @@ def test_misspelt_field__in_a_custom_resource__fails(
     assert "FAULT prod: " in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("overlay", "right", "wrong", "said"),
+    [
+        (
+            "in-cluster",
+            "orchard-(redis-queue|minio)",
+            "orchard-redis-queue",
+            "orchard-minio data names no storage",
+        ),
+        ("in-cluster", "(Deployment|StatefulSet|Job)", "(Deployment|Job)", "has no imagePullSecrets"),
+        ("in-cluster", "  - ../../components/cnpg-backup\n", "", "no ScheduledBackup"),
+        (
+            "s3-ingress",
+            "backup\n  - ../../components/s3\n",
+            "s3\n  - ../../components/backup\n",
+            "there is no PersistentVolumeClaim/orchard-objects",
+        ),
+    ],
+)
+def test_what_is_kept__of_an_overlay_that_is_half_changed__fails(
+    manifests: Path, overlay: str, right: str, wrong: str, said: str
+) -> None:
+    _spoil(manifests / "overlays" / overlay / "kustomization.yaml", right, wrong)
+    done = k8s_check("--root", manifests, "--without-crds")
+    assert done.returncode == 1, done.stdout
+    assert re.search(rf"FAULT {overlay}: .*{re.escape(said)}", done.stdout), done.stdout
+
+
 def test_cluster_of_redis__whose_nodes_are_at_a_port_that_nothing_lets_through__fails(
     manifests: Path,
 ) -> None:
@@ -203,6 +231,9 @@ _CHANGES: dict[str, list[Change]] = {
         lambda r: r.remove(_find(r, "NetworkPolicy", "orchard-to-collector")),
         lambda r: _find(r, "NetworkPolicy", "orchard-to-collector")["spec"].update(podSelector={}),
         lambda r: r.append(_to_inside("orchard-extractor")),
+        lambda r: _find(r, "NetworkPolicy", "orchard-to-stores")["spec"]["podSelector"]["matchExpressions"][
+            0
+        ]["values"].remove("orchard-backup"),
     ],
     "ways_in_shut_what_is_for_operators": [
         lambda r: _find(r, "HTTPRoute", "orchard")["spec"]["rules"][0]["matches"].append(
@@ -259,6 +290,17 @@ _CHANGES: dict[str, list[Change]] = {
         ),
         lambda r: _find(r, "ScaledObject", "orchard-fetcher")["spec"].update(maxReplicaCount=200),
     ],
+    "databases_are_backed_up": [
+        lambda r: _find(r, "Cluster", "orchard-postgres")["spec"].pop("backup"),
+        lambda r: r.remove(_find(r, "ScheduledBackup", "orchard-postgres")),
+        lambda r: _find(r, "ScheduledBackup", "orchard-postgres")["spec"]["cluster"].update(name="x"),
+    ],
+    "claims_exist": [lambda r: r.remove(_find(r, "PersistentVolumeClaim", "orchard-backup"))],
+    "storage_classes_agree": [
+        lambda r: _find(r, "PersistentVolumeClaim", "orchard-backup")["spec"].update(storageClassName="s"),
+        lambda r: _find(r, "Cluster", "orchard-postgres")["spec"]["storage"].update(storageClass="s"),
+    ],
+    "images_are_logged_in_for": [lambda r: _pod(r).update(imagePullSecrets=[{"name": "images"}])],
     "fetchers_can_be_reached": [
         lambda r: _container(r).update(
             env=[each for each in _container(r)["env"] if "ADVERTISE" not in each["name"]]

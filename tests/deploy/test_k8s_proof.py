@@ -37,7 +37,7 @@ def test_overlays__as_they_are__are_taken_with_their_upgrades() -> None:
     done = _prove()
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
-    overlays = "dev, prod, s3-ingress, s3-redis-cluster"
+    overlays = "dev, in-cluster, prod, s3-ingress, s3-redis-cluster"
     assert last == f"k8s-proof: Kubernetes {version()} took {overlays}, and their upgrades"
 
 

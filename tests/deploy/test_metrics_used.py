@@ -103,6 +103,15 @@ def _faults(expression: str, series: dict[str, set[str]], recorded: dict[str, st
     return faults
 
 
+def test_alerts__each_has_a_row_that_says_what_to_do() -> None:
+    named = {rule.partition(": ")[2] for rule, _ in _rules()} - set(_recorded())
+    rows = re.findall(
+        r"^\| `(Orchard\w+)` \| \S", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE
+    )
+    assert len(named) > 20
+    assert sorted(rows) == sorted(named)
+
+
 @pytest.mark.parametrize(("where", "expression"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
 def test_expression__asks_for_metrics_and_labels_that_exist(where: str, expression: str) -> None:
     assert _faults(expression, _series(), _recorded()) == [], where
