@@ -195,7 +195,8 @@ def test_compose__all_services_out_of_their_images__install_a_package(
                 said = subprocess.run([sys.executable, command, "--version"], capture_output=True, text=True)
                 assert said.stdout == f"orchard {VERSION}\n", said.stderr
                 shown = httpx.get(f"{base}/ui/docs/operations.md", timeout=30, trust_env=False)
-                assert shown.content == (ROOT / "docs" / "operations.md").read_bytes()
+                page = images["gateway"].root / "app" / "docs" / "operations.md"
+                assert shown.content == page.read_bytes()
             _back_up(backup)
             codes = {box.name: box.stop() for box in boxes.values()}
         finally:
