@@ -31,20 +31,23 @@ def read_input(name: str, what: str, limit_bytes: int, shown_in: str = "docs/ens
     return data
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Put `data` in place at once; a link stays a link and a file keeps its mode.
+def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Put `data` in place at once; a link stays a link and a file keeps its mode, or has the one given.
 
     Raises `CommandFailed` if that cannot be done; then the file is as it was.
     """
-    path = path.resolve()
+    path = real(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
+        if mode is None:
+            mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 os.fchmod(file.fileno(), mode)
+                file.flush()
+                os.fsync(file.fileno())
             Path(name).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -52,6 +55,19 @@ def write_whole(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written: {error.strerror}") from None
+
+
+def remove(path: Path) -> None:
+    """Take a file away, where a link leads to: what `write_whole` puts in place. Raises `CommandFailed`."""
+    try:
+        real(path).unlink()
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be removed: {error.strerror}") from None
+
+
+def real(path: Path) -> Path:
+    """Where the links of a path lead to, also if nothing is there."""
+    return Path(os.path.realpath(path))
 
 
 def _umask() -> int:

@@ -8,6 +8,7 @@ import configparser
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from shared.clientfiles.form import MARK, lines_of
 from shared.clientfiles.setup import CannotEdit
 
 _HEADER = re.compile(r"\s*\[([^\]]+)\]")
@@ -19,7 +20,7 @@ def set_ini(text: str, section: str, values: Mapping[str, Sequence[str]]) -> str
     Names are compared as pip does, "-" and "_" alike. Raises `CannotEdit` for what is no such file.
     """
     before = _parse(text)
-    lines = text.splitlines()
+    lines = lines_of(text)
     start = next((at for at, line in enumerate(lines) if _is_header(line, section)), None)
     if start is None:
         gap = [""] if lines and lines[-1].strip() else []
@@ -66,6 +67,10 @@ def _plain(name: str) -> str:
 
 
 def _parse(text: str) -> dict[tuple[str, str], str]:
+    if text.startswith(MARK):
+        raise CannotEdit(
+            "it begins with a byte order mark, which no reader of it passes over", "Save it without."
+        )
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read_string(text)
@@ -112,7 +117,7 @@ def set_words(text: str, values: Mapping[str, str]) -> str:
 
 
 def _set(text: str, wanted: Mapping[str, str], key_of: Callable[[str], str]) -> str:
-    lines = text.splitlines()
+    lines = lines_of(text)
     end = next((place for place, line in enumerate(lines) if _SECTION.match(line)), len(lines))
     head, missing = [], dict(wanted)
     for line in lines[:end]:

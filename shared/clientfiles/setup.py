@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from shared.clientfiles.form import plain
+
+MOST_BYTES = 1024 * 1024  # of a file of settings
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NAME = (
     "orchard"  # of the index, source, mirror or server in a client's file; also the user's name with a token
@@ -58,13 +63,15 @@ class Setup(NamedTuple):
 
 
 class FileEdit(NamedTuple):
-    """One file; `edit` gives the text that it should have for the text it has ("" for no file).
+    """One file; `edit` gives the text that it should have for the text it has ("" for no file), both with
+    "\\n" at their lines' ends.
 
     `edit` is pure and idempotent, keeps everything it does not know, and raises `CannotEdit`.
     """
 
     path: Path
     edit: Callable[[str], str]
+    only_there: str = ""  # why it is not made where there is none
 
     @property
     def snippet(self) -> str:
@@ -80,15 +87,29 @@ class Surroundings(NamedTuple):
 
 
 def read_text(path: Path) -> str:
-    """A file's text, "" for none. Raises `CannotEdit`."""
+    """A file's text with "\\n" at its lines' ends, "" for none. Raises `CannotEdit`."""
+    return plain(read_whole(path) or "")
+
+
+def read_whole(path: Path) -> str | None:
+    """A file's text as it stands, None for none. Raises `CannotEdit`: also for what is no file (a FIFO would
+    be waited for, a device has no end), or none of a size that settings have."""
     try:
-        return path.read_bytes().decode()
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise CannotEdit(f"{path} is no regular file")
+            data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError:
-        raise CannotEdit(f"{path} is not UTF-8 text") from None
+        return None
     except OSError as error:
         raise CannotEdit(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > MOST_BYTES:
+        raise CannotEdit(f"{path} is larger than {MOST_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise CannotEdit(f"{path} is not UTF-8 text") from None
 
 
 class ClientSetup(NamedTuple):

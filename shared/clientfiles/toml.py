@@ -7,9 +7,16 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from shared.clientfiles.form import MARK, lines_of, past_mark
 from shared.clientfiles.setup import CannotEdit
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
+
+
+def read_keys(text: str, path: str) -> dict[str, Any]:
+    """The table at a dotted path ("": the whole file), {} if there is none. Raises `CannotEdit`."""
+    found = _at(_parse(text), path) if path else _parse(text)
+    return found if isinstance(found, dict) else {}
 
 
 def read_tables(text: str, path: str) -> list[dict[str, Any]]:
@@ -20,13 +27,14 @@ def read_tables(text: str, path: str) -> list[dict[str, Any]]:
     return found
 
 
+@past_mark
 def put_table(text: str, path: str, name: str, values: Mapping[str, str | bool]) -> str:
     """Set keys of the table whose `name` is this, or add such a table at the end of the file.
 
     Raises `CannotEdit`; nothing else in the file changes, which is verified by reading both.
     """
     before = read_tables(text, path)
-    lines = text.splitlines()
+    lines = lines_of(text)
     place = next((at for at, table in enumerate(before) if table.get("name") == name), None)
     if place is None:
         gap = [""] if lines and lines[-1].strip() else []
@@ -44,6 +52,7 @@ def put_table(text: str, path: str, name: str, values: Mapping[str, str | bool])
     return result
 
 
+@past_mark
 def set_keys(text: str, path: str, values: Mapping[str, str | bool]) -> str:
     """Set keys of the one table at a dotted path, or add `[path]` at the end of the file.
 
@@ -56,7 +65,7 @@ def set_keys(text: str, path: str, values: Mapping[str, str | bool]) -> str:
     if not isinstance(table, dict):
         raise CannotEdit(f"{path} is not a table")
     table.update(values)
-    lines = text.splitlines()
+    lines = lines_of(text)
     headers = [at for at, line in enumerate(lines) if _is_header(line, path, "[")]
     if headers:
         start = headers[0] + 1
@@ -106,7 +115,7 @@ def _is_header(line: str, path: str, bracket: str = "[[") -> bool:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix(MARK))
     except tomllib.TOMLDecodeError as error:
         raise CannotEdit(f"it is not valid TOML: {error}") from None
 

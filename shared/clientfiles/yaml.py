@@ -5,19 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from shared.clientfiles.form import lines_of, past_mark
 from shared.clientfiles.setup import CannotEdit
 
 _KEY = re.compile(r"""["']?([A-Za-z_][\w-]*)["']?\s*:(?:\s|$)""")
+_OTHER = re.compile(
+    r" |-(?:\s|$)|#|---\s*$|\s*$"
+)  # what goes on with a value, comments, the document's start
 
 
+@past_mark
 def set_scalar(text: str, key: str, value: str) -> str:
     """`key: value` at the top; `value` is YAML as it stands. Raises `CannotEdit`."""
     return _put(text, key, [f"{key}: {value}"])
 
 
+@past_mark
 def add_to_list(text: str, key: str, item: str) -> str:
     """Have a word in a list of words, with what is there already kept in order. Raises `CannotEdit`."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     start, end = _block(lines, key)
     known = _items(lines[start:end]) if start < end else []
     if item in known:
@@ -26,11 +32,11 @@ def add_to_list(text: str, key: str, item: str) -> str:
 
 
 def _put(text: str, key: str, block: Sequence[str]) -> str:
-    lines = text.splitlines()
-    first = next((line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
-    if first.startswith(("{", "[", "%")) or any(line.startswith("\t") for line in lines):
+    lines = lines_of(text)
+    if not all(_OTHER.match(line) or _KEY.match(line) for line in lines):
         raise CannotEdit("it is not written as one key per line")
-    if any(line.rstrip() in ("---", "...") for line in lines[1:]):
+    begun = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if any(line.startswith("---") for line in begun[1:]):
         raise CannotEdit("it holds several documents")
     start, end = _block(lines, key)
     lines[start:end] = block

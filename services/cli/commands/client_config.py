@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from services.cli.clients import CLIENTS, Change, apply, undo
+from services.cli.client_files import Change, Edits, apply, undo
+from services.cli.clients import CLIENTS, edits_of
 from services.cli.errors import CommandFailed, WrongUse
 from services.cli.output import Output
 from services.cli.target import choose_target
-from shared.clientfiles.setup import CannotEdit, ClientSetup, NotPossible, Setup
+from shared.clientfiles.setup import CannotEdit, ClientSetup, FileEdit, NotPossible, Setup
 
 
 def run(options: argparse.Namespace, output: Output) -> None:
@@ -39,21 +41,29 @@ def _run(options: argparse.Namespace, output: Output) -> None:
     if options.undo:
         # Whether a token was wanted when it was written is not known now.
         both = [*wanted.files, *configure(setup._replace(token=not setup.token)).files]
-        paths = dict.fromkeys(each.path for each in both)
-        must = {each.path for each in wanted.files}
-        changes = [
-            undo([each for each in both if each.path == path], dry_run=options.dry_run)
-            for path in paths
-            if path in must or path.exists()
-        ]
+        paths = list(dict.fromkeys(each.path for each in both))
+        for dry_run in (True, options.dry_run):  # all of them or none
+            changes = [undo(each, options.tool, _edits(setup, each), dry_run=dry_run) for each in paths]
         _report(options, output, changes, wanted)
     elif options.write:
-        for each in wanted.files:  # all of them or none
-            apply(each, dry_run=True)
-        changes = [apply(each, dry_run=options.dry_run) for each in wanted.files]
+        for dry_run in (True, options.dry_run):  # all of them or none
+            changes = [
+                apply(each, options.tool, _edits(setup, each.path), dry_run=dry_run) for each in wanted.files
+            ]
         _report(options, output, changes, wanted)
     else:
         _show(options, output, wanted)
+
+
+def _edits(setup: Setup, path: Path) -> Edits:
+    """What clients may have been given in a file."""
+
+    @cache
+    def edits(base: str) -> dict[str, list[FileEdit]]:
+        there = setup._replace(base=base) if base else setup
+        return {each: edits_of(each, there, path) for each in CLIENTS}
+
+    return edits
 
 
 def _show(options: argparse.Namespace, output: Output, wanted: ClientSetup) -> None:
@@ -75,9 +85,12 @@ def _report(options: argparse.Namespace, output: Output, changes: list[Change], 
     parts = []
     for each in changes:
         if not each.difference:
-            parts.append(f"{each.path}: nothing to change")
+            parts.append(f"{each.path}: nothing to {'undo' if options.undo else 'change'}")
             continue
         parts.append(each.difference)
+        if each.shared:
+            goes = "would be undone" if options.dry_run else "is undone"
+            parts.append(f"{', '.join(each.shared)} read the same lines: what they had {goes} as well")
         if each.backup is not None:
             parts.append(f"{'would keep' if options.dry_run else 'kept'} a copy: {each.backup}")
     if options.write:
@@ -93,6 +106,7 @@ def _report(options: argparse.Namespace, output: Output, changes: list[Change], 
                 "changed": bool(each.difference) and not options.dry_run,
                 "difference": each.difference,
                 "backup": str(each.backup) if each.backup else "",
+                "shared_with": list(each.shared),
             }
             for each in changes
         ],

@@ -109,7 +109,8 @@ def poetry(setup: Setup) -> ClientSetup:
         if each.get("name") != NAME
     ]
     variables = _basic(setup, f"POETRY_HTTP_BASIC_{NAME.upper()}")
-    return ClientSetup((FileEdit(path, edit),), variables, tuple(notes))
+    where = "poetry has a source in a project's pyproject.toml alone: run this in the project's folder."
+    return ClientSetup((FileEdit(path, edit, where),), variables, tuple(notes))
 
 
 def pdm(setup: Setup) -> ClientSetup:

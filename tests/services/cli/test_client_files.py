@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.cli.clients import CLIENTS, SUFFIX, apply, undo
+from services.cli.client_files import SUFFIX, Change, apply, undo
+from services.cli.clients import CLIENTS
 from services.cli.errors import CommandFailed
 from shared.clientfiles.lines import set_ini, set_pairs, set_words
 from shared.clientfiles.setup import CannotEdit, FileEdit, NotPossible, Setup
@@ -142,63 +143,37 @@ def test_edit__a_file_that_cannot_be_changed_safely__is_refused(
         edit(text)
 
 
-@pytest.mark.parametrize("tool", CLIENTS)
-@pytest.mark.parametrize("token", [True, False])
-def test_write_then_undo__file_is_as_it_was(tool: str, token: bool, tmp_path: Path) -> None:
-    setup = Setup(BASE, token=token, folder=tmp_path, environ={"HOME": str(tmp_path), "FAKEROOTKEY": "1"})
-    before = {
-        ".npmrc": "//old.example.com/:_authToken=hunter2\n",
-        ".yarnrc": "email x\n",
-        "settings.xml": "<settings>\n  <offline>false</offline>\n</settings>\n",
-        "pyproject.toml": '[project]\nname = "x"\n',
-    }
-    for each in CLIENTS[tool](setup).files:
-        text = before.get(each.path.name, "")
-        if text:
-            each.path.parent.mkdir(parents=True, exist_ok=True)
-            each.path.write_text(text)
-            each.path.chmod(0o640)
-        change = apply(each, dry_run=False)
-        assert change.difference and "hunter2" not in change.difference
-        written = each.path.read_text()
-        assert apply(each, dry_run=False).difference == ""
-        elsewhere = setup._replace(base="https://orchard.example.com")
-        moved = next(other for other in CLIENTS[tool](elsewhere).files if other.path == each.path)
-        if text and not (token and each.path.name == ".npmrc"):  # its token line names the address
-            apply(moved, dry_run=False)
-            assert each.path.read_text() != written
-        assert undo([each], dry_run=False).difference
-        if text:
-            assert each.path.read_text() == text
-            assert each.path.stat().st_mode & 0o777 == 0o640
-        else:
-            assert not each.path.exists()
-        assert not list(each.path.parent.glob(f"*{SUFFIX}*"))
-
-
 def _edit(path: Path, line: str = "ours") -> FileEdit:
     return FileEdit(path, lambda text: set_pairs(text, {"registry": line}))
+
+
+def _write(edit: FileEdit) -> Change:
+    return apply(edit, "a", lambda _: {"a": [edit]}, dry_run=False)
+
+
+def _undo(edit: FileEdit) -> Change:
+    return undo(edit.path, "a", lambda _: {"a": [edit]}, dry_run=False)
 
 
 def test_undo__file_changed_by_hand_since__refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / ".npmrc"
     path.write_text("a=1\n")
-    apply(_edit(path), dry_run=False)
+    _write(_edit(path))
     path.write_text(path.read_text() + "b=2\n")
     with pytest.raises(CommandFailed, match="has been changed since"):
-        undo([_edit(path)], dry_run=False)
+        _undo(_edit(path))
     assert path.read_text() == "a=1\nregistry=ours\nb=2\n"
 
 
 def test_write__changed_by_hand_between_two_writes__both_copies_are_kept(tmp_path: Path) -> None:
     path = tmp_path / ".npmrc"
     path.write_text("a=1\n")
-    apply(_edit(path), dry_run=False)
+    _write(_edit(path))
     path.write_text("b=2\n")
-    apply(_edit(path), dry_run=False)
+    _write(_edit(path))
     copies = {each.read_text() for each in tmp_path.glob(f"*{SUFFIX}*")}
     assert copies == {"a=1\n", "b=2\n"}
-    undo([_edit(path)], dry_run=False)
+    _undo(_edit(path))
     assert path.read_text() == "b=2\n"
 
 
@@ -206,14 +181,14 @@ def test_write__file_is_a_link__the_link_stays(tmp_path: Path) -> None:
     real, link = tmp_path / "dotfiles", tmp_path / ".npmrc"
     real.write_text("a=1\n")
     link.symlink_to(real)
-    apply(_edit(link), dry_run=False)
+    _write(_edit(link))
     assert link.is_symlink()
     assert real.read_text() == "a=1\nregistry=ours\n"
 
 
 def test_dry_run__nothing_is_touched(tmp_path: Path) -> None:
     path = tmp_path / ".npmrc"
-    assert "registry=ours" in apply(_edit(path), dry_run=True).difference
+    assert "registry=ours" in apply(_edit(path), "a", lambda _: {"a": []}, dry_run=True).difference
     assert os.listdir(tmp_path) == []
 
 
@@ -228,7 +203,9 @@ def test_dry_run__nothing_is_touched(tmp_path: Path) -> None:
 def test_difference__secrets_of_the_file_are_masked(tmp_path: Path, line: str) -> None:
     path = tmp_path / "file"
     path.write_text(f"{line}\n")
-    change = apply(FileEdit(path, lambda text: text.replace(line, "ours")), dry_run=True)
+    change = apply(
+        FileEdit(path, lambda text: text.replace(line, "ours")), "a", lambda _: {"a": []}, dry_run=True
+    )
     assert "hunter2" not in change.difference
     assert "+ours" in change.difference
 
