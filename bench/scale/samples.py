@@ -357,7 +357,7 @@ SAMPLES: dict[str, Sample] = {
     "licences:NOTE": lambda s, n: (_sha256(s, n), "MIT", "", _file(s, n).protocol),
     "licences:ELSEWHERE": lambda s, n: _astuple(_file(s, n)),
     "warned:_NOTE": lambda s, n: (*_package(s, n), ["r"], ["w"], [json.dumps([f"1.{n}"])]),
-    "held_queue:_NOTE": lambda s, n: (*_package(s, n), ["1"], [""], [""], [NOW], [0.0], ["{}"]),
+    "held_queue:_NOTE": lambda s, n: (*_package(s, n), ["1"], [""], [""], [NOW], [0.0], ["{}"], ["1"]),
     # builds
     "rows:STORE": lambda s, n: (f"b{n}", b"{}", [f"builds/{digest('b', n + k).hex()}" for k in range(MANY)]),
     "STORE_LOCK": lambda s, n: (f"l{n}", b"{}", [f"builds/{digest('l', n + k).hex()}" for k in range(MANY)]),

@@ -21,6 +21,7 @@ class HeldBack(msgspec.Struct, frozen=True):
     published: float  # unix seconds
     verdict: Verdict
     change: Change
+    name: str = ""  # of its entry in the project's list (`Dated.name`)
 
 
 def held_back(entries: Iterable[JudgedEntry], contents: Mapping[str, content.Held]) -> list[HeldBack]:
@@ -31,5 +32,5 @@ def held_back(entries: Iterable[JudgedEntry], contents: Mapping[str, content.Hel
             continue
         judged = contents.get(each.version)
         change = Change() if judged is None else judged.change
-        found[each.version] = HeldBack(each.version, of.published, verdict, change)
+        found[each.version] = HeldBack(each.version, of.published, verdict, change, each.name)
     return sorted(found.values(), key=lambda each: each.published, reverse=True)

@@ -19,6 +19,13 @@ def exact_purl(protocol: str, project: str, version: str, qualifiers: Mapping[st
     return str(Purl(kind, name, namespace, version, qualifiers))
 
 
+def told_purl(protocol: str, project: str, version: str, *names: str) -> str:
+    """That of a canonical version, to be shown: as `names`, of its entries and files, spell it."""
+    known = find_protocol(protocol)
+    told = version if known is None else known.names.told_version(project, version, *names)
+    return purl(protocol, project, told)
+
+
 def purl(protocol: str, project: str, version: str) -> str:
     """The same to be shown: with "-" where it has no name."""
     return exact_purl(protocol, project or "-", version)

@@ -104,10 +104,11 @@ def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -
     repository = Repository(upstream)
     jar = repository.add("org.example", "library", "1.4", size_bytes=90_000)
     repository.add_metadata("org.example", "library", ["1.3", "1.4"])
+    fixed = repository.add("org.example", "fixed", "4.13.2")  # whose list of versions nobody asks for
     Registry(upstream).add("serde-like", "1.0.0", size_bytes=40_000)
     headers = {"authorization": f"Bearer {token}"}
     with httpx.Client(base_url=orchard.gateway.base, headers=headers, trust_env=False, timeout=60) as client:
-        files = _install(client, jar)
+        files = _install(client, jar, fixed)
         sha256 = files["flask"]
         wait_until(
             lambda: client.get(f"/api/v1/artifacts/{sha256}").json()["extraction_state"] == "extracted",
@@ -141,7 +142,7 @@ def pypi(
     upstream.put(page, Reply(json.dumps(document).encode(), reply.content_type))
 
 
-def _install(client: httpx.Client, jar: str) -> dict[str, str]:
+def _install(client: httpx.Client, *jars: str) -> dict[str, str]:
     found = {}
     accept = {"accept": "application/vnd.pypi.simple.v1+json"}
     for name in ("flask", "werkzeug", "click"):
@@ -157,7 +158,7 @@ def _install(client: httpx.Client, jar: str) -> dict[str, str]:
         "/npm/@example/button",
         "/npm/@example/button/-/button-4.2.0.tgz",
         "/maven/org/example/library/maven-metadata.xml",
-        f"/maven/{jar}",
+        *(f"/maven/{jar}" for jar in jars),
         "/cargo/se/rd/serde-like",
         "/cargo/dl/serde-like/1.0.0/download",
     ):

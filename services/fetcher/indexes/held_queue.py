@@ -11,6 +11,7 @@ from shared.policy.content import Held
 from shared.policy.held import held_back
 from shared.policy.project import JudgedEntry
 from shared.postgres.database import Database
+from shared.protocols import protocol_named
 from shared.telemetry.logs import get_logger
 
 log = get_logger()
@@ -19,17 +20,18 @@ MOST = 20  # versions of one project: the newest
 
 _NOTE = """
 WITH wanted AS (
-    SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::text[])
-        AS t(version, rule, why, published, until, change)
+    SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::text[],
+            $9::text[])
+        AS t(version, rule, why, published, until, change, told)
 ), gone AS (
     DELETE FROM held_versions WHERE protocol = $1 AND project = $2 AND version <> ALL($3::text[])
 )
-INSERT INTO held_versions AS h (protocol, project, version, rule, why, published, until, change)
-SELECT $1, $2, version, rule, why, published, until, change::jsonb FROM wanted
+INSERT INTO held_versions AS h (protocol, project, version, rule, why, published, until, change, told)
+SELECT $1, $2, version, rule, why, published, until, change::jsonb, told FROM wanted
 ON CONFLICT (protocol, project, version) DO UPDATE SET rule = excluded.rule, why = excluded.why,
-    published = excluded.published, until = excluded.until, change = excluded.change
-WHERE (h.rule, h.why, h.published, h.until) IS DISTINCT FROM
-    (excluded.rule, excluded.why, excluded.published, excluded.until)
+    published = excluded.published, until = excluded.until, change = excluded.change, told = excluded.told
+WHERE (h.rule, h.why, h.published, h.until, h.told) IS DISTINCT FROM
+    (excluded.rule, excluded.why, excluded.published, excluded.until, excluded.told)
 """
 
 
@@ -45,6 +47,7 @@ class HeldQueue:
         """All that is held back of a project now. One statement, which changes nothing where the rows say so:
         what this process wrote last another one may have replaced."""
         rows = held_back(entries, contents)[:MOST]
+        names = protocol_named(protocol).names
         try:
             await self._database.execute(
                 _NOTE,
@@ -56,6 +59,7 @@ class HeldQueue:
                 [each.published for each in rows],
                 [each.verdict.until for each in rows],
                 [msgspec.json.encode(each.change).decode() for each in rows],
+                [names.told_version(project, each.version, each.name) for each in rows],
             )
         except OrchardError as error:
             log.info("held_versions_not_noted", project=project, error=error.code)

@@ -197,9 +197,9 @@ def _version(protocol: str, project: str, row: Row) -> str:
     known = find_protocol(protocol)
     if row["version"] or known is None:
         return str(row["version"])
-    return known.grammar.version_asked(
-        known.grammar.artifact_resource(FileName(protocol, project, row["file_id"], row["filename"]))
-    )
+    file = FileName(protocol, project, row["file_id"], row["filename"])
+    version = known.grammar.version_asked(known.grammar.artifact_resource(file))
+    return known.names.told_version(project, known.names.canonical_version(version), file.filename)
 
 
 def _path(file: FileName) -> str:

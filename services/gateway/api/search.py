@@ -11,7 +11,7 @@ import msgspec
 from litestar import get
 from litestar.params import Parameter
 
-from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.admin.subjects import read_subject, written_version
 from services.gateway.api.catalogue_rows import LAST, Catalogue
 from shared.digests import is_sha256
 from shared.errors import InvalidParameter
@@ -116,7 +116,7 @@ def _meant(text: str) -> Iterable[_Asked]:
     """Of each protocol that it may be of."""
     if text.startswith("pkg:"):
         subject = read_subject(text)
-        yield _asked(subject.protocol, subject.project, subject.project, subject.version)
+        yield _asked(subject.protocol, subject.project, subject.project, written_version(text, subject))
         return
     for protocol in PROTOCOLS:
         name, version = protocol.names.named_version(text)

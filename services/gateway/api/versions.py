@@ -1,8 +1,9 @@
-"""The versions of a package as its last good list tells them, with what is stored and what is held back."""
+"""The versions of a package as its last good list tells them, with what is stored and what is held back. Of a
+package of which no list was ever asked for, the versions that its stored files are of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated
 
@@ -33,6 +34,7 @@ from shared.redis import clock
 from shared.stores import Stores
 
 _NO_REMARK = Remark()
+UNLISTED = "Its list is as its upstream last told it; the protocol's own pages ask the upstream."
 
 
 class ListedFile(msgspec.Struct, frozen=True):
@@ -54,10 +56,10 @@ class ListedFile(msgspec.Struct, frozen=True):
 class ListedVersion(msgspec.Struct, frozen=True):
     """One version. What is said of it holds for all of its files that are listed."""
 
-    version: str
+    version: str  # as its registry spells it
     published: float | None  # unix seconds: of its first file; null: the upstream does not say
     size_bytes: int  # of its listed and stored files; 0: unknown
-    listed: bool  # false: the upstream has it no more, and what is stored is served
+    listed: bool  # false: its list lacks it, and what is stored is served
     files: int  # that are listed, or stored
     stored: int  # of them
     withdrawn: str
@@ -67,6 +69,7 @@ class ListedVersion(msgspec.Struct, frozen=True):
     why: str
     until: float | None
     provenance: Provenance | None = None  # of the file of which the least is proven
+    tags: list[str] = []  # what its registry calls it beside: "latest"
 
 
 class Versions(msgspec.Struct, frozen=True):
@@ -74,11 +77,12 @@ class Versions(msgspec.Struct, frozen=True):
 
     protocol: str
     name: str
-    fetched_at: float  # unix seconds: when the list was last fetched
+    fetched_at: float  # unix seconds: when the list was last fetched; 0: none is stored
     versions: int  # all of them
     items: list[ListedVersion]
     files: list[ListedFile] = []
     next: str = ""
+    stored_only: bool = False  # no list is stored: these are the versions that stored files are of
 
 
 @get("/api/v1/versions/{protocol:str}/{name:path}", summary="Versions of a package", tags=["packages"])
@@ -92,51 +96,61 @@ async def versions(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = "",
 ) -> Versions:
-    """All that the upstream listed when it was last asked, and what is stored of what it lists no more. Asks
-    no upstream."""
+    """All that the upstream listed when it was last asked, and what is stored of what it lists no more; the
+    newest first, in the ecosystem's own order. Where no client has asked for the list (Maven's need none for
+    fixed versions), what stored files tell. Asks no upstream."""
     known, project = package_name(protocol, name)
     after = read_cursor(cursor, int)
     start = max(0, after[0]) if after is not None else 0
     listing = await load_listing(stores, known, project)
-    if not listing.body:
+    if not listing.body and not listing.sealed:
         raise PackageNotFound(f"no list of the versions of {project} is stored here")
     told = partial(judge, why=True)
     judged = await parsers.run(told, known, listing, access_watcher.policy, clock.now())
     found = await parsers.run(_by_version, known, judged)
+    told_of = Versions(protocol, project, listing.fetched_at, len(found), [], stored_only=not listing.body)
     if version:
         wanted = known.names.canonical_version(version)
         files = found.get(wanted)
         if files is None:
-            raise PackageNotFound(f"{project} has no version {version} in its list here")
+            raise PackageNotFound(f"{project} has no version {version} in its list here", hint=UNLISTED)
         shown = [_version(wanted, files, judged)]
-        return Versions(protocol, project, listing.fetched_at, len(found), shown, [each for each, _ in files])
-    newest = _newest_first(found)
+        return msgspec.structs.replace(told_of, items=shown, files=[each for each, _ in files])
+    newest = _newest_first(known, found)
     page = newest[start : start + check_limit(limit)]
     goes_on = cursor_of([start + len(page)]) if start + len(page) < len(newest) else ""
     items = [_version(each, found[each], judged) for each in page]
-    return Versions(protocol, project, listing.fetched_at, len(found), items, [], goes_on)
+    return msgspec.structs.replace(told_of, items=items, next=goes_on)
 
 
 class Files(list[tuple[ListedFile, bool]]):
-    """Of one version, each with whether the upstream lists it. `spelt`: the version as written there."""
+    """Of one version, each with whether the upstream lists it. `told`: the version as its registry spells it;
+    `tags`: what else it is called there."""
 
-    spelt: str = ""
+    told: str = ""
+    tags: tuple[str, ...] = ()
 
 
 def _by_version(protocol: PackageProxyBase, judged: Judged) -> dict[str, Files]:
     """In the list's order."""
     document = judged.listing.document(protocol)
     remarks = {} if document is None else protocol.documents.remarks(document)
+    tags = {} if document is None else protocol.documents.tags(document)
     own = {(each.entry, each.filename): of_signature(each) for each in judged.listing.seen.signatures}
     found: dict[str, Files] = {}
     for each in judged.entries:
         remark = remarks.get(each.listed.name, _NO_REMARK)
         files = found.setdefault(each.listed.version, Files())
-        files.spelt = files.spelt or remark.version
         proven = None
         if judged.verdicts.trust is not None and not each.listed.unlisted:
             proven = provenance_of(each.listed, judged.listing.seen)
         files.extend((file, not each.listed.unlisted) for file in _listed(each, remark, proven, own))
+        if not files.told:
+            spelt = (*(file.filename for file, _ in each.files), each.listed.name)
+            files.told = protocol.names.told_version(judged.listing.project, each.listed.version, *spelt)
+    for tag, version in tags.items():
+        if version in found:
+            found[version].tags += (tag,)
     return found
 
 
@@ -169,7 +183,7 @@ def _version(version: str, files: Files, judged: Judged) -> ListedVersion:
     withdrawn = next((each for each in of if each.withdrawn), None)
     is_withdrawn = withdrawn is not None and all(each.withdrawn for each in of)
     return ListedVersion(
-        version=files.spelt or version,
+        version=files.told or version,
         published=min((each.published for each in of if each.published is not None), default=None),
         size_bytes=sum(each.size_bytes for each, _ in files),
         listed=bool(listed),
@@ -182,21 +196,16 @@ def _version(version: str, files: Files, judged: Judged) -> ListedVersion:
         why=verdict.why,
         until=None if verdict.allowed else verdict.until or None,
         provenance=worst([each.provenance for each in of if each.provenance is not None]),
+        tags=list(files.tags),
     )
 
 
-def _newest_first(found: dict[str, Files]) -> list[str]:
-    """By date where the upstream tells that of all that it lists, else as it lists them, the last first."""
-    dates = {version: _dates(files) for version, files in found.items()}
-    listed = [version for version, files in found.items() if any(is_listed for _, is_listed in files)]
-    if all(dates[version] for version in listed):
-        places = {version: place for place, version in enumerate(found)}
-        return sorted(found, key=lambda each: (min(dates[each], default=0.0), places[each]), reverse=True)
-    return [*reversed(listed), *(version for version in found if version not in set(listed))]
-
-
-def _dates(files: Iterable[tuple[ListedFile, bool]]) -> list[float]:
-    return [each.published for each, _ in files if each.published is not None]
+def _newest_first(protocol: PackageProxyBase, found: dict[str, Files]) -> list[str]:
+    """In the ecosystem's own order. What has no place in it comes last, the last of the list first."""
+    keys = {version: protocol.names.version_key(version) for version in found}
+    placed = [version for version in reversed(found) if keys[version] is not None]
+    placed.sort(key=keys.__getitem__, reverse=True)
+    return placed + [version for version in reversed(found) if keys[version] is None]
 
 
 HANDLERS = [versions]

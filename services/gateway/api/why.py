@@ -11,8 +11,9 @@ import msgspec
 from litestar import get
 from litestar.params import Parameter
 
-from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.admin.subjects import Subject, read_subject, told_subject
 from services.gateway.api.provenance import Provenance, provenance_of
+from services.gateway.api.versions import UNLISTED
 from shared.access.watcher import AccessWatcher
 from shared.errors import PackageNotFound
 from shared.judging.listings import load_listing
@@ -22,7 +23,7 @@ from shared.policy.verdict import Verdict
 from shared.process.threads import BoundedThreads
 from shared.protocols import protocol_named
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.package_urls import purl
+from shared.protocols.package_urls import told_purl
 from shared.redis import clock
 from shared.stores import Stores
 
@@ -49,7 +50,7 @@ class Answer(msgspec.Struct, frozen=True):
     is not allowed, or warned of, or served for no reason but that it was stored before (`rule` "stored")."""
 
     purl: str  # or a SHA-256
-    versions: int  # that the newest list has, or files
+    versions: int  # that the newest list has, or files; without a list: that are known by stored files
     items: list[Why]
     source: str = ""  # that gave the list (`import`: docs/decisions/0058); "": none is stored, or it is gone
 
@@ -70,7 +71,7 @@ async def why(
     told = partial(judge, why=True)
     judged = await parsers.run(told, protocol, listing, access_watcher.policy, clock.now())
     row = await stores.database.fetchrow(SOURCE_NAME, listing.source_id)
-    answer = _answer(protocol, named.version, judged)
+    answer = _answer(protocol, named, told_subject(of, named), judged)
     return answer if row is None else msgspec.structs.replace(answer, source=row["name"])
 
 
@@ -84,7 +85,7 @@ async def _of_bytes(stores: Stores, parsers: BoundedThreads, policy: Policy, sha
         told = partial(judge, why=True)
         judged = await parsers.run(told, protocol, listing, policy, clock.now())
         for each in judged.entries:
-            what = purl(name, project, each.listed.version)
+            what = _what(protocol, project, each)
             published = each.published if judged.verdicts.judges else None
             items += [
                 _why(f"{what} {file.filename}", verdict, published)
@@ -96,8 +97,8 @@ async def _of_bytes(stores: Stores, parsers: BoundedThreads, policy: Policy, sha
     return Answer(sha256, len(items), items)
 
 
-def _answer(protocol: PackageProxyBase, version: str, judged: Judged) -> Answer:
-    project = judged.listing.project
+def _answer(protocol: PackageProxyBase, named: Subject, asked: str, judged: Judged) -> Answer:
+    project, version = named.project, named.version
     newest = judged.entries
     if not version:
         newest = sorted(newest, key=lambda each: each.published)[::-1]
@@ -108,21 +109,26 @@ def _answer(protocol: PackageProxyBase, version: str, judged: Judged) -> Answer:
         for said in _of_entry(protocol, judged, each)
         if version or not said.allowed or said.warnings or said.rule == "stored"
     ]
-    named = None if items else judged.by_name(version)
-    if named is not None and not (named.allowed and not version):
-        items = [_why(purl(protocol.name, project, version), named)]
+    of_name = None if items else judged.by_name(version)
+    if of_name is not None and not (of_name.allowed and not version):
+        items = [_why(asked, of_name)]
     if not items and version:
-        raise PackageNotFound(f"{project} has no version {version} in its list here")
-    if not items and not judged.listing.body:
+        raise PackageNotFound(f"the list of {project} that is stored here lacks {asked}", hint=UNLISTED)
+    if not items and not judged.listing.body and not judged.entries:
         raise PackageNotFound(f"no list of the versions of {project} is stored here")
-    listed = sum(not each.listed.unlisted for each in judged.entries)
-    return Answer(purl(protocol.name, project, version), listed, items)
+    listed = sum(not each.listed.unlisted or not judged.listing.body for each in judged.entries)
+    return Answer(asked, listed, items)
+
+
+def _what(protocol: PackageProxyBase, project: str, each: Entry) -> str:
+    names = (*(file.filename for file, _ in each.files), each.listed.name)
+    return told_purl(protocol.name, project, each.listed.version, *names)
 
 
 def _of_entry(protocol: PackageProxyBase, judged: Judged, each: Entry) -> Iterator[Why]:
     """Of the entry, and of each stored file of it that is answered otherwise."""
     listed, verdicts = each.listed, judged.verdicts
-    what = purl(protocol.name, judged.listing.project, listed.version)
+    what = _what(protocol, judged.listing.project, each)
     published = each.published if verdicts.judges else None
     said = _why(f"{what} {listed.name}" if listed.is_file else what, each.verdict, published, each.warnings)
     if verdicts.age is not None and judged.listing.seen.is_first_sight(listed, judged.now):

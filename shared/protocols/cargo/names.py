@@ -101,4 +101,8 @@ class CargoNames(Names):
         found = parse_version(version)
         return None if found is None else found.precedence
 
+    def spelt_version(self, project: str, name: str) -> str:
+        """With the build metadata, which its file has too."""
+        return name.removeprefix(f"{project}-").removesuffix(".crate") if name.endswith(".crate") else name
+
     meant_patterns = staticmethod(meant_patterns)

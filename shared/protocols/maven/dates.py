@@ -32,6 +32,16 @@ def dated(identity: str, document: bytes, *, marks: bool = False) -> Iterator[Da
         yield Dated(version, version, updated if version in newest and not of_builds else LONG_AGO)
 
 
+def tags(document: bytes) -> dict[str, str]:
+    """See `Documents.tags`: what metadata calls the latest, of snapshots too, and the release."""
+    try:
+        listing = read_listing(document)
+    except UpstreamInvalid:
+        return {}
+    found = {"latest": listing.latest, "release": listing.release}
+    return {tag: version for tag, version in found.items() if version}
+
+
 def dated_whole(identity: str, document: bytes, modified: float) -> float | None:
     """See `Documents.dated_whole`: of a snapshot the metadata that names its newest build, files without a
     timestamp, and what points at them."""

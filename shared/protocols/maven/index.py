@@ -172,6 +172,7 @@ class MavenDocuments(Documents):
 
     dated = staticmethod(dates.dated)
     dated_whole = staticmethod(dates.dated_whole)
+    tags = staticmethod(dates.tags)
     dated_name = staticmethod(dates.dated_name)
     dates_version = staticmethod(dates.dates_version)
     stands_for_entry = staticmethod(dates.dates_version)

@@ -144,6 +144,12 @@ class NpmDocuments(Documents):
                 found[version] = Remark(withdrawn="deprecated", reason=told if isinstance(told, str) else "")
         return found
 
+    def tags(self, document: Document) -> Mapping[str, str]:
+        """`dist-tags`."""
+        told = value_of(document.top.get("dist-tags")) if document.kind == "packument" else None
+        pairs = told.items() if isinstance(told, dict) else ()
+        return {tag: names.canonical_version(each) for tag, each in pairs if isinstance(each, str)}
+
     def dated_name(self, document: Document, file: FileName) -> str:
         return document.known_version(file.filename)
 

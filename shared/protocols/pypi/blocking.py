@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,33 +15,12 @@ from shared.protocols.pypi import names
 from shared.protocols.pypi.document import Document, decode_document, encode_document
 from shared.protocols.pypi.sealing import SealedFiles
 
-# A version at the start of what else stands in the names of installers and eggs (PEP 440, loosely).
-_START = re.compile(
-    r"v?(?:[0-9]+!)?[0-9]+(?:\.[0-9]+)*(?:[._-]?(?:alpha|beta|pre|post|dev|rc|a|b|c)[._-]?[0-9]*)*", re.I
-)
-
-_PLATFORM = re.compile(r"\.(?:linux|macosx|win|cygwin|freebsd|darwin|solaris|sunos|aix)[0-9A-Za-z_.-]*$")
-"""Behind the version of a built distribution that is an archive ("bdist_dumb" of distutils)."""
-
 Sealed = Mapping[tuple[str, str], SealedFile]
 
 
 def file_version(project: str, filename: str) -> str:
     """The canonical version in a file's name (its metadata's and signature's too), "" if it has none."""
-    filename, _ = names.parent_file(filename)
-    if filename.endswith(".whl"):
-        parts = filename[:-4].split("-")  # binary distribution format: name-version(-build)-tags
-        return names.canonical_version(parts[1].replace("_", "-")) if len(parts) >= 5 else ""
-    stem = next((filename[: -len(suffix)] for suffix in names.SUFFIXES if filename.endswith(suffix)), "")
-    for at in (found.start() for found in re.finditer("-", stem)):
-        if names.normalise(stem[:at]) == project:
-            rest = _PLATFORM.sub("", stem[at + 1 :])
-            usual = filename.endswith((".tar.gz", ".zip"))
-            if not usual and not (filename.endswith(names.SDISTS) and names.version_key(rest)):
-                found = _START.match(rest)  # others name platforms behind the version
-                rest = found[0] if found is not None else rest
-            return names.canonical_version(rest)
-    return ""
+    return names.canonical_version(names.spelt_version(project, filename))
 
 
 def without_blocked(body: bytes, verdicts: ProjectVerdicts, sealed: Sealed) -> bytes:

@@ -49,22 +49,16 @@ def _dated(document: Document, files: Iterable[dict[str, Any]], hashes: str, tim
 
 
 def remarks(document: Document) -> dict[str, Remark]:
-    """See `Documents.remarks`: the size and the versions' spelling (PEP 700), what is yanked (PEP 592)."""
+    """See `Documents.remarks`: the size (PEP 700), what is yanked (PEP 592)."""
     if document.kind != "simple":
         return {}
-    told = document.page.get("versions") or ()
-    spelt = {names.canonical_version(each): each for each in told if isinstance(each, str)}
-    found = {}
-    for file in document.page["files"]:
-        filename = file["filename"]
-        found[filename] = _remark(file, spelt.get(file_version(document.project, filename), ""))
-    return found
+    return {file["filename"]: _remark(file) for file in document.page["files"]}
 
 
-def _remark(file: dict[str, Any], version: str) -> Remark:
+def _remark(file: dict[str, Any]) -> Remark:
     size, yanked = file.get("size"), file.get("yanked")
     reason = yanked if isinstance(yanked, str) else ""
-    return Remark(version, "yanked" if yanked else "", reason, size if isinstance(size, int) else 0)
+    return Remark("yanked" if yanked else "", reason, size if isinstance(size, int) else 0)
 
 
 def dated_name(document: Document, file: FileName) -> str:

@@ -93,6 +93,33 @@ def version_key(version: str) -> Version | None:
         return None
 
 
+# A version at the start of what else stands in the names of installers and eggs (PEP 440, loosely).
+_START = re.compile(
+    r"v?(?:[0-9]+!)?[0-9]+(?:\.[0-9]+)*(?:[._-]?(?:alpha|beta|pre|post|dev|rc|a|b|c)[._-]?[0-9]*)*", re.I
+)
+
+_PLATFORM = re.compile(r"\.(?:linux|macosx|win|cygwin|freebsd|darwin|solaris|sunos|aix)[0-9A-Za-z_.-]*$")
+"""Behind the version of a built distribution that is an archive ("bdist_dumb" of distutils)."""
+
+
+def spelt_version(project: str, name: str) -> str:
+    """The version in a file's name (its metadata's and signature's too), "" if it has none."""
+    filename, _ = parent_file(name)
+    if filename.endswith(".whl"):
+        parts = filename[:-4].split("-")  # binary distribution format: name-version(-build)-tags
+        return parts[1].replace("_", "-") if len(parts) >= 5 else ""
+    stem = next((filename[: -len(suffix)] for suffix in SUFFIXES if filename.endswith(suffix)), "")
+    for at in (found.start() for found in re.finditer("-", stem)):
+        if normalise(stem[:at]) == project:
+            rest = _PLATFORM.sub("", stem[at + 1 :])
+            usual = filename.endswith((".tar.gz", ".zip"))
+            if not usual and not (filename.endswith(SDISTS) and version_key(rest)):
+                found = _START.match(rest)  # others name platforms behind the version
+                rest = found[0] if found is not None else rest
+            return rest
+    return ""
+
+
 def meant_patterns(pattern: str) -> tuple[str, ...]:
     """An operator writes `Acme_*` and means acme-* (PEP 503)."""
     return (normalise(pattern),)
@@ -109,6 +136,7 @@ class PyPINames(Names):
     canonical_name = staticmethod(normalise)
     is_project_name = staticmethod(is_project)
     canonical_version = staticmethod(canonical_version)
+    spelt_version = staticmethod(spelt_version)
     meant_patterns = staticmethod(meant_patterns)
 
     def named_version(self, text: str) -> tuple[str, str]:

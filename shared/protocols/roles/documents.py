@@ -29,7 +29,6 @@ class IndexDocument(msgspec.Struct, frozen=True):
 class Remark(msgspec.Struct, frozen=True):
     """What an upstream says of one entry, for people."""
 
-    version: str = ""  # as it is spelt there; "": as `Dated.version`
     withdrawn: str = ""  # "yanked" or "deprecated", as the ecosystem calls it
     reason: str = ""
     size_bytes: int = 0  # of its file; 0: it does not say
@@ -81,6 +80,10 @@ class Documents(ABC):
     def remarks(self, document: Any) -> Mapping[str, Remark]:
         """What a document says of entries beside their dates, by their names in `dated`; only of those of
         which there is something to say."""
+        return {}
+
+    def tags(self, document: Any) -> Mapping[str, str]:
+        """The versions (canonical) that a document gives names of its own, by these: "latest"."""
         return {}
 
     def attested(self, project: str, listed: Dated) -> Attested | None:

@@ -124,6 +124,17 @@ class Names(ABC):
         """The canonical spelling of a version, under which it is blocked."""
         return version
 
+    def spelt_version(self, project: str, name: str) -> str:
+        """The version in the name of an entry (`Dated.name`) or of a stored file, as it is spelt there; what
+        is no version of this project where it names none."""
+        return name
+
+    def told_version(self, project: str, version: str, *names: str) -> str:
+        """A canonical version as its registry and its clients spell it, for people and for what they copy:
+        as in the first of these `names`, of entries and files that are of it."""
+        found = (self.spelt_version(project, name) for name in names)
+        return next((each for each in found if each and self.canonical_version(each) == version), version)
+
     @abstractmethod
     def version_key(self, version: str) -> Any:
         """What orders a version among those of its project; None for what is none, or has no place. Ranges of

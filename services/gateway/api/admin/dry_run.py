@@ -21,7 +21,7 @@ from shared.process.threads import BoundedThreads
 from shared.protocols import find_protocol, named_alike
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.dating import project_of, traits_of
-from shared.protocols.package_urls import purl
+from shared.protocols.package_urls import told_purl
 from shared.redis import clock
 from shared.setting_values import age
 from shared.stores import Stores
@@ -35,11 +35,12 @@ SHOWN = 20
 _SERVED = """
 SELECT f.protocol, f.project, f.version, sum(d.times)::bigint AS times,
        extract(epoch FROM min(d.first_at))::float8 AS first_at,
-       (array_agg(DISTINCT d.client_id))[1:100] AS clients
+       (array_agg(DISTINCT d.client_id))[1:100] AS clients, min(f.filename) AS filename
 FROM servings_daily d JOIN serving_files f ON f.id = d.file_id
 WHERE d.day >= $1 AND d.result <> $2 AND f.project <> ''
 GROUP BY f.protocol, f.project, f.version ORDER BY times DESC LIMIT $3
 """
+_NAMED = ("protocol", "project", "version", "filename")
 _CLIENTS = "SELECT id, address, token, tool, version FROM serving_clients WHERE id = ANY($1)"
 
 
@@ -205,8 +206,6 @@ async def _told(
         servings=sum(row["times"] for row, _ in refused),
         clients=len(clients),
         refuses_all=0 < served == len(refused) and rule.action == "hold",
-        examples=[
-            f"{purl(row['protocol'], row['project'], row['version'])}: {why}" for row, why in refused[:SHOWN]
-        ],
+        examples=[f"{told_purl(*(row[name] for name in _NAMED))}: {why}" for row, why in refused[:SHOWN]],
         whom=[f"{each['token'] or each['address']} ({each['tool']} {each['version']})" for each in rows],
     )

@@ -15,7 +15,7 @@ from shared.digests import is_sha256
 from shared.errors import EntryNotFound
 from shared.errors.passing import ObjectMissing
 from shared.postgres.database import Database, Row
-from shared.protocols.package_urls import purl
+from shared.protocols.package_urls import told_purl
 
 _ACCEPT = """
 WITH accepted AS (
@@ -72,7 +72,7 @@ class FeedRepository:
 def _entry(row: Row) -> QuarantineEntry:
     return QuarantineEntry(
         sha256=row["sha256"],
-        purl=purl(row["protocol"], row["project"], row["version"]),
+        purl=told_purl(row["protocol"], row["project"], row["version"], row["filename"]),
         protocol=row["protocol"],
         project=row["project"],
         version=row["version"],

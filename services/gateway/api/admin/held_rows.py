@@ -11,12 +11,14 @@ from shared.policy.policy import Policy
 from shared.policy.project import ProjectVerdicts
 from shared.policy.traits import Change
 from shared.postgres.database import Database
+from shared.protocols import protocol_named
 from shared.protocols.package_urls import purl
 
 _PAGE = """
-SELECT protocol, project, version, rule, why, published, until, change::text AS change,
+SELECT protocol, project, coalesce(nullif(told, ''), version) AS version, rule, why, published, until,
+       change::text AS change,
        extract(epoch FROM held_at)::float8 AS held_at
-FROM held_versions ORDER BY held_at DESC, protocol, project, version OFFSET $1 LIMIT $2
+FROM held_versions h ORDER BY held_at DESC, protocol, project, h.version OFFSET $1 LIMIT $2
 """
 MOST_OFFSET = 1_000_000
 
@@ -27,7 +29,7 @@ class HeldVersion(msgspec.Struct, frozen=True):
     purl: str
     protocol: str
     project: str
-    version: str
+    version: str  # as its registry spells it
     rule: str
     why: str
     published: float  # when it counts as published
@@ -39,16 +41,17 @@ class HeldVersion(msgspec.Struct, frozen=True):
         """Whether it can be held back yet (`now` in unix seconds): the rule that did is in force, time has
         not let it in, and nobody has decided. Rows are of when pages were made."""
         verdicts = policy.of(self.protocol, self.project)
-        return verdicts.by_hand(self.version, "") is None and self._in_force(verdicts, now)
+        version = protocol_named(self.protocol).names.canonical_version(self.version)
+        return verdicts.by_hand(version, "") is None and self._in_force(verdicts, version, now)
 
-    def _in_force(self, verdicts: ProjectVerdicts, now: float) -> bool:
+    def _in_force(self, verdicts: ProjectVerdicts, version: str, now: float) -> bool:
         age = verdicts.age
         if self.rule == "minimum_age":
             return age is not None and age.seconds > 0 and not (self.until and self.until <= now)
         if self.rule == "nothing_after":
             return age is not None and age.nothing_after > 0
         if self.rule == "vulnerability":
-            return verdicts.by_vulnerability(self.version, 0.0) is not None
+            return verdicts.by_vulnerability(version, 0.0) is not None
         if self.rule == "trust":
             return verdicts.trust is not None and verdicts.trust.refuses
         named = [f"{each.name}: " for each in verdicts.rules if each.action == "hold"]
@@ -58,11 +61,12 @@ class HeldVersion(msgspec.Struct, frozen=True):
 
 def held_version(protocol: str, project: str, held: HeldBack, held_at: float | None = None) -> HeldVersion:
     """As it is told."""
+    version = protocol_named(protocol).names.told_version(project, held.version, held.name)
     return HeldVersion(
-        purl(protocol, project, held.version),
+        purl(protocol, project, version),
         protocol,
         project,
-        held.version,
+        version,
         held.verdict.rule,
         held.verdict.why,
         held.published,

@@ -16,7 +16,7 @@ from shared.policy.rules import Rules
 from shared.policy.traits import Change, Traits
 from shared.protocols import named_alike
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.package_urls import purl
+from shared.protocols.package_urls import purl, told_purl
 from shared.redis import clock
 
 BY_NAME = ("refuse", "only", "typo_of")
@@ -46,7 +46,8 @@ def outcomes(
     found: dict[str, Outcome] = {}
     for each, _, verdict in entries:
         if version in ("", each.version):
-            told, held = purl(protocol.name, listing.project, each.version), contents.get(each.version)
+            told = told_purl(protocol.name, listing.project, each.version, each.name)
+            held = contents.get(each.version)
             against = verdict if verdict is not None and not verdict.allowed else None
             found[each.version] = Outcome(
                 told,

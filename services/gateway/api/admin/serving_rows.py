@@ -17,7 +17,7 @@ from shared.ledger.batch import REFUSED, RESULTS
 from shared.policy.advisories import About
 from shared.postgres.database import Database, Row
 from shared.process.threads import BoundedThreads
-from shared.protocols import protocol_named
+from shared.protocols import find_protocol, protocol_named
 from shared.protocols.package_urls import purl
 
 MOST_FILES = 2000  # of one package or digest: all its versions and files
@@ -215,8 +215,11 @@ def _common(row: Row) -> dict[str, Any]:
         "sha256",
     )
     found = {name: row[name] for name in names}
+    known = find_protocol(row["protocol"])
+    if known is not None:  # rows have the canonical version
+        found["version"] = known.names.told_version(row["project"], row["version"], row["filename"])
     return {
         **found,
-        "purl": purl(row["protocol"], row["project"], row["version"]),
+        "purl": purl(row["protocol"], row["project"], found["version"]),
         "result": RESULTS[row["result"]],
     }

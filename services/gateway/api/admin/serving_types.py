@@ -16,7 +16,7 @@ class Got(msgspec.Struct, frozen=True):
     tool_version: str
     protocol: str
     project: str
-    version: str  # canonical
+    version: str  # as its file's name spells it
     filename: str  # "" of a refused page
     sha256: str  # "" where it is not known
     purl: str

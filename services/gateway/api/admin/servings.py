@@ -13,7 +13,7 @@ from services.gateway.api.admin.kept_answers import KeptAnswers, stored_of
 from services.gateway.api.admin.repository import Actor, AdminRepository
 from services.gateway.api.admin.serving_rows import LATEST, ServingRows
 from services.gateway.api.admin.serving_types import Naming, Serving, WhoHas
-from services.gateway.api.admin.subjects import Subject, read_subject
+from services.gateway.api.admin.subjects import Subject, read_subject, told_subject
 from services.gateway.api.catalogue_rows import Catalogue
 from services.gateway.api.parameters import (
     DEFAULT_LIMIT,
@@ -78,7 +78,9 @@ async def who_has(
         subjects = [subject]
     rows = await serving_rows.who_got(files, since, until, after, check_limit(limit) + 1)
     page = page_of(rows, limit)
-    told = WhoHas(subject.purl, subject.sha256, since, until, page.items, page.next, all_files=all_files)
+    told = WhoHas(
+        told_subject(of, subject), subject.sha256, since, until, page.items, page.next, all_files=all_files
+    )
     if after is not None:
         return told
     named_by: list[Naming] = []

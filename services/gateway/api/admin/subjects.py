@@ -53,8 +53,21 @@ def read_subject(text: str) -> Subject:
     if version and not names.is_version(version):
         raise _wrong(f"{version[:80]!r} cannot be a version of a {found.name} package")
     project = names.canonical_name(written)
-    version = names.canonical_version(version) if version else ""
-    return Subject(found.name, project, version, alike=names.named_alike(project).lower())
+    canonical = names.canonical_version(version) if version else ""
+    alike = names.named_alike(project).lower()
+    return Subject(found.name, project, canonical, alike=alike)
+
+
+def written_version(text: str, subject: Subject) -> str:
+    """The version in what was asked for, as it is spelt there; "" where it names none."""
+    return read_purl(text.strip()).version if subject.version else ""
+
+
+def told_subject(text: str, subject: Subject) -> str:
+    """What was asked for, for who asked: its package URL with the version as it was spelt; "" of a digest."""
+    if not subject.protocol:
+        return ""
+    return purl(subject.protocol, subject.project, written_version(text, subject))
 
 
 def _wrong(why: str) -> InvalidParameter:

@@ -28,7 +28,9 @@ from services.gateway.api.types import (
 from services.gateway.api.versions import ListedFile, Versions
 from services.gateway.pages.asking import Ask, Part, path_of
 from services.gateway.pages.layout import address_of
+from shared.errors import PackageNotFound
 from shared.protocols import PROTOCOLS, protocol_named
+from shared.protocols.base import PackageProxyBase
 from shared.protocols.package_urls import purl
 from shared.protocols.reading.purls import read_purl
 
@@ -58,9 +60,13 @@ async def packages(ask: Ask, protocol: str = "", prefix: str = "", cursor: str =
 
 
 @get("/packages/{protocol:str}/{name:path}")
-async def package(ask: Ask, protocol: str, name: str, version: str = "", cursor: str = "") -> Template:
+async def package(
+    ask: Ask, protocol: str, name: str, version: str = "", cursor: str = ""
+) -> Template | Response[bytes]:
     """A package with its versions; with `version` that one and its files."""
     known, project = package_name(protocol, name)
+    if not known.names.is_project_name(name):
+        return await _elsewhere(ask, known, name)
     listed, files, dependents = await asyncio.gather(
         ask.part(
             ask.get(
@@ -72,7 +78,9 @@ async def package(ask: Ask, protocol: str, name: str, version: str = "", cursor:
     )
     if listed.value is None and files.value is None:
         return _unknown(ask, protocol, project, listed)
-    stored = listed.value.files if version and listed.value is not None else []
+    stored: list[ListedFile] = []
+    if version and listed.value is not None:
+        stored, version = listed.value.files, listed.value.items[0].version
     first = next((each for each in stored if each.sha256), None)
     needs = await ask.part(_dependencies(ask, first.sha256)) if first is not None else None
     blocks, exemptions, pins = await _rules(ask, protocol, project)
@@ -93,7 +101,27 @@ async def package(ask: Ask, protocol: str, name: str, version: str = "", cursor:
         "pins": pins,
     }
     template = "packages/version.html" if version else "packages/package.html"
-    return ask.page(template, f"{project} {version}".strip(), cursor=cursor, **shown)
+    is_unknown = version and listed.problem is not None and listed.problem.status == 404
+    status = 404 if is_unknown else 200
+    return ask.page(template, f"{project} {version}".strip(), status=status, cursor=cursor, **shown)
+
+
+async def _elsewhere(ask: Ask, protocol: PackageProxyBase, text: str) -> Response[bytes]:
+    """What is no name may be one with a version behind it, as people guess it: its page, where that is known.
+    Raises `PackageNotFound`."""
+    names = protocol.names
+    name, _, version = text.rpartition("/")
+    if not names.is_project_name(name):
+        name, version = names.named_version(text)
+    if version and names.is_project_name(name):
+        project = names.canonical_name(name)
+        asked = ask.get(path_of("versions", protocol.name, project), Versions, version=version)
+        if (found := await ask.part(asked)).value is not None:
+            return ask.go(address_of(protocol.name, project, found.value.items[0].version))
+    raise PackageNotFound(
+        f"{text[:80]!r} cannot be the name of a {protocol.name} package",
+        hint="The page of a version is that of its package with ?version= behind it.",
+    )
 
 
 def _unknown(ask: Ask, protocol: str, project: str, listed: Part[Versions]) -> Template:

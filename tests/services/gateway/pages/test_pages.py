@@ -20,7 +20,7 @@ from tests.support.town import MARK
 pytestmark = pytest.mark.timeout(400)  # a whole Orchard starts first
 
 NAMES = list(addresses("0" * 64, "0" * 32, "0" * 64))
-MISSING = {"nothing": 404, "package-unknown": 404}
+MISSING = {"nothing": 404, "package-unknown": 404, "package-no-name": 404}
 NOBODY: dict[str, str] = {}
 FOR_OPERATORS = (
     "events",
@@ -199,6 +199,47 @@ def test_page__of_a_package__tells_versions_with_what_is_held_and_why(town: Town
     assert "1.3.0" in shown and "deprecated" in shown and "padStart" in shown
     assert "blocked" in shown and "broken" in shown
     assert "npm install left-pad" in shown
+
+
+def test_package__whose_list_nobody_asked_for__is_told_from_stored_files(town: Town) -> None:
+    for address in ("packages/maven/org.example:fixed", "packages/maven/org.example:fixed?version=4.13.2"):
+        shown = town.get(address, NOBODY).text
+        assert "4.13.2" in shown and "rom stored files alone" in shown, address
+        assert (
+            "never served" not in shown and "cannot be told" not in shown and "no longer listed" not in shown
+        )
+    assert "fixed-4.13.2.jar" in shown
+    assert town.get("packages/maven/org.example:fixed?version=9", NOBODY).status_code == 404
+
+
+def test_package__versions_are_spelt_as_their_registry_spells_them(town: Town) -> None:
+    for address in ("packages/pypi/flask", "packages/pypi/flask?version=3", "policy?of=pkg:pypi/flask@3"):
+        shown = unescape(town.get(address, NOBODY).text)
+        assert "3.0.0" in shown and "flask@3 " not in shown and "flask@3<" not in shown, address
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("pypi/Flask/3.1.0", "pypi/flask?version=3.1.0"),
+        ("pypi/flask/3.1", "pypi/flask?version=3.1.0"),
+        ("pypi/flask==3.1.0", "pypi/flask?version=3.1.0"),
+        ("npm/@example/button/4.2.0", "npm/@example/button?version=4.2.0"),
+        ("npm/left-pad@1.3.0", "npm/left-pad?version=1.3.0"),
+        ("maven/org.example:fixed/4.13.2", "maven/org.example:fixed?version=4.13.2"),
+        ("cargo/serde-like/1.0.0", "cargo/serde-like?version=1.0.0"),
+        ("pypi/flask/9.9", ""),
+        ("pypi/nobody/1.0", ""),
+    ],
+)
+def test_package__with_a_version_behind_its_name__leads_there_or_is_none(
+    town: Town, address: str, page: str
+) -> None:
+    answer = town.get(f"packages/{address}", NOBODY)
+    if page:
+        assert answer.status_code == 303 and answer.headers["location"].endswith(f"packages/{page}")
+    else:
+        assert answer.status_code == 404 and "install" not in answer.text.replace("orchard", "")
 
 
 def test_search__a_digest_leads_to_its_file_a_package_url_to_its_package(town: Town) -> None:
