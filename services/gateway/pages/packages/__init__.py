@@ -65,8 +65,9 @@ async def package(
 ) -> Template | Response[bytes]:
     """A package with its versions; with `version` that one and its files."""
     known, project = package_name(protocol, name)
-    if not known.names.is_project_name(name):
-        return await _elsewhere(ask, known, name)
+    written = name.strip("/")
+    if not known.names.is_project_name(written):
+        return await _elsewhere(ask, known, written)
     listed, files, dependents = await asyncio.gather(
         ask.part(
             ask.get(
