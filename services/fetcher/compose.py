@@ -168,7 +168,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             artifacts=stores.artifacts,
         )
         direct = DirectFiles(stores, sources=upstream.sources, upstreams=upstream.upstreams)
-        ages = Ages(upstream.access, tools.documents, tools.judging, stores.artifacts)
+        ages = Ages(stores, upstream.access, tools.documents, tools.judging)
         fetch_index = FetchIndexJob(
             upstreams=upstream.upstreams,
             sources=upstream.sources,

@@ -67,6 +67,14 @@ def as_told(stamp: str, judged: str, now: float) -> Verdict | None:
     return Verdict(rule == "unverified", _RULES.get(rule, "policy"), why, until)
 
 
+def are_alike(stamp: str, judged: str, anew: str) -> bool:
+    """Whether two that were made under the same rules say the same, whenever they end. What was made under
+    others is judged again as it is."""
+    found = [as_told(stamp, each, 0.0) for each in (judged, anew)]
+    one, other = (None if each is None else (each.rule, each.why) for each in found)
+    return UNKNOWN in found or one == other
+
+
 def end_of(judged: str) -> float:
     """Until when what is kept beside a file holds, in unix seconds; 0: for good, or nothing is kept."""
     ends, _, _ = judged.partition(" ")[2].partition(" ")

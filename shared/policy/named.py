@@ -67,6 +67,11 @@ class NamedRule(msgspec.Struct, frozen=True, omit_defaults=True):
         return next(iter(self.kinds), "")
 
     @property
+    def reads_files(self) -> bool:
+        """Whether it may ask what files alone tell, which comes to be known after a list."""
+        return self.licences is not None or bool(self.when)
+
+    @property
     def told(self) -> str:
         """Why it refuses a name."""
         return f"{self.name}: {self.reason or ('on no list of what is allowed' if self.only else 'refused')}"

@@ -20,19 +20,22 @@ log = get_logger()
 MOST_BELOW = 10_000  # files that have their licence from one
 READERS_SECONDS = 0.3  # whoever read a row just before has written the facts of it by then
 
-# What of a project was judged is judged again: what is new since the last allowed version may be another.
 NOTE = """
 WITH inherited AS (
     INSERT INTO inherited_licences (sha256, told_at) SELECT $1::bytea, $3::text WHERE $3::text <> ''
     ON CONFLICT (sha256) DO UPDATE SET told_at = excluded.told_at
-), noted AS (
-    UPDATE artifacts SET licence = $2 WHERE sha256 = $1::bytea
-), named AS (
+)
+UPDATE artifacts SET licence = $2 WHERE sha256 = $1::bytea
+"""
+# What of a project was judged is judged again: what is new since the last allowed version may be another. By
+# a statement of its own after that: it sees each row whose fetcher did not see the licence (`Ages.settled`).
+FORGET_JUDGED = """
+WITH named AS (
     SELECT DISTINCT project, file_id, filename FROM cached_urls
-    WHERE sha256 = $1::bytea AND protocol = $4 AND role = 'file' AND $2::text IS NOT NULL
+    WHERE sha256 = $1::bytea AND protocol = $2 AND role = 'file'
 ), judged AS (
     UPDATE cached_urls SET judged = ''
-    WHERE protocol = $4 AND project IN (SELECT project FROM named) AND judged <> ''
+    WHERE protocol = $2 AND project IN (SELECT project FROM named) AND judged <> ''
     RETURNING project, file_id, filename, extract(epoch FROM created_at)::float8 AS created_at
 )
 SELECT NULL::bytea AS below, project, file_id, filename, created_at FROM judged
@@ -61,13 +64,13 @@ class LicenceNotes:
         if licence is None and at is None:
             return
         digest, place = bytes.fromhex(told.sha256), "" if at is None else "\n".join(at)
-        rows = list(await self._database.fetch(NOTE, digest, licence, place, protocol.name))
+        rows = await self._note(digest, licence, place, protocol)
         if licence is None and at is not None:  # noted first: whoever stores the other now finds it
             row = await self._database.fetchrow(ELSEWHERE, protocol.name, *at)
             licence = None if row is None else row["licence"]
             if licence is None:
                 return
-            rows = list(await self._database.fetch(NOTE, digest, licence, place, protocol.name))
+            rows = await self._note(digest, licence, place, protocol)
         noted, judged = {digest}, []
         while rows:
             row = rows.pop()
@@ -75,8 +78,17 @@ class LicenceNotes:
                 judged.append(row)
             elif (below := bytes(row["below"])) not in noted and len(noted) < MOST_BELOW:
                 noted.add(below)
-                rows += await self._database.fetch(NOTE, below, licence, "", protocol.name)
+                rows += await self._note(below, licence, "", protocol)
         await self._judge_anew(ctx, protocol, job, judged)
+
+    async def _note(
+        self, digest: bytes, licence: str | None, place: str, protocol: PackageProxyBase
+    ) -> list[Row]:
+        """What was judged without it, and the files below."""
+        await self._database.execute(NOTE, digest, licence, place)
+        if licence is None:
+            return []
+        return list(await self._database.fetch(FORGET_JUDGED, digest, protocol.name))
 
     async def _judge_anew(
         self, ctx: JobContext, protocol: PackageProxyBase, job: ExtractDependencies, rows: list[Row]

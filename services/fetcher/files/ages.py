@@ -16,11 +16,10 @@ from services.fetcher.indexes.documents import Documents, LastGood
 from services.fetcher.indexes.judging import Judging
 from services.fetcher.indexes.pages import sealed_by_key
 from shared.access.watcher import AccessWatcher
-from shared.artifacts.repository import ArtifactRepository
 from shared.errors import ProjectNotFound, TooYoung, UpstreamInvalid
 from shared.models import FileName, Standing, StoredFile
 from shared.policy.age import Arrival, Dated, Seen, by_name
-from shared.policy.content import as_told, told
+from shared.policy.content import are_alike, as_told, told
 from shared.policy.project import ProjectVerdicts
 from shared.policy.trust import of_signature
 from shared.policy.verdict import UNKNOWN, Facts, Verdict
@@ -29,6 +28,7 @@ from shared.protocols.resource import Resource
 from shared.protocols.subjects import subject_of
 from shared.queue.jobs import IN_USE, RenderIndex
 from shared.redis import clock
+from shared.stores import Stores
 
 
 def as_stored(standing: Standing, row: StoredFile | None) -> Standing:
@@ -43,13 +43,12 @@ def as_stored(standing: Standing, row: StoredFile | None) -> Standing:
 class Ages:
     """Where no age is asked for, nothing is looked up and every date is 0.0: unknown."""
 
-    def __init__(
-        self, access: AccessWatcher, documents: Documents, judging: Judging, artifacts: ArtifactRepository
-    ) -> None:
+    def __init__(self, stores: Stores, access: AccessWatcher, documents: Documents, judging: Judging) -> None:
         self._access = access
         self._documents = documents
         self._judging = judging
-        self._artifacts = artifacts
+        self._artifacts = stores.artifacts
+        self._cache = stores.cache
 
     def _asks(self, protocol: PackageProxyBase, project: str) -> bool:
         """Whether anything is asked of a project's files that the list of its versions tells, or when."""
@@ -141,12 +140,26 @@ class Ages:
         if standing != Standing(stored.published, stored.judged):
             await self._artifacts.note_standing(resource.file, standing)
             stored = msgspec.structs.replace(stored, published=published, judged=judged)
+            stored = await self.settled(protocol, resource, stored)
         try:
             self.check(protocol, resource, stored)
         except TooYoung:
             if resource.direct:
                 await self.note_refused(protocol, resource, stored.published)
             raise
+        return stored
+
+    async def settled(self, protocol: PackageProxyBase, resource: Resource, stored: StoredFile) -> StoredFile:
+        """Facts that were just written into the row. Where rules ask what files tell (licences), they are
+        judged again: what came to be known before they were there has made nobody judge them anew."""
+        verdicts = self._access.policy.of(protocol.name, resource.project)
+        while any(each.reads_files for each in verdicts.rules):
+            judged = await self.judged(protocol, resource, stored)
+            if are_alike(verdicts.content_stamp, stored.judged, judged):
+                break
+            stored = msgspec.structs.replace(stored, judged=judged)
+            await self._artifacts.note_standing(resource.file, Standing(stored.published, judged))
+            await self._cache.write_facts(resource.file, stored)
         return stored
 
     async def _listed(self, protocol: PackageProxyBase, file: FileName, refresh: Refresh) -> float:

@@ -330,7 +330,8 @@ class ArtifactRun:
         role: Role | None = None,
         checked: dict[str, str] | None = None,
     ) -> StoredFile:
-        """Row → cache; the event and what follows are sent when the job ends."""
+        """Row → cache; the event and what follows are sent when the job ends. Raises `Blocked` for what
+        is known against the file only since its row is there."""
         tools, job = self._tools, self.job
         if role is None:
             role = "file" if self.protocol.archive.parent_of(job.filename) is None else "metadata"
@@ -345,6 +346,10 @@ class ArtifactRun:
                 checked=checked or {},
             )
         )
+        settled = await tools.ages.settled(self.protocol, self.resource, facts)
+        if settled is not facts:
+            tools.ages.check(self.protocol, self.resource, settled)
+            facts = settled
         if self._relay:
             if self._announcing is not None:
                 self._announcing.cancel()  # no `live` after `done`

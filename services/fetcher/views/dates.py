@@ -12,9 +12,8 @@ from services.fetcher.files.ages import Ages
 from services.fetcher.files.describe import Described
 from services.fetcher.files.direct import DirectFiles
 from services.fetcher.files.entries import Found, Refresh
-from services.fetcher.indexes.documents import Documents, LastGood, Loaded
+from services.fetcher.indexes.documents import LastGood, Loaded
 from services.fetcher.indexes.judging import Judging
-from shared.access.watcher import AccessWatcher
 from shared.errors import FileNotFound, OrchardError
 from shared.models import FileName, StoredFile
 from shared.policy.age import Dated, Seen
@@ -30,10 +29,6 @@ MOST_VERSIONS = 2000  # of one list; older ones, by its order, count as there
 
 class EveryAge(Ages):
     """As where a rule asks for the age of everything. Asks no upstream for what a row tells."""
-
-    def __init__(self, stores: Stores, access: AccessWatcher, documents: Documents, judging: Judging) -> None:
-        super().__init__(access, documents, judging, stores.artifacts)
-        self._cache = stores.cache
 
     def _asks(self, protocol: PackageProxyBase, project: str) -> bool:
         return True
