@@ -135,6 +135,7 @@ class IndexHead(msgspec.Struct, frozen=True, omit_defaults=True):
     edition: int = 0  # of the document that the bodies were made of (`Documents.edition_of`)
     rules: str = ""  # stamp of the rules that the bodies were made under, as `blocks`
     due: float = 0.0  # unix seconds: the bodies lack a version that may be shown from then on; 0: none
+    made_at: float = 0.0  # unix seconds: when the bodies were made; 0: by a fetcher that did not say so
 
     refused: str = ""  # why nobody gets the bodies: a rule is against the name, and leaves nothing of them
     counterpart: int = 0  # of a page in a view: `bodies_generation` of the plain page that it stands for

@@ -15,6 +15,8 @@ from shared.policy.traits import Traits
 from shared.policy.trust import TrustRule
 from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict, moment
 
+AHEAD_SECONDS = 5.0  # by so much the clocks of two processes may differ
+
 
 def unordered(version: str) -> None:
     """Of a protocol whose versions nobody can put in order."""
@@ -143,9 +145,11 @@ class ProjectVerdicts(msgspec.Struct, frozen=True):
 
     def stands(self, head: IndexHead, now: float) -> bool:
         """Whether the bodies of a page would be made the same now (unix seconds): no change of the policy
-        since, and nothing that has come of age."""
+        since, nothing that has come of age, and no clock that was ahead: what was old enough by it may be
+        young."""
         made = head.blocks == self.stamp and head.rules == self.rules_stamp
-        return made and not (head.due and now >= head.due)
+        early = self.asks_dates and head.made_at > now + AHEAD_SECONDS
+        return made and not early and not (head.due and now >= head.due)
 
     def by_hand(self, version: str, *digests: str) -> Verdict | None:
         """What operators have said of a version or file, by its SHA256 or that of the file it lies beside

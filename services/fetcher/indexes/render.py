@@ -115,6 +115,7 @@ class RenderIndexJob:
                 blocks=verdicts.stamp,
                 rules=verdicts.rules_stamp,
                 due=page.due,
+                made_at=clock.now(),
                 refused=page.refused,
                 modified=page.modified(told),
             )

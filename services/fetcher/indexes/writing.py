@@ -162,6 +162,7 @@ class IndexWriting:
             blocks=self._verdicts.stamp,
             rules=self._verdicts.rules_stamp,
             due=page.due,
+            made_at=clock.now(),
             refused=page.refused,
             stale_seconds=stale_seconds(self._lifetime),
         )

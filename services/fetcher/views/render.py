@@ -107,6 +107,7 @@ class RenderViewJob:
             blocks=verdicts.stamp,
             rules=verdicts.rules_stamp,
             due=page.due,
+            made_at=clock.now(),
             refused=page.refused,
             modified=page.modified(plain.modified),
             stale_seconds=STALE_SECONDS,

@@ -140,7 +140,12 @@ def counterpart(plain: IndexRead, shown: IndexRead, verdicts: ProjectVerdicts, n
         head = msgspec.structs.replace(head, variants={}, refused="")
         return IndexRead(head, None, plain.revision, plain.verified, shown.variant)
     head = msgspec.structs.replace(
-        head, variants=own.variants, modified=own.modified, due=own.due, refused=own.refused
+        head,
+        variants=own.variants,
+        modified=own.modified,
+        due=own.due,
+        made_at=own.made_at,
+        refused=own.refused,
     )
     return IndexRead(head, shown.body, plain.revision, plain.verified and shown.verified, shown.variant)
 

@@ -6,14 +6,19 @@ import asyncio
 import gzip
 import json
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from services.fetcher.sources import breakers
+from shared.access.repository import write_rules
 from shared.errors import Offline, OrchardError, UpstreamInvalid, UpstreamRefused
 from shared.errors.passing import UpstreamRateLimited, UpstreamUnavailable
 from shared.models import IndexHead
+from shared.policy.rules import AgeRule, Rules
 from shared.queue.jobs import FetchIndex
+from shared.redis import clock
 from tests.services.fetcher.conftest import WHEEL, Fetcher, running_fetcher, sha256
 from tests.support.breakers import read_breaker
 from tests.support.upstream import Fault, Reply, Upstream
@@ -72,6 +77,25 @@ async def test_fetch_index__304_for_a_lost_document__asked_without_conditions(fe
     renewed = await fetcher.index()
     assert renewed.status == 200
     assert await fetcher.objects.stat(renewed.document_key) is not None
+
+
+async def test_fetch_index__page_of_a_clock_that_was_ahead__is_made_anew_though_nothing_changed(
+    upstream: Upstream, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was old enough by that clock is too young, and was shown."""
+    path = upstream.add_project("demo", {WHEEL: b"PK\x03\x04"})
+    document = json.loads(upstream.reply(path).body)
+    document["files"][0]["upload-time"] = datetime.fromtimestamp(time.time() - 3600, UTC).isoformat()
+    upstream.put(path, replace(upstream.reply(path), body=json.dumps(document).encode()))
+    await write_rules(environ["ORCHARD_DATABASE_URL"], Rules({"": AgeRule(7 * 86_400.0, 1.0)}), 1.0)
+    async with running_fetcher(upstream, environ) as fetcher:
+        with monkeypatch.context() as ahead:
+            ahead.setattr(clock, "now", lambda: time.time() + 30 * 86_400)
+            await fetcher.index()
+            assert len(json.loads(await fetcher.page())["files"]) == 1
+        await fetcher.index()
+        assert upstream.seen(PAGE)[-1].headers["if-none-match"]
+        assert json.loads(await fetcher.page())["files"] == []
 
 
 async def test_fetch_index__true_404__short_negative_entry(fetcher: Fetcher) -> None:
