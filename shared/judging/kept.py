@@ -4,7 +4,7 @@ long as that is so."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -134,7 +134,8 @@ class BlockedGraphs:
         founds = await asyncio.gather(
             *(self._of_project(policy, protocol, nodes) for protocol, nodes in projects.values())
         )
-        return next((each for each in founds if each.refused is not None), _Found())
+        refused = next((each for each in founds if each.refused is not None), None)
+        return refused or _Found(until=_first(each.until for each in founds))
 
     async def _of_project(self, policy: Policy, protocol: PackageProxyBase, nodes: set[_Node]) -> _Found:
         """`nodes`: all of one project."""
@@ -145,6 +146,7 @@ class BlockedGraphs:
 
 def _of_listing(policy: Policy, protocol: PackageProxyBase, listing: Listing, nodes: set[_Node]) -> _Found:
     judged = judge(protocol, listing, policy, clock.now())
+    ends: list[float] = []
     for node in sorted(nodes, key=lambda node: (node.version, node.sha256)):
         verdict = judged.verdict(node.version, node.sha256)
         noun = f"{listing.project} {node.version}"
@@ -153,7 +155,13 @@ def _of_listing(policy: Policy, protocol: PackageProxyBase, listing: Listing, no
         if not verdict.allowed:
             refused = verdict.refusal(noun)
             return _Found(type(refused)(f"{refused.message}; {REFRESH}"), verdict.until)
-    return _Found()
+        ends.append(verdict.until)
+    return _Found(until=_first(ends))
+
+
+def _first(ends: Iterable[float]) -> float:
+    """When what is allowed for a time alone is to be judged again."""
+    return min(filter(None, ends), default=0.0)
 
 
 def _named(body: bytes) -> Iterator[tuple[PackageProxyBase | None, _Node]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -13,7 +14,9 @@ from shared.errors import Blocked
 from shared.judging import kept as module
 from shared.judging.kept import BlockedGraphs
 from shared.policy.rules import Block
+from shared.policy.verdict import Verdict
 from shared.postgres.database import Database
+from shared.redis import clock
 from shared.redis.client import RedisClient
 
 GOOD = {"name": "org.x:good", "version": "1.0", "sha256": "a" * 64}
@@ -107,3 +110,33 @@ async def test_verdicts__large_bodies__not_held(
     for number in range(20):
         await graphs.check(msgspec.json.encode({"number": number, "padding": "x" * 1000}))
     assert sum(map(len, graphs._verdicts)) <= 4096
+
+
+async def test_allowed_for_a_time__judged_again_when_the_first_of_that_ends(
+    watcher: AccessWatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could verify these yet, say: by then somebody may have."""
+    until = {"1.0": 0.0, "2.0": 300.0, "3.0": 200.0}
+    said = {version: Verdict(True, "unverified", until=end) for version, end in until.items()}
+
+    async def load_listing(stores: object, protocol: object, project: str) -> Any:
+        return SimpleNamespace(project=project)
+
+    async def run(function: Any, *arguments: Any) -> Any:
+        return function(*arguments)
+
+    judged = SimpleNamespace(verdict=lambda version, sha256: said[version])
+    monkeypatch.setattr(module, "load_listing", load_listing)
+    monkeypatch.setattr(module, "judge", lambda *_: judged)
+    monkeypatch.setattr(clock, "now", lambda: 100.0)
+    graphs = BlockedGraphs(watcher, cast(Any, None), cast(Any, SimpleNamespace(run=run)))
+    told(watcher, 1, Block(1, "it steals", sha256="e" * 64))
+    packages = [{"name": f"org.x:{name}", "version": version} for name in "ab" for version in until]
+    body = msgspec.json.encode({"protocols": {"maven": {"packages": packages}}})
+    await graphs.check(body)
+    assert graphs.is_allowed(body)
+    said["3.0"] = Verdict(False, "trust", "it has no provenance")
+    monkeypatch.setattr(clock, "now", lambda: 200.0)
+    assert not graphs.is_allowed(body)
+    with pytest.raises(Blocked, match="no provenance"):
+        await graphs.check(body)
