@@ -153,6 +153,7 @@ def _set(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names)
 
 
+@lru_cache(4096)
 def _licence(wanted: Licences, told: str | None) -> str:
     """Why a licence may not be taken; "" if it may."""
     if told == "":

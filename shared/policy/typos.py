@@ -11,6 +11,7 @@ SHORTEST = 4  # characters: of shorter names nearly all are one edit from anothe
 LONGEST = 64
 
 
+@lru_cache(4096)
 def mistyped(name: str, popular: frozenset[str]) -> str:
     """The popular name that `name` is one edit away from, or its capitals; "" for none, and for a popular
     name itself. Both in canonical spelling. Of an npm name the scope is part of the name; of a Maven one the

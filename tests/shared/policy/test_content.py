@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from shared.errors import RefusedByPolicy
+from shared.policy import licences, typos
 from shared.policy.age import Dated, Seen
 from shared.policy.content import Held, Listed, Project, as_told, judge, told
 from shared.policy.named import Licences, NamedRule
@@ -211,3 +213,27 @@ def test_minimum_age__by_name__takes_the_place_of_the_settings() -> None:
     assert of.of("pypi", "demo").age is None
     limit = of.of("pypi", "other").age
     assert limit is not None and limit.seconds == 7 * DAY
+
+
+def test_many_versions__what_their_name_or_one_licence_comes_to__is_worked_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    edits, allows = typos._edits, licences.allows
+
+    def edits_of(name: str) -> Iterator[str]:
+        asked.append(name)
+        return edits(name)
+
+    def allows_it(text: str, allowed: Iterable[str], denied: Iterable[str]) -> bool:
+        asked.append(text)
+        return allows(text, allowed, denied)
+
+    monkeypatch.setattr(typos, "_edits", edits_of)
+    monkeypatch.setattr(licences, "allows", allows_it)
+    rules = [rule(typo_of=("once-asked-names",)), rule(licences=Licences(deny=("AGPL-3.0-only",)))]
+    project = Project("pypi", "once-asked-nam")
+    versions = [listed(str(number), licence="MIT OR ISC") for number in range(500)]
+    found = judge(rules, project, versions, lambda _: None, stored_stay=True, now=NOW)
+    assert all(each.verdict is None for each in found.values())
+    assert asked == ["once-asked-nam", "MIT OR ISC"]
