@@ -55,7 +55,7 @@ def _lacks() -> str:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1500),
+    pytest.mark.timeout(2700),
     pytest.mark.skipif(bool(_lacks()), reason=_lacks() or "-"),
 ]
 
@@ -76,7 +76,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         done = subprocess.run(
             [sys.executable, "-m", "scripts.images", "--engine", "buildah", "--make-base", "--tag", "test",
              "--out", str(folder)],
-            cwd=ROOT, capture_output=True, text=True, timeout=1200,
+            cwd=ROOT, capture_output=True, text=True, timeout=2100,
         )  # fmt: skip
         if "debootstrap ended with" in done.stderr:
             pytest.skip(f"this machine's distribution is not reached: {done.stderr[-400:]}")
