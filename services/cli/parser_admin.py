@@ -241,9 +241,9 @@ examples
         help="at once, and count afterwards; also rules that would have refused everything, or none at all",
     )
     more = """\
-The rules of the file alone are asked, as if nothing were stored: no block, exemption, advisory or setting has
-a part in it; `orchard why` tells what all of them come to. They are asked of the list of versions that is
-stored; without one of the name, if the rules about it ask for no more.
+The rules of the file alone are asked, and spare nothing that is stored: no block, exemption, advisory or
+setting has a part in it; `orchard why` tells what all of them come to. They are asked of the list of versions
+that is stored; without one of the name, if the rules about it ask for no more.
 """
     parser = command(below, "test", "say what the rules come to for a package", "policy:test", more=more)
     parser.add_argument("purl", metavar="PURL", help="a package URL, with a version or for all")

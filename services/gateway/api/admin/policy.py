@@ -141,7 +141,7 @@ def _check_asked_for(
 async def test(
     stores: Stores, parsers: BoundedThreads, access_watcher: AccessWatcher, popular: Popular, data: Tried
 ) -> Page[Outcome]:
-    """Of a version, or of all, by the last good list and these rules alone; as if nothing were stored.
+    """Of a version, or of all, by the last good list and these rules alone; they spare nothing stored.
     Without a list by the name, where the rules about it ask for no more. Changes nothing."""
     named = read_subject(data.of)
     if named.sha256:
