@@ -167,7 +167,7 @@ async def test_export__is_everything_once__oldest_first__by_pages_too(
     assert [each.at for each in found] == sorted(each.at for each in found)
     assert sum(each.times for each in found) == 50 + 14
     last = found[-1]
-    assert (last.tool, last.result, last.cache, last.purl) == ("uv", "partial", "HIT", "pkg:pypi/flask@3.0.0")
+    assert (last.tool, last.result, last.cache, last.purl) == ("uv", "partial", "HIT", "pkg:pypi/flask@3.0")
     assert len((await rows.servings(NOW, NOW + 60, -1, 100))[0]) == 2
 
 
