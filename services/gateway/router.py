@@ -38,7 +38,6 @@ from services.gateway.api.admin import (
 )
 from services.gateway.api.admin import builds as all_builds
 from services.gateway.api.admin.guard import guarded
-from services.gateway.api.faults import on_error
 from services.gateway.api.health import (
     health,
     health_for_operators,
@@ -53,7 +52,7 @@ from services.gateway.pages.command import command, log_verifier
 from services.gateway.pages.front import page
 from services.gateway.pages.layout import template_config
 from services.gateway.pages.openapi_page import openapi_config
-from services.gateway.pages.routes import pages
+from services.gateway.pages.routes import errors, pages
 
 
 def build_litestar(application: Running) -> Litestar:
@@ -109,7 +108,7 @@ def build_litestar(application: Running) -> Litestar:
         dependencies=parts(application, opened),
         openapi_config=openapi_config(),
         template_config=template_config(),
-        exception_handlers={Exception: on_error},
+        exception_handlers={Exception: errors(opened)},
         logging_config=None,
         debug=False,
     )

@@ -13,13 +13,15 @@ from litestar.params import Parameter
 
 from services.gateway.api.admin.subjects import read_subject, written_version
 from services.gateway.api.catalogue_rows import LAST, Catalogue
+from services.gateway.api.parameters import Cursor, cursor_of, read_cursor
 from shared.digests import is_sha256
 from shared.errors import InvalidParameter
 from shared.postgres.database import Database, Row
 from shared.protocols import PROTOCOLS
 from shared.protocols.package_urls import purl
 
-MOST_FOUND = 50  # of one protocol
+SHOWN = 50  # of a page
+MOST_FOUND = 1000  # of all pages: who looks further types more of the name
 _LONGEST = 512
 _SCANNED_BYTES = 32 * 1024**2  # of the table of packages: up to so many all names are looked through
 
@@ -35,7 +37,7 @@ FROM packages WHERE protocol = $1 AND {_FOLDED} >= $2 AND {_FOLDED} < $3 ORDER B
 CONTAINING = """
 SELECT protocol, name, extract(epoch FROM created_at)::float8 AS first_seen_at
 FROM packages WHERE lower(name COLLATE "C") LIKE ANY ($1::text[]) AND protocol = ANY ($2::text[])
-ORDER BY length(name), name LIMIT $3
+ORDER BY length(name), name COLLATE "C", protocol LIMIT $3
 """
 
 
@@ -53,11 +55,13 @@ class Hit(msgspec.Struct, frozen=True):
 class Found(msgspec.Struct, frozen=True):
     """Packages by how well they fit: of this name, that begin so, that contain it. `sha256`: what was asked
     for is the digest of a stored file. `complete` false: of so many packages only beginnings were looked
-    for."""
+    for. `next`: the cursor of the page after this one; "": there is none, or nobody reads so far."""
 
     items: list[Hit]
     sha256: str = ""
     complete: bool = True
+    next: str = ""
+    first: int = 0  # the number of hits before this page
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -74,13 +78,22 @@ async def search(
     database: Database,
     catalogue: Catalogue,
     q: Annotated[str, Parameter(description="A part of a name, name@version, a package URL, or a SHA-256")],
+    cursor: Cursor = "",
 ) -> Found:
-    """Among what is known here, whatever its capitals and separators; no upstream is asked."""
-    return await find(database, catalogue, q.strip())
+    """Among what is known here, whatever its capitals and separators: fifty on a page. Asks no upstream."""
+    after = read_cursor(cursor, int)
+    if after is not None and not 0 <= after[0] < MOST_FOUND:
+        raise InvalidParameter("cursor: not one that this list has given")
+    return await find(database, catalogue, q.strip(), after[0] if after is not None else 0)
 
 
-async def find(database: Database, catalogue: Catalogue, text: str) -> Found:
-    """See `search`. Raises `InvalidParameter`, `DatabaseUnavailable`."""
+async def find(database: Database, catalogue: Catalogue, text: str, start: int = 0) -> Found:
+    """See `search`; `start`: so many hits were on the pages before. Raises `InvalidParameter`,
+    `DatabaseUnavailable`.
+
+    Each statement has the order of the hits that it finds, so that as many rows of each as are shown up to
+    the end of a page hold all that is shown.
+    """
     if len(text) > _LONGEST or not text.isprintable():
         raise InvalidParameter(f"q: expected at most {_LONGEST} printable characters")
     if not text:
@@ -89,22 +102,37 @@ async def find(database: Database, catalogue: Catalogue, text: str) -> Found:
     if is_sha256(digest):
         return Found([], digest if await catalogue.artifact(digest) is not None else "")
     asked = {each.protocol: each for each in _meant(text)}
+    most = start + SHOWN + 1
     rows = [
         row
-        for found in await asyncio.gather(*(_begin(database, each) for each in asked.values()))
+        for found in await asyncio.gather(*(_begin(database, each, most) for each in asked.values()))
         for row in found
     ]
     row = await database.fetchrow(SIZE)
     complete = row is not None and row["packages"] <= _SCANNED_BYTES
     wanted = {each for one in asked.values() for each in one.spellings}
     if complete:
-        alike = await database.fetch(CONTAINING, [_containing(each) for each in wanted], [*asked], MOST_FOUND)
+        alike = await database.fetch(CONTAINING, [_containing(each) for each in wanted], [*asked], most)
         rows += [row for row in alike if any(each in folded(row["name"]) for each in wanted)]
     found = {(row["protocol"], row["name"]): _hit(asked[row["protocol"]], row) for row in rows}
-    items = sorted(
-        found.values(), key=lambda each: (not each.exact, not folded(each.name).startswith(tuple(wanted)))
+    hits = sorted(found.values(), key=lambda each: _place(each, asked[each.protocol]))
+    items, end = hits[start : start + SHOWN], start + SHOWN
+    goes_on = cursor_of([end]) if len(hits) > end and end < MOST_FOUND else ""
+    return Found(items, complete=complete, next=goes_on, first=start)
+
+
+def _place(hit: Hit, asked: _Asked) -> tuple[bool, bool, int, str, str, str]:
+    """What begins so is in the order of `BEGINNING`, all else in that of `CONTAINING`."""
+    begins = folded(hit.name).startswith(tuple(asked.spellings))
+    length = 0 if begins else len(hit.name)
+    return (
+        not hit.exact,
+        not begins,
+        length,
+        folded(hit.name) if begins else hit.name,
+        hit.name,
+        hit.protocol,
     )
-    return Found(items, complete=complete)
 
 
 def folded(name: str) -> str:
@@ -129,10 +157,10 @@ def _asked(protocol: str, written: str, name: str, version: str) -> _Asked:
     return _Asked(protocol, name, version, frozenset((folded(written), folded(name))))
 
 
-async def _begin(database: Database, asked: _Asked) -> list[Row]:
+async def _begin(database: Database, asked: _Asked, most: int) -> list[Row]:
     found = []
     for start in asked.spellings:
-        found += await database.fetch(BEGINNING, asked.protocol, start, start + LAST, MOST_FOUND)
+        found += await database.fetch(BEGINNING, asked.protocol, start, start + LAST, most)
     return found
 
 

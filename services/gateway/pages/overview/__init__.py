@@ -98,16 +98,21 @@ def _of(day: TrafficDay, protocol: str) -> list[TrafficOf]:
 
 
 @get("/search")
-async def search(ask: Ask, q: str = "") -> Template | Response[bytes]:
+async def search(ask: Ask, q: str = "", cursor: str = "") -> Template | Response[bytes]:
     """What was found. A digest, a version, and the only package there is of exactly this name are shown at
     once."""
-    found = await ask.get(path_of("search"), Found, q=q) if q.strip() else Found([])
+    found = await ask.get(path_of("search"), Found, q=q, cursor=cursor) if q.strip() else Found([])
     if found.sha256:
         return ask.go(f"files/{found.sha256}")
     exact = [each for each in found.items if each.exact]
-    if len(exact) == 1 and (exact[0].version or len(found.items) == 1 or q.strip().startswith("pkg:")):
+    is_all = not (found.first or found.next)
+    if len(exact) == 1 and (
+        exact[0].version or (is_all and len(found.items) == 1) or q.strip().startswith("pkg:")
+    ):
         return ask.go(address_of(exact[0].protocol, exact[0].name, exact[0].version))
-    return ask.page("overview/search.html", f"Search: {q}" if q else "Search", q=q, found=found)
+    return ask.page(
+        "overview/search.html", f"Search: {q}" if q else "Search", q=q, found=found, cursor=cursor
+    )
 
 
 HANDLERS = [home, search]

@@ -113,3 +113,35 @@ async def test_search__many_names__reads_beginnings_through_their_index(database
     await database.execute("ANALYZE packages")
     plan = await database.fetch("EXPLAIN " + search.BEGINNING, "pypi", "p-49", "p-49" + LAST, 50)
     assert any("packages_by_spelling" in row[0] for row in plan)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["all names", "beginnings"])
+async def test_search__more_than_a_page__goes_on_until_each_was_shown_once(
+    database: Database, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr(search, "_SCANNED_BYTES", 0)
+    for protocol, begin in (("pypi", "pear-"), ("npm", "pear-"), ("cargo", "a-pear-"), ("maven", "g:pear-")):
+        await database.execute(
+            "INSERT INTO packages SELECT $1, $2 || n, '_test' FROM generate_series(1, 40) n", protocol, begin
+        )
+    pages, start = [], 0
+    while not pages or pages[-1].next:
+        pages.append(await find(database, Catalogue(database), "Pear_", start))
+        assert pages[-1].first == start
+        start += len(pages[-1].items)
+    names = [(each.protocol, each.name) for page in pages for each in page.items]
+    assert [len(page.items) for page in pages] == ([50, 30] if large else [50, 50, 50, 10])
+    assert len(set(names)) == len(names) == (80 if large else 160)
+    assert {protocol for protocol, _ in names[:80]} == {"pypi", "npm"}, "what begins so comes first"
+
+
+async def test_search__looks_no_further_than_its_bound(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "MOST_FOUND", 100)
+    await database.execute(
+        "INSERT INTO packages SELECT 'npm', 'pear-' || n, '_test' FROM generate_series(1, 200) n"
+    )
+    last = await find(database, Catalogue(database), "pear", 50)
+    assert (len(last.items), last.next) == (50, "")

@@ -338,3 +338,10 @@ def test_file__tells_its_attestations(town: Town) -> None:
 def test_pages__without_the_slash__lead_to_the_folder(town: Town) -> None:
     answer = town.get("../ui", NOBODY)
     assert (answer.status_code, answer.headers["location"]) == (303, "./ui/")
+
+
+@pytest.mark.parametrize("address", ["blocks", "exemptions", "held/approve", "upstreams/1/pause", "signout"])
+def test_address_of_a_form__opened_by_hand__is_a_page(town: Town, address: str) -> None:
+    answer = town.get(address, NOBODY)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8" and "<h1>" in answer.text
