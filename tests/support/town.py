@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -97,7 +98,7 @@ def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -
     publish(
         upstream,
         "left-pad",
-        {"1.2.0": {}, "1.3.0": {"deprecated": f"use String.prototype.padStart {mark}"}},
+        {"1.2.0": {}, "1.3.0": {"deprecated": f"use String.prototype.padStart {mark}", **_said(mark)}},
         time={"1.2.0": "2016-03-22T00:00:00.000Z", "1.3.0": "2018-04-09T01:34:53.000Z"},
     )
     publish(upstream, "@example/button", {"4.2.0": {"dependencies": {"left-pad": "^1.2.0"}}})
@@ -121,6 +122,17 @@ def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -
     asyncio.run(_rows(orchard, mark))
     _letters(orchard, mark)
     return {"sha256": sha256, "build": build_id, "lock": lock}
+
+
+def _said(mark: str) -> dict[str, Any]:
+    """What its publisher says of a version, with an address that no page may lead to."""
+    return {
+        "description": f"Pads on the left {mark}",
+        "license": f"WTFPL {mark}",
+        "homepage": f"https://left-pad.example.com/{quote(mark)}",
+        "repository": {"type": "git", "url": "javascript:alert(1)"},
+        "maintainers": [{"name": f"somebody {mark}"}],
+    }
 
 
 def pypi(

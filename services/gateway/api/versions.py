@@ -29,7 +29,8 @@ from shared.policy.age import LONG_AGO
 from shared.policy.verdict import UNKNOWN, Verdict
 from shared.process.threads import BoundedThreads
 from shared.protocols.base import PackageProxyBase
-from shared.protocols.roles.documents import Remark
+from shared.protocols.dating import licences_of
+from shared.protocols.roles.documents import About, Remark
 from shared.redis import clock
 from shared.stores import Stores
 
@@ -82,6 +83,7 @@ class Versions(msgspec.Struct, frozen=True):
     items: list[ListedVersion]
     files: list[ListedFile] = []
     next: str = ""
+    about: About = About()  # of the version that was asked for; else of the latest, on the first page
     stored_only: bool = False  # no list is stored: these are the versions that stored files are of
 
 
@@ -115,12 +117,25 @@ async def versions(
         if files is None:
             raise PackageNotFound(f"{project} has no version {version} in its list here", hint=UNLISTED)
         shown = [_version(wanted, files, judged)]
-        return msgspec.structs.replace(told_of, items=shown, files=[each for each, _ in files])
+        said = await parsers.run(_about, known, judged, wanted)
+        return msgspec.structs.replace(told_of, items=shown, files=[each for each, _ in files], about=said)
     newest = _newest_first(known, found)
     page = newest[start : start + check_limit(limit)]
     goes_on = cursor_of([start + len(page)]) if start + len(page) < len(newest) else ""
     items = [_version(each, found[each], judged) for each in page]
-    return msgspec.structs.replace(told_of, items=items, next=goes_on)
+    latest = next((each for each in newest if "latest" in found[each].tags), newest[0] if newest else "")
+    about = About() if start else await parsers.run(_about, known, judged, latest)
+    return msgspec.structs.replace(told_of, items=items, next=goes_on, about=about)
+
+
+def _about(protocol: PackageProxyBase, judged: Judged, version: str) -> About:
+    """As its list tells; the licence as its stored files tell it where the list does not."""
+    document = judged.listing.document(protocol)
+    said = About() if document is None else protocol.documents.about(document, version)
+    if said.licence:
+        return said
+    licences = licences_of(protocol, judged.listing.project, judged.listing.sealed)
+    return msgspec.structs.replace(said, licence=licences.get(version, ""))
 
 
 class Files(list[tuple[ListedFile, bool]]):

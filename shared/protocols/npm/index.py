@@ -8,6 +8,7 @@ from shared.errors import UpstreamInvalid
 from shared.models import FileEntry, FileName, UpstreamSource
 from shared.policy.age import Dated
 from shared.protocols.npm import names, provenance
+from shared.protocols.npm.about import about
 from shared.protocols.npm.dist import hashes_of, served_name, tarball_url
 from shared.protocols.npm.document import Document, Notes, decode_document, encode_document
 from shared.protocols.npm.semver import parse_version
@@ -149,6 +150,8 @@ class NpmDocuments(Documents):
         told = value_of(document.top.get("dist-tags")) if document.kind == "packument" else None
         pairs = told.items() if isinstance(told, dict) else ()
         return {tag: names.canonical_version(each) for tag, each in pairs if isinstance(each, str)}
+
+    about = staticmethod(about)
 
     def dated_name(self, document: Document, file: FileName) -> str:
         return document.known_version(file.filename)

@@ -22,10 +22,10 @@ def traits(identity: str, document: Document) -> Iterator[Traits]:
         fields = fields_of(raw)
         yield Traits(
             names.canonical_version(version),
-            licence=_licence(fields),
+            licence=licence_of(fields),
             scripts=runs_scripts(fields),
             dependencies=_dependencies(fields),
-            maintainers=_maintainers(value_of(fields.get("maintainers"))),
+            maintainers=maintainers_of(value_of(fields.get("maintainers"))),
             size_bytes=_size(value_of(fields_of(fields.get("dist")).get("unpackedSize"))),
             deprecated=bool(value_of(fields.get("deprecated"))),
         )
@@ -40,7 +40,7 @@ def runs_scripts(fields: Fields) -> bool:
     return isinstance(scripts, dict) and any(scripts.get(name) for name in INSTALL_SCRIPTS)
 
 
-def _licence(fields: Fields) -> str:
+def licence_of(fields: Fields) -> str:
     """npm's `license`; before 2015 an object, or a list `licenses`, of which any may be chosen."""
     told = value_of(fields.get("license"))
     if told is None:
@@ -63,7 +63,8 @@ def _dependencies(fields: Fields) -> tuple[str, ...]:
     return tuple(found)[:MOST_TOLD]
 
 
-def _maintainers(told: Any) -> tuple[str, ...]:
+def maintainers_of(told: Any) -> tuple[str, ...]:
+    """The names of `maintainers`."""
     people = told if isinstance(told, list) else []
     return tuple(
         name for each in people[:MOST_TOLD] if (name := each if isinstance(each, str) else _name_of(each))

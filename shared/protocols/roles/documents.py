@@ -34,6 +34,16 @@ class Remark(msgspec.Struct, frozen=True):
     size_bytes: int = 0  # of its file; 0: it does not say
 
 
+class About(msgspec.Struct, frozen=True):
+    """What a version's publisher says of it, for people. What is not told is empty; addresses are http(s)."""
+
+    summary: str = ""
+    licence: str = ""
+    homepage: str = ""
+    repository: str = ""
+    maintainers: tuple[str, ...] = ()
+
+
 class Documents(ABC):
     """Index documents: read, decoded, searched, merged."""
 
@@ -81,6 +91,10 @@ class Documents(ABC):
         """What a document says of entries beside their dates, by their names in `dated`; only of those of
         which there is something to say."""
         return {}
+
+    def about(self, document: Any, version: str) -> About:
+        """What a project's list tells of a version (canonical)."""
+        return About()
 
     def tags(self, document: Any) -> Mapping[str, str]:
         """The versions (canonical) that a document gives names of its own, by these: "latest"."""

@@ -126,6 +126,8 @@ class Elements(HTMLParser):
             self.images.append(about.get("src"))
         self.inline += [name for name in about if name.startswith("on") or name == "style"]
         self.ids += [about["id"] or ""] if "id" in about else []
+        if tag == "a" and about.get("rel") == "noreferrer" and (about["href"] or "").startswith("https://"):
+            return  # what a package's publisher names
         for name in ("href", "src", "action"):
             target = about.get(name) or ""
             if ":" in target.partition("/")[0] or target.startswith("//"):
@@ -240,6 +242,15 @@ def test_package__with_a_version_behind_its_name__leads_there_or_is_none(
         assert answer.status_code == 303 and answer.headers["location"].endswith(f"packages/{page}")
     else:
         assert answer.status_code == 404 and "install" not in answer.text.replace("orchard", "")
+
+
+def test_package__tells_what_its_publisher_says_and_leads_to_web_pages_alone(town: Town) -> None:
+    for address in ("packages/npm/left-pad", "packages/npm/left-pad?version=1.3.0"):
+        shown = unescape(town.get(address, NOBODY).text)
+        for text in ("Pads on the left", "WTFPL", "somebody", "latest"):
+            assert text in shown, (address, text)
+        assert 'href="https://left-pad.example.com/' in shown and 'rel="noreferrer"' in shown
+        assert "javascript:" not in shown
 
 
 def test_search__a_digest_leads_to_its_file_a_package_url_to_its_package(town: Town) -> None:
