@@ -54,3 +54,10 @@ async def test_same_again__is_held_since_it_first_was(database: Database) -> Non
     after = await database.fetch("SELECT held_at, xmin FROM held_versions WHERE version = '1.0.0'")
     assert [tuple(row) for row in before] == [tuple(row) for row in after]
     assert await rows(database) == ["1.0.0", "2.0.0"]
+
+
+async def test_held__version__is_kept_as_its_file_spells_it_beside_its_key(database: Database) -> None:
+    listed = Dated("demo-2.34.0-py3-none-any.whl", "2.34", 1e9, is_file=True)
+    await HeldQueue(database).note("pypi", "demo", [(listed, Subject("pypi", "demo", "2.34"), WHY)], {})
+    found = await database.fetch("SELECT version, told FROM held_versions")
+    assert [tuple(row) for row in found] == [("2.34", "2.34.0")]

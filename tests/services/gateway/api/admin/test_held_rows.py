@@ -57,3 +57,12 @@ def test_row__counts_while_the_rule_that_held_it_is_in_force(
     held: HeldVersion, policy: Policy, still: bool
 ) -> None:
     assert held.still(policy, NOW) is still
+
+
+def test_row__told_as_its_registry_spells_it__is_decided_by_its_canonical_version() -> None:
+    held = HeldVersion(
+        "pkg:pypi/demo@2.34.0", "pypi", "demo", "2.34.0", "trust", "", 1.0, None, 1.0, Change()
+    )
+    rules = Rules(trust="no-downgrade")
+    assert held.still(Policy((), rules), NOW)
+    assert not held.still(Policy([Block(1, "no", "pypi", "demo", "2.34")], rules), NOW)
