@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from shared.clientfiles.form import plain
@@ -110,6 +110,22 @@ def read_whole(path: Path) -> str | None:
         return data.decode()
     except UnicodeDecodeError:
         raise CannotEdit(f"{path} is not UTF-8 text") from None
+
+
+_T = TypeVar("_T")
+
+
+def told_by(path: Path, read: Callable[[str], _T]) -> _T | None:
+    """What a file says, for a note; None of one that cannot be read, which is refused where it is edited."""
+    try:
+        return read(read_text(path))
+    except CannotEdit:
+        return None
+
+
+def set_now(setup: Setup, *names: str) -> tuple[str, ...]:
+    """A note for each variable that is set, and counts before the client's file."""
+    return tuple(f"{name} is set now and wins over the file." for name in names if setup.environ.get(name))
 
 
 class ClientSetup(NamedTuple):

@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.clientfiles.setup import NAME, ClientSetup, Configure, FileEdit, Setup, Surroundings
-from shared.clientfiles.toml import set_keys
+from shared.clientfiles.setup import (
+    NAME,
+    ClientSetup,
+    Configure,
+    FileEdit,
+    Setup,
+    Surroundings,
+    set_now,
+    told_by,
+)
+from shared.clientfiles.toml import read_keys, set_keys
 
 _TOKEN = "cargo:token-from-stdout printenv ORCHARD_TOKEN"  # noqa: S105 - how cargo asks for one
 
@@ -41,9 +50,15 @@ def _overridden(setup: Setup) -> tuple[str, ...]:
     notes = ["`cargo vendor` heeds it with --respect-source-config alone."]
     if not setup.token:
         notes.append("Where Orchard asks for tokens: run this again with ORCHARD_TOKEN set.")
-    variable = f"CARGO_REGISTRIES_{NAME.upper()}_INDEX"
-    if setup.environ.get(variable):
-        notes.append(f"{variable} is set now and wins over the file.")
+    notes += set_now(setup, f"CARGO_REGISTRIES_{NAME.upper()}_INDEX", "CARGO_REGISTRY_DEFAULT")
+    keys = told_by(_file(setup), lambda text: read_keys(text, "")) or {}
+    for each in ("registries", "source"):
+        names = keys.get(each)
+        others = sorted({*names} - {NAME, "crates-io"}) if isinstance(names, dict) else []
+        notes += [f"[{each}.{name}] stays: what names it comes past Orchard." for name in others]
+    default = keys.get("registry")
+    if isinstance(default, dict) and default.get("default"):
+        notes.append(f"[registry] default is {default['default']}: `cargo install` asks that, past Orchard.")
     for name in ("config", "config.toml"):
         here = setup.folder / ".cargo" / name
         if not setup.project and here.is_file() and here.resolve() != _file(setup).resolve():

@@ -17,7 +17,8 @@ from shared.clientfiles.setup import (
     NotPossible,
     Setup,
     Surroundings,
-    read_text,
+    set_now,
+    told_by,
 )
 from shared.clientfiles.xml import identities, put_element
 
@@ -79,11 +80,14 @@ def mvn(setup: Setup) -> ClientSetup:
         text = put_element(text, "settings", "mirrors", "mirror", NAME, mirror)
         return put_element(text, "settings", "servers", "server", NAME, server) if setup.token else text
 
-    try:
-        others = [each for each in identities(read_text(path), "settings", "mirrors") if each != NAME]
-    except CannotEdit:
-        others = []  # reported when it is edited
-    notes = [f"the mirror {each} stays, and is used where it names a repository exactly." for each in others]
+    others = told_by(path, lambda text: identities(text, "settings", "mirrors")) or []
+    notes = [
+        f"the mirror {each} stays, and is used where it names a repository exactly."
+        for each in others
+        if each != NAME
+    ]
+    if {"-s", "--settings"} & set(setup.environ.get("MAVEN_ARGS", "").split()):
+        notes.append("MAVEN_ARGS names another settings file now, which is read instead of this one.")
     return ClientSetup((FileEdit(path, edit),), notes=tuple(notes))
 
 
@@ -111,7 +115,7 @@ def coursier(setup: Setup) -> ClientSetup:
     if setup.token:
         variables.append(f'export COURSIER_CREDENTIALS="{setup.host} {NAME}:$ORCHARD_TOKEN"')
     note = "one address stands for all: ORCHARD_MAVEN_UPSTREAM must list every repository that is needed."
-    return ClientSetup((), tuple(variables), (note,))
+    return ClientSetup((), tuple(variables), (note, *set_now(setup, "COURSIER_MIRRORS")))
 
 
 def _escaped(text: str) -> str:

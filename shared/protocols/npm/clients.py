@@ -6,13 +6,24 @@ For the `orchard` command: the standard library and shared.clientfiles alone.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from shared.clientfiles.lines import set_pairs, set_words
-from shared.clientfiles.setup import ClientSetup, Configure, FileEdit, Setup, Surroundings
+from shared.clientfiles.setup import (
+    ClientSetup,
+    Configure,
+    FileEdit,
+    Setup,
+    Surroundings,
+    set_now,
+    told_by,
+)
 from shared.clientfiles.yaml import add_to_list, set_scalar
 
+_VARIABLES = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
+_SCOPE = re.compile(r"""(?m)^[ \t]*["']?(@[^:=\s"']+):registry""")
 _TOKEN = "${ORCHARD_TOKEN}"  # noqa: S105 - the name of a variable, which npm, pnpm and yarn 1 put in
 
 
@@ -26,6 +37,21 @@ def npm(setup: Setup) -> ClientSetup:
         return set_pairs(text, values)
 
     return ClientSetup((FileEdit(_npmrc(setup), edit),), notes=_overridden(setup))
+
+
+def pnpm(setup: Setup) -> ClientSetup:
+    """As npm; the file of a workspace may name registries too."""
+    made = npm(setup)
+    return made._replace(
+        notes=made.notes + _named_in(setup.folder / "pnpm-workspace.yaml", r"registries\s*:")
+    )
+
+
+def bun(setup: Setup) -> ClientSetup:
+    """As npm; bun's own files count before .npmrc."""
+    made, own = npm(setup), r"(?:registry\s*=|\[install\.(?:registry|scopes)\])"
+    files = dict.fromkeys((setup.folder / "bunfig.toml", setup.home / ".bunfig.toml"))
+    return made._replace(notes=made.notes + tuple(note for path in files for note in _named_in(path, own)))
 
 
 def yarn_1(setup: Setup) -> ClientSetup:
@@ -43,7 +69,8 @@ def yarn_1(setup: Setup) -> ClientSetup:
     files = [FileEdit(folder / ".yarnrc", edit)]
     if setup.token:
         files.append(FileEdit(folder / ".npmrc", edit_npmrc))
-    return ClientSetup(tuple(files))
+    notes = {note for each in (".yarnrc", ".npmrc") for note in _scopes(folder / each)}
+    return ClientSetup(tuple(files), notes=(*sorted(notes), *set_now(setup, "YARN_REGISTRY", *_VARIABLES)))
 
 
 def yarn_4(setup: Setup) -> ClientSetup:
@@ -60,12 +87,17 @@ def yarn_4(setup: Setup) -> ClientSetup:
         return text
 
     folder = setup.folder if setup.project else setup.home
-    return ClientSetup((FileEdit(folder / ".yarnrc.yml", edit),))
+    path, here = folder / ".yarnrc.yml", setup.folder / ".yarnrc.yml"
+    notes = list(_named_in(path, r"npmScopes\s*:"))
+    if here != path:
+        notes += _named_in(here, r"npm(?:RegistryServer|Scopes)\s*:")
+    return ClientSetup((FileEdit(path, edit),), notes=(*notes, *set_now(setup, "YARN_NPM_REGISTRY_SERVER")))
 
 
 def yarn(setup: Setup) -> ClientSetup:
     """Both kinds: each reads its own file."""
-    return ClientSetup((*yarn_1(setup).files, *yarn_4(setup).files))
+    one, other = yarn_1(setup), yarn_4(setup)
+    return ClientSetup((*one.files, *other.files), notes=(*one.notes, *other.notes))
 
 
 def corepack(setup: Setup) -> ClientSetup:
@@ -101,9 +133,19 @@ def _npmrc(setup: Setup) -> Path:
     return Path(named) if named else setup.home / ".npmrc"
 
 
+def _scopes(path: Path) -> tuple[str, ...]:
+    """Scopes that a file sends to a registry of their own."""
+    found = told_by(path, _SCOPE.findall) or []
+    return tuple(f"{path} sends {each} to another registry, past Orchard." for each in dict.fromkeys(found))
+
+
+def _named_in(path: Path, words: str) -> tuple[str, ...]:
+    found = told_by(path, re.compile(rf"(?m)^[ \t]*{words}").search)
+    return (f"{path} names registries of its own, which are asked past Orchard.",) if found else ()
+
+
 def _overridden(setup: Setup) -> tuple[str, ...]:
-    names = [name for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY") if setup.environ.get(name)]
-    notes = [f"{name} is set now and wins over the file." for name in names]
+    notes = [*_scopes(_npmrc(setup)), *set_now(setup, *_VARIABLES)]
     here = setup.folder / ".npmrc"
     if not setup.project and here.exists() and here.resolve() != _npmrc(setup).resolve():
         notes.append("the .npmrc in this folder wins over your own, here.")
@@ -143,11 +185,11 @@ def surroundings(setup: Setup) -> Surroundings:
 
 CLIENTS: Mapping[str, Configure] = {
     "npm": npm,
-    "pnpm": npm,
+    "pnpm": pnpm,
     "yarn": yarn,
     "yarn-1": yarn_1,
     "yarn-4": yarn_4,
-    "bun": npm,
+    "bun": bun,
     "deno": npm,
     "corepack": corepack,
 }

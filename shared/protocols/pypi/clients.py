@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from shared.clientfiles.lines import get_ini, set_ini
 from shared.clientfiles.setup import (
@@ -19,9 +20,10 @@ from shared.clientfiles.setup import (
     NotPossible,
     Setup,
     Surroundings,
-    read_text,
+    set_now,
+    told_by,
 )
-from shared.clientfiles.toml import put_table, read_tables, set_keys
+from shared.clientfiles.toml import put_table, read_keys, read_tables, set_keys
 
 
 def pip(setup: Setup) -> ClientSetup:
@@ -35,18 +37,7 @@ def pip(setup: Setup) -> ClientSetup:
         return set_ini(text, "global", values)
 
     path = _pip_path(setup)
-    notes = []
-    text = read_text(path)
-    for section in ("global", "install", "download"):
-        if get_ini(text, section, "extra-index-url"):
-            notes.append(
-                f"{path} has an extra-index-url in [{section}]: it stays active beside Orchard and lets"
-                " packages come past it. Remove it."
-            )
-    if get_ini(text, "install", "index-url"):
-        notes.append(f"{path} has an index-url in [install], which wins over this one. Remove it.")
-    if setup.environ.get("PIP_INDEX_URL"):
-        notes.append("PIP_INDEX_URL is set now and wins over the file.")
+    notes = [*_past_pip(path), *set_now(setup, "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")]
     if setup.environ.get("PIP_CONFIG_FILE") == os.devnull:
         notes.append(f"PIP_CONFIG_FILE is {os.devnull} now: pip reads no file at all.")
     variables = []
@@ -55,6 +46,26 @@ def pip(setup: Setup) -> ClientSetup:
         variables = [f'export PIP_INDEX_URL="{scheme}://{NAME}:${{ORCHARD_TOKEN}}@{rest}"']
         notes.append("pip's file cannot name a variable: the token goes into the variable above.")
     return ClientSetup((FileEdit(path, edit),), tuple(variables), tuple(notes))
+
+
+def _past_pip(path: Path) -> list[str]:
+    notes = []
+    for section in ("global", "install", "download", "wheel", "lock"):
+
+        def has(key: str, section: str = section) -> bool:
+            return bool(told_by(path, lambda text: get_ini(text, section, key)))
+
+        notes += [
+            f"{path} has {key} in [{section}]: it stays active beside Orchard and lets"
+            " packages come past it. Remove it."
+            for key in ("extra-index-url", "find-links")
+            if has(key)
+        ]
+        if section != "global" and has("index-url"):
+            notes.append(f"{path} has an index-url in [{section}], which wins over this one. Remove it.")
+        if has("no-index"):
+            notes.append(f"{path} has no-index in [{section}]: no index is asked at all where it is true.")
+    return notes
 
 
 def _pip_path(setup: Setup) -> Path:
@@ -89,10 +100,42 @@ def uv(setup: Setup) -> ClientSetup:
 
     notes = [
         f"the index {each.get('name') or each.get('url')} is asked before Orchard."
-        for each in _tables(read_text(path), table)
+        for each in _tables(path, table)
         if each.get("name") != NAME
     ]
+    notes += _past_uv(path, table.removesuffix("index").removesuffix("."))
+    if not setup.project:
+        for here, prefix in ((setup.folder / "uv.toml", ""), (setup.folder / "pyproject.toml", "tool.uv")):
+            keys = _keys(here, prefix)
+            if here != path and {"index", "index-url", "extra-index-url", "pip"} & keys.keys():
+                notes.append(f"{here} has indexes of its own, which count before your own file, here.")
+    notes += set_now(
+        setup,
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX",
+        "UV_INDEX_URL",
+        "UV_EXTRA_INDEX_URL",
+        "UV_FIND_LINKS",
+        "UV_NO_CONFIG",
+        "UV_CONFIG_FILE",
+    )
     return ClientSetup((FileEdit(path, edit),), _basic(setup, f"UV_INDEX_{NAME.upper()}"), tuple(notes))
+
+
+def _past_uv(path: Path, prefix: str) -> list[str]:
+    notes = []
+    for table in (prefix, f"{prefix}.pip".removeprefix(".")):
+        keys = _keys(path, table)
+        where = f" in [{table}]" if table else ""
+        notes += [
+            f"{path} has {key}{where}: it stays active beside Orchard and lets packages come past it."
+            " Remove it."
+            for key in ("index-url", "extra-index-url", "find-links")
+            if keys.get(key)
+        ]
+        if keys.get("no-index"):
+            notes.append(f"{path} has no-index{where}: no index is asked at all.")
+    return notes
 
 
 def poetry(setup: Setup) -> ClientSetup:
@@ -105,7 +148,7 @@ def poetry(setup: Setup) -> ClientSetup:
     notes = ["poetry.lock names its source: run `poetry lock` once after this."]
     notes += [
         f"the source {each.get('name')} stays beside Orchard."
-        for each in _tables(read_text(path), "tool.poetry.source")
+        for each in _tables(path, "tool.poetry.source")
         if each.get("name") != NAME
     ]
     variables = _basic(setup, f"POETRY_HTTP_BASIC_{NAME.upper()}")
@@ -126,10 +169,12 @@ def pdm(setup: Setup) -> ClientSetup:
             values["verify_ssl"] = False
         return set_keys(text, "pypi", values)
 
-    sources = _tables(read_text(setup.folder / "pyproject.toml"), "tool.pdm.source")
+    sources = _tables(setup.folder / "pyproject.toml", "tool.pdm.source")
     notes = [f"the source {each.get('name')} of pyproject.toml stays, beside Orchard." for each in sources]
-    if setup.environ.get("PDM_PYPI_URL"):
-        notes.append("PDM_PYPI_URL is set now and wins over the file.")
+    for name, each in _keys(path, "pypi").items():
+        if isinstance(each, dict) and each.get("url"):  # a table of [pypi] is a further index
+            notes.append(f"{path} has the index {name}: it stays, beside Orchard.")
+    notes += set_now(setup, "PDM_PYPI_URL")
     return ClientSetup((FileEdit(path, edit),), _basic(setup, "PDM_PYPI"), tuple(notes))
 
 
@@ -142,11 +187,12 @@ def over_pip_or_uv(setup: Setup) -> ClientSetup:
     return ClientSetup((*one.files, *other.files), (*one.variables, *other.variables), notes)
 
 
-def _tables(text: str, path: str) -> list[dict[str, object]]:
-    try:
-        return read_tables(text, path)
-    except CannotEdit:
-        return []  # reported when it is edited
+def _keys(path: Path, table: str) -> dict[str, Any]:
+    return told_by(path, lambda text: read_keys(text, table)) or {}
+
+
+def _tables(path: Path, table: str) -> list[dict[str, Any]]:
+    return told_by(path, lambda text: read_tables(text, table)) or []
 
 
 def _basic(setup: Setup, name: str) -> tuple[str, ...]:
