@@ -7,6 +7,7 @@ to know it (server.py): any user may listen on a port of loopback while Orchard 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,8 @@ FROM = "ORCHARD_PYZ_FROM"
 CAME_FROM = "the address that orchard.pyz came from; ORCHARD_URL names another"
 MOST_GATEWAYS = 32  # that one Orchard starts, each on a port above the other
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ADDRESS_FILE = "address"  # likewise, while it runs
+_ADDRESS = re.compile(r"http://(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
 TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file, which standalone writes in its data folder
 
 
@@ -75,10 +78,18 @@ def data_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _local(environ: Mapping[str, str]) -> str:
+    """Where this machine's Orchard listens: as settings say, else the one that runs in the data folder."""
     host = environ.get("ORCHARD_HOST", "").strip()
+    if not host and not environ.get("ORCHARD_PORT", "").strip() and (told := _told(environ)):
+        return told
     host = "127.0.0.1" if host in ("", "0.0.0.0") else "::1" if host == "::" else host  # noqa: S104
     port = environ.get("ORCHARD_PORT", "").strip() or "8080"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _told(environ: Mapping[str, str]) -> str:
+    found = _kept(environ, ADDRESS_FILE)
+    return found if _ADDRESS.fullmatch(found) and int(found.rpartition(":")[2]) < 65536 else ""
 
 
 def _own_address(base: str, environ: Mapping[str, str]) -> str:
@@ -124,7 +135,12 @@ def _short(text: str) -> str:
 
 
 def _token_of_file(environ: Mapping[str, str]) -> str:
+    return _kept(environ, TOKEN_FILE)
+
+
+def _kept(environ: Mapping[str, str], name: str) -> str:
     try:
-        return (data_folder(environ) / TOKEN_FILE).read_text().strip()
+        path = data_folder(environ) / name
+        return path.read_text().strip() if path.is_file() else ""
     except (OSError, UnicodeDecodeError):
         return ""

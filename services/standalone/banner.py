@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -58,7 +60,8 @@ def banner(
             first = hint.client if len(hint.client) <= NAME_WIDTH else ""
             named = zip_longest([first], pasted, fillvalue="")
             lines += [f"  {name:<{NAME_WIDTH}} {line}" for name, line in named]
-    lines += ["  or        orchard client-config TOOL --write", ""]
+    at = "" if base == own_url(Settings(), Settings().port) else f" --url {base}"
+    lines += [f"  or        {command_here()} client-config TOOL --write{at}", ""]
     if gateways > 1:
         others = [own_url(settings, settings.port + index) for index in range(1, gateways)]
         lines.append(f"  gateways  the same at {', '.join(others)}")
@@ -72,6 +75,14 @@ def banner(
     lines.append(f"  admin     token in {admin_token_at}")
     lines += [f"  data      {data}", f"  logs      {logs}", "", "Ctrl-C stops it.", ""]
     return "\n".join(lines)
+
+
+def command_here() -> str:
+    """How the `orchard` command is called in this shell: by its name, or of a checkout by its path."""
+    own = Path(sys.executable).with_name("orchard")
+    if shutil.which("orchard") or not own.exists():
+        return "orchard"
+    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)
 
 
 def without_secrets(url: str) -> str:

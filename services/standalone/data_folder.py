@@ -15,8 +15,8 @@ from services.standalone.output import complain
 from shared.errors import ConfigurationError
 
 KEPT = (
-    "admin-token", "hot", "logs", "objects", "orchard.lock", "postgres", "redis-cache", "redis-queue",
-    "secret-key", "spool",
+    "address", "admin-token", "hot", "logs", "objects", "orchard.lock", "postgres", "redis-cache",
+    "redis-queue", "secret-key", "spool",
 )  # fmt: skip
 """What lies in a data folder. With it, all below it: a folder of mode 0700 lets nobody pass."""
 LOCK_WAIT_SECONDS = 6.0  # longer than the watchdog of a killed supervisor needs

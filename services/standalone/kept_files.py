@@ -120,6 +120,7 @@ def sync_folder(folder: Path) -> None:
 
 
 ADMIN_TOKEN = "admin-token"  # noqa: S105 - a file's name; the `orchard` command looks there too
+ADDRESS = "address"  # where the Orchard that runs here listens, for the `orchard` command
 SECRET_KEY = "secret-key"  # noqa: S105
 LOG_KEY = "log-key"
 _LOST_KEY = "credentials of sources must be given again"

@@ -7,15 +7,16 @@ a start that fails half-way, or a SIGKILL (guard.py, processes.spawn).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Mapping, Sequence
 
-from services.standalone.banner import Upstream, banner
+from services.standalone.banner import Upstream, banner, own_url
 from services.standalone.child import Child, ChildSpec, StartFailed
 from services.standalone.data_folder import DataFolder
 from services.standalone.guard import Guard
-from services.standalone.kept_files import Keys
+from services.standalone.kept_files import ADDRESS, Keys, write_private
 from services.standalone.output import complain, say
 from services.standalone.postgres import EmbeddedPostgres, needed_connections
 from services.standalone.redis_server import EmbeddedRedis
@@ -89,6 +90,8 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(OSError):
+                (self._folder.path / ADDRESS).unlink()
             await self._stop_all()
             self._guard.close()
 
@@ -120,6 +123,7 @@ class Supervisor:
         _progress("migrations", "the database is up to date")
         workers = worker_specs(self._modules, self._counts, self._settings, environment, self._keys, reserved)
         await self._start_tier("workers", workers)
+        write_private(self._folder.path / ADDRESS, own_url(self._settings, self._settings.port) + "\n")
         gateways = gateway_specs(self._modules, self._counts, self._settings, environment, self._keys)
         await self._start_tier("gateways", gateways)
         where, folder, number = self._keys.admin_token_at, self._folder, self._counts.gateways

@@ -10,14 +10,15 @@ from typing import Any
 
 from services.cli.client_files import Change, Edits, apply, undo
 from services.cli.clients import CLIENTS, edits_of
-from services.cli.errors import CommandFailed, WrongUse
+from services.cli.errors import CommandFailed, ServerUnreachable, WrongUse
 from services.cli.output import Output
-from services.cli.target import choose_target
+from services.cli.server import Server
+from services.cli.target import Target, choose_target
 from shared.clientfiles.setup import CannotEdit, ClientSetup, FileEdit, NotPossible, Setup
 
 
 def run(options: argparse.Namespace, output: Output) -> None:
-    """Shows, writes or undoes. Asks no server: the address alone matters."""
+    """Shows, writes or undoes. The address alone matters; whether somebody answers there is only told."""
     try:
         _run(options, output)
     except NotPossible as error:
@@ -36,6 +37,8 @@ def _run(options: argparse.Namespace, output: Output) -> None:
     setup = Setup(target.base, Path.cwd(), os.environ, token, options.project)
     if token and setup.is_plain_and_remote:
         output.note("note: over plain http the token can be read on its way; better put TLS in front.")
+    if not options.undo:
+        _note_silence(output, target)
     configure = CLIENTS[options.tool]
     wanted = configure(setup)
     if options.undo:
@@ -53,6 +56,20 @@ def _run(options: argparse.Namespace, output: Output) -> None:
         _report(options, output, changes, wanted)
     else:
         _show(options, output, wanted)
+
+
+def _note_silence(output: Output, target: Target) -> None:
+    """Say so if no Orchard answers at the address: a client would be set up for nobody."""
+    if output.quiet or output.as_json:
+        return
+    asked = Server(target._replace(read_token="", admin_token="", file_token=""))
+    try:
+        status = asked.request("GET", "/health/live", timeout_seconds=3.0).status
+    except ServerUnreachable as error:
+        output.note(f"note: {error.message} now. --url or ORCHARD_URL names another address.")
+        return
+    if status != 200:
+        output.note(f"note: what answers at {target.base} (status {status}) may be no Orchard.")
 
 
 def _edits(setup: Setup, path: Path) -> Edits:

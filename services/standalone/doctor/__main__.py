@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.standalone.doctor.addresses import address_findings
+from services.standalone.doctor.addresses import address_findings, as_it_runs
 from services.standalone.doctor.findings import Finding, in_words
 from services.standalone.doctor.machine import machine_findings
 from services.standalone.doctor.signin import signin_findings
@@ -53,6 +53,7 @@ def examine(command_url: str = "") -> list[Finding]:
     settings = msgspec.structs.replace(
         settings, data_dir=str(Path(settings.data_dir).expanduser().absolute())
     )
+    settings = as_it_runs(settings, os.environ)
     return [
         Finding("settings", "ok", "all are known and have good values"),
         *machine_findings(settings),

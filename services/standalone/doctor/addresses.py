@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,11 +11,14 @@ import msgspec
 
 from services.standalone.doctor.asking import Unreached, get
 from services.standalone.doctor.findings import Finding
-from services.standalone.kept_files import ADMIN_TOKEN, read_kept
+from services.standalone.kept_files import ADDRESS, ADMIN_TOKEN, read_kept
 from shared.access.identity import PATH, is_proof, new_nonce, proof
 from shared.settings import Settings
 
 MOST_GATEWAYS = 16  # `--gateways`: each at a port of its own, the next one
+
+
+_OWN = re.compile(r"http://(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,3}[0-9]?")
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -26,6 +31,15 @@ def address_findings(settings: Settings, command_url: str = "") -> list[Finding]
     if command_url:
         named.append(("ORCHARD_URL", command_url))
     return [address_finding(settings, name, url.rstrip("/")) for name, url in named]
+
+
+def as_it_runs(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """With the host and port of the Orchard that runs in the data folder, where none are set."""
+    told = read_kept(Path(settings.data_dir) / ADDRESS)
+    if {"ORCHARD_HOST", "ORCHARD_PORT"} & environ.keys() or not _OWN.fullmatch(told):
+        return settings
+    host, _, port = told.removeprefix("http://").rpartition(":")
+    return msgspec.structs.replace(settings, host=host.strip("[]"), port=int(port))
 
 
 def operators_token(settings: Settings) -> str:

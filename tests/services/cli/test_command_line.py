@@ -259,9 +259,43 @@ def test_forbidden__names_the_variable__exit_4(command: Make, given: dict[str, s
     ],
 )
 def test_target__option_then_variable_then_this_machine(
-    option: str, environ: dict[str, str], base: str
+    option: str, environ: dict[str, str], base: str, tmp_path: Path
 ) -> None:
-    assert choose_target(option, environ).base == base
+    assert choose_target(option, {"ORCHARD_DATA_DIR": str(tmp_path), **environ}).base == base
+
+
+@pytest.mark.parametrize(
+    ("told", "environ", "base"),
+    [
+        ("http://127.0.0.1:18480\n", {}, "http://127.0.0.1:18480"),
+        ("http://[::1]:18480\n", {}, "http://[::1]:18480"),
+        ("http://127.0.0.1:18480\n", {"ORCHARD_PORT": "9000"}, "http://127.0.0.1:9000"),
+        ("http://127.0.0.1:18480\n", {"ORCHARD_URL": "http://o.example.com"}, "http://o.example.com"),
+        ("http://127.0.0.1:99999\n", {}, "http://127.0.0.1:8080"),
+        ("ftp://127.0.0.1:18480\n", {}, "http://127.0.0.1:8080"),
+        ("http://u:p@127.0.0.1:1/\n", {}, "http://127.0.0.1:8080"),
+    ],
+)
+def test_target__the_orchard_that_runs_in_the_data_folder__is_asked_where_it_listens(
+    told: str, environ: dict[str, str], base: str, tmp_path: Path
+) -> None:
+    (tmp_path / "address").write_text(told)
+    (tmp_path / "admin-token").write_text("hunter2\n")
+    target = choose_target("", {"ORCHARD_DATA_DIR": str(tmp_path), **environ})
+    assert target.base == base
+    assert target.proven_at == (base if "example" not in base else "")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(200, ""), (404, "may be no Orchard"), (0, "no Orchard listens")]
+)
+def test_client_config__nobody_answers_at_the_address_that_it_writes__is_told(
+    command: Make, status: int, said: str
+) -> None:
+    with _answering(status or 200, b"{}") as (url, _):
+        done = command(ORCHARD_URL=url if status else "http://127.0.0.1:9")("client-config", "npm", "--write")
+    assert done.returncode == 0
+    assert (said in done.stderr) if said else (done.stderr == "")
 
 
 def test_target__token_file__is_kept_for_this_machine_only_and_never_shown(tmp_path: Path) -> None:

@@ -52,9 +52,20 @@ def test_banner__names_every_client_of_the_readme_and_the_command() -> None:
     clients = ("pip, pipx, hatch", "uv", "pdm", "poetry", "npm, pnpm, yarn 1, bun, deno", "yarn 4")
     text = text_of(Settings())
     assert all(
-        f"\n  {client}" in text
-        for client in (*clients, "mvn", "Gradle", "coursier", "cargo", "or        orchard client-config")
+        f"\n  {client}" in text for client in (*clients, "mvn", "Gradle", "coursier", "cargo", "or        ")
     )
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(), Settings(port=81), Settings(public_url=("https://p.example.com",))]
+)
+def test_banner__names_the_command_as_this_shell_calls_it_with_the_address_of_this_orchard(
+    settings: Settings,
+) -> None:
+    (line,) = (each for each in text_of(settings).splitlines() if each.startswith("  or  "))
+    command, _, rest = line.split(None, 1)[1].partition(" client-config TOOL --write")
+    assert command == "orchard" or Path(command).is_file()
+    assert rest == ("" if settings == Settings() else f" --url {base_url(settings)}")
 
 
 def test_banner__offline__says_that_no_upstream_is_asked() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from services.standalone.doctor.addresses import address_findings
+from services.standalone.doctor.addresses import address_findings, as_it_runs
 from services.standalone.doctor.machine import key_findings
 from services.standalone.doctor.signin import DISCOVERY, clock_of, signin_findings
 from services.standalone.doctor.stores import bound_findings, feed_findings, orchard_findings, read_figures
@@ -274,3 +274,19 @@ def test_orchard__that_answers_something_else__told(tmp_path: Path) -> None:
         with gateway("", 0, status, b"hello") as url:
             settings = Settings(data_dir=str(tmp_path), port=int(url.rpartition(":")[2]))
             assert [each.state for each in orchard_findings(settings)] == [state]
+
+
+@pytest.mark.parametrize(
+    ("told", "environ", "port"),
+    [
+        ("http://127.0.0.1:18480\n", {}, 18480),
+        ("http://127.0.0.1:18480\n", {"ORCHARD_PORT": "8080"}, 8080),
+        ("http://127.0.0.1:x\n", {}, 8080),
+        ("", {}, 8080),
+    ],
+)
+def test_orchard__that_runs_in_the_data_folder__is_asked_where_it_listens(
+    tmp_path: Path, told: str, environ: dict[str, str], port: int
+) -> None:
+    (tmp_path / "address").write_text(told)
+    assert as_it_runs(Settings(data_dir=str(tmp_path)), environ).port == port
