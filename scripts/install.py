@@ -4,6 +4,7 @@ when it fails. The Makefile runs it with the Python that gets the packages: `pyt
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 import sys
@@ -18,6 +19,18 @@ _NOTED = re.compile(r"(Collecting|Requirement already satisfied|Building wheel) 
 def main(arguments: Sequence[str]) -> int:
     """The exit code is pip's."""
     (file,) = arguments
+    with Path(sys.prefix, ".installing").open(
+        "w"
+    ) as lock:  # given back when this process ends, however it does
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"Another make installs into {Path(sys.prefix).name}: waiting for it\n")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        return _install(file)
+
+
+def _install(file: str) -> int:
     count = len(re.findall(r"^[^#\s]+==", Path(file).read_text(), re.MULTILINE))
     where = Path(sys.prefix).name
     words = f"Installing {count} packages into {where} (only when the pins have changed)"

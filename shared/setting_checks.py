@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_network
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from shared.setting_values import network
 
 Variable = Callable[[str], str]
 """The environment variable of a field."""
@@ -42,12 +43,11 @@ def faults_of(values: Mapping[str, Any], variable: Variable) -> list[str]:
             trust_parts(each)
         except ValueError as error:
             faults.append(f"ORCHARD_TRUSTED_CI: {error}")
-    for network in values.get("trusted_proxies", ()):
+    for each in values.get("trusted_proxies", ()):
         try:
-            ip_network(network, strict=False)
-        except ValueError:
-            faults.append("ORCHARD_TRUSTED_PROXIES: expected addresses or networks (10.0.0.0/8)")
-            break
+            network(each)
+        except ValueError as error:
+            faults.append(f"ORCHARD_TRUSTED_PROXIES: {error}")
     if values.get("redis_cluster") and (values.get("redis_sentinels") or values.get("redis_db")):
         faults.append("ORCHARD_REDIS_CLUSTER: goes with neither ORCHARD_REDIS_SENTINELS nor ORCHARD_REDIS_DB")
     for field in ("redis_sentinels", "queue_redis_sentinels", "redis_cluster"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import msgspec
 
@@ -15,6 +16,7 @@ LAST_MOMENT = 253_402_300_800.0  # unix seconds: the end of the year 9999, in UT
 SEVERITIES = {"critical": 9.0, "high": 7.0, "medium": 4.0, "low": 0.1}
 """The least CVSS score of each (CVSS 3.1 §5)."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SCORE = re.compile(r"[0-9]{1,2}(?:\.[0-9]+)?")
 _AGE = re.compile(r"(?:([0-9]{1,5}) ?([dh])|0)?")
 _KINDS = {
@@ -60,6 +62,29 @@ def severity(text: str) -> float | None:
     if _SCORE.fullmatch(text) is None or not 0 < float(text) <= 10:
         raise msgspec.ValidationError("expected low, medium, high, critical, any, or a CVSS score: 7.5")
     return float(text)
+
+
+def check_printable(is_list: bool, text: str) -> None:
+    """Nothing that a setting names holds a line break or another control character; between the parts of a
+    list they may stand. Raises `msgspec.ValidationError`."""
+    for part in addresses(text) if is_list else (text,):
+        if _CONTROL.search(part):
+            raise msgspec.ValidationError("must hold no line break and no other control character")
+
+
+def network(text: str) -> str:
+    """An address or a network of clients as it is compared: what maps IPv4 into IPv6 (RFC 4291, 2.5.5.2) as
+    the IPv4 that it is. Raises `ValueError`, one line."""
+    if "%" in text:  # RFC 4007: it means something on one machine alone
+        raise ValueError(f"{text[:60]!r} names a zone of one machine, which no client's address has here")
+    try:
+        found = ip_network(text.strip(), strict=False)
+    except ValueError:
+        raise ValueError(f"expected an address or a network such as 10.0.0.0/8, not {text[:60]!r}") from None
+    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
+    if mapped is None or found.prefixlen < 96:
+        return text.strip()
+    return str(IPv4Network((mapped, found.prefixlen - 96), strict=False))
 
 
 def addresses(text: str) -> tuple[str, ...]:

@@ -16,15 +16,22 @@ from msgspec import Meta
 
 from shared.errors import ConfigurationError
 from shared.setting_checks import faults_of
-from shared.setting_values import addresses, age, date, plain, severity
+from shared.setting_values import addresses, age, check_printable, date, plain, severity
 from shared.settings_file import put_into
 
 PREFIX = "ORCHARD_"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Positive = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(gt=0)]
+# By what they count, so that a slip of some digits does not start: none can be meant.
+_LONGEST_SECONDS = 10 * 366 * 86_400
+Positive = Annotated[int, Meta(ge=1, le=1_000_000)]  # of things at once
+NotNegative = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Days = Annotated[int, Meta(ge=0, le=36_600)]
+SomeBytes = Annotated[int, Meta(ge=1, le=2**60)]
+Bytes = Annotated[int, Meta(ge=0, le=2**60)]
+Seconds = Annotated[float, Meta(gt=0, le=_LONGEST_SECONDS)]
+WholeSeconds = Annotated[int, Meta(ge=0, le=_LONGEST_SECONDS)]
+Lifetime = Annotated[int, Meta(ge=1, le=_LONGEST_SECONDS)]
 
 
 CLIENT_SECONDS = 10.0  # how long a client is made to wait of whose protocol nothing is known
@@ -88,12 +95,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http_worker_threads: Positive = 32  # threads for hashing, compressing, disk
     http_proxy: str = ""  # default: the usual variables
     ca_file: str = ""  # PEM; default: the usual variables, else the system's store
-    min_rate_bytes: NotNegative = 1024  # a download slower than this over 30 s is given up
+    min_rate_bytes: Bytes = 1024  # a download slower than this over 30 s is given up
     abandoned_seconds: Seconds = 60.0  # a download whose clients have all left goes on for so long
-    abandoned_bytes: NotNegative = 64 * 1024 * 1024  # … and for so many bytes, whichever ends first
-    max_index_bytes: Positive = 200 * 1024 * 1024  # a larger index page is refused
-    index_budget_bytes: Positive = 128 * 1024 * 1024  # memory of indexes read at once, per fetcher
-    max_artifact_bytes: Positive = 16 * 1024 * 1024 * 1024  # a larger file is refused
+    abandoned_bytes: Bytes = 64 * 1024 * 1024  # … and for so many bytes, whichever ends first
+    max_index_bytes: SomeBytes = 200 * 1024 * 1024  # a larger index page is refused
+    index_budget_bytes: SomeBytes = 128 * 1024 * 1024  # memory of indexes read at once, per fetcher
+    max_artifact_bytes: SomeBytes = 16 * 1024 * 1024 * 1024  # a larger file is refused
 
     # --- object store --------------------------------------------------------------------------------
     s3_endpoint: str = ""  # http(s)://host[:port] of an S3 server; "" = files under ORCHARD_DATA_DIR
@@ -106,18 +113,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     s3_public_endpoint: str = ""  # how clients reach the store, for redirects; "" = as ORCHARD_S3_ENDPOINT
     sweep: str = "report"  # objects that nothing names: report counts them, delete removes them; or off
     sweep_interval: Seconds = 3600.0  # seconds between two sweeps
-    verify_seconds: NotNegative = 86_400  # a stored file is hashed again before use after this; 0 = never
-    scrub_days: NotNegative = 30  # everything stored is hashed again within so many days; 0 = off
-    min_free_bytes: NotNegative | None = None  # so much of the disk stays free of files; unset: 1 GiB or 5 %
-    relay_bytes: NotNegative = (
-        256 * 1024 * 1024
-    )  # memory of files passed on while the disk is short, per fetcher
-    evict_days: NotNegative = 0  # files not used for so long leave the store until asked for; 0 = off
-    evict_bytes: NotNegative | None = (
-        None  # of files at most; 0: no bound; unset: standalone half of the disk
-    )
+    verify_seconds: WholeSeconds = 86_400  # a stored file is hashed again before use after this; 0 = never
+    scrub_days: Days = 30  # everything stored is hashed again within so many days; 0 = off
+    min_free_bytes: Bytes | None = None  # so much of the disk stays free of files; unset: 1 GiB or 5 %
+    relay_bytes: Bytes = 256 * 1024 * 1024  # memory of files passed on while the disk is short, per fetcher
+    evict_days: Days = 0  # files not used for so long leave the store until asked for; 0 = off
+    evict_bytes: Bytes | None = None  # of files at most; 0: no bound; unset: standalone half of the disk
     hot_objects_dir: str = ""  # gateway: copies of files from S3 that are hot; "" = ORCHARD_DATA_DIR/hot
-    hot_objects_bytes: NotNegative = 2 * 1024**3  # of these copies at most, per folder; 0 = off
+    hot_objects_bytes: Bytes = 2 * 1024**3  # of these copies at most, per folder; 0 = off
     artifact_delivery: str = "stream"  # stream, or redirect: 307 to a presigned URL of the store
 
     # --- Redis and PostgreSQL -------------------------------------------------------------------------
@@ -141,18 +144,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_max_overflow: NotNegative = 30  # POOL_SIZE + MAX_OVERFLOW = most connections
     database_pool_timeout: Seconds = 30.0  # waiting for a connection; capped by the deadline
     database_pool_pre_ping: bool = False  # SELECT 1 before each use
-    cache_ttl_index: Positive = 300  # an index page is fresh for this long (±10 %)
-    cache_ttl_versions: Positive = 300  # version listings
-    cache_ttl_upstream: Positive = 3600  # the revision of a protocol's sources, in Redis; renewed each minute
-    cache_ttl_negative: Positive = 60  # a true 404 is remembered for this long
+    cache_ttl_index: Lifetime = 300  # an index page is fresh for this long (±10 %)
+    cache_ttl_versions: Lifetime = 300  # version listings
+    cache_ttl_upstream: Lifetime = 3600  # the revision of a protocol's sources, in Redis; renewed each minute
+    cache_ttl_negative: Lifetime = 60  # a true 404 is remembered for this long
     absence_doubt: Seconds = 86_400.0  # so long a 404 of a source that has lost all is doubted
-    stale_limit: NotNegative = 0  # seconds a page may be served stale; 0 = no limit
+    stale_limit: WholeSeconds = 0  # seconds a page may be served stale; 0 = no limit
     stale_wait: Seconds = 0.5  # an expired or lost page waits so long for its source, then is STALE
     request_timeout: Seconds | None = None  # a client waits so long for what is missing; unset: by protocol
     request_timeouts: dict[str, float] = {}  # unset: as ORCHARD_REQUEST_TIMEOUT; both unset: {default}
 
     # --- gateway --------------------------------------------------------------------------------------
-    l1_max_bytes: NotNegative = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
+    l1_max_bytes: Bytes = 128 * 1024 * 1024  # in-process cache of each gateway; 0 = off
     admin_token: str = ""  # the operator's token, beside those in the database (docs/access.md)
     anonymous_read: bool | None = None  # true: reading needs no token; unset: only on a loopback address
     oidc_issuer: str = ""  # the provider by which people sign in to the pages (docs/access.md); unset: tokens
@@ -166,17 +169,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret_key: tuple[str, ...] = ()  # 32 bytes in base64; seals sources' passwords; several: first seals
     client_connections: Positive = 1024  # of one address that stand still, where connections run short
     client_stall: Seconds = 30.0  # a response that is taken slower than the minimum rate over this is ended
-    client_min_rate_bytes: NotNegative = 1024  # per second; of a response, by its client
+    client_min_rate_bytes: Bytes = 1024  # per second; of a response, by its client
     client_misses: NotNegative = 20_000  # pages and files not here, per client in 5 min; 0 = no limit
-    client_cold_bytes: NotNegative = 64 * 1024**3  # of files not here, per client in 5 min; 0 = no limit
+    client_cold_bytes: Bytes = 64 * 1024**3  # of files not here, per client in 5 min; 0 = no limit
     client_starts: NotNegative = 1_000  # resolutions, ensures, bundles, per client in 5 min; 0 = no limit
     body_timeout: Seconds = 60.0  # a request's body has come whole within this, without pauses of 10 s
-    body_budget_bytes: Positive = 64 * 1024 * 1024  # memory for request bodies; half of it for one client
+    body_budget_bytes: SomeBytes = 64 * 1024 * 1024  # memory for request bodies; half of it for one client
     edge: bool = False  # answers tell caches in front what they may keep (deploy/edge)
     edge_purge: tuple[str, ...] = ()  # addresses of caches that are purged, http://host:port, commas between
     edge_token: str = ""  # what purges are sent with, 16 characters or more; never shown
     access_log: bool = True  # one line per request on standard output
-    ledger_days: NotNegative = 90  # who got which file is kept so long; 0 = off, and what is kept goes
+    ledger_days: Days = 90  # who got which file is kept so long; 0 = off, and what is kept goes
     ledger_addresses: bool = True  # the ledger keeps clients' addresses; false: their tokens and tools alone
     otlp_endpoint: str = ""  # traces go to this collector by OTLP/HTTP (http://collector:4318); unset: none
     otlp_headers: str = ""  # sent to it: name=value, comma-separated; never shown
@@ -190,7 +193,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     log_witnesses: tuple[str, ...] = ()  # gateways: public keys of witnesses whose cosignatures are kept
     drain_timeout: Seconds = 8.0  # in-flight work gets this long at stop
-    drain_notice: Annotated[float, Meta(ge=0)] = 0.5  # seconds a stopping gateway still takes connections
+    drain_notice: Annotated[float, Meta(ge=0, le=_LONGEST_SECONDS)] = (
+        0.5  # seconds a stopping gateway still takes connections
+    )
 
     # --- what may be served (docs/firewall.md) ----------------------------------------------------------
     minimum_ages: dict[str, float] = {}  # of a version before it is served: 7d, 36h; unset: no such rule
@@ -218,7 +223,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # --- logs --------------------------------------------------------------------------------------------
     log_level: str = "info"  # debug, info, warning or error
     log_format: str = "json"  # json or console
-    log_bytes: Positive = 32 * 1024 * 1024  # standalone: of one process's log, before it is put aside
+    log_bytes: SomeBytes = 32 * 1024 * 1024  # standalone: of one process's log, before it is put aside
     log_files: NotNegative = 1  # standalone: so many of those before it stay
 
     # --- the orchard command -----------------------------------------------------------------------------
@@ -317,6 +322,7 @@ def load_settings(
             faults.append(f"{shown.get(key, key)}: unknown setting{meant}")
             continue
         try:
+            check_printable(field in _LISTS or (own is not None and own["kind"] == "upstream"), text)
             if own is None:
                 values[field] = _convert(field, text)
             elif own["age"]:

@@ -20,7 +20,8 @@ SHELLS = ("bash", "zsh", "fish")
 _ABOUT = "Look after an Orchard: a caching proxy for package registries."
 _EPILOG = """\
 environment
-  ORCHARD_URL          the Orchard to speak to (http://127.0.0.1:8080; follows ORCHARD_PORT)
+  ORCHARD_URL          the Orchard to speak to (http://127.0.0.1:8080, or as ORCHARD_PORT
+                       says, or the one that runs in the data folder)
   ORCHARD_TOKEN        a token to read with
   ORCHARD_ADMIN_TOKEN  the operator's token; not needed on the machine where `orchard up` runs
 
@@ -44,14 +45,14 @@ _SUBJECTS = {
     "this machine's Orchard": (
         "up", "doctor", "logs", "backup", "restore", "sweep", "import", "import-files", "imported",
     ),
-    "this command": ("help", "completion"),
+    "this command": ("help", "completion", "version"),
 }  # fmt: skip
 
 
 def build_parser() -> Parser:
     """The whole tree."""
     parser = Parser(prog="orchard", description=_ABOUT, epilog=_EPILOG)
-    parser.add_argument("--version", action="version", version=f"orchard {VERSION}")
+    parser.add_argument("-V", "--version", action="version", version=f"orchard {VERSION}")
     common(parser, default=True)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     _up(commands)
@@ -199,6 +200,7 @@ zsh: the folder must be in fpath before compinit.
 def _help(commands: Any) -> None:
     parser = command(commands, "help", "say what a command does, as its --help", "helping:run")
     parser.add_argument("words", metavar="COMMAND", nargs="*", default=[], help="without one: of all")
+    command(commands, "version", "say which version this command is, as --version", "helping:version")
 
 
 def _client_config(commands: Any) -> None:

@@ -120,7 +120,7 @@ class Supervisor:
         environment = self._environment
         migrations = migrations_spec(self._modules, environment)
         await Child(migrations, self._folder.log("migrations"), self._guard).finish()
-        _progress("migrations", "the database is up to date")
+        _progress("migrations", "the database has all its tables")
         workers = worker_specs(self._modules, self._counts, self._settings, environment, self._keys, reserved)
         await self._start_tier("workers", workers)
         write_private(self._folder.path / ADDRESS, own_url(self._settings, self._settings.port) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import subprocess
@@ -62,3 +63,15 @@ def test_install__on_a_terminal__counts_in_one_line(pins: Path) -> None:
     assert said.count(b"\n") == 1
     assert b": 2 of 2 " in said
     assert b"Downloading" not in said
+
+
+def test_install__while_another_one_goes_on__waits_and_says_so(pins: Path) -> None:
+    command, env = _command(pins, 0)
+    with Path(sys.prefix, ".installing").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Another make installs into ")
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert process.stdout.read().startswith("Installing 2 packages")
+    assert process.returncode == 0

@@ -155,6 +155,9 @@ def test_rotated__the_old_one_is_refused_and_the_bounds_stay(orchard: Cluster, u
         {"owner": "x" * 300},
         {"scope": "admin", "names": ["corp-*"]},
         {"unknown": True},
+        {"networks": ["fe80::1%eth0"]},
+        {"names": ["pypi/flask"]},
+        {"name": "ORCHARD_ADMIN_TOKEN"},
     ],
     ids=str,
 )

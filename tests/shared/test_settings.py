@@ -7,6 +7,7 @@ import pytest
 
 from shared.errors import ConfigurationError
 from shared.protocols import spoken
+from shared.setting_values import network
 from shared.settings import Settings, load_settings, variable
 
 
@@ -150,3 +151,62 @@ def test_edge_purge__without_words_or_a_token_or_with_a_path__refused() -> None:
     ):
         with pytest.raises(ConfigurationError, match=named):
             load_settings(bad)
+
+
+_OF_TYPE = {
+    field.name: str(field.type)
+    for field in msgspec.structs.fields(Settings)
+    if field.name != "client_seconds"
+}
+_NUMBERS = [name for name, kind in _OF_TYPE.items() if "int" in kind or "float" in kind]
+_TEXTS = [name for name, kind in _OF_TYPE.items() if "Annotated" not in kind and "str" in kind]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf", "1e308", "1" + 26 * "0"])
+@pytest.mark.parametrize("field", _NUMBERS)
+def test_numbers__beyond_what_can_be_meant__refused_of_every_setting(field: str, value: str) -> None:
+    name = {"request_timeouts": "ORCHARD_PYPI_REQUEST_TIMEOUT", "minimum_ages": "ORCHARD_MINIMUM_AGE"}
+    named = name.get(field, variable(field))
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({named: value})
+    assert caught.value.message.startswith(f"{named}: ")
+
+
+@pytest.mark.parametrize("inside", ["\n", "\r", "\0", "\x1b", "\x7f", "\u2028"], ids=ascii)
+@pytest.mark.parametrize("field", _TEXTS)
+def test_texts__line_breaks_and_control_characters__refused_of_every_setting(field: str, inside: str) -> None:
+    named = {"upstreams": "ORCHARD_PYPI_UPSTREAM"}.get(field, variable(field))
+    if named in ("ORCHARD_IGNORED", "ORCHARD_REQUEST_TIMEOUTS", "ORCHARD_MINIMUM_AGES"):
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({named: f"http://a{inside}b"})
+    assert f"{named}: must hold no line break" in caught.value.message
+
+
+def test_lists__a_line_for_each_part__taken() -> None:
+    settings = load_settings({"ORCHARD_PYPI_UPSTREAM": "https://a.example.com/,\n  https://b.example.com/\n"})
+    assert settings.upstreams == {"pypi": ("https://a.example.com/", "https://b.example.com/")}
+
+
+@pytest.mark.parametrize(
+    ("text", "compared"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        (" 10.0.0.1 ", "10.0.0.1"),
+        ("::ffff:127.0.0.1", "127.0.0.1/32"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("fe80::/10", "fe80::/10"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_network__as_it_is_compared(text: str, compared: str) -> None:
+    assert network(text) == compared
+
+
+@pytest.mark.parametrize("text", ["fe80::1%eth0", "fe80::%1/64", "10.0.0.0/33", "localhost", ""])
+def test_network__that_no_client_can_be_in__refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"zone|expected an address"):
+        network(text)
+    if text:
+        with pytest.raises(ConfigurationError, match="ORCHARD_TRUSTED_PROXIES"):
+            load_settings({"ORCHARD_TRUSTED_PROXIES": text})

@@ -52,11 +52,11 @@ def _bounds(found: dict[str, Any]) -> str:
         return "nothing is evicted: what goes could not be fetched again (ORCHARD_OFFLINE)"
     bounds = []
     if found.get("evict_bytes"):
-        bounds.append(f"over {size(found['evict_bytes'])}")
+        bounds.append(f"what makes them more than {size(found['evict_bytes'])} in all")
     if found.get("evict_days"):
-        bounds.append(f"unused for {counted(found['evict_days'], 'day')}")
+        bounds.append(f"what was not used for {counted(found['evict_days'], 'day')}")
     return (
-        f"evicted are files {' or '.join(bounds)}"
+        f"of the files is evicted {' or '.join(bounds)}, the longest unused first"
         if bounds
         else "no bound but the floor (ORCHARD_EVICT_BYTES)"
     )

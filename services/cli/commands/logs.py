@@ -40,6 +40,8 @@ def run(options: argparse.Namespace, output: Output) -> None:
             "X-Request-Id of an answer and `request_id` of an error name it; logs are kept as "
             "ORCHARD_LOG_BYTES and ORCHARD_LOG_FILES say.",
         )
+    if not found:
+        output.note(f"nothing was said of the level {options.level} or above it")
     output.result({"items": found}, "\n".join(map(_in_words, found)))
 
 

@@ -128,7 +128,7 @@ def _post(options: argparse.Namespace, path: str, value: Any) -> Any:
 
 def _text(name: str) -> str:
     try:
-        return read_input(name, "A policy file", LARGEST_BYTES).decode()
+        return read_input(name, "A policy file", LARGEST_BYTES, "docs/firewall.md").decode()
     except UnicodeDecodeError:
         raise WrongUse(f"{name} is not UTF-8") from None
 

@@ -160,7 +160,8 @@ class EgressPolicy(msgspec.Struct, frozen=True):
             return
         if self.allow_private and is_private(address):
             return
-        raise UpstreamBlocked(f"{host} lies at an address that is not public")
+        cure = "; `--allow-private` lets it be asked" if is_private(address) else ""
+        raise UpstreamBlocked(f"{host} lies at an address that is not public{cure}")
 
 
 def policy_of(source: UpstreamSource, own_addresses: Iterable[str] = ()) -> EgressPolicy:

@@ -27,6 +27,7 @@ from shared.access.watcher import AccessWatcher
 from shared.errors import InvalidParameter
 from shared.policy.rules import OF_UPSTREAM
 from shared.redis import clock
+from shared.settings import PREFIX
 from shared.stores import Stores
 
 _NEWEST = 2**62
@@ -115,6 +116,8 @@ async def add_token(
     """Accepted everywhere within a second. The token is in this answer and nowhere else."""
     if not is_token_name(data.name):
         raise InvalidParameter("name: 1 to 64 of A-Z, a-z, 0-9 and ._@+-, starting with one of the first")
+    if data.name.upper().startswith(PREFIX):  # the audit calls those of the environment so
+        raise InvalidParameter(f"name: {PREFIX}… are the environment's own tokens; take another name")
     bounds, owner = checks.bounds_of(data, clock.now()), checks.owner(data.owner)
     token = new_token()
     digest = digest_of(token.encode())

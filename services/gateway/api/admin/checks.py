@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,7 +15,7 @@ from shared.access.bounds import Bounds
 from shared.errors import ConfigurationError, InvalidParameter
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.base import PackageProxyBase
-from shared.setting_values import age, date
+from shared.setting_values import age, date, network
 from shared.sources.credentials import Credentials
 from shared.sources.options import SourceOptions, checked
 from shared.sources.urls import split_credentials
@@ -169,19 +168,40 @@ def bounds_of(wanted: NewToken, now: float) -> Bounds:
     """What a new token is good for. Raises `InvalidParameter`."""
     if len(wanted.networks) > MOST_PATTERNS:
         raise InvalidParameter(f"networks: at most {MOST_PATTERNS}")
-    for each in wanted.networks:
-        try:
-            ip_network(each, strict=False)
-        except ValueError:
-            raise InvalidParameter(
-                f"networks: expected an address or a network such as 10.0.0.0/8, not {each[:60]!r}"
-            ) from None
+    try:
+        networks = tuple(network(each) for each in wanted.networks)
+    except ValueError as error:
+        raise InvalidParameter(f"networks: {error}") from None
     protocols = tuple(protocol_of(each).name for each in wanted.protocols)
-    names = tuple(patterns("names", wanted.names))
-    bounds = Bounds(expiry_of(wanted.expires.strip(), now) or 0.0, wanted.networks, protocols, names)
+    names = names_of(wanted.names, protocols)
+    bounds = Bounds(expiry_of(wanted.expires.strip(), now) or 0.0, networks, protocols, names)
     if wanted.scope == "admin" and bounds.of_packages:
         raise InvalidParameter("scope: a token for some packages alone can only read")
     return bounds
+
+
+def names_of(texts: Sequence[str], protocols: Sequence[str]) -> tuple[str, ...]:
+    """Patterns of the names of packages; of all protocols for none. Raises `InvalidParameter`: also for one
+    that no name can match."""
+    found = tuple(patterns("names", texts))
+    for each in found:
+        _check_can_be(each, [protocol_of(name) for name in protocols] or PROTOCOLS)
+    return found
+
+
+def _check_can_be(pattern: str, protocols: Sequence[PackageProxyBase]) -> None:
+    first, slash, rest = pattern.partition("/")
+    prefixed = bool(slash) and any(each.name == first for each in PROTOCOLS)
+    possible = any(character in pattern for character in "*?[") or any(
+        each.names.is_project_name(meant) or each.names.group_prefix(meant)
+        for each in protocols
+        for meant in each.names.meant_patterns(pattern)
+    )
+    if possible and not prefixed:
+        return
+    named = ", ".join(each.name for each in protocols)
+    meant = f"; say {first!r} among the protocols, and {rest!r} here" if prefixed else ""
+    raise InvalidParameter(f"names: {pattern[:80]!r} can be the name of no package of {named}{meant}")
 
 
 def exemption(wanted: NewExemption) -> NewBlock:

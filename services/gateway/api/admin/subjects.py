@@ -11,7 +11,7 @@ from shared.protocols.package_urls import purl
 from shared.protocols.reading.purls import read_purl
 
 _EXPECTED = f"expected a package URL (pkg:{PROTOCOLS[0].names.purl_type}/name@1.2.3) or a SHA-256"
-_HINT = "`orchard why --help` has examples; a version stands after @, a namespace before the name."
+_HINT = "A version stands after @, a namespace before the name; `orchard help why` has examples."
 
 
 class Subject(msgspec.Struct, frozen=True):

@@ -121,7 +121,7 @@ def checked(wanted: NewTrust) -> TrustRule:
         wanted.audience,
         wanted.claims,
         tuple(checks.protocol_of(each).name for each in wanted.protocols),
-        tuple(checks.patterns("names", wanted.names)),
+        checks.names_of(wanted.names, wanted.protocols),
         wanted.keys,
     )
 

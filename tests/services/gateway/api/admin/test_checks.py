@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.api.admin.access_types import WantedBlock
-from services.gateway.api.admin.checks import block
+from services.gateway.api.admin.access_types import NewToken, WantedBlock
+from services.gateway.api.admin.checks import block, bounds_of, names_of
 from shared.errors import InvalidParameter
 
 PROJECTS = {"cargo": "serde", "npm": "left-pad", "pypi": "demo", "maven": "com.acme:lib"}
@@ -53,3 +53,38 @@ def test_block__by_a_package_url_or_a_digest__is_the_same() -> None:
 def test_block__by_a_package_url_and_more__is_refused(other: str) -> None:
     with pytest.raises(InvalidParameter, match="stands alone"):
         block(WantedBlock("it steals", of="pkg:npm/left-pad", **{other: "x"}))
+
+
+@pytest.mark.parametrize("protocols", [(), ("maven",)])
+@pytest.mark.parametrize(
+    "pattern", ["pypi/flask", "pypi/acme-*", "npm/@acme/*", "org/example/lib", "maven/com.acme:lib"]
+)
+def test_names__that_no_package_can_have__are_refused(pattern: str, protocols: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidParameter, match="name of no package"):
+        names_of([pattern], protocols)
+
+
+def test_names__behind_a_protocol__told_as_they_are_meant() -> None:
+    with pytest.raises(InvalidParameter, match=r"say 'pypi' among the protocols, and 'acme-\*' here"):
+        names_of(["pypi/acme-*"], ())
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["flask", "Flask_Login", "acme-*", "@acme/*", "@acme/lib", "com.acme:*", "com.acme:lib", "*", "[ab]*"],
+)
+def test_names__that_a_package_can_have__are_kept(pattern: str) -> None:
+    assert names_of([pattern], ()) == (pattern,)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("::ffff:127.0.0.1", "127.0.0.1/32"), ("10.0.0.0/8", "10.0.0.0/8"), ("::1", "::1")]
+)
+def test_networks__are_kept_as_clients_addresses_are_compared(given: str, kept: str) -> None:
+    token = NewToken(name="ci", scope="read", networks=(given,))
+    assert bounds_of(token, 0.0).networks == (kept,)
+
+
+def test_networks__of_a_zone__are_refused() -> None:
+    with pytest.raises(InvalidParameter, match="zone"):
+        bounds_of(NewToken(name="ci", scope="read", networks=("fe80::1%eth0",)), 0.0)
