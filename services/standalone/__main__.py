@@ -15,7 +15,8 @@ from services.standalone.data_folder import DataFolder
 from services.standalone.doctor.machine import machine_findings
 from services.standalone.kept_files import remembered_keys
 from services.standalone.output import complain, say
-from services.standalone.preflight import bound_of, check_ports, make_room
+from services.standalone.preflight import check_ports
+from services.standalone.room import bound_of, make_room
 from services.standalone.supervisor import Supervisor
 from services.standalone.table import Counts, Modules
 from services.standalone.upstreams import choose_upstreams

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.standalone.output import printable
 from services.standalone.servers import StoreFailed
 from shared.errors import OrchardError
 from shared.protocols import spoken
@@ -41,13 +43,20 @@ def ended(work: Callable[[], int], path: Path, *refusals: type[Exception]) -> in
     except KeyboardInterrupt:
         return _fault("interrupted", EXIT_INTERRUPTED)
     except OrchardError as error:
-        return _fault(error.message, EXIT_CONFIGURATION if error.code == "configuration_error" else 1)
+        code = EXIT_CONFIGURATION if error.code == "configuration_error" else 1
+        return _fault(error.message, code, kind=error.code, hint=error.hint)
     except expected as error:
         return _fault(str(error), 1)
     except OSError as error:
         return _fault(f"{error.filename or path}: {error.strerror}", 1)
 
 
-def _fault(message: str, code: int) -> int:
-    sys.stderr.write(f"orchard: {message}\n")
+def _fault(message: str, code: int, *, kind: str = "", hint: str = "") -> int:
+    """One line on standard error; with `--json` among the arguments, as the command's own faults are."""
+    if "--json" in sys.argv:
+        fields = {"message": message, "hint": hint, "code": kind, "exit_code": code}
+        line = json.dumps({"error": {name: value for name, value in fields.items() if value}})
+    else:
+        line = f"orchard: {printable(message)}"
+    sys.stderr.write(f"{line}\n")
     return code

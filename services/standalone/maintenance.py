@@ -13,7 +13,7 @@ from pathlib import Path
 from services.standalone.kept_files import read_kept
 from services.standalone.output import complain
 from services.standalone.postgres import DATABASE, USER
-from services.standalone.preflight import bound_of
+from services.standalone.room import bound_of
 from services.standalone.servers import LOOPBACK
 from shared.errors import ConfigurationError
 from shared.protocols import spoken

@@ -20,6 +20,7 @@ from services.standalone.kept_files import ADDRESS, Keys, write_private
 from services.standalone.output import complain, say
 from services.standalone.postgres import EmbeddedPostgres, needed_connections
 from services.standalone.redis_server import EmbeddedRedis
+from services.standalone.room import keep_room
 from services.standalone.servers import EmbeddedServer, StoreFailed
 from services.standalone.table import (
     Counts,
@@ -74,6 +75,7 @@ class Supervisor:
         self._guard.open()
         keeper = asyncio.create_task(self._guard.keep())
         trimmer = asyncio.create_task(self._trim_logs())
+        room = asyncio.create_task(keep_room(self._folder.path))
         starting = asyncio.create_task(self._start())
         stopped = asyncio.create_task(self._stop.wait())
         try:
@@ -86,7 +88,7 @@ class Supervisor:
             complain(f"Orchard cannot start: {error}")
             return 1
         finally:
-            tasks = (starting, stopped, keeper, trimmer)
+            tasks = (starting, stopped, keeper, trimmer, room)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

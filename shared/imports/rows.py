@@ -37,7 +37,7 @@ SELECT f.path, encode(f.sha256, 'hex'), false FROM imported_files f JOIN input i
 WHERE f.protocol = $1
 """
 _STANDING_IMPORTED = """
-SELECT path, encode(sha256, 'hex') AS sha256 FROM imported_files WHERE protocol = $1 AND path = ANY($2)
+SELECT path, encode(sha256, 'hex') AS sha256 FROM imported_files WHERE protocol = $1 AND project = ANY($2)
 """
 _IMPORTED = """
 SELECT path, project, version, filename, encode(sha256, 'hex') AS sha256, size_bytes, digests::text, about
@@ -95,11 +95,10 @@ def address_of(protocol: str) -> str:
     return f"https://{HOST}/{protocol}/"
 
 
-async def standing(database: Rows, protocol: str, paths: Sequence[str]) -> dict[str, str]:
-    """Path → SHA256 of what was imported before."""
-    return {
-        row["path"]: row["sha256"] for row in await database.fetch(_STANDING_IMPORTED, protocol, list(paths))
-    }
+async def standing(database: Rows, protocol: str, projects: Sequence[str]) -> dict[str, str]:
+    """Path → SHA256 of what was imported of these projects before."""
+    found = await database.fetch(_STANDING_IMPORTED, protocol, list(projects))
+    return {row["path"]: row["sha256"] for row in found}
 
 
 async def store(database: Rows, protocol: str, files: Sequence[Imported]) -> dict[str, str]:

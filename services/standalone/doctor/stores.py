@@ -14,7 +14,7 @@ from services.standalone.banner import own_url
 from services.standalone.doctor.addresses import address_finding, operators_token
 from services.standalone.doctor.asking import Unreached, get
 from services.standalone.doctor.findings import Finding, State
-from services.standalone.preflight import bound_of
+from services.standalone.room import bound_of
 from shared.access.feeds import OLD_SECONDS
 from shared.errors import OrchardError
 from shared.migrations.runner import read_migrations

@@ -16,6 +16,7 @@ import msgspec
 
 from services.standalone.imports.taking import Refused, Taken, protocols_of, take
 from services.standalone.imports.walking import Seen, walk
+from services.standalone.output import printable
 from shared.builds.rows import NO_REMOVALS, REMOVALS
 from shared.imports import rows
 from shared.objects.port import ObjectStore, artifact_key
@@ -106,29 +107,30 @@ class Importer:
     def _leave_out(self, report: Report, path: Path, why: str) -> None:
         report.left_out += 1
         if len(report.named) < MOST_NAMED:
-            shown = str(path.relative_to(self._root)).encode("utf-8", "backslashreplace").decode()
-            report.named.append(LeftOut(shown, why))
+            report.named.append(LeftOut(printable(str(path.relative_to(self._root))), why))
 
     async def _keep(self, database: Session, taken: Sequence[Taken], report: Report) -> None:
         """Those of one protocol."""
-        protocol = taken[0].protocol.name
-        standing = await rows.standing(database, protocol, [each.file.listed.path for each in taken])
+        protocol, alike = taken[0].protocol.name, taken[0].protocol.importing.spelt_alike
+        projects = {each.file.listed.project for each in taken}
+        found = await rows.standing(database, protocol, sorted(projects))
+        standing = {alike(path): (path, sha256) for path, sha256 in found.items()}
         new: dict[str, Taken] = {}
         for each in taken:
             path = each.file.listed.path
-            first = new.get(path)
-            known = first.file.sha256 if first is not None else standing.get(path)
-            if known is None:
-                new[path] = each
-            elif known == each.file.sha256:
+            stands, known = standing.setdefault(alike(path), (path, each.file.sha256))
+            if found.get(path) == each.file.sha256:
+                report.here_already += 1
+            elif known != each.file.sha256:
+                self._leave_out(report, each.path, f"other bytes stand here, as {stands}, SHA256 {known}")
+            elif stands != path or path in new:
                 report.here_already += 1
             else:
-                self._leave_out(report, self._root / path, f"other bytes stand here, SHA256 {known}")
+                new[path] = each
         if not report.dry and new:
             stored = await self._store_all(database, protocol, [*new.values()])
             for path in [path for path, each in new.items() if stored.get(path) != each.file.sha256]:
-                self._leave_out(report, self._root / path, "another import came first: run this one again")
-                del new[path]
+                self._leave_out(report, new.pop(path).path, "another import came first: run this one again")
         for each in new.values():
             self._imported[protocol] += 1
             self._projects.setdefault(protocol, set()).add(each.file.listed.project)

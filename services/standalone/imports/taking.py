@@ -23,6 +23,7 @@ class Refused(Exception):
 class Taken(NamedTuple):
     """A file that can be imported. `copy`: its bytes, for who takes it to remove; None: only looked at."""
 
+    path: Path  # where it was found
     protocol: PackageProxyBase
     file: Imported
     copy: Path | None
@@ -104,5 +105,5 @@ def _taken(
         except Damaged as error:
             raise Refused(str(error)) from None
         kept = {name: digest for name, digest in digests.items() if name != "sha256"}
-        return Taken(protocol, Imported(listed, digests["sha256"], size, kept), copy)
+        return Taken(seen.path, protocol, Imported(listed, digests["sha256"], size, kept), copy)
     raise Refused(why)

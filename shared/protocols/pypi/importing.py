@@ -11,6 +11,7 @@ from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
     canonicalize_name,
+    canonicalize_version,
     parse_wheel_filename,
 )
 from packaging.version import InvalidVersion
@@ -70,6 +71,16 @@ class PyPIImporting(Importing):
             raise NotMine(found.reason)
         about = {"requires-python": found.requires_python} if found.requires_python else {}
         return Listed(project, str(version), filename, f"{project}/{filename}", msgspec.json.encode(about))
+
+    def spelt_alike(self, path: str) -> str:
+        """By project, version and tags as they are compared (PEP 440, PEP 503): an index takes one file of
+        each, and pip any of several."""
+        project, _, filename = path.rpartition("/")
+        if filename.endswith(".whl"):
+            _, version, build, tags = parse_wheel_filename(filename)
+            return f"{project}/{canonicalize_version(version)}/{build}/{sorted(map(str, tags))}"
+        ending = next(each for each in SDISTS if filename.endswith(each))
+        return f"{project}/{canonicalize_version(sdist_identity(filename)[1])}{ending}"
 
     def project_at(self, path: str) -> str | None:
         name = path.removesuffix("/")

@@ -84,6 +84,10 @@ class Importing:
         """
         raise NotMine("no protocol knows it")
 
+    def spelt_alike(self, path: str) -> str:
+        """The same for all paths below the source's address that clients take for one file."""
+        return path
+
     def project_at(self, path: str) -> str | None:
         """The project whose index, or document of one version, lies at a path below the source's address
         (decoded); "" for what is of no project; None: nothing but a file can."""

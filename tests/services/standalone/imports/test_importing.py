@@ -168,6 +168,38 @@ async def test_other_bytes_under_an_address__the_first_stay(place: Place) -> Non
     assert "other bytes stand here" in report.named[0].why
 
 
+ALIKE = {
+    "acme-app-1.0.tar.gz": ["Acme_App-1.0.tar.gz", "acme.app-1.0.0.tar.gz"],
+    WHEEL_NAME: ["acme.app-1.0-py3-none-any.whl", "Acme_App-1.0.0-py3-none-any.whl"],
+}
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one import", "one after the other"])
+@pytest.mark.parametrize("first", ALIKE, ids=["sdists", "wheels"])
+async def test_names_that_clients_take_for_one_file__the_first_stays_and_the_others_are_named(
+    place: Place, first: str, at_once: bool
+) -> None:
+    build = build_wheel if first.endswith(".whl") else build_sdist
+    place.put(f"a/{first}", build("acme-app", "1.0"))
+    if not at_once:
+        await place.take()
+    others = [f"b/{name}" for name in ALIKE[first]]
+    for number, name in enumerate(others):
+        place.put(name, build("acme-app", "1.0", requires=[f"other{number}"]))
+    place.put("c/same/" + ALIKE[first][0], build("acme-app", "1.0"))
+    report = await place.take()
+    assert await place.listed() == {("pypi", f"acme-app/{first}")}
+    assert [each.path for each in report.named] == sorted(others)
+    assert all(f"as acme-app/{first}" in each.why for each in report.named)
+    assert report.here_already == (1 if at_once else 2)
+
+
+async def test_file_that_is_left_out__its_name_is_shown_in_one_line_without_controls(place: Place) -> None:
+    place.put("evil\x1b[31m\n\u202e-1.0-py3-none-any.whl", b"no wheel")
+    (left,) = (await place.take()).named
+    assert left.path == "evil\\x1b[31m\\n\\u202e-1.0-py3-none-any.whl"
+
+
 async def test_own_names__are_bound_and_later_ones_are_added(place: Place) -> None:
     place.put(WHEEL_NAME, WHEEL)
     await place.take("pypi/acme-*")
