@@ -24,7 +24,10 @@ def put_into(environ: MutableMapping[str, str]) -> dict[str, str]:
     from pathlib import Path
 
     try:
-        told = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        file = Path(path).expanduser()
+        if file.exists() and not file.is_file():  # a FIFO would be waited for
+            raise ValueError(f"{VARIABLE}: {path} is no file")
+        told = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(f"{VARIABLE}: {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -37,6 +40,8 @@ def put_into(environ: MutableMapping[str, str]) -> dict[str, str]:
         text = _text(value)
         if text is None:
             raise ValueError(f"{path}: {key}: expected a text, a number, true, false, or a list of texts")
+        if "\0" in text:
+            raise ValueError(f"{path}: {key}: must hold no line break and no other control character")
         if variable not in environ:
             environ[variable] = text
             found[variable] = f"{path}: {key}"

@@ -32,6 +32,10 @@ class Parser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         names = [str(each) for each in action.choices if each != ""]
+        if action.metavar == "PROTOCOL" and "/" in str(value):  # a package URL, or PROTOCOL/NAME
+            name = str(value).removeprefix("pkg:").partition("/")[0]
+            known = name if name in names else names[0]
+            self.error(f"protocol and name stand apart here: `{known} NAME`, not {str(value)[:80]!r}")
         kind = "command" if isinstance(action, argparse._SubParsersAction) else str(action.metavar or "value")
         close = suggestion(str(value), names)
         rest = f"did you mean {close!r}?" if close else f"there are {', '.join(names)}"

@@ -80,3 +80,19 @@ def test_file__is_not_there__one_line(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("ORCHARD_SETTINGS_FILE", str(tmp_path / "none"))
     with pytest.raises(ConfigurationError, match=r"ORCHARD_SETTINGS_FILE: .*none cannot be read"):
         load_settings()
+
+
+def test_file__with_a_byte_order_mark__is_read(load: Load) -> None:
+    assert load("\ufeffport = 9090\n").port == 9090
+
+
+def test_file__holds_what_no_variable_can__told_with_its_key(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"orchard\.toml: host: must hold no line break"):
+        load('host = "a\\u0000b"\n')
+
+
+def test_file__is_a_fifo__refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setenv("ORCHARD_SETTINGS_FILE", str(tmp_path / "fifo"))
+    with pytest.raises(ConfigurationError, match="is no file"):
+        load_settings()

@@ -331,3 +331,14 @@ def test_up__starts_the_standalone__its_faults_are_shown(command: Make) -> None:
     done = command(ORCHARD_PROT="9000")("up")
     assert done.returncode == 2
     assert "ORCHARD_PROT: unknown setting; did you mean ORCHARD_PORT?" in done.stderr
+
+
+@pytest.mark.parametrize("given", ["pkg:pypi/flask", "pypi/flask", "pkg:PyPI/flask"])
+def test_protocol__a_package_url_in_its_place__told_how_both_stand(command: Make, given: str) -> None:
+    done = command()("cache", "show", given)
+    assert done.returncode == 2 and "stand apart here: `pypi NAME`" in done.stderr
+
+
+def test_version__by_the_words_that_people_try(command: Make) -> None:
+    said = {command()(words).stdout for words in ("version", "-V", "--version")}
+    assert len(said) == 1 and said.pop().startswith("orchard ")

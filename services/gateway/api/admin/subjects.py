@@ -1,4 +1,5 @@
-"""What an operator asks about: a package URL, in any spelling of its protocol, or a SHA-256."""
+"""What an operator asks about: a package URL, in any spelling of its protocol, PROTOCOL/NAME@VERSION, or a
+SHA-256."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import msgspec
 from shared.digests import is_sha256
 from shared.errors import InvalidParameter
 from shared.protocols import PROTOCOLS
+from shared.protocols.base import PackageProxyBase
 from shared.protocols.package_urls import purl
 from shared.protocols.reading.purls import read_purl
 
@@ -37,6 +39,9 @@ def read_subject(text: str) -> Subject:
         return Subject(sha256=digest)
     if len(text) > 2048 or not text.isprintable():
         raise _wrong(_EXPECTED)
+    own = _by_protocol(text)
+    if own is not None:
+        return own
     try:
         named = read_purl(text)
     except ValueError:
@@ -45,11 +50,28 @@ def read_subject(text: str) -> Subject:
     if found is None:
         kinds = ", ".join(each.names.purl_type for each in PROTOCOLS)
         raise _wrong(f"no package of the type {named.kind[:40]!r} is served here; there are {kinds}")
+    return _named(found, found.names.project_of_purl(named.namespace, named.name), named.version)
+
+
+def _by_protocol(text: str) -> Subject | None:
+    """Of PROTOCOL/NAME[@VERSION], the name as its protocol or its package URLs write it."""
+    first, slash, rest = text.partition("/")
+    found = next((each for each in PROTOCOLS if slash and rest and each.name == first.lower()), None)
+    if found is None:
+        return None
+    name, at, version = rest.rpartition("@")
+    if not (at and name):  # a scope's @ is no version's
+        name, version = rest, ""
+    if not found.names.is_project_name(name):
+        namespace, _, last = name.rpartition("/")
+        name = found.names.project_of_purl(namespace, last)
+    return _named(found, name, version)
+
+
+def _named(found: PackageProxyBase, written: str, version: str) -> Subject:
     names = found.names
-    written = names.project_of_purl(named.namespace, named.name)
     if not names.is_project_name(written):
         raise _wrong(f"{written[:80]!r} cannot be the name of a {found.name} package")
-    version = named.version
     if version and not names.is_version(version):
         raise _wrong(f"{version[:80]!r} cannot be a version of a {found.name} package")
     project = names.canonical_name(written)

@@ -40,6 +40,13 @@ SHA256 = "ab" * 32
         ("pkg:cargo/Serde@1.0.200", "cargo", "serde", "1.0.200"),
         ("pkg:cargo/serde@1.0.0+build", "cargo", "serde", "1.0.0"),
         ("  pkg:npm/left-pad  ", "npm", "left-pad", ""),
+        ("pypi/Flask", "pypi", "flask", ""),
+        ("pypi/flask@3.0.0", "pypi", "flask", "3"),
+        ("npm/@babel/core", "npm", "@babel/core", ""),
+        ("npm/@babel/core@7.0.0", "npm", "@babel/core", "7.0.0"),
+        ("maven/org.slf4j:slf4j-api@2.0.9", "maven", "org.slf4j:slf4j-api", "2.0.9"),
+        ("maven/org.slf4j/slf4j-api", "maven", "org.slf4j:slf4j-api", ""),
+        ("cargo/Serde@1.0.200", "cargo", "serde", "1.0.200"),
     ],
 )
 def test_package_url__is_read_in_any_spelling(text: str, protocol: str, project: str, version: str) -> None:
