@@ -77,4 +77,4 @@ def _load(context: ssl.SSLContext, name: str, path: str) -> None:
         else:
             context.load_verify_locations(cafile=path)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"{name}: cannot load certificates ({error})") from None
+        raise ConfigurationError(f"{name}: cannot load certificates of {path} ({error})") from None

@@ -200,11 +200,26 @@ def test_refused_tokens__of_one_address__wait_like_other_guesses(orchard: Cluste
     strict.stop()
 
 
+def test_refused_jobs__whose_tokens_their_issuer_signed__do_not_shut_out_others_of_their_address(
+    orchard: Cluster, issuer: Issuer
+) -> None:
+    trust(orchard, issuer)
+    strict = orchard.start("gateway", ORCHARD_WRONG_TOKENS="2")
+    fork = issuer.token(repository="stranger/fork")
+    assert [exchange(orchard, fork, strict.base).status_code for _ in range(4)] == [403] * 4
+    assert exchange(orchard, issuer.token(), strict.base).status_code == 200
+    strict.stop()
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [
         ({"claims": {}}, "claims"),
         ({"claims": {"repository": ["*"]}}, "lets everybody in"),
+        ({"claims": {"repository": ["corp/*", "?*"]}}, "lets everybody in"),
+        ({"claims": {"repository": ["[!~]*"]}}, "lets everybody in"),
+        ({"claims": {"iss": ["https://ci*"]}}, "every token"),
+        ({"claims": {"repository": ["corp/*"], "iat": ["1*"]}}, "every token"),
         ({"claims": {"repository": []}}, "claims"),
         ({"issuer": "http://ci.example.com"}, "issuer"),
         ({"issuer": "https://user:secret@ci.example.com"}, "issuer"),

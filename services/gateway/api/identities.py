@@ -71,8 +71,7 @@ class Identities:
     async def exchange(self, token: str, client: str) -> Exchanged:
         """A token to read with, for a CI's identity token that came from the address `client`. Raises
         `IdentityRefused`, `TooManyGuesses`."""
-        with self._guessed(client):
-            rule, claims = await self._rule_for(token)
+        rule, claims = await self._rule_for(token, client)
         made, now = new_short_token(), time.time()
         name = who(rule.name, claims)
         bounds = rule.bounds(now + GRANT_SECONDS)
@@ -92,7 +91,23 @@ class Identities:
             self._guesses.note(client)
             raise
 
-    async def _rule_for(self, token: str) -> tuple[TrustRule, dict[str, Any]]:
+    async def _rule_for(self, token: str, client: str) -> tuple[TrustRule, dict[str, Any]]:
+        """What its issuer did sign proves who it is, and is no guess: jobs that no rule is about do not shut
+        out those that share their address."""
+        with self._guessed(client):
+            rules, claims = await self._proved(token)
+        failing = {each.name: each.failing(claims) for each in rules}
+        rule = next((each for each in rules if not failing[each.name]), None)
+        if rule is None and self._watcher.state is None:
+            raise _untold()
+        if rule is None:
+            told = "; ".join(f"{name}: {claim}" for name, claim in list(failing.items())[:5])
+            why = f"no rule is about the bearer of this identity token ({told})"
+            raise IdentityRefused(why, hint=_UNPROVED)
+        return rule, claims
+
+    async def _proved(self, token: str) -> tuple[list[TrustRule], dict[str, Any]]:
+        """The claims of a token that is its issuer's, and the rules that trust this one."""
         issuer = _issuer_in(token)
         state = self._watcher.state
         known = (*self._own, *(state.trust if state is not None else ()))
@@ -104,16 +119,7 @@ class Identities:
         audiences = tuple({each.audience: None for each in rules})
         keys = next((each.keys for each in rules if each.keys), "")  # in common (api/admin/trust.py)
         asked = IdentityAsked(issuer, token, audiences, keys=keys)
-        claims = await self._asked("/identity/check", asked)
-        failing = {each.name: each.failing(claims) for each in rules}
-        rule = next((each for each in rules if not failing[each.name]), None)
-        if rule is None and state is None:
-            raise _untold()
-        if rule is None:
-            told = "; ".join(f"{name}: {claim}" for name, claim in list(failing.items())[:5])
-            why = f"no rule is about the bearer of this identity token ({told})"
-            raise IdentityRefused(why, hint=_UNPROVED)
-        return rule, claims
+        return rules, await self._asked("/identity/check", asked)
 
     async def door(self) -> str:
         """Where people sign in at the provider."""

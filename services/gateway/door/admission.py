@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-PROBES = PROBED_PATHS | {b"/api/v1/queues/events", b"/ui/queues/events"}
+STREAMS = frozenset({b"/api/v1/queues/events", b"/ui/queues/events"})
+PROBES = PROBED_PATHS | STREAMS
 """Asked every few seconds by machines: neither logged nor counted, or nothing else would be seen. Nor is a
 stream of events, which lasts for as long as somebody looks: no latency of ours."""
 
@@ -104,6 +105,8 @@ async def answer_other(
     Handlers find the request's id in its header, made here where the client sent none that is sane: error,
     audit, log line and answer name the same.
     """
+    if scope["method"] == "HEAD" and raw_path not in STREAMS:
+        scope, send = {**scope, "method": "GET"}, without_body(send)
     if raw_path in PROBES:
         await _answered(answer, scope, receive, send, "-")
         return
@@ -143,6 +146,15 @@ async def answer_other(
     finally:
         gateway.slow_clients.answered(scope["client"], status)
         gateway.record.answered(scope, raw_path, request_id, started, "api", "", status, size, code)
+
+
+def without_body(send: Send) -> Send:
+    """The answer to a GET as that to a HEAD: the same head, and nothing after it (RFC 9110, 9.3.2)."""
+
+    async def head(message: dict[str, Any]) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return head
 
 
 async def _answered(answer: Any, scope: Any, receive: Receive, send: Send, request_id: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 from litestar import Request, Response
@@ -184,8 +184,10 @@ class Ask:
 
 
 def below(to: str) -> str:
-    """An address below the pages; "" of anything else."""
-    return to if _TO.fullmatch(to) and not to.startswith("/") and ":" not in to.partition("/")[0] else ""
+    """An address below the pages; "" of anything else, and of one that leads up again."""
+    segments = to.partition("?")[0].split("/")
+    inside = _TO.fullmatch(to) and not to.startswith("/") and ":" not in segments[0]
+    return to if inside and not {".", ".."} & {unquote(each) for each in segments} else ""
 
 
 def path_of(*segments: object) -> str:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,9 +18,12 @@ from services.standalone.doctor.signin import signin_findings
 from services.standalone.doctor.stores import orchard_findings, store_findings
 from services.standalone.doctor.upstreams import upstream_findings
 from services.standalone.upstreams import choose_upstreams
-from shared.errors import ConfigurationError
+from shared.access.exposure import check_exposure
+from shared.errors import ConfigurationError, OrchardError
+from shared.errors.foreign import reason_of
 from shared.protocols import spoken
-from shared.settings import load_settings
+from shared.settings import Settings, load_settings
+from shared.sources.box import SealingBox
 from shared.telemetry.logs import configure_logging
 
 EXIT_FAILED = 1
@@ -54,15 +57,31 @@ def examine(command_url: str = "") -> list[Finding]:
         settings, data_dir=str(Path(settings.data_dir).expanduser().absolute())
     )
     settings = as_it_runs(settings, os.environ)
-    return [
-        Finding("settings", "ok", "all are known and have good values"),
-        *machine_findings(settings),
-        *asyncio.run(store_findings(settings)),
-        *upstream_findings(settings, upstreams),
-        *signin_findings(settings),
-        *address_findings(settings, command_url),
-        *orchard_findings(settings),
-    ]
+    sections: dict[str, Callable[[], Sequence[Finding]]] = {
+        "settings": lambda: _start_findings(settings),
+        "machine": lambda: machine_findings(settings),
+        "stores": lambda: asyncio.run(store_findings(settings)),
+        "upstreams": lambda: upstream_findings(settings, upstreams),
+        "sign-in": lambda: signin_findings(settings),
+        "addresses": lambda: address_findings(settings, command_url),
+        "Orchard": lambda: orchard_findings(settings),
+    }
+    return [each for name, look in sections.items() for each in _found(name, look)]
+
+
+def _start_findings(settings: Settings) -> list[Finding]:
+    """What a start refuses before anything runs. Raises `ConfigurationError`."""
+    check_exposure(settings)
+    SealingBox.from_texts(settings.secret_key)
+    return [Finding("settings", "ok", "all are known and have good values")]
+
+
+def _found(name: str, look: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:
+    """A check that cannot be made is a finding, and the others are still made."""
+    try:
+        return look()
+    except (OrchardError, OSError, ValueError) as error:
+        return [Finding(name, "failed", reason_of(error), "docs/settings.md lists all of them")]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -21,6 +22,9 @@ from shared.settings import Settings
 
 MOST = 200
 MOST_CLAIMS = 20
+EVERYBODYS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti"})
+"""Claims that tell nobody from another: whoever signs tokens puts them into each (RFC 7519, 4.1)."""
+_WILD = re.compile(r"[*?]|\[[^\]]*\]")  # of fnmatch
 LONGEST_TEXT = 256
 MOST_KEY_BYTES = 16 * 1024
 RULES = "`orchard trust list` shows them."
@@ -110,8 +114,12 @@ def checked(wanted: NewTrust) -> TrustRule:
     for claim, globs in wanted.claims.items():
         if not _is_text(claim) or not 0 < len(globs) <= MOST_CLAIMS or not all(map(_is_text, globs)):
             raise InvalidParameter("claims: a claim's name, and patterns such as corp/*")
-        if any(not each.strip("*") for each in globs):
-            raise InvalidParameter(f"claims: {claim}: a pattern that is * alone lets everybody in")
+        if claim in EVERYBODYS:
+            raise InvalidParameter(
+                f"claims: {claim}: every token of this issuer has it; name one that differs"
+            )
+        if not all(_WILD.sub("", each) for each in globs):
+            raise InvalidParameter(f"claims: {claim}: a pattern of wildcards alone lets everybody in")
     if len(wanted.keys.encode()) > MOST_KEY_BYTES or (wanted.keys and not _is_jwks(wanted.keys)):
         raise InvalidParameter(f"keys: expected a JWKS of at most {MOST_KEY_BYTES} bytes")
     return TrustRule(

@@ -179,3 +179,24 @@ def test_trusted__what_counts_is_named() -> None:
 def test_words__the_cure_is_below() -> None:
     text = in_words([Finding("disk", "ok", "room"), Finding("clock", "failed", "behind", "set it")])
     assert text.splitlines() == ["ok     disk   room", "FAILED clock  behind", "              -> set it"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"ORCHARD_HOST": "0.0.0.0"}, "ORCHARD_ANONYMOUS_READ"),
+        ({"ORCHARD_HOST": "0.0.0.0", "ORCHARD_ADMIN_TOKEN": "short"}, "ORCHARD_ADMIN_TOKEN"),
+        ({"ORCHARD_SECRET_KEY": "no key"}, "ORCHARD_SECRET_KEY"),
+        ({"ORCHARD_CA_FILE": "/nowhere.pem"}, "/nowhere.pem"),
+        ({"SSL_CERT_FILE": "/nowhere.pem"}, "/nowhere.pem"),
+        ({"SSL_CERT_DIR": "/nowhere"}, "/nowhere"),
+    ],
+    ids=lambda each: "" if isinstance(each, str) else " ".join(each),
+)
+def test_what_a_start_refuses__is_a_failed_finding__and_the_other_checks_are_made(
+    tmp_path: Path, upstream: Upstream, settings: dict[str, str], told: str
+) -> None:
+    code, found = doctor(tmp_path, upstream, **settings)
+    failed = [each for each in found.values() if each["state"] == "failed"]
+    assert code == 1 and any(told in each["detail"] for each in failed), found
+    assert "Orchard" in found
