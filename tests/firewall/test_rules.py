@@ -517,7 +517,7 @@ def test_young_version__is_in_the_queue_with_what_it_changes(shelf: NewShelf, po
         return [each for each in answer["items"] if each["project"] == it.name]
 
     (row,) = queued()
-    assert (row["rule"], row["version"], row["change"]["since"]) == ("minimum_age", "2", "1")
+    assert (row["rule"], row["version"], row["change"]["since"]) == ("minimum_age", "2.0.0", "1")
     answer = policy.post("policy", policy="")
     assert answer.status_code == 409, "to take all rules away asks for a yes"
     assert "takes away all that are in force" in answer.json()["detail"]

@@ -89,6 +89,7 @@ async def package(
         "protocol": protocol,
         "name": project,
         "version": version,
+        "canonical": known.names.canonical_version(version),  # as blocks have it
         "purl": purl(protocol, project, version),
         "listed": listed,
         "files": files,

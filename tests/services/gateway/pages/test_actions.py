@@ -77,7 +77,7 @@ def test_policy_file__tried_changes_nothing__applied_is_in_force(town: Town) -> 
     rule = '[[rule]]\nname = "no clicks"\nprotocols = ["pypi"]\nnames = ["click"]\nrefuse = true\n'
     tried = town.post("policy", session, town.closed, policy=rule, do="try")
     assert tried.status_code == 200 and "Nothing was changed" in tried.text
-    assert "1 of 7 versions" in tried.text and "no clicks" in tried.text
+    assert "1 of 8 versions" in tried.text and "no clicks" in tried.text
     assert _api(town, "admin/policy")["items"] == standing
     wrong = town.post("policy", session, town.closed, policy="[[rule]]\nname = 1\n", do="apply")
     assert wrong.status_code == 200 and 'role="alert"' in wrong.text and "[[rule]]" in wrong.text
