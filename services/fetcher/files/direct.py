@@ -14,7 +14,7 @@ from typing import TypeVar
 from services.fetcher.files.download import GoneUpstream
 from services.fetcher.files.entries import Found
 from services.fetcher.http.response import decode_body
-from services.fetcher.sources.policy import nobody_asked, owners, why_absent
+from services.fetcher.sources.policy import nobody_asked, owners, unheard, why_absent
 from services.fetcher.sources.upstreams import Upstreams
 from services.fetcher.sources.watcher import SourceWatcher
 from shared.artifacts.repository import ArtifactRepository
@@ -93,6 +93,8 @@ class DirectFiles:
             if len(asked) > 1 and await self._upstreams.lists_project(protocol, project, owner):
                 pinned = ids  # treated as if it had the file: it has the project
                 break
+        if nobody := unheard(known.sources, project, pinned):
+            raise nobody
         reason = why_absent(known.sources, project, pinned, resource.filename)
         await self._remember_absence(protocol, resource, generation, known.revision, reason)
         raise FileNotFound(reason)

@@ -13,7 +13,7 @@ from services.fetcher.indexes.relaying import IndexRelay, Relays
 from services.fetcher.indexes.run import IndexRun
 from services.fetcher.indexes.shares import SourceShares
 from services.fetcher.indexes.writing import IndexTools
-from services.fetcher.sources.policy import Owner, nobody_asked, owners, why_absent
+from services.fetcher.sources.policy import Owner, nobody_asked, owners, unheard, why_absent
 from services.fetcher.sources.repository import SourceSet
 from services.fetcher.sources.shadows import Shadows
 from services.fetcher.sources.upstreams import Upstreams
@@ -152,6 +152,8 @@ class FetchIndexJob:
             turn.close()
             if late is not None:
                 late.cancel()
+        if nobody := unheard(sources.sources, project, pinned):
+            raise nobody
         return await run.not_found(
             why_absent(sources.sources, project, pinned, protocol.grammar.noun_of(identity))
         )

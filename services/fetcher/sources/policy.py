@@ -24,6 +24,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import NoSource, OrchardError
+from shared.imports.rows import is_import
 from shared.models import UpstreamSource
 from shared.protocols import find_protocol
 from shared.sources.urls import same_host
@@ -115,6 +116,16 @@ def why_absent(sources: Iterable[UpstreamSource], project: str, pinned: Collecti
         f"{_names(asked)} does not have {what}, and {project} belongs to it; `orchard pins set "
         f"{asked[0].protocol} {project} {both}` has it looked for in {others[0].name} too"
     )
+
+
+def unheard(sources: Iterable[UpstreamSource], project: str, pinned: Collection[int]) -> NoSource | None:
+    """The error where all that were asked are imports, and say "absent", while others are paused: an import
+    knows what was brought here, and not what there is."""
+    left = _left(list(sources), project, pinned)
+    paused = [each for each in left if not each.enabled]
+    if not paused or any(each.enabled and not is_import(each.url) for each in left):
+        return None
+    return NoSource(f"{project or 'this'} was not imported; besides, {why_none(paused, project, pinned)}")
 
 
 def reading_of(source: UpstreamSource, status: int, asked: str, url: str, *, page: bool) -> Reading:

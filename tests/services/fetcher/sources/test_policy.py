@@ -10,10 +10,12 @@ from services.fetcher.sources.policy import (
     nobody_asked,
     owners,
     reading_of,
+    unheard,
     why_absent,
     why_none,
 )
-from shared.errors import FileNotFound, ProjectNotFound
+from shared.errors import FileNotFound, NoSource, ProjectNotFound
+from shared.imports.rows import PRIORITY, address_of
 from shared.models import UpstreamSource
 from shared.protocols import PROTOCOLS
 from shared.sources.options import SourceOptions
@@ -207,6 +209,23 @@ def test_why_absent__another_might_have_it__whose_it_is_and_which_command_change
     assert "`orchard pins set maven com.corp:lib central releases`" in said
     assert why_absent((CENTRAL,), LIB, {6}, "lib-1.0.jar") == "no upstream has lib-1.0.jar"
     assert why_absent((RELEASES, CENTRAL), LIB, (), "lib-1.0.jar") == "no upstream has lib-1.0.jar"
+
+
+@pytest.mark.parametrize("protocol", [each.name for each in PROTOCOLS])
+def test_unheard__an_import_alone_says_absent_while_others_are_paused__is_no_404(protocol: str) -> None:
+    imports = UpstreamSource(7, protocol, "import", address_of(protocol), PRIORITY)
+    public = UpstreamSource(8, protocol, "public", "https://public.example.com/", 20)
+    paused = changed(public, enabled=False)
+    said = unheard((imports, paused), "demo", ())
+    assert isinstance(said, NoSource) and f"`orchard upstreams resume {protocol}/public`" in said.message
+    for sources, pinned in (
+        ((imports,), ()),  # nothing else is there: it is what there is
+        ((imports, public), ()),
+        ((imports, public, changed(paused, id=9)), ()),
+        ((imports, paused), (7,)),  # belongs to the import
+        ((imports, changed(paused, exclude=("demo",))), ()),
+    ):
+        assert unheard(sources, "demo", pinned) is None
 
 
 # --- readings: what an answer says -------------------------------------------------------------------------

@@ -49,7 +49,16 @@ def test_sign_in__leads_back_to_the_page_that_was_wanted(town: Town, stranger: h
 
 
 @pytest.mark.parametrize(
-    "to", ["//evil.example.com", "https://evil.example.com", "javascript:alert(1)", "/health"]
+    "to",
+    [
+        "//evil.example.com",
+        "https://evil.example.com",
+        "javascript:alert(1)",
+        "/health",
+        "../x",
+        "a/../../x",
+        "a/%2e%2E/x",
+    ],
 )
 def test_sign_in__an_address_elsewhere__leads_home(town: Town, to: str) -> None:
     back = town.post("signin", {"origin": town.closed}, town.closed, token=TOKEN, to=to)
