@@ -12,10 +12,11 @@ import msgspec
 from shared.errors import TooYoung
 from shared.errors.passing import AdvisoriesUnknown
 from shared.models import IndexHead
+from shared.policy.advised import Advised
 from shared.policy.advisories import Advisories, Advisory
 from shared.policy.age import AgeLimit
 from shared.policy.named import NamedRule
-from shared.policy.project import NOTHING, Advised, ProjectVerdicts
+from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.policy.rules import AgeRule, Block, Exemption, Rules
 from shared.policy.trust import TrustRule
 from shared.policy.verdict import Subject, Verdict, by_hand

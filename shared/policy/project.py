@@ -8,7 +8,7 @@ import msgspec
 
 from shared.models import IndexHead
 from shared.policy import content, trust
-from shared.policy.advisories import Advisory, Order
+from shared.policy.advised import Advised
 from shared.policy.age import AgeLimit, Dated, Seen
 from shared.policy.named import NamedRule
 from shared.policy.traits import Traits
@@ -16,37 +16,6 @@ from shared.policy.trust import TrustRule
 from shared.policy.verdict import ALLOWED, UNKNOWN, Subject, Verdict, moment
 
 AHEAD_SECONDS = 5.0  # by so much the clocks of two processes may differ
-
-
-def unordered(version: str) -> None:
-    """Of a protocol whose versions nobody can put in order."""
-
-
-class Advised(msgspec.Struct, frozen=True):
-    """The advisories on a project that count."""
-
-    malware: tuple[Advisory, ...] = ()
-    vulnerabilities: tuple[Advisory, ...] = ()  # the most severe first
-    order: Order = unordered
-    since: float = 0.0  # unix seconds: what was stored before stays, if `stored_stay`
-    stored_stay: bool = True
-
-    def is_malware(self, version: str) -> Verdict | None:
-        """Of a version; of "": of whatever version. None: it is not."""
-        for each in self.malware:
-            if each.affects(version, self.order) if version else each.is_about_all:
-                return Verdict(False, "malware", each.told)
-        return None
-
-    def is_vulnerable(self, version: str, stored_at: float) -> Verdict | None:
-        """`stored_at` in unix seconds, 0: not here. What was here before an advisory was known stays."""
-        for each in self.vulnerabilities:
-            spared = self.stored_stay and stored_at and stored_at < max(each.seen_at, self.since)
-            if version and not spared and each.affects(version, self.order):
-                fixed = each.fixed_for(version, self.order)
-                behind = f"fixed in {fixed}" if fixed else "no fixed version is known"
-                return Verdict(False, "vulnerability", f"{each.told}; {behind}")
-        return None
 
 
 def _first(said: Mapping[str, Verdict], digests: Iterable[str]) -> Verdict | None:
