@@ -242,6 +242,7 @@ async def _events(database: Session, mark: str) -> None:
             3 * DAY,
         ),
         ("empty_index", "tomllib", "", {"source": "pypi"}, 1, 9 * DAY),
+        ("malware_stored", row["project"], row["filename"], {"advisory": f"MAL-0000-1{mark}"}, 1, 2 * DAY),
     ):
         text = json.dumps(detail)
         digest = hashlib.sha256(text.encode()).digest()

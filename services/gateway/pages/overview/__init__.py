@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, cast
 
 import msgspec
@@ -16,9 +17,12 @@ from services.gateway.api.stock import Stock, TrafficDay, TrafficOf, UpstreamSta
 from services.gateway.api.types import Page
 from services.gateway.door.sessions import PAGES
 from services.gateway.pages.asking import Ask, Part, path_of
+from services.gateway.pages.events import MEANINGS
 from services.gateway.pages.layout import address_of
 
 DAYS = 7
+ALARMS = ("malware_stored", "advisory_about_served")
+"""Kinds of events after which all is not well, for as many days."""
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -34,12 +38,13 @@ async def home(ask: Ask, request: Request[Any, Any, Any]) -> Template | Response
     """What a person wants to know first."""
     if cast("dict[str, Any]", request.scope)["raw_path"] + b"/" == PAGES:
         return ask.go(PAGES.decode().strip("/") + "/")  # relative links start at the folder
-    health, stock, traffic, upstreams, events = await asyncio.gather(
+    health, stock, traffic, upstreams, events, alarms = await asyncio.gather(
         ask.part(ask.health()),
         ask.part(ask.get(path_of("stock"), Stock)),
         ask.part(ask.get(path_of("traffic"), Page[TrafficDay], days=DAYS)),
         ask.part(ask.get(path_of("upstreams"), Page[UpstreamState])),
         ask.part(_undecided(ask)),
+        ask.part(_alarms(ask)),
     )
     days = traffic.value.items if traffic.value is not None else []
     return ask.page(
@@ -55,6 +60,9 @@ async def home(ask: Ask, request: Request[Any, Any, Any]) -> Template | Response
         upstreams=upstreams,
         problems=problems(health, upstreams),
         undecided=events.value or [],
+        alarms=alarms.value or {},
+        meanings=MEANINGS,
+        days_shown=DAYS,
     )
 
 
@@ -64,6 +72,19 @@ async def _undecided(ask: Ask) -> list[OperatorEvent]:
         return []
     events = await ask.get(path_of("events"), Page[OperatorEvent], kind=MUTATED)
     return [each for each in events.items if each.acceptable]
+
+
+async def _alarms(ask: Ask) -> dict[str, list[OperatorEvent]]:
+    """By kind, those of the last days; for operators."""
+    if not ask.reader.is_operator:
+        return {}
+    pages = [await ask.get(path_of("events"), Page[OperatorEvent], kind=kind) for kind in ALARMS]
+    since = time.time() - DAYS * 86400
+    new = {
+        kind: [each for each in page.items if each.last_at > since]
+        for kind, page in zip(ALARMS, pages, strict=True)
+    }
+    return {kind: found for kind, found in new.items() if found}
 
 
 def problems(health: Part[HealthReport], upstreams: Part[Page[UpstreamState]]) -> list[str]:

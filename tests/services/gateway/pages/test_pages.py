@@ -305,6 +305,13 @@ def test_home__after_installs__tells_what_was_saved(town: Town) -> None:
     assert "Nothing was asked for yet" not in shown
 
 
+def test_home__malware_that_was_stored__is_told_to_operators_and_all_is_not_well(town: Town) -> None:
+    shown = unescape(town.get("").text)
+    assert MEANINGS["malware_stored"] in shown and 'href="./events?kind=malware_stored"' in shown
+    assert "All is well" not in shown
+    assert MEANINGS["malware_stored"] not in unescape(town.get("", NOBODY).text)
+
+
 def test_events__each_kind__has_its_meaning(town: Town) -> None:
     assert set(MEANINGS) == set(EVENT_KINDS)
     shown = unescape(town.get("events").text)
