@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from services.cli.errors import CommandFailed, Exit, WrongUse
-from services.cli.output import Output, say
+from services.cli.output import Output, forget_output, say
 from services.cli.parser import build_parser
 from shared.settings_file import put_into
 
@@ -34,9 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("orchard: interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Python writes what is left at exit: it must not fail once more.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()
         return Exit.BROKEN_PIPE
 
 

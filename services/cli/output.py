@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -26,10 +28,19 @@ class Output:
         self.write((text.rstrip("\n") + "\n").encode(errors="backslashreplace") if text else b"")
 
     def write(self, data: bytes) -> None:
-        """Bytes to standard output as they are. Raises `BrokenPipeError`."""
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        """Bytes to standard output as they are. Raises `BrokenPipeError`; `CommandFailed` where it is closed,
+        or full."""
+        try:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except (AttributeError, ValueError):  # None, where it was closed before Python started
+            raise CommandFailed("standard output is closed") from None
+        except OSError as error:
+            forget_output()
+            raise CommandFailed(f"standard output cannot be written: {error.strerror}") from None
 
     def note(self, text: str) -> None:
         """A line for a person, on standard error."""
@@ -53,6 +64,12 @@ class Output:
         say(f"orchard: {error.message}")
         if error.hint:
             say(f"  {error.hint}")
+
+
+def forget_output() -> None:
+    """Python writes what is left at exit: it must not fail once more."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:

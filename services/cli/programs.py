@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from services.cli.errors import CommandFailed, WrongUse
 from services.cli.target import ROOT, data_folder
+from shared.version import VERSION
 
 # For the command alone: what the services do not need they are not given.
 _OF_THE_COMMAND = ("ORCHARD_URL", "ORCHARD_TOKEN")
@@ -39,7 +40,11 @@ def check_installed(package: str = "asyncpg") -> None:
     """Raises `CommandFailed` where the server's part is not, or lacks a `package`: images have what their
     service needs, which is enough for all but a whole Orchard."""
     if not (ROOT / "services" / "standalone").is_dir():
-        raise CommandFailed("this is the command alone, without a server", f"Install {DISTRIBUTION}[server].")
+        raise CommandFailed(
+            "this is the command alone, without a server",
+            f"Install the wheel that `make wheel` builds: pip install '{DISTRIBUTION}[server] @ file:///…/"
+            f"{DISTRIBUTION.replace('-', '_')}-{VERSION}-py3-none-any.whl' (docs/deployment.md).",
+        )
     if find_spec(package) is None:
         raise CommandFailed("the server's packages are not installed here", how_to_install())
 

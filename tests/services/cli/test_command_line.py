@@ -342,3 +342,18 @@ def test_protocol__a_package_url_in_its_place__told_how_both_stand(command: Make
 def test_version__by_the_words_that_people_try(command: Make) -> None:
     said = {command()(words).stdout for words in ("version", "-V", "--version")}
     assert len(said) == 1 and said.pop().startswith("orchard ")
+
+
+@pytest.mark.parametrize(
+    ("into", "told"),
+    [(">/dev/full", "cannot be written: No space left on device"), (">&-", "is closed")],
+    ids=["full", "closed"],
+)
+@pytest.mark.parametrize("words", ["completion bash", "--json client-config pip"])
+def test_output_that_nobody_can_take__one_line_and_exit_1(
+    tmp_path: Path, words: str, into: str, told: str
+) -> None:
+    line = f"{sys.executable} -P {ROOT}/services/cli/launch.py {words} {into}"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert told in done.stderr
