@@ -14,6 +14,7 @@ from services.standalone.backup.making import database_of
 from services.standalone.backup.manifest import BackupError
 from services.standalone.bundles.importing import Imported, import_bundle
 from services.standalone.command import ended, own_settings
+from services.standalone.spool import own_spool
 from shared.bundles.form import BundleRefused
 from shared.errors import ConfigurationError
 from shared.process.disk import in_words
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(settings: Settings, file: Path, trusted: Sequence[Key]) -> Imported:
     async with Resources() as resources, database_of(settings, Path(settings.data_dir)) as url:
         store = await open_object_store(settings, open_threads(resources, settings), resources=resources)
-        return await import_bundle(file, store, url, trusted, spool=Path(settings.data_dir))
+        with own_spool(Path(settings.data_dir)) as spool:
+            return await import_bundle(file, store, url, trusted, spool=spool)
 
 
 def _keys(texts: Sequence[str]) -> list[Key]:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from services.standalone.backup.manifest import BackupError
 from services.standalone.command import ended, own_settings
 from services.standalone.imports.importing import Importer, Report, in_words
 from services.standalone.imports.taking import Refused
+from services.standalone.spool import own_spool
 from shared.errors import ConfigurationError
 from shared.process.disk import in_words as size_in_words
 from shared.process.resources import Resources
@@ -51,8 +53,9 @@ async def _run(settings: Settings, folder: Path, own: Sequence[str], *, dry: boo
     data = Path(settings.data_dir)
     async with Resources() as resources, database_of(settings, data) as url:
         store = await open_object_store(settings, open_threads(resources, settings), resources=resources)
-        importer = Importer(folder, store, url, spool=data, most=settings.max_artifact_bytes, tell=_tell)
-        return await importer.run(own, dry=dry)
+        with nullcontext(data) if dry else own_spool(data) as spool:  # a dry run writes nothing
+            importer = Importer(folder, store, url, spool=spool, most=settings.max_artifact_bytes, tell=_tell)
+            return await importer.run(own, dry=dry)
 
 
 def _tell(progress: str) -> None:
