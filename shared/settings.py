@@ -93,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http_connect_timeout: Seconds = 30.0  # seconds to open a connection
     http_read_timeout: Seconds = 60.0  # seconds without a byte; the first byte of a page: 30 at most
     http_worker_threads: Positive = 32  # threads for hashing, compressing, disk
-    http_proxy: str = ""  # default: the usual variables
+    http_proxy: str = ""  # for both schemes; default: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY; NO_PROXY holds
     ca_file: str = ""  # PEM; default: the usual variables, else the system's store
     min_rate_bytes: Bytes = 1024  # a download slower than this over 30 s is given up
     abandoned_seconds: Seconds = 60.0  # a download whose clients have all left goes on for so long
