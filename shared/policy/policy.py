@@ -20,6 +20,7 @@ from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.policy.rules import AgeRule, Block, Exemption, Rules
 from shared.policy.trust import TrustRule
 from shared.policy.verdict import Subject, Verdict, by_hand
+from shared.process.bounded import Bounded
 from shared.setting_values import age, date
 
 NO_RULES = Rules()
@@ -72,7 +73,7 @@ class Policy:
         self._advisories = advisories if rules.feeds else None
         self.is_blind = rules.feeds and advisories is None  # nobody can say what is malware
         self._named_rules = tuple(named_rules)
-        self._exact: dict[tuple[str, str], ProjectVerdicts] = {}
+        self._exact = Bounded[tuple[str, str], ProjectVerdicts](REMEMBERED)
         self._rules = rules
         self._limits: dict[str, AgeLimit | None] = {}
         blocked, self._digests = self._sorted(blocks)
@@ -108,15 +109,14 @@ class Policy:
         key = (protocol, self._named(protocol, project))
         if self._advisories is None and not self._named_rules and not self._rules.trust:
             return self._ruled(key)
-        found = self._exact.get(key)
+        found = self._exact.use(key)
         if found is None:
-            if len(self._exact) >= REMEMBERED:
-                self._exact.clear()
             found = self._ruled(key)
             if self._advisories is not None:
                 found = self._with_advisories(key, self._advisories, found)
             found = self._with_named_rules(key, found)
-            found = self._exact[key] = self._with_trust(key, found)
+            found = self._with_trust(key, found)
+            self._exact.put(key, found)
         return found
 
     def _ruled(self, key: tuple[str, str]) -> ProjectVerdicts:

@@ -8,7 +8,7 @@ from shared.errors import Blocked, Malware, TooYoung
 from shared.policy.advisories import About, Advisories, Advisory, Snapshot, Span, make_snapshot
 from shared.policy.age import Dated, Seen
 from shared.policy.named import NamedRule
-from shared.policy.policy import Policy
+from shared.policy.policy import REMEMBERED, Policy
 from shared.policy.rules import AgeRule, Block, Exemption, Rules, put_in_force, rules_of
 from shared.policy.trust import TrustRule
 from shared.policy.verdict import Subject, Verdict
@@ -191,3 +191,14 @@ def test_refusal_of_a_page__has_no_gap_where_there_is_no_version() -> None:
     policy = Policy((), Rules(feeds=True), advisories=advisories)
     with pytest.raises(Malware, match=r"^x is malware: MAL-1"):
         policy.check("npm", "x", page=True)
+
+
+def test_names_that_nobody_has__push_out_no_project_that_is_asked_for() -> None:
+    it = Policy(rules=Rules(trust="no-downgrade"))
+    kept = it.of("pypi", "demo")
+    for number in range(3 * REMEMBERED):
+        it.of("pypi", f"made-up-{number}")
+        if number % 1000 == 0:
+            assert it.of("pypi", "demo") is kept
+    it.of("pypi", "last")
+    assert len(it._exact) == REMEMBERED
