@@ -43,6 +43,7 @@ def template_config() -> TemplateConfig[JinjaTemplateEngine]:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=in_one_direction,
     )
     environment.filters.update(
         size=in_words, count=count, ago=ago, span=span, moment=moment, iso=iso, segment=segment,
@@ -51,6 +52,15 @@ def template_config() -> TemplateConfig[JinjaTemplateEngine]:
     environment.globals.update(address_of=address_of, purl_of=purl)
     environment.globals["parts"] = environment.get_template("parts.html").module
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+
+
+_TURNS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def in_one_direction(value: object) -> object:
+    """What an expression of a template shows. Marks that turn the direction of the text after them (Unicode,
+    UAX 9: embeddings, overrides, isolates) are shown in place of obeyed: others write most of it."""
+    return value.translate(_TURNS) if isinstance(value, str) and not value.isascii() else value
 
 
 def count(number: int) -> str:
