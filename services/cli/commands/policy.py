@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import Any
 
 from services.cli.commands.exempt import also, let_in
 from services.cli.commands.policy_text import as_table, as_toml
 from services.cli.commands.upstreams import items
-from services.cli.errors import WrongUse
+from services.cli.errors import NotOffered, WrongUse
 from services.cli.files import read_input
 from services.cli.output import Output, counted, moment, table
 from services.cli.server import connect
 
 POLICY = "/api/v1/admin/policy"
+RULES = "/api/v1/admin/rules"
 HELD = "/api/v1/admin/held"
 OFFERS = "a policy file"
 LARGEST_BYTES = 1024 * 1024
 
 
 def show(options: argparse.Namespace, output: Output) -> None:
-    """The rules in force, in their order; with --toml as a file that can be applied."""
-    answer = connect(options).call("GET", POLICY, offers=OFFERS, admin=True)
+    """The rules in force: of the settings, and of the policy file in their order; with --toml that file."""
+    server = connect(options)
+    answer = server.call("GET", POLICY, offers=OFFERS, admin=True)
     if options.toml:
         output.write(as_toml(items(answer)).encode())
-    else:
-        output.result(answer, as_table(items(answer)) or "no rules are in force")
+        return
+    with suppress(NotOffered):  # of before there was a list of all
+        answer["settings"] = server.call("GET", RULES, offers=OFFERS, admin=True)["settings"]
+    tables = {"of the settings": answer.get("settings", []), "of the policy file": items(answer)}
+    parts = [f"{whose}\n{as_table(rules)}" for whose, rules in tables.items() if rules]
+    output.result(answer, "\n\n".join(parts) or "no rules are in force")
 
 
 def apply(options: argparse.Namespace, output: Output) -> None:

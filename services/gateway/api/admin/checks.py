@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from services.gateway.api.admin.access_types import NewBlock, NewExemption, NewToken, WantedBlock
-from services.gateway.api.admin.subjects import read_subject
+from services.gateway.api.admin.subjects import check_no_pattern, read_subject
 from services.gateway.api.parameters import check_sha256
 from shared.access.bounds import Bounds
 from shared.errors import ConfigurationError, InvalidParameter
@@ -223,6 +223,7 @@ def block(wanted: WantedBlock) -> NewBlock:
             raise InvalidParameter("sha256: stands alone; the same bytes are blocked under every name")
         return NewBlock(reason=reason, sha256=check_sha256(wanted.sha256))
     protocol = protocol_of(wanted.protocol)
+    check_no_pattern(wanted.name)
     if not protocol.names.is_project_name(wanted.name):  # stored, it would block nothing, unnoticed
         raise InvalidParameter(f"name: expected one that a {protocol.name} package can have")
     name = project_of(wanted.protocol, wanted.name)

@@ -3,6 +3,8 @@ SHA-256."""
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from shared.digests import is_sha256
@@ -13,6 +15,7 @@ from shared.protocols.package_urls import purl
 from shared.protocols.reading.purls import read_purl
 
 _EXPECTED = f"expected a package URL (pkg:{PROTOCOLS[0].names.purl_type}/name@1.2.3) or a SHA-256"
+_PATTERN = re.compile(r"(?:^|[/:])\*|[\w./-]\*+(?:@|$)")  # a few names of npm's first years hold a * elsewhere
 _HINT = "A version stands after @, a namespace before the name; `orchard help why` has examples."
 
 
@@ -39,6 +42,7 @@ def read_subject(text: str) -> Subject:
         return Subject(sha256=digest)
     if len(text) > 2048 or not text.isprintable():
         raise _wrong(_EXPECTED)
+    check_no_pattern(text.partition("?")[0])
     own = _by_protocol(text)
     if own is not None:
         return own
@@ -70,6 +74,7 @@ def _by_protocol(text: str) -> Subject | None:
 
 def _named(found: PackageProxyBase, written: str, version: str) -> Subject:
     names = found.names
+    check_no_pattern(written)
     if not names.is_project_name(written):
         raise _wrong(f"{written[:80]!r} cannot be the name of a {found.name} package")
     if version and not names.is_version(version):
@@ -78,6 +83,16 @@ def _named(found: PackageProxyBase, written: str, version: str) -> Subject:
     canonical = names.canonical_version(version) if version else ""
     alike = names.named_alike(project).lower()
     return Subject(found.name, project, canonical, alike=alike)
+
+
+def check_no_pattern(name: str) -> None:
+    """A name that is meant for several would be taken for that of one, which nothing has. Raises
+    `InvalidParameter`."""
+    if _PATTERN.search(name):
+        raise InvalidParameter(
+            f"{name[:80]!r} is a pattern, and this is about one package",
+            hint="Patterns stand in `names` of a policy file: docs/firewall.md shows some.",
+        )
 
 
 def written_version(text: str, subject: Subject) -> str:

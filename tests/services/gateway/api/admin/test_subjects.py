@@ -145,3 +145,14 @@ def test_bare_name__is_refused_with_the_package_urls_that_may_be_meant(text: str
     with pytest.raises(InvalidParameter) as refused:
         read_subject("x y")
     assert "did you mean" not in refused.value.message
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.name)
+@pytest.mark.parametrize("name", ["*", "@corp/*", "corp-*", "@corp*", "corp/*", "*-lib"])
+def test_pattern__where_one_package_is_meant__says_where_patterns_stand(
+    protocol: PackageProxyBase, name: str
+) -> None:
+    for text in (f"pkg:{protocol.names.purl_type}/{name}", f"{protocol.name}/{name}@1.0.0"):
+        with pytest.raises(InvalidParameter) as refused:
+            read_subject(text)
+        assert "is a pattern" in refused.value.message and "policy file" in (refused.value.hint or ""), text
