@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import msgspec
 
 from shared.errors import InvalidParameter
-from shared.policy import conditions, licences
+from shared.policy import conditions, licences, typos
 from shared.policy.complaints import meant, wrong_fields
-from shared.policy.named import KINDS, NamedRule
+from shared.policy.named import KINDS, Licences, NamedRule
 from shared.policy.spelling import Naming, check_names, in_force
 from shared.setting_values import age, date
 
@@ -127,6 +127,10 @@ def _check(rule: NamedRule, naming: Mapping[str, Naming], sources: Mapping[str, 
         if name not in known:
             told = f"none of the upstreams of {', '.join(own)}: {', '.join(known) or 'there are none'}"
             raise ValueError(f"sources: {name[:80]!r} is {told}")
+    if rule.licences is not None and rule.licences == Licences():
+        raise ValueError('licences: it asks nothing: name some in `allow` or `deny`, or set unknown = "hold"')
+    if rule.typo_of and all(len(each) < typos.SHORTEST and each != "*" for each in rule.typo_of):
+        raise ValueError(f"typo_of: nothing is nearly a name of fewer than {typos.SHORTEST} letters")
     if rule.only and not rule.names:
         raise ValueError("names: an allow list names something")
     if rule.trust and (rule.sources or rule.action == "warn"):

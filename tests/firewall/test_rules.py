@@ -396,6 +396,7 @@ def test_apply__dry_run_and_rules_that_refuse_everything(shelf: NewShelf, policy
     assert answer.status_code == 409 and "would refuse everything" in answer.json()["detail"]
     assert policy.post("policy", policy=everything, yes=True).status_code == 200
     wait_until(lambda: it.get(it.page).status_code == 403, what="nothing at all")
+    assert policy.apply(rule, dry_run=True)["ended"] == ["all"], "what a file takes away is told"
 
 
 def warned(it: Shelf) -> list[tuple[str, list[str]]]:

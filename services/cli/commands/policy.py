@@ -50,6 +50,9 @@ def apply(options: argparse.Namespace, output: Output) -> None:
         for each in answer["would_refuse"]
     ]
     parts = ["in force" if answer["applied"] else "not applied (--dry-run)"]
+    if ended := answer.get("ended"):
+        will = "" if answer["applied"] else "would be "
+        parts.append(f"{will}no longer in force: {', '.join(map(str, ended))}")
     if not answer.get("counted", True):
         parts.append("what each rule would have refused could not be counted: --dry-run tries again")
     if rows:

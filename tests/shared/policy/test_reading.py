@@ -85,6 +85,11 @@ BAD = {
         f"{ONE}when = 'size_bytes > name'",
         "of two kinds (size_bytes is a whole number, name is a text)",
     ),
+    "licences that ask nothing": (f"{ONE}licences = {{deny = []}}", "rule 'a': licences: it asks nothing: "),
+    "names too short to be mistaken": (
+        f"{ONE}typo_of = ['req', 'six']",
+        "rule 'a': typo_of: nothing is nearly a name of fewer than 4 letters",
+    ),
     "a number alone": (f"{ONE}when = 'size_bytes'", "when: it gives int, not true or false: compare it"),
 }
 

@@ -49,12 +49,14 @@ class PolicyText(Input, frozen=True):
 
 class Applied(msgspec.Struct, frozen=True):
     """The rules in force, or with `dry_run` those that would be, as they are written; and what each would
-    have refused. `counted`: false where they are in force, and that could not be counted."""
+    have refused. `counted`: false where they are in force, and that could not be counted. `ended`: names of
+    rules that were in force and are not in the file."""
 
     rules: list[NamedRule]
     would_refuse: list[DryRun]
     applied: bool
     counted: bool = True
+    ended: list[str] = []
 
 
 class Tried(Input, frozen=True):
@@ -100,21 +102,22 @@ async def apply(
     standing = await rows.standing(wanted)
     rules = put_in_force(wanted, standing.before, clock.now())
     written = [each.as_written() for each in rules]
+    ended = sorted({each.name for each in standing.rules} - {each.name for each in rules})
     count = partial(dry_run, database, stores, parsers, rules, sources)
     if data.yes and not data.dry_run:  # nobody waits for a count to be protected
         await rows.replace(actor, rules, standing)
         await access_watcher.refresh()
         try:
-            return Applied(written, await count(), applied=True)
+            return Applied(written, await count(), applied=True, ended=ended)
         except OrchardError:
-            return Applied(written, [], applied=True, counted=False)
+            return Applied(written, [], applied=True, counted=False, ended=ended)
     told = await count()
     if data.dry_run:
-        return Applied(written, told, applied=False)
+        return Applied(written, told, applied=False, ended=ended)
     _check_asked_for(rules, told, standing, sources)
     await rows.replace(actor, rules, standing)
     await access_watcher.refresh()
-    return Applied(written, told, applied=True)
+    return Applied(written, told, applied=True, ended=ended)
 
 
 def _check_asked_for(

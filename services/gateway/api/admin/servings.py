@@ -103,7 +103,9 @@ def about_advisory(text: str, known: Advisories | None) -> list[About]:
     """What an advisory of this id is about; none where it can be something else. Takes what looking through
     all advisories takes. Raises `EntryNotFound` for
     what can only be the id of an advisory, and no feed knows."""
-    found = known.named(text) if known is not None and ADVISORY.fullmatch(text) else []
+    found: list[About] = []
+    if known is not None and ADVISORY.fullmatch(text):
+        found = known.named(text) or known.named(text.upper())  # as many write MAL-… and CVE-…
     if not found and SURELY.fullmatch(text):
         which = "none has been read here" if known is None else "`orchard feeds list` shows them"
         raise EntryNotFound(

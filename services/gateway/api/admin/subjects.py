@@ -15,7 +15,9 @@ from shared.protocols.package_urls import purl
 from shared.protocols.reading.purls import read_purl
 
 _EXPECTED = f"expected a package URL (pkg:{PROTOCOLS[0].names.purl_type}/name@1.2.3) or a SHA-256"
-_PATTERN = re.compile(r"(?:^|[/:])\*|[\w./-]\*+(?:@|$)")  # a few names of npm's first years hold a * elsewhere
+_PATTERN = re.compile(
+    r"(?:^|[/:])\*|[\w./-]\*+(?:@|$)"
+)  # a few names of npm's first years hold a * elsewhere
 _HINT = "A version stands after @, a namespace before the name; `orchard help why` has examples."
 
 
