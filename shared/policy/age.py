@@ -31,6 +31,7 @@ class Dated(msgspec.Struct, frozen=True):
     digest: str = ""  # what they are about, in hex; "": unknown
     signatures: tuple[tuple[str, str], ...] = ()  # the registry's own: id of the key, base64
     unlisted: bool = False  # its project's list lacks it: it is stored, or asked for
+    here_since: bool = False  # `published` is when it came here, or is asked for: no upstream told a date
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True):
@@ -68,8 +69,8 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
         return published if arrival is None else max(published, arrival.not_before)
 
     def is_first_sight(self, listed: Dated, now: float) -> bool:
-        """Whether it counts from when it was first seen here (`now` in unix seconds): the upstream tells no
-        date of it, or one that cannot be."""
+        """Whether `date_of` has to take when it was first seen here (`now` in unix seconds): the upstream
+        tells no date of it, or one that cannot be."""
         published = self.told.get(listed.name, listed.published)
         possible = published == LONG_AGO or EARLIEST <= published <= now + AHEAD_SECONDS
         return not (self.ageless or possible)

@@ -70,18 +70,19 @@ def judged_of(
     more: dict[str, Dated] = {}
     if beside.document is not None:
         told = by_name(protocol.documents.dated(beside.identity, beside.document, marks=marks))
-        more = {name: msgspec.structs.replace(each, published=now) for name, each in told.items()}
+        more = {name: _as_of(each, now) for name, each in told.items()}
     stored = by_entry(protocol, project, sealed, main, beside.document)
     for name in stored.keys() - known:
         first = stored[name][0]
         file = FileName(protocol.name, project, first.file_id, first.filename)
         at = min(each.published or each.stored_at for each in stored[name])
         found = more.get(name) or _unlisted(protocol, file, name, first.digests)
-        more[name] = msgspec.structs.replace(found, published=at)
+        dated = any(each.published for each in stored[name])
+        more[name] = msgspec.structs.replace(found, published=at, here_since=not dated)
     if beside.file is not None:
         name = entry_name(protocol, beside.file, main, beside.document)
         if name not in known and name not in more:
-            more[name] = msgspec.structs.replace(_unlisted(protocol, beside.file, name), published=now)
+            more[name] = _as_of(_unlisted(protocol, beside.file, name), now)
     listed += [
         msgspec.structs.replace(each, unlisted=True) for name, each in more.items() if name not in known
     ]
@@ -91,6 +92,11 @@ def judged_of(
         traits = traits_of(protocol, project, main, sealed, beside)
     kept = {name: kept_of(protocol, project, files) for name, files in stored.items()}
     return verdicts.judged(listed, seen, kept, now, about, traits)
+
+
+def _as_of(entry: Dated, now: float) -> Dated:
+    """Of an entry that nothing tells a date of."""
+    return msgspec.structs.replace(entry, published=now, here_since=True)
 
 
 def project_of(protocol: PackageProxyBase, project: str, seen: Seen, sealed: Iterable[SealedFile]) -> Project:

@@ -131,8 +131,9 @@ def _of_entry(protocol: PackageProxyBase, judged: Judged, each: Entry) -> Iterat
     what = _what(protocol, judged.listing.project, each)
     published = each.published if verdicts.judges else None
     said = _why(f"{what} {listed.name}" if listed.is_file else what, each.verdict, published, each.warnings)
-    if verdicts.age is not None and judged.listing.seen.is_first_sight(listed, judged.now):
-        said = msgspec.structs.replace(said, first_sight=not listed.unlisted)
+    if verdicts.age is not None and not judged.listing.seen.ageless:
+        first_sight = listed.here_since or judged.listing.seen.is_first_sight(listed, judged.now)
+        said = msgspec.structs.replace(said, first_sight=first_sight)
     if verdicts.trust is not None:
         proven = provenance_of(listed, judged.listing.seen)
         said = msgspec.structs.replace(said, provenance=proven)

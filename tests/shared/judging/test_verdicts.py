@@ -28,7 +28,7 @@ WEEK = Rules({"": AgeRule(7 * DAY)}, stored_stay=False)
 AGAINST = {
     "minimum_age": "the minimum age: published",
     "vulnerability": "the advisory GHSA-1 (critical): it leaks",
-    "policy": "the rule no two: refused",
+    "policy": "the rule no two: ",
 }
 kinds = pytest.mark.parametrize("protocol", CASES)
 
@@ -149,7 +149,7 @@ def test_served_for_being_stored_before_alone__is_told_with_what_is_against_it(
     policy = {
         "minimum_age": Policy((), Rules({"": AgeRule(7 * DAY, began)})),
         "vulnerability": Policy((), Rules(feeds=True, severity=7.0), named=named_alike, advisories=known),
-        "policy": Policy(named_rules=[NamedRule("no two", refuse=True, sources=("s",), since=began)]),
+        "policy": Policy(named_rules=[NamedRule("no two", when="true", since=began)]),
     }[rule]
     for at, is_told in ((NOW - DAY, True), (NOW, False)):
         young = {"published": NOW - DAY} if rule == "minimum_age" else {}
@@ -164,3 +164,14 @@ def test_served_for_being_stored_before_alone__is_told_with_what_is_against_it(
             assert "before" in each.why and AGAINST[rule] in each.why
         plain = judge(protocol_named(protocol), listing, policy, NOW).verdict(version)
         assert plain is not None and plain.allowed, "it decides nothing"
+
+
+@kinds
+@pytest.mark.parametrize("published", [0.0, NOW - 30 * DAY], ids=["no date", "a date"])
+def test_stored_file_that_no_list_has__is_told_to_count_from_when_it_came_where_nobody_dates_it(
+    protocol: str, published: float
+) -> None:
+    of = stored(protocol, "9.9.9", published=published)
+    (entry,) = [each for each in judged(protocol, Policy(rules=WEEK), of).entries if each.listed.unlisted]
+    assert entry.listed.here_since is (not published)
+    assert entry.published == (published or of.stored_at)
