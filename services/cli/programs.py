@@ -42,7 +42,7 @@ def check_installed(package: str = "asyncpg") -> None:
     if not (ROOT / "services" / "standalone").is_dir():
         raise CommandFailed(
             "this is the command alone, without a server",
-            f"Install the wheel that `make wheel` builds: pip install '{DISTRIBUTION}[server] @ file:///…/"
+            f"Install the wheel that `make wheel` builds, as '{DISTRIBUTION}[server] @ file:///…/"
             f"{DISTRIBUTION.replace('-', '_')}-{VERSION}-py3-none-any.whl' (docs/deployment.md).",
         )
     if find_spec(package) is None:

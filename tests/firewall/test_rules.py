@@ -391,6 +391,12 @@ def test_apply__dry_run_and_rules_that_refuse_everything(shelf: NewShelf, policy
     assert told["examples"] == [f"{purl(it, '1.0.0')}: no copyleft: its licence is AGPL-3.0-only"]
     assert told["whom"] and told["servings"] == 1
     assert it.get(it.file("1.0.0")).status_code == 200
+    (note,) = policy.apply(rule, dry_run=True)["notes"]
+    assert (
+        "no copyleft: lists of " in note and "npm" not in note.partition(" tell")[0].partition("lists of")[2]
+    )
+    held = rule.replace("'AGPL-3.0-only']", "'AGPL-3.0-only'], unknown = 'hold'")
+    assert policy.apply(held, dry_run=True)["notes"] == []
     everything = "[[rule]]\nname = 'all'\nrefuse = true\n"
     answer = policy.post("policy", policy=everything)
     assert answer.status_code == 409 and "would refuse everything" in answer.json()["detail"]

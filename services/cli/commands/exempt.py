@@ -41,7 +41,9 @@ def add(options: argparse.Namespace, output: Output) -> None:
     value = {"of": options.what, "reason": options.reason, "expires": options.expires, **also(options)}
     made = connect(options).call("POST", PATH, value=value, offers=OFFERS, admin=True)
     output.result(made, let_in(options.what, "is exempt", made))
-    output.note("A client that keeps pages, as npm does for five minutes, asks anew with --prefer-online.")
+    output.note(
+        "A client that keeps pages itself sees it in up to five minutes, or asks anew with --prefer-online."
+    )
 
 
 def also(options: argparse.Namespace) -> dict[str, bool]:

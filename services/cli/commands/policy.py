@@ -50,6 +50,7 @@ def apply(options: argparse.Namespace, output: Output) -> None:
         for each in answer["would_refuse"]
     ]
     parts = ["in force" if answer["applied"] else "not applied (--dry-run)"]
+    parts += [f"note: {each}" for each in answer.get("notes", ())]
     if ended := answer.get("ended"):
         will = "" if answer["applied"] else "would be "
         parts.append(f"{will}no longer in force: {', '.join(map(str, ended))}")

@@ -121,6 +121,8 @@ def dated(identity: str, document: Document, *, marks: bool = False) -> Iterator
 class NpmDocuments(Documents):
     """Packuments, and documents of one version."""
 
+    tells_licences = True
+
     dated = staticmethod(dated)
     traits = staticmethod(traits)
     attested = staticmethod(provenance.attested)

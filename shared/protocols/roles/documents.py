@@ -47,6 +47,9 @@ class About(msgspec.Struct, frozen=True):
 class Documents(ABC):
     """Index documents: read, decoded, searched, merged."""
 
+    tells_licences: bool = False
+    """Whether a project's own list names each version's licence; else its files do, once they are stored."""
+
     @abstractmethod
     def read_index(
         self, identity: str, source: UpstreamSource, *, url: str, content_type: str, body: bytes

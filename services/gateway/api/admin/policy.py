@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -32,7 +32,7 @@ from shared.policy.policy import Policy
 from shared.policy.reading import put_in_force, refuses_all
 from shared.postgres.database import Database
 from shared.process.threads import BoundedThreads
-from shared.protocols import protocol_named
+from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.base import PackageProxyBase
 from shared.redis import clock
 from shared.stores import Stores
@@ -50,13 +50,15 @@ class PolicyText(Input, frozen=True):
 class Applied(msgspec.Struct, frozen=True):
     """The rules in force, or with `dry_run` those that would be, as they are written; and what each would
     have refused. `counted`: false where they are in force, and that could not be counted. `ended`: names of
-    rules that were in force and are not in the file."""
+    rules that were in force and are not in the file. `notes`: what a rule does not do, and who wrote it may
+    not expect."""
 
     rules: list[NamedRule]
     would_refuse: list[DryRun]
     applied: bool
     counted: bool = True
     ended: list[str] = []
+    notes: list[str] = []
 
 
 class Tried(Input, frozen=True):
@@ -102,22 +104,35 @@ async def apply(
     standing = await rows.standing(wanted)
     rules = put_in_force(wanted, standing.before, clock.now())
     written = [each.as_written() for each in rules]
+    notes = [*_notes(rules)]
     ended = sorted({each.name for each in standing.rules} - {each.name for each in rules})
     count = partial(dry_run, database, stores, parsers, rules, sources)
     if data.yes and not data.dry_run:  # nobody waits for a count to be protected
         await rows.replace(actor, rules, standing)
         await access_watcher.refresh()
         try:
-            return Applied(written, await count(), applied=True, ended=ended)
+            return Applied(written, await count(), applied=True, ended=ended, notes=notes)
         except OrchardError:
-            return Applied(written, [], applied=True, counted=False, ended=ended)
+            return Applied(written, [], applied=True, counted=False, ended=ended, notes=notes)
     told = await count()
     if data.dry_run:
-        return Applied(written, told, applied=False, ended=ended)
+        return Applied(written, told, applied=False, ended=ended, notes=notes)
     _check_asked_for(rules, told, standing, sources)
     await rows.replace(actor, rules, standing)
     await access_watcher.refresh()
-    return Applied(written, told, applied=True, ended=ended)
+    return Applied(written, told, applied=True, ended=ended, notes=notes)
+
+
+def _notes(rules: Sequence[NamedRule]) -> Iterator[str]:
+    for rule in rules:
+        if rule.licences is not None and rule.licences.unknown == "allow":
+            asked = [each for each in PROTOCOLS if each.name in (rule.protocols or (each.name,))]
+            silent = [each.name for each in asked if not each.documents.tells_licences]
+            if silent:
+                yield (
+                    f"{rule.name}: lists of {', '.join(silent)} tell no licence: who asks first for a "
+                    'version gets it, then its licence counts; unknown = "hold" holds back what is not read'
+                )
 
 
 def _check_asked_for(
