@@ -15,7 +15,6 @@ from typing import NoReturn
 
 from services.cli.errors import CommandFailed, WrongUse
 from services.cli.target import ROOT, data_folder
-from shared.version import VERSION
 
 # For the command alone: what the services do not need they are not given.
 _OF_THE_COMMAND = ("ORCHARD_URL", "ORCHARD_TOKEN")
@@ -42,8 +41,7 @@ def check_installed(package: str = "asyncpg") -> None:
     if not (ROOT / "services" / "standalone").is_dir():
         raise CommandFailed(
             "this is the command alone, without a server",
-            f"Install the wheel that `make wheel` builds, as '{DISTRIBUTION}[server] @ file:///…/"
-            f"{DISTRIBUTION.replace('-', '_')}-{VERSION}-py3-none-any.whl' (docs/deployment.md).",
+            "Install the wheel of `make wheel` with its extra [server]: docs/deployment.md says how.",
         )
     if find_spec(package) is None:
         raise CommandFailed("the server's packages are not installed here", how_to_install())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,6 @@ from shared.policy.project import NOTHING, ProjectVerdicts
 from shared.policy.rules import AgeRule, Block, Exemption, Rules
 from shared.policy.trust import TrustRule
 from shared.policy.verdict import Subject, Verdict, by_hand
-from shared.process.bounded import Bounded
 from shared.setting_values import age, date
 
 NO_RULES = Rules()
@@ -73,7 +73,7 @@ class Policy:
         self._advisories = advisories if rules.feeds else None
         self.is_blind = rules.feeds and advisories is None  # nobody can say what is malware
         self._named_rules = tuple(named_rules)
-        self._exact = Bounded[tuple[str, str], ProjectVerdicts](REMEMBERED)
+        self._exact: dict[tuple[str, str], ProjectVerdicts] = {}  # those looked at last stand last
         self._rules = rules
         self._limits: dict[str, AgeLimit | None] = {}
         blocked, self._digests = self._sorted(blocks)
@@ -109,14 +109,16 @@ class Policy:
         key = (protocol, self._named(protocol, project))
         if self._advisories is None and not self._named_rules and not self._rules.trust:
             return self._ruled(key)
-        found = self._exact.use(key)
+        found = self._exact.pop(key, None)
         if found is None:
             found = self._ruled(key)
             if self._advisories is not None:
                 found = self._with_advisories(key, self._advisories, found)
-            found = self._with_named_rules(key, found)
-            found = self._with_trust(key, found)
-            self._exact.put(key, found)
+            found = self._with_trust(key, self._with_named_rules(key, found))
+            if len(self._exact) >= REMEMBERED:
+                with suppress(KeyError, RuntimeError):  # another thread forgets, too
+                    del self._exact[next(iter(self._exact))]
+        self._exact[key] = found
         return found
 
     def _ruled(self, key: tuple[str, str]) -> ProjectVerdicts:
