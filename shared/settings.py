@@ -278,6 +278,15 @@ def timeout_variable(protocol: str) -> str:
     return variable(f"{protocol}_request_timeout")
 
 
+def void_rules(settings: Settings) -> list[str]:
+    """One line for each variable that asks for protection and gives none: who set it takes it to count."""
+    ages = [each for each in settings.ignored if each.startswith(age_variable(""))]
+    found = [f"{each}: no protocol is called so here: no such age is asked" for each in ages]
+    if settings.osv_severity is not None and not settings.osv_feeds:
+        found.append(f"{variable('osv_severity')}: counts for nothing without {variable('osv_feeds')}")
+    return found
+
+
 def age_variable(protocol: str) -> str:
     """The variable of a protocol's minimum age; of all protocols for ""."""
     return variable(f"minimum_age_{protocol}" if protocol else "minimum_age")

@@ -8,7 +8,7 @@ import pytest
 from shared.errors import ConfigurationError
 from shared.protocols import spoken
 from shared.setting_values import network
-from shared.settings import Settings, load_settings, variable
+from shared.settings import Settings, load_settings, variable, void_rules
 
 
 def test_defaults__nothing_set__the_plan_s_values() -> None:
@@ -210,3 +210,21 @@ def test_network__that_no_client_can_be_in__refused(text: str) -> None:
     if text:
         with pytest.raises(ConfigurationError, match="ORCHARD_TRUSTED_PROXIES"):
             load_settings({"ORCHARD_TRUSTED_PROXIES": text})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"ORCHARD_MINIMUM_AGE_PIP": "7d"}, "ORCHARD_MINIMUM_AGE_PIP: no protocol is called so here"),
+        (
+            {"ORCHARD_OSV_SEVERITY": "high"},
+            "ORCHARD_OSV_SEVERITY: counts for nothing without",
+        ),
+        ({"ORCHARD_GOPHER_UPSTREAM": "https://example.com"}, ""),
+        ({"ORCHARD_OSV_SEVERITY": "high", "ORCHARD_OSV_FEEDS": "/feeds", "ORCHARD_MINIMUM_AGE": "7d"}, ""),
+    ],
+)
+def test_setting_that_asks_for_protection_and_gives_none__is_told(given: dict[str, str], told: str) -> None:
+    found = void_rules(load_settings(given, protocols=spoken()))
+    assert [each for each in found if told and told in each] == found
+    assert bool(found) is bool(told)

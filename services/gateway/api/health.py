@@ -22,7 +22,7 @@ from shared.errors.passing import QueueUnavailable
 from shared.ledger.stream import read_waiting
 from shared.objects.measured import read_measured
 from shared.redis.client import RedisClient
-from shared.settings import Settings
+from shared.settings import Settings, void_rules
 from shared.telemetry import metrics
 from shared.telemetry.queue_depths import HasDepth, set_queue_depths
 from shared.version import VERSION
@@ -259,7 +259,7 @@ async def _answer(gateway: Gateway, settings: Settings) -> Response[bytes]:
         queue=gateway.queue,
         offline=settings.offline,
         ledger=settings.ledger_days > 0,
-        policy=gateway.access_watcher.problems(),
+        policy=[*gateway.access_watcher.problems(), *void_rules(settings)],
     )
     return Response(
         msgspec.json.encode(report),
