@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -362,6 +362,9 @@ def _convert(field: str, text: str) -> Any:
         return None
     if _NAMES[field].type in (bool, bool | None) and lowered in ("yes", "on", "no", "off"):
         return lowered in ("yes", "on")
+    known = get_args(_NAMES[field].type)
+    if known and all(isinstance(each, str) for each in known) and text not in known:
+        raise msgspec.ValidationError(f"expected {' or '.join(each or 'nothing' for each in known)}")
     return msgspec.convert(text, type=_NAMES[field].type, strict=False)
 
 

@@ -69,6 +69,10 @@ class Answer(NamedTuple):
             return 1.0
 
 
+_OF_TOKENS = ("", "forbidden", "identity_refused")
+"""Codes of a 403 that another token may change: others are of rules about packages."""
+
+
 class Server:
     """One Orchard."""
 
@@ -187,7 +191,7 @@ class Server:
                 code=code,
                 status=answer.status,
             )
-        if answer.status in (401, 403) and code not in ("blocked", "artifact_blocked", "package_blocked"):
+        if answer.status == 401 or (answer.status == 403 and code in _OF_TOKENS):
             raise NotPermitted(
                 detail or "the request was refused",
                 hint if code == "identity_refused" else self._token_hint(admin or code == "forbidden"),

@@ -243,6 +243,18 @@ def test_forbidden__names_the_variable__exit_4(command: Make, given: dict[str, s
     assert names in done.stderr and "ORCHARD_ADMIN_TOKEN" in done.stderr
 
 
+@pytest.mark.parametrize("code", ["malware", "too_young", "policy", "trust_downgrade", "blocked"])
+def test_answer__a_rule_refuses_the_package__its_own_hint_and_nothing_of_tokens(
+    command: Make, code: str
+) -> None:
+    body = json.dumps(
+        {"code": code, "detail": "left-pad is refused", "status": 403, "hint": "ask why"}
+    ).encode()
+    with _answering(403, body) as (url, _):
+        done = command(ORCHARD_URL=url, ORCHARD_ADMIN_TOKEN="operators-token-of-tests")("disk")
+    assert (done.returncode, done.stderr) == (1, "orchard: left-pad is refused\n  ask why\n")
+
+
 # --- which Orchard, which token -------------------------------------------------------------------
 
 
