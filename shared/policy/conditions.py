@@ -58,14 +58,23 @@ FACTS: Mapping[str, Any] = {
 """The names that a condition may use, each with a value of its type."""
 
 
+_ALL_TRUE = {name: True if value is False else value for name, value in FACTS.items()}
+_NAME = re.compile(r"(?<![\w.])\s*([A-Za-z_]\w*)(?!\w)(?!\s*\()")
+_OF_MACRO = re.compile(r"\(\s*([A-Za-z_]\w*)\s*,")  # what a macro calls each entry
+_WORDS = frozenset(("true", "false", "null", "in"))
+
+
 class BadCondition(ValueError):
     """It cannot be read, costs too much, or is no condition."""
 
 
 def check(text: str) -> None:
-    """Raises `BadCondition` with the reason, also for what does not give true or false."""
+    """Raises `BadCondition` with the reason, also for what does not give true or false. What stands behind
+    `&&` is asked too, which no evaluation need come to."""
     try:
-        holds(text, FACTS)
+        for facts in (FACTS, _ALL_TRUE):
+            holds(text, facts)
+        _check_names(_code(text))
     except BadCondition as error:
         raise BadCondition(of_condition(text, str(error), FACTS)) from None
 
@@ -120,6 +129,13 @@ def _check_cost(text: str) -> None:
         raise BadCondition("more signs in one another than make sense")
     if sum(map(len, _patterns(text, code))) > LONGEST_PATTERNS:
         raise BadCondition(f"patterns of more than {LONGEST_PATTERNS} characters")
+
+
+def _check_names(code: str) -> None:
+    known = _WORDS | FUNCTIONS | FACTS.keys() | set(_OF_MACRO.findall(code))
+    for name in _NAME.findall(code):
+        if name not in known:
+            raise BadCondition(f"Undefined variable or function: '{name}'")
 
 
 def _check_brackets(code: str) -> None:

@@ -102,3 +102,25 @@ def test_check_together__costs_too_much__refused(texts: list[str]) -> None:
 
 def test_check_together__usual_ones__are_taken() -> None:
     check_together(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("scripts && severity > 7.0", "'severity'"),
+        ("severity > 7.0 && scripts", "'severity'"),
+        ("scripts && size_byte > 10", "did you mean 'size_bytes'?"),
+        ("published > now && scripts", "'now'"),
+        ("!scripts || nmae == 'x'", "did you mean 'name'?"),
+        ("scripts ? severity > 7.0 : false", "'severity'"),
+        ("scripts && new_dependencies.exists(d, d == evil)", "'evil'"),
+        ("scripts && name > 5", "of two kinds"),
+        ("yanked && new_scripts && name > 5", "of two kinds"),
+    ],
+)
+def test_check__what_no_evaluation_of_samples_need_come_to__is_looked_through_all_the_same(
+    text: str, told: str
+) -> None:
+    with pytest.raises(BadCondition) as refused:
+        check(text)
+    assert told in str(refused.value)
