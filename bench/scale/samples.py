@@ -42,7 +42,7 @@ SMALL = {
     **dict.fromkeys(("ADD_BLOCK", "DROP_BLOCK", "LIST_BLOCKS"), "blocks: bounded"),
     **dict.fromkeys(("PROGRESS", "SAVE_PROGRESS", "END_PROGRESS"), "of one key, or of what runs"),
     **dict.fromkeys(("_GOES", "_NEWER"), "parts of other statements"),
-    **dict.fromkeys(("_RULES", "_PUT_RULES"), "one row"),
+    **dict.fromkeys(("_RULES", "_PUT_RULES", "_WEAKENED"), "one row"),
     **dict.fromkeys(("ADD_EXEMPTION", "DROP_EXEMPTION", "LIST_EXEMPTIONS"), "exemptions: bounded"),
     **dict.fromkeys(("_READ", "_WRITE"), "blocks of upstreams: one row a source"),
     **dict.fromkeys(

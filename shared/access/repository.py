@@ -15,7 +15,7 @@ from shared.access.trust import TrustRule
 from shared.errors import OrchardError
 from shared.models import FORMAT, MOST_REVISION
 from shared.policy.named import NamedRule
-from shared.policy.rules import Block, Exemption, Rules, put_in_force
+from shared.policy.rules import Block, Exemption, Rules, lost, put_in_force
 from shared.postgres.connection import session
 from shared.postgres.database import Database
 from shared.redis.client import RedisClient
@@ -64,6 +64,13 @@ _RULES = "SELECT rules::text AS rules FROM policy FOR UPDATE"
 _PUT_RULES = """
 INSERT INTO policy AS p (rules) VALUES ($1::jsonb)
 ON CONFLICT (one) DO UPDATE SET rules = excluded.rules, changed_at = now()
+"""
+
+_WEAKENED = """
+INSERT INTO events AS e (kind, protocol, project, filename, detail, detail_digest)
+VALUES ('rules_weakened', '', '', '', $1::text::jsonb, sha256(convert_to($1::text, 'UTF8')))
+ON CONFLICT (kind, protocol, project, filename, detail_digest)
+DO UPDATE SET count = e.count + 1, last_at = now()
 """
 
 _KEEP = Script("""
@@ -147,17 +154,21 @@ class AccessRepository:
         await self._database.execute(_TOUCH, ids)
 
 
-async def write_rules(url: str, wanted: Rules, now: float) -> bool:
-    """Put the rules of the settings in force (`now` in unix seconds); False: they are. For the step that runs
-    once, before services start. Raises `DatabaseUnavailable`."""
+async def write_rules(url: str, wanted: Rules, now: float) -> list[str] | None:
+    """Put the rules of the settings in force (`now` in unix seconds); None: they are; else what they ask less
+    than before, which is an event, too. For the step that runs once, before services start. Raises
+    `DatabaseUnavailable`."""
     async with session(url) as database, database.transaction():
         rows = await database.fetch(_RULES)
         standing = _decode_rules(rows[0]["rules"]) if rows else None
         if standing is not None and wanted.is_as(standing):
-            return False
+            return None
         rules = put_in_force(wanted, standing, now)
         await database.fetch(_PUT_RULES, msgspec.json.encode(rules).decode())
-        return True
+        less = [] if standing is None else lost(wanted, standing)
+        if less:
+            await database.fetch(_WEAKENED, msgspec.json.encode({"less": less}).decode())
+        return less
 
 
 async def read_copy(redis: RedisClient) -> AccessState | None:

@@ -25,6 +25,7 @@ EventKind = Literal[
     "malware_stored",
     "advisory_about_served",
     "rule_warned",
+    "rules_weakened",
     "webhook_paused",
 ]
 

@@ -43,8 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not url:
             raise ConfigurationError("ORCHARD_DATABASE_URL: not set; nothing to migrate")
         count = asyncio.run(migrate(url, read_migrations(), wait_seconds=options.wait, say=_say))
-        if asyncio.run(write_rules(url, rules_of(settings), time.time())):
+        less = asyncio.run(write_rules(url, rules_of(settings), time.time()))
+        if less is not None:
             _say("the rules of what may be served (docs/firewall.md) are as these settings say")
+        for each in less or ():
+            _say(f"they ask less than before: {each}")
     except ConfigurationError as error:
         return _fault(error.message, BAD_USAGE)
     except DatabaseUnavailable as error:

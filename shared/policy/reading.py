@@ -177,13 +177,14 @@ def put_in_force(wanted: Iterable[NamedRule], before: Iterable[NamedRule], now: 
 
 def refuses_all(rule: NamedRule, sources: Mapping[str, Collection[str]], now: float) -> bool:
     """Whether it can be told without looking that it refuses whatever it is about, or all of the last year,
-    and is about all there is. `sources`: as `read_policy` takes them, of all protocols. `now` in unix
-    seconds."""
-    if rule.action == "warn" or (rule.protocols and not sources.keys() <= set(rule.protocols)):
+    and is about all names of a protocol. `sources`: as `read_policy` takes them, of all protocols. `now` in
+    unix seconds."""
+    own = [names for name, names in sources.items() if name in (rule.protocols or sources)]
+    if rule.action == "warn" or (
+        rule.sources and any(name not in rule.sources for names in own for name in names)
+    ):
         return False
-    if rule.sources and any(name not in rule.sources for names in sources.values() for name in names):
-        return False
-    widest = not rule.names or "*" in rule.names
+    widest = not rule.names or not all(each.strip("*?") for each in rule.names)
     if rule.when and widest:
         return all(_holds(rule, name) for name in ("a", "zz-zz", "org.a:b"))
     newest = date(rule.nothing_after) or now

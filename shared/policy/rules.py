@@ -114,6 +114,28 @@ def put_in_force(wanted: Rules, standing: Rules | None, now: float) -> Rules:
     return msgspec.structs.replace(wanted, ages=ages, severity_since=since, trust_since=trusted)
 
 
+def lost(wanted: Rules, standing: Rules) -> list[str]:
+    """In words, what `wanted` asks less than `standing`: an environment that lacks a line must not go
+    unnoticed."""
+    found = []
+    for name, rule in standing.ages.items():
+        now = wanted.ages.get(name, wanted.ages.get("", AgeRule(0.0))).seconds
+        if now < rule.seconds:
+            of = f" of {name}" if name else ""
+            found.append(f"the minimum age{of} was {rule.seconds / 3600:g} h, and is {now / 3600:g} h")
+    if standing.nothing_after and not 0 < wanted.nothing_after <= standing.nothing_after:
+        found.append("the date after which nothing is served is gone, or later")
+    if standing.feeds and not wanted.feeds:
+        found.append("no feed of advisories counts: no malware is refused")
+    if standing.severity is not None and (wanted.severity is None or wanted.severity > standing.severity):
+        found.append("fewer vulnerabilities are refused, or none")
+    if standing.trust == "no-downgrade" != wanted.trust:
+        found.append("no provenance is asked for")
+    if wanted.stored_stay and not standing.stored_stay:
+        found.append("what was stored before a rule stays served")
+    return found
+
+
 def _timeless(rules: Rules) -> tuple[object, ...]:
     ages = {name: rule.seconds for name, rule in rules.ages.items()}
     others = rules.stored_stay, rules.feeds, rules.severity, rules.trust, rules.trust_unknown

@@ -61,7 +61,7 @@ def test_exempt__a_version__why_says_so_and_it_is_served_until_it_is_removed(
     assert (told["allowed"], told["rule"], told["why"]) == (True, "exemption", "a fix")
     assert made["what"] in [each["what"] for each in orchard_command(orchard, "exempt", "list")["items"]]
 
-    orchard_command(orchard, "exempt", "remove", made["what"])
+    orchard_command(orchard, "exempt", "remove", young)
     wait_until(lambda: it.get(it.file("2.0.0")).status_code == 403, what="its end")
     assert it.shown() == ["1.0.0"]
     actions = [each["action"] for each in orchard_command(orchard, "audit")["items"][:2]]

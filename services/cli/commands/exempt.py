@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from services.cli.commands.upstreams import items
-from services.cli.errors import WrongUse
+from services.cli.errors import NotOffered, WrongUse
 from services.cli.output import Output, moment, table
 from services.cli.server import connect
 
@@ -67,8 +67,13 @@ def remove(options: argparse.Namespace, output: Output) -> None:
     server = connect(options)
     found = [options.what]
     if not re.fullmatch(r"[0-9]{1,18}", options.what):
-        known = items(server.call("GET", PATH, offers=OFFERS, admin=True))
-        found = [str(each["id"]) for each in known if each.get("what") == options.what]
+        try:
+            query = {"of": options.what}
+            known = items(server.call("GET", f"{PATH}/of", query=query, offers=OFFERS, admin=True))
+        except NotOffered:  # an older one: by its own spelling alone
+            listed = items(server.call("GET", PATH, offers=OFFERS, admin=True))
+            known = [each for each in listed if each.get("what") == options.what]
+        found = [str(each["id"]) for each in known]
     if not found:
         raise WrongUse(
             f"exempt remove: {options.what[:200]} is not exempt", "`orchard exempt list` shows what is."

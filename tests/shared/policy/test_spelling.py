@@ -262,7 +262,11 @@ def test_refuses_all__counts_protocols_and_sources() -> None:
     wide = [
         named(),
         named("*"),
+        named("?*"),
         named(protocols=tuple(NAMING)),
+        *(named(protocols=(each,)) for each in NAMING),
+        named(protocols=("pypi",), more="nothing_after = '2001-01-01'"),
+        named(protocols=("npm",), more="when = 'size_bytes >= 0'"),
         named(more=f"refuse = true\nsources = {json.dumps(every_source)}"),
         named(more="minimum_age = '365d'"),
         named(more="nothing_after = '2025-01-01'"),
@@ -270,8 +274,9 @@ def test_refuses_all__counts_protocols_and_sources() -> None:
     ]
     narrow = [
         named("demo"),
-        named(protocols=("npm",)),
+        named("demo", protocols=("npm",)),
         named(more="refuse = true\nsources = ['mirror']"),
+        named(protocols=("npm",), more="refuse = true\nsources = ['mirror']"),
         named(more="refuse = true\naction = 'warn'"),
         named(more="minimum_age = '364d'"),
         named(more="nothing_after = '2025-07-01'"),

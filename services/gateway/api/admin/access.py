@@ -19,6 +19,7 @@ from services.gateway.api.admin.access_types import (
 )
 from services.gateway.api.admin.decided import let_in
 from services.gateway.api.admin.repository import Actor, AdminRepository
+from services.gateway.api.admin.subjects import read_subject
 from services.gateway.api.parameters import DEFAULT_LIMIT, Cursor, Limit, check_limit, page_of, read_cursor
 from services.gateway.api.types import Page, Removed
 from shared.access.bounds import Bounds
@@ -77,6 +78,13 @@ async def drop_block(
 async def exemptions(repository: AdminRepository) -> Page[ExemptionEntry]:
     """All, the oldest first; those that are over too."""
     return Page(await repository.exemptions())
+
+
+@get("/api/v1/admin/exemptions/of", summary="The exemptions of one package, version or file")
+async def exemptions_of(repository: AdminRepository, of: str) -> Page[ExemptionEntry]:
+    """`of` in any spelling."""
+    wanted = read_subject(of)
+    return Page([each for each in await repository.exemptions() if read_subject(each.what) == wanted])
 
 
 @post("/api/v1/admin/exemptions", summary="Exempt a package, a version or bytes from the rules")
@@ -174,6 +182,7 @@ HANDLERS = [
     add_block,
     drop_block,
     exemptions,
+    exemptions_of,
     add_exemption,
     drop_exemption,
     tokens,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -52,7 +53,7 @@ class DryRun(msgspec.Struct, frozen=True):
     of: int  # that were served
     servings: int
     clients: int
-    refuses_all: bool
+    refuses_all: bool  # of some protocol
     examples: list[str]  # package URLs with the reason, the most served first
     whom: list[str]  # token or address, and tool
     source_unknown: int = 0  # of `versions`: those of a rule about sources where nobody noted the source
@@ -85,7 +86,8 @@ async def dry_run(
         ):
             found[rule.name].append((row, why))
             unknown[rule.name] += is_source_unknown(rule, listing)
-    told = [await _told(database, rule, found[rule.name], len(rows)) for rule in rules]
+    served = Counter(row["protocol"] for row in rows)
+    told = [await _told(database, rule, found[rule.name], served) for rule in rules]
     return [msgspec.structs.replace(each, source_unknown=unknown[each.name]) for each in told]
 
 
@@ -194,18 +196,27 @@ def _known(protocol: PackageProxyBase, listing: Listing) -> dict[str, tuple[List
     return found
 
 
+def _shuts_one(rule: NamedRule, refused: Sequence[tuple[Row, str]], served: Counter[str]) -> bool:
+    """Whether nothing is left of what was served of a protocol; of one package alone that is what it says."""
+    for protocol, times in Counter(row["protocol"] for row, _ in refused).items():
+        projects = {row["project"] for row, _ in refused if row["protocol"] == protocol}
+        if times == served[protocol] and (len(projects) > 1 or not rule.names):
+            return True
+    return False
+
+
 async def _told(
-    database: Database, rule: NamedRule, refused: Sequence[tuple[Row, str]], served: int
+    database: Database, rule: NamedRule, refused: Sequence[tuple[Row, str]], served: Counter[str]
 ) -> DryRun:
     clients = {client for row, _ in refused for client in row["clients"]}
     rows = await database.fetch(_CLIENTS, sorted(clients)[:SHOWN]) if clients else []
     return DryRun(
         name=rule.name,
         versions=len(refused),
-        of=served,
+        of=served.total(),
         servings=sum(row["times"] for row, _ in refused),
         clients=len(clients),
-        refuses_all=0 < served == len(refused) and rule.action == "hold",
+        refuses_all=rule.action == "hold" and _shuts_one(rule, refused, served),
         examples=[f"{told_purl(*(row[name] for name in _NAMED))}: {why}" for row, why in refused[:SHOWN]],
         whom=[f"{each['token'] or each['address']} ({each['tool']} {each['version']})" for each in rows],
     )

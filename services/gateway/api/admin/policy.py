@@ -149,7 +149,7 @@ def _check_asked_for(
     if widest:
         counts = {each.name: each.versions for each in told}
         raise Conflict(
-            f"rule {widest[0]!r} would refuse everything:"
+            f"rule {widest[0]!r} would refuse everything of a protocol:"
             f" {counts.get(widest[0], 0)} versions of the last {DAYS} days",
             hint="`orchard policy apply --yes` puts it in force all the same.",
         )

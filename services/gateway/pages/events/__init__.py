@@ -32,6 +32,7 @@ MEANINGS = {
     "malware_stored": "a stored file is malware by an advisory: under quarantine",
     "advisory_about_served": "a new advisory is about what clients have got",
     "rule_warned": "a rule that only warns is against a version",
+    "rules_weakened": "the settings of a start ask for less protection than those before",
     "webhook_paused": "a webhook failed for too long, or is gone: it gets nothing any more",
 }
 """By kind, in a line; docs/operations.md says what to do."""

@@ -21,7 +21,7 @@ from services.gateway.pages.events import MEANINGS
 from services.gateway.pages.layout import address_of
 
 DAYS = 7
-ALARMS = ("malware_stored", "advisory_about_served")
+ALARMS = ("malware_stored", "advisory_about_served", "rules_weakened")
 """Kinds of events after which all is not well, for as many days."""
 
 

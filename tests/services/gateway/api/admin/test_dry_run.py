@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -46,3 +47,28 @@ def test_rule_about_sources__asks_where_the_list_came_from(
 def test_rule_about_sources__has_the_list_looked_at() -> None:
     assert [under_test.asks_list(each) for each in (RULE, NamedRule("all", refuse=True))] == [True, False]
     assert under_test.asks_list(NamedRule("typos", typo_of=("demo",)))
+
+
+@pytest.mark.parametrize(
+    ("names", "refused", "shuts"),
+    [
+        ((), ["a", "b"], True),
+        ((), ["a"], False),  # b is left
+        (("a", "b"), ["a", "b"], True),
+        (("a*",), ["a", "b"], True),
+        ((), [], False),
+    ],
+)
+def test_rule_that_leaves_nothing_of_one_protocol__shuts_it_whatever_is_left_of_others(
+    names: tuple[str, ...], refused: list[str], shuts: bool
+) -> None:
+    rows: list[Any] = [({"protocol": "npm", "project": each}, "") for each in refused]
+    served = Counter({"npm": 2, "pypi": 100})
+    assert under_test._shuts_one(NamedRule("x", names=names, refuse=True), rows, served) is shuts
+
+
+def test_rule_about_one_package__is_asked_for_though_nothing_else_was_served() -> None:
+    rows: list[Any] = [({"protocol": "npm", "project": "a"}, "")] * 2
+    served = Counter({"npm": 2})
+    assert not under_test._shuts_one(NamedRule("x", names=("a",), refuse=True), rows, served)
+    assert under_test._shuts_one(NamedRule("x", refuse=True), rows, served)
