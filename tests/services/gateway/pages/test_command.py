@@ -118,5 +118,5 @@ def test_archive__nobody_at_its_address__says_which_address_and_how_to_name_anot
 
 def test_archive__has_no_server__and_says_what_has_one(pyz: Path) -> None:
     said = _run(pyz, "up")
-    assert (said.returncode, "orchard-proxy[server]" in said.stderr) == (1, True)
+    assert (said.returncode, "Install the wheel of `make wheel`" in said.stderr) == (1, True)
     assert _run(pyz, "--version").stdout == f"orchard {VERSION}\n"
