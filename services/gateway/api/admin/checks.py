@@ -195,7 +195,7 @@ def _check_can_be(pattern: str, protocols: Sequence[PackageProxyBase]) -> None:
     possible = any(character in pattern for character in "*?[") or any(
         each.names.is_project_name(meant) or each.names.group_prefix(meant)
         for each in protocols
-        for meant in each.names.meant_patterns(pattern)
+        for meant in (pattern, *each.names.meant_patterns(pattern))
     )
     if possible and not prefixed:
         return

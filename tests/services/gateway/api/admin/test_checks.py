@@ -7,6 +7,8 @@ import pytest
 from services.gateway.api.admin.access_types import NewToken, WantedBlock
 from services.gateway.api.admin.checks import block, bounds_of, names_of
 from shared.errors import InvalidParameter
+from shared.protocols import PROTOCOLS
+from shared.protocols.base import PackageProxyBase
 
 PROJECTS = {"cargo": "serde", "npm": "left-pad", "pypi": "demo", "maven": "com.acme:lib"}
 
@@ -88,3 +90,12 @@ def test_networks__are_kept_as_clients_addresses_are_compared(given: str, kept: 
 def test_networks__of_a_zone__are_refused() -> None:
     with pytest.raises(InvalidParameter, match="zone"):
         bounds_of(NewToken(name="ci", scope="read", networks=("fe80::1%eth0",)), 0.0)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.name)
+@pytest.mark.parametrize("name", ["thing-1", "my_thing", "a.b-c", "@corp/x-y", "org.example:a-b", "Thing"])
+def test_names_of_a_token__whatever_a_package_can_be_called__is_taken(
+    protocol: PackageProxyBase, name: str
+) -> None:
+    if protocol.names.is_project_name(name):
+        assert names_of((name,), (protocol.name,)) == (name,)
