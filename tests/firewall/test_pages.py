@@ -28,7 +28,9 @@ def test_held__shown_with_its_rule_and_let_in_or_kept_out(
         return orchard.get("/ui/held", headers=OPERATOR).text
 
     wait_until(
-        lambda: f'pkg:pypi/{it.name}@2.0.0"' in unescape(page()), seconds=60, what="the held version on its page"
+        lambda: f'pkg:pypi/{it.name}@2.0.0"' in unescape(page()),
+        seconds=60,
+        what="the held version on its page",
     )
     assert "minimum age" in page()
     answer = httpx.post(
