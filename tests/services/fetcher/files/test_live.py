@@ -54,7 +54,7 @@ async def test_live__while_it_downloads__all_readers_get_all_bytes(
             assert response.headers["x-orchard-size"] == str(len(CONTENT))
             assert response.headers["x-orchard-generation"] == str(event.generation)
             told = json.loads(response.headers["x-orchard-standing"])
-            assert told == [event.published, event.judged, event.sha256]
+            assert told == [event.published, event.judged, event.sha256, 0.0]  # it was never stored
             return await response.read()
 
     bodies = await asyncio.gather(*(read() for _ in range(5)))
