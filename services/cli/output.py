@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.cli.errors import CommandFailed
+from shared.printable import printable as shown
 
 
 class Output:
@@ -82,8 +83,8 @@ def say(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Without control characters: what a server or a registry says must not steer the terminal."""
-    return "".join(each if each in "\n\t" or each.isprintable() else "?" for each in text)
+    """What a server or a registry says must not steer the terminal; it may have several lines."""
+    return shown(text, "\n\t")
 
 
 def table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from services.standalone.output import printable
 from services.standalone.servers import StoreFailed
 from shared.errors import OrchardError
+from shared.printable import printable
 from shared.protocols import spoken
 from shared.settings import Settings, load_settings
 from shared.telemetry.logs import configure_logging

@@ -15,11 +15,6 @@ def complain(text: str) -> None:
     _write(sys.stderr, text)
 
 
-def printable(text: str) -> str:
-    """In one line, with what a terminal would obey shown: control characters, marks of direction."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
 def _write(stream: object, text: str) -> None:
     if stream is None:  # it was closed before Python started
         return

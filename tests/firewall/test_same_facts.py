@@ -5,32 +5,13 @@ from __future__ import annotations
 
 import hashlib
 
-import httpx
-
+from tests.firewall.resolutions import resolved
 from tests.firewall.shelves import OLD, Npm, Shelf, moment
-from tests.firewall.test_resolution import REQUIREMENTS
 from tests.firewall.test_rules import NewShelf, Policy, orchard, policy, purl, shelf
 from tests.support.npm_builders import publish
 from tests.support.orchard import wait_until
 
 __all__ = ["orchard", "policy", "shelf"]  # fixtures
-
-
-def resolved(it: Shelf) -> list[str]:
-    """The versions that a resolution made anew takes."""
-    body = {"protocol": it.protocol, "requirements": [REQUIREMENTS[it.protocol].format(it.name)]}
-    found: list[str] = []
-
-    def is_made() -> bool:
-        address = it.orchard.url("/api/v1/resolve")
-        answer = httpx.post(address, json=body, timeout=30, trust_env=False)
-        assert answer.status_code in (200, 202), answer.text
-        if answer.status_code == 200:
-            found[:] = [each["version"] for each in answer.json()["nodes"] if each["name"] == it.name]
-        return answer.status_code == 200
-
-    wait_until(is_made, seconds=60, what="the resolution")
-    return found
 
 
 def test_rule_about_another_source__is_asked_of_neither(shelf: NewShelf, policy: Policy) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.firewall.feeds import purl_of
 from tests.firewall.provenances import ATTESTING, Attesting, NpmAttesting
+from tests.firewall.resolutions import REQUIREMENTS, resolved
 from tests.firewall.shelves import DAY, OLD, SHELVES, Shelf, moment
-from tests.firewall.test_resolution import REQUIREMENTS
 from tests.firewall.test_rules import Policy, statuses
 from tests.gates.ways import COLD_WAYS, Haul
 from tests.support.orchard import Cluster, cluster, problem, wait_until
@@ -203,19 +203,7 @@ def test_resolution__chooses_the_newest_that_is_no_downgrade(
     its.put("1.0.0", "1.1.0")
     its.attest("1.0.0", sigstore)
     its.attest("1.1.0", sigstore, "them/lib")
-    body = {"protocol": it.protocol, "requirements": [REQUIREMENTS[it.protocol].format(it.name)]}
-    found: list[str] = []
-
-    def resolved() -> bool:
-        address = it.orchard.url("/api/v1/resolve")
-        answer = httpx.post(address, json=body, timeout=30, trust_env=False)
-        assert answer.status_code in (200, 202), answer.text
-        if answer.status_code == 200:
-            found[:] = [each["version"] for each in answer.json()["nodes"] if each["name"] == it.name]
-        return answer.status_code == 200
-
-    wait_until(resolved, seconds=60, what="the resolution")
-    assert found == ["1.0.0"]
+    assert resolved(it) == ["1.0.0"]
 
 
 @kinds

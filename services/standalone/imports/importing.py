@@ -16,11 +16,11 @@ import msgspec
 
 from services.standalone.imports.taking import Refused, Taken, protocols_of, take
 from services.standalone.imports.walking import Seen, walk
-from services.standalone.output import printable
 from shared.builds.rows import NO_REMOVALS, REMOVALS
 from shared.imports import rows
 from shared.objects.port import ObjectStore, artifact_key
 from shared.postgres.connection import Session, session
+from shared.printable import printable
 
 BATCH = 64  # files of one statement
 AT_ONCE = 4  # files that are read, and objects that are put

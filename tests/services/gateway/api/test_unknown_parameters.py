@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 import pytest
 from litestar.routes import HTTPRoute
@@ -12,6 +10,7 @@ from litestar.routes import HTTPRoute
 from services.gateway.api.unknown_parameters import PREFIX
 from services.gateway.app import Application
 from shared.settings import load_settings
+from tests.services.gateway.api.unopened import ask
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the framework's, about its own future
 
@@ -20,30 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the fra
 def application(tmp_path_factory: pytest.TempPathFactory) -> Application:
     """Not opened: what reaches a handler is answered 503."""
     return Application(load_settings({"ORCHARD_DATA_DIR": str(tmp_path_factory.mktemp("data"))}))
-
-
-async def _asked(application: Application, path: str, query: bytes = b"") -> tuple[int, dict[str, Any]]:
-    sent: list[dict[str, Any]] = []
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query,
-        "headers": [],
-        "client": ("127.0.0.1", "1"),
-        "scheme": "http",
-        "http_version": "1.1",
-    }
-    await application.litestar(scope, receive, send)
-    return sent[0]["status"], json.loads(sent[1]["body"])
 
 
 def _paths(application: Application) -> list[str]:
@@ -64,7 +39,7 @@ async def test_every_route__a_parameter_that_it_does_not_read__400_that_names_it
     paths = _paths(application)
     assert len(paths) > 20
     for path in paths:
-        status, answer = await _asked(application, path, b"nonsense=1")
+        status, answer = await ask(application, path, b"nonsense=1")
         assert (status, answer["code"]) == (400, "invalid_parameter"), path
         assert "'nonsense': no such parameter here" in answer["detail"], path
 
@@ -82,7 +57,7 @@ async def test_every_route__a_parameter_that_it_does_not_read__400_that_names_it
 async def test_parameter__misspelt_or_twice__says_what_is_meant(
     application: Application, query: bytes, told: str
 ) -> None:
-    _, answer = await _asked(application, "/api/v1/packages/pypi", query)
+    _, answer = await ask(application, "/api/v1/packages/pypi", query)
     assert told in answer["detail"]
     assert len(answer["detail"]) < 200
 
@@ -91,5 +66,5 @@ async def test_parameter__misspelt_or_twice__says_what_is_meant(
 async def test_what_is_no_api__with_a_parameter_of_a_strangers__is_not_refused(
     application: Application, path: str
 ) -> None:
-    status, answer = await _asked(application, path, b"utm_source=mail")
+    status, answer = await ask(application, path, b"utm_source=mail")
     assert (status, answer["code"]) == (503, "shutting_down")
