@@ -11,8 +11,9 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import msgspec
 import structlog
@@ -55,12 +56,13 @@ def configure_logging(service: str, settings: Settings) -> None:
     if settings.log_format == "console":
         colors = sys.stdout.isatty()
         processors.append(structlog.dev.ConsoleRenderer(colors=colors))
-        factory: Any = structlog.PrintLoggerFactory(sys.stdout)
+        factory: Any = structlog.PrintLoggerFactory(cast(Any, _Unfailing(sys.stdout)))
     else:
         processors.append(_to_json)
         # pytest and some shells replace stdout by something without a buffer of bytes
         buffer = getattr(sys.stdout, "buffer", None)
-        factory = structlog.BytesLoggerFactory(buffer) if buffer else structlog.PrintLoggerFactory()
+        file = cast(Any, _Unfailing(buffer or sys.stdout))
+        factory = structlog.BytesLoggerFactory(file) if buffer else structlog.PrintLoggerFactory(file)
         if buffer is None:
             processors.append(lambda _logger, _name, line: cast(Any, line).decode())
     structlog.configure(
@@ -78,6 +80,21 @@ def configure_logging(service: str, settings: Settings) -> None:
         get_logger().warning(
             "setting_ignored", variable=name, reason="this version does not speak that protocol"
         )
+
+
+class _Unfailing:
+    """A file for lines whose loss must not end the work they tell of: a full disk, a closed pipe."""
+
+    def __init__(self, file: IO[Any]) -> None:
+        self._file = file
+
+    def write(self, line: bytes | str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: the file was closed
+            self._file.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._file.flush()
 
 
 def get_logger(**fields: Any) -> FilteringBoundLogger:

@@ -54,7 +54,7 @@ PAGES = (
     Asked("/npm/left", ABBREVIATED),
     Asked("/maven/org/example/tool/maven-metadata.xml"),
 )
-LOCKED = Asked("/api/v1/ensure?wait=10")
+LOCKED = Asked("/api/v1/ensure")
 MAVEN = tuple(
     Asked(f"/maven/org/example/tool/1.0/tool-1.0.{ending}") for ending in ("jar", "pom", "jar.sha1")
 )

@@ -52,6 +52,24 @@ def test_line__below_level__not_written() -> None:
     assert [line["event"] for line in found] == ["c"]
 
 
+@pytest.mark.parametrize("format_", ["json", "console"])
+@pytest.mark.parametrize(
+    "broken", ["sys.stdout = open('/dev/full', 'w')", "sys.stdout = open(os.devnull, 'w')"]
+)
+def test_line__disk_is_full_or_file_is_closed__the_caller_goes_on(broken: str, format_: str) -> None:
+    found = lines_of(
+        "import os, sys\n"
+        f"{broken}\n"
+        f"configure_logging('tester', load_settings({{'ORCHARD_LOG_FORMAT': {format_!r}}}))\n"
+        "if sys.stdout.name == os.devnull: sys.stdout.close()\n"
+        "for _ in range(3): log.info('lost', text='x' * 5000)\n"
+        'sys.__stdout__.write(\'{"event": "went on"}\')\n'
+        "sys.__stdout__.flush()\n"
+        "os._exit(0)\n"
+    )
+    assert [line["event"] for line in found] == ["went on"]
+
+
 def test_library_log__routed__same_format() -> None:
     found = lines_of(
         "logging.getLogger('arq.worker').warning('lost %s', 'x')\n"
