@@ -301,6 +301,13 @@ class StandingFile(msgspec.Struct, frozen=True):
     document_key: str  # of the last good document of the index that lists it; "": there is none
 
 
+class BuildNeeds(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a source archive tells of the environment that it is built in before it is installed."""
+
+    requirements: tuple[str, ...] = ()  # as written, or the client's defaults where it tells none
+    reason: str = ""  # why nobody can tell; "": that is all of them
+
+
 class Extraction(msgspec.Struct, frozen=True, omit_defaults=True):
     """The result of extracting one artifact. Only `extracted` is cached for ever."""
 

@@ -82,7 +82,7 @@ def _own(data: bytes) -> Iterator[dict[str, Any]]:
     try:
         lock = json.loads(data)
         for protocol, whole in lock["protocols"].items():
-            for graph in (whole, *whole.get("plugins", ())):
+            for graph in (whole, *whole.get("plugins", ()), *whole.get("builds", ())):
                 for each in (*graph["packages"], *graph.get("documents", ())):
                     if each["filename"] and not each.get("inert"):
                         sha256 = str(each["sha256"])

@@ -12,6 +12,7 @@ PROTOCOLS = (
 EXPORTS = (
     "requirements.txt",
     "pylock.toml",
+    "build-constraints.txt",
     "package.json",
     "package-lock.json",
     "dependency-management.xml",

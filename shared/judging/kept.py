@@ -53,6 +53,7 @@ class _Graph(msgspec.Struct):
 
 class _Locked(_Graph):
     apart: list[_Graph] = msgspec.field(default_factory=list, name="plugins")
+    builds: list[_Graph] = []
 
 
 class _Answer(msgspec.Struct):
@@ -171,7 +172,7 @@ def _named(body: bytes) -> Iterator[tuple[PackageProxyBase | None, _Node]]:
     documents = [_Node(each.project, each.file_id) for each in answer.documents]
     parts = [(answer.request.protocol, answer.nodes), (answer.request.protocol, documents)]
     for name, locked in answer.protocols.items():
-        for graph in (locked, *locked.apart):
+        for graph in (locked, *locked.apart, *locked.builds):
             parts += [(name, graph.packages), (name, graph.documents)]
     for name, nodes in parts:
         protocol = find_protocol(name)

@@ -70,10 +70,18 @@ class LockedGraph(msgspec.Struct, frozen=True, omit_defaults=True):
     stale: list[str] = []  # projects whose index could not be refreshed: such a lock is not kept
 
 
+class LockedBuild(LockedGraph, frozen=True, omit_defaults=True):
+    """An environment in which packages are built before they are installed: a resolution of its own. The
+    requirements that could not be resolved are in `unresolved`."""
+
+    builds: list[str] = []  # purls of the packages
+
+
 class LockedProtocol(LockedGraph, frozen=True, omit_defaults=True):
     """One table of the ensure file."""
 
     apart: list[LockedGraph] = msgspec.field(default_factory=list, name="plugins")  # `Locks.apart`
+    builds: list[LockedBuild] = []  # of the packages that are source archives, in any graph
 
 
 class Lock(msgspec.Struct, frozen=True):
@@ -104,5 +112,5 @@ def decode_lock(body: bytes) -> Lock:
 
 
 def graphs_of(protocol: LockedProtocol) -> tuple[LockedGraph, ...]:
-    """The roots' graph, and those that were resolved apart."""
-    return (protocol, *protocol.apart)
+    """The roots' graph, those that were resolved apart, and what packages are built with."""
+    return (protocol, *protocol.apart, *protocol.builds)

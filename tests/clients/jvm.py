@@ -77,7 +77,7 @@ class Maven:
         (self.folder / "pom.xml").write_bytes(pom)
         return self.run(tool, *options, GOAL)
 
-    def run(self, tool: str, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, tool: str, *words: str, seconds: float = 110) -> subprocess.CompletedProcess[str]:
         """mvn in the folder of its project."""
         command = [maven_command(tool), "-B", "-s", str(self.settings), f"-Dmaven.repo.local={self.local}"]
         return subprocess.run(
@@ -86,7 +86,7 @@ class Maven:
             env=_environment(self.folder),
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=seconds,
         )
 
     def has(self, artifact: str, version: str) -> bool:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support import npm_builders
+from tests.support.backend import pyproject
 from tests.support.builders import build_sdist, build_wheel, core_metadata
 from tests.support.cargo_builders import Registry, dependency
 from tests.support.maven_builders import Dep, Repository, build_pom
@@ -107,6 +108,60 @@ def test_cold__every_file_stored_and_named__then_the_same_bytes_for_ever(
         assert len(upstream.requests) == asked
     exported = orchard.get(f"/api/v1/ensures/{lock['key']}/exports/requirements.txt")
     assert f"{top}==1.0 \\\n    --hash=sha256:{packages[top]['sha256']}" in exported.text
+
+
+def built(name: str, *requires: str) -> dict[str, bytes]:
+    """A source archive that is built with these."""
+    members = {f"{name.replace('-', '_')}-1.0/pyproject.toml": pyproject(requires, "backend")}
+    return {f"{name}-1.0.tar.gz": build_sdist(name, "1.0", members=members)}
+
+
+def test_build_that_nothing_satisfies__told_in_the_lock_which_is_whole_and_kept(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    source, tool, lost, broken = project(), project(), project(), project()
+    publish(upstream, tool, {"1.0": []})
+    requires = [f"{tool}>=2", f"{lost} @ https://packages.example.com/lost.whl"]
+    upstream.add_project(source, built(source, *requires))
+    upstream.add_project(broken, built(broken, "no requirement!"))
+    lock = lock_of(orchard, toml(source, broken))
+    assert lock["complete"] is True and lock["files"] == 2
+    of = {each["builds"][0]: each for each in lock["protocols"]["pypi"]["builds"]}
+    told = [each["reason"] for each in of[f"pkg:pypi/{source}@1.0"]["unresolved"]]
+    assert any("names an address" in each for each in told)
+    assert any(each.startswith("resolution_conflict: ") for each in told), told
+    assert of[f"pkg:pypi/{source}@1.0"]["packages"] == []
+    (fault,) = of[f"pkg:pypi/{broken}@1.0"]["unresolved"]
+    assert (fault["requirement"], fault["wanted_by"]) == ("no requirement!", f"pkg:pypi/{broken}@1.0")
+
+
+def test_builds_in_a_circle__told_and_it_ends(orchard: Cluster, upstream: Upstream, project: Names) -> None:
+    one, other = project(), project()
+    upstream.add_project(one, built(one, other))
+    upstream.add_project(other, built(other, one))
+    lock = lock_of(orchard, toml(one))
+    assert lock["complete"] is True and lock["files"] == 2
+    for build in lock["protocols"]["pypi"]["builds"]:
+        assert any("built with itself" in each["reason"] for each in build["unresolved"]), build
+
+
+def test_index_of_what_is_built_with_fails__incomplete__whole_after_the_next_try(
+    orchard: Cluster, upstream: Upstream, project: Names
+) -> None:
+    source, tool = project(), project()
+    publish(upstream, tool, {"1.0": []})
+    upstream.add_project(source, built(source, tool))
+    upstream.fault(f"/simple/{tool}/", Fault(status=503))
+    lock = lock_of(orchard, toml(source))
+    assert lock["complete"] is False
+    assert {each["name"] for each in lock["missing"]} == {tool}
+    upstream.heal()
+    forget_breakers(orchard)
+
+    def whole() -> bool:
+        return bool(ensured(orchard, toml(source)).json().get("complete"))
+
+    wait_until(whole, seconds=90, what="a whole lock after the upstream came back")
 
 
 def test_upstream_fails_for_a_file__incomplete_naming_it__whole_after_the_next_try(

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from shared.models import Dependency, Extraction
+from shared.models import BuildNeeds, Dependency, Extraction
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.pypi import PyPIProxy
 from shared.protocols.roles.archive import Archive
@@ -45,6 +45,9 @@ _TRIES: dict[str, Callable[[str], object]] = {
 class HostileArchive(Archive):
     def extract(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
         return getattr(self, filename.replace("-", "_"))(file, size_bytes), b"raw"
+
+    def build_needs(self, filename: str, file: BinaryIO, size_bytes: int) -> BuildNeeds:
+        return BuildNeeds((self.extract(filename, file, size_bytes)[0].name,))
 
     def fine(self, file: BinaryIO, size_bytes: int) -> Extraction:
         return Extraction(sha256="", state="extracted", name=f"read-{len(file.read(100))}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.extractor.extraction.sandbox.parent import Sandbox
 from services.extractor.resolving.documents import DocumentLoader
 from services.extractor.resolving.ensure import EnsureHandler
+from services.extractor.resolving.ensure_builds import BuildFinder
 from services.extractor.resolving.ensure_fetching import EnsureFetching
 from services.extractor.resolving.ensure_locking import Locksmith
 from services.extractor.resolving.pin_finding import PinFinder
@@ -85,6 +86,7 @@ async def resolving_handlers(
             access=access,
             protocols=protocols,
         ),
+        builds=BuildFinder(sandbox=sandbox, protocols=protocols),
         graphs=BlockedGraphs(access, stores, stores.threads),
         queue=stores.queue,
         wakeups=wakeups,

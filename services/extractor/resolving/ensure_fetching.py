@@ -89,7 +89,7 @@ class EnsureFetching:
         if len(files) > MOST_FILES:
             raise ResolutionTooLarge(f"more than {MOST_FILES} files would have to be fetched")
         work.files = dict(files)
-        await self._look_up(work, list(files))
+        await self._look_up(work, [job_id for job_id in files if job_id not in work.facts])
         await self._find_indexes(work)
 
     async def fetch(self, job: Ensure, work: EnsureWork, progress: EnsureProgress) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from services.extractor.resolving.ensure_builds import Environments, environments_of
 from services.extractor.resolving.ensure_fetching import BATCH, documents_of
 from services.extractor.resolving.pin_locking import make_lock
 from services.extractor.resolving.progress import EnsureProgress, EnsureWork
@@ -20,6 +21,7 @@ from shared.protocols.base import PackageProxyBase
 from shared.protocols.lock import (
     LOCK_FORMAT,
     Lock,
+    LockedBuild,
     LockedDocument,
     LockedGraph,
     LockedPackage,
@@ -68,13 +70,14 @@ class Locksmith:
         for plan in file.plans:
             protocol = self._protocols[plan.protocol]
             resolutions = [work.resolutions[request.key] for request in plan.requests]
-            manifests = await self._manifests(protocol, resolutions)
+            building = environments_of(protocol, plan, work, progress)
+            built = [found for key in building if (found := work.resolutions.get(key)) is not None]
+            manifests = await self._manifests(protocol, [*resolutions, *built])
             make = _Graphs(protocol, work, progress, manifests, missing)
             graphs = [await self._threads.run(make.graph, each) for each in resolutions]
+            builds = await self._threads.run(make.builds, building, plan.requests[0].environment)
             first = graphs.pop(0) if plan.request is not None else _no_roots(plan.apart[0].environment)
-            protocols[plan.protocol] = LockedProtocol(
-                **{name: getattr(first, name) for name in LockedGraph.__struct_fields__}, apart=graphs
-            )
+            protocols[plan.protocol] = LockedProtocol(**_fields(first), apart=graphs, builds=builds)
         return Lock(
             format=LOCK_FORMAT,
             key=key,
@@ -125,6 +128,10 @@ def _lock_fields(
     return {key: fields for key, fields in found.items() if fields is not None}
 
 
+def _fields(graph: LockedGraph) -> dict[str, Any]:
+    return {name: getattr(graph, name) for name in LockedGraph.__struct_fields__}
+
+
 def _no_roots(environment: str) -> LockedGraph:
     return LockedGraph([], environment, "", [], [])
 
@@ -169,6 +176,18 @@ class _Graphs:
             ],
             stale=list(resolution.stale),
         )
+
+    def builds(self, building: Environments, environment: str) -> list[LockedBuild]:
+        """What packages are built with, in a stable order."""
+        found = []
+        for key, each in building.items():
+            resolution = self._work.resolutions.get(key)
+            graph = self.graph(resolution) if resolution is not None else _no_roots(environment)
+            fields = _fields(graph) | {"unresolved": [*graph.unresolved, *each.unresolved]}
+            if each.request is not None:
+                fields["requirements"] = list(each.request.requirements)
+            found.append(LockedBuild(**fields, builds=sorted(each.builds)))
+        return sorted(found, key=lambda build: (build.requirements, build.builds))
 
     def _package(
         self, resolution: Resolution, node: Node, targets: Mapping[str, Iterable[str]]

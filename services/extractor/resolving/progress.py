@@ -21,7 +21,7 @@ from shared.errors import (
     TrustDowngrade,
 )
 from shared.errors.catalogue import is_final
-from shared.models import FileName, StoredFile
+from shared.models import BuildNeeds, FileName, StoredFile
 from shared.protocols.resolution import Absent, Document, Resolution, Unavailable
 from shared.protocols.roles.pins import Pin
 from shared.queue.events import Event
@@ -113,6 +113,9 @@ class EnsureProgress(msgspec.Struct):
     paused_until: float = 0.0  # unix seconds: an upstream said to slow down
     failed: dict[str, Failure] = {}  # job id → why
     refused: list[str] = []  # keys of resolutions that named what may not be served: worked out anew
+    asked_to_resolve: dict[str, float] = {}  # as `asked`, of resolutions
+    building_since: float = 0.0  # unix seconds: what files are built with is resolved too from then on
+    unbuildable: dict[str, str] = {}  # key of such a resolution that has no answer → why
 
 
 class WantedFile(msgspec.Struct, frozen=True):
@@ -133,6 +136,7 @@ class EnsureWork:
         self.pins: dict[str, dict[Pin, FileName | Lacking]] = {}  # of a lock input, by protocol
         self.indexes: dict[str, FetchIndex] = {}  # by job id: pages that are not stored yet
         self.facts: dict[str, StoredFile] = {}  # by job id: what is stored of `files`
+        self.needs: dict[str, BuildNeeds] = {}  # by SHA256: what source archives are built with
 
     def count(self, progress: EnsureProgress) -> None:
         """Bring the figures that are shown up to date."""

@@ -99,6 +99,20 @@ def read_zip_member(
     return data
 
 
+def top_member(wanted: str) -> Callable[[list[str]], str]:
+    """For `read_zip_member`: the one file of this name that lies in a folder at the top."""
+
+    def choose(members: list[str]) -> str:
+        found = {m for m in members if m.count("/") == 1 and m.endswith(f"/{wanted}") and m != f"/{wanted}"}
+        if not found:
+            raise NoSuchMember(f"the archive has no {wanted}")
+        if len(found) > 1:
+            raise BadArchive(f"the archive has several {wanted} files")
+        return found.pop()
+
+    return choose
+
+
 def _check_directory(source: Windowed, size_bytes: int) -> None:
     """Look at the archive's end before `zipfile` parses a directory of any size."""
     tail = source.peek_at(size_bytes - _END.size, _END.size) if size_bytes > _END.size else b""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from shared.protocols.lock import Lock, LockedPackage
+from shared.protocols.pypi.building import hook_requirements
 from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
 
 
@@ -26,6 +27,24 @@ def requirements_txt(lock: Lock) -> bytes:
         hashes.setdefault((package.name, package.version), []).append(f"--hash=sha256:{package.sha256}")
     for (name, version), each in sorted(hashes.items()):
         lines.append(" \\\n    ".join([f"{name}=={version}", *sorted(each)]))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def build_constraints_txt(lock: Lock) -> bytes:
+    """A pin for each project that source archives are built with: `pip install --build-constraint`, `uv pip
+    install --build-constraints`. One file holds for all environments, so projects of which they have several
+    versions are named in comments; without hashes, which pip asks for of all or none."""
+    lines = [f"# what ensure {lock.key} is built with"]
+    versions: dict[str, dict[str, set[str]]] = {}
+    for build in lock.protocols["pypi"].builds:
+        for package in build.packages:
+            versions.setdefault(package.name, {}).setdefault(package.version, set()).update(build.builds)
+    for name, found in sorted(versions.items()):
+        if len(found) == 1:
+            lines += [f"{name}=={version}" for version in found]
+        else:
+            each = (f"{version} for {', '.join(sorted(of))}" for version, of in sorted(found.items()))
+            lines.append(f"# {name}: {'; '.join(each)}")
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -64,7 +83,9 @@ class PyPITable(Table, frozen=True):
 
 
 class PyPILocks(Locks):
-    """requirements.txt with hashes, pylock.toml."""
+    """requirements.txt with hashes, pylock.toml, build-constraints.txt."""
+
+    hook_requirements = staticmethod(hook_requirements)
 
     table: ClassVar[type[Table] | None] = PyPITable
     exports: ClassVar[Mapping[str, Export]] = {
@@ -72,6 +93,9 @@ class PyPILocks(Locks):
             "text/plain; charset=utf-8", lambda lock, _: requirements_txt(lock), of_pins=True
         ),
         "pylock.toml": Export("application/toml", pylock_toml, of_pins=True),
+        "build-constraints.txt": Export(
+            "text/plain; charset=utf-8", lambda lock, _: build_constraints_txt(lock)
+        ),
     }
 
     def roots(self, table: PyPITable) -> Iterator[RootRequirement]:

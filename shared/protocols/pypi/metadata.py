@@ -19,9 +19,10 @@ from packaging.version import InvalidVersion, Version
 
 from shared.digests import strongest
 from shared.errors import UpstreamInvalid
-from shared.models import Extraction, FileEntry
+from shared.models import BuildNeeds, Extraction, FileEntry
+from shared.protocols.pypi import building
 from shared.protocols.pypi.about import publisher
-from shared.protocols.pypi.archive import read_zip_member
+from shared.protocols.pypi.archive import read_zip_member, top_member
 from shared.protocols.pypi.licences import licence_of
 from shared.protocols.pypi.resolver.requirements import (
     BadMetadata,
@@ -96,7 +97,7 @@ def _extract_sdist(filename: str, file: BinaryIO, size_bytes: int) -> Extraction
     try:
         name, version = sdist_identity(filename)
         if filename.endswith(".zip"):
-            content = read_zip_member(file, size_bytes, _zipped_pkg_info)
+            content = read_zip_member(file, size_bytes, top_member("PKG-INFO"))
         else:
             _, content = read_top_file(file, "PKG-INFO")
         raw = parse_metadata(content)
@@ -136,15 +137,6 @@ def _wheel_metadata(members: list[str], name: str) -> str:
 
 def _is_wheel_metadata(member: str) -> bool:
     return member.endswith(".dist-info/METADATA")
-
-
-def _zipped_pkg_info(members: list[str]) -> str:
-    found = {m for m in members if m.count("/") == 1 and m.endswith("/PKG-INFO") and m != "/PKG-INFO"}
-    if not found:
-        raise NoSuchMember("the archive has no PKG-INFO")
-    if len(found) > 1:
-        raise BadArchive("the archive has several PKG-INFO files")
-    return found.pop()
 
 
 def _check_identity(raw: RawMetadata, name: str, version: Version) -> None:
@@ -219,6 +211,12 @@ class PyPIArchive(Archive):
     def parent_of(self, filename: str) -> str | None:
         parent = filename.removesuffix(".metadata")
         return parent if self.metadata_filename(parent) == filename else None
+
+    def is_built(self, filename: str) -> bool:
+        return building.is_sdist(filename)
+
+    def build_needs(self, filename: str, file: BinaryIO, size_bytes: int) -> BuildNeeds:
+        return building.build_needs(filename, file, size_bytes)
 
     def checks_file(self, entry: FileEntry) -> bool:
         return self.parent_of(entry.filename) is not None and strongest(entry.hashes) is None

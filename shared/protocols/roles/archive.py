@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import BinaryIO, ClassVar
 
-from shared.models import Extraction, FileEntry
+from shared.models import BuildNeeds, Extraction, FileEntry
 from shared.protocols.reading.magics import COMMON
 
 
@@ -24,6 +24,15 @@ class Archive(ABC):
         `file` is seekable and may fetch ranges: read little. Never raises for bad input: returns
         state `unextractable` with the reason. Bounded in bytes; the caller bounds time and memory.
         """
+
+    def is_built(self, filename: str) -> bool:
+        """Whether clients build a file of this name before they install it, in an environment of its own."""
+        return False
+
+    def build_needs(self, filename: str, file: BinaryIO, size_bytes: int) -> BuildNeeds:
+        """What that environment is to hold, of a file that `is_built`. As `extract`: bounded in bytes, and
+        never raises for bad input. Nothing of the file is run."""
+        raise NotImplementedError
 
     def has_model(self, filename: str) -> bool:
         """Whether the resolver reads this file's `Extraction.model`."""

@@ -53,6 +53,11 @@ class Locks:
         """The fields of a table that asks for these canonical requirements: a lock shows its file so."""
         raise NotImplementedError
 
+    def hook_requirements(self, chosen: Mapping[str, str]) -> tuple[str, ...]:
+        """What backends that everyone knows are sure to ask for besides, by code that nobody runs here.
+        `chosen`: the versions in the environment that a file is built in, by name."""
+        return ()
+
     def lock_fields(self, document: Any, version: str) -> dict[str, Any] | None:
         """What a lock holds of a version beside name, file and hash, out of a project's decoded index; None
         for a version that it lacks."""

@@ -44,6 +44,7 @@ LOCKS = {
     "package": {"packages": [GOOD, EVIL]},
     "document": {"packages": [GOOD], "documents": [EVIL]},
     "package of a plugin": {**NOTHING, "plugins": [{"packages": [GOOD]}, {"packages": [EVIL]}]},
+    "package that another is built with": {**NOTHING, "builds": [{"packages": [GOOD, EVIL]}]},
     "document of a plugin": {**NOTHING, "plugins": [{"packages": [GOOD], "documents": [EVIL]}]},
 }
 

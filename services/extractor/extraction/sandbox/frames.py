@@ -11,20 +11,22 @@ from typing import BinaryIO
 
 import msgspec
 
-from shared.models import Extraction
+from shared.models import BuildNeeds, Extraction
 
 LENGTH = struct.Struct(">I")
 MAX_FRAME_BYTES = 32 * 1024 * 1024  # 10,000 dependencies and 2 MiB of metadata stay far below
 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):
-    """Read this artifact. `handed`: its descriptor waits on the other socket; else ask for ranges."""
+    """Read this artifact. `handed`: its descriptor waits on the other socket; else ask for ranges. `build`:
+    what it must be built with is wanted, in place of all else."""
 
     protocol: str
     filename: str
     sha256: str
     size_bytes: int
     handed: bool
+    build: bool = False
 
 
 class RangeWanted(msgspec.Struct, frozen=True, tag="range_wanted"):
@@ -56,6 +58,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     bytes_read: int
     peak_rss_bytes: int
     exhausted: bool = False
+    needs: BuildNeeds | None = None  # of a task of `build`
 
 
 FromChild = Ready | RangeWanted | Done

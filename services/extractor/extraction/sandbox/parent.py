@@ -23,7 +23,7 @@ from services.extractor.extraction.sandbox.frames import (
     framed,
 )
 from shared.errors.passing import ObjectMissing, PassingError, ShuttingDown
-from shared.models import Extraction
+from shared.models import BuildNeeds, Extraction
 from shared.objects.port import ObjectStore
 from shared.objects.verify import Verifier
 from shared.telemetry.logs import get_logger
@@ -99,11 +99,23 @@ class Sandbox:
         Raises `ObjectMissing` or `StoreUnavailable` when the object cannot be read, `PassingError` when
         no child can be started, `ShuttingDown` when closed. Cancellation kills the child.
         """
+        done = await self._run(Task(protocol, filename, sha256, size_bytes, handed=False), key)
+        return Outcome(done.extraction, done.raw_metadata, done.bytes_read)
+
+    async def build_needs(
+        self, *, protocol: str, filename: str, sha256: str, key: str, size_bytes: int
+    ) -> BuildNeeds:
+        """What the protocol finds that a stored source archive must be built with; after a breach why nobody
+        can tell. Raises as `extract`."""
+        done = await self._run(Task(protocol, filename, sha256, size_bytes, handed=False, build=True), key)
+        return done.needs or BuildNeeds(reason=done.extraction.reason)
+
+    async def _run(self, task: Task, key: str) -> Done:
         path = self._store.local_path(key)
         # From a bucket a few ranges are read; to hash them would be to read all.
-        if path is not None and self._verifier and not await self._verifier.is_intact(key, size_bytes):
+        if path is not None and self._verifier and not await self._verifier.is_intact(key, task.size_bytes):
             raise ObjectMissing(f"object {key} is missing or damaged")
-        task = Task(protocol, filename, sha256, size_bytes, path is not None)
+        task = msgspec.structs.replace(task, handed=path is not None)
         async with self._places:
             self.active += 1
             child = None
@@ -120,13 +132,15 @@ class Sandbox:
             except Breach as breach:
                 if self._closed:
                     raise ShuttingDown("the extractor is stopping") from None
-                log.warning("extraction_breach", sha256=sha256, filename=filename, reason=str(breach))
-                refused = Extraction(sha256=sha256, state="unextractable", reason=str(breach))
-                return Outcome(refused, None, 0)
+                log.warning(
+                    "extraction_breach", sha256=task.sha256, filename=task.filename, reason=str(breach)
+                )
+                refused = Extraction(sha256=task.sha256, state="unextractable", reason=str(breach))
+                return Done(refused, None, 0, 0)
             finally:
                 self.active -= 1
                 await self._give_back(child, healthy=healthy)
-        return Outcome(answer.extraction, answer.raw_metadata, answer.bytes_read)
+        return answer
 
     # --- one conversation -------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from services.extractor.extraction.sandbox.frames import (
     framed,
     read_frame,
 )
-from shared.models import Extraction
+from shared.models import BuildNeeds, Extraction
 from shared.protocols.base import PackageProxyBase
 from shared.protocols.roles.archive import Archive
 
@@ -88,9 +88,14 @@ def _run(
     read_range = partial(_read_local, descriptor) if descriptor >= 0 else ask
     file = SeekableObject(read_range, task.size_bytes, budget_bytes=budget_bytes)
     raw_metadata: bytes | None = None
+    needs: BuildNeeds | None = None
     exhausted = False
     try:
-        extraction, raw_metadata = archive.extract(task.filename, cast(BinaryIO, file), task.size_bytes)
+        if task.build:
+            needs = archive.build_needs(task.filename, cast(BinaryIO, file), task.size_bytes)
+            extraction = Extraction(sha256=task.sha256, state="pending")
+        else:
+            extraction, raw_metadata = archive.extract(task.filename, cast(BinaryIO, file), task.size_bytes)
     except MemoryError:
         extraction = _refused(task, "memory: reading it takes more than it may use")
         exhausted = True  # how much of the address space is left is unknown
@@ -98,13 +103,13 @@ def _run(
         extraction = _refused(task, "size: too much of it would have to be read")
     except RecursionError:
         extraction = _refused(task, "depth: nested too deeply")
-    except Exception as error:  # `extract` promises not to raise; a defect there must not look like a crash
+    except Exception as error:  # they promise not to raise; a defect there must not look like a crash
         extraction = _refused(task, f"invalid: {type(error).__name__}")
     finally:
         if descriptor >= 0:
             os.close(descriptor)
     extraction = msgspec.structs.replace(extraction, sha256=task.sha256)  # `extract` does not know it
-    return Done(extraction, raw_metadata, file.bytes_read, 0, exhausted)
+    return Done(extraction, raw_metadata, file.bytes_read, 0, exhausted, needs)
 
 
 def _handed(hand: socket.socket) -> int:

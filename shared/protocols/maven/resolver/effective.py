@@ -177,7 +177,14 @@ class Models:
         return found[-1]
 
     def imported(self, at: Coordinates, notes: Notes) -> tuple[RawDependency, ...]:
-        """The effective dependency management of a BOM."""
+        """The effective dependency management of a BOM.
+
+        A range is no version here, unlike a parent's: Maven 3 asks for a POM of that very name
+        (DefaultModelBuilder.loadDependencyManagement), which no repository has.
+        """
+        if is_range(at.version):
+            notes.void(f"unresolved: import of {at}: Maven 3 takes no range there"[:MAX_TEXT])
+            return ()
         name = document_name(at)
         if name is None:
             notes.problems.append(f"unresolved: import of {at}"[:MAX_TEXT])

@@ -18,6 +18,7 @@ from shared.protocols import protocol_named
 from shared.protocols.lock import (
     LOCK_FORMAT,
     Lock,
+    LockedBuild,
     LockedDocument,
     LockedGraph,
     LockedPackage,
@@ -44,6 +45,15 @@ def graph(kind: type[LockedGraph], packages: list[LockedPackage], **more: object
 PYPI = [
     package("pkg:pypi/flask@3.0", "flask", "3.0", dependencies=["pkg:pypi/a-b@1.0"]),
     package("pkg:pypi/a-b@1.0", "a-b", "1.0", filename="a_b-1.0.tar.gz"),
+]
+BUILD = [
+    package("pkg:pypi/setuptools@80.0", "setuptools", "80.0"),
+    package("pkg:pypi/wheel@0.45", "wheel", "0.45"),
+]
+OTHER_BUILD = [package("pkg:pypi/wheel@0.40", "wheel", "0.40")]
+BUILDS = [
+    graph(LockedBuild, BUILD, builds=["pkg:pypi/a-b@1.0"]),
+    graph(LockedBuild, OTHER_BUILD, builds=["pkg:pypi/c@1"]),
 ]
 NPM = [
     package(
@@ -82,7 +92,7 @@ LOCK = Lock(
     files=6,
     size_bytes=6,
     protocols={
-        "pypi": graph(LockedProtocol, PYPI),
+        "pypi": graph(LockedProtocol, PYPI, builds=BUILDS),
         "npm": graph(LockedProtocol, NPM),
         "maven": graph(LockedProtocol, MAVEN, apart=[graph(LockedGraph, PLUGIN)]),
         "cargo": msgspec.structs.replace(graph(LockedProtocol, CARGO), environment="any"),
@@ -114,6 +124,13 @@ def test_requirements_txt__a_pin_and_a_hash_each_by_name() -> None:
         f"    --hash=sha256:{SHA}",
         "flask==3.0 \\",
         f"    --hash=sha256:{SHA}",
+    ]
+
+
+def test_build_constraints__a_pin_each__several_versions_told_apart() -> None:
+    assert render("build-constraints.txt").splitlines()[1:] == [
+        "setuptools==80.0",
+        "# wheel: 0.40 for pkg:pypi/c@1; 0.45 for pkg:pypi/a-b@1.0",
     ]
 
 
@@ -155,14 +172,16 @@ def test_bill_of_materials__valid_and_whole() -> None:
     found = json.loads(text)
     assert found["serialNumber"].startswith("urn:uuid:")
     purls = {each["purl"] for each in found["components"]}
-    assert purls == {each.purl for each in [*PYPI, *NPM[:2], *MAVEN, *PLUGIN, *CARGO]}
+    assert purls == {each.purl for each in [*PYPI, *BUILD, *OTHER_BUILD, *NPM[:2], *MAVEN, *PLUGIN, *CARGO]}
     app = next(each for each in found["components"] if each["name"] == "app")
     assert app["group"] == "@s"
     assert {each["alg"] for each in app["hashes"]} == {"SHA-256", "SHA-512"}
     edges = {each["ref"]: each["dependsOn"] for each in found["dependencies"]}
     assert edges["pkg:pypi/flask@3.0"] == ["pkg:pypi/a-b@1.0"]
     root = found["metadata"]["component"]["bom-ref"]
-    assert edges[root] == sorted(each[0].purl for each in (PYPI, NPM, MAVEN, PLUGIN, CARGO))
+    assert edges[root] == sorted(
+        each[0].purl for each in (PYPI, BUILD, OTHER_BUILD, NPM, MAVEN, PLUGIN, CARGO)
+    )
     assert "timestamp" not in found["metadata"]
 
 

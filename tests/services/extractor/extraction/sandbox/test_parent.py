@@ -237,6 +237,27 @@ async def test_extract__idle_child_killed__next_one_does_not_notice(sandbox: San
     assert (await extract(sandbox, "fine")).extraction.state == "extracted"
 
 
+@pytest.mark.parametrize(
+    ("what", "requirements", "reason"),
+    [
+        ("fine", ("read-100",), ""),
+        ("memory-hog", (), "memory: "),
+        ("sleeper", (), "time: "),
+        ("crash", (), "crash: signal 11"),
+        ("raises", (), "invalid: ValueError"),
+    ],
+)
+async def test_build_needs__hostile_file__why_nobody_can_tell_and_the_next_one_works(
+    sandbox: Sandbox, what: str, requirements: tuple[str, ...], reason: str
+) -> None:
+    for each, wanted, said in ((what, requirements, reason), ("fine", ("read-100",), "")):
+        needs = await sandbox.build_needs(
+            protocol="hostile", filename=each, sha256=SHA256, key=artifact_key(SHA256), size_bytes=len(DATA)
+        )
+        assert needs.requirements == wanted and needs.reason.startswith(said), needs
+        assert bool(needs.reason) is bool(said)
+
+
 async def test_extract__object_not_there__object_missing_not_unextractable(sandbox: Sandbox) -> None:
     with pytest.raises(ObjectMissing):
         await extract(sandbox, "fine", b"never stored")

@@ -167,6 +167,20 @@ def test_range_without_a_parent_in_it__is_told(library: Library, wanted: str, sa
         assert library.derive("g:a:7").problems == ("maven-metadata.xml: an upstream fails",)
 
 
+@pytest.mark.parametrize("wanted", ["[1,2)", "[1,2]", "[1,)", "[1]", "${range}"])
+def test_bom_named_by_a_range__nothing_is_read_of_the_pom_that_imports_it(
+    library: Library, wanted: str
+) -> None:
+    library.add("x:one:1", managed=(Dep("b", "b", "1"),))
+    library.add(
+        "g:a:1",
+        Dep("b", "b", "1"),
+        managed=(bom(f"x:one:{wanted}"),),
+        extra="<properties><range>[1,2)</range></properties>",
+    )
+    assert any("takes no range there" in each for each in library.derive("g:a:1").problems)
+
+
 def test_own_word__wins_over_management(library: Library) -> None:
     library.add("g:a:1", Dep("b", "b", "3", scope="test"), managed=(Dep("b", "b", "1", scope="runtime"),))
     assert library.lines("g:a:1") == ["b:b:3 test"]
