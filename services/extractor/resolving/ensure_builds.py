@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from services.extractor.extraction.sandbox.parent import Sandbox
-from services.extractor.resolving.progress import EnsureProgress, EnsureWork
+from services.extractor.resolving.progress import BuildRequest, EnsureProgress, EnsureWork
 from shared.errors import InvalidParameter, ResolutionTooLarge
 from shared.errors.passing import ObjectMissing
 from shared.models import BuildNeeds, StoredFile
@@ -25,6 +25,7 @@ from shared.queue.jobs import FetchArtifact
 from shared.resolving.ensure_file import Plan
 
 MOST_ENVIRONMENTS = 200  # of one protocol
+MAX_TEXT = 200  # characters of a requirement, as it is told
 
 
 class BuildEnvironment(msgspec.Struct):
@@ -102,7 +103,8 @@ class _Found:
         self._work = work
         self._progress = progress
         self._built: dict[str, set[str]] = {}  # by the key of a request: purls of its source archives
-        self._in: dict[str, set[str]] = {}  # by purl: the keys of the requests it is built by
+        self._besides: dict[str, set[str]] = {}  # by key: the environments whose backends ask for that, too
+        self._read: set[str] = set()  # purls of source archives
 
     def follow(self) -> None:
         """Until nothing new is known."""
@@ -113,7 +115,10 @@ class _Found:
                 for node, facts in self._source_archives(resolution):
                     self._built[request.key].add(node.purl)
                     self._add(node, self._work.needs[facts.sha256])
-            self._ask_for_hooks(request, resolution)
+                if request.key in self.environments:
+                    self._ask_for_hooks(request, resolution)
+        for key, of in self._besides.items():
+            self.environments[key].builds.update(*(self.environments[each].builds for each in of))
         self._tell_failures()
         self._tell_cycles()
 
@@ -127,26 +132,45 @@ class _Found:
 
     def _add(self, node: Node, needs: BuildNeeds) -> None:
         """What one package is built with."""
-        unresolved = [self._missing(node.name, needs.reason, node.purl)] if needs.reason else []
+        if node.purl in self._read:  # in another graph, too
+            return
+        self._read.add(node.purl)
+        request, faults = self._request(needs.requirements)
+        unresolved = [self._missing(node.name, reason, node.purl, text) for text, reason in faults]
+        if needs.reason:
+            unresolved.append(self._missing(node.name, needs.reason, node.purl))
+        if request is None:
+            self.environments[node.purl] = BuildEnvironment(None, {node.purl}, unresolved)
+            return
+        environment = self._environment(request)
+        environment.builds.add(node.purl)
+        environment.unresolved += unresolved
+
+    def _request(self, requirements: Sequence[str]) -> BuildRequest:
+        """Made once of equal requirements: an ensure is stepped often."""
+        key = (self._protocol.name, *requirements)
+        known = self._work.build_requests.get(key)
+        if known is not None:
+            return known
         usable: list[str] = []
-        for text in needs.requirements:
+        faults: list[tuple[str, str]] = []
+        for text in requirements:
             try:
                 usable += self._resolver.canonical((text,))
             except InvalidParameter as error:
-                reason = error.message.partition(": ")[2] or error.message
-                unresolved.append(self._missing(node.name, reason, node.purl, text[:200]))
+                faults.append((text[:MAX_TEXT], error.message.partition(": ")[2] or error.message))
+        request = None
         if usable:
-            self._environment(tuple(usable), {node.purl}).unresolved += unresolved
-        else:
-            self.environments[node.purl] = BuildEnvironment(None, {node.purl}, unresolved)
+            request = self._resolver.request(
+                requirements=tuple(usable),
+                max_depth=self._like.max_depth,
+                environment=self._like.environment,
+                as_of=self._like.as_of,
+            )
+        self._work.build_requests[key] = request, faults
+        return request, faults
 
-    def _environment(self, requirements: Sequence[str], builds: set[str]) -> BuildEnvironment:
-        request = self._resolver.request(
-            requirements=tuple(requirements),
-            max_depth=self._like.max_depth,
-            environment=self._like.environment,
-            as_of=self._like.as_of,
-        )
+    def _environment(self, request: ResolutionRequest) -> BuildEnvironment:
         if request.key not in self.environments:
             if len(self.environments) == MOST_ENVIRONMENTS:
                 raise ResolutionTooLarge(
@@ -154,40 +178,34 @@ class _Found:
                 )
             self.environments[request.key] = BuildEnvironment(request, set())
             self._left.append(request)
-        environment = self.environments[request.key]
-        environment.builds |= builds
-        for purl in builds:
-            self._in.setdefault(purl, set()).add(request.key)
-        return environment
+        return self.environments[request.key]
 
-    def _ask_for_hooks(self, request: ResolutionRequest, resolution: Resolution | None) -> None:
-        environment = self.environments.get(request.key)
-        if environment is None or resolution is None:
-            return
-        chosen = {node.name: node.version for node in resolution.nodes}
-        more = self._protocol.locks.hook_requirements(chosen)
-        if more:
-            self._environment(more, set(environment.builds))
+    def _ask_for_hooks(self, request: ResolutionRequest, resolution: Resolution) -> None:
+        more = self._protocol.locks.hook_requirements({node.name: node.version for node in resolution.nodes})
+        besides, _ = self._request(more)
+        if besides is not None:
+            self._environment(besides)
+            self._besides.setdefault(besides.key, set()).add(request.key)
 
     def _tell_failures(self) -> None:
         for key, environment in self.environments.items():
             failure = self._progress.unbuildable.get(key)
             if failure is not None:
                 first, *_ = sorted(environment.builds)
-                name = ", ".join(environment.request.requirements) if environment.request else ""
+                name = ", ".join(environment.request.requirements)[:MAX_TEXT] if environment.request else ""
                 environment.unresolved.append(self._missing(name, failure, first))
 
     def _tell_cycles(self) -> None:
         """What cannot be built since it would have to be built before."""
-        targets = {
-            purl: {each for key in keys for each in self._built.get(key, ())}
-            for purl, keys in self._in.items()
-        }
+        targets: dict[str, set[str]] = {}
+        for key, environment in self.environments.items():
+            for purl in environment.builds:
+                targets.setdefault(purl, set()).update(self._built.get(key, ()))
         for cycle in find_cycles(targets, set(targets)):
-            for purl in cycle:
-                reason = f"it is built with itself: {', '.join(cycle)}"
-                for key in sorted(self._in[purl])[:1]:
-                    self.environments[key].unresolved.append(self._missing(purl, reason, purl))
+            reason = f"it is built with itself: {', '.join(cycle)}"
+            for environment in self.environments.values():
+                built = sorted(environment.builds.intersection(cycle))
+                environment.unresolved += [self._missing(purl, reason, purl) for purl in built]
 
     def _missing(self, name: str, reason: str, purl: str, requirement: str = "") -> Missing:
         return Missing(self._protocol.name, name, reason, wanted_by=purl, requirement=requirement)

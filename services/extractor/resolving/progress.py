@@ -22,7 +22,7 @@ from shared.errors import (
 )
 from shared.errors.catalogue import is_final
 from shared.models import BuildNeeds, FileName, StoredFile
-from shared.protocols.resolution import Absent, Document, Resolution, Unavailable
+from shared.protocols.resolution import Absent, Document, Resolution, ResolutionRequest, Unavailable
 from shared.protocols.roles.pins import Pin
 from shared.queue.events import Event
 from shared.queue.jobs import AnyJob, FetchArtifact, FetchIndex
@@ -127,6 +127,10 @@ class WantedFile(msgspec.Struct, frozen=True):
     size_bytes: int = 0  # 0: unknown
 
 
+BuildRequest = tuple[ResolutionRequest | None, list[tuple[str, str]]]
+"""What is to be resolved for some build requirements, and those that cannot be, each with the reason."""
+
+
 class EnsureWork:
     """What one process remembers of one ensure."""
 
@@ -137,6 +141,7 @@ class EnsureWork:
         self.indexes: dict[str, FetchIndex] = {}  # by job id: pages that are not stored yet
         self.facts: dict[str, StoredFile] = {}  # by job id: what is stored of `files`
         self.needs: dict[str, BuildNeeds] = {}  # by SHA256: what source archives are built with
+        self.build_requests: dict[tuple[str, ...], BuildRequest] = {}  # by protocol and requirements
 
     def count(self, progress: EnsureProgress) -> None:
         """Bring the figures that are shown up to date."""

@@ -233,7 +233,9 @@ async def test_extract__idle_child_killed__next_one_does_not_notice(sandbox: San
     for _ in range(3):
         pid = int((await extract(sandbox, "pid")).extraction.name)
         os.kill(pid, signal.SIGKILL)
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            while is_alive(pid):
+                await asyncio.sleep(0.01)
     assert (await extract(sandbox, "fine")).extraction.state == "extracted"
 
 
