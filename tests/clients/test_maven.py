@@ -167,12 +167,13 @@ def test_resolve__pom_503_upstream__build_fails_instead_of_losing_dependencies(
     assert maven.has("leaf", "2.0")
 
 
+@pytest.mark.parametrize("tool", MAVENS)
 def test_resolve__pom_truly_absent__a_warning_as_from_the_registry(
-    maven: Maven, repository: Repository, upstream: Upstream
+    maven: Maven, repository: Repository, upstream: Upstream, tool: str
 ) -> None:
     path = repository.add(GROUP, "bare", "1.0")
     upstream.remove(f"/maven/{path.replace('.jar', '.pom')}")
-    done = maven.resolve("1.0", artifact="bare")
+    done = maven.resolve("1.0", artifact="bare", tool=tool)
     assert done.returncode == 0 and maven.has("bare", "1.0"), done.stdout[-3000:]
     assert "no dependency information available" in done.stdout
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.errors import RouteNotFound
+from shared.errors import FileNotFound, ProjectNotFound, RouteNotFound
+from shared.errors.base import Problem, problem_body
 from shared.http.conditions import CODINGS
 from shared.models import FileName
 from shared.protocols.maven import blocking, names
 from shared.protocols.reading.raw_paths import read_segments
 from shared.protocols.resource import Resource
 from shared.protocols.roles.grammar import Grammar
+
+_ABSENCES = frozenset(each.code for each in (FileNotFound, ProjectNotFound, RouteNotFound))
 
 METADATA_KIND, FILE_KIND, POINTER_KIND = "metadata", "snapshot", "pointer"
 
@@ -150,3 +153,9 @@ class MavenGrammar(Grammar):
     def artifact_path(self, file: FileName) -> str:
         group, _, artifact = file.project.partition(":")
         return f"/{group.replace('.', '/')}/{artifact}/{split_file_id(file.file_id)[0]}/{file.filename}"
+
+    def error_body(self, problem: Problem) -> tuple[str, bytes]:
+        # Maven 3.9 and 4 fail at any problem document, whatever its status, and print it; what is only said
+        # to be absent they go on without (an optional POM, another repository), as from any repository.
+        kind, body = problem_body(problem)
+        return "application/json" if problem.code in _ABSENCES else kind, body

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import MalformedRequest, MethodNotAllowed, OrchardError, RouteNotFound, UriTooLong
+from shared.errors import (
+    Blocked,
+    BuildSealed,
+    FileNotFound,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotInView,
+    OrchardError,
+    ProjectNotFound,
+    RouteNotFound,
+    UriTooLong,
+)
+from shared.errors.base import PROBLEM, problem_of
 from shared.models import FileName, UpstreamSource
 from shared.protocols.maven import MavenProxy
 from shared.protocols.resource import Resource
@@ -222,3 +236,22 @@ def test_path__anything__a_resource_or_a_refusal(tail: bytes) -> None:
         return
     assert b".." not in tail.split(b"/")
     assert "#" not in resource.identity  # separates the rows of single sources (merged_index.py)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (FileNotFound, "application/json"),
+        (ProjectNotFound, "application/json"),
+        (RouteNotFound, "application/json"),
+        (Blocked, PROBLEM),
+        (NotInView, PROBLEM),
+        (BuildSealed, PROBLEM),
+    ],
+)
+def test_error__mere_absence__no_problem_document_which_maven_fails_at(
+    error: type[OrchardError], kind: str
+) -> None:
+    told, body = MAVEN.grammar.error_body(problem_of(error("why"), "r-1"))
+    assert told == kind
+    assert json.loads(body)["detail"] == "why"
