@@ -12,6 +12,8 @@ import msgspec
 
 from bench.harness import processes
 
+START_SECONDS = 240.0  # on a machine that others load as well
+
 
 class Orchard(msgspec.Struct):
     """A running Orchard: `ports` of its gateways, `pid` of its supervisor."""
@@ -67,5 +69,5 @@ def orchard(
     with processes.running(command, log=data.parent / f"{data.name}.log", core=core, env=env) as process:
         ports = [port + number for number in range(gateways)]
         for each in ports:
-            processes.wait_http(f"http://127.0.0.1:{each}/health/ready", process)
+            processes.wait_http(f"http://127.0.0.1:{each}/health/ready", process, seconds=START_SECONDS)
         yield Orchard(ports=ports, pid=process.pid, data=data)
