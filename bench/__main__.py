@@ -30,6 +30,7 @@ from bench import (
 )
 from bench.harness import corpus, peers
 from bench.harness.table import Figure, print_figures
+from bench.replays import suite as replays
 from bench.scale import suite as scale
 from bench.wan import suite as wan
 
@@ -44,6 +45,7 @@ SUITES: dict[str, Callable[[Path, Path], list[Figure]]] = {
     "npm": npm.run,
     "maven": maven.run,
     "resolution": resolution.run,
+    "replays": replays.run,
     "scale": scale.run,
     "ledger": ledger.run,
     "rules": rules.run,
@@ -52,7 +54,8 @@ SUITES: dict[str, Callable[[Path, Path], list[Figure]]] = {
     "strangers": strangers.run,
     "wan": wan.run,
 }
-ONLY_NAMED = ("edge", "scale", "wan")  # needs Varnish; 12 GB; records from this machine's registries
+ONLY_NAMED = ("edge", "replays", "scale", "wan")
+"""Varnish is needed; this machine's registries are asked; 12 GB; and again the registries."""
 
 
 def main() -> int:

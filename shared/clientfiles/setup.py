@@ -80,10 +80,14 @@ class FileEdit(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What makes all of a protocol's clients, run by one command, use one address and no cache of theirs."""
+    """What makes all of a protocol's clients, run by one command, use one address and no cache of theirs.
+
+    `without` are variables that name other places beside that address: the command must not inherit them.
+    """
 
     variables: Mapping[str, str]
     files: tuple[FileEdit, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def read_text(path: Path) -> str:

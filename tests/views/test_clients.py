@@ -267,3 +267,20 @@ name = "orchard"
 priority = "primary"
 url = "%s/pypi/simple/"
 """
+
+
+@pytest.mark.parametrize("client", ["pip", "uv"])
+def test_build_exec__callers_variables_name_a_folder_of_newer_wheels__what_the_build_is_given_counts(
+    orchard: Cluster, shelf: NewShelf, tmp_path: Path, client: str
+) -> None:
+    command, it = PROJECTS[client](shelf, tmp_path)
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    name = it.name.replace("-", "_")
+    (aside / f"{name}-9.0.0-py3-none-any.whl").write_bytes(build_wheel(it.name, "9.0.0"))
+    known = {"ORCHARD_URL": orchard.gateway.base, "PIP_FIND_LINKS": str(aside), "UV_FIND_LINKS": str(aside)}
+    done = run(["orchard", "build", "exec", "--seal", "--", *command], tmp_path, **known)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in (tmp_path / "out").glob(f"{name}-*.dist-info")] == [
+        f"{name}-1.0.0.dist-info"
+    ]

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -108,7 +109,7 @@ def run(options: argparse.Namespace, output: Output) -> Exit | int:
     base = choose_target(options.url, os.environ).base + urlsplit(told["base"]).path
     output.note(f"build {told['id']}")
     with tempfile.TemporaryDirectory(prefix="orchard-build-") as scratch:
-        env = {**os.environ, **_environment(base, Path(scratch)), "ORCHARD_BUILD": told["id"]}
+        env = {**surrounded(os.environ, base, Path(scratch)), "ORCHARD_BUILD": told["id"]}
         try:
             code = subprocess.run(words, env=env, check=False).returncode  # noqa: S603 - what was typed
         except OSError as error:
@@ -133,14 +134,17 @@ def _start(options: argparse.Namespace) -> dict[str, Any]:
     return dict(connect(options).call("POST", PATH, value=value, offers=OFFERS))
 
 
-def _environment(base: str, scratch: Path) -> dict[str, str]:
-    """Of all protocols' clients; their files are written below `scratch`."""
-    token = bool(os.environ.get("ORCHARD_TOKEN"))
-    environ = {"HOME": str(scratch), "ORCHARD_TOKEN": os.environ.get("ORCHARD_TOKEN", "")}
+def surrounded(inherited: Mapping[str, str], base: str, scratch: Path) -> dict[str, str]:
+    """An environment in which all protocols' clients ask below `base`, and nowhere else; their files are
+    written below `scratch`."""
+    token = bool(inherited.get("ORCHARD_TOKEN"))
+    environ = {"HOME": str(scratch), "ORCHARD_TOKEN": inherited.get("ORCHARD_TOKEN", "")}
     setup = Setup(base, scratch, environ, token)
-    variables: dict[str, str] = {}
+    variables = dict(inherited)
     for protocol in dict.fromkeys(CLIENTS.values()):
         made = surroundings(protocol, setup)
+        for name in made.without:
+            variables.pop(name, None)
         variables |= made.variables
         for each in made.files:
             each.path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,9 @@ from shared.clientfiles.toml import read_keys, set_keys
 _TOKEN = "cargo:token-from-stdout printenv ORCHARD_TOKEN"  # noqa: S105 - how cargo asks for one
 
 
+_BESIDE = (f"CARGO_REGISTRIES_{NAME.upper()}_INDEX", "CARGO_REGISTRY_DEFAULT")
+
+
 def cargo(setup: Setup) -> ClientSetup:
     """Orchard's index in the place of the default one; locks keep naming that."""
 
@@ -50,7 +53,7 @@ def _overridden(setup: Setup) -> tuple[str, ...]:
     notes = ["`cargo vendor` heeds it with --respect-source-config alone."]
     if not setup.token:
         notes.append("Where Orchard asks for tokens: run this again with ORCHARD_TOKEN set.")
-    notes += set_now(setup, f"CARGO_REGISTRIES_{NAME.upper()}_INDEX", "CARGO_REGISTRY_DEFAULT")
+    notes += set_now(setup, *_BESIDE)
     keys = told_by(_file(setup), lambda text: read_keys(text, "")) or {}
     for each in ("registries", "source"):
         names = keys.get(each)
@@ -68,7 +71,7 @@ def _overridden(setup: Setup) -> tuple[str, ...]:
 
 def surroundings(setup: Setup) -> Surroundings:
     """cargo, with a home of its own: its registries and what it has downloaded are there."""
-    return Surroundings({"CARGO_HOME": str(setup.home / ".cargo")}, cargo(setup).files)
+    return Surroundings({"CARGO_HOME": str(setup.home / ".cargo")}, cargo(setup).files, _BESIDE)
 
 
 CLIENTS: Mapping[str, Configure] = {"cargo": cargo}

@@ -67,6 +67,9 @@ _CREDENTIALS = """
         }}"""
 
 
+_COURSIER_BESIDE = ("COURSIER_MIRRORS",)
+
+
 def mvn(setup: Setup) -> ClientSetup:
     """A mirror of everything in the user's settings.xml."""
     _only_user(setup, "mvn")
@@ -115,7 +118,7 @@ def coursier(setup: Setup) -> ClientSetup:
     if setup.token:
         variables.append(f'export COURSIER_CREDENTIALS="{setup.host} {NAME}:$ORCHARD_TOKEN"')
     note = "one address stands for all: ORCHARD_MAVEN_UPSTREAM must list every repository that is needed."
-    return ClientSetup((), tuple(variables), (note, *set_now(setup, "COURSIER_MIRRORS")))
+    return ClientSetup((), tuple(variables), (note, *set_now(setup, *_COURSIER_BESIDE)))
 
 
 def _escaped(text: str) -> str:
@@ -143,7 +146,7 @@ def surroundings(setup: Setup) -> Surroundings:
     }
     if setup.token:
         variables["COURSIER_CREDENTIALS"] = f"{setup.host} {NAME}:{setup.environ['ORCHARD_TOKEN']}"
-    return Surroundings(variables, (*mvn(setup).files, *gradle(setup).files))
+    return Surroundings(variables, (*mvn(setup).files, *gradle(setup).files), _COURSIER_BESIDE)
 
 
 CLIENTS: Mapping[str, Configure] = {

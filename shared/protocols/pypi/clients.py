@@ -25,6 +25,18 @@ from shared.clientfiles.setup import (
 )
 from shared.clientfiles.toml import put_table, read_keys, read_tables, set_keys
 
+_PIP_BESIDE = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX")
+_UV_BESIDE = (
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_NO_INDEX",
+    "UV_OFFLINE",
+    "UV_CONFIG_FILE",
+)
+"""What these name is asked beside an index, or instead of it."""
+
 
 def pip(setup: Setup) -> ClientSetup:
     """`index-url` of [global] in pip.conf, of the user or of the active virtual environment."""
@@ -37,7 +49,7 @@ def pip(setup: Setup) -> ClientSetup:
         return set_ini(text, "global", values)
 
     path = _pip_path(setup)
-    notes = [*_past_pip(path), *set_now(setup, "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")]
+    notes = [*_past_pip(path), *set_now(setup, "PIP_INDEX_URL", *_PIP_BESIDE)]
     if setup.environ.get("PIP_CONFIG_FILE") == os.devnull:
         notes.append(f"PIP_CONFIG_FILE is {os.devnull} now: pip reads no file at all.")
     variables = []
@@ -109,16 +121,7 @@ def uv(setup: Setup) -> ClientSetup:
             keys = _keys(here, prefix)
             if here != path and {"index", "index-url", "extra-index-url", "pip"} & keys.keys():
                 notes.append(f"{here} has indexes of its own, which count before your own file, here.")
-    notes += set_now(
-        setup,
-        "UV_DEFAULT_INDEX",
-        "UV_INDEX",
-        "UV_INDEX_URL",
-        "UV_EXTRA_INDEX_URL",
-        "UV_FIND_LINKS",
-        "UV_NO_CONFIG",
-        "UV_CONFIG_FILE",
-    )
+    notes += set_now(setup, "UV_DEFAULT_INDEX", "UV_NO_CONFIG", *_UV_BESIDE)
     return ClientSetup((FileEdit(path, edit),), _basic(setup, f"UV_INDEX_{NAME.upper()}"), tuple(notes))
 
 
@@ -225,7 +228,7 @@ def surroundings(setup: Setup) -> Surroundings:
     }
     if setup.is_plain_and_remote:
         variables |= {"PIP_TRUSTED_HOST": setup.host, "PDM_PYPI_VERIFY_SSL": "false"}
-    return Surroundings(variables)
+    return Surroundings(variables, without=(*_PIP_BESIDE, *_UV_BESIDE))
 
 
 CLIENTS: Mapping[str, Configure] = {

@@ -1,0 +1,21 @@
+"""What a client writes down of its own run: of that, not of what arrived, and so not compared."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+PASSED: tuple[tuple[str, str], ...] = (
+    ("caches/npm/_cacache/index-v5/*", "when an answer came, and the number of its request"),
+    ("caches/uv/wheels-v*", "the random name of the folder where uv has unpacked a wheel, and when it came"),
+    ("caches/.gradle/caches/[0-9]*", "build scripts that it has compiled, with the time"),
+    ("caches/.gradle/caches/modules-2/metadata-*", "when it asked for each file"),
+    ("caches/.gradle/*.lock", "which process was at work"),
+    ("project/.gradle/*", "which tasks it ran, and when"),
+    ("caches/npm/_logs/*", "its log"),
+)
+"""Patterns of paths, and what makes them another each time."""
+
+
+def counts(path: str) -> bool:
+    """Whether a file is compared."""
+    return not any(fnmatch(path, pattern) for pattern, _ in PASSED)
