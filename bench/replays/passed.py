@@ -11,6 +11,7 @@ PASSED: tuple[tuple[str, str], ...] = (
     ("caches/.gradle/caches/modules-2/metadata-*", "when it asked for each file"),
     ("caches/.gradle/*.lock", "which process was at work"),
     ("project/.gradle/*", "which tasks it ran, and when"),
+    ("caches/.cargo/.global-cache", "when it used each file last"),
     ("caches/npm/_logs/*", "its log"),
 )
 """Patterns of paths, and what makes them another each time."""
