@@ -43,7 +43,7 @@ def main() -> int:
     projects = [each for each in PROJECTS if not options.only or each.client in options.only]
     work = Path(tempfile.mkdtemp(prefix="bench-replays-"))
     try:
-        figures = measure(work, [] if options.cost else projects, 0 if options.no_cost else options.runs)
+        figures = measure(work, projects, 0 if options.no_cost else options.runs, again=not options.cost)
     finally:
         if options.keep:
             print(f"kept: {work}")

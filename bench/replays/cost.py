@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ import msgspec
 from bench.harness import processes
 from bench.harness.table import Figure
 from bench.replays.places import MOST_SECONDS, Place, client_environment
-from bench.replays.projects import PROJECTS, Project
+from bench.replays.projects import Project
 from services.cli.commands.build import surrounded
 
 RUNS = 5
@@ -31,10 +33,10 @@ class Run(msgspec.Struct, frozen=True):
     processor: float
 
 
-def run(place: Place, work: Path, runs: int) -> list[Figure]:
-    """For each client: medians of both, and how much more a build takes that is recorded."""
+def run(projects: Sequence[Project], place: Place, work: Path, runs: int) -> list[Figure]:
+    """For each of `CLIENTS` among them: medians of both, and how much more a build takes that is recorded."""
     figures = []
-    for project in (each for each in PROJECTS if each.client in CLIENTS and not each.lacking):
+    for project in (each for each in projects if each.client in CLIENTS and not each.lacking):
         times: dict[bool, list[Run]] = {False: [], True: []}
         for number in range(runs + 1):
             for recorded in (False, True) if number % 2 else (True, False):
@@ -88,5 +90,8 @@ def _timed(project: Project, place: Place, work: Path, *, recorded: bool) -> Run
 
 def _processor(place: Place) -> float:
     of_clients = os.times()
-    pids = [place.pid, *processes.descendants(place.pid)]
-    return of_clients.children_user + of_clients.children_system + processes.cpu_seconds(pids)
+    total = of_clients.children_user + of_clients.children_system
+    for pid in (place.pid, *processes.descendants(place.pid)):
+        with contextlib.suppress(OSError):  # of a database's connection that ended meanwhile
+            total += processes.cpu_seconds([pid])
+    return total

@@ -21,12 +21,13 @@ def run(work: Path, root: Path) -> list[Figure]:
     return figures
 
 
-def measure(work: Path, projects: Sequence[Project], runs: int) -> list[Figure]:
-    """These projects, then what recording costs by so many runs (0: none)."""
+def measure(work: Path, projects: Sequence[Project], runs: int, *, again: bool = True) -> list[Figure]:
+    """These projects built again, if asked for; then what recording them costs by so many runs (0: none)."""
+    figures: list[Figure] = []
     with recording(work / "recording") as place:
-        rows, figures = replaying.run(projects, place, work)
-        if projects:
+        if again:
+            rows, figures = replaying.run(projects, place, work)
             print_rows(rows)
         if runs:
-            figures += cost.run(place, work / "cost", runs)
+            figures += cost.run(projects, place, work / "cost", runs)
     return figures
