@@ -11,6 +11,7 @@ import msgspec
 
 from shared.protocols import PROTOCOLS
 from shared.protocols.base import PackageProxyBase
+from shared.resolving.ensure_file import manifests
 from shared.resolving.pinned import all_kinds
 
 HEAD = '''\
@@ -33,6 +34,7 @@ def main() -> None:
     out.append(
         '}\n"""Locks by kind: expressions of their files\' names, and of the first 4 KiB ("": any)."""\n'
     )
+    out.append(_tuple("MANIFESTS", list(manifests())) + '"""What is taken for an ensure file, by kind."""\n')
     out.append("CLIENTS = {")
     out += [f'    "{client}": "{each.name}",' for each in PROTOCOLS for client in _clients(each)]
     out.append('}\n"""By the name of a client\'s command: its protocol."""\n\nREQUIREMENTS_IN = {')

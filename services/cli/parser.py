@@ -11,7 +11,7 @@ from typing import Any
 
 from services.cli import parser_access, parser_admin, parser_builds, parser_upkeep, parser_webhooks
 from services.cli.parts import EXPORTS, Parser, by_subject, command, common, exports, number, seconds
-from services.cli.table import CLIENTS, KINDS, PROTOCOLS
+from services.cli.table import CLIENTS, KINDS, MANIFESTS, PROTOCOLS
 from shared.version import VERSION
 
 TOOLS = tuple(CLIENTS)
@@ -113,8 +113,8 @@ Ctrl-C leaves the work going on in Orchard; the same command picks it up again.
         "'-' reads standard input",
     )  # fmt: skip
     parser.add_argument(
-        "--kind", metavar="KIND", choices=(*KINDS, "ensure"), default="",
-        help=f"what FILE is, if its name does not tell: ensure, {', '.join(KINDS)}",
+        "--kind", metavar="KIND", choices=(*KINDS, *MANIFESTS, "ensure"), default="",
+        help=f"what FILE is, if its name does not tell: ensure, {', '.join((*MANIFESTS, *KINDS))}",
     )  # fmt: skip
     parser.add_argument(
         "--lock", metavar="PATH", default="",

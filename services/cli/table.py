@@ -39,6 +39,9 @@ KINDS = {
 }
 """Locks by kind: expressions of their files' names, and of the first 4 KiB ("": any)."""
 
+MANIFESTS = ("pom.xml",)
+"""What is taken for an ensure file, by kind."""
+
 CLIENTS = {
     "pip": "pypi",
     "uv": "pypi",

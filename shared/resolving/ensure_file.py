@@ -21,7 +21,7 @@ from shared.errors import EnsureInvalid, InvalidParameter, NotResolvable
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.reading.toml_text import MAX_KEY_PARTS, long_key_at
 from shared.protocols.resolution import MAX_DEPTH, MAX_REQUIREMENTS, ResolutionRequest, Resolver
-from shared.protocols.roles.locks import Table
+from shared.protocols.roles.locks import Manifest, Table
 from shared.resolving.toml_positions import Path, place_of, positions
 
 Place = Callable[[Path], str]
@@ -189,6 +189,22 @@ def read_json(text: str) -> EnsureFile:
     if not isinstance(data, dict):
         raise EnsureInvalid("line 1, column 1: expected an object with a table for each protocol")
     return _read(data, lambda path: "")
+
+
+def manifests() -> dict[str, tuple[str, Manifest]]:
+    """Files of clients' projects that are taken for ensure files: protocol and form, by kind."""
+    return {kind: (each.name, form) for each in PROTOCOLS for kind, form in each.locks.manifests.items()}
+
+
+def manifest_kind(basename: str) -> str:
+    """The kind of such a file by its name; "" for none."""
+    return next((kind for kind, (_, form) in manifests().items() if form.filename.fullmatch(basename)), "")
+
+
+def read_manifest(kind: str, text: str) -> EnsureFile:
+    """The ensure file that it stands for. Raises as `read_toml`."""
+    protocol, form = manifests()[kind]
+    return _read({protocol: {form.key: text}}, lambda path: "")
 
 
 def _toml_fault(message: str, text: str) -> str:

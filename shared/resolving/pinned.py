@@ -13,7 +13,7 @@ from shared.protocols.reading.lock_text import MOST_PINS
 from shared.protocols.roles.pins import Elsewhere, LockKind, Pin
 from shared.resolving import boms
 from shared.resolving.boms import BomKind
-from shared.resolving.ensure_file import EnsureFile, Wanted, read_json, unknown
+from shared.resolving.ensure_file import EnsureFile, Wanted, manifests, read_json, unknown
 
 ENSURE_KIND = "ensure"
 """How an ensure file is called beside the kinds of locks."""
@@ -65,9 +65,14 @@ def _of_protocols() -> dict[str, tuple[str, LockKind]]:
     return {name: (each.name, kind) for each in PROTOCOLS for name, kind in each.pins.kinds.items()}
 
 
+def basename_of(filename: str) -> str:
+    """The last part of a file's name, of whatever system."""
+    return filename.replace("\\", "/").rpartition("/")[2]
+
+
 def kind_of(filename: str, body: bytes) -> str:
     """The kind of a file by its name and its beginning; "" for no lock: an ensure file, then."""
-    basename = filename.replace("\\", "/").rpartition("/")[2]
+    basename = basename_of(filename)
     head = body[:_HEAD_BYTES]
     for name, kind in all_kinds().items():
         if kind.filename.fullmatch(basename) and (kind.content is None or kind.content.search(head)):
@@ -81,7 +86,7 @@ def read_lock(name: str, body: bytes) -> PinnedFiles:
         return pinned(*boms.KINDS[name].read(body))
     kinds = _of_protocols()
     if name not in kinds:
-        raise EnsureInvalid(unknown("kind of lock:", name, (*all_kinds(), ENSURE_KIND)))
+        raise EnsureInvalid(unknown("kind of lock:", name, (*all_kinds(), *manifests(), ENSURE_KIND)))
     protocol, kind = kinds[name]
     read = kind.read(body)
     return pinned({protocol: read.pins}, read.elsewhere)
@@ -90,9 +95,9 @@ def read_lock(name: str, body: bytes) -> PinnedFiles:
 def pinned(pins: Mapping[str, list[Pin]], elsewhere: list[Elsewhere]) -> PinnedFiles:
     """In canonical form. Raises `EnsureInvalid` for none or too many."""
     found = {name: tuple(sorted(set(each))) for name, each in sorted(pins.items()) if each}
-    count = sum(map(len, found.values()))
-    if count > MOST_PINS:
-        raise EnsureInvalid(f"it names more than {MOST_PINS} files")
-    if not count and not elsewhere:
+    count = sum(map(len, found.values())) + len(elsewhere)
+    if count > MOST_PINS:  # of both: what is left out is carried and listed as well
+        raise EnsureInvalid(f"it names more than {MOST_PINS} files and packages of no registry")
+    if not count:
         raise EnsureInvalid("it names no file of a registry")
     return PinnedFiles(found, tuple(sorted(set(elsewhere))))

@@ -6,17 +6,20 @@ The plugin comes from this machine's own repository, the libraries are scripted 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import fromstring
 
 import httpx
 import pytest
 
 from shared.default_upstreams import default_upstream
+from tests.clients.jvm import GOAL
 from tests.support.maven_builders import Dep, Repository, build_pom
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Upstream
@@ -61,15 +64,46 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
         yield running
 
 
-def test_mvn__fetchers_gone_and_repository_empty__builds(orchard: Cluster, tmp_path: Path) -> None:
-    text = f'[maven]\ndependencies = ["{GROUP}:lib:1.1"]\nplugins = ["{PLUGIN}"]\n'
-    answer = httpx.post(orchard.url("/api/v1/ensure"), content=text, timeout=30, trust_env=False)
+def ensured(orchard: Cluster, text: str | bytes, **query: str) -> dict[str, Any]:
+    """The complete lock of an ensure."""
+    answer = httpx.post(
+        orchard.url("/api/v1/ensure"), content=text, params=query, timeout=30, trust_env=False
+    )
     if answer.status_code == 202:
         location = answer.json()["location"]
         wait_until(lambda: orchard.get(location).status_code != 202, seconds=90, what="the ensure")
         answer = orchard.get(location)
-    lock = answer.json()
-    assert answer.status_code == 200 and lock["complete"] is True, answer.text[:2000]
+    assert answer.status_code == 200 and answer.json()["complete"] is True, answer.text[:2000]
+    return dict(answer.json())
+
+
+def test_a_pom__its_files_are_those_that_mvn_takes_for_the_project(orchard: Cluster, tmp_path: Path) -> None:
+    extra = PARENT + "<modules><module>core</module></modules>"
+    needed = [Dep(GROUP, "leaf"), Dep(GROUP, "deep", "1.0", scope="test")]
+    pom = build_pom("demo", "app", "1", needed, extra=extra, packaging="pom")
+    table = ensured(orchard, pom, name="pom.xml")["protocols"]["maven"]
+    assert {each["filename"] for each in table["packages"]} == {"leaf-2.0.jar", "deep-1.0.jar"}
+    assert {"parent-1.10.pom", "leaf-2.0.pom"} <= {each["filename"] for each in table["documents"]}
+    assert [each["name"] for each in table["unresolved"]] == ["core"]
+
+    (tmp_path / "pom.xml").write_bytes(pom.replace(b"<modules><module>core</module></modules>", b""))
+    mirror = f"<mirror><id>o</id><mirrorOf>*</mirrorOf><url>{orchard.url('/maven/')}</url></mirror>"
+    (tmp_path / "settings.xml").write_text(f"<settings><mirrors>{mirror}</mirrors></settings>")
+    local = tmp_path / "repository"
+    command = ["mvn", "-B", "-s", "settings.xml", f"-Dmaven.repo.local={local}", GOAL]
+    env = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ}
+    env |= {"HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout[-3000:]
+    taken = {path.name: path for path in (local / GROUP.replace(".", "/")).rglob("*.jar")}
+    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in taken.items()} == {
+        each["filename"]: each["sha256"] for each in table["packages"]
+    }
+
+
+def test_mvn__fetchers_gone_and_repository_empty__builds(orchard: Cluster, tmp_path: Path) -> None:
+    text = f'[maven]\ndependencies = ["{GROUP}:lib:1.1"]\nplugins = ["{PLUGIN}"]\n'
+    lock = ensured(orchard, text)
     table = lock["protocols"]["maven"]
     assert {each["filename"] for each in table["packages"]} == {"lib-1.1.jar", "leaf-2.0.jar", "deep-1.0.jar"}
     poms = {each["filename"] for each in table["documents"]}

@@ -20,8 +20,15 @@ from shared.process.threads import BoundedThreads
 from shared.protocols.lock import Lock, decode_lock
 from shared.queue.jobs import Ensure
 from shared.resolving.ensure_file import MAX_BYTES as ENSURE_BYTES
-from shared.resolving.ensure_file import EnsureFile, read_json, read_toml
-from shared.resolving.pinned import ENSURE_KIND, PinnedFiles, is_pinned, kind_of, read_lock
+from shared.resolving.ensure_file import (
+    EnsureFile,
+    manifest_kind,
+    manifests,
+    read_json,
+    read_manifest,
+    read_toml,
+)
+from shared.resolving.pinned import ENSURE_KIND, PinnedFiles, basename_of, is_pinned, kind_of, read_lock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,8 +43,8 @@ _EXPORTED_INLINE_BYTES = 64 * 1024  # of a lock; a larger one is exported off th
 
 
 def _read(body: bytes, content_type: str, kind: str, name: str) -> EnsureFile | PinnedFiles:
-    kind = kind or kind_of(name, body)
-    if kind and kind != ENSURE_KIND:
+    kind = kind or manifest_kind(basename_of(name)) or kind_of(name, body)
+    if kind and kind != ENSURE_KIND and kind not in manifests():
         return read_lock(kind, body)
     if len(body) > ENSURE_BYTES:
         raise RequestTooLarge(
@@ -49,6 +56,8 @@ def _read(body: bytes, content_type: str, kind: str, name: str) -> EnsureFile | 
         before = body[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
         raise EnsureInvalid(f"line {line}, column {column}: this is not UTF-8") from None
+    if kind in manifests():
+        return read_manifest(kind, text)
     if content_type.partition(";")[0].strip().lower() == "application/json":
         return read_json(text)
     return read_toml(text.removeprefix("\ufeff"))

@@ -6,14 +6,16 @@ A lock is exported as a `dependencyManagement` element that pins what a Maven bu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from shared.protocols.lock import Lock, LockedDocument, LockedPackage, graphs_of
 from shared.protocols.maven.coordinates import PLUGIN
+from shared.protocols.maven.project import is_project
 from shared.protocols.reading.purls import read_purl
-from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
+from shared.protocols.roles.locks import Export, Locks, Manifest, RootRequirement, Table
 
 
 def dependency_management(lock: Lock) -> bytes:
@@ -67,6 +69,7 @@ class MavenTable(Table, frozen=True):
 
     dependencies: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    project: str = ""  # a whole POM, in place of `dependencies`
 
 
 class MavenLocks(Locks):
@@ -74,6 +77,9 @@ class MavenLocks(Locks):
 
     table: ClassVar[type[Table] | None] = MavenTable
     requirements_in: ClassVar[str] = "dependencies"
+    manifests: ClassVar[Mapping[str, Manifest]] = {
+        "pom.xml": Manifest(re.compile(r"(?:.*[-_.])?pom\.xml|.+\.pom"), "project")
+    }
     exports: ClassVar[Mapping[str, Export]] = {
         "dependency-management.xml": Export("application/xml", lambda lock, _: dependency_management(lock)),
         "verification-metadata.xml": Export(
@@ -84,12 +90,16 @@ class MavenLocks(Locks):
     def roots(self, table: MavenTable) -> Iterator[RootRequirement]:
         for index, text in enumerate(table.dependencies):
             yield ("dependencies", index), text
+        if table.project:
+            yield ("project",), table.project
 
     def apart(self, table: MavenTable) -> Iterator[RootRequirement]:
         for index, text in enumerate(table.plugins):
             yield ("plugins", index), _plugin(text)
 
     def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
+        if len(roots) == 1 and is_project(roots[0]):
+            return {"project": roots[0], "plugins": list(apart)}
         return {"dependencies": list(roots), "plugins": list(apart)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -30,11 +31,20 @@ class Export(msgspec.Struct, frozen=True):
     of_pins: bool = False  # also of a lock that has no requirements, environment or edges (`PinnedFiles`)
 
 
+class Manifest(msgspec.Struct, frozen=True):
+    """A file of a client's own that says what a project needs: it is taken for an ensure file with one table,
+    in which its text is the value of `key`."""
+
+    filename: re.Pattern[str]  # of its files, whole
+    key: str
+
+
 class Locks:
     """A protocol without a table is not locked; the rest is asked of those that have one."""
 
     table: ClassVar[type[Table] | None] = None
     requirements_in: ClassVar[str] = "requirements"  # the field of `table` that `orchard cache warm` writes
+    manifests: ClassVar[Mapping[str, Manifest]] = {}  # by their kind
     exports: ClassVar[Mapping[str, Export]] = {}  # by the name of the file: "requirements.txt"
     needs_all: ClassVar[bool] = (
         False  # clients install nothing of a graph of which a requirement is unresolved

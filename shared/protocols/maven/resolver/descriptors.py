@@ -25,6 +25,8 @@ from shared.protocols.resource import DocumentName
 
 MAX_RELOCATIONS = 16
 MOVING = ("LATEST", "RELEASE")
+_POSTED = DocumentName("", "", "pom.xml")
+"""The name of the POM of a project, which lies in no repository."""
 
 
 class Dependency(msgspec.Struct, frozen=True):
@@ -82,6 +84,7 @@ class Descriptors:
         self._documents = documents
         self._models = Models(self._find, self._parents, environment)
         self._poms: dict[Coordinates, _Pom] = {}
+        self._project: Pom | None = None
         self.missing: dict[Document, None] = {}
         self.read: set[DocumentName] = set()  # POMs that this run has used
 
@@ -117,6 +120,13 @@ class Descriptors:
         return Descriptor(
             artifact, found.dependencies, relocated, found.problems, found.absent, found.pending
         )
+
+    def of_project(self, pom: Pom) -> Effective:
+        """The effective model, with its management, of the POM of the project that is resolved."""
+        self._project = pom
+        found = self._models.effective(_POSTED, management=True)
+        self.read |= found.read - {_POSTED}
+        return found
 
     def management(self, artifact: Artifact) -> tuple[RawDependency, ...]:
         """The dependency management of an artifact's effective POM."""
@@ -211,6 +221,8 @@ class Descriptors:
     # --- documents --------------------------------------------------------------------------------
 
     def _find(self, name: DocumentName) -> Pom | Gap:
+        if name == _POSTED and self._project is not None:
+            return self._project
         file = self.file_of(name)
         if isinstance(file, Gap):
             return file

@@ -19,10 +19,11 @@ from shared.protocols.maven.listing import Listing, read_listing
 from shared.protocols.maven.metadata import extract
 from shared.protocols.maven.model import Pom, decode_pom
 from shared.protocols.maven.paths import split_file_id
+from shared.protocols.maven.project import Project, canonical_project, is_project, read_project
 from shared.protocols.maven.resolver.activation import DEFAULT_ENVIRONMENT, environment
 from shared.protocols.maven.resolver.collect import Collector, Failure, GraphNode, Managed, management_of
 from shared.protocols.maven.resolver.conflicts import of_failures, of_rivals
-from shared.protocols.maven.resolver.descriptors import Dependency, Descriptors
+from shared.protocols.maven.resolver.descriptors import Dependency, Descriptors, dependency_of
 from shared.protocols.maven.resolver.graph import build_resolution, passing_gaps
 from shared.protocols.maven.resolver.mediation import Mediation
 from shared.protocols.maven.resolver.ranges import is_range
@@ -37,11 +38,14 @@ from shared.protocols.resolution import (
     ResolutionRequest,
     Resolver,
     RootFile,
+    Unresolved,
     missing_root,
 )
 
 PLEXUS_UTILS = Artifact("org.codehaus.plexus", "plexus-utils", "1.1")
 """What Maven 3 adds to a plugin that has no plexus-utils (PlexusUtilsInjector); its POM is not read."""
+
+_MODULE = "a module of the project: what it needs stands in a pom.xml of its own, which is ensured apart"
 
 
 class MavenResolver(Resolver):
@@ -53,6 +57,12 @@ class MavenResolver(Resolver):
         return environment(name or DEFAULT_ENVIRONMENT).name
 
     def canonical(self, requirements: tuple[str, ...]) -> Iterable[str]:
+        if any(map(is_project, requirements)):
+            if len(requirements) > 1:
+                raise InvalidParameter(
+                    "requirements: a POM is resolved by itself: it names all that it needs"
+                )
+            return [canonical_project(requirements[0])]
         found: dict[ConflictKey, Artifact] = {}
         for text in requirements:
             artifact = read_requirement(text)
@@ -88,6 +98,9 @@ class MavenResolver(Resolver):
         if len(known.documents) > MAX_DOCUMENTS:
             raise ResolutionTooLarge(f"more than {MAX_DOCUMENTS} documents would be needed")
         descriptors = Descriptors.in_memo(known, environment(request.environment))
+        if root is None and is_project(request.requirements[0]):
+            project = read_project(request.requirements[0])
+            return self._of_pom(request, project, descriptors, known, give_up)
         wanted = [read_requirement(text) for text in request.requirements]
         if root is not None:
             top = _artifact_of(root)
@@ -112,6 +125,44 @@ class MavenResolver(Resolver):
             optional_levels=levels,
             root_file=root,
             give_up=give_up,
+        )
+
+    @staticmethod
+    def _of_pom(
+        request: ResolutionRequest,
+        project: Project,
+        descriptors: Descriptors,
+        known: KnownDocuments,
+        give_up: Callable[[], bool],
+    ) -> Resolution | NeededDocuments:
+        """As the project of a POM resolves, all its scopes together."""
+        effective = descriptors.of_project(project.pom)
+        if effective.pending:
+            return NeededDocuments(tuple(descriptors.missing))
+        if effective.invalid or (effective.problems and not effective.passing):
+            # Maven ends here, too.
+            raise NotResolvable(
+                f"pom.xml: {effective.invalid or effective.problems[0]}",
+                hint="What lies in the project's own folders is not known here: post what "
+                "`mvn help:effective-pom` prints, or resolve what is missing first.",
+            )
+        made = _run(
+            request,
+            GraphNode(None),
+            tuple(map(dependency_of, effective.dependencies)),
+            descriptors,
+            known,
+            management=management_of(effective.managed or ()),
+            optional_levels=frozenset({1, 2} if request.include_optional else {1}),
+            root_file=None,
+            give_up=give_up,
+        )
+        if isinstance(made, NeededDocuments):
+            return made
+        gaps = [Unresolved("pom.xml", reason, passing=True) for reason in effective.problems]
+        local = [Unresolved(each, _MODULE) for each in project.modules]
+        return msgspec.structs.replace(
+            made, complete=made.complete and not gaps, unresolved=(*made.unresolved, *gaps, *local)
         )
 
     @staticmethod

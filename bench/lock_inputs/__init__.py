@@ -1,0 +1,1 @@
+"""`python -m bench.lock_inputs`: locks of real clients as lock inputs."""
