@@ -79,7 +79,7 @@ class Through:
     ) -> Locked:
         """Run these commands of one client; `lock` is what they leave, "stdout" for what the last said."""
         by = next(
-            (part for part in Path(commands[-1][0]).parts[::-1] if (CLIENTS / part).is_dir()),
+            (part for part in Path(commands[-1][0]).parts[::-1] if part != "/" and (CLIENTS / part).is_dir()),
             Path(commands[-1][0]).name,
         )
         for command in commands:
