@@ -66,6 +66,8 @@ def _raw(value: str) -> str:
 
 
 def _tuple(name: str, values: list[str]) -> str:
+    if len(values) == 1:
+        return f'{name} = ("{values[0]}",)\n'  # as ruff lays it out
     lines = "".join(f'    "{value}",\n' for value in values)
     return f"{name} = (\n{lines})\n"
 
