@@ -20,10 +20,12 @@ from services.fetcher.feeds.files import UnreadableFeed, documents
 from services.fetcher.feeds.osv import Unreadable, read_document
 from shared.access.feeds import MOST_BYTES, MOST_CHANGED, Project, pack
 from shared.policy.advisories import About, Advisory, Damaged, Snapshot, joined, make_snapshot
+from shared.printable import printable
 
 MOST_MEMORY_BYTES = 3 * 1024**3
 MOST_SHRUNK = 0.2  # of the advisories may be gone at once
 MOST_UNREADABLE = 0.01  # of the documents; one alone of a small feed is more than that
+MOST_TOLD = 300  # characters of what is wrong with the first
 NICER = 10
 
 
@@ -106,20 +108,24 @@ def _read(feed: Path, seen: Mapping[str, float]) -> tuple[dict[Project, About], 
     """The records, and how many documents say nothing of what is served here. Raises `UnreadableFeed`."""
     found: dict[Project, list[Advisory]] = {}
     total = unreadable = left_out = 0
-    for _, body in documents(feed):
+    first = ""
+    for name, body in documents(feed):
         total += 1
         try:
             if body is None:
                 raise Unreadable("it is too large")
             said = read_document(body, _score, seen.__getitem__)
-        except Unreadable:
+        except Unreadable as error:
             unreadable += 1
+            first = first or f"{name}: {error}"
             continue
         left_out += not said
         for about in said:
             found.setdefault((about.protocol, about.project), []).extend(about.advisories)
     if unreadable > total * MOST_UNREADABLE:
-        raise UnreadableFeed(f"{unreadable} of its {total} documents are damaged")
+        raise UnreadableFeed(
+            f"{unreadable} of its {total} documents are damaged; {printable(first)[:MOST_TOLD]}"
+        )
     return {key: About(*key, _ordered(joined(those))) for key, those in found.items()}, left_out + unreadable
 
 

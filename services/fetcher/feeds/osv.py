@@ -19,6 +19,8 @@ from shared.setting_values import SEVERITIES
 
 MALWARE = "MAL-"
 MOST_VERSIONS = 20_000  # that one document lists for one package
+MOST_SPANS = 256  # that one document tells of one package: each is compared with each version of its page
+FEW_SPANS = 16
 MOST_SUMMARY = 200  # characters
 MOST_ALIASES = 16
 
@@ -113,8 +115,10 @@ def _advisory(
         if each.type in ("SEMVER", "ECOSYSTEM"):
             spans += _spans(each.events, protocol)
     listed = affected.versions or ()
-    if is_malware and (len(listed) > MOST_VERSIONS or not (spans or listed)):
+    if is_malware and (len(listed) > MOST_VERSIONS or len(spans) > MOST_SPANS or not (spans or listed)):
         spans = [Span()]
+    elif len(spans) > MOST_SPANS:
+        spans = [_around(spans, protocol)]
     versions = _listed(listed[:MOST_VERSIONS], spans, protocol)
     if not spans and not versions:
         return (
@@ -134,12 +138,15 @@ def _advisory(
 
 def _listed(listed: Iterable[str], spans: Sequence[Span], protocol: PackageProxyBase) -> tuple[str, ...]:
     """Canonical, and without those that the spans hold already."""
+    if Span() in spans:
+        return ()
     names = protocol.names
+    looked = spans[:FEW_SPANS]  # what a further one holds stands twice
     found: dict[str, None] = {}
     for text in map(str.strip, listed):
         if _VERSION.fullmatch(text):
             version = names.canonical_version(text)
-            if not any(each.holds(version, names.version_key, unknown=False) for each in spans):
+            if not any(each.holds(version, names.version_key, unknown=False) for each in looked):
                 found[version] = None
     return tuple(found)
 
@@ -176,6 +183,20 @@ def _spans(events: Iterable[_Event], protocol: PackageProxyBase) -> list[Span]:
     if start is not None:
         found.append(Span(start))
     return found
+
+
+def _around(spans: Sequence[Span], protocol: PackageProxyBase) -> Span:
+    """One that holds what all of these hold, and what is between them."""
+
+    def place(version: str) -> _Key:
+        return _Key(protocol.names.version_key(version))
+
+    starts = [each.start for each in spans]
+    start = "" if "" in starts else min(starts, key=place)
+    if not all(each.fixed or each.last for each in spans):
+        return Span(start)
+    end = max(spans, key=lambda each: (place(each.fixed or each.last), bool(each.last)))
+    return Span(start, fixed=end.fixed, last=end.last)
 
 
 _RANKS: Mapping[str, int] = {"fixed": 0, "limit": 0, "introduced": 1, "last_affected": 2}

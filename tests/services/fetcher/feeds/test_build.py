@@ -222,7 +222,46 @@ def test_too_many_bytes_together__is_kept_out(
 def test_hostile_document__is_damaged(make: Maker, tmp_path: Path, document: Any) -> None:
     feed = folder_of(tmp_path / "feed", malware(1))
     (feed / "x.json").write_text(json.dumps(document))
-    assert "1 of its 2 documents" in make(feed).refused
+    refused = make(feed).refused
+    assert refused.startswith("1 of its 2 documents are damaged; x.json: "), refused
+    assert refused.isprintable()
+
+
+def test_damaged_document_of_hostile_name__is_named_so_that_it_can_be_shown(
+    make: Maker, tmp_path: Path
+) -> None:
+    feed = zip_of(tmp_path / "all.zip", malware(1))
+    with zipfile.ZipFile(feed, "a") as packed:
+        packed.writestr("a\x1b[2J" + "b" * 1000 + ".json", b"{}")
+    refused = make(feed).refused
+    assert "documents are damaged; a\\x1b[2Jbbb" in refused and len(refused) < 400
+
+
+MANY = [span(f"{n}.0.1", fixed=f"{n}.1.1") for n in range(1, 400)]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"), [("npm", "x"), ("PyPI", "x"), ("Maven", "org:x"), ("crates.io", "x")]
+)
+@pytest.mark.parametrize(
+    ("id_", "ranges", "spans"),
+    [
+        ("MAL-1", MANY, (Span(),)),
+        ("GHSA-1", MANY, (Span("1.0.1", fixed="399.1.1"),)),
+        ("GHSA-1", [*MANY, span("400.0.1")], (Span("1.0.1"),)),
+        ("GHSA-1", [*MANY, span("0", fixed="0.1.1")], (Span("", fixed="399.1.1"),)),
+        ("GHSA-1", MANY[:100], None),
+    ],
+)
+def test_more_spans_than_each_version_is_compared_with__count_as_one_around_them(
+    make: Maker, tmp_path: Path, protocol: str, name: str, id_: str, ranges: list[Any], spans: Any
+) -> None:
+    versions = [f"1.2.{n}" for n in range(1, 2001)]
+    make(folder_of(tmp_path / "feed", osv(id_, protocol, name, ranges=ranges, versions=versions)))
+    assert make.snapshot is not None
+    (found,) = next(iter(make.snapshot)).advisories
+    assert found.spans == spans if spans else len(found.spans) == 100
+    assert len(found.versions) == (0 if spans else 2000)
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "", "x" * 300, "-evil\n", "{}"])
