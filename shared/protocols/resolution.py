@@ -42,11 +42,14 @@ class ResolutionRequest(msgspec.Struct, frozen=True):
     include_optional: bool = False  # the optional dependencies of the roots as well (extras)
     environment: str = ""  # as the protocol names it
     as_of: str = ""  # RFC 3339 in UTC: only files uploaded before; "" = as the indexes are now
+    project: str = ""  # what a project says beside its requirements (npm: overrides), as canonical JSON
 
     @property
     def key(self) -> str:
         """The key of the result: 64 hex digits."""
         fields = (RESOLUTION_FORMAT, *msgspec.structs.astuple(self))
+        if not self.project:  # as before there was such a thing
+            fields = fields[:-1]
         return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
 
 
@@ -193,6 +196,7 @@ class Resolver(ABC):
         include_optional: bool = False,
         environment: str = "",
         as_of: str = "",
+        project: str = "",
     ) -> ResolutionRequest:
         """The canonical request. Raises `InvalidParameter` naming the parameter at fault."""
         target = self.environment_named(environment)
@@ -205,6 +209,7 @@ class Resolver(ABC):
             include_optional=include_optional and self.chooses_optional,
             environment=target,
             as_of=self.moment(as_of) if as_of else "",
+            project=project,
         )
 
     @abstractmethod

@@ -41,6 +41,13 @@ class Asker(msgspec.Struct, frozen=True, omit_defaults=True):
     variant: str = ""
 
 
+PROJECTS = "projects"
+"""In the place of a protocol: resolutions that go by more than requirements (`Resolve.project`)."""
+
+ABILITIES = (PROJECTS,)
+"""What workers of this version can do and some beside them cannot, told to the queue as protocols are."""
+
+
 class Job(msgspec.Struct, frozen=True, tag_field="job", omit_defaults=True):
     """Base of all kinds: its fields are the payload, its `tag` the name under which it travels, for ever.
 
@@ -262,6 +269,11 @@ class Resolve(Job, frozen=True, tag="resolve"):
     as_of: str = ""
     refresh: bool = False  # compute again and replace what is kept
     request_id: str = ""
+    project: str = ""  # what it says beside its requirements
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        return (self.protocol, PROJECTS) if self.project else (self.protocol,)
 
     @property
     def id(self) -> str:
@@ -276,7 +288,7 @@ class Ensure(Job, frozen=True, tag="ensure"):
     document: str  # the canonical ensure file, as JSON (shared/resolving/ensure_file.py)
     refresh: bool = False  # resolve again and replace what is kept
     request_id: str = ""
-    protocols: tuple[str, ...] = ()  # of its tables
+    protocols: tuple[str, ...] = ()  # of its tables, and `PROJECTS` if one says more than requirements
 
     @property
     def spoken(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from shared.process.periodic import Backoff, Every
 from shared.queue import keys, scripts
 from shared.queue.context import JobContext
 from shared.queue.events import CHANNEL, Claim, Event
+from shared.queue.jobs import ABILITIES
 from shared.queue.producer import count_enqueued, publish, put_arguments
 from shared.redis.client import RedisClient
 
@@ -55,7 +56,8 @@ class Leases:
         self._redis = redis
         self._address = address
         self._ms = max(1, int(seconds * 1000))
-        self._known = [*(f"{tag}:{FORMAT}" for tag in tags), *(f"@{name}" for name in protocols)]
+        spoken = (*protocols, *ABILITIES)
+        self._known = [*(f"{tag}:{FORMAT}" for tag in tags), *(f"@{name}" for name in spoken)]
         self._unknown_seen: set[str] = set()
         self._renewed_at = time.monotonic()
         self._settle_at = self._renewed_at + seconds

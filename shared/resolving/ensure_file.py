@@ -21,7 +21,8 @@ from shared.errors import EnsureInvalid, InvalidParameter, NotResolvable
 from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.reading.toml_text import MAX_KEY_PARTS, long_key_at
 from shared.protocols.resolution import MAX_DEPTH, MAX_REQUIREMENTS, ResolutionRequest, Resolver
-from shared.protocols.roles.locks import Manifest, Table
+from shared.protocols.roles.locks import InOrder, Manifest, Table, TableFault
+from shared.queue.jobs import PROJECTS
 from shared.resolving.toml_positions import Path, place_of, positions
 
 Place = Callable[[Path], str]
@@ -38,7 +39,10 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 def read_table(protocol: str, kind: type[Table], table: dict[str, Any], place: Place) -> Table:
     """A table whose keys are known and whose values are of their kinds. Raises `EnsureInvalid`."""
-    fields = {field.name: field.default for field in msgspec.structs.fields(kind)}
+    fields = {
+        field.name: field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(kind)
+    }
     values: dict[str, Any] = {}
     for key, value in table.items():
         path: Path = (protocol, key)
@@ -72,6 +76,8 @@ def _value(path: Path, value: Any, default: Any, place: Place) -> Any:
                 value = each
                 raise fault("a string", (*path, index))
         return tuple(value)
+    if isinstance(default, InOrder):
+        return _nested(path, value, place)
     if not isinstance(value, dict):
         raise fault("a table of names and ranges")
     for key, each in value.items():
@@ -79,6 +85,25 @@ def _value(path: Path, value: Any, default: Any, place: Place) -> Any:
             value = each
             raise fault("a string", (*path, key))
     return dict(value)
+
+
+def _nested(path: Path, value: Any, place: Place) -> InOrder:
+    """Tables of texts and of such tables, in the order in which they are written."""
+    found = InOrder()
+    waiting: list[tuple[Path, Any, InOrder]] = [(path, value, found)]
+    for at, table, made in waiting:
+        if not isinstance(table, dict):
+            expected = "a table" if at == path else "a string or a table"
+            raise EnsureInvalid(f"{place(at)}{named(at)}: expected {expected}, not {_kind_of(table)}")
+        if len(at) > _MOST_NESTED:
+            raise EnsureInvalid(f"{place(path)}{named(path)}: more than {_MOST_NESTED} tables deep")
+        for key, each in table.items():
+            if isinstance(each, str):
+                made[key] = each
+            else:
+                made[key] = inner = InOrder()
+                waiting.append(((*at, key), each, inner))
+    return found
 
 
 def named(path: Path) -> str:
@@ -101,6 +126,7 @@ ENSURE_FORMAT = 1
 """Part of every key. A kept lock is answered for ever, so this is raised only with the file's meaning."""
 
 MAX_BYTES = 256 * 1024
+_MOST_NESTED = 32
 MAX_APART = 100  # resolutions of one table beside that of its roots
 
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
@@ -130,12 +156,19 @@ class Wanted(msgspec.Struct, frozen=True):
     @property
     def document(self) -> str:
         """`canonical` as JSON."""
-        return msgspec.json.encode(self.canonical, order="sorted").decode()
+        return msgspec.json.encode(_sorted(self.canonical)).decode()
 
     @property
     def key(self) -> str:
         """The key of the lock: 64 hex digits."""
         return hashlib.sha256(f"{ENSURE_FORMAT}\n{self.document}".encode()).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    """By key, but for what is `InOrder`."""
+    if isinstance(value, InOrder) or not isinstance(value, dict):
+        return value
+    return {key: _sorted(each) for key, each in sorted(value.items())}
 
 
 class EnsureFile(Wanted, frozen=True):
@@ -149,8 +182,10 @@ class EnsureFile(Wanted, frozen=True):
         return {plan.protocol: _shown(plan) for plan in self.plans}
 
     @property
-    def protocols(self) -> tuple[str, ...]:
-        return tuple(plan.protocol for plan in self.plans)
+    def spoken(self) -> tuple[str, ...]:
+        """`Ensure.protocols`."""
+        more = any(request.project for plan in self.plans for request in plan.requests)
+        return (*(plan.protocol for plan in self.plans), *((PROJECTS,) if more else ()))
 
 
 def read_toml(text: str) -> EnsureFile:
@@ -255,15 +290,25 @@ def _plan(protocol: str, table: Table, place: Place) -> Plan:
     requests = [_request(spoken.resolver, table, (text,), at, place) for _, text in apart]
     by_text = {request.requirements: request for request in requests}
     together = tuple(text for _, text in roots)
+    try:
+        project = spoken.locks.project(table)
+    except TableFault as error:
+        path = (protocol, *error.path)
+        raise EnsureInvalid(f"{place(path)}{named(path)}: {error.reason}") from None
     return Plan(
         protocol,
-        _request(spoken.resolver, table, together, at, place) if together else None,
+        _request(spoken.resolver, table, together, at, place, project) if together else None,
         tuple(by_text[each] for each in sorted(by_text)),
     )
 
 
 def _request(
-    resolver: Resolver, table: Table, requirements: tuple[str, ...], path: Path, place: Place
+    resolver: Resolver,
+    table: Table,
+    requirements: tuple[str, ...],
+    path: Path,
+    place: Place,
+    project: str = "",
 ) -> ResolutionRequest:
     """The canonical request. No graph is cut off: a lock that lacks what is deep is of no use."""
     try:
@@ -273,6 +318,7 @@ def _request(
             include_optional=table.include_optional,
             environment=table.environment,
             as_of=table.as_of,
+            project=project,
         )
     except InvalidParameter as error:
         name, _, reason = error.message.partition(": ")
@@ -291,4 +337,6 @@ def _shown(plan: Plan) -> dict[str, Any]:
     }
     roots = plan.request.requirements if plan.request is not None else ()
     apart = [request.requirements[0] for request in plan.apart]
-    return shown | protocol_named(plan.protocol).locks.shown(roots, apart)
+    locks = protocol_named(plan.protocol).locks
+    shown |= locks.shown(roots, apart)
+    return shown | locks.project_shown(first.project) if first.project else shown

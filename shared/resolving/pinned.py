@@ -34,7 +34,7 @@ class PinnedFiles(Wanted, frozen=True):
         return found
 
     @property
-    def protocols(self) -> tuple[str, ...]:
+    def spoken(self) -> tuple[str, ...]:
         return tuple(self.pins)
 
 

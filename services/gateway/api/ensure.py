@@ -95,7 +95,7 @@ async def ensure(
         document=file.document,
         refresh=again,
         request_id=request_id,
-        protocols=file.protocols,
+        protocols=file.spoken,
     )
     return answered(await ensures.answer(job, location=_location(file.key)))
 

@@ -15,8 +15,10 @@ import msgspec
 
 from shared.protocols.lock import Lock, LockedPackage
 from shared.protocols.npm.document import Document
+from shared.protocols.npm.resolver.overrides import OverrideFault
+from shared.protocols.npm.resolver.projects import project_of, read_project
 from shared.protocols.reading.json_text import fields_of, value_of
-from shared.protocols.roles.locks import Export, Locks, RootRequirement, Table
+from shared.protocols.roles.locks import Export, InOrder, Locks, RootRequirement, Table, TableFault
 
 NAME, VERSION = "ensured", "1.0.0"
 
@@ -24,7 +26,8 @@ NAME, VERSION = "ensured", "1.0.0"
 def package_json(lock: Lock) -> bytes:
     """A project that depends on what the ensure file lists."""
     about = {"name": NAME, "version": VERSION, "private": True, "dependencies": _wanted(lock)}
-    return _pretty(about)
+    overrides = lock.ensure["npm"].get("overrides")
+    return _pretty(about | {"overrides": overrides} if overrides else about)
 
 
 def package_lock(lock: Lock, base_url: str) -> bytes:
@@ -194,6 +197,7 @@ class NpmTable(Table, frozen=True):
     """`[npm]`: name → range, as in a package.json."""
 
     dependencies: dict[str, str] = msgspec.field(default_factory=dict)
+    overrides: InOrder = msgspec.field(default_factory=InOrder)
 
 
 class NpmLocks(Locks):
@@ -211,6 +215,15 @@ class NpmLocks(Locks):
     def roots(self, table: NpmTable) -> Iterator[RootRequirement]:
         for name, wanted in table.dependencies.items():
             yield ("dependencies", name), f"{name}@{wanted}"
+
+    def project(self, table: NpmTable) -> str:
+        try:
+            return project_of(table.dependencies, table.overrides)
+        except OverrideFault as error:
+            raise TableFault(("overrides", *error.path), error.reason) from None
+
+    def project_shown(self, project: str) -> dict[str, Any]:
+        return {"overrides": InOrder(read_project(project)["overrides"])}
 
     def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
         return {"dependencies": dict(map(_split, roots))}

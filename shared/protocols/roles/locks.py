@@ -16,11 +16,24 @@ RootRequirement = tuple[tuple[str | int, ...], str]
 
 class Table(msgspec.Struct, frozen=True):
     """A protocol's table of an ensure file: the parameters of a resolution, "" for the protocol's default. A
-    protocol adds fields whose defaults are empty: a tuple of texts, or a dict of texts by name."""
+    protocol adds fields whose defaults are empty: a tuple of texts, a dict of texts by name, or `InOrder`."""
 
     environment: str = ""
     include_optional: bool = False
     as_of: str = ""  # RFC 3339
+
+
+class InOrder(dict[str, Any]):
+    """The default of a field of `Table` that holds tables of texts and of such tables, whose order counts."""
+
+
+class TableFault(Exception):
+    """What is wrong in a table, and where."""
+
+    def __init__(self, path: tuple[str | int, ...], reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+        self.reason = reason
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -58,6 +71,14 @@ class Locks:
     def apart(self, table: Any) -> Iterator[RootRequirement]:
         """The requirements that are resolved each by itself (Maven's plugins)."""
         return iter(())
+
+    def project(self, table: Any) -> str:
+        """`ResolutionRequest.project` of the roots. Raises `TableFault`."""
+        return ""
+
+    def project_shown(self, project: str) -> dict[str, Any]:
+        """The fields of a table that say so; those in which order counts are `InOrder`."""
+        raise NotImplementedError
 
     def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
         """The fields of a table that asks for these canonical requirements: a lock shows its file so."""

@@ -108,8 +108,8 @@ def _node(purl: str, nodes: Sequence[Node], depth: int, known: KnownDocuments) -
 
 def _lacking(edge: Edge, target: Node, source: str) -> Unresolved:
     assert target.failure is not None
-    name = edge.wanted.spec.package or edge.name
-    return Unresolved(name, target.failure.reason, source, edge.wanted.text, target.failure.passing)
+    name = edge.asked.spec.package or edge.name
+    return Unresolved(name, target.failure.reason, source, edge.asked.text, target.failure.passing)
 
 
 def _purl(name: str, version: str) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from shared.protocols.npm.resolver.environments import Environment
+from shared.protocols.npm.resolver.overrides import OverrideSet
 from shared.protocols.npm.resolver.packument import Packument
 from shared.protocols.npm.resolver.picking import Manifest, Wanted, manifest_of, pick
 from shared.protocols.npm.resolver.specs import Spec
@@ -91,7 +94,8 @@ class Scout:
     followed. What it misses, building the tree asks for; what it asks for in vain changes nothing.
     """
 
-    def __init__(self, wanted: Iterable[Wanted]) -> None:
+    def __init__(self, wanted: Iterable[Wanted], rules: OverrideSet | None = None) -> None:
+        self._rules = rules
         self._waiting: dict[str, list[Wanted]] = {}
         self._ready = list(wanted)
         self._seen: set[tuple[str, str]] = set()
@@ -109,6 +113,9 @@ class Scout:
                 self._follow(wanted, registry)
 
     def _follow(self, wanted: Wanted, registry: Registry) -> None:
+        rule = None if self._rules is None else self._rules.rule_of(wanted.name, wanted.spec)
+        if rule is not None and rule.spec is not None:
+            wanted = msgspec.structs.replace(wanted, spec=rule.spec)
         spec = wanted.spec
         if wanted.kind == "peerOptional" or spec.kind not in ("range", "version", "tag"):
             return

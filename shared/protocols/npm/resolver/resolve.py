@@ -24,6 +24,7 @@ from shared.protocols.npm.resolver.environments import DEFAULT_ENVIRONMENT, envi
 from shared.protocols.npm.resolver.graph import build_resolution
 from shared.protocols.npm.resolver.packument import Packument, read_packument, with_sealed
 from shared.protocols.npm.resolver.picking import Manifest, Wanted
+from shared.protocols.npm.resolver.projects import rules_of
 from shared.protocols.npm.resolver.registry import Registry, Scout
 from shared.protocols.npm.resolver.specs import Spec, read_spec
 from shared.protocols.npm.resolver.tree import Node
@@ -87,6 +88,7 @@ class NpmResolver(Resolver):
         if len(known.documents) > MAX_DOCUMENTS:
             raise ResolutionTooLarge(f"more than {MAX_DOCUMENTS} documents would be needed")
         given: dict[str, Manifest] = {}
+        rules = rules_of(request.project, dict(map(_split, request.requirements)))
         if root is None:
             wanted = tuple(_wanted(text) for text in request.requirements)
         else:
@@ -98,13 +100,13 @@ class NpmResolver(Resolver):
         target = environment(request.environment)
         before = datetime.fromisoformat(request.as_of).timestamp() if request.as_of else None
         registry = Registry(known, target, before, given)
-        scout = known.memo.setdefault("scout", Scout(wanted))
+        scout = known.memo.setdefault("scout", Scout(wanted, rules))
         scout.advance(registry)
         if registry.needs:
             return NeededDocuments(tuple(registry.needs))
         if root is None:
             _check_roots(wanted, registry)
-        tree = Node("", Manifest("", "", wanted))
+        tree = Node("", Manifest("", "", wanted), overrides=rules)
         try:
             TreeBuilder(tree, registry.fetch, give_up).build()
         except (ResolutionConflict, ResolutionTooLarge):

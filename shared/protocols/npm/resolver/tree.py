@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
+from shared.protocols.npm.resolver.overrides import OverrideSet, in_conflict, more_specific
 from shared.protocols.npm.resolver.picking import PEERS, Manifest, Wanted
 from shared.protocols.npm.resolver.specs import Spec
 from shared.protocols.npm.semver_ranges import satisfies
@@ -31,6 +34,7 @@ class Node:
         "manifest",
         "name",
         "optional",
+        "overrides",
         "parent",
         "path",
         "root",
@@ -45,6 +49,7 @@ class Node:
         failure: Failure | None = None,
         source: Node | None = None,
         link: Node | None = None,
+        overrides: OverrideSet | None = None,
     ) -> None:
         self.name = name
         self.key = name.lower()  # file systems that ignore case must hold the tree too
@@ -52,6 +57,7 @@ class Node:
         self.failure = failure
         self.source = source  # of a virtual root: the node whose dependencies are tried out in it
         self.link = link  # a symbolic link to a node above it, where nesting would have no end
+        self.overrides = overrides  # the rule that it is under; None where the project has none
         self.parent: Node | None = None
         self.root: Node = self
         self.path = ""
@@ -197,6 +203,51 @@ class Node:
             edge.set_target(None)
         self.attach(parent)
 
+    # --- overrides ------------------------------------------------------------------------------------
+
+    @property
+    def overridden(self) -> bool:
+        """Whether a rule of the project names this version."""
+        rule = self.overrides
+        if rule is None or rule.parent is None or rule.name != self.name:
+            return False
+        return any(
+            edge.overrides is not None
+            and (edge.overrides.name, edge.overrides.text) == (self.name, self.version)
+            and edge.overrides is not edge.source.overrides
+            for edge in self.edges_in
+        )
+
+    def led_to_under(self, rule: OverrideSet | None) -> None:
+        """A dependency that is under a rule leads here now: the inner one of both rules counts."""
+        if rule is None or rule is self.overrides:
+            return
+        found = rule if self.overrides is None else more_specific(self.overrides, rule)
+        if found is not None and found is not self.overrides:
+            self._come_under(found)
+
+    def left_by(self, rule: OverrideSet | None) -> None:
+        """A dependency that is under a rule leads here no more."""
+        if rule is None or rule is not self.overrides:
+            return
+        found: OverrideSet | None = None
+        for edge in self.edges_in:
+            if found is not None and edge.overrides is not None:
+                found = more_specific(edge.overrides, found)
+            else:
+                found = edge.overrides
+        if found is None:  # no edge leads here: it keeps what its own edges were made under
+            self.overrides = None
+        elif found is not self.overrides:
+            self._come_under(found)
+
+    def _come_under(self, rule: OverrideSet) -> None:
+        self.overrides = rule
+        for edge in self.edges_out.values():
+            edge.reload()
+            if edge.target is not None:
+                edge.target.led_to_under(edge.overrides)
+
 
 class Failure:
     """Why a package was not had. `passing`: a later try may. `pending`: its document is not known yet."""
@@ -212,7 +263,19 @@ class Failure:
 class Edge:
     """A declared dependency in a tree. `target` is what its source finds under the name."""
 
-    __slots__ = ("_valid", "conflicted", "key", "name", "optional", "peer", "source", "target", "wanted")
+    __slots__ = (
+        "_asked",
+        "_valid",
+        "conflicted",
+        "key",
+        "name",
+        "optional",
+        "overrides",
+        "peer",
+        "source",
+        "target",
+        "wanted",
+    )  # fmt: skip
 
     def __init__(self, source: Node, wanted: Wanted) -> None:
         self.source = source
@@ -224,9 +287,18 @@ class Edge:
         self.target: Node | None = None
         self.conflicted = False  # a peer that is left unsatisfied, knowingly
         self._valid: bool | None = None
+        self._asked = wanted
+        self.overrides: OverrideSet | None = None  # the rule that it is under
+        if source.overrides is not None:
+            self._come_under(source.overrides.rule_of(self.name, wanted.spec))
 
     def __repr__(self) -> str:
         return f"Edge({self.source!r} {self.wanted.kind} {self.wanted.text})"
+
+    @property
+    def asked(self) -> Wanted:
+        """What it asks for: what is declared, unless a rule of the project replaces that."""
+        return self._asked
 
     @property
     def peer_optional(self) -> bool:
@@ -246,25 +318,50 @@ class Edge:
             return self.optional
         if self.peer and source is target.parent and source.parent is not None:
             return False  # a peer inside its dependent is no peer
-        return self.satisfied_by(target)
+        if not self.satisfied_by(target):
+            return False
+        if self.overrides is None or target.overrides is None or not target.edges_out:
+            return True
+        return not in_conflict(self.overrides, target.overrides)
 
     def satisfied_by(self, node: Node) -> bool:
         """Whether a node of this name is what the dependency asks for."""
         if node.name != self.name:
             return False
+        if self._suits(node, self._asked.spec):
+            return True
+        if self._asked is self.wanted or not self._suits(node, self.wanted.spec):
+            return False
+        # As declared, but not as the rule says: in order for versions that the rule is not for.
+        assert self.overrides is not None and self.overrides.key_spec is not None
+        return not self._suits(node, self.overrides.key_spec)
+
+    def _suits(self, node: Node, spec: Spec) -> bool:
         accepted = self.wanted.accepted
-        return _fits(node, self.wanted.spec) or (accepted is not None and _fits(node, accepted))
+        return _fits(node, spec) or (accepted is not None and _fits(node, accepted))
+
+    def _come_under(self, rule: OverrideSet | None) -> None:
+        self.overrides = rule
+        self._asked = self.wanted
+        if rule is not None and rule.spec is not None and rule.name == self.name:
+            self._asked = msgspec.structs.replace(self.wanted, spec=rule.spec)
 
     def reload(self) -> None:
-        """Look the target up again."""
+        """Look the target up again, and the rule."""
+        around = self.source.overrides
+        rule = None if around is None else around.rule_of(self.name, self.wanted.spec)
+        if rule is not self.overrides:
+            self._come_under(rule)
         self.set_target(self.source.resolve(self.key))
 
     def set_target(self, target: Node | None) -> None:
         if target is not self.target:
-            if self.target is not None:
-                self.target.edges_in.pop(self, None)
-            self.target = target
+            left, self.target = self.target, target
+            if left is not None:
+                left.edges_in.pop(self, None)
+                left.left_by(self.overrides)
             if target is not None:
+                target.led_to_under(self.overrides)
                 target.edges_in[self] = None
         self._valid = None
 

@@ -68,7 +68,7 @@ class TreeBuilder:
                 dep = None
             if dep is None and edge.peer_optional:
                 dep = _present(edge.source.parent or edge.source, edge)
-            if dep is None and not edge.peer:
+            if dep is None and not edge.peer and node.overrides is None:
                 dep = self._without_peers(edge)
             if dep is None:
                 parent = self._virtual_root(node, reuse=True) if edge.peer else None
@@ -127,26 +127,28 @@ class TreeBuilder:
         """A root with the dependencies of a node, in which its packages and their peers are tried out."""
         found = self._virtual.get(node) if reuse else None
         if found is None:
-            found = self._virtual[node] = Node(node.name, node.manifest, source=node)
+            found = self._virtual[node] = Node(
+                node.name, node.manifest, source=node, overrides=node.overrides
+            )
         return found
 
     def _without_peers(self, edge: Edge) -> Node | None:
         """What an edge asks for, if it has no peers to agree with: most packages, and cheap."""
         self._tick()
-        found = self._fetch(edge.wanted)
+        found = self._fetch(edge.asked)
         if isinstance(found, Manifest) and any(each.kind in PEERS for each in found.wanted):
             return None
         self._virtual.pop(edge.source, None)  # a virtual root made now would hold this package alone
-        return self._from_wanted(edge.wanted, Node(edge.source.name, source=edge.source))
+        return self._from_wanted(edge.asked, Node(edge.source.name, source=edge.source))
 
     def _from_edge(self, edge: Edge, parent: Node | None, second: Edge | None, required: set[Node]) -> Node:
         """What an edge asks for, in a virtual root with all its peers. `second` is a peer's requirement on
         the same name: a version that suits both is preferred."""
         self._tick()
         root = parent if parent is not None else self._virtual_root(edge.source)
-        node = self._from_wanted(edge.wanted, root)
+        node = self._from_wanted(edge.asked, root)
         if second is not None and not second.valid:
-            other = self._from_wanted(second.wanted, root)
+            other = self._from_wanted(second.asked, root)
             if edge.valid:
                 node = other
         node.attach(root)

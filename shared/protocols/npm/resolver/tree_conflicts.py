@@ -33,7 +33,11 @@ def failed(node: Node) -> ResolutionConflict:
 
 def chain(edge: Edge) -> str:
     """From the request to a requirement, along the first valid dependency that led to each."""
-    links = [f"{edge.wanted.text} (peer)" if edge.peer else edge.wanted.text]
+    links = [edge.wanted.text]
+    if edge.asked is not edge.wanted:
+        links[0] += f", overridden: {edge.asked.spec.text}"
+    if edge.peer:
+        links[0] += " (peer)"
     node: Node | None = edge.source
     seen: set[Node] = set()
     while node is not None and node not in seen and len(links) < _MOST_LINKS:

@@ -127,7 +127,11 @@ class Placement:
     def _put(self, target: Node) -> None:
         virtual = self.node.parent
         placed = self.placed = Node(
-            self.node.name, self.node.manifest, failure=self.node.failure, link=self.node.link
+            self.node.name,
+            self.node.manifest,
+            failure=self.node.failure,
+            link=self.node.link,
+            overrides=self.node.overrides,
         )
         old = target.children.get(placed.key)
         if old is None:
@@ -234,4 +238,6 @@ def _can_go(node: Node) -> bool:
     if not can_replace(other, node):
         return False
     theirs, mine = parse_version(other.version), parse_version(node.version)
-    return theirs is not None and mine is not None and theirs.key >= mine.key
+    if theirs is None or mine is None:
+        return False
+    return theirs.key == mine.key or (theirs.key > mine.key and not node.overridden)

@@ -66,6 +66,8 @@ def can_replace(node: Node, other: Node, ignored_peers: Iterable[str] = ()) -> b
     """Whether whoever depends on `other` would be as content with a node in its place."""
     if node.name != other.name or node.manifest.name != other.manifest.name:
         return False
+    if other.edges_out and node.overrides is not other.overrides:
+        return False
     ignored = set(ignored_peers)
     losing = [
         edge.source

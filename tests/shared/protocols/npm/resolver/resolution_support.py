@@ -1,15 +1,13 @@
-"""What tests of npm resolution share: a registry in a table, and npm's own resolver to ask the same."""
+"""What tests of npm resolution share: a registry in a table, and resolutions out of it."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from shared.models import UpstreamSource
+from shared.protocols.npm.resolver.projects import project_of
 from shared.protocols.npm.resolver.resolve import NpmResolver
 from shared.protocols.npm.semver import parse_version
 from shared.protocols.resolution import Absent, KnownDocuments, NeededDocuments, Resolution, RootFile
@@ -20,15 +18,6 @@ Table = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 RESOLVER = NpmResolver()
 SOURCE = UpstreamSource(id=1, protocol="npm", name="main", url="https://registry.example.com/")
-NODE_MODULES = (
-    Path(__file__).resolve().parents[5]
-    / ".cache"
-    / "clients"
-    / "npm-11"
-    / "node_modules"
-    / "npm"
-    / "node_modules"
-)
 ENVIRONMENT = "node20.20.2-linux-x64-glibc"
 
 
@@ -70,10 +59,13 @@ def resolve(
     *requirements: str,
     root: RootFile | None = None,
     known: KnownDocuments | None = None,
+    overrides: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Resolution:
     """The resolution of requirements out of a table; what the table lacks is unknown to every source."""
     options.setdefault("environment", ENVIRONMENT)
+    if overrides:
+        options["project"] = project_of(dict(map(_split, requirements)), overrides)
     request = RESOLVER.request(requirements=requirements, artifact="f" * 64 if root else "", **options)
     known = known or KnownDocuments()
     for _ in range(200):
@@ -93,6 +85,11 @@ def resolve(
     raise AssertionError("no end")
 
 
+def _split(text: str) -> tuple[str, str]:
+    name, _, wanted = text[1:].partition("@")
+    return text[:1] + name, wanted
+
+
 def tree(resolution: Resolution) -> dict[str, str]:
     """Folder, without its node_modules, → name@version."""
     return {
@@ -100,72 +97,3 @@ def tree(resolution: Resolution) -> dict[str, str]:
         for node in resolution.nodes
         for place in node.locations
     }
-
-
-_SCRIPT = """
-const fs = require('fs'), http = require('http'), path = require('path');
-const [modules, folder] = process.argv.slice(1);
-const Arborist = require(path.join(modules, '@npmcli/arborist'));
-const cases = JSON.parse(fs.readFileSync(path.join(folder, 'cases.json')));
-process.on('log', () => {});
-const server = http.createServer((request, response) => {
-  const [, at, name] = decodeURIComponent(request.url).match(/^\\/(\\d+)\\/(.*)$/);
-  const found = cases[at].registry[name];
-  response.writeHead(found ? 200 : 404, {'content-type': 'application/json'});
-  response.end(found ? JSON.stringify(found) : '{}');
-});
-server.listen(0, '127.0.0.1', async () => {
-  const answers = [];
-  for (const [at, one] of cases.entries()) {
-    const project = path.join(folder, String(at));
-    fs.mkdirSync(project, {recursive: true});
-    fs.writeFileSync(path.join(project, 'package.json'), JSON.stringify({dependencies: one.dependencies}));
-    const arborist = new Arborist({
-      path: project, registry: `http://127.0.0.1:${server.address().port}/${at}/`, save: true, audit: false,
-      cache: path.join(folder, 'cache'), packumentCache: new Map(), nodeVersion: 'v20.20.2',
-      npmVersion: '11.6.0', os: 'linux', cpu: 'x64', libc: 'glibc', fetchRetries: 0,
-      ...(one.before ? {before: new Date(one.before)} : {}),
-    });
-    try {
-      const tree = await arborist.buildIdealTree();
-      const found = {};
-      for (const node of tree.inventory.values())
-        if (node.location && node.package.version)
-          found[node.location.replaceAll('node_modules/', '')] = {
-            is: `${node.packageName}@${node.version}`, optional: node.optional,
-            inert: node.inert, extraneous: node.extraneous};
-      answers.push({tree: found});
-    } catch (error) { answers.push({error: error.code || String(error)}); }
-  }
-  console.log(JSON.stringify(answers));
-  server.close();
-});
-"""
-
-
-def npm_is_there() -> bool:
-    return shutil.which("node") is not None and NODE_MODULES.exists()
-
-
-def by_npm(
-    cases: Sequence[tuple[Table, Mapping[str, str]]], folder: Path, before: str = ""
-) -> list[dict[str, Any]]:
-    """What npm's own resolver makes of tables and the dependencies of a project: `tree` or `error`."""
-    asked = [
-        {
-            "registry": {name: packument(name, versions) for name, versions in table.items()},
-            "dependencies": dict(dependencies),
-            "before": before,
-        }
-        for table, dependencies in cases
-    ]
-    (folder / "cases.json").write_text(json.dumps(asked))
-    done = subprocess.run(
-        ["node", "-e", _SCRIPT, str(NODE_MODULES), str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers

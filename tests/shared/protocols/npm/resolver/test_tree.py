@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared.errors import OrchardError, ResolutionConflict, ResolutionTooLarge
-from shared.protocols.resolution import Resolution
-from tests.shared.protocols.npm.resolver.resolution_support import Table, by_npm, npm_is_there, resolve, tree
+from shared.errors import ResolutionConflict
+from tests.shared.protocols.npm.resolver.npm_beside import Case, beside_npm, generated, npm_is_there
+from tests.shared.protocols.npm.resolver.resolution_support import Table, resolve, tree
 
 
 def needs(**dependencies: str) -> dict[str, Any]:
@@ -221,78 +221,15 @@ def test_conflict__names_the_chain(case: str) -> None:
     assert [line for line in lines if line not in caught.value.message] == []
 
 
-def generated(chance: random.Random) -> tuple[Table, dict[str, str]]:
-    """A small registry with everything in it, and a project's dependencies."""
-    names = list("abcdefgh"[: chance.randint(4, 8)])
-    released = ["1.0.0", "1.1.0", "1.2.0", "2.0.0", "2.1.0", "3.0.0", "3.0.0-rc.1"]
-    versions = {name: chance.sample(released, chance.randint(1, 4)) for name in names}
-
-    def wish(name: str) -> str:
-        version = chance.choice(versions[name])
-        texts = (f"^{version}", f"~{version}", version, f">={version}", "*", f"^{version} || ^2", "latest")
-        return chance.choices(texts, (50, 10, 10, 10, 8, 9, 3))[0]
-
-    table: dict[str, dict[str, dict[str, Any]]] = {}
-    for name in names:
-        table[name] = {}
-        for version in versions[name]:
-            about: dict[str, Any] = {}
-            for other in names:
-                drawn = chance.random()
-                if other == name:
-                    continue
-                if drawn < 0.22:
-                    about.setdefault("dependencies", {})[other] = wish(other)
-                elif drawn < 0.27:
-                    about.setdefault("peerDependencies", {})[other] = wish(other)
-                    if chance.random() < 0.3:
-                        about.setdefault("peerDependenciesMeta", {})[other] = {"optional": True}
-                elif drawn < 0.31:
-                    about.setdefault("optionalDependencies", {})[other] = wish(other)
-                elif drawn < 0.33:
-                    about.setdefault("dependencies", {})[f"{other}-alias"] = f"npm:{other}@{wish(other)}"
-            if chance.random() < 0.05:
-                about["deprecated"] = "old"
-            if chance.random() < 0.05:
-                about["engines"] = {"node": ">=22"}
-            table[name][version] = about
-    return table, {name: wish(name) for name in chance.sample(names, chance.randint(1, 3))}
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not npm_is_there(), reason="node or npm's own resolver is not here")
 def test_tables_and_generated_registries__as_npm_resolves_them(tmp_path: Path) -> None:
     chance = random.Random(2)
-    cases = [(table, dependencies) for table, dependencies, _ in (*CASES.values(), *CONFLICTS.values())]
-    cases += [generated(chance) for _ in range(50)]
-    outcomes: list[Resolution | OrchardError] = []
-    for table, dependencies in cases:
-        try:
-            outcomes.append(resolve(table, *(f"{name}@{wanted}" for name, wanted in dependencies.items())))
-        except OrchardError as error:
-            outcomes.append(error)
-    # Where Orchard gives up, npm's tree has no end.
-    finite = [at for at, outcome in enumerate(outcomes) if not isinstance(outcome, ResolutionTooLarge)]
-    differing: list[object] = []
-    conflicts = 0
-    for at, theirs in zip(finite, by_npm([cases[at] for at in finite], tmp_path), strict=True):
-        found = outcomes[at]
-        if "error" in theirs or isinstance(found, OrchardError):
-            conflicts += 1
-            if not ("error" in theirs and isinstance(found, OrchardError)):
-                differing.append((cases[at], theirs, found))
-            continue
-        every = {place: about["is"] for place, about in theirs["tree"].items()}
-        needed = {place: is_ for place, is_ in every.items() if not theirs["tree"][place]["extraneous"]}
-        flags: dict[str, list[bool]] = {}
-        for about in theirs["tree"].values():
-            if not about["extraneous"]:
-                flags.setdefault(about["is"], []).append(about["optional"])
-        optional = {f"{node.name}@{node.version}": node.optional for node in found.nodes}
-        if not needed.items() <= tree(found).items() <= every.items() or any(
-            optional[is_] != all(each) for is_, each in flags.items()
-        ):
-            differing.append((cases[at], theirs, tree(found)))
-    assert differing == []
-    assert conflicts < len(finite) / 2  # most say something of places
-    assert len(finite) > 60
+    cases: list[Case] = [
+        (table, dependencies, {}) for table, dependencies, _ in (*CASES.values(), *CONFLICTS.values())
+    ]
+    cases += [(*generated(chance), {}) for _ in range(50)]
+    found = beside_npm(cases, tmp_path)
+    assert found.differing == []
+    assert found.conflicts < found.finite / 2  # most say something of places
+    assert found.finite > 60
