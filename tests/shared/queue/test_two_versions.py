@@ -19,6 +19,7 @@ import pytest
 
 from shared.queue.context import JobContext
 from shared.queue.jobs import (
+    PROJECTS,
     QUEUES,
     AnyJob,
     DateArtifact,
@@ -80,7 +81,11 @@ class DescribeLater(DescribeArtifact, frozen=True, tag="describe_artifact"):
     hint: str = ""
 
 
-LATER: tuple[Any, ...] = (FetchLater(**FILE, request_id="r", via="v"),)
+LATER: tuple[Any, ...] = (
+    FetchLater(**FILE, request_id="r", via="v"),
+    Resolve("npm", "5" * 64, requirements=("a@1",), request_id="r", project='{"overrides":{"b":"1"}}'),
+    Ensure("6" * 64, "{}", request_id="r", protocols=("npm", PROJECTS)),
+)
 
 
 @pytest.fixture(scope="session")

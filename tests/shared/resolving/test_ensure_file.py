@@ -131,3 +131,59 @@ def test_npm_and_maven__in_their_own_spelling() -> None:
     assert read_json(file.document) == file
     alone = read_toml('[maven]\nplugins = ["com.example:a-plugin:1"]').plans[0]
     assert alone.request is None and len(alone.apart) == 1
+
+
+OVERRIDES = """
+[npm]
+dependencies = {a = "^1"}
+
+[npm.overrides]
+d = "1"
+"b@>=2" = "3"
+b = {"." = "2", c = "$a"}
+"""
+
+
+def test_npm_overrides__in_one_spelling__those_of_one_name_in_their_order() -> None:
+    file = read_toml(OVERRIDES)
+    shown = file.canonical["npm"]["overrides"]
+    assert list(shown.items()) == [("b@>=2", "3"), ("b", {".": "2", "c": "$a"}), ("d", "1")]
+    back = read_json(file.document)
+    assert (back, list(back.canonical["npm"]["overrides"])) == (file, list(shown))
+    respelt = """
+        npm.overrides = {"b@>=2" = {"." = "3"}, b = {c = "$a", "." = " 2 "}, d = "1"}
+        npm.dependencies.a = "^1"
+        """
+    swapped = OVERRIDES.replace('"b@>=2" = "3"\n', "") + '"b@>=2" = "3"\n'
+    assert read_toml(respelt).key == file.key != read_toml(swapped).key
+    without = read_toml('[npm]\ndependencies = {a = "^1"}')
+    assert (without.spoken, file.spoken) == (("npm",), ("npm", "projects"))
+    assert "overrides" not in without.canonical["npm"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ('b = "$c"', "line 4, column 1: npm.overrides.b: '$c' names no direct dependency"),
+        ('b = {c = "$b"}', "line 4, column 6: npm.overrides.b.c: '$b' names no direct dependency"),
+        ('a = "2"', "line 4, column 1: npm.overrides.a: it conflicts with the direct dependency a@^1"),
+        ("b = 1", "line 4, column 1: npm.overrides.b: expected a string or a table, not a number"),
+        ("b = {c = []}", "line 4, column 6: npm.overrides.b.c: expected a string or a table, not a list"),
+        ('"../b" = "1"', "line 4, column 1: npm.overrides.../b: no package has this name"),
+    ],
+)
+def test_npm_overrides__wrong__told_with_line_and_column(rules: str, told: str) -> None:
+    with pytest.raises(EnsureInvalid) as raised:
+        read_toml(f'[npm]\ndependencies = {{a = "^1"}}\n[npm.overrides]\n{rules}')
+    assert raised.value.message.startswith(told)
+
+
+def test_npm_overrides__thousands_and_deep_ones__refused() -> None:
+    many = "\n".join(f'b{number} = "1"' for number in range(3000))
+    deep = json.loads('{"b":' * 500 + '"1"' + "}" * 500)
+    for overrides, told in ((f"{many}", "at most 1000 rules"), ("", "tables")):
+        with pytest.raises(EnsureInvalid, match=told):
+            if overrides:
+                read_toml(f"[npm.overrides]\n{overrides}\n[npm.dependencies]\na = '1'")
+            else:
+                read_json(json.dumps({"npm": {"dependencies": {"a": "1"}, "overrides": deep}}))

@@ -33,7 +33,18 @@ class OverrideFault(Exception):
 class OverrideSet:
     """One rule with those inside it; the outermost has neither name nor value."""
 
-    __slots__ = ("_rules", "children", "key", "key_spec", "name", "parent", "path", "spec", "text")
+    __slots__ = (
+        "_rules",
+        "children",
+        "key",
+        "key_spec",
+        "name",
+        "parent",
+        "path",
+        "reference",
+        "spec",
+        "text",
+    )  # fmt: skip
 
     def __init__(self, parent: OverrideSet | None, name: str, key: str, key_spec: Spec | None) -> None:
         self.parent = parent
@@ -42,6 +53,7 @@ class OverrideSet:
         self.key_spec = key_spec  # what it is for; None of the outermost
         self.text = "*"  # what it puts in the place of what is asked for; "*": nothing else
         self.spec: Spec | None = None  # the same read; None for "*"
+        self.reference = ""  # the direct dependency that says it
         self.children: dict[str, OverrideSet] = {}
         self.path: tuple[str, ...] = () if parent is None else (*parent.path, key)
         self._rules: dict[str, list[OverrideSet]] | None = None
@@ -188,7 +200,8 @@ def _replaces(rule: OverrideSet, value: object, roots: Mapping[str, str]) -> Non
     if text.startswith("$"):
         if text[1:] not in roots:
             raise OverrideFault(rule.path, f"{_shown(text)!r} names no direct dependency")
-        text = roots[text[1:]]
+        rule.reference = text[1:]
+        text = roots[rule.reference]
     spec = read_spec(rule.name, text)
     if spec.kind == "address":
         raise OverrideFault(rule.path, f"{_shown(text)!r} is an address; only names are resolved")

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from shared.errors import ResolutionConflict
 from shared.protocols.npm.resolver.overrides import OverrideSet, in_conflict, more_specific
 from shared.protocols.npm.resolver.picking import PEERS, Manifest, Wanted
-from shared.protocols.npm.resolver.specs import Spec
+from shared.protocols.npm.resolver.specs import Spec, read_spec
 from shared.protocols.npm.semver_ranges import satisfies
 
 NOTHING = Manifest("", "")
@@ -161,11 +162,11 @@ class Node:
             root.by_name.setdefault(node.key, {})[node] = None
             for edge in node.edges_out.values():
                 root.edges_by_name.setdefault(edge.key, {})[edge] = None
-        for node in family:
-            for edge in node.edges_out.values():
-                edge.reload()
         for edge in root.edges_by_name.get(self.key, ()):
             if edge.target is not self and edge.source.is_within(parent):
+                edge.reload()
+        for node in family:
+            for edge in node.edges_out.values():
                 edge.reload()
 
     def detach(self) -> None:
@@ -297,8 +298,24 @@ class Edge:
 
     @property
     def asked(self) -> Wanted:
-        """What it asks for: what is declared, unless a rule of the project replaces that."""
+        """What it asks for: what is declared, unless a rule of the project replaces that. Raises
+        `ResolutionConflict`."""
+        if self.overrides is not None and self._asked is not self.wanted and self.overrides.reference:
+            return msgspec.structs.replace(self.wanted, spec=self._referred(self.overrides.reference))
         return self._asked
+
+    def _referred(self, name: str) -> Spec:
+        """What the root asks for under a name. Where peers are tried out that is the package that brings
+        them, and what does not stand there is looked for in the dependent itself: npm does so."""
+        above = self.source if self.source.source is None else self.source.source
+        for manifest in (above.root.manifest, self.source.manifest):
+            for wanted in manifest.wanted:
+                if wanted.name == name:
+                    return read_spec(self.name, wanted.spec.text)
+        raise ResolutionConflict(
+            f"an override asks for ${name}, which npm cannot tell for {self.wanted.text} of"
+            f" {self.source.manifest.name}: write the version instead"
+        )
 
     @property
     def peer_optional(self) -> bool:
@@ -328,9 +345,10 @@ class Edge:
         """Whether a node of this name is what the dependency asks for."""
         if node.name != self.name:
             return False
-        if self._suits(node, self._asked.spec):
+        asked = self.asked
+        if self._suits(node, asked.spec):
             return True
-        if self._asked is self.wanted or not self._suits(node, self.wanted.spec):
+        if asked is self.wanted or not self._suits(node, self.wanted.spec):
             return False
         # As declared, but not as the rule says: in order for versions that the rule is not for.
         assert self.overrides is not None and self.overrides.key_spec is not None
