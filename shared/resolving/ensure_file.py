@@ -166,6 +166,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def _sorted(value: Any) -> Any:
     """By key, but for what is `InOrder`."""
+    if isinstance(value, (list, tuple)):
+        return [_sorted(each) for each in value]
     if isinstance(value, InOrder) or not isinstance(value, dict):
         return value
     return {key: _sorted(each) for key, each in sorted(value.items())}

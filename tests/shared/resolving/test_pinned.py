@@ -149,4 +149,5 @@ def test_one_set_of_files__one_key__whatever_their_order_and_their_lock() -> Non
     first, again = pinned({"pypi": pins}, []), pinned({"npm": [], "pypi": [*pins[::-1], pins[0]]}, [])
     assert first.key == again.key and read_document(first.document) == first
     assert first.key != pinned({"pypi": pins[:1]}, []).key
+    assert first.document == json.dumps(first.canonical, sort_keys=True, separators=(",", ":"))  # keys last
     assert isinstance(read_document(first.document), PinnedFiles)
