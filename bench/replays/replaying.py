@@ -148,10 +148,6 @@ def _refused(project: Project, place: Place, folder: Path, build: dict[str, Any]
     code, said = _run(project, place, folder, build, project.script)
     if not code:
         raise Failed(f"{project.strange} was not recorded, and is there")
-    name = (
-        project.strange.removeprefix("npm:").partition("@")[0].split(":")[-2 if ":" in project.strange else 0]
-    )
-    name = name.partition(" ")[0]
     return next((line.strip()[:160] for line in said.splitlines() if project.strangers_name in line), "")
 
 
