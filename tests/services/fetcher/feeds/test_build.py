@@ -17,6 +17,7 @@ from services.fetcher.feeds.files import MOST_DOCUMENT_BYTES, signature
 from shared.access.feeds import unpack
 from shared.errors.passing import StoreUnavailable
 from shared.policy.advisories import Advisory, Snapshot, Span
+from shared.protocols import PROTOCOLS
 from tests.firewall.feeds import osv, span
 
 
@@ -240,9 +241,7 @@ def test_damaged_document_of_hostile_name__is_named_so_that_it_can_be_shown(
 MANY = [span(f"{n}.0.1", fixed=f"{n}.1.1") for n in range(1, 400)]
 
 
-@pytest.mark.parametrize(
-    ("protocol", "name"), [("npm", "x"), ("PyPI", "x"), ("Maven", "org:x"), ("crates.io", "x")]
-)
+@pytest.mark.parametrize("protocol", [each.names.osv_ecosystem for each in PROTOCOLS])
 @pytest.mark.parametrize(
     ("id_", "ranges", "spans"),
     [
@@ -254,8 +253,9 @@ MANY = [span(f"{n}.0.1", fixed=f"{n}.1.1") for n in range(1, 400)]
     ],
 )
 def test_more_spans_than_each_version_is_compared_with__count_as_one_around_them(
-    make: Maker, tmp_path: Path, protocol: str, name: str, id_: str, ranges: list[Any], spans: Any
+    make: Maker, tmp_path: Path, protocol: str, id_: str, ranges: list[Any], spans: Any
 ) -> None:
+    name = "org:x" if protocol == "maven" else "x"
     versions = [f"1.2.{n}" for n in range(1, 2001)]
     make(folder_of(tmp_path / "feed", osv(id_, protocol, name, ranges=ranges, versions=versions)))
     assert make.snapshot is not None
