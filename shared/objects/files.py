@@ -29,6 +29,9 @@ R = TypeVar("R")
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 LEFTOVER_SECONDS = 3600.0  # I5: incomplete puts are gone within the hour
+AHEAD: tuple[str, ...] = (
+    FOLDERS  # kinds whose folders are made at the start; tests make them where they put something
+)
 ASIDE = ".damaged"  # folder of damaged objects, and of what else was in an object's place
 ASIDE_SECONDS = 7 * 86_400.0
 LIST_BATCH = 1000
@@ -263,7 +266,7 @@ class FileObjectStore:
                 path.rename(aside)
 
     def _make_folders(self) -> None:
-        for kind in FOLDERS:
+        for kind in AHEAD:
             top = self._root / kind
             self._make_folder(top)
             wanted = {f"{number:02x}" for number in range(256)}

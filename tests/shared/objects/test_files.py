@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors.passing import StoreUnavailable
-from shared.objects import file_reads
+from shared.objects import file_reads, files
 from shared.objects.files import FileObjectStore
-from shared.objects.port import artifact_key
+from shared.objects.port import FOLDERS, artifact_key
 from shared.process.threads import BoundedThreads
 
 DATA = b"wheel" * 1000
@@ -24,7 +24,8 @@ KEY = artifact_key(hashlib.sha256(DATA).hexdigest())
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[FileObjectStore]:
+async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FileObjectStore]:
+    monkeypatch.setattr(files, "AHEAD", FOLDERS)  # as in a service
     threads = BoundedThreads(2)
     yield FileObjectStore(tmp_path / "objects", threads)
     await threads.aclose()
