@@ -37,7 +37,7 @@ def ended(work: Callable[[], int], path: Path, *refusals: type[Exception]) -> in
     stopped by SIGINT or SIGTERM, after what it had begun is put away. `path`: what it is about; `refusals`:
     what it may raise besides errors of Orchard, its stores and the system."""
     expected: tuple[type[Exception], ...] = (StoreFailed, *refusals)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return work()
     except KeyboardInterrupt:
@@ -49,6 +49,14 @@ def ended(work: Callable[[], int], path: Path, *refusals: type[Exception]) -> in
         return _fault(str(error), 1)
     except OSError as error:
         return _fault(f"{error.filename or path}: {error.strerror}", 1)
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM goes the way of SIGINT, also where a shell started the command in the background, which ignores
+    SIGINT (POSIX, "Asynchronous Lists")."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 def _fault(message: str, code: int, *, kind: str = "", hint: str = "") -> int:

@@ -340,14 +340,24 @@ def waits_for_a_lock(pid: int) -> bool:
     return any("->" in line and str(pid) in line.split() for line in lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "inherited"),
+    [
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.default_int_handler),
+        pytest.param(signal.SIGTERM, signal.SIG_IGN, id="SIGTERM, started in the background of a shell"),
+    ],
+)
 def test_backup__stopped_by_a_signal__130_and_no_part_of_it_is_left(
-    data: Path, tmp_path: Path, number: signal.Signals
+    data: Path, tmp_path: Path, number: signal.Signals, inherited: Any
 ) -> None:
     kept = tmp_path / "kept"
     tool("make", str(kept), data=data)
     before = sorted(kept.rglob("*"))
-    with (kept / "lock").open() as lock, started("make", str(kept), data=data) as process:
+    own = signal.signal(signal.SIGINT, inherited)
+    begun = started("make", str(kept), data=data)
+    signal.signal(signal.SIGINT, own)
+    with (kept / "lock").open() as lock, begun as process:
         fcntl.flock(lock, fcntl.LOCK_EX)  # it goes no further than this
         wait_for(lambda: waits_for_a_lock(process.pid), "the wait for the lock")
         process.send_signal(number)
