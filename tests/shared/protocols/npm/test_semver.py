@@ -11,7 +11,7 @@ import pytest
 
 from shared.protocols.npm.semver import clean_version, parse_version
 from shared.protocols.npm.semver_ranges import parse_range, satisfies
-from tests.shared.protocols.npm.resolver.resolution_support import NODE_MODULES, npm_is_there
+from tests.shared.protocols.npm.resolver.npm_beside import NODE_MODULES, npm_is_there
 
 ORDERED = (
     "0.0.0-alpha", "0.0.0", "0.0.1", "0.9.99", "1.0.0-0", "1.0.0-1", "1.0.0-2", "1.0.0-10", "1.0.0-alpha",
