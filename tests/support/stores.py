@@ -1,7 +1,7 @@
-"""Real PostgreSQL and Redis servers for tests: started once per session, fresh for every test.
+"""Real PostgreSQL and Redis servers for tests: started once per session, as new for every test.
 
 Fixtures:
-  database_url        a migrated database of its own for one test (dropped afterwards)
+  database_url        a migrated database of its own for one test (tests/support/databases.py)
   empty_database_url  the same without any table
   cache_redis, queue_redis   addresses of the session's two Redis servers, emptied before the test
   store_settings      all of it as ORCHARD_* variables
@@ -23,18 +23,18 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
 from services.standalone.postgres import EmbeddedPostgres
 from services.standalone.redis_server import EmbeddedRedis, Role
 from services.standalone.servers import EmbeddedServer
+from tests.support.databases import Databases, administer
 
 Server = TypeVar("Server", bound=EmbeddedServer)
 
@@ -152,14 +152,26 @@ def queue_redis(queue_redis_server: EmbeddedRedis) -> RedisAddress:
 
 @pytest_asyncio.fixture
 async def empty_database_url(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
-    async with _database(postgres_server, "template1") as url:
-        yield url
+    name = f"empty_{os.getpid()}_{next(_numbers)}"
+    await administer(postgres_server, f"CREATE DATABASE {name} TEMPLATE template1")
+    try:
+        yield postgres_server.url(name)
+    finally:
+        await administer(postgres_server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_server: EmbeddedPostgres) -> Iterator[Databases]:
+    if STANDING not in os.environ:
+        asyncio.run(_migrated_template(postgres_server))
+    databases = Databases(postgres_server, TEMPLATE)
+    yield databases
+    asyncio.run(databases.close())
 
 
 @pytest_asyncio.fixture
-async def database_url(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
-    await _migrated_template(postgres_server)
-    async with _database(postgres_server, TEMPLATE) as url:
+async def database_url(databases: Databases) -> AsyncIterator[str]:
+    async with databases.one() as url:
         yield url
 
 
@@ -180,36 +192,10 @@ def store_settings(
     }
 
 
-@asynccontextmanager
-async def _database(server: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
-    """One database copied from a template. It is dropped WITH FORCE, so that a test which leaves a
-    connection open cannot hold up the session."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    await _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield server.url(name)
-    finally:
-        await _administer(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-async def _administer(server: EmbeddedPostgres, *statements: str) -> None:
-    connection = await asyncpg.connect(server.url("postgres"), timeout=60, command_timeout=60)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-_migrated: set[int] = set()  # ports of servers that hold the template
-
-
 async def _migrated_template(server: EmbeddedPostgres) -> None:
-    if server.port in _migrated or STANDING in os.environ:
-        return
-    await _administer(server, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
+    quiet = ("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")  # what it makes is a change
+    await administer(server, *quiet, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
     await migrate(server.url(TEMPLATE))
-    _migrated.add(server.port)
 
 
 async def migrate(url: str) -> None:
