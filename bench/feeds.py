@@ -136,7 +136,9 @@ def effect_seconds(feed: Path, folder: Path) -> tuple[float, float]:
     """Until the first advisories count, and until one more does, at two gateways."""
     with Upstream() as upstream:
         began = time.monotonic()
-        with cluster(folder, upstream, gateways=2, ORCHARD_OSV_FEEDS=str(feed)) as orchard:
+        with cluster(
+            folder, upstream, gateways=2, with_postgres=True, ORCHARD_OSV_FEEDS=str(feed)
+        ) as orchard:
             gateways = orchard.all_of("gateway")
 
             def until(path: str, status: int) -> float:

@@ -97,7 +97,7 @@ def _orchard(folder: Path, fetchers: int) -> Iterator[tuple[Upstream, Cluster]]:
     with (
         Upstream() as upstream,
         cluster(
-            folder, upstream, fetchers=fetchers, ORCHARD_ARTIFACT_SLOTS=str(SLOTS),
+            folder, upstream, fetchers=fetchers, with_postgres=True, ORCHARD_ARTIFACT_SLOTS=str(SLOTS),
             ORCHARD_REQUEST_TIMEOUT="120", ORCHARD_ACCESS_LOG="false",
         ) as running,
     ):  # fmt: skip

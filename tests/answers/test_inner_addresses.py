@@ -92,7 +92,7 @@ def _check(orchard: Cluster, ports: list[int], cold: str) -> set[int]:
 
 
 def _ports(orchard: Cluster) -> list[int]:
-    database = urlsplit(orchard.postgres.url("postgres"))
+    database = urlsplit(orchard.database_url)
     workers = [each.port for each in orchard.services if each.name != "gateway"]
     ports = [address_of(orchard.cache).port, address_of(orchard.queue).port, database.port, *workers]
     return [port for port in ports if port]

@@ -57,7 +57,7 @@ def there(far_away: Cluster) -> Cluster:
     """The same, with nothing seen of any log."""
 
     async def forget() -> None:
-        async with session(far_away.postgres.url("postgres")) as database:
+        async with session(far_away.database_url) as database:
             await database.script("DELETE FROM bundle_logs")
 
     asyncio.run(forget())

@@ -123,7 +123,7 @@ def _each(do: Callable[[Cell], object], those: Iterable[Cell]) -> None:
 
 def _execute(orchard: Cluster, statement: str) -> list[asyncpg.Record]:
     async def run() -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        connection = await asyncpg.connect(orchard.database_url)
         try:
             return list(await connection.fetch(statement))
         finally:

@@ -41,7 +41,7 @@ class Rules:
 
     def put(self, **settings: str) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
-        env["ORCHARD_DATABASE_URL"] = self.orchard.postgres.url("postgres")
+        env["ORCHARD_DATABASE_URL"] = self.orchard.database_url
         done = subprocess.run(
             [sys.executable, "-m", "shared.migrations"], cwd=ROOT, env=env | settings, capture_output=True
         )
@@ -57,7 +57,7 @@ def rules(orchard: Cluster) -> Iterator[Rules]:
 
 def sql(orchard: Cluster, statement: str) -> None:
     async def run() -> None:
-        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        connection = await asyncpg.connect(orchard.database_url)
         try:
             await connection.execute(statement)
         finally:

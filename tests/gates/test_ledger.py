@@ -34,7 +34,7 @@ def ledger(orchard: Cluster, offer: Offer) -> list[dict[str, Any]]:
     """The servings of a package, oldest first."""
 
     async def read() -> list[dict[str, Any]]:
-        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        connection = await asyncpg.connect(orchard.database_url)
         try:
             return [dict(row) for row in await connection.fetch(ROWS, offer.protocol, offer.name)]
         finally:

@@ -34,10 +34,20 @@ def orchard_settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def with_postgres() -> bool:
+    """Overridden by modules that stop or freeze the PostgreSQL of their Orchard."""
+    return False
+
+
+@pytest.fixture(scope="module")
 def orchard(
-    tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, orchard_settings: dict[str, str]
+    tmp_path_factory: pytest.TempPathFactory,
+    upstream: Upstream,
+    orchard_settings: dict[str, str],
+    with_postgres: bool,
 ) -> Iterator[Cluster]:
-    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **orchard_settings) as running:
+    folder = tmp_path_factory.mktemp("orchard")
+    with cluster(folder, upstream, with_postgres=with_postgres, **orchard_settings) as running:
         yield running
 
 

@@ -80,7 +80,7 @@ def test_accept__its_gateway_ends_once_the_rows_are_gone__is_finished_by_the_nex
     assert package.content() != new, "the cache has its facts"
 
     async def rows_alone() -> bool:
-        database = Database(orchard.postgres.url("postgres"), max_size=1)
+        database = Database(orchard.database_url, max_size=1)
         await database.open()
         try:
             return await EventRepository(database).accept(Actor("gone"), event["id"], 1)

@@ -35,6 +35,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
         tmp_path_factory.mktemp("orchard"),
         upstream,
         gateways=2,
+        with_postgres=True,
         ORCHARD_ANONYMOUS_READ="false",
         ORCHARD_WRONG_TOKENS="0",
         ORCHARD_ADMIN_TOKEN=ADMIN,

@@ -27,6 +27,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
         tmp_path_factory.mktemp("orchard"),
         upstream,
         gateways=2,
+        with_postgres=True,
         ORCHARD_ADMIN_TOKEN=ADMIN["authorization"].split()[1],
     ) as running:
         yield running

@@ -22,11 +22,16 @@ from tests.support.upstream import Upstream
 Names = Callable[[], str]
 
 
+@pytest.fixture(scope="module")
+def with_postgres() -> bool:
+    return True
+
+
 def count(orchard: Cluster, project: str) -> int:
     """How many servings of a project are stored."""
 
     async def read() -> int:
-        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        connection = await asyncpg.connect(orchard.database_url)
         try:
             found = await connection.fetchval(
                 "SELECT coalesce(sum(times), 0) FROM servings s JOIN serving_files f ON f.id = s.file_id "
@@ -175,7 +180,7 @@ def test_token__is_named(orchard: Cluster, upstream: Upstream, wheel: tuple[str,
     until(orchard, name, 5)
 
     async def read() -> list[tuple[str, int]]:
-        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        connection = await asyncpg.connect(orchard.database_url)
         try:
             rows = await connection.fetch(
                 "SELECT c.token, sum(times)::int AS times FROM servings s "
@@ -211,7 +216,7 @@ def test_hostile_user_agents__are_other(orchard: Cluster, wheel: tuple[str, str]
     wait_until(lambda: count(orchard, name) >= 1 + 4, seconds=30, what="the servings")
 
     async def read() -> set[str]:
-        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        connection = await asyncpg.connect(orchard.database_url)
         try:
             rows = await connection.fetch(
                 "SELECT DISTINCT c.tool FROM servings s JOIN serving_files f ON f.id = s.file_id "

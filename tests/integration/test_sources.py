@@ -50,7 +50,7 @@ def _publish(upstream: Upstream, name: str, version: str = "1.0") -> tuple[str, 
 
 def _execute(orchard: Cluster, statement: str, *arguments: object) -> None:
     async def run() -> None:
-        connection = await asyncpg.connect(orchard.postgres.url("postgres"))
+        connection = await asyncpg.connect(orchard.database_url)
         try:
             await connection.execute(statement, *arguments)
         finally:

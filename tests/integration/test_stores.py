@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
+import pytest
 
 from tests.support.builders import build_wheel
 from tests.support.freezing import freeze
@@ -17,6 +18,11 @@ from tests.support.upstream import Upstream
 
 Names = Callable[[], str]
 ANSWER_SECONDS = 10.5
+
+
+@pytest.fixture(scope="module")
+def with_postgres() -> bool:
+    return True
 
 
 def _publish(upstream: Upstream, name: str) -> tuple[str, bytes]:

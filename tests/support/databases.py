@@ -10,8 +10,6 @@ from __future__ import annotations
 import io
 import itertools
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -46,17 +44,17 @@ class Databases:
         self._idle: list[str] = []
         self._fresh: _Fresh | None = None
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[str]:
-        """The address of a database that looks like the template; connections left open are ended."""
-        name = self._idle.pop() if self._idle else await self._copy()
-        try:
-            yield self._server.url(name)
-        finally:
-            if await self._emptied(name):
-                self._idle.append(name)
-            else:
-                await administer(self._server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    async def lend(self) -> str:
+        """The address of a database that looks like the template; `take_back` wants it again."""
+        return self._server.url(self._idle.pop() if self._idle else await self._copy())
+
+    async def take_back(self, url: str) -> None:
+        """Whatever is still connected to it is ended."""
+        name = url.rpartition("/")[2]
+        if await self._emptied(name):
+            self._idle.append(name)
+        else:
+            await administer(self._server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     async def close(self) -> None:
         """Drop what nobody uses."""

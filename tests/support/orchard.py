@@ -24,7 +24,7 @@ import redis
 from services.standalone.postgres import EmbeddedPostgres
 from services.standalone.redis_server import EmbeddedRedis
 from tests.support.freezing import group, wait_until_frozen
-from tests.support.stores import ROOT, address_of, own_postgres, own_redis
+from tests.support.stores import ROOT, address_of, lent_database, own_postgres, own_redis
 from tests.support.upstream import Upstream
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -106,7 +106,8 @@ class Cluster:
         self,
         folder: Path,
         upstream: Upstream,
-        postgres: EmbeddedPostgres,
+        database_url: str,
+        postgres: EmbeddedPostgres | None,
         cache: EmbeddedRedis,
         queue: EmbeddedRedis,
         settings: Mapping[str, str],
@@ -114,7 +115,8 @@ class Cluster:
     ) -> None:
         self.tree = tree
         self.folder, self.upstream = folder, upstream
-        self.postgres, self.cache, self.queue = postgres, cache, queue
+        self.database_url, self._postgres = database_url, postgres
+        self.cache, self.queue = cache, queue
         self.settings = dict(settings)
         self.services: list[Service] = []
 
@@ -123,7 +125,7 @@ class Cluster:
         cache, queue = address_of(self.cache), address_of(self.queue)
         env = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
         env |= {
-            "ORCHARD_DATABASE_URL": self.postgres.url("postgres"),
+            "ORCHARD_DATABASE_URL": self.database_url,
             "ORCHARD_REDIS_HOST": cache.host,
             "ORCHARD_REDIS_PORT": str(cache.port),
             "ORCHARD_REDIS_PASSWORD": cache.password,
@@ -157,6 +159,12 @@ class Cluster:
         name, _, kind = field.partition("_")
         spoken = kind and (self.tree / "shared" / "protocols" / name).is_dir()
         return f" {field}: " in text or bool(spoken and f" {kind}s: " in text)
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        """Its own server, to be stopped and frozen."""
+        assert self._postgres is not None, "an Orchard with `own_postgres` has one"
+        return self._postgres
 
     def migrate(self) -> None:
         """Bring the database to the newest schema, as an operator does."""
@@ -232,16 +240,21 @@ def cluster(
     fetchers: int = 1,
     extractors: int = 1,
     tree: Path = ROOT,
+    with_postgres: bool = False,
     **settings: str,
 ) -> Iterator[Cluster]:
-    """Stores and services on `folder` for the length of the block; `tree` holds the code that runs."""
-    with (
-        own_postgres(folder / "postgres", max_connections=300) as postgres,
-        own_redis(folder / "cache", "cache") as cache,
-        own_redis(folder / "queue", "queue") as queue,
-    ):
-        running = Cluster(folder, upstream, postgres, cache, queue, settings, tree)
-        running.migrate()
+    """Stores and services on `folder` for the length of the block; `tree` holds the code that runs. The
+    database is one of the process's server, unless a server of its own is asked for."""
+    with contextlib.ExitStack() as stack:
+        postgres = None
+        if with_postgres:
+            postgres = stack.enter_context(own_postgres(folder / "postgres", max_connections=300))
+        database_url = postgres.url("postgres") if postgres else stack.enter_context(lent_database())
+        cache = stack.enter_context(own_redis(folder / "cache", "cache"))
+        queue = stack.enter_context(own_redis(folder / "queue", "queue"))
+        running = Cluster(folder, upstream, database_url, postgres, cache, queue, settings, tree)
+        if postgres or any(name.startswith(FOR_MIGRATIONS) for name in settings):
+            running.migrate()
         try:
             names = ["fetcher"] * fetchers + ["extractor"] * extractors + ["gateway"] * gateways
             started = [running.start(name, wait=False) for name in names]

@@ -22,12 +22,14 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -37,10 +39,12 @@ from services.standalone.servers import EmbeddedServer
 from tests.support.databases import Databases, administer
 
 Server = TypeVar("Server", bound=EmbeddedServer)
+Result = TypeVar("Result")
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = "orchard_template"
 STANDING = "STANDING_STORES"
+MOST_CONNECTIONS = 400
 _numbers = itertools.count(1)
 
 
@@ -117,11 +121,68 @@ def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
     return Path(os.environ[STANDING]) / name if STANDING in os.environ else factory.mktemp(name)
 
 
+class _OfProcess:
+    """The PostgreSQL of all tests of this process and its databases, from the first that asks for one on."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    @functools.cached_property
+    def server(self) -> EmbeddedPostgres:
+        if STANDING in os.environ:
+            folder = Path(os.environ[STANDING]) / "postgres"
+            return self._stack.enter_context(_of_session(EmbeddedPostgres(folder, durable=False)))
+        folder = Path(tempfile.mkdtemp(prefix="orchard-postgres-"))
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        server = self._stack.enter_context(own_postgres(folder / "server", max_connections=MOST_CONNECTIONS))
+        _apart(_migrated_template(server))
+        return server
+
+    @functools.cached_property
+    def databases(self) -> Databases:
+        databases = Databases(self.server, TEMPLATE)
+        self._stack.callback(lambda: _apart(databases.close()))
+        return databases
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+_process = _OfProcess()
+
+
+def pytest_unconfigure() -> None:
+    _process.close()
+
+
+def _apart(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to its end, whether or not a loop runs here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+@contextmanager
+def lent_database() -> Iterator[str]:
+    """The address of a migrated database for one Orchard, with a name of its own as an installation."""
+    url = _apart(_process.databases.lend())
+    try:
+        _apart(_as_another_installation(url))
+        yield url
+    finally:
+        _apart(_process.databases.take_back(url))
+
+
+async def _as_another_installation(url: str) -> None:
+    connection = await asyncpg.connect(url, timeout=60)
+    try:
+        await connection.execute("UPDATE installation SET id = DEFAULT")
+    finally:
+        await connection.close()
+
+
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    folder = _folder(tmp_path_factory, "postgres")
-    with _of_session(EmbeddedPostgres(folder, durable=False)) as server:
-        yield server
+def postgres_server() -> EmbeddedPostgres:
+    return _process.server
 
 
 @pytest.fixture(scope="session")
@@ -160,19 +221,11 @@ async def empty_database_url(postgres_server: EmbeddedPostgres) -> AsyncIterator
         await administer(postgres_server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="session")
-def databases(postgres_server: EmbeddedPostgres) -> Iterator[Databases]:
-    if STANDING not in os.environ:
-        asyncio.run(_migrated_template(postgres_server))
-    databases = Databases(postgres_server, TEMPLATE)
-    yield databases
-    asyncio.run(databases.close())
-
-
 @pytest_asyncio.fixture
-async def database_url(databases: Databases) -> AsyncIterator[str]:
-    async with databases.one() as url:
-        yield url
+async def database_url() -> AsyncIterator[str]:
+    url = await _process.databases.lend()
+    yield url
+    await _process.databases.take_back(url)
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def _record(client: httpx.Client, mark: str) -> str:
 
 async def _rows(orchard: Cluster, mark: str) -> None:
     """What takes an upstream's misbehaviour, or a long time, to come about."""
-    async with session(orchard.postgres.url("postgres")) as database:
+    async with session(orchard.database_url) as database:
         while not await database.fetch("SELECT FROM servings_daily LIMIT 1"):
             await asyncio.sleep(0.1)  # the ledger is stored within seconds
         await _events(database, mark)

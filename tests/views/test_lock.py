@@ -107,7 +107,7 @@ def test_other_bytes_are_stored_under_a_files_name_by_now__503_and_they_do_not_c
     assert it.get(it.file("2.0.0")).status_code == 200
 
     async def swap() -> None:
-        async with session(it.orchard.postgres.url("postgres")) as database:
+        async with session(it.orchard.database_url) as database:
             await database.fetch(SWAP, it.name)
 
     asyncio.run(swap())
