@@ -15,7 +15,12 @@ import pytest
 
 from shared.objects import files
 
-pytest_plugins = ["tests.support.stores", "tests.support.seaweedfs", "tests.support.minio"]
+pytest_plugins = [
+    "tests.support.trust",
+    "tests.support.stores",
+    "tests.support.seaweedfs",
+    "tests.support.minio",
+]
 
 
 NAMES = vars(httpx._transports.default)

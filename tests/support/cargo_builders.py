@@ -34,7 +34,7 @@ def build_crate(
         contents["filling.bin"] = hashlib.shake_128(f"{name} {version}".encode()).digest(size_bytes)
     packed = io.BytesIO()
     with (
-        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as compressed,
+        gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w") as archive,
     ):
         for path, content in contents.items():

@@ -25,6 +25,7 @@ from services.standalone.postgres import EmbeddedPostgres
 from services.standalone.redis_server import EmbeddedRedis
 from tests.support.freezing import group, wait_until_frozen
 from tests.support.stores import ROOT, address_of, lent_database, own_postgres, own_redis
+from tests.support.trust import of_tests
 from tests.support.upstream import Upstream
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -123,7 +124,7 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """The environment of every service."""
         cache, queue = address_of(self.cache), address_of(self.queue)
-        env = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
+        env = of_tests({name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")})
         env |= {
             "ORCHARD_DATABASE_URL": self.database_url,
             "ORCHARD_REDIS_HOST": cache.host,
