@@ -1,7 +1,7 @@
 """Trust for tests: this machine's authorities are for the clients of real registries alone.
 
 Each file of two hundred certificates takes 30 ms of a core to read, and a fetcher reads up to eight: a third
-of what its tests did. An Orchard under test speaks with loopback, and trusts one authority that signs nothing.
+of what its tests did. An Orchard under test speaks with loopback, and trusts one that signs nothing.
 """
 
 from __future__ import annotations
