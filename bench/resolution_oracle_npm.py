@@ -144,6 +144,7 @@ def compare(base: str, root: str, home: Path, environment: str) -> Compared:
             folder: f"{node['name']}@{node['version']}"
             for node in graph["nodes"]
             for folder in node["locations"]
+            if "inBundle" not in node.get("entries", {}).get(folder, {})
         }
         left_out = [f"{each['name']}: {each['reason']}" for each in graph["unresolved"]]
         refused = "; ".join(left_out)[:300] + ("" if graph["complete"] else " (incomplete)")

@@ -31,6 +31,9 @@ class LockedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
     yanked: bool = False
     inert: bool = False  # not for this environment, hence not installed and not fetched
     manifest: dict[str, Any] = {}  # what a lock file of the protocol's clients tells beside all this
+    entries: dict[
+        str, dict[str, Any]
+    ] = {}  # npm: the same of locations below a package with a lock of its own
 
 
 class LockedDocument(msgspec.Struct, frozen=True):

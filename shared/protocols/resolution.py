@@ -76,10 +76,11 @@ class RootFile(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """One document that a step needs: a project's index, the metadata of one of its files, or what
-    is stored of a file (a `SealedFile`, or an `Absent`; nothing is ever fetched for that)."""
+    """One document that a step needs: a project's index, the metadata of one of its files, the lock that
+    a file brings (`prepare_inner`), or what is stored of a file (a `SealedFile`, or an `Absent`; nothing is
+    ever fetched for that)."""
 
-    kind: Literal["index", "metadata", "stored"]
+    kind: Literal["index", "metadata", "inner", "stored"]
     project: str
     file_id: str = ""
     filename: str = ""  # of the file that the metadata describes
@@ -142,6 +143,7 @@ class Node(msgspec.Struct, frozen=True):
     scope: str = ""  # Maven's: compile, runtime, …
     optional: bool = False  # reached by optional dependencies only
     inert: bool = False  # locked, yet not installed in this environment (npm: os, cpu, libc, engines)
+    entries: dict[str, dict[str, Any]] = {}  # npm: what a package's own lock says of a location below it
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -249,6 +251,10 @@ class Resolver(ABC):
     @abstractmethod
     def prepare_metadata(self, document: Document, raw: bytes | Extraction) -> Any:
         """A file's core metadata (or what was extracted of it); an `Absent` if it cannot be used."""
+
+    def prepare_inner(self, raw: bytes) -> Any:
+        """What `Archive.inner_lock` gave, as `resolve` reads it; an `Absent` if it cannot be used."""
+        raise NotImplementedError
 
     @abstractmethod
     def resolve(

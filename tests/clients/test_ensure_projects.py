@@ -6,17 +6,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.clients import node
 from tests.clients.conftest import Tools
-from tests.support.npm_builders import publish
+from tests.support.npm_builders import integrity, publish, tarball_path
 from tests.support.orchard import Cluster, cluster, wait_until
 from tests.support.upstream import Fault, Upstream
 
-FILE = """
+OVERRIDES = """
 [npm]
 dependencies = {orchard-app = "^1.0.0", orchard-leaf = "^2.0.0", orchard-tool = "*"}
 
@@ -25,6 +26,71 @@ orchard-leaf = "$orchard-leaf"
 "orchard-deep@^1" = "2.0.0"
 orchard-tool = {orchard-deep = "3.0.0"}
 """
+
+OWN_LOCKS = """
+[npm]
+dependencies = {orchard-three = "*", orchard-one = "*", orchard-bundler = "*"}
+"""
+
+
+def publish_own_locks(server: Upstream) -> None:
+    """Packages that bring an npm-shrinkwrap.json, in two forms of it, and one that bundles as well."""
+    about = {"license": "MIT", "engines": {"node": ">=4"}, "bin": {"deep": "index.js"}}
+    deep = publish(server, "orchard-below", {"1.0.0": about, "1.1.0": {}, "2.0.0": about})
+    needs = {"dependencies": {"orchard-below": "^2"}}
+    side = publish(server, "orchard-side", {"1.0.0": needs, "1.5.0": {}})
+
+    def entry(name: str, version: str, algorithm: str = "sha512", **more: Any) -> dict[str, Any]:
+        data = {"orchard-below": deep, "orchard-side": side}[name][version]
+        told = {"version": version, "resolved": server.url + tarball_path(name, version)}
+        return told | {"integrity": integrity(data, algorithm), **more}
+
+    three = {
+        "": {"name": "orchard-three", "version": "1.0.0", **needs},
+        "node_modules/orchard-below": entry("orchard-below", "1.0.0", **about),
+        "node_modules/orchard-side": entry("orchard-side", "1.0.0", **needs),
+        "node_modules/orchard-side/node_modules/orchard-below": entry("orchard-below", "2.0.0", **about),
+    }
+    one = {
+        "orchard-below": entry("orchard-below", "1.0.0", "sha1"),
+        "orchard-side": entry(
+            "orchard-side",
+            "1.0.0",
+            requires={"orchard-below": "^2"},
+            dependencies={"orchard-below": entry("orchard-below", "2.0.0", optional=True)},
+        ),
+    }
+    both = {"orchard-below": "^1", "orchard-side": "*"}
+    for name, told in (
+        ("orchard-three", {"lockfileVersion": 3, "packages": three}),
+        ("orchard-one", {"lockfileVersion": 1, "dependencies": one}),
+    ):
+        inner = {"name": name, "version": "1.0.0", "requires": True, **told}
+        manifest = {"dependencies": both, "_hasShrinkwrap": True}
+        more = {"npm-shrinkwrap.json": json.dumps(inner).encode()}
+        publish(server, name, {"1.0.0": manifest}, more=more)
+    bundled = {
+        "node_modules/orchard-below": {"version": "1.0.0", "inBundle": True, **about},
+        "node_modules/orchard-side": entry("orchard-side", "1.5.0"),
+    }
+    publish(
+        server,
+        "orchard-bundler",
+        {
+            "1.0.0": {
+                "dependencies": both,
+                "bundleDependencies": ["orchard-below"],
+                "_hasShrinkwrap": True,
+            }
+        },
+        more={
+            "npm-shrinkwrap.json": json.dumps({"lockfileVersion": 3, "packages": bundled}).encode(),
+            "node_modules/orchard-below/package.json": json.dumps(
+                {"name": "orchard-below", "version": "1.0.0", **about}
+            ).encode(),
+            "node_modules/orchard-below/index.js": b"",
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +104,7 @@ def upstream() -> Iterator[Upstream]:
         app = node.TREE["orchard-app"]["1.0.0"]["dependencies"]
         more = {"1.1.0": {"dependencies": {**app, "orchard-mid": "1", "orchard-deep": "^1"}}}
         publish(server, "orchard-app", node.TREE["orchard-app"] | more)
+        publish_own_locks(server)
         yield server
 
 
@@ -47,10 +114,22 @@ def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
         yield running
 
 
+Exports = dict[str, bytes]
+
+
 @pytest.fixture(scope="module")
-def exports(orchard: Cluster, upstream: Upstream) -> dict[str, bytes]:
-    """Both; afterwards the upstream is away."""
-    answer = httpx.post(orchard.url("/api/v1/ensure"), content=FILE, timeout=30, trust_env=False)
+def exported(orchard: Cluster, upstream: Upstream) -> dict[str, Exports]:
+    """Both files of each ensure file; afterwards the upstream is away."""
+    found = {name: exports_of(orchard, file) for name, file in FILES.items()}
+    upstream.fault("*", Fault(reset=True, cut_at=0))
+    return found
+
+
+FILES = {"overrides": OVERRIDES, "own locks": OWN_LOCKS}
+
+
+def exports_of(orchard: Cluster, file: str) -> Exports:
+    answer = httpx.post(orchard.url("/api/v1/ensure"), content=file, timeout=30, trust_env=False)
     if answer.status_code == 202:
         location = answer.json()["location"]
         wait_until(lambda: orchard.get(location).status_code != 202, seconds=60, what="the ensure")
@@ -58,37 +137,69 @@ def exports(orchard: Cluster, upstream: Upstream) -> dict[str, bytes]:
     lock = answer.json()
     assert lock["complete"] is True, lock
     names = ("package.json", "package-lock.json")
-    found = {name: orchard.get(f"/api/v1/ensures/{lock['key']}/exports/{name}").content for name in names}
-    upstream.fault("*", Fault(reset=True, cut_at=0))
-    return found
+    return {name: orchard.get(f"/api/v1/ensures/{lock['key']}/exports/{name}").content for name in names}
+
+
+def installed(
+    orchard: Cluster, tools: Tools, exports: Exports, tool: str, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """The places of a lock, after `npm ci` has installed all of them."""
+    for name, body in exports.items():
+        (folder / name).write_bytes(body)
+    environment = node.environment(tools, orchard.url("/npm/"))
+    # npm reads own locks out of the tarballs again, and replaces the public registry's address there unasked.
+    command = [*node.command(tool), "ci", "--replace-registry-host=always"]
+    done = tools.run(command, cwd=folder, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    places: dict[str, dict[str, Any]] = json.loads(exports["package-lock.json"])["packages"]
+    for place, entry in places.items():
+        assert json.loads((folder / place / "package.json").read_text())["version"] == entry["version"]
+    listed = tools.run([*node.command(tool), "ls", "--all"], cwd=folder, env=environment)
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    return places
 
 
 @pytest.mark.parametrize("tool", ["npm-11", "npm-12"])  # npm 10 refuses its own lock of a rule inside another
 def test_overrides__npm_ci__upstream_away__the_tree_that_they_ask_for(
-    orchard: Cluster, tools: Tools, exports: dict[str, bytes], tool: str, tmp_path: Path
+    orchard: Cluster, tools: Tools, exported: dict[str, Exports], tool: str, tmp_path: Path
 ) -> None:
-    for name, body in exports.items():
-        (tmp_path / name).write_bytes(body)
-    environment = node.environment(tools, orchard.url("/npm/"))
-    done = tools.run([*node.command(tool), "ci"], cwd=tmp_path, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    places = json.loads(exports["package-lock.json"])["packages"]
+    places = installed(orchard, tools, exported["overrides"], tool, tmp_path)
     deep = [entry["version"] for place, entry in places.items() if place.endswith("/orchard-deep")]
     assert set(deep) == {"2.0.0", "3.0.0"}
-    for place, entry in places.items():
-        assert json.loads((tmp_path / place / "package.json").read_text())["version"] == entry["version"]
-    listed = tools.run([*node.command(tool), "ls", "--all"], cwd=tmp_path, env=environment)
-    assert listed.returncode == 0, listed.stdout + listed.stderr
 
 
 @pytest.mark.parametrize("tool", node.NPMS)
-def test_overrides__package_lock__what_npm_itself_writes(
-    orchard: Cluster, tools: Tools, exports: dict[str, bytes], tool: str, tmp_path: Path
+def test_packages_with_a_lock_of_their_own__npm_ci__upstream_away__as_those_say(
+    orchard: Cluster, tools: Tools, exported: dict[str, Exports], tool: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "package.json").write_bytes(exports["package.json"])
+    places = installed(orchard, tools, exported["own locks"], tool, tmp_path)
+    assert places["node_modules/orchard-three/node_modules/orchard-below"]["version"] == "1.0.0"
+    assert places["node_modules/orchard-one/node_modules/orchard-below"]["version"] == "1.0.0"
+    assert places["node_modules/orchard-bundler/node_modules/orchard-below"]["inBundle"] is True
+    assert not any(place.count("/") == 1 and "orchard-side" in place for place in places)
+
+
+@pytest.mark.parametrize(
+    ("file", "tool"),
+    [
+        *(("overrides", tool) for tool in node.NPMS),
+        *(("own locks", tool) for tool in ("npm-10", "npm-11")),  # npm 12 looks into no tarball for a lock
+    ],
+)
+def test_package_lock__what_npm_itself_writes(
+    orchard: Cluster,
+    upstream: Upstream,
+    tools: Tools,
+    exported: dict[str, Exports],
+    tool: str,
+    file: str,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "package.json").write_bytes(exported[file]["package.json"])
     environment = node.environment(tools, orchard.url("/npm/"))
     command = [*node.command(tool), "install", "--package-lock-only"]
     done = tools.run(command, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    written = json.loads((tmp_path / "package-lock.json").read_text())
-    assert json.loads(exports["package-lock.json"]) == written
+    # An own lock's addresses are those of the registry where it was made: Orchard writes its own there.
+    written = (tmp_path / "package-lock.json").read_text().replace(upstream.url, orchard.url(""))
+    assert json.loads(exported[file]["package-lock.json"]) == json.loads(written)

@@ -49,6 +49,9 @@ class HostileArchive(Archive):
     def build_needs(self, filename: str, file: BinaryIO, size_bytes: int) -> BuildNeeds:
         return BuildNeeds((self.extract(filename, file, size_bytes)[0].name,))
 
+    def inner_lock(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+        return self.extract(filename, file, size_bytes)[0], b"inner"
+
     def fine(self, file: BinaryIO, size_bytes: int) -> Extraction:
         return Extraction(sha256="", state="extracted", name=f"read-{len(file.read(100))}")
 

@@ -24,12 +24,15 @@ def build_tarball(
     manifest: Mapping[str, Any] | None = None,
     size_bytes: int = 0,
     folder: str = "package",
+    more: Mapping[str, bytes] | None = None,
 ) -> bytes:
-    """A package as `npm pack` makes it; `size_bytes` of incompressible filling on top."""
+    """A package as `npm pack` makes it, with `more` files by path; `size_bytes` of incompressible filling on
+    top."""
     about = {"name": name, "version": version, **(manifest or {})}
     files = {
         "package.json": json.dumps(about).encode(),
         "index.js": f"module.exports = {json.dumps(name)};\n".encode(),
+        **(more or {}),
     }
     if size_bytes:
         files["filling.bin"] = hashlib.shake_128(f"{name}@{version}".encode()).digest(size_bytes)
@@ -121,12 +124,13 @@ def publish(
     *,
     size_bytes: int = 0,
     version_documents: bool = True,
+    more: Mapping[str, bytes] | None = None,
     **options: Any,
 ) -> dict[str, bytes]:
     """Packument, version documents and tarballs of `name`; `versions` maps each to its manifest's
-    further keys. The tarballs by version come back."""
+    further keys, `more` files lie in each tarball. The tarballs by version come back."""
     tarballs = {
-        version: build_tarball(name, version, manifest=manifest, size_bytes=size_bytes)
+        version: build_tarball(name, version, manifest=manifest, size_bytes=size_bytes, more=more)
         for version, manifest in versions.items()
     }
     for version, data in tarballs.items():

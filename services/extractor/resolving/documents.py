@@ -84,7 +84,7 @@ class DocumentLoader:
             documents = run.allowed(documents, self._access.policy)
         await asyncio.gather(
             run.indexes([each for each in documents if each.kind == "index"]),
-            run.metadata([each for each in documents if each.kind == "metadata"]),
+            run.metadata([each for each in documents if each.kind in ("metadata", "inner")]),
             run.stored([each for each in documents if each.kind == "stored"]),
         )
         return run.brought
@@ -226,7 +226,15 @@ class _Round:
         if not admitted:  # its age is not known: a fetcher finds it out
             await self._follow(document, FetchArtifact.of(self._file(document)))
             return
-        if row.sha256 and self._protocol.archive.has_model(document.filename):
+        if row.sha256 and document.kind == "inner":
+            try:
+                found = await self._owner._prepared.inner(self._protocol, document, row)
+            except ObjectMissing as error:
+                found = Unavailable(error.message)
+        elif document.kind == "inner":
+            await self._fetch(document, name, row)
+            return
+        elif row.sha256 and self._protocol.archive.has_model(document.filename):
             try:
                 found = await self._owner._prepared.model(self._protocol, document, row)
             except ObjectMissing as error:

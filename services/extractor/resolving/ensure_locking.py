@@ -200,7 +200,7 @@ class _Graphs:
             self._lacks(job)
         elif facts is not None and node.sha256 and facts.sha256 != node.sha256:
             self._lacks(job, "other bytes are stored here under its name than its index tells")
-        elif resolution.complete and self._protocol.locks.lock_reads_index:
+        elif resolution.complete and self._protocol.locks.lock_reads_index and node.filename:
             published = self._manifests.get((node.name, node.version))
             if published is None:
                 self._lacks(job, "its registry's document of this version is not there any more")
@@ -222,6 +222,7 @@ class _Graphs:
             yanked=node.yanked,
             inert=node.inert,
             manifest=manifest,
+            entries=node.entries,
         )
 
     def _documents(self, resolution: Resolution) -> list[LockedDocument]:

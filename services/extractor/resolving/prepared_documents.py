@@ -65,6 +65,7 @@ async def extraction_with_model(
 MAX_PAGES = 2048  # a tree of npm may need half of that
 MAX_PAGE_BYTES = 192 * 1024 * 1024  # of the documents that the pages were made of
 MAX_MODELS = 512
+MAX_INNER = 64
 READS_AT_ONCE = 16
 PREPARED_AT_ONCE = 8  # whole documents in memory: a packument may have 40 MB
 INLINE_BYTES = 16 * 1024  # bytes prepared on the loop: faster than switching to a thread
@@ -87,6 +88,7 @@ class PreparedDocuments:
             MAX_PAGES, max_weight=MAX_PAGE_BYTES
         )  # as `_pages`, under a policy; beside each when it is no longer so (unix seconds, 0: never)
         self._models = Bounded[str, Any](MAX_MODELS)  # by protocol and SHA256
+        self._inner = Bounded[str, Any](MAX_INNER)  # likewise
 
     async def read(self, key: str) -> bytes:
         """An object's bytes. Raises `ObjectMissing`."""
@@ -160,3 +162,24 @@ class PreparedDocuments:
             if not isinstance(model, Absent):
                 self._models.put(key, model)
         return model
+
+    async def inner(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:
+        """The lock that a stored file brings, read in the sandbox; an `Absent` where it cannot be used.
+        Raises `ObjectMissing` and passing errors."""
+        key = f"{protocol.name}:{row.sha256}"
+        inner = self._inner.use(key)
+        if inner is None:
+            outcome = await self._sandbox.inner_lock(
+                protocol=protocol.name,
+                filename=document.filename,
+                sha256=row.sha256,
+                key=row.file_key,
+                size_bytes=row.size_bytes,
+            )
+            assert protocol.resolver is not None
+            if outcome.raw_metadata is None:
+                inner = Absent(outcome.extraction.reason)
+            else:
+                inner = protocol.resolver.prepare_inner(outcome.raw_metadata)
+            self._inner.put(key, inner)
+        return inner

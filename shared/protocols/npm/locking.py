@@ -60,11 +60,13 @@ def _entry(place: str, package: LockedPackage, base_url: str) -> dict[str, Any]:
     entry: dict[str, Any] = {}
     if place.rpartition("node_modules/")[2] != package.name:  # an alias
         entry["name"] = package.name
-    entry |= {
-        "version": package.version,
-        "resolved": base_url + package.path,
-        **package.manifest,
-    }
+    own = package.entries.get(place)  # below a package with a lock of its own: as that says
+    entry["version"] = package.version
+    if own is None or "inBundle" not in own:
+        entry["resolved"] = base_url + package.path
+    if own is not None:
+        return entry | own
+    entry |= package.manifest
     if package.integrity or package.sha256:
         entry["integrity"] = package.integrity or _from_sha256(package.sha256)
     return entry

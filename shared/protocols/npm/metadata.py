@@ -13,6 +13,7 @@ import msgspec
 
 from shared.models import Dependency, Extraction
 from shared.protocols.npm import names
+from shared.protocols.npm.shrinkwrap import inner_lock
 from shared.protocols.reading.tarballs import BadArchive, NoSuchMember, read_top_file
 from shared.protocols.roles.archive import Archive
 
@@ -147,3 +148,4 @@ class NpmArchive(Archive):
 
     is_extractable = staticmethod(is_extractable)
     extract = staticmethod(extract)
+    inner_lock = staticmethod(inner_lock)

@@ -34,6 +34,12 @@ class Archive(ABC):
         never raises for bad input. Nothing of the file is run."""
         raise NotImplementedError
 
+    def inner_lock(self, filename: str, file: BinaryIO, size_bytes: int) -> tuple[Extraction, bytes | None]:
+        """What a package that brings a lock of its own says of what lies below it, as the resolver's
+        `prepare_inner` reads it; else state `unextractable` with the reason. As `extract`: bounded in bytes,
+        and never raises for bad input."""
+        raise NotImplementedError
+
     def has_model(self, filename: str) -> bool:
         """Whether the resolver reads this file's `Extraction.model`."""
         return False

@@ -19,7 +19,7 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024  # 10,000 dependencies and 2 MiB of metadata 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):
     """Read this artifact. `handed`: its descriptor waits on the other socket; else ask for ranges. `build`:
-    what it must be built with is wanted, in place of all else."""
+    what it must be built with is wanted, in place of all else; `inner`: the lock that it brings."""
 
     protocol: str
     filename: str
@@ -27,6 +27,7 @@ class Task(msgspec.Struct, frozen=True, tag="task"):
     size_bytes: int
     handed: bool
     build: bool = False
+    inner: bool = False
 
 
 class RangeWanted(msgspec.Struct, frozen=True, tag="range_wanted"):

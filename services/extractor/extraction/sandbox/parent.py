@@ -110,6 +110,14 @@ class Sandbox:
         done = await self._run(Task(protocol, filename, sha256, size_bytes, handed=False, build=True), key)
         return done.needs or BuildNeeds(reason=done.extraction.reason)
 
+    async def inner_lock(
+        self, *, protocol: str, filename: str, sha256: str, key: str, size_bytes: int
+    ) -> Outcome:
+        """The lock that a stored package brings, as `raw_metadata`; after a breach the reason. Raises as
+        `extract`."""
+        done = await self._run(Task(protocol, filename, sha256, size_bytes, handed=False, inner=True), key)
+        return Outcome(done.extraction, done.raw_metadata, done.bytes_read)
+
     async def _run(self, task: Task, key: str) -> Done:
         path = self._store.local_path(key)
         # From a bucket a few ranges are read; to hash them would be to read all.

@@ -95,7 +95,8 @@ def _run(
             needs = archive.build_needs(task.filename, cast(BinaryIO, file), task.size_bytes)
             extraction = Extraction(sha256=task.sha256, state="pending")
         else:
-            extraction, raw_metadata = archive.extract(task.filename, cast(BinaryIO, file), task.size_bytes)
+            read = archive.inner_lock if task.inner else archive.extract
+            extraction, raw_metadata = read(task.filename, cast(BinaryIO, file), task.size_bytes)
     except MemoryError:
         extraction = _refused(task, "memory: reading it takes more than it may use")
         exhausted = True  # how much of the address space is left is unknown

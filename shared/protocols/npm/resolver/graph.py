@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from shared.errors import ResolutionTooLarge
 from shared.protocols import graphs, resolution
 from shared.protocols.npm.names import ONE_FILE_ID
+from shared.protocols.npm.resolver.inner import bundled_below
 from shared.protocols.npm.resolver.packument import Packument
 from shared.protocols.npm.resolver.tree import Edge, Node
 from shared.protocols.reading.purls import Purl
@@ -21,7 +23,6 @@ from shared.protocols.resolution import (
 
 _BY_ADDRESS = "it is required by an address; only what a registry names is resolved"
 _NO_SPEC = "what is asked for is neither a range nor a tag"
-_SHRINKWRAP = "it brings an npm-shrinkwrap.json, which is not read: its ranges were resolved instead"
 
 
 def build_resolution(request: ResolutionRequest, root: Node, known: KnownDocuments) -> Resolution:
@@ -52,12 +53,11 @@ def build_resolution(request: ResolutionRequest, root: Node, known: KnownDocumen
             if wanted.spec.kind in ("address", "invalid") and node.link is None:
                 reason = _BY_ADDRESS if wanted.spec.kind == "address" else _NO_SPEC
                 unresolved[Unresolved(wanted.name, reason, source, wanted.text)] = None
-        if node.manifest.shrinkwrap and node is not root:
-            unresolved[Unresolved(node.manifest.name, _SHRINKWRAP, source)] = None
     distances = graphs.depths(targets)
+    bundled = bundled_below(root)
     kept = {purl for purl, depth in distances.items() if purl and depth <= request.max_depth}
     nodes = sorted(
-        (_node(purl, places[purl], distances[purl], known) for purl in kept),
+        (_node(purl, places[purl], distances[purl], known, bundled) for purl in kept),
         key=lambda node: (node.depth, node.name, node.purl),
     )
     shown = {*kept, ""}
@@ -83,10 +83,12 @@ def build_resolution(request: ResolutionRequest, root: Node, known: KnownDocumen
     )
 
 
-def _node(purl: str, nodes: Sequence[Node], depth: int, known: KnownDocuments) -> resolution.Node:
+def _node(
+    purl: str, nodes: Sequence[Node], depth: int, known: KnownDocuments, bundled: Collection[Node]
+) -> resolution.Node:
     """A package in all its places. `file_id` and `filename` are those of `FetchArtifact`: an npm address
     has no digest, so every tarball has the one id "-"."""
-    manifest = nodes[0].manifest
+    manifest = next((each for each in nodes if each.manifest.filename), nodes[0]).manifest
     page = known.documents.get(Document("index", manifest.name))
     sealed: Mapping[str, tuple[str, int]] = page.sealed if isinstance(page, Packument) else {}
     sha256, size_bytes = sealed.get(manifest.filename, ("", None))
@@ -103,7 +105,21 @@ def _node(purl: str, nodes: Sequence[Node], depth: int, known: KnownDocuments) -
         locations=tuple(sorted(node.path for node in nodes)),
         optional=all(node.optional for node in nodes),
         inert=all(node.inert for node in nodes),
+        entries={
+            node.path: _entry(node, bundled=node in bundled) for node in nodes if node.entry is not None
+        },
     )
+
+
+def _entry(node: Node, *, bundled: bool) -> dict[str, Any]:
+    """What npm writes of a place below a package with a lock of its own, but for the address."""
+    assert node.entry is not None
+    hidden = ("name", "version", "resolved", "integrity", "inBundle")
+    found = {key: value for key, value in node.entry.fields.items() if key not in hidden}
+    if bundled:
+        return found | {"inBundle": True}
+    told = "integrity" in node.entry.fields
+    return found | {"integrity": node.manifest.integrity} if told else found
 
 
 def _lacking(edge: Edge, target: Node, source: str) -> Unresolved:

@@ -50,6 +50,7 @@ class Release(msgspec.Struct, frozen=True, gc=False):
     engines: tuple[str, str]  # node, npm; "" for nothing said
     deprecated: bool
     published: str | None  # as the document tells it; None where it does not
+    shasum: str = ""  # beside an integrity of another algorithm
 
 
 class Packument(msgspec.Struct, frozen=True):
@@ -153,6 +154,7 @@ def read_packument(body: bytes) -> Packument:
             engines=engines.setdefault(asked, asked),
             deprecated=bool(manifest.deprecated),
             published=str(times[version]) if version in times else None,
+            shasum=_shasum(manifest.dist),
         )
         found.append((parsed.key, release))
     found.sort(key=lambda pair: pair[0], reverse=True)  # stable, reversed too
@@ -253,6 +255,24 @@ def _integrity(dist: _Dist | None) -> str:
     except ValueError:
         return ""
     return f"sha1-{base64.b64encode(digest).decode()}" if len(digest) == 20 else ""
+
+
+def _shasum(dist: _Dist | None) -> str:
+    return dist.shasum if dist is not None and dist.integrity and dist.shasum else ""
+
+
+def release_of(version: str, fields: Mapping[str, Any]) -> Release:
+    """A version out of a lock file's entry for it."""
+    told = {**fields, "_hasShrinkwrap": fields.get("hasShrinkwrap")}
+    manifest = _read_version(Raw(msgspec.json.encode(told)))
+    return Release(
+        version=version,
+        declared=_pack(_declared(manifest)),
+        integrity=fields.get("integrity", ""),
+        engines=_engines(manifest.engines),
+        deprecated=bool(manifest.deprecated),
+        published=None,
+    )
 
 
 def _engines(value: Any) -> tuple[str, str]:

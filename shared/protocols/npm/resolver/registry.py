@@ -6,13 +6,15 @@ from collections.abc import Iterable
 
 import msgspec
 
+from shared.protocols.npm.names import ONE_FILE_ID
 from shared.protocols.npm.resolver.environments import Environment
+from shared.protocols.npm.resolver.failure import Failure
 from shared.protocols.npm.resolver.overrides import OverrideSet
 from shared.protocols.npm.resolver.packument import Packument
 from shared.protocols.npm.resolver.picking import Manifest, Wanted, manifest_of, pick
 from shared.protocols.npm.resolver.specs import Spec
-from shared.protocols.npm.resolver.tree import Failure
 from shared.protocols.npm.semver_ranges import satisfies
+from shared.protocols.npm.shrinkwrap import FILE, InnerEntry
 from shared.protocols.resolution import MAX_NODES, Absent, Document, KnownDocuments, Unavailable
 
 _SHOWN_VERSIONS = 5
@@ -78,6 +80,18 @@ class Registry:
             else "it has no versions"
         )
 
+    def inner(self, manifest: Manifest) -> tuple[InnerEntry, ...] | Failure:
+        """What the lock lists that a version brings."""
+        document = Document("inner", manifest.name, ONE_FILE_ID, manifest.filename)
+        found: tuple[InnerEntry, ...] | Absent | Unavailable | None = self._documents.get(document)
+        if found is None:
+            self.needs[document] = None
+            return _PENDING
+        if isinstance(found, Absent | Unavailable):
+            told = f"the {FILE} of {manifest.name} {manifest.version} cannot be had: {found.reason}"
+            return Failure(told, passing=isinstance(found, Unavailable))
+        return found
+
     def manifest(self, page: Packument, version: str) -> Manifest:
         """One version of a package."""
         key = ("manifest", page.name, version)
@@ -132,4 +146,5 @@ class Scout:
         self._steps += 1
         self._seen.add((spec.package, spec.wanted))
         met.add(found.version)
-        self._ready += [each for each in found.wanted if each.name not in found.bundled]
+        if not found.shrinkwrap:
+            self._ready += [each for each in found.wanted if each.name not in found.bundled]

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
+import msgspec
+
 from shared.errors import (
     InvalidParameter,
     NotResolvable,
@@ -20,6 +22,7 @@ from shared.errors import (
 )
 from shared.models import Extraction, SealedFile
 from shared.protocols.npm import names
+from shared.protocols.npm.resolver import inner
 from shared.protocols.npm.resolver.environments import DEFAULT_ENVIRONMENT, environment
 from shared.protocols.npm.resolver.graph import build_resolution
 from shared.protocols.npm.resolver.packument import Packument, read_packument, with_sealed
@@ -30,6 +33,7 @@ from shared.protocols.npm.resolver.specs import Spec, read_spec
 from shared.protocols.npm.resolver.tree import Node
 from shared.protocols.npm.resolver.tree_build import TreeBuilder
 from shared.protocols.npm.resolver.tree_flags import mark_inert, mark_optional
+from shared.protocols.npm.shrinkwrap import InnerEntry, decode_inner
 from shared.protocols.resolution import (
     MAX_DOCUMENTS,
     Absent,
@@ -77,6 +81,12 @@ class NpmResolver(Resolver):
             return Absent("a tarball's metadata is in the package's document")
         return _extracted(document, raw)
 
+    def prepare_inner(self, raw: bytes) -> tuple[InnerEntry, ...] | Absent:
+        try:
+            return decode_inner(raw)
+        except msgspec.MsgspecError:
+            return Absent("what was read of it cannot be used")
+
     def resolve(
         self,
         request: ResolutionRequest,
@@ -108,10 +118,12 @@ class NpmResolver(Resolver):
             _check_roots(wanted, registry)
         tree = Node("", Manifest("", "", wanted), overrides=rules)
         try:
-            TreeBuilder(tree, registry.fetch, give_up).build()
+            TreeBuilder(tree, registry.fetch, registry.inner, give_up).build()
         except (ResolutionConflict, ResolutionTooLarge):
             if not registry.needs:  # else it may come of what is not known yet
                 raise
+        if not registry.needs:
+            inner.check(tree, registry.page)
         if registry.needs:
             return NeededDocuments(tuple(registry.needs))
         mark_optional(tree)

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 import msgspec
 
 from shared.errors import ResolutionConflict
+from shared.protocols.npm.resolver.failure import Failure
 from shared.protocols.npm.resolver.overrides import OverrideSet, in_conflict, more_specific
 from shared.protocols.npm.resolver.picking import PEERS, Manifest, Wanted
 from shared.protocols.npm.resolver.specs import Spec, read_spec
 from shared.protocols.npm.semver_ranges import satisfies
+from shared.protocols.npm.shrinkwrap import InnerEntry
 
 NOTHING = Manifest("", "")
 
@@ -28,7 +30,9 @@ class Node:
         "edges_by_name",
         "edges_in",
         "edges_out",
+        "entry",
         "failure",
+        "fixed",
         "inert",
         "key",
         "link",
@@ -51,6 +55,7 @@ class Node:
         source: Node | None = None,
         link: Node | None = None,
         overrides: OverrideSet | None = None,
+        entry: InnerEntry | None = None,
     ) -> None:
         self.name = name
         self.key = name.lower()  # file systems that ignore case must hold the tree too
@@ -59,6 +64,7 @@ class Node:
         self.source = source  # of a virtual root: the node whose dependencies are tried out in it
         self.link = link  # a symbolic link to a node above it, where nesting would have no end
         self.overrides = overrides  # the rule that it is under; None where the project has none
+        self.entry = entry  # what the own lock of a package above says of it
         self.parent: Node | None = None
         self.root: Node = self
         self.path = ""
@@ -67,6 +73,7 @@ class Node:
         self.edges_out: dict[str, Edge] = {}
         self.optional = True
         self.inert = False
+        self.fixed = False  # it lies below a package that brings its own lock, and stays there
         # Of a root: its nodes and its edges by the name of what they look for.
         self.by_name: dict[str, dict[Node, None]] = {}
         self.edges_by_name: dict[str, dict[Edge, None]] = {}
@@ -159,6 +166,7 @@ class Node:
             folder = node.parent.path
             node.path = f"{folder}/node_modules/{node.name}" if folder else f"node_modules/{node.name}"
             node.root = root
+            node.fixed = node.parent.fixed or node.parent.manifest.shrinkwrap
             root.by_name.setdefault(node.key, {})[node] = None
             for edge in node.edges_out.values():
                 root.edges_by_name.setdefault(edge.key, {})[edge] = None
@@ -250,17 +258,6 @@ class Node:
                 edge.target.led_to_under(edge.overrides)
 
 
-class Failure:
-    """Why a package was not had. `passing`: a later try may. `pending`: its document is not known yet."""
-
-    __slots__ = ("passing", "pending", "reason")
-
-    def __init__(self, reason: str, *, passing: bool = False, pending: bool = False) -> None:
-        self.reason = reason
-        self.passing = passing
-        self.pending = pending
-
-
 class Edge:
     """A declared dependency in a tree. `target` is what its source finds under the name."""
 
@@ -345,6 +342,8 @@ class Edge:
         """Whether a node of this name is what the dependency asks for."""
         if node.name != self.name:
             return False
+        if node.manifest.shrinkwrap or node.fixed:  # no rule of the project reaches there
+            return self._suits(node, self.wanted.spec)
         asked = self.asked
         if self._suits(node, asked.spec):
             return True

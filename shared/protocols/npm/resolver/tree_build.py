@@ -11,26 +11,32 @@ import heapq
 from collections.abc import Callable, Iterator
 
 from shared.errors import ResolutionTooLarge
+from shared.protocols.npm.resolver.failure import Failure
+from shared.protocols.npm.resolver.inner import is_bundled, put_below
 from shared.protocols.npm.resolver.picking import PEERS, Manifest, Wanted
-from shared.protocols.npm.resolver.tree import Edge, Failure, Node
+from shared.protocols.npm.resolver.tree import Edge, Node
 from shared.protocols.npm.resolver.tree_check import Verdict
 from shared.protocols.npm.resolver.tree_conflicts import explain
 from shared.protocols.npm.resolver.tree_place import Placement
 from shared.protocols.npm.resolver.tree_sets import can_replace, sort_key
+from shared.protocols.npm.shrinkwrap import InnerEntry
 from shared.protocols.resolution import MAX_NODES
 
 Fetch = Callable[[Wanted], Manifest | Failure]
+Inner = Callable[[Manifest], tuple[InnerEntry, ...] | Failure]
 
 _MOST_PLACED = 4 * MAX_NODES  # replaced ones count too
 _TICKS = 64  # of work between two looks at the clock
 
 
 class TreeBuilder:
-    """One run. `root.edges_out` are the requirements; `fetch` knows the packages."""
+    """One run. `root.edges_out` are the requirements; `fetch` knows the packages, `inner` the locks that some
+    of them bring."""
 
-    def __init__(self, root: Node, fetch: Fetch, give_up: Callable[[], bool]) -> None:
+    def __init__(self, root: Node, fetch: Fetch, inner: Inner, give_up: Callable[[], bool]) -> None:
         self._root = root
         self._fetch = fetch
+        self._inner = inner
         self._give_up = give_up
         self._ticks = 0
         self._placed = 0
@@ -57,6 +63,8 @@ class TreeBuilder:
 
     def _complete(self, node: Node) -> None:
         """Place what a node lacks."""
+        if node.manifest.shrinkwrap and node.parent is not None and not self._put_below(node):
+            return
         tasks = []
         for edge in list(self._problems(node)):
             if edge.conflicted:
@@ -107,8 +115,20 @@ class TreeBuilder:
             if edge.target is None:
                 if not edge.peer_optional:
                     yield edge
-            elif edge.target.failure is None and not edge.valid:
+            elif edge.target.failure is None and not edge.valid and not edge.target.fixed:
                 yield edge
+
+    def _put_below(self, node: Node) -> bool:
+        """Place what a package's own lock lists; False where that cannot be had."""
+        found = self._inner(node.manifest)
+        if isinstance(found, Failure):
+            node.failure = found
+            return False
+        self._placed += len(found)
+        if self._placed > _MOST_PLACED:
+            raise ResolutionTooLarge(f"the tree has more than {MAX_NODES} folders")
+        put_below(node, found)
+        return True
 
     def _push(self, node: Node) -> None:
         if node not in self._queued:
@@ -210,7 +230,7 @@ def _present(root: Node, edge: Edge) -> Node | None:
     """A node below another that satisfies an optional peer, the shallowest: nothing new is brought in."""
     queue = list(root.children.values())
     for node in queue:
-        if node.name == edge.name and node.satisfies(edge):
+        if node.name == edge.name and not is_bundled(node) and node.satisfies(edge):
             return node
         queue.extend(node.children.values())
     return None

@@ -228,6 +228,8 @@ def _can_go(node: Node) -> bool:
     """Whether the same name, found further up, serves all dependents; the newer of two is kept."""
     if node.parent is None or node.parent.parent is None:
         return False
+    if node.fixed:
+        return False
     if not node.edges_in:
         return True
     other = node.parent.parent.resolve(node.key)

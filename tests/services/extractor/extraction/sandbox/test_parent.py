@@ -260,6 +260,21 @@ async def test_build_needs__hostile_file__why_nobody_can_tell_and_the_next_one_w
         assert bool(needs.reason) is bool(said)
 
 
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [("fine", ""), ("crash", "crash: "), ("raises", "invalid: ")],
+)
+async def test_inner_lock__hostile_file__the_reason_and_the_next_one_works(
+    sandbox: Sandbox, what: str, reason: str
+) -> None:
+    for each, said in ((what, reason), ("fine", "")):
+        outcome = await sandbox.inner_lock(
+            protocol="hostile", filename=each, sha256=SHA256, key=artifact_key(SHA256), size_bytes=len(DATA)
+        )
+        assert outcome.raw_metadata == (None if said else b"inner")
+        assert outcome.extraction.reason.startswith(said) and bool(outcome.extraction.reason) is bool(said)
+
+
 async def test_extract__object_not_there__object_missing_not_unextractable(sandbox: Sandbox) -> None:
     with pytest.raises(ObjectMissing):
         await extract(sandbox, "fine", b"never stored")

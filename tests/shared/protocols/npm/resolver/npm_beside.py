@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import shutil
@@ -17,7 +18,8 @@ import msgspec
 from shared.errors import OrchardError, ResolutionTooLarge
 from shared.protocols.npm.resolver.overrides import OverrideFault
 from shared.protocols.resolution import Resolution
-from tests.shared.protocols.npm.resolver.resolution_support import Table, packument, resolve, tree
+from tests.shared.protocols.npm.resolver.inner_support import generated_locks
+from tests.shared.protocols.npm.resolver.resolution_support import Table, packument, resolve, tarball, tree
 
 Case = tuple[Table, Mapping[str, str], Mapping[str, Any]]
 """A registry, a project's dependencies and its overrides."""
@@ -39,7 +41,12 @@ const cases = JSON.parse(fs.readFileSync(path.join(folder, 'cases.json')));
 process.on('log', () => {});
 const server = http.createServer((request, response) => {
   const [, at, name] = decodeURIComponent(request.url).match(/^\\/(\\d+)\\/(.*)$/);
-  const found = cases[at].registry[name];
+  const {tarballs, registry} = cases[at];
+  if (tarballs[name]) return response.end(Buffer.from(tarballs[name], 'base64'));
+  const found = registry[name];
+  const base = `http://127.0.0.1:${server.address().port}/${at}/`;
+  for (const one of Object.values(found ? found.versions : {}))
+    if (tarballs[`${one.name}/${one.version}`]) one.dist.tarball = `${base}${one.name}/${one.version}`;
   response.writeHead(found ? 200 : 404, {'content-type': 'application/json'});
   response.end(found ? JSON.stringify(found) : '{}');
 });
@@ -54,6 +61,7 @@ server.listen(0, '127.0.0.1', async () => {
       path: project, registry: `http://127.0.0.1:${server.address().port}/${at}/`, save: true, audit: false,
       cache: path.join(folder, 'cache'), packumentCache: new Map(), nodeVersion: 'v20.20.2',
       npmVersion: '11.6.0', os: 'linux', cpu: 'x64', libc: 'glibc', fetchRetries: 0,
+      complete: Object.keys(one.tarballs).length > 0,
       ...(one.before ? {before: new Date(one.before)} : {}),
     });
     try {
@@ -85,6 +93,14 @@ def by_npm(cases: Sequence[Case], folder: Path, before: str = "") -> list[dict[s
             "dependencies": dict(dependencies),
             "overrides": dict(overrides),
             "before": before,
+            "tarballs": {
+                f"{name}/{version}": base64.b64encode(
+                    tarball(name, version, about["npm-shrinkwrap"])
+                ).decode()
+                for name, versions in table.items()
+                for version, about in versions.items()
+                if "npm-shrinkwrap" in about
+            },
         }
         for table, dependencies, overrides in cases
     ]
@@ -208,13 +224,17 @@ def generated_overrides(
     return rules(0)
 
 
-def main(seed: int, count: int) -> None:
-    """Print how many of some generated registries with generated overrides come out otherwise."""
+def main(seed: int, count: int, what: str = "overrides") -> None:
+    """Print how many of some generated registries come out otherwise, with generated overrides or (`what`
+    "locks") with packages that bring a lock of their own."""
     chance = random.Random(seed)
     cases: list[Case] = []
     for _ in range(count):
         table, dependencies = generated(chance)
-        cases.append((table, dependencies, generated_overrides(chance, table, dependencies)))
+        if what == "locks":
+            cases.append((generated_locks(chance, table), dependencies, {}))
+        else:
+            cases.append((table, dependencies, generated_overrides(chance, table, dependencies)))
     with tempfile.TemporaryDirectory() as folder:
         found = beside_npm(cases, Path(folder))
     crashed = sum(_is_crash(theirs) for _, theirs, _ in found.differing)
@@ -229,4 +249,4 @@ def _is_crash(theirs: Mapping[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

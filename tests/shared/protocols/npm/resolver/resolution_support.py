@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from shared.models import UpstreamSource
+from shared.protocols.npm.names import version_of
 from shared.protocols.npm.resolver.projects import project_of
 from shared.protocols.npm.resolver.resolve import NpmResolver
 from shared.protocols.npm.semver import parse_version
-from shared.protocols.resolution import Absent, KnownDocuments, NeededDocuments, Resolution, RootFile
+from shared.protocols.npm.shrinkwrap import inner_lock
+from shared.protocols.resolution import (
+    Absent,
+    Document,
+    KnownDocuments,
+    NeededDocuments,
+    Resolution,
+    RootFile,
+)
 from tests.shared.protocols.npm.support import NPM
+from tests.support.npm_builders import build_tarball, integrity
 
 Table = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Package → version → what its package.json says beside the two."""
+"""Package → version → what its package.json says beside the two. The key "npm-shrinkwrap" is the lock that
+its tarball brings: JSON, or bytes."""
 
 RESOLVER = NpmResolver()
 SOURCE = UpstreamSource(id=1, protocol="npm", name="main", url="https://registry.example.com/")
@@ -31,17 +43,28 @@ def packument(name: str, versions: Mapping[str, Mapping[str, Any]]) -> dict[str,
             continue
         about = dict(manifest)
         times[version] = about.pop("published", "2020-01-01T00:00:00.000Z")
+        inner = about.pop("npm-shrinkwrap", None)
+        told = f"sha512-{name}-{version}"
+        if inner is not None:
+            about["_hasShrinkwrap"] = True
+            told = integrity(tarball(name, version, inner))
         base = f"https://registry.example.com/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"
         found[version] = {
             "name": name,
             "version": version,
-            "dist": {"tarball": base, "integrity": f"sha512-{name}-{version}"},
+            "dist": {"tarball": base, "integrity": told},
             **about,
         }
     keys = {version: parsed.key for version in found if (parsed := parse_version(version)) is not None}
     newest = max(keys, key=lambda version: ("-" not in version, keys[version]))
     tags = {"latest": newest, **versions.get("tags", {})}
     return {"name": name, "dist-tags": tags, "versions": found, "time": times}
+
+
+def tarball(name: str, version: str, inner: Any) -> bytes:
+    """A package that brings a lock."""
+    content = inner if isinstance(inner, bytes) else json.dumps(inner).encode()
+    return build_tarball(name, version, more={"npm-shrinkwrap.json": content})
 
 
 def page(name: str, versions: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -76,6 +99,9 @@ def resolve(
         wanted = [each for each in outcome.documents if each not in known.documents]
         assert wanted, "it asks for what it has"
         for document in wanted:
+            if document.kind == "inner":
+                known.documents[document] = _inner(document, table)
+                continue
             there = document.kind == "index" and document.project in table
             known.documents[document] = (
                 page(document.project, table[document.project])
@@ -83,6 +109,13 @@ def resolve(
                 else Absent("no source knows this project")
             )
     raise AssertionError("no end")
+
+
+def _inner(document: Document, table: Table) -> Any:
+    version = version_of(document.project, document.filename)
+    file = tarball(document.project, version, table[document.project][version]["npm-shrinkwrap"])
+    extraction, raw = inner_lock(document.filename, io.BytesIO(file), len(file))
+    return Absent(extraction.reason) if raw is None else RESOLVER.prepare_inner(raw)
 
 
 def _split(text: str) -> tuple[str, str]:

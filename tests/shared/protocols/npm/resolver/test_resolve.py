@@ -151,16 +151,14 @@ def test_unknown_root__project_not_found_with_its_protocol() -> None:
         resolve(SMALL, "a", "gone")
 
 
-def test_addresses_and_shrinkwraps__listed_as_unresolved() -> None:
+def test_addresses__listed_as_unresolved() -> None:
     table: dict[str, dict[str, dict[str, Any]]] = {
-        "a": {"1.0.0": {"dependencies": {"b": "someone/b", "c": "not a range at all", "d": "*"}}},
-        "d": {"1.0.0": {"_hasShrinkwrap": True}},
+        "a": {"1.0.0": {"dependencies": {"b": "someone/b", "c": "not a range at all"}}},
     }
     found = resolve(table, "a")
     assert [(each.name, each.wanted_by, each.requirement) for each in found.unresolved] == [
         ("b", "pkg:npm/a@1.0.0", "b@someone/b"),
         ("c", "pkg:npm/a@1.0.0", "c@not a range at all"),
-        ("d", "pkg:npm/d@1.0.0", ""),
     ]
     assert found.complete
 
