@@ -14,7 +14,9 @@ import httpx._transports.default
 import pytest
 
 from shared.objects import files
+from tests.support.memory import choose_folder
 
+choose_folder()  # before any plugin asks for one
 pytest_plugins = [
     "tests.support.trust",
     "tests.support.stores",

@@ -254,10 +254,11 @@ class FileObjectStore:
 
     def _clear_way(self, path: Path) -> None:
         """Nothing but a folder stands at `path` afterwards, or a whole kind's link: an unmounted disk."""
-        if self._root not in path.parents or path.is_dir() or not os.path.lexists(path):
+        if self._root not in path.parents or not _is_in_the_way(path):
             return
         if path.name in (self._incoming.name, ASIDE):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(IsADirectoryError):
+                path.unlink(missing_ok=True)
         elif path.parent != self._root or not path.is_symlink():
             self._make_folder(self._root / ASIDE)
             aside = self._root / ASIDE / f"{path.parent.name}-{path.name}-{uuid.uuid4().hex[:8]}"
@@ -299,6 +300,16 @@ class FileObjectStore:
                     # What was set aside keeps its own date; when it was renamed is its ctime.
                     if (found.st_mtime if folder is self._incoming else found.st_ctime) < oldest:
                         _remove(leftover)
+
+
+def _is_in_the_way(path: Path) -> bool:
+    """Whether something else than a folder, or a link to one, stands there. It is looked at once: another
+    process that starts on the same data may be making the folder now."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISDIR(mode) and not (stat.S_ISLNK(mode) and path.is_dir())
 
 
 def _holds(path: Path, data: bytes) -> bool:

@@ -6,14 +6,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support import warm
+from tests.support.warm import Forked
+
+START_SECONDS = 90.0
 
 
 def free_port() -> int:
@@ -38,9 +40,9 @@ class RawResponse:
 
 @dataclass(slots=True)
 class GatewayProcess:
-    """A started `python -m services.gateway`."""
+    """A gateway that was started alone."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked
     port: int
     log: Path
 
@@ -71,14 +73,8 @@ def running_gateway(settings: Mapping[str, str], folder: Path, *, port: int = 0)
     port = port or free_port()
     log = folder / f"gateway-{port}.log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ORCHARD_")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.gateway"],
-            cwd=ROOT,
-            env={**environment, **settings, "ORCHARD_PORT": str(port)},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    environment |= {**settings, "ORCHARD_PORT": str(port)}
+    process = warm.start("services.gateway", env=environment, log=log, session=False)
     gateway = GatewayProcess(process, port, log)
     try:
         _wait_until_ready(gateway)
@@ -93,7 +89,7 @@ def running_gateway(settings: Mapping[str, str], folder: Path, *, port: int = 0)
 
 
 def _wait_until_ready(gateway: GatewayProcess) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if gateway.process.poll() is not None:
             raise RuntimeError(f"the gateway ended at start:\n{gateway.output()}")

@@ -23,10 +23,12 @@ import redis
 
 from services.standalone.postgres import EmbeddedPostgres
 from services.standalone.redis_server import EmbeddedRedis
+from tests.support import warm
 from tests.support.freezing import group, wait_until_frozen
 from tests.support.stores import ROOT, address_of, lent_database, own_postgres, own_redis
 from tests.support.trust import of_tests
 from tests.support.upstream import Upstream
+from tests.support.warm import Forked
 
 JSON = "application/vnd.pypi.simple.v1+json"
 SECRET_KEY = "dGVzdHMgb25seSwgdGVzdHMgb25seSwgdGVzdHMgISE="  # of no use anywhere else
@@ -39,7 +41,7 @@ FOR_MIGRATIONS = (
     "ORCHARD_OSV_SEVERITY",
     "ORCHARD_TRUST",
 )
-START_SECONDS = 40.0
+START_SECONDS = 90.0
 STOP_SECONDS = 12.0
 
 
@@ -50,6 +52,10 @@ class Service:
         self.name = name
         self.log = log
         self.port = int(env["ORCHARD_PORT" if name == "gateway" else "ORCHARD_WORKER_PORT"])
+        self.process: subprocess.Popen[bytes] | Forked
+        if tree == ROOT:
+            self.process = warm.start(f"services.{name}", env=env, log=log)
+            return
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{name}"],

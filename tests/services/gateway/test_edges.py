@@ -23,8 +23,8 @@ from shared.redis.client import RedisClient
 from shared.settings import load_settings
 from tests.services.gateway.conftest import Stores
 from tests.support.freezing import freeze
-from tests.support.gateway import ROOT, GatewayProcess, RawResponse, raw_request, running_gateway
-from tests.support.stores import address_of, own_redis
+from tests.support.gateway import GatewayProcess, RawResponse, raw_request, running_gateway
+from tests.support.stores import ROOT, address_of, own_redis
 
 JSON = "application/vnd.pypi.simple.v1+json"
 

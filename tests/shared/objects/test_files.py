@@ -244,6 +244,27 @@ asyncio.run(main())
         assert key == artifact_key(hashlib.sha256(await store.read(key)).hexdigest())
 
 
+@pytest.mark.parametrize("name", ["artifacts", ".incoming"])
+async def test_check__another_process_makes_the_folder_at_the_same_moment__it_stays(
+    store: FileObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / "objects" / name
+    real = Path.is_dir
+
+    def is_dir(self: Path, **options: bool) -> bool:
+        found = real(self, **options)
+        if self == folder:
+            os.makedirs(folder, exist_ok=True)  # just after it was looked at
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "is_dir", is_dir)
+        await store.check()
+        await store.put_bytes(KEY, DATA)
+    assert folder.is_dir()
+    assert not list((tmp_path / "objects").glob(".damaged/*"))
+
+
 @pytest.mark.parametrize("name", ["artifacts", "artifacts/{}", "documents", ".incoming", ".damaged"])
 @pytest.mark.parametrize("other", ["file", "pipe", "link"])
 async def test_put__something_else_in_a_folders_place__is_put_aside(
