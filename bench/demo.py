@@ -15,7 +15,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from bench import demo_cargo, demo_gradle, demo_maven
 from bench.harness import processes
 from bench.harness.orchard import environment
 from bench.harness.table import print_rows
+from bench.harness.work_folders import work_folder
 
 PACKAGES: tuple[tuple[str, ...], ...] = (
     ("flask",),  # pure, a handful of dependencies
@@ -107,16 +107,10 @@ def main() -> int:
         print(f"FAILED: nothing of {options.only} could be run here")
         return 1
     failures: list[str] = []
-    work = Path(tempfile.mkdtemp(prefix="orchard-demo-"))
-    try:
+    with work_folder("demo", keep=options.keep) as work:
         for name, ecosystem in ecosystems.items():
             if options.only in ("", name):
                 failures += _demo(work, ecosystem)
-    finally:
-        if options.keep:
-            print(f"kept: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
     for failure in failures:
         print(f"FAILED: {failure}")
     print("demo: " + ("failed" if failures else "all installs succeeded, also with the index cut off"))

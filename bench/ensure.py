@@ -13,7 +13,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +25,7 @@ import msgspec
 from bench.demo import INDEX_TTL_SECONDS, Running, figures, run_client, start
 from bench.harness import processes
 from bench.harness.table import print_rows
+from bench.harness.work_folders import work_folder
 
 PLUGINS = {  # what Maven binds to the phases up to `package` of a jar
     "maven-resources-plugin": "3.3.1",
@@ -95,14 +95,8 @@ def main() -> int:
         if name in protocols and shutil.which(command) is None:
             print(f"{command} is not installed: its part is left out")
             protocols.remove(name)
-    work = Path(tempfile.mkdtemp(prefix="orchard-ensure-"))
-    try:
+    with work_folder("ensure", keep=options.keep) as work:
         failures = _prove(work, protocols)
-    finally:
-        if options.keep:
-            print(f"kept: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
     for failure in failures:
         print(f"FAILED: {failure}")
     print("ensure: " + ("failed" if failures else "all builds succeeded with the registries cut off"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import msgspec
 
 from bench import resolution_oracle_maven, resolution_oracle_npm, resolution_oracle_random
 from bench.harness.orchard import Orchard, orchard
+from bench.harness.work_folders import work_folder
 from shared.default_upstreams import default_upstream
 
 ROOTS = (
@@ -194,19 +194,14 @@ def main() -> int:
         return 2
     upstream, origin = default_upstream("pypi", {}, 0)
     print(f"upstream: {origin}")
-    work = Path(__file__).resolve().parent / ".work" / "run" / f"resolution-oracle-{os.getpid()}"
-    work.mkdir(parents=True)
     compared = []
-    try:
-        with orchard(work / "data", upstream=upstream, pin=False) as server:
-            for root in options.roots or ROOTS:
-                compared.append(compare(server, root, work, uv=not options.no_uv))
-                show(compared[-1])
-    finally:
-        if options.keep:
-            print(f"logs and data: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
+    with (
+        work_folder("resolution-oracle", keep=options.keep) as work,
+        orchard(work / "data", upstream=upstream, pin=False) as server,
+    ):
+        for root in options.roots or ROOTS:
+            compared.append(compare(server, root, work, uv=not options.no_uv))
+            show(compared[-1])
     agreed = sum(one.agrees for one in compared)
     print(f"{agreed} of {len(compared)} roots agree with pip ({100 * agreed / len(compared):.0f} %)")
     return 0 if agreed >= 0.9 * len(compared) else 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from xml.sax.saxutils import escape
 
 from bench import resolution_oracle_maven as oracle
 from bench.harness.orchard import orchard
+from bench.harness.work_folders import work_folder
 from shared.default_upstreams import default_upstream
 
 GROUP = "orchard.random"
@@ -180,38 +180,32 @@ def listed_by_mvn(repository: str, projects: list[list[str]], home: Path) -> lis
 
 def run(seed: int, *, keep: bool) -> int:
     """Exit code: 1 when fewer than 98 of 100 projects that mvn could list agree."""
-    work = Path(__file__).resolve().parent / ".work" / "run" / f"resolution-random-{os.getpid()}"
-    repository = work / "repository"
-    made = Random(seed, repository)
-    projects = [made.roots() for _ in range(PROJECTS)]
     public, _ = default_upstream("maven", {}, 0)
     agreed = compared = 0
-    try:
-        with (
-            serve(repository) as own,
+    with contextlib.ExitStack() as stack:
+        work = stack.enter_context(work_folder("resolution-random", keep=keep))
+        made = Random(seed, work / "repository")
+        projects = [made.roots() for _ in range(PROJECTS)]
+        own = stack.enter_context(serve(work / "repository"))
+        server = stack.enter_context(
             orchard(
                 work / "data",
                 upstream="http://127.0.0.1:9/simple/",
                 maven_upstream=f"{own},{public}",
                 pin=False,
-            ) as server,
-        ):
-            base = server.url("")
-            for roots, theirs in zip(projects, listed_by_mvn(f"{base}/maven/", projects, work), strict=True):
-                graph, refused, _ = oracle.by_orchard(base, roots, environment=oracle.java_environment())
-                ours = None if graph is None else {oracle.line_of(node) for node in graph["nodes"]}
-                if theirs is None:
-                    continue
-                compared += 1
-                agreed += ours == theirs
-                if ours != theirs:
-                    only = (sorted(theirs - (ours or set())), sorted((ours or set()) - theirs))
-                    print(f"DIFFERS {' '.join(roots)}: mvn only {only[0]}, orchard only {only[1]} {refused}")
-    finally:
-        if keep:
-            print(f"logs and data: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
+            )
+        )
+        base = server.url("")
+        for roots, theirs in zip(projects, listed_by_mvn(f"{base}/maven/", projects, work), strict=True):
+            graph, refused, _ = oracle.by_orchard(base, roots, environment=oracle.java_environment())
+            ours = None if graph is None else {oracle.line_of(node) for node in graph["nodes"]}
+            if theirs is None:
+                continue
+            compared += 1
+            agreed += ours == theirs
+            if ours != theirs:
+                only = (sorted(theirs - (ours or set())), sorted((ours or set()) - theirs))
+                print(f"DIFFERS {' '.join(roots)}: mvn only {only[0]}, orchard only {only[1]} {refused}")
     lost = PROJECTS - compared
     print(f"seed {seed}: {agreed} of {compared} projects agree with mvn; {lost} it could not list")
     return 0 if compared and agreed >= 0.98 * compared else 1

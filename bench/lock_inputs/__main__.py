@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import httpx
 import msgspec
 
 from bench.harness.orchard import Orchard, orchard
 from bench.harness.table import print_rows
+from bench.harness.work_folders import work_folder
 from bench.lock_inputs import bills, cargo_locks, java_locks, maven_projects, node_locks, python_locks
 from bench.lock_inputs.comparing import Compared, compare, posted
 from bench.lock_inputs.locked import Locked, Through
@@ -51,14 +51,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=list(READERS), metavar="FORMAT", help="these formats")
     parser.add_argument("--keep", action="store_true", help="keep the working folder")
     options = parser.parse_args()
-    work = Path(tempfile.mkdtemp(prefix="orchard-lock-inputs-"))
-    try:
+    with work_folder("lock-inputs", keep=options.keep) as work:
         rows = _measure(work, options.only or list(READERS))
-    finally:
-        if options.keep:
-            print(f"kept: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
     return _print(rows)
 
 
@@ -83,6 +77,7 @@ def _measure(work: Path, forms: Sequence[str]) -> list[Row]:
         through = Through(work, first.url(""))
         for form in forms:
             _of_format(through, second, LOCKERS[form](through, form), rows, forms)
+        print(f"{through.again} runs of clients were repeated after passing failures")
     return [row for row in rows.values() if row.projects]
 
 
@@ -119,13 +114,24 @@ def _one(second: Orchard, locked: Locked) -> Compared:
         named = read(locked.form, locked.path)
         kind = {"CycloneDX": "cyclonedx", "SPDX": "spdx"}.get(locked.form, "")
         query = {"kind": kind} if kind else {"name": locked.path.name}
-        return compare(second.url(""), named, posted(second.url(""), locked.path.read_bytes(), query))
-    except (LookupError, ValueError, RuntimeError) as error:
+        with httpx.Client(base_url=second.url(""), timeout=300, trust_env=False) as send:
+            return compare(send, named, posted(send, locked.path.read_bytes(), query))
+    except (httpx.HTTPError, LookupError, ValueError, RuntimeError) as error:
         return Compared(0, differing=[f"{type(error).__name__}: {error}"])
 
 
 def _print(rows: Sequence[Row]) -> int:
-    head = ("format", "locked by", "projects", "packages", "files", "equal", "differing", "MB")
+    head = (
+        "format",
+        "locked by",
+        "projects",
+        "packages",
+        "files",
+        "equal",
+        "differing",
+        "MB",
+        "posted again",
+    )
     lines: list[tuple[str, ...]] = [head]
     for row in rows:
         differing = sum(len(each.differing) for each in row.compared)
@@ -139,6 +145,7 @@ def _print(rows: Sequence[Row]) -> int:
                 f"{sum(each.equal for each in row.compared)}",
                 f"{differing}",
                 f"{sum(each.size_bytes for each in row.compared) / 1e6:.0f}",
+                f"{sum(each.again for each in row.compared)}",
             )
         )
     print()

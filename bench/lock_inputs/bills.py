@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.lock_inputs import node_locks, python_locks
-from bench.lock_inputs.locked import CLIENTS, Locked, Through
+from bench.lock_inputs.locked import Locked, Through
+from tests.support.client_environments import CLIENTS
 
 FORMS = ("CycloneDX", "SPDX")
 EXPORTS = {"CycloneDX": "bom.cdx.json", "SPDX": "bom.spdx.json"}

@@ -13,6 +13,9 @@ import msgspec
 from bench.lock_inputs.reading import Named, plain
 
 ORCHARD_SECONDS = 900.0
+POLL_SECONDS = 0.5
+RETRY_SECONDS = 5.0  # where no Retry-After tells
+TRIES = 5
 _PLAIN = ("pypi", "cargo")  # whose names have several spellings
 
 
@@ -25,38 +28,59 @@ class Compared(msgspec.Struct):
     differing: list[str] = []  # each with what is known of it
     size_bytes: int = 0
     key: str = ""
+    again: int = 0  # posts after passing failures
 
 
-def posted(base: str, body: bytes, query: Mapping[str, str]) -> httpx.Response:
-    """The end of an ensure. Raises `RuntimeError` when it does not end."""
-    answer = httpx.post(f"{base}/api/v1/ensure", content=body, params=query, timeout=60, trust_env=False)
+class Posted(msgspec.Struct):
+    """The last answer of an Orchard to a lock, and how often it was posted again after passing failures."""
+
+    answer: httpx.Response
+    again: int = 0
+
+
+def posted(
+    send: httpx.Client, body: bytes, query: Mapping[str, str], pause: Callable[[float], object] = time.sleep
+) -> Posted:
+    """The end of an ensure; `send` has the Orchard's address. A passing failure, of the whole (503) or of
+    some files of it (`Missing.passing`), is what a client tries again: the lock is then posted anew, at most
+    `TRIES` times in all. Raises `RuntimeError` when it does not end."""
+    for again in range(TRIES):
+        answer = _ended(send, body, query, pause)
+        if again + 1 == TRIES or not _passing(answer):
+            break
+        pause(float(answer.headers.get("retry-after", RETRY_SECONDS)))
+    return Posted(answer, again)
+
+
+def _ended(
+    send: httpx.Client, body: bytes, query: Mapping[str, str], pause: Callable[[float], object]
+) -> httpx.Response:
+    answer = send.post("/api/v1/ensure", content=body, params=query)
     deadline = time.monotonic() + ORCHARD_SECONDS
-    location = answer.headers.get("location", "")
-    while answer.status_code in (202, 503):
+    while answer.status_code == 202:
         if time.monotonic() > deadline:
             raise RuntimeError(f"no end within {ORCHARD_SECONDS:.0f} s: {answer.text[:300]}")
-        time.sleep(0.5)
-        if location:
-            answer = httpx.get(base + location, timeout=60, trust_env=False)
-        else:
-            answer = httpx.post(
-                f"{base}/api/v1/ensure", content=body, params=query, timeout=60, trust_env=False
-            )
-            location = answer.headers.get("location", "")
+        pause(POLL_SECONDS)
+        answer = send.get(answer.json()["location"])
     return answer
 
 
-def compare(base: str, named: set[Named], answer: httpx.Response) -> Compared:
+def _passing(answer: httpx.Response) -> bool:
+    if answer.status_code != 200:
+        return answer.status_code == 503
+    return any(each.get("passing") for each in answer.json()["missing"])
+
+
+def compare(send: httpx.Client, named: set[Named], posted: Posted) -> Compared:
     """Every file that the lock names beside every file of the answer."""
-    found = Compared(len(named), len({(each.name, each.version) for each in named}))
+    found = Compared(len(named), len({(each.name, each.version) for each in named}), again=posted.again)
+    answer = posted.answer
     if answer.status_code != 200:
         found.differing.append(f"{answer.status_code}: {answer.text[:300]}")
         return found
     lock = answer.json()
     found.size_bytes, found.key = lock["size_bytes"], lock["key"]
-    return beside(
-        found, named, lock, lambda path: httpx.get(base + path, timeout=300, trust_env=False).content
-    )
+    return beside(found, named, lock, lambda path: send.get(path).content)
 
 
 def beside(

@@ -1,7 +1,8 @@
 """Gradle's lock files and verification metadata, of one build with a project for each.
 
 Debian's Gradle (4.4) is older than both formats (4.8 and 6.2), so a task writes them in its place, as the
-User Manual describes them: of what Gradle itself resolved and downloaded through the Orchard.
+User Manual describes them: of what Gradle itself resolved and downloaded through the Orchard. A newer one
+follows, which writes them itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
+from bench.lock_inputs import gradle_itself
 from bench.lock_inputs.locked import Locked, Through
 from bench.lock_inputs.projects import JAVA
 
@@ -56,6 +58,7 @@ def lock(through: Through, form: str) -> Iterator[Locked]:
     for project in JAVA:
         path = root / project / form
         yield Locked(form, project, path, "gradle", wrong or ("" if path.exists() else f"it wrote no {form}"))
+    yield from gradle_itself.lock(through, form)
 
 
 def _run(through: Through) -> str:

@@ -96,9 +96,7 @@ def lock(through: Through, form: str) -> Iterator[Locked]:
         (folder / form).write_text(
             f"<project>{about}<artifactId>{project or 'all'}</artifactId>{text}</project>"
         )
-    mirror = f"<mirror><id>orchard</id><mirrorOf>*</mirrorOf><url>{through.url('/maven/')}</url></mirror>"
-    (root / "settings.xml").write_text(f"<settings><mirrors>{mirror}</mirrors></settings>")
-    command = ["mvn", "-B", "-q", "-s", "settings.xml", f"-Dmaven.repo.local={through.work / 'm2'}"]
+    command = mvn(through, root)
     command += ["-DoutputFile=list.txt", "-DoutputAbsoluteArtifactFilename=true", _LIST]
     wrong = through.run(command, root, through.environment())
     for project in PROJECTS:
@@ -106,6 +104,13 @@ def lock(through: Through, form: str) -> Iterator[Locked]:
         if not wrong:
             (folder / MVN_FILES).write_text("".join(_taken(folder / "list.txt")))
         yield Locked(form, project, folder / form, "mvn", wrong)
+
+
+def mvn(through: Through, folder: Path) -> list[str | Path]:
+    """mvn as it is run in `folder`, where its settings are put."""
+    mirror = f"<mirror><id>orchard</id><mirrorOf>*</mirrorOf><url>{through.url('/maven/')}</url></mirror>"
+    (folder / "settings.xml").write_text(f"<settings><mirrors>{mirror}</mirrors></settings>")
+    return ["mvn", "-B", "-q", "-s", "settings.xml", f"-Dmaven.repo.local={through.work / 'm2'}"]
 
 
 def _taken(listed: Path) -> Iterator[str]:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.lock_inputs.locked import CLIENTS, Locked, Through
+from bench.lock_inputs.locked import Locked, Through
 from bench.lock_inputs.projects import NODE
+from tests.support.client_environments import CLIENTS, of_node
 
 _NPM = CLIENTS / "npm-10" / "node_modules" / ".bin" / "npm"
 _NEWER_NPM = CLIENTS / "npm-11" / "node_modules" / ".bin" / "npm"
@@ -26,19 +27,7 @@ FORMS = (
 
 
 def environment(through: Through) -> dict[str, str]:
-    registry = through.url("/npm/")
-    return through.environment(
-        npm_config_registry=registry,
-        PNPM_CONFIG_REGISTRY=registry,  # of pnpm 12
-        npm_config_cache=str(through.work / "npm-cache"),
-        npm_config_update_notifier="false",
-        npm_config_fund="false",
-        npm_config_audit="false",
-        YARN_NPM_REGISTRY_SERVER=registry,
-        YARN_UNSAFE_HTTP_WHITELIST="127.0.0.1",
-        YARN_ENABLE_TELEMETRY="0",
-        YARN_ENABLE_IMMUTABLE_INSTALLS="false",
-    )
+    return through.environment(YARN_ENABLE_IMMUTABLE_INSTALLS="false", **of_node(through.url("/npm/")))
 
 
 def lock(through: Through, form: str) -> Iterator[Locked]:

@@ -7,13 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.lock_inputs.locked import CLIENTS, Locked, Through
+from bench.lock_inputs.locked import Locked, Through
 from bench.lock_inputs.projects import PYTHON, PYTHON_ONE_PLATFORM
+from tests.support.client_environments import CLIENTS
 
 _UV = CLIENTS / "uv" / "bin" / "uv"
-_NO_BUILD = (
-    "\n[tool.uv]\npackage = false\n[tool.pdm]\ndistribution = false\n[tool.poetry]\npackage-mode = false\n"
-)
+_NO_BUILD = "\n[tool.uv]\npackage = false\n[tool.pdm]\ndistribution = false\n"
 
 
 def lock(through: Through, form: str, *, under: str = "") -> Iterator[Locked]:
@@ -60,10 +59,19 @@ def _by_pip(through: Through, project: str) -> Locked:
 
 
 def _by_poetry(through: Through, form: str, project: str, folder: Path) -> Locked:
+    about = f'\n[tool.poetry]\nname = "bench-{project}"\nversion = "0.1.0"\npackage-mode = false\n'
     source = f'\n[[tool.poetry.source]]\nname = "orchard"\nurl = "{through.url("/pypi/simple/")}"\n'
-    _write(folder, project, f'{source}priority = "primary"\n')
+    # Once more, for readers of poetry's own table.
+    wanted = "".join(map(_poetry_line, PYTHON[project]))
+    tables = f'{about}[tool.poetry.dependencies]\npython = ">=3.11"\n{wanted}{source}priority = "primary"\n'
+    _write(folder, project, tables)
     command = [CLIENTS / "poetry" / "bin" / "poetry", "lock", "--no-interaction"]
     return through.locked(form, project, folder, form, [command], through.environment())
+
+
+def _poetry_line(requirement: str) -> str:
+    name, _, extra = requirement.rstrip("]").partition("[")
+    return f"{name} = {{version = '*', extras = {[extra] if extra else []}}}\n"
 
 
 def _by_pdm(through: Through, form: str, project: str, folder: Path) -> Locked:
@@ -73,7 +81,7 @@ def _by_pdm(through: Through, form: str, project: str, folder: Path) -> Locked:
     )
     # Every second one with the addresses of files in place of their names.
     addresses = ["--static-urls"] if list(PYTHON).index(project) % 2 else []
-    command = [CLIENTS / "pdm" / "bin" / "pdm", "lock", "--non-interactive", *addresses]
+    command = [CLIENTS / "pdm" / "bin" / "pdm", "lock", *addresses]
     return through.locked(form, project, folder, form, [command], env)
 
 

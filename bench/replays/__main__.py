@@ -15,12 +15,10 @@ byte. At last the project wants one thing more, which was not recorded: it must 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 
 from bench.harness.table import print_figures
+from bench.harness.work_folders import work_folder
 from bench.replays import cost
 from bench.replays.places import namespaces
 from bench.replays.projects import PROJECTS
@@ -41,14 +39,8 @@ def main() -> int:
         print("no network namespaces can be made here (unshare --user --net, nsenter, ip)", file=sys.stderr)
         return 2
     projects = [each for each in PROJECTS if not options.only or each.client in options.only]
-    work = Path(tempfile.mkdtemp(prefix="bench-replays-"))
-    try:
+    with work_folder("replays", keep=options.keep) as work:
         figures = measure(work, projects, 0 if options.no_cost else options.runs, again=not options.cost)
-    finally:
-        if options.keep:
-            print(f"kept: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
     print_figures("replays", figures)
     return 0 if all(each.met is not False for each in figures) else 1
 

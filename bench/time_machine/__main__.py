@@ -9,8 +9,6 @@ plain pages say of it. Exits 1 when fewer than 95 % of the roots are equal.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from pathlib import Path
 
 from bench.harness.orchard import orchard
 from bench.harness.table import print_rows
+from bench.harness.work_folders import work_folder
 from bench.time_machine import compared, maven, npm, pypi
 from bench.time_machine.compared import Compared
 from shared.default_upstreams import default_upstream
@@ -68,24 +67,19 @@ def main() -> int:
 @contextmanager
 def _running(*, keep: bool) -> Iterator[tuple[str, Path]]:
     """An Orchard's address and a folder to work in."""
-    work = Path(__file__).resolve().parents[1] / ".work" / "run" / f"time-machine-{os.getpid()}"
-    work.mkdir(parents=True)
     upstreams = {name: default_upstream(name, {}, 0)[0] for name in ("pypi", "npm", "maven")}
-    try:
-        with orchard(
+    with (
+        work_folder("time-machine", keep=keep) as work,
+        orchard(
             work / "data",
             upstream=upstreams["pypi"],
             pin=False,
             npm_upstream=upstreams["npm"],
             maven_upstream=upstreams["maven"],
             cache_ttl_index=TTL_SECONDS,
-        ) as server:
-            yield server.url(""), work
-    finally:
-        if keep:
-            print(f"logs and data: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
+        ) as server,
+    ):
+        yield server.url(""), work
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A budget of memory for all items of one kind: bounds per item alone do not limit the sum.
 
 A semaphore in bytes whose holders may grow. So that holders which wait for each other never stand still, the
-oldest may go over the budget: what is held is at most the budget and one item.
+oldest may go over the budget: what is held is at most the budget and one item. So that nobody waits
+for the end of a large one, the oldest counts for the others as half the budget at most.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ class ByteBudget:
 
     def _fits(self, share: Share, more: int) -> bool:
         oldest = next(iter(self._shares), share)
-        return self.used_bytes + more <= self.total_bytes or oldest is share
+        if oldest is share:
+            return True
+        of_others = self.used_bytes - oldest.held
+        return min(oldest.held, self.total_bytes // 2) + of_others + more <= self.total_bytes
 
     def _release(self, share: Share) -> None:
         if not share.held:

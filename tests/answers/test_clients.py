@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.clients import jvm, node
-from tests.clients.conftest import CLIENTS, Tools
+from tests.clients.conftest import Tools
 from tests.support.builders import build_wheel
+from tests.support.client_environments import CLIENTS
 from tests.support.maven_builders import Repository
 from tests.support.npm_builders import packument_path, publish, tarball_path
 from tests.support.orchard import Cluster, wait_until

@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from bench.lock_inputs.comparing import Compared, beside
+from bench.lock_inputs.comparing import TRIES, Compared, beside, posted
 from bench.lock_inputs.reading import Named, read
 
 BODY = b"the bytes of a file"
@@ -67,3 +68,31 @@ def test_beside__what_is_not_the_same__differs(
 ) -> None:
     found = beside(Compared(1), {NODE}, answer, lambda path: served)
     assert (found.equal, len(found.differing)) == (equal, differing)
+
+
+COMPLETE: dict[str, Any] = {"protocols": {}, "missing": []}
+PASSING: dict[str, Any] = {"protocols": {}, "missing": [{"name": "a", "reason": "503", "passing": True}]}
+LASTING: dict[str, Any] = {"protocols": {}, "missing": [{"name": "a", "reason": "404"}]}
+BUSY: dict[str, Any] = {"location": "/api/v1/ensures/x"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "again", "last"),
+    [
+        ([(200, COMPLETE)], 0, COMPLETE),
+        ([(202, BUSY), (202, BUSY), (200, COMPLETE)], 0, COMPLETE),
+        ([(503, {}), (200, COMPLETE)], 1, COMPLETE),
+        ([(202, BUSY), (503, {}), (202, BUSY), (200, COMPLETE)], 1, COMPLETE),
+        ([(200, PASSING), (200, PASSING), (200, COMPLETE)], 2, COMPLETE),
+        ([(200, LASTING)], 0, LASTING),
+        ([(422, {"code": "ensure_invalid"})], 0, {"code": "ensure_invalid"}),
+        ([(200, PASSING)] * TRIES, TRIES - 1, PASSING),
+    ],
+)
+def test_posted__passing_failures_alone__are_posted_again(
+    answers: list[tuple[int, dict[str, Any]]], again: int, last: dict[str, Any]
+) -> None:
+    left = [httpx.Response(status, json=body) for status, body in answers]
+    with httpx.Client(base_url="http://x", transport=httpx.MockTransport(lambda _: left.pop(0))) as send:
+        found = posted(send, b"", {}, pause=lambda _: None)
+    assert (found.again, found.answer.json(), left) == (again, last, [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import build_sdist, build_wheel
+from tests.support.client_environments import CLIENTS, with_home
 from tests.support.orchard import Cluster, cluster
-from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
-
-CLIENTS = ROOT / ".cache" / "clients"
 
 
 class Tools:
@@ -34,15 +31,7 @@ class Tools:
 
     def environment(self, **extra: str) -> dict[str, str]:
         """Only what a client needs; an empty home, so that no cache or configuration is inherited."""
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
-        env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "LANG": "C.UTF-8",
-            "PIP_CONFIG_FILE": os.devnull,
-            "FAKEROOTKEY": "1",  # else yarn 1 as root writes the whole machine's configuration
-        }
+        env = with_home(self.folder / "home")
         return {**env, "POETRY_VIRTUALENVS_IN_PROJECT": "true", **extra}
 
     def forget(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import CLIENTS
+from tests.support.client_environments import CLIENTS, with_home
 from tests.support.maven_builders import Dep, build_pom
 from tests.support.orchard import Cluster
 from tests.support.stores import ROOT
@@ -52,11 +52,6 @@ def documented(pattern: str, orchard: Cluster) -> str:
     return found[0].replace("http://127.0.0.1:8080", orchard.url("").rstrip("/"))
 
 
-def _environment(home: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ}
-    return kept | {"HOME": str(home), "LANG": "C.UTF-8"}
-
-
 class Maven:
     """mvn with settings of its own: Orchard as the mirror of everything, an own local repository."""
 
@@ -83,7 +78,7 @@ class Maven:
         return subprocess.run(
             [*command, *words],
             cwd=self.folder,
-            env=_environment(self.folder),
+            env=with_home(self.folder),
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -135,7 +130,7 @@ class Gradle:
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=_environment(self.folder),
+            env=with_home(self.folder),
             capture_output=True,
             text=True,
             timeout=110,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import CLIENTS, Tools
+from tests.clients.conftest import Tools
+from tests.support.client_environments import CLIENTS, of_node
 from tests.support.npm_builders import publish
 from tests.support.upstream import Upstream
 
@@ -78,21 +79,8 @@ def newer_node() -> list[str]:
 
 
 def environment(tools: Tools, registry: str, **extra: str) -> dict[str, str]:
-    """Each client's own variable for the registry, and nothing that asks anyone else."""
-    return tools.environment(
-        npm_config_registry=registry,
-        NPM_CONFIG_REGISTRY=registry,  # of deno, which knows no other spelling
-        PNPM_CONFIG_REGISTRY=registry,  # of pnpm 12
-        npm_config_update_notifier="false",
-        npm_config_fund="false",
-        npm_config_audit="false",
-        YARN_NPM_REGISTRY_SERVER=registry,
-        YARN_UNSAFE_HTTP_WHITELIST="127.0.0.1",
-        YARN_ENABLE_TELEMETRY="0",
-        YARN_NODE_LINKER="node-modules",
-        DENO_NO_UPDATE_CHECK="1",
-        **extra,
-    )
+    """That of a client which is to ask `registry`."""
+    return {**tools.environment(), **of_node(registry), **extra}
 
 
 def project(folder: Path, dependencies: Mapping[str, str] | None = None) -> Path:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import CLIENTS, Tools, forget_breakers
+from tests.clients.conftest import Tools, forget_breakers
 from tests.clients.jvm import GROUP, require
 from tests.services.cli.conftest import Command
+from tests.support.client_environments import CLIENTS
 from tests.support.maven_builders import Dep, Repository
 from tests.support.orchard import Cluster, cluster
 from tests.support.stores import ROOT
