@@ -238,6 +238,14 @@ def manifest_kind(basename: str) -> str:
     return next((kind for kind, (_, form) in manifests().items() if form.filename.fullmatch(basename)), "")
 
 
+def refuse_manifest(basename: str) -> None:
+    """Raises `EnsureInvalid` for a file of a client's project that is neither a lock nor taken for an ensure
+    file, and says what is."""
+    for each in PROTOCOLS:
+        if instead := each.locks.not_taken.get(basename.lower()):
+            raise EnsureInvalid(f"{basename}: is not resolved here", hint=f"Post {instead}.")
+
+
 def read_manifest(kind: str, text: str) -> EnsureFile:
     """The ensure file that it stands for. Raises as `read_toml`."""
     protocol, form = manifests()[kind]

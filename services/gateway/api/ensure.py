@@ -27,6 +27,7 @@ from shared.resolving.ensure_file import (
     read_json,
     read_manifest,
     read_toml,
+    refuse_manifest,
 )
 from shared.resolving.pinned import ENSURE_KIND, PinnedFiles, basename_of, is_pinned, kind_of, read_lock
 
@@ -46,6 +47,8 @@ def _read(body: bytes, content_type: str, kind: str, name: str) -> EnsureFile | 
     kind = kind or manifest_kind(basename_of(name)) or kind_of(name, body)
     if kind and kind != ENSURE_KIND and kind not in manifests():
         return read_lock(kind, body)
+    if not kind:
+        refuse_manifest(basename_of(name))
     if len(body) > ENSURE_BYTES:
         raise RequestTooLarge(
             f"an ensure file has at most {ENSURE_BYTES} bytes", hint="A lock is told by name= or kind=."

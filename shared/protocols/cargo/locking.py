@@ -19,6 +19,9 @@ class CargoLocks(Locks):
     """Cargo.toml of a package with these dependencies, and its Cargo.lock."""
 
     table: ClassVar[type[Table] | None] = CargoTable
+    not_taken: ClassVar[Mapping[str, str]] = {
+        "cargo.toml": "the Cargo.lock that `cargo generate-lockfile` makes of it"
+    }
     needs_all: ClassVar[bool] = True
     exports: ClassVar[Mapping[str, Export]] = {
         "Cargo.toml": Export("application/toml", cargo_toml),

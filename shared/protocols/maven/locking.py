@@ -80,6 +80,10 @@ class MavenLocks(Locks):
     manifests: ClassVar[Mapping[str, Manifest]] = {
         "pom.xml": Manifest(re.compile(r"(?:.*[-_.])?pom\.xml|.+\.pom"), "project")
     }
+    not_taken: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts", "libs.versions.toml"),
+        "the gradle.lockfile of `gradle dependencies --write-locks`, or gradle/verification-metadata.xml",
+    )
     exports: ClassVar[Mapping[str, Export]] = {
         "dependency-management.xml": Export("application/xml", lambda lock, _: dependency_management(lock)),
         "verification-metadata.xml": Export(

@@ -207,6 +207,11 @@ class NpmLocks(Locks):
 
     table: ClassVar[type[Table] | None] = NpmTable
     requirements_in: ClassVar[str] = "dependencies"
+    not_taken: ClassVar[Mapping[str, str]] = {
+        "package.json": "the package-lock.json of `npm install --package-lock-only`, or another lock",
+        "pnpm-workspace.yaml": "the pnpm-lock.yaml beside it",
+        "bun.lock": "the package-lock.json of `npm install --package-lock-only`",
+    }
     exports: ClassVar[Mapping[str, Export]] = {
         "package.json": Export("application/json", lambda lock, _: package_json(lock)),
         "package-lock.json": Export("application/json", package_lock),

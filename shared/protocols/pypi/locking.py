@@ -88,6 +88,13 @@ class PyPILocks(Locks):
     hook_requirements = staticmethod(hook_requirements)
 
     table: ClassVar[type[Table] | None] = PyPITable
+    not_taken: ClassVar[Mapping[str, str]] = {
+        "pyproject.toml": "its uv.lock, poetry.lock, pdm.lock or pylock.toml",
+        "setup.py": "a requirements.txt with hashes, as `uv pip compile --generate-hashes` prints it",
+        "setup.cfg": "a requirements.txt with hashes, as `uv pip compile --generate-hashes` prints it",
+        "pipfile": "what `pipenv requirements --hash` prints, as requirements.txt",
+        "pipfile.lock": "what `pipenv requirements --hash` prints, as requirements.txt",
+    }
     exports: ClassVar[Mapping[str, Export]] = {
         "requirements.txt": Export(
             "text/plain; charset=utf-8", lambda lock, _: requirements_txt(lock), of_pins=True

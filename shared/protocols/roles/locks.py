@@ -58,6 +58,9 @@ class Locks:
     table: ClassVar[type[Table] | None] = None
     requirements_in: ClassVar[str] = "requirements"  # the field of `table` that `orchard cache warm` writes
     manifests: ClassVar[Mapping[str, Manifest]] = {}  # by their kind
+    not_taken: ClassVar[
+        Mapping[str, str]
+    ] = {}  # other files of projects, in small letters: what to post instead
     exports: ClassVar[Mapping[str, Export]] = {}  # by the name of the file: "requirements.txt"
     needs_all: ClassVar[bool] = (
         False  # clients install nothing of a graph of which a requirement is unresolved

@@ -8,8 +8,11 @@ import tracemalloc
 import pytest
 
 from shared.errors import EnsureInvalid
+from shared.protocols import PROTOCOLS
+from shared.protocols.base import PackageProxyBase
 from shared.protocols.resolution import MAX_REQUIREMENTS
-from shared.resolving.ensure_file import MAX_APART, read_json, read_toml
+from shared.resolving.ensure_file import MAX_APART, manifest_kind, read_json, read_toml, refuse_manifest
+from shared.resolving.pinned import kind_of
 
 FILE = """
 # what the service needs
@@ -187,3 +190,22 @@ def test_npm_overrides__thousands_and_deep_ones__refused() -> None:
                 read_toml(f"[npm.overrides]\n{overrides}\n[npm.dependencies]\na = '1'")
             else:
                 read_json(json.dumps({"npm": {"dependencies": {"a": "1"}, "overrides": deep}}))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"), [(each, name) for each in PROTOCOLS for name in each.locks.not_taken]
+)
+def test_file_of_a_project_that_is_no_lock__the_error_names_what_to_post(
+    protocol: PackageProxyBase, name: str
+) -> None:
+    assert not manifest_kind(name)
+    assert not kind_of(name, b"")
+    with pytest.raises(EnsureInvalid) as refused:
+        refuse_manifest(name.title())
+    assert refused.value.message == f"{name.title()}: is not resolved here"
+    assert protocol.locks.not_taken[name] in refused.value.hint
+    refuse_manifest("orchard.toml")
+
+
+def test_every_protocol__names_files_of_projects_that_are_not_taken() -> None:
+    assert all(each.locks.not_taken for each in PROTOCOLS)
