@@ -89,9 +89,7 @@ def check(root: Node, page: Callable[[str], Page]) -> None:
         owner = next(each for each in node.ancestry() if each.entry is None)
         told = f"{label(owner)}: {node.entry.place[:_SHOWN]}"
         if node.entry.address:
-            node.failure = Failure(
-                f"{told}: it comes from an address; only what a registry names is resolved"
-            )
+            node.failure = Failure(f"{told}: {_BY_ADDRESS}")
             continue
         found = page(node.manifest.name)
         if isinstance(found, Packument):
