@@ -130,7 +130,7 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """The environment of every service."""
         cache, queue = address_of(self.cache), address_of(self.queue)
-        env = of_tests({name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")})
+        env = {name: value for name, value in os.environ.items() if not name.startswith("ORCHARD_")}
         env |= {
             "ORCHARD_DATABASE_URL": self.database_url,
             "ORCHARD_REDIS_HOST": cache.host,
@@ -154,6 +154,7 @@ class Cluster:
         if self.tree != ROOT:  # other code refuses settings that it does not know
             env = {key: env[key] for key in env if key[:8] != "ORCHARD_" or self._knows(key[8:].lower())}
         env["ORCHARD_PORT" if name == "gateway" else "ORCHARD_WORKER_PORT"] = str(port or free_port())
+        env = of_tests(env)
         service = Service(name, env, self.folder / f"{name}-{len(self.services)}.log", self.tree)
         self.services.append(service)
         if wait:

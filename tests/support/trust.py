@@ -7,6 +7,7 @@ of what its tests did. An Orchard under test speaks with loopback, and trusts on
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +18,23 @@ from shared.protocols import PROTOCOLS
 
 AUTHORITY = Path(__file__).with_name("authority.pem")
 _NAMES = (*INSTEAD, *BESIDE, *filter(None, (each.setup.certificates_variable for each in PROTOCOLS)))
+_HOST = re.compile(r"https?://(?:[^/\s]*@)?(\[[^]]*\]|[^/:\s,]+)")
+_LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 _MACHINE = {name: os.environ[name] for name in _NAMES if name in os.environ}
 
 
 def of_tests(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables without what this machine says of authorities; what a test says stays."""
+    """The variables without what this machine says of authorities; what a test says or takes away counts.
+
+    Unless a setting of Orchard names an address elsewhere: what clients need beside the packages of a test
+    comes from there.
+    """
+    settings = "\n".join(value for name, value in environ.items() if name.startswith("ORCHARD_"))
+    if not set(_HOST.findall(settings)) <= _LOOPBACK:
+        return dict(environ)
     kept = {name: value for name, value in environ.items() if _MACHINE.get(name) != value}
-    return kept if any(name in kept for name in INSTEAD) else kept | {"SSL_CERT_FILE": str(AUTHORITY)}
+    as_found = {name: environ[name] for name in _NAMES if name in environ} == _MACHINE
+    return kept | {"SSL_CERT_FILE": str(AUTHORITY)} if as_found else kept
 
 
 def _of_tests(setting: str, environ: Mapping[str, str], *, clients: tuple[str, ...] = ()) -> ssl.SSLContext:
