@@ -34,7 +34,8 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def orchard(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Cluster]:
-    with cluster(tmp_path_factory.mktemp("orchard"), upstream, **SETTINGS) as running:
+    folder = tmp_path_factory.mktemp("orchard")
+    with cluster(folder, upstream, with_postgres=True, **SETTINGS) as running:
         yield running
 
 
