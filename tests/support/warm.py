@@ -27,7 +27,6 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 200_000  # of an order: an environment
-SERVICES = ("services.gateway", "services.fetcher", "services.extractor")
 IMPORTED = (
     "services.gateway.app",
     "services.fetcher.compose",

@@ -7,6 +7,7 @@ holds one that another version wrote, costs one more reading in the sandbox.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -145,9 +146,10 @@ class PreparedDocuments:
     async def model(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:
         """A stored file's metadata with its `Extraction.model`, which no row holds: out of the cache,
         else read again in the sandbox. Raises `ObjectMissing` and passing errors."""
-        key = f"{protocol.name}:{row.sha256}"
-        model = self._models.use(key)
-        if model is None:
+        resolver = protocol.resolver
+        assert resolver is not None
+
+        async def read() -> Any:
             extraction = await extraction_with_model(
                 protocol,
                 document.filename,
@@ -157,18 +159,17 @@ class PreparedDocuments:
                 object_key=row.file_key,
                 size_bytes=row.size_bytes,
             )
-            assert protocol.resolver is not None
-            model = protocol.resolver.prepare_metadata(document, extraction)
-            if not isinstance(model, Absent):
-                self._models.put(key, model)
-        return model
+            return resolver.prepare_metadata(document, extraction)
+
+        return await _once(self._models, f"{protocol.name}:{row.sha256}", read)
 
     async def inner(self, protocol: PackageProxyBase, document: Document, row: StoredMetadata) -> Any:
         """The lock that a stored file brings, read in the sandbox; an `Absent` where it cannot be used.
         Raises `ObjectMissing` and passing errors."""
-        key = f"{protocol.name}:{row.sha256}"
-        inner = self._inner.use(key)
-        if inner is None:
+        resolver = protocol.resolver
+        assert resolver is not None
+
+        async def read() -> Any:
             outcome = await self._sandbox.inner_lock(
                 protocol=protocol.name,
                 filename=document.filename,
@@ -176,10 +177,18 @@ class PreparedDocuments:
                 key=row.file_key,
                 size_bytes=row.size_bytes,
             )
-            assert protocol.resolver is not None
             if outcome.raw_metadata is None:
-                inner = Absent(outcome.extraction.reason)
-            else:
-                inner = protocol.resolver.prepare_inner(outcome.raw_metadata)
-            self._inner.put(key, inner)
-        return inner
+                return Absent(outcome.extraction.reason)
+            return resolver.prepare_inner(outcome.raw_metadata)
+
+        return await _once(self._inner, f"{protocol.name}:{row.sha256}", read)
+
+
+async def _once(kept: Bounded[str, Any], key: str, read: Callable[[], Awaitable[Any]]) -> Any:
+    """What was read is kept; not that it could not be read, which may come of a busy machine."""
+    found = kept.use(key)
+    if found is None:
+        found = await read()
+        if not isinstance(found, Absent):
+            kept.put(key, found)
+    return found

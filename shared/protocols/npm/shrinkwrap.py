@@ -16,6 +16,7 @@ import msgspec
 from shared.models import Extraction
 from shared.protocols.npm import names
 from shared.protocols.npm.semver import parse_version
+from shared.protocols.reading.json_text import load_tree
 from shared.protocols.reading.tarballs import BadArchive, NoSuchMember, read_top_file
 
 FILE = "npm-shrinkwrap.json"
@@ -80,11 +81,9 @@ def decode_inner(body: bytes) -> tuple[InnerEntry, ...]:
 def read_shrinkwrap(content: bytes) -> tuple[InnerEntry, ...]:
     """The entries in the file's order, each after the folder that it lies in. Raises `BadShrinkwrap`."""
     try:
-        data = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        raise BadShrinkwrap("it is not valid JSON") from None
-    if not isinstance(data, dict):
-        raise BadShrinkwrap("it is no object")
+        data = load_tree(content)
+    except ValueError:
+        raise BadShrinkwrap("it is no JSON object") from None
     packages, dependencies = data.get("packages"), data.get("dependencies")
     if isinstance(packages, dict):
         found = dict(_current(packages))

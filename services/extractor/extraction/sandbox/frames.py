@@ -7,7 +7,7 @@ and answers only with a result: whatever else it sends gets it killed.
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -18,16 +18,15 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024  # 10,000 dependencies and 2 MiB of metadata 
 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):
-    """Read this artifact. `handed`: its descriptor waits on the other socket; else ask for ranges. `build`:
-    what it must be built with is wanted, in place of all else; `inner`: the lock that it brings."""
+    """Read this artifact. `handed`: its descriptor waits on the other socket; else ask for ranges. `wanted`:
+    its metadata, or what it must be built with, or the lock that it brings."""
 
     protocol: str
     filename: str
     sha256: str
     size_bytes: int
     handed: bool
-    build: bool = False
-    inner: bool = False
+    wanted: Literal["metadata", "build", "lock"] = "metadata"
 
 
 class RangeWanted(msgspec.Struct, frozen=True, tag="range_wanted"):
@@ -59,7 +58,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     bytes_read: int
     peak_rss_bytes: int
     exhausted: bool = False
-    needs: BuildNeeds | None = None  # of a task of `build`
+    needs: BuildNeeds | None = None  # where "build" was wanted
 
 
 FromChild = Ready | RangeWanted | Done

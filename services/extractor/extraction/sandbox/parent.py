@@ -107,7 +107,9 @@ class Sandbox:
     ) -> BuildNeeds:
         """What the protocol finds that a stored source archive must be built with; after a breach why nobody
         can tell. Raises as `extract`."""
-        done = await self._run(Task(protocol, filename, sha256, size_bytes, handed=False, build=True), key)
+        done = await self._run(
+            Task(protocol, filename, sha256, size_bytes, handed=False, wanted="build"), key
+        )
         return done.needs or BuildNeeds(reason=done.extraction.reason)
 
     async def inner_lock(
@@ -115,7 +117,7 @@ class Sandbox:
     ) -> Outcome:
         """The lock that a stored package brings, as `raw_metadata`; after a breach the reason. Raises as
         `extract`."""
-        done = await self._run(Task(protocol, filename, sha256, size_bytes, handed=False, inner=True), key)
+        done = await self._run(Task(protocol, filename, sha256, size_bytes, handed=False, wanted="lock"), key)
         return Outcome(done.extraction, done.raw_metadata, done.bytes_read)
 
     async def _run(self, task: Task, key: str) -> Done:

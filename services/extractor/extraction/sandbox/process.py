@@ -91,11 +91,11 @@ def _run(
     needs: BuildNeeds | None = None
     exhausted = False
     try:
-        if task.build:
+        if task.wanted == "build":
             needs = archive.build_needs(task.filename, cast(BinaryIO, file), task.size_bytes)
             extraction = Extraction(sha256=task.sha256, state="pending")
         else:
-            read = archive.inner_lock if task.inner else archive.extract
+            read = archive.inner_lock if task.wanted == "lock" else archive.extract
             extraction, raw_metadata = read(task.filename, cast(BinaryIO, file), task.size_bytes)
     except MemoryError:
         extraction = _refused(task, "memory: reading it takes more than it may use")

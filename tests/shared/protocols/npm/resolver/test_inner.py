@@ -134,9 +134,9 @@ def test_own_locks__tables_and_generated_ones__as_npm_resolves_them(tmp_path: Pa
 
 
 FAULTS: dict[str, tuple[Any, str]] = {
-    "no JSON": (b"{", "npm-shrinkwrap.json: it is not valid JSON"),
-    "nested without end": (b"[" * 100_000, "it is not valid JSON"),
-    "no object": ([], "it is no object"),
+    "no JSON": (b"{", "npm-shrinkwrap.json: it is no JSON object"),
+    "nested without end": (b"[" * 100_000, "it is no JSON object"),
+    "no object": ([], "it is no JSON object"),
     "packages is a list": ({"packages": []}, "packages or dependencies is no object"),
     "a path out of it": ({"packages": {"node_modules/../../b": {}}}, "no package has this name"),
     "outside node_modules": ({"packages": {"b": {"version": "1.0.0"}}}, "it lies outside node_modules"),
