@@ -226,17 +226,11 @@ class _Round:
         if not admitted:  # its age is not known: a fetcher finds it out
             await self._follow(document, FetchArtifact.of(self._file(document)))
             return
-        if row.sha256 and document.kind == "inner":
+        inner = document.kind == "inner"
+        if row.sha256 and (inner or self._protocol.archive.has_model(document.filename)):
+            read = self._owner._prepared.inner if inner else self._owner._prepared.model
             try:
-                found = await self._owner._prepared.inner(self._protocol, document, row)
-            except ObjectMissing as error:
-                found = Unavailable(error.message)
-        elif document.kind == "inner":
-            await self._fetch(document, name, row)
-            return
-        elif row.sha256 and self._protocol.archive.has_model(document.filename):
-            try:
-                found = await self._owner._prepared.model(self._protocol, document, row)
+                found = await read(self._protocol, document, row)
             except ObjectMissing as error:
                 found = Unavailable(error.message)
         elif row.object_key:
