@@ -35,6 +35,11 @@ def main() -> None:
         '}\n"""Locks by kind: expressions of their files\' names, and of the first 4 KiB ("": any)."""\n'
     )
     out.append(_tuple("MANIFESTS", list(manifests())) + '"""What is taken for an ensure file, by kind."""\n')
+    out.append("MEMBERS = {")
+    out += [f'    "{kind}": "{form.members}",' for kind, (_, form) in manifests().items() if form.members]
+    out.append(
+        '}\n"""Which of them have members, and under which key the patterns of their folders stand."""\n'
+    )
     out.append("CLIENTS = {")
     out += [f'    "{client}": "{each.name}",' for each in PROTOCOLS for client in _clients(each)]
     out.append('}\n"""By the name of a client\'s command: its protocol."""\n\nREQUIREMENTS_IN = {')

@@ -39,8 +39,16 @@ KINDS = {
 }
 """Locks by kind: expressions of their files' names, and of the first 4 KiB ("": any)."""
 
-MANIFESTS = ("pom.xml",)
+MANIFESTS = (
+    "package.json",
+    "pom.xml",
+)
 """What is taken for an ensure file, by kind."""
+
+MEMBERS = {
+    "package.json": "workspaces",
+}
+"""Which of them have members, and under which key the patterns of their folders stand."""
 
 CLIENTS = {
     "pip": "pypi",

@@ -42,7 +42,7 @@ class ResolutionRequest(msgspec.Struct, frozen=True):
     include_optional: bool = False  # the optional dependencies of the roots as well (extras)
     environment: str = ""  # as the protocol names it
     as_of: str = ""  # RFC 3339 in UTC: only files uploaded before; "" = as the indexes are now
-    project: str = ""  # what a project says beside its requirements (npm: overrides), as canonical JSON
+    project: str = ""  # what a project says beside its requirements (npm: overrides, manifests), as JSON
 
     @property
     def key(self) -> str:

@@ -44,8 +44,18 @@ class Asker(msgspec.Struct, frozen=True, omit_defaults=True):
 PROJECTS = "projects"
 """In the place of a protocol: resolutions that go by more than requirements (`Resolve.project`)."""
 
-ABILITIES = (PROJECTS,)
+MANIFESTS = "manifests"
+"""The same for whole manifests of projects, in which dependencies are of several kinds."""
+
+ABILITIES = (PROJECTS, MANIFESTS)
 """What workers of this version can do and some beside them cannot, told to the queue as protocols are."""
+
+
+def abilities_for(project: str) -> tuple[str, ...]:
+    """Which of them a project's text asks for (`Resolve.project`): a whole manifest stands alone in it."""
+    if not project:
+        return ()
+    return (MANIFESTS,) if project.startswith('{"manifest":') else (PROJECTS,)
 
 
 class Job(msgspec.Struct, frozen=True, tag_field="job", omit_defaults=True):
@@ -273,7 +283,7 @@ class Resolve(Job, frozen=True, tag="resolve"):
 
     @property
     def spoken(self) -> tuple[str, ...]:
-        return (self.protocol, PROJECTS) if self.project else (self.protocol,)
+        return (self.protocol, *abilities_for(self.project))
 
     @property
     def id(self) -> str:
@@ -288,7 +298,7 @@ class Ensure(Job, frozen=True, tag="ensure"):
     document: str  # the canonical ensure file, as JSON (shared/resolving/ensure_file.py)
     refresh: bool = False  # resolve again and replace what is kept
     request_id: str = ""
-    protocols: tuple[str, ...] = ()  # of its tables, and `PROJECTS` if one says more than requirements
+    protocols: tuple[str, ...] = ()  # of its tables, and `abilities_for` their projects
 
     @property
     def spoken(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from shared.protocols import PROTOCOLS, protocol_named
 from shared.protocols.reading.toml_text import MAX_KEY_PARTS, long_key_at
 from shared.protocols.resolution import MAX_DEPTH, MAX_REQUIREMENTS, ResolutionRequest, Resolver
 from shared.protocols.roles.locks import InOrder, Manifest, Table, TableFault
-from shared.queue.jobs import PROJECTS
+from shared.queue.jobs import abilities_for
 from shared.resolving.toml_positions import Path, place_of, positions
 
 Place = Callable[[Path], str]
@@ -186,8 +186,9 @@ class EnsureFile(Wanted, frozen=True):
     @property
     def spoken(self) -> tuple[str, ...]:
         """`Ensure.protocols`."""
-        more = any(request.project for plan in self.plans for request in plan.requests)
-        return (*(plan.protocol for plan in self.plans), *((PROJECTS,) if more else ()))
+        projects = (request.project for plan in self.plans for request in plan.requests)
+        more = dict.fromkeys(ability for project in projects for ability in abilities_for(project))
+        return (*(plan.protocol for plan in self.plans), *more)
 
 
 def read_toml(text: str) -> EnsureFile:
@@ -281,8 +282,14 @@ def _read(data: dict[str, Any], place: Place) -> EnsureFile:
 
 
 def _plan(protocol: str, table: Table, place: Place) -> Plan:
+    at: Path
     spoken = protocol_named(protocol)
-    roots, apart = list(spoken.locks.roots(table)), list(spoken.locks.apart(table))
+    try:
+        roots, apart = list(spoken.locks.roots(table)), list(spoken.locks.apart(table))
+        project = spoken.locks.project(table)
+    except TableFault as error:
+        at = (protocol, *error.path)
+        raise EnsureInvalid(f"{place(at)}{named(at)}: {error.reason}") from None
     if spoken.resolver is None:
         if roots or apart:
             raise NotResolvable(f"dependencies of {protocol} are not resolved yet")
@@ -296,15 +303,10 @@ def _plan(protocol: str, table: Table, place: Place) -> Plan:
     if len(apart) > MAX_APART:
         path = (protocol, apart[0][0][0])
         raise EnsureInvalid(f"{place(path)}{named(path)}: at most {MAX_APART}")
-    at: Path = (protocol,)
+    at = (protocol,)
     requests = [_request(spoken.resolver, table, (text,), at, place) for _, text in apart]
     by_text = {request.requirements: request for request in requests}
     together = tuple(text for _, text in roots)
-    try:
-        project = spoken.locks.project(table)
-    except TableFault as error:
-        path = (protocol, *error.path)
-        raise EnsureInvalid(f"{place(path)}{named(path)}: {error.reason}") from None
     return Plan(
         protocol,
         _request(spoken.resolver, table, together, at, place, project) if together else None,
@@ -347,6 +349,4 @@ def _shown(plan: Plan) -> dict[str, Any]:
     }
     roots = plan.request.requirements if plan.request is not None else ()
     apart = [request.requirements[0] for request in plan.apart]
-    locks = protocol_named(plan.protocol).locks
-    shown |= locks.shown(roots, apart)
-    return shown | locks.project_shown(first.project) if first.project else shown
+    return shown | protocol_named(plan.protocol).locks.shown(roots, apart, first.project)

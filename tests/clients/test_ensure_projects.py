@@ -27,6 +27,56 @@ orchard-leaf = "$orchard-leaf"
 orchard-tool = {orchard-deep = "3.0.0"}
 """
 
+MANIFEST = json.dumps(
+    {
+        "name": "@acme/site",
+        "version": "1.2.3",
+        "private": True,
+        "license": {"type": "MIT"},
+        "funding": "https://example.com/fund",
+        "engines": {"node": ">=4"},
+        "bin": "./index.js",
+        "scripts": {"postinstall": "node --version", "test": "exit 1"},
+        "workspaces": [],
+        "dependencies": {"orchard-app": "^1.0.0", "orchard-leaf": "1", "orchard-extra": "0.1.0"},
+        "optionalDependencies": {"orchard-extra": "0.1.0", "orchard-opt": "*"},
+        "devDependencies": {"orchard-leaf": "^2.0.0", "orchard-mid": "1", "orchard-unit": "*"},
+        "peerDependencies": {"orchard-host": "*", "orchard-absent": "*", "orchard-leaf": "*"},
+        "peerDependenciesMeta": {"orchard-absent": {"optional": True}},
+        "overrides": {"orchard-deep": "2.0.0"},
+    }
+)
+"""A project's own package.json, with dependencies of all kinds and one name in three groups."""
+
+MEMBERS: dict[str, Any] = {
+    "": {
+        "name": "shop",
+        "private": True,
+        "workspaces": ["packages/@acme/*", "packages/web", "tools"],
+        "dependencies": {"orchard-app": "^1.0.0"},
+        "devDependencies": {"orchard-leaf": "1"},
+    },
+    "packages/@acme/ui": {
+        "name": "@acme/ui",
+        "version": "1.0.0",
+        "license": "MIT",
+        "bin": {"ui": "index.js"},
+        "peerDependencies": {"orchard-host": "*"},
+        "dependencies": {"orchard-leaf": "^2.0.0", "orchard-deep": "^1"},
+    },
+    "packages/web": {
+        "name": "web",
+        "dependencies": {"@acme/ui": "^1.0.0", "orchard-deep": "^2"},
+        "devDependencies": {"orchard-unit": "*"},
+    },
+    "tools": {
+        "name": "shop-tools",
+        "version": "0.1.0",
+        "optionalDependencies": {"orchard-opt": "*", "web": "*"},
+    },
+}
+"""A project of members: one that others depend on, versions that exclude one another, development tools."""
+
 OWN_LOCKS = """
 [npm]
 dependencies = {orchard-three = "*", orchard-one = "*", orchard-bundler = "*"}
@@ -105,6 +155,10 @@ def upstream() -> Iterator[Upstream]:
         more = {"1.1.0": {"dependencies": {**app, "orchard-mid": "1", "orchard-deep": "^1"}}}
         publish(server, "orchard-app", node.TREE["orchard-app"] | more)
         publish_own_locks(server)
+        publish(server, "orchard-both", {"1.0.0": {}})
+        publish(server, "orchard-opt", {"1.0.0": {"dependencies": {"orchard-both": "*"}}})
+        publish(server, "orchard-unit", {"1.0.0": {"dependencies": {"orchard-both": "*"}}})
+        publish(server, "orchard-host", {"1.0.0": {"dependencies": {"orchard-side": "1.5.0"}}})
         yield server
 
 
@@ -125,11 +179,18 @@ def exported(orchard: Cluster, upstream: Upstream) -> dict[str, Exports]:
     return found
 
 
-FILES = {"overrides": OVERRIDES, "own locks": OWN_LOCKS}
+FILES = {
+    "overrides": OVERRIDES,
+    "own locks": OWN_LOCKS,
+    "package.json": MANIFEST,
+    "members": json.dumps({"packages": MEMBERS}),
+}
 
 
 def exports_of(orchard: Cluster, file: str) -> Exports:
-    answer = httpx.post(orchard.url("/api/v1/ensure"), content=file, timeout=30, trust_env=False)
+    own = file.startswith("{")
+    path = "/api/v1/ensure" + ("?name=package.json" if own else "")
+    answer = httpx.post(orchard.url(path), content=file, timeout=30, trust_env=False)
     if answer.status_code == 202:
         location = answer.json()["location"]
         wait_until(lambda: orchard.get(location).status_code != 202, seconds=60, what="the ensure")
@@ -137,7 +198,14 @@ def exports_of(orchard: Cluster, file: str) -> Exports:
     lock = answer.json()
     assert lock["complete"] is True, lock
     names = ("package.json", "package-lock.json")
-    return {name: orchard.get(f"/api/v1/ensures/{lock['key']}/exports/{name}").content for name in names}
+    found = {name: orchard.get(f"/api/v1/ensures/{lock['key']}/exports/{name}").content for name in names}
+    if own:
+        if "packages" in json.loads(file):
+            return found
+        again = httpx.post(orchard.url(path), content=found["package.json"], timeout=30, trust_env=False)
+        assert again.json()["key"] == lock["key"]  # what is exported asks for the same
+        found["package.json"] = file.encode()
+    return found
 
 
 def installed(
@@ -179,9 +247,21 @@ def test_packages_with_a_lock_of_their_own__npm_ci__upstream_away__as_those_say(
     assert not any(place.count("/") == 1 and "orchard-side" in place for place in places)
 
 
+@pytest.mark.parametrize("tool", node.NPMS)
+def test_package_json__npm_ci__upstream_away__all_that_it_asks_for(
+    orchard: Cluster, tools: Tools, exported: dict[str, Exports], tool: str, tmp_path: Path
+) -> None:
+    places = installed(orchard, tools, exported["package.json"], tool, tmp_path)
+    assert places["node_modules/orchard-leaf"]["dev"] is True
+    assert places["node_modules/orchard-both"]["devOptional"] is True
+    assert places["node_modules/orchard-host"]["peer"] is True
+    assert places["node_modules/orchard-deep"]["version"] == "2.0.0"
+
+
 @pytest.mark.parametrize(
     ("file", "tool"),
     [
+        *(("package.json", tool) for tool in node.NPMS),
         *(("overrides", tool) for tool in node.NPMS),
         *(("own locks", tool) for tool in ("npm-10", "npm-11")),  # npm 12 looks into no tarball for a lock
     ],
@@ -203,3 +283,39 @@ def test_package_lock__what_npm_itself_writes(
     # An own lock's addresses are those of the registry where it was made: Orchard writes its own there.
     written = (tmp_path / "package-lock.json").read_text().replace(upstream.url, orchard.url(""))
     assert json.loads(exported[file]["package-lock.json"]) == json.loads(written)
+
+
+def write_members(folder: Path) -> None:
+    for place, about in MEMBERS.items():
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        (folder / place / "package.json").write_text(json.dumps(about))
+        (folder / place / "index.js").touch()
+
+
+@pytest.mark.parametrize("tool", node.NPMS)
+def test_workspaces__the_lock_that_npm_itself_writes(
+    orchard: Cluster, tools: Tools, exported: dict[str, Exports], tool: str, tmp_path: Path
+) -> None:
+    write_members(tmp_path)
+    environment = node.environment(tools, orchard.url("/npm/"))
+    command = [*node.command(tool), "install", "--package-lock-only"]
+    done = tools.run(command, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = json.loads((tmp_path / "package-lock.json").read_text())
+    assert json.loads(exported["members"]["package-lock.json"]) == written
+
+
+@pytest.mark.parametrize("tool", node.NPMS)
+def test_workspaces__npm_ci__upstream_away__members_linked_and_all_that_they_ask_for(
+    orchard: Cluster, tools: Tools, exported: dict[str, Exports], tool: str, tmp_path: Path
+) -> None:
+    write_members(tmp_path)
+    (tmp_path / "package-lock.json").write_bytes(exported["members"]["package-lock.json"])
+    environment = node.environment(tools, orchard.url("/npm/"))
+    done = tools.run([*node.command(tool), "ci"], cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "node_modules" / "@acme" / "ui").resolve() == tmp_path / "packages" / "@acme" / "ui"
+    places = json.loads(exported["members"]["package-lock.json"])["packages"]
+    assert places["node_modules/web"] == {"resolved": "packages/web", "link": True}
+    versions = {entry["version"] for place, entry in places.items() if place.endswith("/orchard-leaf")}
+    assert versions == {"1.0.0", "2.0.0"}

@@ -10,8 +10,10 @@ from typing import Any
 
 from services.cli.errors import CommandFailed, Differs, Exit, WrongUse, unfinished
 from services.cli.files import read_input, write_whole
+from services.cli.members import with_members
 from services.cli.output import Output, counted, size
 from services.cli.server import Server, connect
+from services.cli.table import MEMBERS
 from services.cli.waiting import Progress, run_to_end
 
 LOCK_NAME = "orchard.lock.json"
@@ -33,6 +35,9 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
 
 def _run(options: argparse.Namespace, output: Output) -> None:
     text = read_input(options.file, "An ensure file or a lock", MAX_BYTES)
+    kind = options.kind or Path(options.file).name
+    if kind in MEMBERS and options.file != "-":
+        text = with_members(Path(options.file), text, MEMBERS[kind])
     server = connect(options)
     again = f"`orchard ensure {options.file}` picks it up again."
     try:

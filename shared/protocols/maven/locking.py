@@ -101,7 +101,7 @@ class MavenLocks(Locks):
         for index, text in enumerate(table.plugins):
             yield ("plugins", index), _plugin(text)
 
-    def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
+    def shown(self, roots: Sequence[str], apart: Sequence[str], project: str) -> dict[str, Any]:
         if len(roots) == 1 and is_project(roots[0]):
             return {"project": roots[0], "plugins": list(apart)}
         return {"dependencies": list(roots), "plugins": list(apart)}

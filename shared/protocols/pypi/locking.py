@@ -109,5 +109,5 @@ class PyPILocks(Locks):
         for index, text in enumerate(table.requirements):
             yield ("requirements", index), text
 
-    def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
+    def shown(self, roots: Sequence[str], apart: Sequence[str], project: str) -> dict[str, Any]:
         return {"requirements": list(roots)}

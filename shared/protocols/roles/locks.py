@@ -50,6 +50,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     filename: re.Pattern[str]  # of its files, whole
     key: str
+    members: str = ""  # the key of such a JSON file that holds patterns of its members' folders
 
 
 class Locks:
@@ -68,7 +69,7 @@ class Locks:
     lock_reads_index: ClassVar[bool] = False  # whether `lock_fields` returns anything
 
     def roots(self, table: Any) -> Iterator[RootRequirement]:
-        """The requirements that are resolved together."""
+        """The requirements that are resolved together. Raises `TableFault`."""
         return iter(())
 
     def apart(self, table: Any) -> Iterator[RootRequirement]:
@@ -79,12 +80,9 @@ class Locks:
         """`ResolutionRequest.project` of the roots. Raises `TableFault`."""
         return ""
 
-    def project_shown(self, project: str) -> dict[str, Any]:
-        """The fields of a table that say so; those in which order counts are `InOrder`."""
-        raise NotImplementedError
-
-    def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
-        """The fields of a table that asks for these canonical requirements: a lock shows its file so."""
+    def shown(self, roots: Sequence[str], apart: Sequence[str], project: str) -> dict[str, Any]:
+        """The fields of a table that asks for these canonical requirements, and for what the project says
+        beside them: a lock shows its file so. Those in which order counts are `InOrder`."""
         raise NotImplementedError
 
     def hook_requirements(self, chosen: Mapping[str, str]) -> tuple[str, ...]:

@@ -27,5 +27,5 @@ class ToyLocks(Locks):
         for index, text in enumerate(table.toys):
             yield ("toys", index), text
 
-    def shown(self, roots: Sequence[str], apart: Sequence[str]) -> dict[str, Any]:
+    def shown(self, roots: Sequence[str], apart: Sequence[str], project: str) -> dict[str, Any]:
         return {"toys": list(roots)}

@@ -19,6 +19,7 @@ import pytest
 
 from shared.queue.context import JobContext
 from shared.queue.jobs import (
+    MANIFESTS,
     PROJECTS,
     QUEUES,
     AnyJob,
@@ -85,6 +86,8 @@ LATER: tuple[Any, ...] = (
     FetchLater(**FILE, request_id="r", via="v"),
     Resolve("npm", "5" * 64, requirements=("a@1",), request_id="r", project='{"overrides":{"b":"1"}}'),
     Ensure("6" * 64, "{}", request_id="r", protocols=("npm", PROJECTS)),
+    Resolve("npm", "7" * 64, requirements=("a@1",), request_id="r", project='{"manifest":{"name":"b"}}'),
+    Ensure("8" * 64, "{}", request_id="r", protocols=("npm", MANIFESTS)),
 )
 
 

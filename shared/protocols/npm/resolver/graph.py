@@ -10,7 +10,8 @@ from shared.protocols import graphs, resolution
 from shared.protocols.npm.names import ONE_FILE_ID
 from shared.protocols.npm.resolver.inner import bundled_below
 from shared.protocols.npm.resolver.packument import Packument
-from shared.protocols.npm.resolver.tree import Edge, Node
+from shared.protocols.npm.resolver.tree import Node
+from shared.protocols.npm.resolver.tree_edges import Edge
 from shared.protocols.reading.purls import Purl
 from shared.protocols.resolution import (
     MAX_NODES,
@@ -27,22 +28,26 @@ _NO_SPEC = "what is asked for is neither a range nor a tag"
 
 def build_resolution(request: ResolutionRequest, root: Node, known: KnownDocuments) -> Resolution:
     """The result of a finished tree. Raises `ResolutionTooLarge`."""
-    placed = [node for node in root.family()[1:] if node.failure is None]
+    own = [root, *root.members]
+    linked = [node for node in root.whole() if node.is_member_link]
+    placed = [
+        node for node in root.whole() if node.failure is None and node not in own and not node.is_member_link
+    ]
     if len(placed) > MAX_NODES:
         raise ResolutionTooLarge(f"the tree has more than {MAX_NODES} folders")
     places: dict[str, list[Node]] = {}
-    purls: dict[Node, str] = {root: ""}
+    purls: dict[Node, str] = dict.fromkeys((*own, *linked), "")
     for node in placed:
         purl = purls[node] = _purl(node.manifest.name, node.version)
         places.setdefault(purl, []).append(node)
     edges: dict[resolution.Edge, None] = {}
     targets: dict[str, dict[str, None]] = {}
     unresolved: dict[Unresolved, None] = {}
-    for node in [root, *placed]:
+    for node in [*own, *placed]:
         source = purls[node]
         for edge in node.edges_out.values():
             target = edge.target
-            if target is None:
+            if target is None or target.is_member_link:
                 continue
             if target.failure is not None:
                 unresolved[_lacking(edge, target, source)] = None

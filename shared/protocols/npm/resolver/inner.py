@@ -57,7 +57,7 @@ def is_bundled(node: Node) -> bool:
 
 def bundled_below(root: Node) -> set[Node]:
     """All nodes that the tarball of a package above brings."""
-    return {brought for node in root.family()[1:] for brought in _brought_by(node)}
+    return {brought for node in root.whole() if not node.is_own for brought in _brought_by(node)}
 
 
 def _brought_by(owner: Node) -> set[Node]:

@@ -1,7 +1,8 @@
 """`NpmResolver`: requests checked, documents prepared, one step of a resolution.
 
-A request's requirements are the `dependencies` of a project that has nothing else: what `npm install`
-would write into its lock from scratch. What is locked is what is given, inert packages included.
+A request's requirements are the `dependencies` of a project, unless its own package.json says of which kind
+each of them is (`projects.py`): what `npm install` would write into its lock from scratch. What is locked is
+what is given, inert packages included.
 
 Each node's tarball is fetched by `FetchArtifact(protocol="npm", project=node.name, file_id=node.file_id,
 filename=node.filename)`; its address here is `/npm/{name}/-/{filename}`.
@@ -27,7 +28,7 @@ from shared.protocols.npm.resolver.environments import DEFAULT_ENVIRONMENT, envi
 from shared.protocols.npm.resolver.graph import build_resolution
 from shared.protocols.npm.resolver.packument import Packument, read_packument, with_sealed
 from shared.protocols.npm.resolver.picking import Manifest, Wanted
-from shared.protocols.npm.resolver.projects import rules_of
+from shared.protocols.npm.resolver.projects import linked, manifest_wanted, members_of, rules_of, wanted_of
 from shared.protocols.npm.resolver.registry import Registry, Scout
 from shared.protocols.npm.resolver.specs import Spec, read_spec
 from shared.protocols.npm.resolver.tree import Node
@@ -49,6 +50,7 @@ from shared.protocols.resolution import (
 )
 
 _MAX_REQUIREMENT_CHARACTERS = 2000
+_MAY_LACK = ("optional", "peerOptional")
 _RESOLVABLE = ("range", "version", "tag")
 _KINDS = {"runtime": "prod", "bundled": "prod", "optional": "optional", "peer": "peer"}
 
@@ -100,23 +102,37 @@ class NpmResolver(Resolver):
         given: dict[str, Manifest] = {}
         rules = rules_of(request.project, dict(map(_split, request.requirements)))
         if root is None:
-            wanted = tuple(_wanted(text) for text in request.requirements)
+            own = wanted_of(request.project)
+            wanted = tuple(map(_wanted, request.requirements)) if own is None else own
         else:
             found = _root_manifest(root, known)
             if isinstance(found, NeededDocuments):
                 return found
             given[found.name] = found
             wanted = (Wanted(found.name, "prod", Spec("version", found.name, found.version, found.version)),)
+        members = members_of(request.project)
+        ours = linked(members)
+        taken = {each.name.lower() for each in ours}
+        theirs = [
+            wish
+            for each in members.values()
+            for wish in manifest_wanted(each)
+            if wish.name.lower() not in taken  # else the tree asks, if it comes to that
+        ]
+        wanted = tuple(each for each in wanted if each.name.lower() not in taken)
         target = environment(request.environment)
         before = datetime.fromisoformat(request.as_of).timestamp() if request.as_of else None
         registry = Registry(known, target, before, given)
-        scout = known.memo.setdefault("scout", Scout(wanted, rules))
+        scout = known.memo.setdefault("scout", Scout((*wanted, *theirs), rules))
         scout.advance(registry)
         if registry.needs:
             return NeededDocuments(tuple(registry.needs))
         if root is None:
             _check_roots(wanted, registry)
-        tree = Node("", Manifest("", "", wanted), overrides=rules)
+        tree = Node("", Manifest("", "", (*ours, *wanted)), overrides=rules)
+        for folder, each in members.items():
+            manifest = Manifest(each["name"], each.get("version", ""), manifest_wanted(each))
+            tree.admit(Node(each["name"], manifest, overrides=rules), folder)
         try:
             TreeBuilder(tree, registry.fetch, registry.inner, give_up).build()
         except (ResolutionConflict, ResolutionTooLarge):
@@ -133,6 +149,8 @@ class NpmResolver(Resolver):
 
 def _check_roots(wanted: tuple[Wanted, ...], registry: Registry) -> None:
     for each in wanted:
+        if each.kind in _MAY_LACK:
+            continue
         page = registry.page(each.spec.package)
         if isinstance(page, Absent):
             raise missing_root(f"npm: {each.spec.package}", page)

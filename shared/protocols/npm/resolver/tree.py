@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
-from shared.errors import ResolutionConflict
 from shared.protocols.npm.resolver.failure import Failure
-from shared.protocols.npm.resolver.overrides import OverrideSet, in_conflict, more_specific
-from shared.protocols.npm.resolver.picking import PEERS, Manifest, Wanted
-from shared.protocols.npm.resolver.specs import Spec, read_spec
-from shared.protocols.npm.semver_ranges import satisfies
+from shared.protocols.npm.resolver.overrides import OverrideSet, more_specific
+from shared.protocols.npm.resolver.picking import Manifest
+from shared.protocols.npm.resolver.tree_edges import Edge
 from shared.protocols.npm.shrinkwrap import InnerEntry
 
 NOTHING = Manifest("", "")
+_FETCHED = ("range", "version", "tag")
+_FOLLOWED = (*_FETCHED, "member")
 
 
 class Node:
     """A package in its folder, a root, or (`failure` set) what stands where a package could not be had."""
 
     __slots__ = (
+        "above",
         "by_name",
         "children",
         "edges_by_name",
@@ -37,6 +36,7 @@ class Node:
         "key",
         "link",
         "manifest",
+        "members",
         "name",
         "optional",
         "overrides",
@@ -66,6 +66,8 @@ class Node:
         self.overrides = overrides  # the rule that it is under; None where the project has none
         self.entry = entry  # what the own lock of a package above says of it
         self.parent: Node | None = None
+        self.above: Node | None = None  # of a member of the project: the folder around it
+        self.members: list[Node] = []  # of the project's root
         self.root: Node = self
         self.path = ""
         self.children: dict[str, Node] = {}
@@ -79,7 +81,10 @@ class Node:
         self.edges_by_name: dict[str, dict[Edge, None]] = {}
         if link is None:
             for wanted in manifest.wanted:
-                if wanted.spec.kind in ("range", "version", "tag"):
+                kinds = (
+                    _FOLLOWED if source is None else _FETCHED
+                )  # nothing is linked where peers are tried out
+                if wanted.spec.kind in kinds:
                     self.edges_out[wanted.name.lower()] = Edge(self, wanted)
         for edge in self.edges_out.values():
             self.edges_by_name.setdefault(edge.key, {})[edge] = None
@@ -93,7 +98,24 @@ class Node:
 
     @property
     def depth(self) -> int:
-        return sum(1 for _ in self.ancestry()) - 1
+        node, found = self, 0
+        while node.parent is not None:
+            node, found = node.parent, found + 1
+        return found
+
+    @property
+    def around(self) -> Node | None:
+        """Where Node.js looks next."""
+        return self.parent if self.parent is not None else self.above
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the project, or a member of it."""
+        return self.root is self or self.above is not None
+
+    @property
+    def is_member_link(self) -> bool:
+        return self.link is not None and self.link.above is not None
 
     @property
     def is_root(self) -> bool:
@@ -104,7 +126,7 @@ class Node:
         node: Node | None = self
         while node is not None:
             yield node
-            node = node.parent
+            node = node.around
 
     def family(self) -> list[Node]:
         """This node and all nodes inside it."""
@@ -119,7 +141,7 @@ class Node:
         while node is not None:
             if node is other:
                 return True
-            node = node.parent
+            node = node.around
         return False
 
     def resolve(self, key: str) -> Node | None:
@@ -129,7 +151,7 @@ class Node:
             found = node.children.get(key)
             if found is not None:
                 return found
-            node = node.parent
+            node = node.around
         return None
 
     def satisfies(self, edge: Edge) -> bool:
@@ -141,10 +163,25 @@ class Node:
             return True
         if self.name != other.name:
             return False
+        if self.is_member_link or other.is_member_link:
+            return self.link is other.link
         mine, theirs = self.manifest, other.manifest
         if mine.integrity and theirs.integrity:
             return mine.integrity == theirs.integrity
         return bool(mine.version) and (mine.name, mine.version) == (theirs.name, theirs.version)
+
+    def whole(self) -> list[Node]:
+        """All nodes of a root: its family, and its members with theirs."""
+        return [*self.family(), *(node for member in self.members for node in member.family())]
+
+    def admit(self, member: Node, path: str) -> None:
+        """Take a member of the project in, at its folder below this root; the outer ones first."""
+        inside = [each for each in self.members if path.startswith(f"{each.path}/")]
+        member.above = inside[-1] if inside else self
+        member.path, member.root = path, self
+        self.members.append(member)
+        for edge in member.edges_out.values():
+            self.edges_by_name.setdefault(edge.key, {})[edge] = None
 
     # --- changes --------------------------------------------------------------------------------------
 
@@ -256,136 +293,3 @@ class Node:
             edge.reload()
             if edge.target is not None:
                 edge.target.led_to_under(edge.overrides)
-
-
-class Edge:
-    """A declared dependency in a tree. `target` is what its source finds under the name."""
-
-    __slots__ = (
-        "_asked",
-        "_valid",
-        "conflicted",
-        "key",
-        "name",
-        "optional",
-        "overrides",
-        "peer",
-        "source",
-        "target",
-        "wanted",
-    )  # fmt: skip
-
-    def __init__(self, source: Node, wanted: Wanted) -> None:
-        self.source = source
-        self.wanted = wanted
-        self.name = wanted.name
-        self.key = wanted.name.lower()
-        self.peer = wanted.kind in PEERS
-        self.optional = wanted.kind in ("optional", "peerOptional")
-        self.target: Node | None = None
-        self.conflicted = False  # a peer that is left unsatisfied, knowingly
-        self._valid: bool | None = None
-        self._asked = wanted
-        self.overrides: OverrideSet | None = None  # the rule that it is under
-        if source.overrides is not None:
-            self._come_under(source.overrides.rule_of(self.name, wanted.spec))
-
-    def __repr__(self) -> str:
-        return f"Edge({self.source!r} {self.wanted.kind} {self.wanted.text})"
-
-    @property
-    def asked(self) -> Wanted:
-        """What it asks for: what is declared, unless a rule of the project replaces that. Raises
-        `ResolutionConflict`."""
-        if self.overrides is not None and self._asked is not self.wanted and self.overrides.reference:
-            return msgspec.structs.replace(self.wanted, spec=self._referred(self.overrides.reference))
-        return self._asked
-
-    def _referred(self, name: str) -> Spec:
-        """What the root asks for under a name. Where peers are tried out that is the package that brings
-        them, and what does not stand there is looked for in the dependent itself: npm does so."""
-        above = self.source if self.source.source is None else self.source.source
-        for manifest in (above.root.manifest, self.source.manifest):
-            for wanted in manifest.wanted:
-                if wanted.name == name:
-                    return read_spec(self.name, wanted.spec.text)
-        raise ResolutionConflict(
-            f"an override asks for ${name}, which npm cannot tell for {self.wanted.text} of"
-            f" {self.source.manifest.name}: write the version instead"
-        )
-
-    @property
-    def peer_optional(self) -> bool:
-        return self.peer and self.optional
-
-    @property
-    def valid(self) -> bool:
-        """Whether the target is there and as wanted; a missing optional one is in order."""
-        found = self._valid
-        if found is None:
-            found = self._valid = self._judge()
-        return found
-
-    def _judge(self) -> bool:
-        target, source = self.target, self.source
-        if target is None:
-            return self.optional
-        if self.peer and source is target.parent and source.parent is not None:
-            return False  # a peer inside its dependent is no peer
-        if not self.satisfied_by(target):
-            return False
-        if self.overrides is None or target.overrides is None or not target.edges_out:
-            return True
-        return not in_conflict(self.overrides, target.overrides)
-
-    def satisfied_by(self, node: Node) -> bool:
-        """Whether a node of this name is what the dependency asks for."""
-        if node.name != self.name:
-            return False
-        if node.manifest.shrinkwrap or node.fixed:  # no rule of the project reaches there
-            return self._suits(node, self.wanted.spec)
-        asked = self.asked
-        if self._suits(node, asked.spec):
-            return True
-        if asked is self.wanted or not self._suits(node, self.wanted.spec):
-            return False
-        # As declared, but not as the rule says: in order for versions that the rule is not for.
-        assert self.overrides is not None and self.overrides.key_spec is not None
-        return not self._suits(node, self.overrides.key_spec)
-
-    def _suits(self, node: Node, spec: Spec) -> bool:
-        accepted = self.wanted.accepted
-        return _fits(node, spec) or (accepted is not None and _fits(node, accepted))
-
-    def _come_under(self, rule: OverrideSet | None) -> None:
-        self.overrides = rule
-        self._asked = self.wanted
-        if rule is not None and rule.spec is not None and rule.name == self.name:
-            self._asked = msgspec.structs.replace(self.wanted, spec=rule.spec)
-
-    def reload(self) -> None:
-        """Look the target up again, and the rule."""
-        around = self.source.overrides
-        rule = None if around is None else around.rule_of(self.name, self.wanted.spec)
-        if rule is not self.overrides:
-            self._come_under(rule)
-        self.set_target(self.source.resolve(self.key))
-
-    def set_target(self, target: Node | None) -> None:
-        if target is not self.target:
-            left, self.target = self.target, target
-            if left is not None:
-                left.edges_in.pop(self, None)
-                left.left_by(self.overrides)
-            if target is not None:
-                target.led_to_under(self.overrides)
-                target.edges_in[self] = None
-        self._valid = None
-
-
-def _fits(node: Node, spec: Spec) -> bool:
-    if spec.kind == "range" and spec.wanted == "*":
-        return True
-    if spec.kind in ("range", "version"):
-        return satisfies(node.version, spec.wanted)
-    return spec.kind == "tag" and bool(node.version)  # npm looks no closer at tags

@@ -14,9 +14,10 @@ from shared.errors import ResolutionTooLarge
 from shared.protocols.npm.resolver.failure import Failure
 from shared.protocols.npm.resolver.inner import is_bundled, put_below
 from shared.protocols.npm.resolver.picking import PEERS, Manifest, Wanted
-from shared.protocols.npm.resolver.tree import Edge, Node
+from shared.protocols.npm.resolver.tree import Node
 from shared.protocols.npm.resolver.tree_check import Verdict
 from shared.protocols.npm.resolver.tree_conflicts import explain
+from shared.protocols.npm.resolver.tree_edges import Edge
 from shared.protocols.npm.resolver.tree_place import Placement
 from shared.protocols.npm.resolver.tree_sets import can_replace, sort_key
 from shared.protocols.npm.shrinkwrap import InnerEntry
@@ -26,6 +27,7 @@ Fetch = Callable[[Wanted], Manifest | Failure]
 Inner = Callable[[Manifest], tuple[InnerEntry, ...] | Failure]
 
 _MOST_PLACED = 4 * MAX_NODES  # replaced ones count too
+NOBODY = Node("")
 _TICKS = 64  # of work between two looks at the clock
 
 
@@ -56,6 +58,10 @@ class TreeBuilder:
                 if node not in self._seen and node.root is self._root:
                     self._seen.add(node)
                     self._complete(node)
+                if not self._queue:  # members come when all that the root needs is placed
+                    for member in self._root.members:
+                        if member not in self._seen:
+                            self._push(member)
         except RecursionError as error:
             raise ResolutionTooLarge("peers depend on one another in too long a chain") from error
 
@@ -155,6 +161,8 @@ class TreeBuilder:
     def _without_peers(self, edge: Edge) -> Node | None:
         """What an edge asks for, if it has no peers to agree with: most packages, and cheap."""
         self._tick()
+        if self._member(edge.asked) is not None:
+            return self._from_wanted(edge.asked, Node(edge.source.name, source=edge.source))
         found = self._fetch(edge.asked)
         if isinstance(found, Manifest) and any(each.kind in PEERS for each in found.wanted):
             return None
@@ -180,6 +188,11 @@ class TreeBuilder:
         return node
 
     def _from_wanted(self, wanted: Wanted, root: Node) -> Node:
+        member = self._member(wanted)
+        if member is not None:
+            node = Node(wanted.name, member.manifest, link=member)
+            node.attach(root)
+            return node
         found = self._fetch(wanted)
         if isinstance(found, Failure):
             node = Node(wanted.name, failure=found)
@@ -187,6 +200,19 @@ class TreeBuilder:
             node = Node(wanted.name, found)
         node.attach(root)
         return node
+
+    def _member(self, wanted: Wanted) -> Node | None:
+        """The member of the project that a dependency is to be linked to."""
+        members = self._root.members
+        if not members:
+            return None
+        if wanted.kind == "workspace":
+            return next(each for each in members if each.path == wanted.spec.wanted)
+        edge = self._root.edges_out.get(wanted.name.lower())
+        linked = None if edge is None or edge.wanted.kind != "workspace" else edge.target
+        if linked is None or not linked.is_member_link or not Edge(NOBODY, wanted).satisfied_by(linked):
+            return None
+        return linked.link
 
     def _load_peers(self, node: Node, required: set[Node]) -> None:
         """Bring all peers of a node, and theirs, into its virtual root."""
@@ -199,7 +225,7 @@ class TreeBuilder:
                 continue
             source = root.source
             assert source is not None
-            allowed = not source.is_root  # only the project's own requirements must not conflict
+            allowed = not source.is_own  # only the project's own requirements must not conflict
             requirement = root.edges_out.get(edge.key)
             if edge.target is None:
                 if requirement is None:

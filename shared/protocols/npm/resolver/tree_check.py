@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
-from shared.protocols.npm.resolver.tree import Edge, Node
+from shared.protocols.npm.resolver.tree import Node
+from shared.protocols.npm.resolver.tree_edges import Edge
 from shared.protocols.npm.resolver.tree_sets import can_replace, deepest_target, peer_entry_sets
 from shared.protocols.npm.semver import parse_version
 

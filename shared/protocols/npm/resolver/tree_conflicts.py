@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from shared.errors import ResolutionConflict
-from shared.protocols.npm.resolver.tree import Edge, Node
+from shared.protocols.npm.resolver.tree import Node
+from shared.protocols.npm.resolver.tree_edges import Edge
 
 _MOST_LINKS = 30
 
@@ -46,6 +47,8 @@ def chain(edge: Edge) -> str:
             node = node.source
             continue
         if node.parent is None:
+            if node.above is not None:
+                links.append(node.path)
             break
         links.append(f"{node.name} {node.version}".strip())
         node = next((each.source for each in node.edges_in if each.valid), None)

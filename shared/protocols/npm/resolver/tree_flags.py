@@ -29,7 +29,7 @@ def mark_inert(root: Node, environment: Environment) -> None:
 
     Raises `ResolutionConflict` for a required part, unless it cannot be had for a passing cause.
     """
-    nodes = root.family()[1:]
+    nodes = [node for node in root.whole() if not node.is_own]
     for node in nodes:
         if node.failure is not None:
             if node.optional:

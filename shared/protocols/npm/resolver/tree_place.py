@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from shared.errors import ResolutionConflict
-from shared.protocols.npm.resolver.tree import Edge, Node
+from shared.protocols.npm.resolver.tree import Node
 from shared.protocols.npm.resolver.tree_check import Check, Verdict
+from shared.protocols.npm.resolver.tree_edges import Edge
 from shared.protocols.npm.resolver.tree_sets import (
     can_replace,
     deepest_target,
@@ -114,14 +115,14 @@ class Placement:
         """Whether the project asks for this itself, or for a set of peers that it belongs to."""
         edge = self.top.edge
         source = edge.source
-        if source.is_root:
+        if source.is_own:
             return True
         if not edge.peer:
             return False
-        if any(not each.peer and each.source.is_root for each in source.edges_in):
+        if any(not each.peer and each.source.is_own for each in source.edges_in):
             return True
         return any(each.peer for each in source.edges_in) and any(
-            entry.source.is_root for entry in peer_entry_sets(source)
+            entry.source.is_own for entry in peer_entry_sets(source)
         )
 
     def _put(self, target: Node) -> None:
@@ -174,7 +175,7 @@ class Placement:
             for entry in peer_entry_sets(edge.source):
                 entered = entry.target
                 assert entered is not None
-                if not entry.source.is_root:
+                if not entry.source.is_own:
                     broken += gather(
                         [entered],
                         lambda each, entered=entered: (  # type: ignore[misc]
@@ -211,8 +212,9 @@ def _prune_below(node: Node) -> None:
     """Drop duplicates inside a node, in the order of their places."""
     if _prune(node):
         return
-    for child in sorted(node.children.values(), key=lambda each: sort_key(each.path)):
-        _prune_below(child)
+    for inside in [node, *sorted(node.members, key=lambda each: sort_key(each.path))]:
+        for child in sorted(inside.children.values(), key=lambda each: sort_key(each.path)):
+            _prune_below(child)
 
 
 def _prune(node: Node) -> bool:
@@ -226,13 +228,13 @@ def _prune(node: Node) -> bool:
 
 def _can_go(node: Node) -> bool:
     """Whether the same name, found further up, serves all dependents; the newer of two is kept."""
-    if node.parent is None or node.parent.parent is None:
+    if node.parent is None or node.parent.around is None:
         return False
     if node.fixed:
         return False
     if not node.edges_in:
         return True
-    other = node.parent.parent.resolve(node.key)
+    other = node.parent.around.resolve(node.key)
     if other is None:
         return False
     if other.matches(node):

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-from shared.protocols.npm.resolver.tree import Edge, Node
+from shared.protocols.npm.resolver.tree import Node
+from shared.protocols.npm.resolver.tree_edges import Edge
 
 _ORDER = "_-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz"
 _PRIMARY = {ord(character): chr(at + 1) for at, character in enumerate(_ORDER)}
@@ -92,7 +93,7 @@ def can_replace(node: Node, other: Node, ignored_peers: Iterable[str] = ()) -> b
 def deepest_target(start: Node, key: str) -> Node:
     """The deepest node that may hold a dependency of `start`: above all that want it as their peer."""
     for node in start.ancestry():
-        if node.parent is None:
+        if node.around is None:
             return node
         edge = node.edges_out.get(key)
         if edge is None or not edge.peer:

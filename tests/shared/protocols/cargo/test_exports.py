@@ -85,4 +85,4 @@ def test_lock__names_versions_only_where_a_crate_has_several() -> None:
 def test_table__requirements_by_their_places() -> None:
     table = CargoTable(requirements=("b", "a@1"))
     assert list(LOCKS.roots(table)) == [(("requirements", 0), "b"), (("requirements", 1), "a@1")]
-    assert LOCKS.shown(["a@^1", "b@*"], []) == {"requirements": ["a@^1", "b@*"]}
+    assert LOCKS.shown(["a@^1", "b@*"], [], "") == {"requirements": ["a@^1", "b@*"]}
