@@ -42,18 +42,17 @@ def _reached(edges: Mapping[str, Mapping[str, str]], kinds: Collection[str]) -> 
 
 
 def _edges(packages: Mapping[str, Any], place: str) -> dict[str, str]:
-    """Place → kind of what a place depends on and finds."""
+    """Place → kind of what a place depends on and finds. A link leads to its folder, and the project needs
+    each of its members."""
+    if packages[place].get("link"):
+        return {packages[place]["resolved"]: "prod"}
     found = {}
     for one in dependencies_of(packages[place]):
         target = _target(packages, place, one.name)
         if target:
             found[target] = one.kind
-    if packages[place].get("link"):
-        return {packages[place]["resolved"]: "prod"}
-    if not place:
-        links = {each: "prod" for each, entry in packages.items() if entry.get("link")}
-        return found | links
-    return found
+    links = (each for each, entry in packages.items() if entry.get("link")) if not place else ()
+    return found | dict.fromkeys(links, "prod")
 
 
 def _target(packages: Mapping[str, Any], place: str, name: str) -> str:
@@ -64,4 +63,4 @@ def _target(packages: Mapping[str, Any], place: str, name: str) -> str:
             return candidate
         if not place:
             return ""
-        place = place.rpartition("/")[0].removesuffix("node_modules").rstrip("/")
+        place = place.rpartition("/")[0]

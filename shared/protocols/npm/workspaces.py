@@ -72,17 +72,20 @@ def read_whole(text: str) -> Whole:
             raise TableFault(("packages", folder), f"its name is that of {other}: {name}")
     whole = Whole(root, members)
     for folder, one in theirs(whole):
-        if read_spec(one.name, one.text).kind not in ("range", "version", "tag"):
-            raise TableFault(
-                ("packages", folder, one.group, one.name),
-                f"{one.name} is asked for by address; only names are resolved",
-            )
+        kind = read_spec(one.name, one.text).kind
+        if kind in ("range", "version", "tag"):
+            continue
+        reason = "expected a range, a version, a tag or an alias"
+        if kind == "address":
+            reason = f"{one.name} is asked for by address; only names are resolved"
+        raise TableFault(("packages", folder, one.group, one.name), reason)
     return whole
 
 
 def own(whole: Whole) -> Iterator[Declared]:
     """What the root asks for beside its members."""
-    return (one for one in dependencies_of(whole.root) if one.name.lower() not in whole.linked)
+    linked = whole.linked
+    return (one for one in dependencies_of(whole.root) if one.name.lower() not in linked)
 
 
 def theirs(whole: Whole) -> Iterator[tuple[str, Declared]]:

@@ -29,14 +29,13 @@ _NO_SPEC = "what is asked for is neither a range nor a tag"
 def build_resolution(request: ResolutionRequest, root: Node, known: KnownDocuments) -> Resolution:
     """The result of a finished tree. Raises `ResolutionTooLarge`."""
     own = [root, *root.members]
-    linked = [node for node in root.whole() if node.is_member_link]
     placed = [
-        node for node in root.whole() if node.failure is None and node not in own and not node.is_member_link
+        node for node in root.whole() if node.failure is None and not node.is_own and not node.is_member_link
     ]
     if len(placed) > MAX_NODES:
         raise ResolutionTooLarge(f"the tree has more than {MAX_NODES} folders")
     places: dict[str, list[Node]] = {}
-    purls: dict[Node, str] = dict.fromkeys((*own, *linked), "")
+    purls: dict[Node, str] = dict.fromkeys(own, "")
     for node in placed:
         purl = purls[node] = _purl(node.manifest.name, node.version)
         places.setdefault(purl, []).append(node)

@@ -26,11 +26,18 @@ def project_of_manifest(
     manifest: Mapping[str, Any], members: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
     """The same of a project's own package.json, as `read_package_json` gives it. Raises `OverrideFault`."""
-    found = dict(manifest)
-    if "overrides" in found:
-        roots = _spelled({each.name: each.text for each in dependencies_of(manifest)})
-        found["overrides"] = canonical(read_overrides(found["overrides"], roots))
-    return msgspec.json.encode({"manifest": found} | ({"members": members} if members else {})).decode()
+    told: dict[str, Any] = {"manifest": dict(manifest)} | ({"members": members} if members else {})
+    if "overrides" in manifest:
+        rules = canonical(read_overrides(manifest["overrides"], _roots(told)))
+        told["manifest"]["overrides"] = rules
+    return msgspec.json.encode(told).decode()
+
+
+def _roots(told: Mapping[str, Any]) -> dict[str, str]:
+    """What the root of a project with a manifest asks for, its members too: no rule may say otherwise."""
+    found = {each.name: each.text for each in dependencies_of(told["manifest"])}
+    members = {each["name"]: f"file:{folder}" for folder, each in told.get("members", {}).items()}
+    return _spelled(found | members)
 
 
 def _spelled(dependencies: Mapping[str, str]) -> dict[str, str]:
@@ -48,10 +55,9 @@ def rules_of(project: str, roots: Mapping[str, str]) -> OverrideSet | None:
     if not project:
         return None
     found = read_project(project)
-    if "manifest" in found:  # of what the members ask for npm says nothing
-        found = found["manifest"]
-        roots = _spelled({each.name: each.text for each in dependencies_of(found)})
-    overrides = found.get("overrides")
+    if "manifest" in found:
+        roots = _roots(found)
+    overrides = found.get("manifest", found).get("overrides")
     return read_overrides(overrides, roots) if overrides else None
 
 

@@ -132,7 +132,8 @@ class NpmResolver(Resolver):
         tree = Node("", Manifest("", "", (*ours, *wanted)), overrides=rules)
         for folder, each in members.items():
             manifest = Manifest(each["name"], each.get("version", ""), manifest_wanted(each))
-            tree.admit(Node(each["name"], manifest, overrides=rules), folder)
+            rule = rules and rules.rule_of(manifest.name, read_spec(manifest.name, manifest.version))
+            tree.admit(Node(manifest.name, manifest, overrides=rule), folder)
         try:
             TreeBuilder(tree, registry.fetch, registry.inner, give_up).build()
         except (ResolutionConflict, ResolutionTooLarge):

@@ -79,12 +79,12 @@ class Node:
         # Of a root: its nodes and its edges by the name of what they look for.
         self.by_name: dict[str, dict[Node, None]] = {}
         self.edges_by_name: dict[str, dict[Edge, None]] = {}
+        followed = (
+            _FETCHED if source is not None else _FOLLOWED
+        )  # where peers are tried out nothing is linked
         if link is None:
             for wanted in manifest.wanted:
-                kinds = (
-                    _FOLLOWED if source is None else _FETCHED
-                )  # nothing is linked where peers are tried out
-                if wanted.spec.kind in kinds:
+                if wanted.spec.kind in followed:
                     self.edges_out[wanted.name.lower()] = Edge(self, wanted)
         for edge in self.edges_out.values():
             self.edges_by_name.setdefault(edge.key, {})[edge] = None
@@ -115,6 +115,7 @@ class Node:
 
     @property
     def is_member_link(self) -> bool:
+        """Whether it is the symbolic link to a member of the project."""
         return self.link is not None and self.link.above is not None
 
     @property

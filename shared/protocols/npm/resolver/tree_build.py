@@ -27,7 +27,7 @@ Fetch = Callable[[Wanted], Manifest | Failure]
 Inner = Callable[[Manifest], tuple[InnerEntry, ...] | Failure]
 
 _MOST_PLACED = 4 * MAX_NODES  # replaced ones count too
-NOBODY = Node("")
+_NOBODY = Node("")
 _TICKS = 64  # of work between two looks at the clock
 
 
@@ -81,7 +81,7 @@ class TreeBuilder:
             if dep is not None and not dep.satisfies(edge):
                 dep = None
             if dep is None and edge.peer_optional:
-                dep = _present(edge.source.parent or edge.source, edge)
+                dep = _present(edge.source.around or edge.source, edge)
             if dep is None and not edge.peer and node.overrides is None:
                 dep = self._without_peers(edge)
             if dep is None:
@@ -210,7 +210,7 @@ class TreeBuilder:
             return next(each for each in members if each.path == wanted.spec.wanted)
         edge = self._root.edges_out.get(wanted.name.lower())
         linked = None if edge is None or edge.wanted.kind != "workspace" else edge.target
-        if linked is None or not linked.is_member_link or not Edge(NOBODY, wanted).satisfied_by(linked):
+        if linked is None or not linked.is_member_link or not Edge(_NOBODY, wanted).satisfied_by(linked):
             return None
         return linked.link
 

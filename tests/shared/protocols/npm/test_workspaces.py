@@ -77,6 +77,13 @@ def test_members_of_a_project_that_has_no_workspaces__refused() -> None:
         read_manifest("package.json", json.dumps({"packages": {"": {"name": "b"}, "packages/a": A}}))
 
 
+def test_rule_for_a_member__refused__it_is_linked() -> None:
+    root = ROOT | {"overrides": {"a": "2.0.0"}}
+    with pytest.raises(EnsureInvalid) as raised:
+        read_manifest("package.json", json.dumps({"packages": {"": root, "packages/a": A}}))
+    assert "npm.project.overrides.a: it conflicts with the direct dependency a@file:" in raised.value.message
+
+
 @pytest.mark.parametrize(
     ("folder", "name"),
     [("a", "a"), ("packages/a", "a"), ("packages/@acme/ui", "@acme/ui"), ("@acme", "@acme"), ("x/y/z", "z")],
