@@ -4,6 +4,7 @@ ours, and `npm ci` on both while the upstream is away."""
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.clients import node
 from tests.clients.conftest import Tools
 from tests.support.npm_builders import integrity, publish, tarball_path
 from tests.support.orchard import Cluster, cluster, wait_until
+from tests.support.stores import ROOT
 from tests.support.upstream import Fault, Upstream
 
 OVERRIDES = """
@@ -319,3 +321,17 @@ def test_workspaces__npm_ci__upstream_away__members_linked_and_all_that_they_ask
     assert places["node_modules/web"] == {"resolved": "packages/web", "link": True}
     versions = {entry["version"] for place, entry in places.items() if place.endswith("/orchard-leaf")}
     assert versions == {"1.0.0", "2.0.0"}
+
+
+def test_orchard_ensure__members_found_on_disk__the_lock_of_the_posted_whole(
+    orchard: Cluster, tools: Tools, exported: dict[str, Exports], tmp_path: Path
+) -> None:
+    write_members(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, "-m", "services.cli", "ensure", "--export", "package-lock.json"]
+    command += ["--export-dir", str(out), str(tmp_path / "package.json")]
+    done = tools.run(command, cwd=ROOT, env=tools.environment(ORCHARD_URL=orchard.url("")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (out / "package-lock.json").read_bytes() == exported["members"]["package-lock.json"]
+    assert json.loads((tmp_path / "orchard.lock.json").read_text())["complete"] is True
