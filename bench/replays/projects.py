@@ -164,7 +164,10 @@ PROJECTS: tuple[Project, ...] = (
         f"{_YARN} install",
         node.yarn_count,
         ("node", _YARN),
-        {"YARN_NODE_LINKER": "node-modules", "YARN_ENABLE_SCRIPTS": "false", "YARN_ENABLE_TELEMETRY": "0"},
+        {
+            "YARN_NODE_LINKER": "node-modules", "YARN_ENABLE_SCRIPTS": "false", "YARN_ENABLE_TELEMETRY": "0",
+            "YARN_ENABLE_IMMUTABLE_INSTALLS": "false",  # there is no lock yet
+        },
     ),
     Project(
         "Spring Boot service",

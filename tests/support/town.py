@@ -20,7 +20,7 @@ from shared.objects.measured import KEY, Amount, Measured
 from shared.postgres.connection import Session, session
 from shared.queue.jobs import FetchIndex
 from shared.queue.keys import DeadLetter, dead_key, encode_job
-from tests.support.builders import build_wheel
+from tests.support.builders import build_sdist, build_wheel
 from tests.support.cargo_builders import Registry
 from tests.support.maven_builders import Repository
 from tests.support.npm_builders import publish
@@ -95,6 +95,8 @@ def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -
     )
     pypi(upstream, "werkzeug", ["3.0.4", "3.1.3"], mark)
     pypi(upstream, "click", ["8.1.7", "8.1.8"], mark)
+    upstream.add_project("setuptools", {"setuptools-80.0-py3-none-any.whl": build_wheel("setuptools", "80.0")})
+    upstream.add_project("from-source", {"from_source-1.0.tar.gz": build_sdist("from-source", "1.0")})
     publish(
         upstream,
         "left-pad",
@@ -195,7 +197,7 @@ def _decide(client: httpx.Client, upstream: str, mark: str) -> None:
 
 
 def _ensure(client: httpx.Client) -> str:
-    body = '[pypi]\nrequirements = ["flask==3.1.0"]\n'
+    body = '[pypi]\nrequirements = ["flask==3.1.0", "from-source"]\n'
     wait_until(
         lambda: client.post("/api/v1/ensure", content=body).status_code == 200, seconds=150, what="the lock"
     )

@@ -26,11 +26,25 @@ class Locked(msgspec.Struct, frozen=True):
     optional: bool = False
 
 
-class Graph(msgspec.Struct, frozen=True):
-    """What was asked for in one protocol, and what was chosen."""
+class Resolved(msgspec.Struct, frozen=True):
+    """What was asked for together, and what was chosen."""
 
     requirements: list[str] = []
     packages: list[Locked] = []
+    unresolved: list[Missing] = []
+
+
+class Built(Resolved, frozen=True):
+    """What packages that are source archives are built with: their package URLs."""
+
+    builds: list[str] = []
+
+
+class Graph(Resolved, frozen=True):
+    """One protocol: its requirements, those that are resolved apart, and environments of builds."""
+
+    plugins: list[Resolved] = []
+    builds: list[Built] = []
 
 
 class ShownLock(msgspec.Struct, frozen=True):

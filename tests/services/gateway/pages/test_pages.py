@@ -338,6 +338,8 @@ def test_lock__tells_its_files_and_how_to_build_from_it(town: Town) -> None:
     assert f"{town.open}/v/lock-{key}" in shown and "setup?address=" in shown
     for text in ("flask==3.1.0", "flask-3.1.0-py3-none-any.whl", "exports/requirements.txt", "werkzeug"):
         assert text in shown
+    of_build = shown.partition("What pkg:pypi/from-source@1.0 is built with: 1 package")[2]
+    assert "setuptools-80.0-py3-none-any.whl" in of_build
     assert f'href="./locks/{key}"' in town.get("locks", NOBODY).text
     assert town.get(f"locks/{'0' * 64}", NOBODY).status_code == 404
 
