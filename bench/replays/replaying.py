@@ -77,9 +77,9 @@ def run(projects: Sequence[Project], place: Place, work: Path) -> tuple[list[Seq
         rows.append(done.row(project))
         print(" · ".join(done.row(project)), flush=True)
         grouped = Counter("/".join(path.split("/")[:5]) for path in done.different)
-        for folder, count in grouped.most_common(SHOWN):
-            path = next(each for each in done.different if each.startswith(folder))
-            print(f"    differs: {path} ({count} in {folder})", flush=True)
+        for around, count in grouped.most_common(SHOWN):
+            path = next(each for each in done.different if each.startswith(around))
+            print(f"    differs: {path} ({count} in {around})", flush=True)
         figures += _figures(title, done)
     return rows, figures
 
