@@ -7,8 +7,9 @@ from fnmatch import fnmatch
 PASSED: tuple[tuple[str, str], ...] = (
     ("caches/npm/_cacache/index-v5/*", "when an answer came, and the number of its request"),
     ("caches/uv/wheels-v*", "the random name of the folder where uv has unpacked a wheel, and when it came"),
-    ("caches/uv/simple-v*", "each page as it has read it, with the time of the answer"),
+    ("caches/uv/simple-v*", "each page as it has read it, with the time of the answer and a random number"),
     ("caches/poetry/cache/repositories/*", "each answer with the time until which it is kept"),
+    ("*/.cache/pnpm/metadata-*", "each packument with the time when it came"),
     ("caches/pnpm/*/index/*", "when it looked at each file"),
     ("caches/.gradle/caches/[0-9]*", "build scripts that it has compiled, with the time"),
     ("caches/.gradle/caches/modules-2/metadata-*", "when it asked for each file"),
