@@ -13,6 +13,7 @@ PASSED: tuple[tuple[str, str], ...] = (
     ("caches/pnpm/*/index/*", "when it looked at each file"),
     ("project/node_modules/.modules.yaml", "when pnpm removed what was left over"),
     ("project/node_modules/.pnpm-workspace-state-*", "when it looked at the project"),
+    ("project/.yarn/install-state.gz", "its own state, in the order in which answers came"),
     ("*/pip-[0-9]*.dist-info/RECORD", "virtualenv's list of the pip that it brings itself"),
     ("caches/.gradle/caches/[0-9]*", "build scripts that it has compiled, with the time"),
     ("caches/.gradle/caches/modules-2/metadata-*", "when it asked for each file"),
