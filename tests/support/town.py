@@ -95,7 +95,9 @@ def build(orchard: Cluster, upstream: Upstream, token: str, *, mark: str = "") -
     )
     pypi(upstream, "werkzeug", ["3.0.4", "3.1.3"], mark)
     pypi(upstream, "click", ["8.1.7", "8.1.8"], mark)
-    upstream.add_project("setuptools", {"setuptools-80.0-py3-none-any.whl": build_wheel("setuptools", "80.0")})
+    upstream.add_project(
+        "setuptools", {"setuptools-80.0-py3-none-any.whl": build_wheel("setuptools", "80.0")}
+    )
     upstream.add_project("from-source", {"from_source-1.0.tar.gz": build_sdist("from-source", "1.0")})
     publish(
         upstream,
