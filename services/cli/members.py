@@ -10,6 +10,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from services.cli.files import read_input
 _MOST_FOLDERS = 100_000
 _MAX_BYTES = 1024 * 1024  # of one file; the server bounds them together further
 _PASSED_OVER = "node_modules"
+_MOST_ALTERNATIVES = 1000
+_UNKNOWN = re.compile(r"[@!?*+]\(|\{[^{},]*\.\.[^{},]*\}")  # "@(a|b)", "{1..3}"
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
@@ -55,7 +59,9 @@ def members(root: Path, patterns: Iterable[str], *, where: str, filename: str) -
         own = [each for each in folders if _matches(each, pattern)]
         own = [each for each in own if not any(_matches(each, no) for no in excluded)]
         if not own:
-            raise WrongUse(f"{where}: {pattern!r} matches no folder with a {filename}")
+            raise WrongUse(
+                f"{where}: {pattern!r} matches no folder with a {filename}, or others exclude all of them"
+            )
         found |= dict.fromkeys(own)
     inside = root.resolve()
     for folder in found:
@@ -94,7 +100,21 @@ def _folders(root: Path, *, hidden: bool, where: str) -> Iterator[str]:
 
 
 def _matches(folder: str, pattern: str) -> bool:
-    return any(re.fullmatch(_expression(each), f"/{folder}") for each in _unbraced(pattern))
+    return any(each.fullmatch(f"/{folder}") for each in _expressions(pattern))
+
+
+@lru_cache(maxsize=1000)
+def _expressions(pattern: str) -> tuple[re.Pattern[str], ...]:
+    """One for each alternative. Raises `WrongUse`."""
+    if _UNKNOWN.search(pattern):
+        raise WrongUse(f"the pattern {pattern!r} is not understood: name the folders one by one")
+    alternatives = tuple(islice(_unbraced(pattern), _MOST_ALTERNATIVES + 1))
+    if len(alternatives) > _MOST_ALTERNATIVES:
+        raise WrongUse(f"the pattern {pattern!r} has more than {_MOST_ALTERNATIVES} alternatives")
+    try:
+        return tuple(re.compile(_expression(each)) for each in alternatives)
+    except re.error as error:
+        raise WrongUse(f"the pattern {pattern!r} is not understood: {error.msg}") from None
 
 
 def _unbraced(pattern: str) -> Iterator[str]:

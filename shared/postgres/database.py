@@ -170,6 +170,16 @@ class Database:
 
         return await self._run((), held)
 
+    async def alone(self, lock: int, call: Callable[[Fetch], Awaitable[T]]) -> T:
+        """The same while nobody shares the lock: those that do are waited for."""
+
+        async def held(connection: PooledConnection) -> T:
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", lock)
+                return await call(connection.fetch)
+
+        return await self._run((), held)
+
     async def ping(self) -> float:
         """Seconds that a `SELECT 1` took. Raises `DatabaseUnavailable`. Not counted as a statement."""
         started = time.perf_counter()

@@ -62,7 +62,12 @@ def test_build_of_all_protocols__imported__answers_as_it_did_and_its_files_are_s
     digest = build.got["GET", shelves[0].file("1.0.0")].headers["etag"].strip('"')
     assert there.get(f"/cas/sha256/{digest}").content == wheel
     assert build.orchard.upstream.count() == asked
-    assert "is here already" in command(there, "import", str(file))
+    assert "is here already: nothing changed" in command(there, "import", str(file))
+    (lost,) = (there.folder / "data" / "objects").rglob(digest)
+    lost.unlink()
+    assert there.get(f"/v/build-{build.told['id']}{shelves[0].file('1.0.0')}").status_code == 503
+    assert "1 lost object(s) of it restored" in command(there, "import", str(file))
+    same_there(build, there)
     block = {"protocol": shelves[0].protocol, "name": shelves[0].name, "reason": "it steals"}
     made = httpx.post(there.url("/api/v1/admin/blocks"), json=block, headers=ADMIN, trust_env=False)
     assert made.status_code == 201

@@ -143,6 +143,7 @@ def _found(
     options: argparse.Namespace, log: Log, locked: Locked, build: Callable[[str, str], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     found = []
+    _check_targets(options)
     for name in options.files:
         named = _BUILD.fullmatch(name)
         if named and not Path(name).exists():
@@ -160,6 +161,14 @@ def _found(
     return found
 
 
+def _check_targets(options: argparse.Namespace) -> None:
+    """Raises `WrongUse` where two proofs would be one file."""
+    names = [Path(each).name for each in options.files if not _BUILD.fullmatch(each)]
+    double = next((each for each in names if names.count(each) > 1), None)
+    if options.save and double is not None:
+        raise WrongUse(f"--save: the proofs of two files named {double} would be one file")
+
+
 def _checked(log: Log, sha256: str) -> dict[str, Any]:
     """What the log and statements say of a file. Raises `Unproven`, and what the server's errors mean."""
     proven = _proven(*log.check(sha256))
@@ -174,7 +183,11 @@ def _build(server: Server, log: KnownLog | ImportedLog, id: str) -> dict[str, An
     for each in files:
         try:
             log.check(each["digest"]["sha256"])
-        except (CommandFailed, Unproven) as error:
+        except Unproven as error:
+            raise Unproven(f"{each.get('name')}: {error}") from None
+        except CommandFailed as error:
+            if type(error) is not CommandFailed:  # trouble, which says nothing about the file
+                raise
             raise Unproven(f"{each.get('name')}: {error}") from None
     return {"build": id, "files": len(files), "statement": dict(statement.whole)}
 

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.builds.entries import FORMAT, Absent, BuildList, File, Page, Session, encode
+from shared.builds.holding import store_held
 from shared.builds.rows import SEALED, STORE
 from shared.builds.sessions import Sessions
 from shared.errors import BuildNotFound, Conflict
+from shared.errors.passing import StoreUnavailable
 from shared.objects.port import BUILDS
 from shared.queue.context import JobContext
 from shared.queue.jobs import SealBuild
@@ -26,6 +28,7 @@ from shared.telemetry.logs import get_logger
 log = get_logger()
 
 AT_ONCE = 16
+TRIES = 3
 
 
 class SealBuildJob:
@@ -50,12 +53,18 @@ class SealBuildJob:
             raise Conflict(
                 f"the build {job.build} is still recorded", hint="`orchard build seal` closes it first."
             )
-        sealed = await self._seal(session)
+        for _ in range(TRIES):
+            sealed = await self._seal(session)
+            if sealed is not None:
+                break
+        else:
+            raise StoreUnavailable(f"objects of the build {job.build} are removed as it is sealed")
         await self._sessions.finish(sealed)
         log.info("build_sealed", build=job.build, pages=sealed.pages, files=sealed.files)
         ctx.done()
 
-    async def _seal(self, session: Session) -> Session:
+    async def _seal(self, session: Session) -> Session | None:
+        """None: objects were removed after they had been looked at, so that what is missing has changed."""
         entries = await self._sessions.entries(session.id)
         files, lost = await self._files([each for each in entries if isinstance(each, File)])
         asked = [each for each in entries if isinstance(each, Page)]
@@ -79,7 +88,8 @@ class SealBuildJob:
             absent=len(absent),
             missing=tuple(lost),
         )
-        await self._database.execute(STORE, session.id, encode(sealed), keys)
+        if await store_held(self._database, self._objects, STORE, session.id, encode(sealed), keys):
+            return None
         row = await self._database.fetchrow(SEALED, session.id)
         assert row is not None
         return msgspec.msgpack.decode(bytes(row["session"]), type=Session)

@@ -16,6 +16,7 @@ from services.fetcher.indexes.pages import EVERY, Page, Sealed, render_page, sea
 from services.fetcher.indexes.writing import IndexTools
 from shared.builds.entries import FORMAT, BuildList, File, Session, encode
 from shared.builds.entries import Page as Entry
+from shared.builds.holding import store_held
 from shared.builds.rows import STORE_LOCK
 from shared.errors import EnsureNotFound
 from shared.errors.passing import EnsureIncomplete, StoreUnavailable
@@ -81,7 +82,10 @@ class SealLockJob:
         )
         keys = [key, *(page.info.object_key for page in pages)]
         keys += [each.stored.object_key for each in files if each.stored is not None]
-        await self._database.execute(STORE_LOCK, job.key, encode(session), sorted(set(keys)))
+        if await store_held(
+            self._database, self._objects, STORE_LOCK, job.key, encode(session), sorted(set(keys))
+        ):
+            raise EnsureIncomplete("files of the lock were removed meanwhile: ask for it again")
         log.info("lock_sealed", key=job.key, pages=len(pages), files=len(files))
         ctx.done()
 

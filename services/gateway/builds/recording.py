@@ -6,7 +6,6 @@ import msgspec
 
 from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.ports import Ports, Reply
-from services.gateway.serving.views import which_file
 from shared.builds.entries import Absent, Entry, File, Page, absent_address
 from shared.errors import OrchardError
 from shared.http.conditions import Conditions
@@ -35,7 +34,9 @@ async def entry_of(resource: Resource, reply: Reply, who: str, ports: Ports) -> 
     if reply.status == 404 and reply.error is not None:
         return absent_of(resource, reply.error, who)
     if resource.kind == "artifact" and reply.status in (200, 206, 304, 307):
-        file = await which_file(resource, ports)
+        file = reply.meant if resource.pointer else resource.file
+        if file is None:
+            return None
         stored = await ports.facts.cached(file)
         return File(resource.protocol, resource.identity, file, stored, now, who)
     page = reply.page

@@ -69,7 +69,8 @@ class Replay:
         reply = await serve_sealed(plain, conditions, stored, ports.objects)
         if reply is None:
             raise StoreUnavailable(
-                f"the bytes of {plain.filename} are damaged or lost; asked for outside they come back"
+                f"the bytes of {plain.filename} are damaged or lost; asked for outside, or by the "
+                "import of the build's bundle, they come back"
             )
         return reply
 
@@ -82,14 +83,20 @@ class Replay:
         if is_lock_key(self.listed.id):
             raise NotInView(f"{what} is not in the lock {self.listed.id}")
         build = self.listed.name or self.listed.id
-        raise NotInView(f"{what} is not in the build {build}: nobody asked for it while it was recorded")
+        raise NotInView(
+            f"{what} is not in the build {build}: nobody asked for it while it was recorded, or its bytes "
+            "never came (`missing` of the build)"
+        )
 
     def _ports(self, resource: Resource, ports: Ports) -> Ports:
         pages = _Pages(self._pages[resource.protocol, resource.identity])
 
         def refuse() -> NoReturn:
             if pages.found:
-                raise StoreUnavailable(f"the page {resource.identity} of this build is damaged or lost")
+                raise StoreUnavailable(
+                    f"the page {resource.identity} of this build is damaged or lost; the import of the "
+                    "build's bundle brings it back"
+                )
             self._refuse(f"{resource.identity} in this form")
 
         return msgspec.structs.replace(ports, index=pages, misses=_NoMisses(refuse), forward=None)

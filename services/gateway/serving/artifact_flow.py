@@ -79,6 +79,7 @@ async def _serve_moving(resource: Resource, conditions: Conditions, ports: Ports
     now = msgspec.structs.replace(now, identity=now.file.identity)
     # No cache in front may keep it: nothing that is purged names the pointer that led here.
     reply = await serve_artifact(now, msgspec.structs.replace(conditions, edge=False), ports)
+    reply.meant = now.file
     for name, value in named.headers:
         if name == b"cache-control":  # it may be cached as long as the pointer, not as a sealed file
             reply.headers = [(n, value if n == name and v != b"no-store" else v) for n, v in reply.headers]

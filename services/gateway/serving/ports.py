@@ -295,3 +295,4 @@ class Reply(msgspec.Struct):
     error: OrchardError | None = None  # the sender writes the problem document
     file: Known = Known()  # that the body is of, or a slice of
     page: IndexEntry | None = None  # the same, of an index
+    meant: FileName | None = None  # the file that an address meant which means another one at other times

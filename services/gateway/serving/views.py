@@ -14,7 +14,7 @@ from services.gateway.serving.ports import Ports, Reply
 from shared.errors.catalogue import from_value
 from shared.errors.passing import DeadlineExceeded
 from shared.http.conditions import Conditions
-from shared.models import FileName, Standing
+from shared.models import Standing
 from shared.policy.project import NOTHING
 from shared.policy.verdict import UNKNOWN
 from shared.protocols import protocol_named
@@ -68,12 +68,3 @@ async def _look(resource: Resource, conditions: Conditions, ports: Ports, second
         was_there(resource, event.published, 0.0)
     elif not await is_known():
         raise DeadlineExceeded(f"nobody could tell when {resource.filename} was published")
-
-
-async def which_file(resource: Resource, ports: Ports) -> FileName:
-    """The file that an address means: of one that may change (`Resource.pointer`), which it is now."""
-    if not resource.pointer:
-        return resource.file
-    entry = await ports.index.read_index(resource.protocol, resource.pointer, "id.identity")
-    which = bytes(entry.body or b"").decode("ascii")
-    return msgspec.structs.replace(resource.file, file_id=f"{resource.file_id}:{which}")

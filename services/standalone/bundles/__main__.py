@@ -60,7 +60,8 @@ def _keys(texts: Sequence[str]) -> list[Key]:
 
 def _in_words(done: Imported) -> str:
     if not done.new:
-        return f"{done.id} is here already: nothing changed"
+        did = f"{done.restored} lost object(s) of it restored" if done.restored else "nothing changed"
+        return f"{done.id} is here already: {did}"
     held = f"{done.pages} pages, {done.files} files, {done.absent} absent"
     objects = f"{done.objects} objects ({in_words(done.object_bytes)})"
     return f"{done.id} is imported: {held}; {objects}\n/v/build-{done.id}/"

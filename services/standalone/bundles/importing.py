@@ -35,7 +35,7 @@ YOUNG_SECONDS = 1800.0  # half of what a sweeper lets an object without a row li
 
 
 class Imported(msgspec.Struct):
-    """What an import did. `new` False: the build was here, and nothing was changed."""
+    """What an import did. `new` False: the build was here; `restored` objects were lost, and are back."""
 
     id: str
     key: str
@@ -46,6 +46,7 @@ class Imported(msgspec.Struct):
     objects: int
     object_bytes: int
     seconds: float
+    restored: int = 0
 
 
 async def import_bundle(
@@ -68,15 +69,18 @@ async def import_bundle(
                 check_goes_on(manifest, checkpoint, None if seen is None else seen.checkpoint)
                 stated = await asyncio.to_thread(check_statements, manifest, (head.key, *trusted))
         objects = [Carried(each.key, each.size) for each in manifest.objects]
-        if new:
-            bodies = Bodies(file.read, head.size)
-            taking = _Objects(store, spool, bodies, size, digests_of(manifest.listed))
+        bodies = Bodies(file.read, head.size)
+        taking = _Objects(store, spool, bodies, size, digests_of(manifest.listed))
+        lost = 0 if new else await taking.lost(objects)
+        if new or lost:
             await taking.take(objects)
+        if new:
             async with session(url) as database, database.transaction():
                 await database.fetch(NO_REMOVALS, REMOVALS)
                 await taking.look_again(objects)
                 await write_rows(database, store, manifest, head.key, checkpoint, stated)
-    return _told(manifest, head, objects, new, time.monotonic() - began)
+    told = _told(manifest, head, objects, new, time.monotonic() - began)
+    return msgspec.structs.replace(told, restored=lost)
 
 
 def _told(manifest: Manifest, head: Head, objects: Sequence[Carried], new: bool, seconds: float) -> Imported:
@@ -128,6 +132,17 @@ class _Objects:
                     task = await self._start(group, each, self._as_told(each, chunks))
                 task.add_done_callback(lambda _: turns.release())
         self._bodies.end()
+
+    async def lost(self, objects: Sequence[Carried]) -> int:
+        """How many are not in the store, or are of another size."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def is_lost(of: Carried) -> bool:
+            async with turns:
+                found = await self._store.stat(of.key)
+            return found is None or found.size_bytes != of.size
+
+        return sum(await asyncio.gather(*map(is_lost, objects)))
 
     async def _start(
         self, group: asyncio.TaskGroup, of: Carried, chunks: Iterator[bytes]

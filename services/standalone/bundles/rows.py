@@ -16,7 +16,7 @@ from shared.builds.rows import STORE as STORE_BUILD
 from shared.bundles.form import BundleRefused
 from shared.bundles.manifest import Manifest
 from shared.bundles.statements import Stated
-from shared.errors.passing import DatabaseUnavailable
+from shared.errors.passing import DatabaseUnavailable, ObjectMissing
 from shared.models import CachedUrl, FileName, Role, StoredFile
 from shared.objects.port import BUILDS, ObjectStore
 from shared.postgres.connection import Session
@@ -68,7 +68,13 @@ async def is_imported(database: Session, manifest: Manifest, key: Key, store: Ob
     if not rows:
         return False
     build = decode_session(bytes(rows[0]["session"]))
-    standing = decode_list(await store.read(build.list_key))
+    try:
+        standing = decode_list(await store.read(build.list_key))
+    except ObjectMissing:
+        raise BundleRefused(
+            f"the build {build.id} is here, and its list is lost: `orchard build remove {build.id}` forgets "
+            "it; then import it again"
+        ) from None
     if _as_recorded(standing) == _as_recorded(manifest.listed):
         return True
     if is_lock_key(build.id) and build.imported == str(key):

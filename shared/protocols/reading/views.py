@@ -16,6 +16,7 @@ from shared import setting_values
 from shared.errors import MalformedRequest, RouteNotFound
 
 PREFIX = b"/v/"
+FIRST_MOMENT = 315_532_800.0  # 1980-01-01: no registry is older, and digits below are no seconds
 LONGEST = 128  # bytes of a view's name as it comes
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _MOMENT = re.compile(
@@ -78,15 +79,16 @@ def view_named(name: str) -> View:
         try:
             if digits.isascii() and digits.isdigit():
                 moment = float(digits)
-                if not 0 < moment < setting_values.LAST_MOMENT:
-                    raise ValueError(name)
             elif found is not None:
                 moment = float(int(setting_values.date(found[1])))
             else:
                 raise ValueError(name)
+            if not FIRST_MOMENT <= moment < setting_values.LAST_MOMENT:
+                raise ValueError(name)
         except (ValueError, OverflowError, msgspec.ValidationError):
             raise MalformedRequest(
-                "the view is no date: /v/at-2026-01-01/… or /v/at-2026-01-01T12:00:00Z/…, in UTC"
+                "the view is no date: /v/at-2026-01-01/… or /v/at-2026-01-01T12:00:00Z/…, in UTC, or unix "
+                "seconds, from 1980 on"
             ) from None
         return View(f"at-{moment:.0f}", "at", moment)
     if _BUILD.fullmatch(name):

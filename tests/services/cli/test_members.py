@@ -138,3 +138,13 @@ def test_patterns__that_are_no_list__refused(root: Path, workspaces: object) -> 
     text = json.dumps({"workspaces": workspaces}).encode()
     with pytest.raises(WrongUse, match="expected a list of patterns"):
         with_members(root / "package.json", text, "workspaces")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["packages/[z-a]", "packages/[]", "packages/@(a|b)", "packages/{1..3}", "{a,b}" * 16],
+    ids=["a class backwards", "an empty class", "an extended glob", "a sequence", "65,536 alternatives"],
+)
+def test_pattern_that_is_not_understood__is_said(root: Path, pattern: str) -> None:
+    with pytest.raises(WrongUse, match="pattern"):
+        members(root, [pattern], where="package.json", filename="package.json")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services.extractor.builds import seal as sealing
 from services.extractor.builds.seal import SealBuildJob
 from services.extractor.housekeeping.evictor import REFETCHABLE
 from services.extractor.housekeeping.sweeper import Sweeper
@@ -153,6 +154,28 @@ async def test_seal_cut_off_before_the_rows__comes_to_the_same_list(
     assert row is not None
     sealed = await seal(house)
     assert sealed is not None and sealed.list_key.encode() in bytes(row["session"])
+
+
+async def test_seal__a_file_is_removed_after_it_was_looked_at__it_is_missing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, stored = await opened(house), sealing.store_held
+    kept, removed = await file_of(house, "kept.whl"), await file_of(house, "removed.whl")
+    sessions = Sessions(house.stores.queue_redis)
+    for each in (kept, removed):
+        assert await sessions.put(session.id, each, NOW) == PUT
+    await sessions.close(session.id)
+    path = house.store.local_path(artifact_key(removed.file.file_id))
+    assert path is not None
+
+    async def removed_first(*args: Any) -> list[str]:
+        path.unlink(missing_ok=True)
+        return await stored(*args)
+
+    monkeypatch.setattr(sealing, "store_held", removed_first)
+    sealed = await seal(house)
+    assert sealed is not None and (sealed.state, sealed.files) == ("sealed", 1)
+    assert sealed.missing == (removed.address,)
 
 
 async def test_seal__of_no_session__says_so(house: House) -> None:

@@ -47,6 +47,8 @@ def test_path_without_a_view__as_it_is(path: bytes) -> None:
         "at-2026-1-1",
         "at-\u0661",
         "at-9" + "0" * 30,
+        "at-20260101",
+        "at-1979-12-31",
     ],
 )
 def test_no_date__says_how_one_is_spelt(name: str) -> None:
