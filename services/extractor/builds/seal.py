@@ -88,7 +88,7 @@ class SealBuildJob:
             absent=len(absent),
             missing=tuple(lost),
         )
-        if await store_held(self._database, self._objects, STORE, session.id, encode(sealed), keys):
+        if await store_held(self._database, self._objects.stat, STORE, session.id, encode(sealed), keys):
             return None
         row = await self._database.fetchrow(SEALED, session.id)
         assert row is not None

@@ -83,7 +83,7 @@ class SealLockJob:
         keys = [key, *(page.info.object_key for page in pages)]
         keys += [each.stored.object_key for each in files if each.stored is not None]
         if await store_held(
-            self._database, self._objects, STORE_LOCK, job.key, encode(session), sorted(set(keys))
+            self._database, self._objects.stat, STORE_LOCK, job.key, encode(session), sorted(set(keys))
         ):
             raise EnsureIncomplete("files of the lock were removed meanwhile: ask for it again")
         log.info("lock_sealed", key=job.key, pages=len(pages), files=len(files))

@@ -143,7 +143,7 @@ async def test_seal_cut_off_before_the_rows__comes_to_the_same_list(
         raise DatabaseUnavailable("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(house.database, "execute", away)
+        patched.setattr(house.database, "alone", away)
         with pytest.raises(DatabaseUnavailable):
             await seal(house)
     with monkeypatch.context() as patched:
