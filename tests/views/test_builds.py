@@ -14,6 +14,7 @@ import pytest
 from tests.firewall.feeds import purl_of
 from tests.firewall.shelves import DAY, SHELVES, Shelf, moment
 from tests.support.gateway import RawResponse, raw_request
+from tests.support.maven_builders import build_jar
 from tests.support.orchard import JSON, Cluster, wait_until
 from tests.views.conftest import ADMIN, NewShelf
 
@@ -153,6 +154,19 @@ def test_sealed__a_page_of_it_is_lost__503_and_never_as_if_nobody_had_asked(
         path.unlink()
     answer = session.ask(it.page)
     assert (answer.status, answer.headers["x-orchard-error"]) == (503, "store_unavailable"), answer.body
+
+
+def test_snapshot__replayed_as_it_was_then(shelf: NewShelf, build: NewBuild) -> None:
+    it = shelf("maven")
+    it.put(AGES)
+    path = f"/maven/org/example/{it.name}/3.0-SNAPSHOT/{it.name}-3.0-SNAPSHOT.jar"
+    it.upstream.put(path, build_jar("then"))
+    session = build()
+    assert session.get(path).body == build_jar("then")
+    session.seal()
+    it.upstream.put(path, build_jar("now"))
+    assert session.ask(path).body == build_jar("then")
+    assert session.call().json()["files"] == 1
 
 
 @kinds
