@@ -41,6 +41,7 @@ Log = KnownLog | ImportedLog | BundleLog
 def run(options: argparse.Namespace, output: Output) -> None:
     """Raises `CommandFailed` for the first file that is not proven; of locks, once all of it is shown,
     `Differs` where some differ, `Unfinished` where some are only not in the log yet."""
+    _check_targets(options)
     try:
         found = _saved(options) if options.proof or options.statement else _asked(options)
     except Unproven as error:
@@ -143,7 +144,6 @@ def _found(
     options: argparse.Namespace, log: Log, locked: Locked, build: Callable[[str, str], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     found = []
-    _check_targets(options)
     for name in options.files:
         named = _BUILD.fullmatch(name)
         if named and not Path(name).exists():
