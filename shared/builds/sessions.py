@@ -27,8 +27,8 @@ KEEP_SECONDS: Final = 7 * 86_400
 
 OPEN: Final = "orchard:builds"  # a sorted set: open sessions by when they end
 
-# The session itself is the field "session", "open" is 1 while it records, "bytes" are those of all entries;
-# an entry's field begins with "e:", one that names an object in use with "o:".
+# The session itself is the field "session", "open" is 1 while it records, "bytes" are those of all entries,
+# "entries" how many they are; an entry's field begins with "e:", one that names an object in use with "o:".
 _START = Script("""
 -- KEYS: the session, the open ones, the client's ids.  ARGV: session, id, unix seconds, seconds to keep, most
 -- open, most of one client.  1: it is there; 0: too many; -1: too many of this client.
@@ -54,7 +54,10 @@ if redis.call('HGET', KEYS[1], 'open') ~= '1' then return 0 end
 local old = redis.call('HSTRLEN', KEYS[1], ARGV[1])
 local bytes = tonumber(redis.call('HGET', KEYS[1], 'bytes')) + #ARGV[2] - old
 if bytes > tonumber(ARGV[5]) then return -2 end
-if old == 0 and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then return -2 end
+local most = tonumber(ARGV[4])
+if old == 0 and tonumber(redis.call('HGET', KEYS[1], 'entries') or 0) >= most then return -2 end
+if redis.call('HLEN', KEYS[1]) >= 2 * most + 4 then return -2 end  -- one that changes names ever more
+if old == 0 then redis.call('HINCRBY', KEYS[1], 'entries', 1) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], 'bytes', bytes)
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'o:' .. ARGV[3], '') end
 redis.call('EXPIRE', KEYS[1], ARGV[6])

@@ -99,8 +99,9 @@ async def test_put__open_closed_sealed_and_gone(house: House, monkeypatch: pytes
     assert await sessions.put(session.id, page(), NOW) == PUT  # the same again takes no more room
     monkeypatch.setattr(module, "MOST_BYTES", 1000)
     assert await sessions.put(session.id, page("simple/large", b"x" * 1000), NOW) == FULL
-    monkeypatch.setattr(module, "MOST_ENTRIES", 4)
+    monkeypatch.setattr(module, "MOST_ENTRIES", 1)
     assert await sessions.put(session.id, page("simple/other"), NOW) == FULL
+    assert await sessions.put(session.id, page(), NOW) == PUT
     assert await sessions.close(session.id)
     assert await sessions.put(session.id, page(), NOW) == CLOSED
     assert [each.key for each in await sessions.entries(session.id)] == [page().key]
@@ -108,6 +109,21 @@ async def test_put__open_closed_sealed_and_gone(house: House, monkeypatch: pytes
     assert await sessions.put(session.id, page(), NOW) == CLOSED
     assert await sessions.put("b" * 32, page(), NOW) == GONE
     assert not await sessions.close("b" * 32)
+
+
+async def test_put__so_many_entries__objects_that_they_name_apart(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_ENTRIES", 3)
+    sessions = Sessions(house.stores.queue_redis)
+    session = await opened(house)
+
+    async def put(identity: str, key: str) -> int:
+        return await sessions.put(session.id, page(identity, key=key), NOW, key)
+
+    assert [await put(f"simple/{each}", f"variants/{each}") for each in "abcd"] == [PUT, PUT, PUT, FULL]
+    changes = [await put("simple/a", f"variants/a{number}") for number in range(9)]
+    assert FULL in changes  # one page does not name objects without end
 
 
 async def test_seal__the_list_holds_all_of_it_with_its_bytes(house: House) -> None:
