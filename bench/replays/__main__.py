@@ -15,6 +15,7 @@ byte. At last the project wants one thing more, which was not recorded: it must 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from bench.harness.table import print_figures
@@ -38,6 +39,7 @@ def main() -> int:
     if not namespaces():
         print("no network namespaces can be made here (unshare --user --net, nsenter, ip)", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, as by Ctrl-C
     projects = [each for each in PROJECTS if not options.only or each.client in options.only]
     with work_folder("replays", keep=options.keep) as work:
         figures = measure(work, projects, 0 if options.no_cost else options.runs, again=not options.cost)
