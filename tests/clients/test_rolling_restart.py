@@ -31,7 +31,7 @@ from tests.support.proxy import needs_nginx, nginx
 from tests.support.stores import ROOT
 from tests.support.upstream import Upstream
 
-PREVIOUS = "97a2f16"  # the code from which this one is rolled out: the end of the round before
+PREVIOUS = "9d17cb9"  # the code from which this one is rolled out: the end of the round before
 PROJECTS = 150  # cold ones for the whole time
 SIZE = 300_000
 RATE = 3_000_000  # bytes a second of each upstream body: downloads last long enough to be restarted under
