@@ -10,7 +10,8 @@ from typing import NamedTuple
 from shared.builds.entries import BuildList
 from shared.bundles.form import BundleRefused
 from shared.bundles.manifest import Manifest
-from shared.protocols import protocol_named
+from shared.models import FileName
+from shared.protocols.file_versions import told_version_of, version_of
 from shared.protocols.package_urls import purl
 from shared.tlog.dsse import DEPENDENCY, is_named, read_statement
 from shared.tlog.notes import Key
@@ -34,16 +35,30 @@ def stated_in(listed: BuildList) -> list[Stated]:
     found: dict[Stated, None] = {}
     for each in listed.files:
         if each.stored is not None:
-            grammar = protocol_named(each.protocol).grammar
-            version = grammar.version_asked(grammar.artifact_resource(each.file))
-            found[Stated(each.protocol, each.file.project, version, each.stored.sha256)] = None
+            found[_stated(each.file, each.stored.sha256)] = None
     return list(found)
+
+
+def _stated(file: FileName, sha256: str) -> Stated:
+    return Stated(file.protocol, file.project, version_of(file), sha256)
+
+
+def _by_name(listed: BuildList) -> dict[tuple[str, str], Stated]:
+    """By digest and package URL, as statements name them: with the version as the publisher spells it, in
+    those that an older Orchard made canonical."""
+    found = {}
+    for each in listed.files:
+        if each.stored is not None:
+            about = _stated(each.file, each.stored.sha256)
+            for version in (told_version_of(each.file), about.version):
+                found[about.sha256, purl(about.protocol, about.project, version)] = about
+    return found
 
 
 def check_statements(manifest: Manifest, keys: Sequence[Key]) -> dict[Stated, bytes]:
     """The envelopes by what they are about. `keys`: the bundle's own, and those that are trusted beside it.
     Raises `BundleRefused`, which names the place. Takes a millisecond each."""
-    known = {(each.sha256, purl(*each[:3])): each for each in stated_in(manifest.listed)}
+    known = _by_name(manifest.listed)
     found: dict[Stated, bytes] = {}
     for at, envelope in enumerate(manifest.statements):
         name = f"statements[{at}]"

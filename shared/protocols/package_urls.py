@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.protocols import find_protocol
+from shared.protocols.file_versions import told_version
 from shared.protocols.reading.purls import Purl
 
 NONE: Mapping[str, str] = {}
@@ -21,9 +22,7 @@ def exact_purl(protocol: str, project: str, version: str, qualifiers: Mapping[st
 
 def told_purl(protocol: str, project: str, version: str, *names: str) -> str:
     """That of a canonical version, to be shown: as `names`, of its entries and files, spell it."""
-    known = find_protocol(protocol)
-    told = version if known is None else known.names.told_version(project, version, *names)
-    return purl(protocol, project, told)
+    return purl(protocol, project, told_version(protocol, project, version, *names))
 
 
 def purl(protocol: str, project: str, version: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from shared.protocols.file_versions import told_version
 from shared.protocols.package_urls import purl
 from shared.statements.platform import Platform, encoded
 from shared.tlog.dsse import DEPENDENCY
@@ -48,6 +49,7 @@ def dependency_statement(
     source, digests = entry.source, entry.digests
     if source is None or not source.address or "sha256" not in digests:
         return None
+    version = told_version(entry.protocol, entry.project, entry.version, entry.file)
     told = {entry.checked[by] for by in UPSTREAM if by in entry.checked}
     compared = {name: digests[name] for name in sorted(told) if name in digests}
     predicate: dict[str, Any] = {
@@ -56,7 +58,7 @@ def dependency_statement(
         "upstream": {
             "registry": source.address,
             "name": entry.project,
-            "version": entry.version,
+            "version": version,
             **({"digest": compared} if compared else {}),
         },
         "ingestion": {
@@ -81,7 +83,7 @@ def dependency_statement(
         predicate["policyEvaluations"] = [_evaluation(each, platform) for each in evaluated]
     subject = {
         "name": entry.file,
-        "uri": purl(entry.protocol, entry.project, entry.version),
+        "uri": purl(entry.protocol, entry.project, version),
         "digest": digests,
     }
     return encoded(DEPENDENCY, subject, predicate)

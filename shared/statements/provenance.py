@@ -14,6 +14,7 @@ import msgspec
 from shared.builds.entries import BuildList, File, Page, Session
 from shared.models import FileName
 from shared.protocols import find_protocol
+from shared.protocols.file_versions import told_version_of
 from shared.protocols.package_urls import exact_purl
 from shared.protocols.roles.pins import Pin
 from shared.statements.bills import Bill, Component, cyclonedx, spdx
@@ -79,7 +80,7 @@ def _file(each: File, known: Mapping[FileName, Known]) -> dict[str, Any]:
     location = known.get(each.file, Known()).location
     return {
         "name": each.file.filename,
-        "uri": exact_purl(each.protocol, each.file.project, version_of(each.file)),
+        "uri": exact_purl(each.protocol, each.file.project, told_version_of(each.file)),
         "digest": {"sha256": each.stored.sha256, **each.stored.digests},
         **({"downloadLocation": location} if location else {}),
         "annotations": {"orchard_kind": "file"},
@@ -117,7 +118,7 @@ def _component(each: File, known: Known) -> Component | None:
     protocol, stored = find_protocol(each.protocol), each.stored
     if protocol is None or stored is None:
         return None
-    file, version = each.file, version_of(each.file)
+    file, version = each.file, told_version_of(each.file)
     pin = Pin(file.project, version, file.filename, ())
     qualifiers = protocol.pins.qualifiers(pin, file.filename)
     return Component(
@@ -135,14 +136,6 @@ def _component(each: File, known: Known) -> Component | None:
 
 def _hashes(digests: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((_HASHES[name], digest) for name, digest in digests if name in _HASHES)
-
-
-def version_of(file: FileName) -> str:
-    """As its protocol's grammar reads it out of the file's name; "" where it tells none."""
-    protocol = find_protocol(file.protocol)
-    if protocol is None:
-        return ""
-    return protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
 
 
 def _time(seconds: float) -> str:

@@ -18,7 +18,8 @@ from shared.policy.traits import Traits
 from shared.postgres.database import Row
 from shared.protocols import find_protocol
 from shared.protocols.base import PackageProxyBase
-from shared.statements.provenance import Known, version_of
+from shared.protocols.file_versions import version_of
+from shared.statements.provenance import Known
 from shared.stores import Stores
 
 # $1 to $4: names of files, by columns.

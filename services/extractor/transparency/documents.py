@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from shared.models import FileName
-from shared.protocols import find_protocol
+from shared.protocols.file_versions import version_of
 from shared.tlog.entries import LogEntry, Source, encode_entry
 from shared.transparency.rows import Waiting
 
@@ -52,9 +52,7 @@ def document_of(row: Waiting) -> tuple[bytes, bytes | None]:
 
 
 def _version(body: _Body) -> str:
-    """What the protocol's grammar reads out of the file's name; "" where it names none."""
-    protocol = find_protocol(body.protocol)
-    if protocol is None or not body.file_id:
+    """What the file's name tells; "" where it names none."""
+    if not body.file_id:
         return ""
-    file = FileName(body.protocol, body.project, body.file_id, body.file)
-    return protocol.grammar.version_asked(protocol.grammar.artifact_resource(file))
+    return version_of(FileName(body.protocol, body.project, body.file_id, body.file))

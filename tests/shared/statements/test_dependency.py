@@ -40,6 +40,26 @@ def stated(
     return checked(SIGNER.envelope(payload), SIGNER.key)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "project", "version", "file", "uri"),
+    [
+        ("pypi", "flask", "3", "flask-3.0.0-py3-none-any.whl", "pkg:pypi/flask@3.0.0"),
+        ("pypi", "flask", "3", "flask-3.0.0.tar.gz", "pkg:pypi/flask@3.0.0"),
+        ("npm", "@acme/demo", "1.2.3", "demo-1.2.3.tgz", "pkg:npm/%40acme/demo@1.2.3"),
+        ("cargo", "libz-sys", "1.1.0", "libz-sys-1.1.0+zlib.crate", "pkg:cargo/libz-sys@1.1.0%2Bzlib"),
+        ("maven", "g:a", "1.0", "a-1.0.jar", "pkg:maven/g/a@1.0"),
+        ("pypi", "flask", "3", "readme.txt", "pkg:pypi/flask@3"),
+    ],
+)
+def test_version__is_told_as_the_file_spells_it(
+    protocol: str, project: str, version: str, file: str, uri: str
+) -> None:
+    entry = msgspec.structs.replace(ENTRY, protocol=protocol, project=project, version=version, file=file)
+    found = stated(entry)
+    assert found["subject"][0]["uri"] == uri
+    assert uri.endswith("@" + found["predicate"]["upstream"]["version"].replace("+", "%2B"))
+
+
 def test_all_that_the_entry_says__in_the_words_of_the_predicate() -> None:
     found = stated(evaluated=[Evaluated("abc", 1_764_410_000.0)])
     assert found["subject"] == [

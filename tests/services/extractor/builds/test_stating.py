@@ -121,7 +121,7 @@ async def test_provenance__all_that_the_build_got_with_digests(house: House) -> 
     inputs = definition["resolvedDependencies"]
     assert inputs[0] == {
         "name": "demo-1.0-py3-none-any.whl",
-        "uri": "pkg:pypi/demo@1",
+        "uri": "pkg:pypi/demo@1.0",
         "digest": {"sha256": files[0].stored.sha256 if files[0].stored else ""},
         "downloadLocation": "https://files.example/demo-1.0-py3-none-any.whl",
         "annotations": {"orchard_kind": "file"},
@@ -144,7 +144,7 @@ async def test_cyclonedx__valid_with_hashes_licence_supplier_and_location(house:
     bom = (await told(house, "cyclonedx"))["predicate"]
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bom)) is None
     (component,) = bom["components"]  # what only tells of the wheel is no component
-    assert component["purl"] == "pkg:pypi/demo@1?file_name=demo-1.0-py3-none-any.whl"
+    assert component["purl"] == "pkg:pypi/demo@1.0?file_name=demo-1.0-py3-none-any.whl"
     assert component["hashes"] == [{"alg": "SHA-256", "content": sha256(b"demo-1.0-py3-none-any.whl")}]
     assert component["licenses"] == [{"expression": "MIT OR Apache-2.0"}]
     assert component["supplier"] == {"name": "Ada Example"}
@@ -238,7 +238,7 @@ async def test_a_file_that_is_still_to_be_read__is_waited_for_but_not_for_ever(h
 async def test_what_came_in_a_bundle__has_bills_and_no_provenance_of_this_orchard(house: House) -> None:
     await sealed(house, await wheel(house), imported="elsewhere.example/log+0+x")
     await BuildStating(house.stores, SIGNER).run()
-    assert (await told(house, "spdx"))["predicate"]["packages"][1]["versionInfo"] == "1"
+    assert (await told(house, "spdx"))["predicate"]["packages"][1]["versionInfo"] == "1.0"
     assert await StatementRows(house.database).of_build(ID, "provenance") == ""
 
 

@@ -557,6 +557,15 @@ async def test_statements__are_kept_with_proofs_and_go_with_the_build(place: Pla
     assert await rows.of_file(digest) == [] and await rows.proof(digest, str(SIGNER.key)) is None
 
 
+@pytest.mark.parametrize("version", ["1.0", "1"], ids=["as its file spells it", "canonical, of an older Orchard"])
+async def test_a_statement_about_a_version__however_spelt_is_kept_under_the_canonical_one(
+    place: Place, version: str
+) -> None:
+    own = envelope(SIGNER, "demo-1.0-py3-none-any.whl", SMALL, f"pkg:pypi/demo@{version}")
+    await place.take(stating(own))
+    assert await ImportedRows(place.stores.database).of_version("pypi", "demo", "1") == [own]
+
+
 async def test_a_statement_by_another_key__is_refused_unless_that_is_named(place: Place) -> None:
     foreign = envelope(OTHER, "demo-1.0-py3-none-any.whl", SMALL)
     assert "statements[0]: it is signed by a key that nobody here has trusted" in await place.refuses(
