@@ -6,6 +6,7 @@ the two a request gets, by the same comparison (`is_not_modified`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,10 +28,11 @@ MadeOf = tuple[tuple[str, object], ...]
 
 
 class About(NamedTuple):
-    """What the log, the gate and the ledger want to know of an answer."""
+    """What the log, the gate, the ledger and who forgets a view want to know of an answer."""
 
     protocol: str
     logged_path: str
+    view: str  # of the request: "" without one
     of: Pass
     entry: Entry | None = None  # of a file's 200, where there is a ledger
 
@@ -85,7 +87,7 @@ class Answer:
 class Kept:
     """The two answers for one request line. `whole` None: only the 304 is known so far."""
 
-    __slots__ = ("etag", "is_there", "modified", "revalidates", "unchanged", "whole")
+    __slots__ = ("etag", "is_there", "modified", "revalidates", "unchanged", "until", "view", "whole")
 
     def __init__(
         self,
@@ -99,6 +101,8 @@ class Kept:
         self.whole = None if whole is None else Answer(whole, about, life)
         self.unchanged = Answer(unchanged, about, life)
         self.is_there = is_there
+        self.view = about.view
+        self.until = math.inf  # unix seconds: no longer is it found
         self.etag = header_of(unchanged, b"etag").decode("latin-1")
         self.modified = header_of(unchanged, b"last-modified")
         self.revalidates = False  # whether a client's no-cache counts

@@ -42,19 +42,19 @@ from shared.models import FileName
 from shared.objects.port import artifact_key
 from shared.policy.content import end_of
 from shared.process.bounded import Bounded
-from shared.protocols.reading.views import BUILD, PREFIX, view_named
+from shared.protocols.reading.views import BUILD, view_named
 from shared.protocols.resource import Resource
 from shared.redis import clock
 
 MOST_PAGES = 8192
 LARGEST_BODY = 256 * 1024
+IN_BUILD_SECONDS = 5.0  # so long an answer in a build is found: sealed or removed by another gateway it ends
 LONGEST_KEY = 1024  # bytes of path and headers: strangers choose them, and each spelling is kept apart
 
 KeepSealed = Callable[[Reply, Reply, FileName | None, Callable[[], bool]], None]
 """Takes a sealed build's answer, its 304, which file it is (None: a page), and what tells whether the build
 is still known to be there."""
 
-_BUILDS = PREFIX + BUILD.encode()
 Address = tuple[bytes, bytes | None]
 """Host and believed scheme of a request, as they came."""
 
@@ -63,9 +63,10 @@ class _ByAddress:
     """What is kept for one request line whose bodies hold absolute URLs: for a few addresses; the oldest
     goes."""
 
-    __slots__ = ("pages",)
+    __slots__ = ("pages", "view")
 
-    def __init__(self) -> None:
+    def __init__(self, view: str) -> None:
+        self.view = view
         self.pages = Bounded[Address, Kept](MAX_KEPT)
 
     @property
@@ -105,7 +106,11 @@ class HotPages:
         if answer is None or (whole and b"range" in headers):
             return None
         # A lost object is not hidden by our memory of it: the normal path repairs it.
-        if kept.stands(self._l1, now) and (not whole or kept.is_there is None or kept.is_there()):
+        if (
+            now < kept.until
+            and kept.stands(self._l1, now)
+            and (not whole or kept.is_there is None or kept.is_there())
+        ):
             return answer
         self._kept.pop(key)
         return None
@@ -117,9 +122,10 @@ class HotPages:
 
     def forget(self, view: str) -> None:
         """Forget all of a view."""
-        below = b"%b%b/" % (PREFIX, view.encode())
-        for key in [each for each in self._kept if each[1].startswith(below)]:
-            self._kept.pop(key)
+        for key in list(self._kept):
+            kept = self._kept.get(key)
+            if kept is not None and kept.view == view:
+                self._kept.pop(key)
 
     @contextlib.contextmanager
     def once_recorded(self, key: Key) -> Iterator[None]:
@@ -132,13 +138,14 @@ class HotPages:
             raise
         held = self._held.pop(key, None)
         if held is not None:
+            held[0].until = clock.now() + IN_BUILD_SECONDS
             self._put(key, *held)
 
     def keep(self, key: Key, kept: Kept, address: Address | None = None) -> None:
         """Store a plain hit. Call it in the same turn of the loop in which what it was made of stood in the
         L1. `address`: the request's, for bodies that hold absolute URLs. In a build: found
         `once_recorded`."""
-        if key[1].startswith(_BUILDS):
+        if kept.view.startswith(BUILD):
             self._held[key] = kept, address
         else:
             self._put(key, kept, address)
@@ -151,7 +158,7 @@ class HotPages:
             if kept.whole is not None or found is None:  # a 304 alone takes no place from more
                 self._kept.put(key, kept, _size(kept))
             return
-        several = found if isinstance(found, _ByAddress) else _ByAddress()
+        several = found if isinstance(found, _ByAddress) else _ByAddress(kept.view)
         if kept.whole is None and address in several.pages:
             return
         several.pages.put(address, kept)
@@ -222,7 +229,10 @@ class MemoryHits:
             head = entry.head
             life = head.fetched_at, current_until(head)
             about = About(
-                resource.protocol, target.logged_path, self._gate.pass_of(target.protocol, resource, reply)
+                resource.protocol,
+                target.logged_path,
+                _view_of(target),
+                self._gate.pass_of(target.protocol, resource, reply),
             )
             kept = KeptPage(whole, unchanged[0], about, is_there, life, made_of)
             kept.revalidates = resource.honours_no_cache
@@ -271,6 +281,7 @@ class MemoryHits:
             about = About(
                 resource.protocol,
                 target.logged_path,
+                _view_of(target),
                 self._gate.pass_of(target.protocol, resource, reply),
                 entry_of_reply(target.protocol, resource, reply, 200) if self._ledger else None,
             )
@@ -297,7 +308,7 @@ class MemoryHits:
             if file is not None and self._ledger:
                 entry = entry_of_reply(target.protocol, resource, reply, 200)
             passes = self._gate.pass_of(target.protocol, resource, reply)
-            about = About(resource.protocol, target.logged_path, passes, entry)
+            about = About(resource.protocol, target.logged_path, resource.view, passes, entry)
             head = None if reply.page is None else reply.page.head
             life = None if head is None else (head.fetched_at, current_until(head))
             facts = None if value is None else (name, value)
@@ -314,6 +325,11 @@ class MemoryHits:
             self._hot.keep(key, kept, _address(headers) if resource.per_base_url else None)
 
         return keep
+
+
+def _view_of(target: Target) -> str:
+    """Of the request itself: what an open build asks for has the build's own moment, or none."""
+    return target.resource.view if isinstance(target.resource, Resource) else ""
 
 
 def _object_of(reply: Reply) -> tuple[str, int]:

@@ -49,6 +49,9 @@ class Objects(StoredObjects):
         return body
 
 
+VIEW = "build-" + "a" * 32
+
+
 @dataclass
 class Memory:
     hits: MemoryHits
@@ -138,22 +141,36 @@ async def test_file__blocks_change_while_it_is_read__does_not_come_back_among_th
     assert not memory.is_hot(key)
 
 
-async def test_page_in_a_build__hot_once_it_is_recorded_and_never_where_that_failed(
-    stores: Stores, memory: Memory
+@pytest.mark.parametrize("spelt", [VIEW, "%62uild-" + "a" * 32, "build%2D" + "%61" * 32])
+async def test_page_in_a_build__however_spelt__hot_once_it_is_recorded_and_for_some_seconds(
+    stores: Stores, memory: Memory, spelt: str
 ) -> None:
     await _cached(stores, memory)
-    key: Key = ("GET", b"/v/build-x/pypi/simple/demo/", b"", b"*/*", b"identity", False)
+    key: Key = ("GET", f"/v/{spelt}/pypi/simple/demo/".encode(), b"", b"*/*", b"identity", False)
+
+    async def page() -> None:
+        target = _target(msgspec.structs.replace(PAGE, view=VIEW))
+        assert await memory.hits.page(key, target, PAGE, Conditions(), {}) is not None
+
     with pytest.raises(LookupError), memory.hot.once_recorded(key):
-        await memory.page(key)
+        await page()
         raise LookupError
     assert not memory.is_hot(key)
     with memory.hot.once_recorded(key):
         pass  # nothing is left of the first
     assert not memory.is_hot(key)
     with memory.hot.once_recorded(key):
-        await memory.page(key)
+        await page()
         assert not memory.is_hot(key)
     assert memory.is_hot(key)
+    memory.hot.forget("build-" + "b" * 32)
+    assert memory.is_hot(key)
+    memory.hot.forget(VIEW)
+    assert not memory.is_hot(key)
+    with memory.hot.once_recorded(key):
+        await page()
+    assert memory.hot.find(key, {}, time.time() + 4) is not None
+    assert memory.hot.find(key, {}, time.time() + 6) is None, "another gateway may have sealed or removed it"
 
 
 async def test_page__no_cache_heeded_or_not__hot_where_clients_always_say_it(
@@ -267,8 +284,6 @@ async def test_file__that_cannot_be_looked_after__not_hot_but_for_its_304(
 
 
 # --- sealed builds ----------------------------------------------------------------------------------
-
-VIEW = "build-" + "a" * 32
 
 
 async def _sealed(

@@ -557,7 +557,9 @@ async def test_statements__are_kept_with_proofs_and_go_with_the_build(place: Pla
     assert await rows.of_file(digest) == [] and await rows.proof(digest, str(SIGNER.key)) is None
 
 
-@pytest.mark.parametrize("version", ["1.0", "1"], ids=["as its file spells it", "canonical, of an older Orchard"])
+@pytest.mark.parametrize(
+    "version", ["1.0", "1"], ids=["as its file spells it", "canonical, of an older Orchard"]
+)
 async def test_a_statement_about_a_version__however_spelt_is_kept_under_the_canonical_one(
     place: Place, version: str
 ) -> None:
