@@ -71,7 +71,7 @@ SMALL = {
     **dict.fromkeys(
         ("rows:WAITING", "rows:APPEND", "rows:TAIL", "FIRST_OF_TAIL", "BUNDLED"), "256 rows by key"
     ),
-    "builds:_ROWS": "the newest sealed builds",
+    "LATEST": "the newest sealed builds",
     **dict.fromkeys(("rows:TILE", "rows:ROOTS", "SOUGHT"), "tiles of the log, by key"),
     **dict.fromkeys(("STATED", "statements:STATE"), "statements: one row, and 256 by key"),
     **dict.fromkeys(("UNSTATED", "STATE_BUILD", "OF_BUILD", "rows:REMOVE"), "sealed builds: some"),

@@ -27,12 +27,17 @@ WITH gone AS (
 SELECT id FROM gone
 """
 SEALED = "SELECT session FROM builds WHERE id = $1"
-# $1: object keys, $2: how many. Views of locks are left out: their locks are kept answers.
-HOLDING = """
+# Of recorded builds: views of locks are rows as well, under the locks' keys (64 characters), and are told
+# where their locks are.
+_IS_BUILD = "octet_length(id) = 32"
+# $1: object keys, $2: how many.
+HOLDING = f"""
 SELECT id, extract(epoch FROM sealed_at)::float8 AS at FROM builds
-WHERE id NOT LIKE 'lock-%' AND id IN (SELECT build FROM build_objects WHERE key = ANY($1::text[]))
+WHERE {_IS_BUILD} AND id IN (SELECT build FROM build_objects WHERE key = ANY($1::text[]))
 ORDER BY sealed_at DESC, id LIMIT $2
-"""
+"""  # noqa: S608 - of constants
+# $1: how many, the newest.
+LATEST = f"SELECT session FROM builds WHERE {_IS_BUILD} ORDER BY sealed_at DESC LIMIT $1"  # noqa: S608
 
 # The same of a lock, in the place of what was made of an older one under its key.
 STORE_LOCK = """

@@ -75,9 +75,10 @@ class LogReader:
     async def proof(self, sha256: str, then: LogState | None = None) -> Proof | None:
         """That a file with this digest was admitted, in the state `then`, or of the newest checkpoint; None
         where it says nothing of it (yet)."""
-        state, leaf, bundle = await self.rows.sought(sha256)
+        most = None if then is None else then.checkpoint_size
+        state, leaf, bundle = await self.rows.sought(sha256, most)
         state = then or state
-        if leaf is None or leaf >= state.checkpoint_size:
+        if leaf is None:
             return None
         index, place = divmod(leaf, TILE)
         size = state.checkpoint_size

@@ -58,10 +58,13 @@ DELETE FROM log_tail WHERE leaf >= $1 AND leaf < $1 + 256
 
 ROOTS = "SELECT root FROM log_tiles WHERE level = $1 AND index >= $2 AND index < $3 ORDER BY index"
 TILE = "SELECT sha256 FROM log_tiles WHERE level = $1 AND index = $2"
+# $1 a digest, $2 entries that are of interest; null: those of the newest checkpoint.
 SOUGHT = f"""
 SELECT s.*, f.leaf, t.sha256 AS bundle
 FROM ({STATE}) s
-LEFT JOIN LATERAL (SELECT max(leaf) AS leaf FROM log_files WHERE sha256 = $1) f ON true
+LEFT JOIN LATERAL (
+    SELECT max(leaf) AS leaf FROM log_files WHERE sha256 = $1 AND leaf < coalesce($2, s.checkpoint_size)
+) f ON true
 LEFT JOIN log_tiles t ON t.level = {BUNDLES} AND t.index = f.leaf / 256
 """  # noqa: S608 - of constants
 
@@ -158,10 +161,11 @@ class LogRows:
         row = await self._database.fetchrow(TILE, level, index)
         return "" if row is None else bytes(row["sha256"]).hex()
 
-    async def sought(self, sha256: str) -> tuple[LogState, int | None, str]:
-        """How far the log is, the last entry that admitted a file with this digest (hex), None: none did, and
-        the SHA256 of the object of its bundle, "" where that is not full."""
-        row = await self._database.fetchrow(SOUGHT, bytes.fromhex(sha256))
+    async def sought(self, sha256: str, size: int | None = None) -> tuple[LogState, int | None, str]:
+        """How far the log is, the last of the first `size` entries (None: of those under the newest
+        checkpoint) that admitted a file with this digest (hex), None: none did, and the SHA256 of the object
+        of its bundle, "" where that is not full."""
+        row = await self._database.fetchrow(SOUGHT, bytes.fromhex(sha256), size)
         assert row is not None
         state = LogState(**{name: row[name] for name in LogState.__struct_fields__})
         return state, row["leaf"], bytes(row["bundle"] or b"").hex()

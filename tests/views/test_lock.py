@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Any
 
 import httpx
@@ -48,6 +49,21 @@ def table(it: Shelf, version: str) -> str:
 
 def ask(it: Shelf, key: str, path: str, **headers: str) -> httpx.Response:
     return it.orchard.get(f"/v/lock-{key}{path}", headers={"accept": JSON, **headers}, timeout=60)
+
+
+@kinds
+def test_who_has__names_the_lock_and_its_view_is_no_build(shelf: NewShelf, kind: str) -> None:
+    it = shelf(kind)
+    it.put(AGES)
+    key = ensured(it.orchard, table(it, "1.0.0"))["key"]
+    assert ask(it, key, it.file("1.0.0")).status_code == 200, "the view is made"
+    params = {"of": hashlib.sha256(it.data["1.0.0"]).hexdigest()}
+    address = it.orchard.url("/api/v1/admin/who-has")
+    told = httpx.get(address, params=params, headers=ADMIN, trust_env=False, timeout=60).json()["named_by"]
+    assert ("lock", key) in {(each["kind"], each["key"]) for each in told}
+    assert not [each for each in told if each["kind"] == "build" and each["key"] == key]
+    builds = httpx.get(it.orchard.url("/api/v1/admin/builds"), headers=ADMIN, trust_env=False).json()["items"]
+    assert key not in {each["id"] for each in builds}
 
 
 @kinds

@@ -19,6 +19,7 @@ log = get_logger()
 
 TURN_SECONDS = 1.0
 LEASE_SECONDS = 5.0
+RACED_IN_A_ROW = 10
 LEASE = "orchard:tlog:writer"
 _SIGNED = "orchard:tlog:signed:{name}"
 
@@ -56,6 +57,7 @@ class LogKeeper:
         )
         self._stating = stating
         self._fell_back = False
+        self._raced = 0  # turns in a row that another had written before
         self._turns = Every(TURN_SECONDS, self._turn, name="transparency log", first_seconds=0)
 
     async def open(self) -> None:
@@ -77,8 +79,11 @@ class LogKeeper:
             return 0
         try:
             count = await self._writer.run(self._holds)
-        except Raced:
-            return 0  # the next turn reads anew
+        except Raced:  # the next turn reads anew
+            self._raced += 1
+            if self._raced % RACED_IN_A_ROW == 0:  # nobody writes that often: rows of the log are gone
+                log.error("log_rows_disagree", turns=self._raced)
+            return 0
         except FellBack:
             LOG_FELL_BACK.set(1)
             if not self._fell_back:
@@ -87,6 +92,7 @@ class LogKeeper:
             return 0
         LOG_FELL_BACK.set(0)
         self._fell_back = False
+        self._raced = 0
         LOG_APPENDED.inc(count)
         return count
 

@@ -28,7 +28,7 @@ from shared.builds.entries import (
     decode_list,
     decode_session,
 )
-from shared.builds.rows import OF_LOCK, REMOVE
+from shared.builds.rows import LATEST, OF_LOCK, REMOVE, SEALED
 from shared.builds.sessions import CLOSED, FULL, GONE, MANY_OF_ONE, MOST_OF_ONE, STARTED, Sessions
 from shared.errors import (
     BuildFull,
@@ -59,8 +59,6 @@ LIST_FACTOR = 4  # memory of a list's objects to its bytes
 MOST_LISTED = 500
 LOOK_SECONDS = 5.0  # so often a gateway asks whether a sealed build in its memory was removed
 LOOK_WAIT_SECONDS = 1.0
-_ROWS = "SELECT session FROM builds WHERE octet_length(id) = 32 ORDER BY sealed_at DESC LIMIT $1"
-_ROW = "SELECT session FROM builds WHERE id = $1"
 
 Plain = Callable[[Resource], Awaitable[Reply]]
 
@@ -120,7 +118,7 @@ class Builds:
             session, away = None, error  # a sealed one is a row
         if session is None:
             with deadline(self._ports.settings.request_seconds()):
-                row = await self._stores.database.fetchrow(_ROW, id)
+                row = await self._stores.database.fetchrow(SEALED, id)
             if row is None:
                 raise away or BuildNotFound("there is no such build, or nobody added to it for a week")
             session = decode_session(bytes(row["session"]))
@@ -131,7 +129,7 @@ class Builds:
         known.look_at = time.monotonic() + LOOK_SECONDS  # one request asks for all
         try:
             with deadline(LOOK_WAIT_SECONDS):
-                return await self._stores.database.fetchrow(_ROW, id) is not None
+                return await self._stores.database.fetchrow(SEALED, id) is not None
         except OrchardError:
             return True
 
@@ -153,7 +151,7 @@ class Builds:
         """Those that are recorded, then the sealed ones, the newest first; at most `MOST_LISTED`."""
         found = [await self._sessions.read(id) for id in await self._sessions.open_ids()]
         with deadline(self._ports.settings.request_seconds()):
-            rows = await self._stores.database.fetch(_ROWS, MOST_LISTED)
+            rows = await self._stores.database.fetch(LATEST, MOST_LISTED)
         sealed = [decode_session(bytes(row["session"])) for row in rows]
         return [*(each for each in reversed(found) if each is not None), *sealed][:MOST_LISTED]
 
@@ -239,7 +237,7 @@ class Builds:
     async def _sealed_lock(self, key: str, of: str, seconds: float) -> Session | None:
         """What was made of the lock with this SHA256, or came in a bundle."""
         with deadline(seconds):
-            row = await self._stores.database.fetchrow(_ROW, key)
+            row = await self._stores.database.fetchrow(SEALED, key)
         session = None if row is None else decode_session(bytes(row["session"]))
         return session if session is not None and of in ("", session.lock) else None
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from services.extractor.transparency.documents import document_of
+from services.extractor.transparency.keeper import RACED_IN_A_ROW
 from shared.errors.passing import StoreUnavailable
 from shared.objects.port import tile_key
 from shared.tlog.notes import Checkpoint, read_checkpoint
@@ -232,6 +234,43 @@ async def test_a_proof_of_each_file_leads_to_the_checkpoint(house: House) -> Non
     assert await reader.proof(hashlib.sha256(b"never").hexdigest()) is None
     hashes = await reader.consistency(300, 700)
     check_consistency(300, old.root, 700, (await checkpoint_of(house)).root, hashes)
+
+
+async def test_a_file_admitted_again_since_a_checkpoint__is_proven_by_its_entry_under_that(
+    house: House,
+) -> None:
+    await fill(house.stores, 0, 300)
+    await keeper(house.stores).run()
+    rows = LogRows(house.database)
+    then, sha256 = await rows.state(), hashlib.sha256(b"x7").hexdigest()
+    await fill(house.stores, 7, 8)
+    waiting = await rows.waiting(["admission"], 1)
+    entry, _ = document_of(waiting[0])
+    assert await rows.append(300, [waiting[0].id], [entry], [bytes.fromhex(sha256)]), "numbered, not signed"
+    reader = LogReader(rows, house.stores.objects)
+    for state in (None, then):
+        proof = await reader.proof(sha256, state)
+        assert proof is not None and proof.index == 7
+        check_file(sha256, proof, SIGNER.key)
+    await house.queue_redis.command("DEL", "orchard:tlog:writer")
+    await keeper(house.stores).run()
+    newest, older = await reader.proof(sha256), await reader.proof(sha256, then)
+    assert newest is not None and newest.index == 300
+    assert older is not None and older.index == 7, "a bundle is proven by the checkpoint that it carries"
+
+
+async def test_rows_that_lack__stop_the_log_with_a_word(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await fill(house.stores, 0, 5)
+    await keeper(house.stores).run()
+    await house.database.execute("DELETE FROM log_tail WHERE leaf = 2")
+    await house.queue_redis.command("DEL", "orchard:tlog:writer")
+    other = keeper(house.stores)
+    capsys.readouterr()
+    for _ in range(RACED_IN_A_ROW):
+        assert await other.run() == 0
+    assert capsys.readouterr().out.count("log_rows_disagree") == 1
 
 
 @pytest.mark.parametrize("level", [BUNDLES, 0])
