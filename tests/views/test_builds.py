@@ -224,6 +224,8 @@ def test_rule_that_came_later__each_file_is_judged_when_it_is_asked_for(
     assert b"no two: its condition holds" in session.ask(files["2.0.0"]).body
     again, first = session.ask(files["1.0.0"]), session.got["GET", files["1.0.0"]]
     assert (again.status, again.body) == (200, first.body)
+    told = [each["refused"] for each in session.call().json()["items"] if each["kind"] == "file"]
+    assert told.count("") == 1 and "no two: its condition holds" in "".join(told)
     apply("")
     wait_until(lambda: session.ask(files["2.0.0"]).status == 200, seconds=60, what="the rule's end")
     assert [it.asked(version) for version in AGES] == asked
@@ -236,6 +238,11 @@ def test_blocked_later__refused_in_the_replay_and_named(shelf: NewShelf, build: 
     session = build()
     for version in it.data:
         session.get(it.file(version))
+    page = session.get(it.page)
+    told = session.call().json()["items"]
+    if it.protocol != "npm":  # whose pages hold addresses, which are kept without host and scheme
+        digests = [each["sha256"] for each in told if each["kind"] == "page"]
+        assert digests == [hashlib.sha256(page.body).hexdigest()]
     session.seal()
     for path in [it.file(version) for version in it.data] * 3:  # as hot as it gets
         assert session.ask(path).status == 200
@@ -247,6 +254,12 @@ def test_blocked_later__refused_in_the_replay_and_named(shelf: NewShelf, build: 
     assert session.ask(it.file("2.0.0")).status == 200
     items = session.call().json()["items"]
     assert [bool(each["refused"]) for each in items if each["kind"] == "file"].count(True) == 1
+    assert not any(each["refused"] for each in items if each["kind"] == "page")
+    block["version"] = ""
+    made = httpx.post(it.orchard.url("/api/v1/admin/blocks"), json=block, headers=ADMIN, trust_env=False)
+    assert made.status_code == 201
+    assert session.ask(it.page).status == 403
+    assert all(each["refused"] for each in session.call().json()["items"])
 
 
 def test_page_that_changed_while_it_was_recorded__the_later_one_counts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 import msgspec
@@ -12,12 +13,13 @@ from services.gateway.api.admin.policy_reading import read, source_names
 from services.gateway.api.admin.popular import Popular
 from services.gateway.api.statements import FRESH, LATER, read_envelope
 from services.gateway.api.types import Input
-from services.gateway.builds.allowed import check_file
+from services.gateway.builds.allowed import why_refused
 from services.gateway.builds.builds import Builds
+from services.gateway.builds.judged import with_facts_of_now
 from services.gateway.http.base_urls import BaseUrls
 from shared.access.watcher import AccessWatcher
-from shared.builds.entries import Absent, Entry, File, Page, Session
-from shared.errors import BuildNotFound, EntryNotFound, InvalidParameter, OrchardError
+from shared.builds.entries import Absent, Entry, Page, Session
+from shared.errors import BuildNotFound, EntryNotFound, InvalidParameter
 from shared.policy.named import NamedRule
 from shared.protocols.reading.views import BUILD, LOCK, is_build_id, is_lock_key, view_named
 from shared.redis import clock
@@ -64,7 +66,9 @@ class BuildItem(msgspec.Struct, frozen=True):
     protocol: str
     name: str  # of the page, file or absence
     variant: str  # of a page: its representation and content-coding
-    sha256: str  # of the bytes; "" while a file is on its way, and of large pages while the build is open
+    sha256: str
+    """Of the bytes; of a page that holds addresses, with `http://orchard.invalid` for this one. "" while a
+    file is on its way."""
     size_bytes: int
     at: float
     who: str  # name of the token
@@ -112,11 +116,13 @@ async def show(
     builds: Builds,
     base_urls: BaseUrls,
     access_watcher: AccessWatcher,
+    stores: Stores,
 ) -> BuildDetail:
     """`refused` names what the rules of now keep back of it."""
     session = await builds.read(checked(id))
-    entries = await builds.entries(session)
-    items = [_item(each, access_watcher) for each in entries]
+    entries = await with_facts_of_now(await builds.entries(session), stores.artifacts)
+    policy, now = access_watcher.policy, clock.now()
+    items = [_item(each, why_refused(each, policy, now)) for each in entries]
     detail = msgspec.structs.asdict(shown(session, request, base_urls))
     counts = {kind: sum(item.kind == kind for item in items) for kind in ("page", "file", "absent")}
     detail |= {"pages": counts["page"], "files": counts["file"], "absent": counts["absent"]}
@@ -158,33 +164,24 @@ def shown(session: Session, request: Request[Any, Any, Any], base_urls: BaseUrls
     )
 
 
-def _item(entry: Entry, access: AccessWatcher) -> BuildItem:
+def _item(entry: Entry, refused: str) -> BuildItem:
     if isinstance(entry, Page):
-        key = entry.info.object_key.rpartition("/")[2]
+        sha256 = entry.info.object_key.rpartition("/")[2] or hashlib.sha256(entry.body).hexdigest()
         return BuildItem(
             "page",
             entry.protocol,
             entry.identity,
             entry.variant,
-            key,
+            sha256,
             entry.info.size_bytes,
             entry.at,
             entry.who,
-            "",
+            refused,
         )
     if isinstance(entry, Absent):
         return BuildItem("absent", entry.protocol, entry.address, "", "", 0, entry.at, entry.who, "")
     sha256, size = (entry.stored.sha256, entry.stored.size_bytes) if entry.stored is not None else ("", 0)
-    refused = _refused(entry, access)
     return BuildItem("file", entry.protocol, entry.address, "", sha256, size, entry.at, entry.who, refused)
-
-
-def _refused(entry: File, access: AccessWatcher) -> str:
-    try:
-        check_file(entry, access.policy, clock.now())
-    except OrchardError as error:
-        return error.message
-    return ""
 
 
 @get("/api/v1/builds/{id:str}/statements/{kind:str}", summary="What a build got, signed", tags=["builds"])
