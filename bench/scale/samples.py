@@ -74,7 +74,7 @@ SMALL = {
     "LATEST": "the newest sealed builds",
     **dict.fromkeys(("rows:TILE", "rows:ROOTS", "SOUGHT"), "tiles of the log, by key"),
     **dict.fromkeys(("STATED", "statements:STATE"), "statements: one row, and 256 by key"),
-    **dict.fromkeys(("UNSTATED", "STATE_BUILD", "OF_BUILD", "rows:REMOVE"), "sealed builds: some"),
+    **dict.fromkeys(("UNSTATED", "STATE_BUILD", "OF_BUILD", "rows:REMOVE", "UNSEAL"), "sealed builds: some"),
     **dict.fromkeys(("OF_FILE", "OF_VERSION"), "statements of a file or version, by key"),
     **dict.fromkeys(("ADD_TRUST", "DROP_TRUST", "LIST_TRUST"), "rules of whom to trust: some"),
     **dict.fromkeys(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -41,10 +41,13 @@ class File(msgspec.Struct, frozen=True, tag="file", omit_defaults=True):
     stored: StoredFile | None = None
     at: float = 0.0
     who: str = ""
+    sidecar: str = (
+        ""  # the checksum that was asked for ("sha1"), which is made of the file's facts; "": the file
+    )
 
     @property
     def key(self) -> str:
-        return f"file|{self.protocol}|{self.address}"
+        return f"file|{self.protocol}|{self.address}" + (f"#{self.sidecar}" if self.sidecar else "")
 
 
 class Absent(msgspec.Struct, frozen=True, tag="absent", omit_defaults=True):
@@ -101,6 +104,34 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
 def absent_address(kind: str, identity: str, sidecar: str) -> str:
     """Where the absence of a resource is written down: a checksum may lack beside a file that is there."""
     return f"{kind}/{identity}" + (f"#{sidecar}" if sidecar else "")
+
+
+def when_there(entries: Iterable[Entry]) -> dict[tuple[str, str], float]:
+    """When what may have been absent before was answered: by protocol and `absent_address`."""
+    there: dict[tuple[str, str], float] = {}
+    for each in entries:
+        if isinstance(each, Page):
+            key = each.protocol, absent_address("index", each.identity, "")
+        elif isinstance(each, File):
+            key = each.protocol, absent_address("artifact", each.address, each.sidecar)
+        else:
+            continue
+        there[key] = max(each.at, there.get(key, 0.0))
+    return there
+
+
+def settled(entries: Sequence[Entry]) -> list[Entry]:
+    """What a session's answers come to. Of an absence and a later answer of the same the answer counts; a
+    checksum goes with its file, and is an entry of its own where that was not asked for."""
+    there = when_there(entries)
+    files = {(each.protocol, each.address) for each in entries if isinstance(each, File) and not each.sidecar}
+
+    def counts(entry: Entry) -> bool:
+        if isinstance(entry, Absent):
+            return entry.at > there.get((entry.protocol, entry.address), 0.0)
+        return not (isinstance(entry, File) and entry.sidecar and (entry.protocol, entry.address) in files)
+
+    return list(filter(counts, entries))
 
 
 encode = msgspec.msgpack.Encoder().encode

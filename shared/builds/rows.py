@@ -26,6 +26,8 @@ WITH gone AS (
 )
 SELECT id FROM gone
 """
+# What was removed while it was being sealed. $1: id.
+UNSEAL = "DELETE FROM builds WHERE id = $1"
 SEALED = "SELECT session FROM builds WHERE id = $1"
 # Of recorded builds: views of locks are rows as well, under the locks' keys (64 characters), and are told
 # where their locks are.

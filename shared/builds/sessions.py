@@ -16,12 +16,14 @@ from shared.redis.script import Script
 from shared.redis.types import SCAN_COUNT
 
 PREFIX: Final = "orchard:build:"
-MOST_ENTRIES: Final = 20_000
+MOST_ENTRIES: Final = 40_000  # a jar and its checksum are two
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Of one session's entries. The queue Redis evicts nothing: what grew without a bound would end every job."""
 MOST_OPEN: Final = 64
 MOST_OF_ONE: Final = 16
 """Of one token, or of one address without one: no stranger keeps the others from recording."""
+REMOVED_SECONDS: Final = 3_600
+"""So long it is known that one was removed: no seal takes longer."""
 KEEP_SECONDS: Final = 7 * 86_400
 """So long a session is kept that nobody adds to; a sealed one is a row."""
 
@@ -29,6 +31,7 @@ OPEN: Final = "orchard:builds"  # a sorted set: open sessions by when they end
 
 # The session itself is the field "session", "open" is 1 while it records, "bytes" are those of all entries,
 # "entries" how many they are; an entry's field begins with "e:", one that names an object in use with "o:".
+# Of a removed one there is "removed" alone.
 _START = Script("""
 -- KEYS: the session, the open ones, the client's ids.  ARGV: session, id, unix seconds, seconds to keep, most
 -- open, most of one client.  1: it is there; 0: too many; -1: too many of this client.
@@ -49,7 +52,7 @@ return 1
 _PUT = Script("""
 -- KEYS: the session, the open ones.  ARGV: field, entry, object or '', most entries, most bytes, seconds
 -- to keep, id, unix seconds.  1: it is there; 0: it records no more; -1: there is none; -2: it is full.
-if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if redis.call('HEXISTS', KEYS[1], 'session') == 0 then return -1 end
 if redis.call('HGET', KEYS[1], 'open') ~= '1' then return 0 end
 local old = redis.call('HSTRLEN', KEYS[1], ARGV[1])
 local bytes = tonumber(redis.call('HGET', KEYS[1], 'bytes')) + #ARGV[2] - old
@@ -67,17 +70,28 @@ return 1
 
 _CLOSE = Script("""
 -- KEYS: the session.  0: there is none.
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'session') == 0 then return 0 end
 if redis.call('HEXISTS', KEYS[1], 'open') == 1 then redis.call('HSET', KEYS[1], 'open', '0') end
 return 1
 """)
 
 _FINISH = Script("""
--- KEYS: the session, the open ones.  ARGV: session, id, seconds to keep.
+-- KEYS: the session, the open ones.  ARGV: session, id, seconds to keep.  0: it was removed meanwhile.
+if redis.call('HEXISTS', KEYS[1], 'removed') == 1 then return 0 end
 redis.call('UNLINK', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('HSET', KEYS[1], 'session', ARGV[1])
 return redis.call('EXPIRE', KEYS[1], ARGV[3])
+""")
+
+_DROP = Script("""
+-- KEYS: the session, the open ones.  ARGV: id, seconds to keep.  1: there was one.
+local had = redis.call('HEXISTS', KEYS[1], 'session')
+redis.call('UNLINK', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HSET', KEYS[1], 'removed', '1')
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return had
 """)
 
 STARTED, MANY, MANY_OF_ONE = 1, 0, -1
@@ -125,15 +139,18 @@ class Sessions:
         pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
         return [decode_entry(value) for field, value in sorted(pairs) if field.startswith(b"e:")]
 
-    async def finish(self, session: Session) -> None:
-        """It is sealed: what is left here is where its list lies."""
+    async def finish(self, session: Session) -> bool:
+        """It is sealed: what is left here is where its list lies. False: it was removed meanwhile."""
         args = [encode(session), session.id, KEEP_SECONDS]
-        await _FINISH.run(self._redis, [PREFIX + session.id, OPEN], args)
+        return bool(await _FINISH.run(self._redis, [PREFIX + session.id, OPEN], args))
 
     async def drop(self, id: str) -> bool:
-        """Forget it, with all that it holds. False: there was none."""
-        await self._redis.command("ZREM", OPEN, id)
-        return bool(await self._redis.command("UNLINK", PREFIX + id))
+        """Forget it, with all that it holds; for an hour nobody can seal it. False: there was none."""
+        return bool(await _DROP.run(self._redis, [PREFIX + id, OPEN], [id, REMOVED_SECONDS]))
+
+    async def was_removed(self, id: str) -> bool:
+        """Whether it was dropped in the last hour."""
+        return bool(await self._redis.command("HEXISTS", PREFIX + id, "removed"))
 
     async def open_ids(self) -> list[str]:
         """Of those that are not sealed yet."""

@@ -57,11 +57,17 @@ def _provenance(
     session: Session, listed: BuildList, known: Mapping[FileName, Known], platform: Platform
 ) -> dict[str, Any]:
     base = f"{platform.public_url}/v/build-{session.id}"
-    inputs = [_file(each, known) for each in listed.files if each.stored is not None]
+    rules = [msgspec.to_builtins(each.as_written()) for each in session.rules]
+    inputs = [_file(each, known) for each in listed.files if _is_got(each)]
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
-            "externalParameters": {"name": session.name, "at": session.at},
+            "externalParameters": {
+                "name": session.name,
+                "at": session.at,
+                **({"policy": rules} if rules else {}),
+            },
+            **({"internalParameters": {"missing": list(session.missing)}} if session.missing else {}),
             "resolvedDependencies": [*inputs, *(_page(each, base) for each in listed.pages)],
         },
         "runDetails": {
@@ -103,10 +109,16 @@ def bill_of(session: Session, listed: BuildList, known: Mapping[FileName, Known]
     needs whom nobody recorded: the build is for all of them."""
     components: dict[str, Component] = {}
     for each in listed.files:
-        made = _component(each, known.get(each.file, Known())) if _is_own(each.file) else None
+        got = _is_got(each) and _is_own(each.file)
+        made = _component(each, known.get(each.file, Known())) if got else None
         if made is not None:
             components.setdefault(made.purl, made)
     return Bill("build", session.id, components, {"": set(components)}, _time(session.sealed_at))
+
+
+def _is_got(each: File) -> bool:
+    """Whether the bytes themselves came, not a checksum of them alone."""
+    return each.stored is not None and not each.sidecar
 
 
 def _is_own(file: FileName) -> bool:

@@ -129,12 +129,18 @@ def test_sealed__what_was_not_asked_for_fails_by_name(shelf: NewShelf, build: Ne
     session = build()
     session.get(it.page)
     session.get(it.file("1.0.0"))
-    session.seal()
+    assert session.ask(other.file("2.0.0"), "HEAD").status == 200
+    missing = session.seal()["missing"]
     asked = it.upstream.count()
-    for path in (it.file("2.0.0"), other.page, other.file("1.0.0")):
+    never, nobody = b"its bytes never came", b"nobody asked for it"
+    paths = {it.file("2.0.0"): nobody, other.page: nobody, other.file("1.0.0"): nobody}
+    if missing:  # where HEAD is answered without the file
+        paths[other.file("2.0.0")] = never
+    for path, why in paths.items():
         answer = session.ask(path)
         assert (answer.status, answer.headers["x-orchard-error"]) == (404, "not_in_view"), path
-        assert session.told["id"].encode() in answer.body
+        assert session.told["id"].encode() in answer.body and why in answer.body
+    assert missing or it.protocol == "maven"
     assert it.upstream.count() == asked
 
 
@@ -279,6 +285,47 @@ def test_page_that_changed_while_it_was_recorded__the_later_one_counts(
     assert last.status == 200
     session.seal()
     assert session.ask(it.page).body == last.body
+
+
+def test_checksum_alone__is_replayed_without_the_file_that_nobody_asked_for(
+    shelf: NewShelf, build: NewBuild
+) -> None:
+    it = shelf("maven")
+    it.put(AGES)
+    alone, both = build(), build()
+    wanted = it.file("1.0.0")
+    checksum = alone.get(f"{wanted}.sha1")
+    assert checksum.status == 200
+    for path in (f"{wanted}.sha1", wanted):
+        assert both.get(path).status == 200
+    assert (alone.seal()["files"], both.seal()["files"]) == (1, 1)
+    for session in (alone, both):
+        assert session.ask(f"{wanted}.sha1").body == checksum.body
+        assert session.ask(f"{wanted}.sha1").status == 200
+    refused = alone.ask(wanted)
+    assert (refused.status, b"is not in the build" in refused.body) == (404, True)
+    assert both.ask(wanted).body == both.got["GET", wanted].body
+    assert alone.call().json()["items"][0]["name"].endswith("#sha1")
+
+
+@pytest.mark.parametrize("suffix", ["", ".sha1"])
+def test_absent_at_first__what_came_later_counts(shelf: NewShelf, build: NewBuild, suffix: str) -> None:
+    it = shelf("maven")
+    session, path = build(), it.file("1.0.0") + suffix
+    assert session.get(path).status == 404
+    it.put(AGES)
+    httpx.post(
+        it.orchard.url("/api/v1/admin/cache/invalidate"),
+        json={"protocol": it.protocol, "project": f"org.example:{it.name}"},
+        headers=ADMIN,
+        trust_env=False,
+    )
+    last = session.get(path)
+    assert last.status == 200
+    sealed = session.seal()
+    assert (sealed["files"], sealed["absent"]) == (1, 0)
+    again = session.ask(path)
+    assert (again.status, again.body) == (200, last.body)
 
 
 @kinds

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shared.builds.entries import FORMAT, Absent, BuildList, File, Page, Session, encode
+from shared.builds.entries import FORMAT, Absent, BuildList, File, Page, Session, encode, settled
 from shared.builds.holding import store_held
-from shared.builds.rows import SEALED, STORE
+from shared.builds.rows import SEALED, STORE, UNSEAL
 from shared.builds.sessions import Sessions
 from shared.errors import BuildNotFound, Conflict
 from shared.errors.passing import StoreUnavailable
@@ -44,6 +44,9 @@ class SealBuildJob:
     async def __call__(self, ctx: JobContext, job: SealBuild) -> None:
         """Raises `BuildNotFound`, `Conflict` for a session that still records, and what the stores raise."""
         session = await self._sessions.read(job.build)
+        if session is None and await self._sessions.was_removed(job.build):
+            await self._database.execute(UNSEAL, job.build)
+            raise BuildNotFound(f"the build {job.build} was removed")
         if session is None and await self._database.fetchrow(SEALED, job.build) is None:
             raise BuildNotFound(f"there is no build {job.build}")
         if session is None or session.state == "sealed":
@@ -59,13 +62,15 @@ class SealBuildJob:
                 break
         else:
             raise StoreUnavailable(f"objects of the build {job.build} are removed as it is sealed")
-        await self._sessions.finish(sealed)
+        if not await self._sessions.finish(sealed):
+            await self._database.execute(UNSEAL, job.build)
+            raise BuildNotFound(f"the build {job.build} was removed while it was sealed")
         log.info("build_sealed", build=job.build, pages=sealed.pages, files=sealed.files)
         ctx.done()
 
     async def _seal(self, session: Session) -> Session | None:
         """None: objects were removed after they had been looked at, so that what is missing has changed."""
-        entries = await self._sessions.entries(session.id)
+        entries = settled(await self._sessions.entries(session.id))
         files, lost = await self._files([each for each in entries if isinstance(each, File)])
         asked = [each for each in entries if isinstance(each, Page)]
         kept = await asyncio.gather(*map(self._page, asked))

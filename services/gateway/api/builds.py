@@ -64,7 +64,7 @@ class BuildItem(msgspec.Struct, frozen=True):
 
     kind: str  # "page", "file", "absent"
     protocol: str
-    name: str  # of the page, file or absence
+    name: str  # of the page, file or absence; a checksum alone ends with "#" and its algorithm
     variant: str  # of a page: its representation and content-coding
     sha256: str
     """Of the bytes; of a page that holds addresses, with `http://orchard.invalid` for this one. "" while a
@@ -181,7 +181,8 @@ def _item(entry: Entry, refused: str) -> BuildItem:
     if isinstance(entry, Absent):
         return BuildItem("absent", entry.protocol, entry.address, "", "", 0, entry.at, entry.who, "")
     sha256, size = (entry.stored.sha256, entry.stored.size_bytes) if entry.stored is not None else ("", 0)
-    return BuildItem("file", entry.protocol, entry.address, "", sha256, size, entry.at, entry.who, refused)
+    name = entry.address + (f"#{entry.sidecar}" if entry.sidecar else "")
+    return BuildItem("file", entry.protocol, name, "", sha256, size, entry.at, entry.who, refused)
 
 
 @get("/api/v1/builds/{id:str}/statements/{kind:str}", summary="What a build got, signed", tags=["builds"])

@@ -27,6 +27,7 @@ from shared.builds.entries import (
     Session,
     decode_list,
     decode_session,
+    settled,
 )
 from shared.builds.rows import LATEST, OF_LOCK, REMOVE, SEALED
 from shared.builds.sessions import CLOSED, FULL, GONE, MANY_OF_ONE, MOST_OF_ONE, STARTED, Sessions
@@ -135,11 +136,12 @@ class Builds:
 
     async def remove(self, id: str, who: str, request_id: str) -> None:
         """Forget a build: what only it names is evicted and swept as any. Other gateways answer it for some
-        seconds more. Raises `BuildNotFound`."""
-        with deadline(self._ports.settings.request_seconds()):
-            row = await self._stores.database.fetchrow(REMOVE, who, request_id, id)
+        seconds more. First what an extractor that is sealing it asks for, then its row: what fails between
+        is a sealed build still, or none. Raises `BuildNotFound` and what the stores raise."""
         had = await self._sessions.drop(id)
         self._forget(id)
+        with deadline(self._ports.settings.request_seconds()):
+            row = await self._stores.database.fetchrow(REMOVE, who, request_id, id)
         if row is None and not had:
             raise BuildNotFound("there is no such build")
 
@@ -158,7 +160,7 @@ class Builds:
     async def entries(self, session: Session) -> list[Entry]:
         """What it holds so far, or for ever."""
         if session.state != "sealed":
-            return await self._sessions.entries(session.id)
+            return settled(await self._sessions.entries(session.id))
         listed = (await self._replay(session)).replay.listed
         return [*listed.pages, *listed.files, *listed.absent]
 
@@ -307,6 +309,6 @@ class Builds:
             raise StoreUnavailable(
                 f"the list of the build {session.id} cannot be read: {error.message}"
             ) from None
-        known = _Sealed(session, Replay(decode_list(body)), time.monotonic() + LOOK_SECONDS)
+        known = _Sealed(session, Replay(decode_list(body), session.missing), time.monotonic() + LOOK_SECONDS)
         self._sealed.put(session.id, known, len(body) * LIST_FACTOR)
         return known

@@ -38,7 +38,7 @@ async def entry_of(resource: Resource, reply: Reply, who: str, ports: Ports) -> 
         if file is None:
             return None
         stored = await ports.facts.cached(file)
-        return File(resource.protocol, resource.identity, file, stored, now, who)
+        return File(resource.protocol, resource.identity, file, stored, now, who, resource.sidecar)
     page = reply.page
     if page is None or page.head is None or reply.status not in (200, 206, 304):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import NoReturn
 
 import msgspec
@@ -11,7 +11,7 @@ from services.gateway.builds.judged import as_judged_now
 from services.gateway.serving.artifact_flow import serve_sealed
 from services.gateway.serving.index_flow import serve_index
 from services.gateway.serving.ports import Ports, Reply
-from shared.builds.entries import BuildList, File, Page, absent_address
+from shared.builds.entries import Absent, BuildList, File, Page, absent_address, settled
 from shared.cache.service import IndexRead
 from shared.errors import FileNotFound, NotInView
 from shared.errors.catalogue import CATALOGUE
@@ -30,22 +30,16 @@ LIFE_SECONDS = 86_400.0  # for ever, in pieces that clients take for a life
 class Replay:
     """One list, looked up. Holds no bytes of pages and files."""
 
-    def __init__(self, listed: BuildList) -> None:
+    def __init__(self, listed: BuildList, missing: Collection[str]) -> None:
+        """`missing`: addresses that were asked for and whose bytes never came."""
         self.listed = listed
+        self._missing = frozenset(missing)
         self._pages: dict[tuple[str, str], dict[str, Page]] = {}
-        self._files = {(each.protocol, each.address): each for each in listed.files}
-        there: dict[tuple[str, str], float] = {}  # when what was absent at some time was there
+        self._files = {(each.protocol, each.address, each.sidecar): each for each in listed.files}
         for page in listed.pages:
             self._pages.setdefault((page.protocol, page.identity), {})[page.variant] = page
-            address = absent_address("index", page.identity, "")
-            there[page.protocol, address] = max(page.at, there.get((page.protocol, address), 0.0))
-        for file in listed.files:
-            there[file.protocol, absent_address("artifact", file.address, "")] = file.at
-        self._absent = {
-            (each.protocol, each.address): each
-            for each in listed.absent
-            if each.at > there.get((each.protocol, each.address), 0.0)  # the later answer counts
-        }
+        found = settled([*listed.pages, *listed.files, *listed.absent])  # an older seal has left that to us
+        self._absent = {(each.protocol, each.address): each for each in found if isinstance(each, Absent)}
 
     async def answer(self, resource: Resource, conditions: Conditions, ports: Ports) -> Reply:
         """The recorded answer. Raises `NotInView` for what was not recorded, and `StoreUnavailable`."""
@@ -58,11 +52,11 @@ class Replay:
             return Reply(404, "NEGATIVE", headers, error=error)
         if plain.kind == "index":
             if (plain.protocol, plain.identity) not in self._pages:
-                self._refuse(plain.identity)
+                self._refuse(plain.identity, plain.identity)
             return await serve_index(plain, conditions, self._ports(plain, ports))
         found = self.file_at(plain)
         if found is None or found.stored is None:
-            self._refuse(plain.filename or plain.identity)
+            self._refuse(plain.filename or plain.identity, plain.identity)
         sha256 = found.stored.sha256
         plain = msgspec.structs.replace(plain, pointer="", sha256=sha256, file_id=found.file.file_id)
         stored = await as_judged_now(found.stored, plain, ports, conditions.request_id)
@@ -75,18 +69,21 @@ class Replay:
         return reply
 
     def file_at(self, resource: Resource) -> File | None:
-        """The file that is asked for; None: it has none there, or a page is asked for."""
-        is_file = resource.kind == "artifact"
-        return self._files.get((resource.protocol, resource.identity)) if is_file else None
+        """The file that is asked for, or whose checksum is; None: it has none there, or a page is asked
+        for."""
+        if resource.kind != "artifact":
+            return None
+        at = resource.protocol, resource.identity
+        return self._files.get((*at, resource.sidecar)) or self._files.get((*at, ""))
 
-    def _refuse(self, what: str) -> NoReturn:
+    def _refuse(self, what: str, identity: str) -> NoReturn:
         if is_lock_key(self.listed.id):
             raise NotInView(f"{what} is not in the lock {self.listed.id}")
         build = self.listed.name or self.listed.id
-        raise NotInView(
-            f"{what} is not in the build {build}: nobody asked for it while it was recorded, or its bytes "
-            "never came (`missing` of the build)"
-        )
+        why = "it was asked for while it was recorded, but its bytes never came (`missing` of the build)"
+        if identity not in self._missing:
+            why = "nobody asked for it while it was recorded"
+        raise NotInView(f"{what} is not in the build {build}: {why}")
 
     def _ports(self, resource: Resource, ports: Ports) -> Ports:
         pages = _Pages(self._pages[resource.protocol, resource.identity])
@@ -97,7 +94,7 @@ class Replay:
                     f"the page {resource.identity} of this build is damaged or lost; the import of the "
                     "build's bundle brings it back"
                 )
-            self._refuse(f"{resource.identity} in this form")
+            self._refuse(f"{resource.identity} in this form", resource.identity)
 
         return msgspec.structs.replace(ports, index=pages, misses=_NoMisses(refuse), forward=None)
 

@@ -194,6 +194,34 @@ async def test_seal__a_file_is_removed_after_it_was_looked_at__it_is_missing(
     assert sealed.missing == (removed.address,)
 
 
+@pytest.mark.parametrize("row", ["removed before it is stored", "stored, and cut off"])
+async def test_removed_while_it_is_sealed__does_not_come_back(
+    house: House, monkeypatch: pytest.MonkeyPatch, row: str
+) -> None:
+    sessions, stored = Sessions(house.stores.queue_redis), sealing.store_held
+    session = await opened(house)
+    await sessions.put(session.id, page(), NOW)
+    await sessions.close(session.id)
+
+    async def meanwhile(*args: Any) -> list[str]:
+        assert await sessions.drop(session.id)
+        lost = await stored(*args)
+        if row == "stored, and cut off":
+            raise DatabaseUnavailable("away")
+        return lost
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sealing, "store_held", meanwhile)
+        with pytest.raises((BuildNotFound, DatabaseUnavailable)):
+            await seal(house)
+    with pytest.raises(BuildNotFound):
+        await seal(house)
+    assert await house.database.fetch("SELECT FROM builds") == []
+    assert await sessions.read(session.id) is None
+    assert await sessions.put(session.id, page(), NOW) == GONE
+    assert not await sessions.close(session.id) and not await sessions.drop(session.id)
+
+
 async def test_seal__of_no_session__says_so(house: House) -> None:
     with pytest.raises(BuildNotFound):
         await seal(house, "z" * 32)

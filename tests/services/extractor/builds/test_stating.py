@@ -18,6 +18,7 @@ from shared.builds.entries import FORMAT, BuildList, File, Page, Session, encode
 from shared.errors.passing import StoreUnavailable
 from shared.models import FileName, StoredDocument, UpstreamSource, VariantInfo
 from shared.objects.port import BUILDS, artifact_key, document_key, statement_key
+from shared.policy.named import NamedRule
 from shared.protocols import protocol_named
 from shared.redis import clock
 from shared.transparency.statements import StatementRows
@@ -86,7 +87,7 @@ async def wheel(
     return found
 
 
-async def sealed(house: House, files: list[File], id: str = ID, at: float = SEALED, **fields: str) -> Session:
+async def sealed(house: House, files: list[File], id: str = ID, at: float = SEALED, **fields: Any) -> Session:
     """A sealed build that got these, and a page."""
     page = b'{"files":[]}'
     info = VariantInfo('"e"', len(page), "application/json", f"{BUILDS}/{sha256(page)}")
@@ -135,6 +136,16 @@ async def test_provenance__all_that_the_build_got_with_digests(house: House) -> 
         "startedOn": "2025-11-29T09:53:20Z",
         "finishedOn": "2025-11-29T09:55:00Z",
     }
+
+
+async def test_provenance__tells_the_builds_own_policy_and_what_never_came(house: House) -> None:
+    rule = NamedRule(name="two weeks", minimum_age="14d")
+    await sealed(house, await wheel(house), rules=(rule,), missing=("demo/x/y",))
+    await BuildStating(house.stores, SIGNER).run()
+    definition = (await told(house, "provenance"))["predicate"]["buildDefinition"]
+    (policy,) = definition["externalParameters"]["policy"]
+    assert (policy["name"], policy["minimum_age"]) == ("two weeks", "14d")
+    assert definition["internalParameters"] == {"missing": ["demo/x/y"]}
 
 
 async def test_cyclonedx__valid_with_hashes_licence_supplier_and_location(house: House) -> None:
