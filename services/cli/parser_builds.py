@@ -28,7 +28,7 @@ examples
 
 Into the Orchard in ORCHARD_DATA_DIR, running or stopped, or into the stores that the environment names.
 Nothing of it can be seen before all of it is checked; again it changes nothing. The build then answers
-below /v/build-ID/.
+below /v/build-ID/, a lock below /v/lock-KEY/.
 """
 _IMPORT_FILES = """\
 examples

@@ -137,7 +137,8 @@ def test_lock__its_view_answers_there_as_here(
     key = ensured(orchard, "".join(table(it, "1.0.0") for it in shelves))["key"]
     file = tmp_path / "lock.bundle"
     command(orchard, "bundle", f"lock-{key}", "-o", str(file))
-    command(there, "import", str(file), "--trust", KEY)
+    told = command(there, "import", str(file), "--trust", KEY)
+    assert told.splitlines()[-1] == f"/v/lock-{key}/"
     host = {"host": orchard.gateway.base.removeprefix("http://"), "accept": JSON, "x-request-id": "same"}
     for it in shelves:
         for path in (it.page, it.file("1.0.0"), it.file("2.0.0")):

@@ -19,6 +19,7 @@ from shared.bundles.form import BundleRefused
 from shared.errors import ConfigurationError
 from shared.process.disk import in_words
 from shared.process.resources import Resources
+from shared.protocols.reading.views import view_of_list
 from shared.settings import Settings
 from shared.stores import open_object_store, open_threads
 from shared.tlog.notes import Key, read_key
@@ -64,7 +65,7 @@ def _in_words(done: Imported) -> str:
         return f"{done.id} is here already: {did}"
     held = f"{done.pages} pages, {done.files} files, {done.absent} absent"
     objects = f"{done.objects} objects ({in_words(done.object_bytes)})"
-    return f"{done.id} is imported: {held}; {objects}\n/v/build-{done.id}/"
+    return f"{done.id} is imported: {held}; {objects}\n{view_of_list(done.id).path}/"
 
 
 if __name__ == "__main__":

@@ -76,9 +76,13 @@ async def import_bundle(
             await taking.take(objects)
         if new:
             async with session(url) as database, database.transaction():
-                await database.fetch(NO_REMOVALS, REMOVALS)
-                await taking.look_again(objects)
-                await write_rows(database, store, manifest, head.key, checkpoint, stated)
+                await database.fetch(NO_REMOVALS, REMOVALS)  # one import at once
+                seen = await read_seen(database, str(head.key))
+                check_goes_on(manifest, checkpoint, None if seen is None else seen.checkpoint)
+                new = not await is_imported(database, manifest, head.key, store)
+                if new:
+                    await taking.look_again(objects)
+                    await write_rows(database, store, manifest, head.key, checkpoint, stated)
     told = _told(manifest, head, objects, new, time.monotonic() - began)
     return msgspec.structs.replace(told, restored=lost)
 
@@ -176,27 +180,32 @@ class _Objects:
             await asyncio.to_thread(path.unlink)
 
     async def _is_fresh(self, of: Carried) -> bool:
-        """Whether an import that was broken off has just put it."""
+        """Whether an import that was broken off has just put it, and it is whole."""
         found = await self._store.stat(of.key)
-        young = found is not None and time.time() - found.modified_at < YOUNG_SECONDS
-        return young and found is not None and found.size_bytes == of.size
+        if found is None or found.size_bytes != of.size:
+            return False
+        return time.time() - found.modified_at < YOUNG_SECONDS and await self._is_here(of, {})
 
     async def _have(self, of: Carried) -> None:
         """Raises `BundleRefused` unless the store has it, with these bytes."""
-        digest, size, running = hashlib.sha256(), 0, self._running(of)
-        try:
-            async for chunk in self._store.open_stream(of.key):
-                digest.update(chunk)
-                for each in running.values():
-                    each.update(chunk)
-                size += len(chunk)
-        except ObjectMissing:
-            size = -1
-        if size != of.size or digest.hexdigest() != of.key[-64:]:
+        running = self._running(of)
+        if not await self._is_here(of, running):
             raise BundleRefused(
                 f"{of.key} is left out, and is not here: import the bundle first that --since named"
             )
         self._check_told(of, running)
+
+    async def _is_here(self, of: Carried, running: Mapping[str, Any]) -> bool:
+        """Whether the store has it, with these bytes, which `running` digests are given too."""
+        digest, size = hashlib.sha256(), 0
+        try:
+            async for chunk in self._store.open_stream(of.key):
+                for each in (digest, *running.values()):
+                    each.update(chunk)
+                size += len(chunk)
+        except ObjectMissing:
+            return False
+        return size == of.size and digest.hexdigest() == of.key[-64:]
 
     def _as_told(self, of: Carried, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """The same, and at their end `BundleRefused` where a file tells something else of them."""

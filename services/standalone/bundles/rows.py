@@ -31,7 +31,9 @@ SEEN = "SELECT size, root FROM bundle_logs WHERE key = $1"
 NOTE_SEEN = """
 INSERT INTO bundle_logs (key, size, root) VALUES ($1, $2, $3)
 ON CONFLICT (key) DO UPDATE SET size = EXCLUDED.size, root = EXCLUDED.root, seen_at = now()
-WHERE bundle_logs.size <= EXCLUDED.size RETURNING true
+WHERE bundle_logs.size < EXCLUDED.size
+   OR bundle_logs.size = EXCLUDED.size AND bundle_logs.root = EXCLUDED.root
+RETURNING true
 """
 FORGET_PROOFS = """
 WITH proofs AS (DELETE FROM imported_proofs WHERE build = $1)
@@ -115,8 +117,8 @@ async def write_rows(
     checkpoint: Checkpoint,
     stated: Mapping[Stated, bytes],
 ) -> None:
-    """In the caller's transaction. Raises `BundleRefused` where other bytes stand under a file's name, or a
-    newer state of the log was seen meanwhile."""
+    """In the caller's transaction, which lets no other import in (`NO_REMOVALS`) since it read what was seen
+    of the log. Raises `BundleRefused` where other bytes stand under a file's name."""
     standing = await _store_files(database, manifest.listed.files)
     files = [
         _standing(each, found.created_at, found.published, found.judged)
@@ -134,7 +136,7 @@ async def write_rows(
     _check_stored(build, await database.fetch(SEALED, build.id))
     await _store_proofs(database, manifest, key, stated)
     if not await database.fetch(NOTE_SEEN, str(key), checkpoint.size, checkpoint.root):
-        raise BundleRefused("log: a newer state of it was seen meanwhile")
+        raise BundleRefused("log: another state of it was seen meanwhile")
 
 
 async def _store_proofs(

@@ -56,6 +56,11 @@ class View(msgspec.Struct, frozen=True):
         return f"/v/{self.name}"
 
 
+def view_of_list(id: str) -> View:
+    """The view of a build's id, or of a lock's key. Raises `RouteNotFound` for what is neither."""
+    return view_named((LOCK if is_lock_key(id) else BUILD) + id)
+
+
 def split_view(raw_path: bytes) -> tuple[View | None, bytes]:
     """The view of an undecoded path, and the path below it; None of a path that is in no view.
 

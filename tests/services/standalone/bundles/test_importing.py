@@ -16,6 +16,7 @@ import pytest
 from services.extractor.housekeeping.evictor import Evictor
 from services.extractor.housekeeping.sweeper import Sweeper
 from services.standalone.bundles import importing
+from services.standalone.bundles.__main__ import _in_words
 from services.standalone.bundles.importing import Imported, import_bundle
 from shared.builds.entries import File, decode_list, decode_session
 from shared.bundles.form import BundleRefused
@@ -112,6 +113,11 @@ async def test_import__the_build_its_objects_and_its_files_are_here(place: Place
     assert len(named) == 4  # with the list
     told = await place.stores.database.fetch("SELECT body ->> 'checked' AS checked FROM log_outbox")
     assert [each["checked"] for each in told] == ['{"bundle": "sha256"}'] * 2
+
+
+@pytest.mark.parametrize(("id", "path"), [(ID, f"/v/build-{ID}/"), ("e" * 64, f"/v/lock-{'e' * 64}/")])
+def test_import__tells_the_view_of_a_build_or_of_a_lock(id: str, path: str) -> None:
+    assert _in_words(Imported(id, "", True, 1, 1, 0, 1, 1, 0.1)).splitlines()[-1] == path
 
 
 async def test_again__changes_nothing(place: Place) -> None:
@@ -474,6 +480,59 @@ async def test_object_that_is_swept_while_the_others_come__refused(
 
     monkeypatch.setattr(importing._Objects, "take", swept)
     assert f"{key} was removed" in await place.refuses(second)
+
+
+FORK, ANOTHER = (
+    made({"more-1.0.whl": b"more"}, id="c" * 32),
+    made({"more-1.0.whl": b"more"}, signer=OTHER),
+)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"),
+    [(FORK, "the log was forked"), (ANOTHER, f"another build with the id {ID} is here")],
+    ids=["fork of its log", "build of its id"],
+)
+async def test_two_at_once__the_later_is_judged_by_what_the_first_wrote(
+    place: Place, monkeypatch: pytest.MonkeyPatch, meanwhile: Made, said: str
+) -> None:
+    take = importing._Objects.take
+
+    async def overtaken(self: Any, objects: Any) -> None:
+        await take(self, objects)
+        monkeypatch.setattr(importing._Objects, "take", take)
+        assert (await place.take(meanwhile, SIGNER.key, OTHER.key)).new
+
+    monkeypatch.setattr(importing._Objects, "take", overtaken)
+    with pytest.raises(BundleRefused, match=said):
+        await place.take(made({"demo-1.0-py3-none-any.whl": SMALL}))
+    rows = await place.stores.database.fetch("SELECT key, size, root FROM bundle_logs")
+    seen = [(each["key"], each["size"]) for each in rows]
+    assert seen == [(str(meanwhile.signer.key), 1)]
+    assert len(await place.stores.database.fetch("SELECT FROM builds")) == 1
+
+
+async def test_two_at_once_of_one_bundle__the_later_changes_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, it = importing._Objects.take, whole()
+
+    async def overtaken(self: Any, objects: Any) -> None:
+        await take(self, objects)
+        monkeypatch.setattr(importing._Objects, "take", take)
+        assert (await place.take(it)).new
+
+    monkeypatch.setattr(importing._Objects, "take", overtaken)
+    assert not (await place.take(it)).new
+
+
+async def test_young_object_of_other_bytes_and_the_same_size__is_put_anew(place: Place) -> None:
+    it, store = whole(), place.stores.bare_objects
+    for each in it.manifest.objects:
+        await store.put_bytes(each.key, b"?" * each.size)
+    assert (await place.take(it)).new
+    for each in it.manifest.objects:
+        assert await store.read(each.key) == it.contents[each.key]
 
 
 @pytest.mark.parametrize("remover", ["evictor", "sweeper"])
