@@ -78,9 +78,9 @@ def _about(envelope: bytes, keys: Sequence[Key], known: Mapping[tuple[str, str],
     key = next((each for each in keys if is_named(envelope, each)), None)
     if key is None:
         raise Unproven("it is signed by a key that nobody here has trusted: --trust names it")
-    statement = read_statement(envelope, key, is_signed)
+    statement = read_statement(envelope, key, DEPENDENCY, is_signed)
     subject = statement.whole["subject"][0]
     about = known.get((str(subject["digest"].get("sha256")), str(subject.get("uri"))))
-    if statement.predicate_type != DEPENDENCY or len(statement.subjects) != 1 or about is None:
+    if len(statement.subjects) != 1 or about is None:
         raise Unproven("it is about no file of the bundle")
     return about

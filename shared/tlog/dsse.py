@@ -21,6 +21,8 @@ DEPENDENCY = "https://slsa.dev/dependency/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 CYCLONEDX = "https://cyclonedx.org/bom"
 SPDX = "https://spdx.dev/Document"
+OF_BUILDS = {"provenance": PROVENANCE, "cyclonedx": CYCLONEDX, "spdx": SPDX}
+"""Predicates by what the API calls the statements of a sealed build."""
 Check = Callable[[bytes, bytes, bytes], bool]
 """Whether a public key has signed a message with this signature (Ed25519)."""
 
@@ -52,9 +54,9 @@ class Statement(NamedTuple):
         return any(each.get(algorithm) == digest for each in self.subjects)
 
 
-def read_statement(envelope: bytes, key: Key, check: Check = is_signed) -> Statement:
-    """The statement in an envelope that `key` has signed. `check`: a faster one, where it is at hand. Raises
-    `Unproven` for anything else."""
+def read_statement(envelope: bytes, key: Key, predicate: str, check: Check = is_signed) -> Statement:
+    """The statement in an envelope that `key` has signed, with the predicate of this type: a key signs
+    statements of several. `check`: a faster one, where it is at hand. Raises `Unproven` for anything else."""
     if len(envelope) > MOST_BYTES:
         raise Unproven("an envelope is not as long")
     outer = _object(envelope, "an envelope")
@@ -67,7 +69,12 @@ def read_statement(envelope: bytes, key: Key, check: Check = is_signed) -> State
     message = signed_bytes(kind, payload)
     if key.kind != ED25519 or not any(check(key.public, message, _signature(each)) for each in signatures):
         raise Unproven(f"the statement is not signed by {key}")
-    return _read(_object(payload, "a statement"))
+    found = _read(_object(payload, "a statement"))
+    if found.predicate_type != predicate:
+        raise Unproven(
+            f"the statement's predicate is {found.predicate_type[:200]!r}, and {predicate} was expected"
+        )
+    return found
 
 
 def is_named(envelope: bytes, key: Key) -> bool:
@@ -82,9 +89,10 @@ def is_named(envelope: bytes, key: Key) -> bool:
 
 
 def statement_about(envelopes: Iterable[bytes], sha256: str, key: Key) -> Statement | None:
-    """The first of those that name this key; None: none does, as of a key before. Raises `Unproven` where one
-    that names it is not signed by it, or is about another file than this SHA256's."""
-    found = [read_statement(each, key) for each in envelopes if is_named(each, key)]
+    """The admission in the first of those that name this key; None: none does, as of a key before. Raises
+    `Unproven` where one that names it is not signed by it, states no admission, or is about another file than
+    this SHA256's."""
+    found = [read_statement(each, key, DEPENDENCY) for each in envelopes if is_named(each, key)]
     if not all(each.is_about("sha256", sha256) for each in found):
         raise Unproven("the statement is about another file")
     return found[0] if found else None

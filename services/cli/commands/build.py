@@ -22,7 +22,7 @@ from services.cli.server import Server, connect
 from services.cli.table import CLIENTS
 from services.cli.target import choose_target
 from shared.clientfiles.setup import Setup
-from shared.tlog.dsse import Statement, read_statement
+from shared.tlog.dsse import OF_BUILDS, Statement, read_statement
 from shared.tlog.trees import Unproven
 
 PATH = "/api/v1/builds"
@@ -73,7 +73,7 @@ def stated(server: Server, id: str, kind: str, key: str) -> tuple[bytes, Stateme
     errors mean."""
     answer = server.request("GET", f"{PATH}/{id}/statements/{kind}")
     server.check(answer, offers=OFFERS)
-    statement = read_statement(answer.body, key_of(server, key))
+    statement = read_statement(answer.body, key_of(server, key), OF_BUILDS[kind])
     if statement.whole["subject"][0].get("name") != f"build-{id}":
         raise Unproven("the statement is about another build")
     return answer.body, statement

@@ -13,7 +13,7 @@ from services.cli.files import write_whole
 from services.cli.known_log import STATEMENTS, WHAT_NOW, key_of, sha256_of
 from services.cli.output import Output, printable
 from services.cli.server import Server, connect
-from shared.tlog.dsse import Statement, is_named, read_statement
+from shared.tlog.dsse import DEPENDENCY, Statement, is_named, read_statement
 from shared.tlog.trees import Unproven
 
 _SHA256 = re.compile(r"(?:sha256:)?[0-9A-Fa-f]{64}")
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace, output: Output) -> None:
     try:
         key = key_of(server, options.key)
         named = [line for line in lines if is_named(line, key)]  # others may state it too
-        found = [(line, read_statement(line, key)) for line in named or lines]
+        found = [(line, read_statement(line, key, DEPENDENCY)) for line in named or lines]
         for _, statement in found:
             _check(statement, asked)
     except Unproven as error:

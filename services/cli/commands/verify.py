@@ -19,7 +19,7 @@ from services.cli.known_log import WHAT_NOW, ImportedLog, KnownLog, log_of, read
 from services.cli.locks import FILE, Locked, check_lock, kind_of, locked_at
 from services.cli.output import Output, counted, printable
 from services.cli.server import Server, connect
-from shared.tlog.dsse import statement_about
+from shared.tlog.dsse import Statement, statement_about
 from shared.tlog.notes import Checkpoint, Key, read_key
 from shared.tlog.proofs import Proof, check_file, read_proof
 from shared.tlog.trees import Unproven
@@ -178,11 +178,10 @@ def _checked(log: Log, sha256: str) -> dict[str, Any]:
 def _build(server: Server, log: KnownLog | ImportedLog, id: str) -> dict[str, Any]:
     """A sealed build: that this log's key says what it got, and that all files of that were admitted."""
     _, statement = stated(server, id, "provenance", str(log.key))
-    inputs = statement.predicate["buildDefinition"]["resolvedDependencies"]
-    files = [each for each in inputs if each.get("annotations", {}).get("orchard_kind") == "file"]
+    files = _files_of(statement)
     for each in files:
         try:
-            log.check(each["digest"]["sha256"])
+            log.check(str(each["digest"]["sha256"]))
         except Unproven as error:
             raise Unproven(f"{each.get('name')}: {error}") from None
         except CommandFailed as error:
@@ -190,6 +189,19 @@ def _build(server: Server, log: KnownLog | ImportedLog, id: str) -> dict[str, An
                 raise
             raise Unproven(f"{each.get('name')}: {error}") from None
     return {"build": id, "files": len(files), "statement": dict(statement.whole)}
+
+
+def _files_of(provenance: Statement) -> list[dict[str, Any]]:
+    """Raises `Unproven`."""
+    try:
+        inputs = provenance.predicate["buildDefinition"]["resolvedDependencies"]
+        return [
+            each
+            for each in inputs
+            if each.get("annotations", {}).get("orchard_kind") == "file" and each["digest"]["sha256"]
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise Unproven("the statement does not tell what the build got") from None
 
 
 def _proven(entry: dict[str, Any], proof: Proof, checkpoint: Checkpoint) -> dict[str, Any]:

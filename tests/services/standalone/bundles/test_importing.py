@@ -644,7 +644,7 @@ async def test_statements_that_lie__are_refused_with_their_place(place: Place) -
         (own, claimed): "statements[1]: the statement is not signed by",
         (envelope(SIGNER, name, b"other"),): "statements[0]: it is about no file of the bundle",
         (envelope(SIGNER, name, SMALL, "pkg:pypi/demo@9"),): "about no file",
-        (envelope(SIGNER, name, SMALL, kind=SPDX),): "about no file",
+        (envelope(SIGNER, name, SMALL, kind=SPDX),): "statements[0]: the statement's predicate is",
         (b"{}",): "nobody here has trusted",
         (b"x" * 70_000,): "70000 bytes are too many",
     }.items():
