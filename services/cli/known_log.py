@@ -1,12 +1,12 @@
 """A log on a server, and what this machine remembers of it: its key the first time, its newest checkpoint
-always. Another key, or a log that does not go on from there, fails."""
+always. Another key that nobody named, or a log that does not go on from there, fails."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from services.cli.errors import CommandFailed
@@ -21,24 +21,61 @@ STATEMENTS = "/api/v1/statements"
 WHAT_NOW = "Do not use it, and ask whoever runs this Orchard; docs/transparency.md says what it may be."
 
 
+class Memory(NamedTuple):
+    """What is remembered of a log."""
+
+    path: Path
+    key: Key
+    note: bytes  # its newest checkpoint; b"": none yet
+
+    @property
+    def seen(self) -> Checkpoint | None:
+        return read_checkpoint(self.note, self.key) if self.note else None
+
+    def aside(self) -> Path:
+        """Where it is kept while the same address has the log of another name."""
+        return self.path.with_name(f"{self.path.name}.{quote(self.key.name, safe='')}")
+
+
+def read_memory(path: Path) -> Memory | None:
+    """None: nothing is remembered there. Raises `CommandFailed` for what this command did not write."""
+    if not path.is_file():
+        return None
+    known, _, note = read_bytes(path).partition(b"\n")
+    try:
+        found = Memory(path, read_key(known.decode("ascii", "replace")), note)
+        _ = found.seen
+    except Unproven as error:
+        raise CommandFailed(
+            f"what is remembered of the log is damaged: {error}", f"Remove {path}, and compare the log's key."
+        ) from None
+    return found
+
+
 class KnownLog:
     """A log on a server, and what is remembered of it."""
 
     def __init__(self, server: Server, key: str) -> None:
-        """Raises `Unproven` for another key than the one that is remembered, and what the server's errors
-        mean."""
+        """`key`: who is to sign it; "": the key that is remembered, or the one that is told the first time.
+
+        A log is known by its name: one of another name begins anew; one of the same name goes on from what
+        was seen, whoever signs it now. Raises `Unproven` for another key than that, and what the server's
+        errors mean.
+        """
         self._server = server
         self._path = _folder() / f"{quote(server.target.base, safe='')}.log"
-        known, _, checkpoint = (
-            read_bytes(self._path).partition(b"\n") if self._path.is_file() else (b"", b"", b"")
-        )
+        self._before = read_memory(self._path)
         told = str(self._server.call("GET", "/api/v1/log", offers=OFFERS)["key"])
-        expected = key or known.decode("ascii", "replace")
-        if expected and expected != told:
-            raise Unproven(f"the log's key is {told}, and {expected} was expected")
+        if key and key != told:
+            raise Unproven(f"the log's key is {told}, and {key} was expected")
         self.key: Key = read_key(told)
-        self._seen: Checkpoint | None = read_checkpoint(checkpoint, self.key) if checkpoint else None
-        self._note = checkpoint
+        known = self._before
+        if known is not None and known.key != self.key and not key:
+            raise Unproven(_another(known.key, self.key))
+        if known is not None and known.key.name != self.key.name:
+            known = read_memory(known._replace(key=self.key).aside())
+        self._seen: Checkpoint | None = None if known is None else known.seen
+        self._note = b"" if known is None or known.key != self.key else known.note
         self.last_proof = b""
 
     def check(self, sha256: str) -> tuple[dict[str, Any], Proof, Checkpoint]:
@@ -61,17 +98,39 @@ class KnownLog:
             if old.size < new.size:
                 answer = self._ask("/api/v1/log/consistency", old=str(old.size), size=str(new.size))
                 hashes = read_hashes(answer.body)
-            check_consistency(old.size, old.root, new.size, new.root, hashes)
+            try:
+                check_consistency(old.size, old.root, new.size, new.root, hashes)
+            except Unproven as error:
+                begun = f"if whoever runs it says that it was begun anew, remove {self._path}"
+                raise Unproven(f"{error}; {begun}") from None
         self._seen, self._note = new, note
 
     def remember(self) -> None:
-        """For the next time."""
+        """For the next time; what was seen of a log of another name as well."""
+        if self._seen is not None and not self._note:
+            return  # nothing that this key has signed was looked at
+        before = self._before
+        if before is not None and before.key.name != self.key.name:
+            write_whole(before.aside(), f"{before.key}\n".encode() + before.note)
         write_whole(self._path, f"{self.key}\n".encode() + self._note)
 
     def _ask(self, path: str, **query: str) -> Answer:
         answer = self._server.request("GET", path, query=query)
         self._server.check(answer, offers=OFFERS)
         return answer
+
+
+def _another(known: Key, told: Key) -> str:
+    """Why, and what to do."""
+    what = (
+        f"the log {known.name} is signed by another key"
+        if known.name == told.name
+        else f"there is another log, {told.name}, in the place of {known.name}"
+    )
+    return (
+        f"{what}: its key is {told}, and {known} was expected; if whoever runs this Orchard gives you that "
+        "key, say it once with --key"
+    )
 
 
 class ImportedLog:
