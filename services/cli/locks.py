@@ -130,8 +130,25 @@ def _checked(named: Mapping[str, Any], told: set[str] | None, proven: Proven) ->
                 raise
             return what | {"result": "unlogged", "reason": error.message}
     compared = {_compared(wanted, each["entry"].get("digests", {}), where) for each in files}
-    result = "unverified" if wanted and "" in compared else "proven"
+    result = _result(wanted, compared, told is not None, all(_is_named(named, each) for each in files))
     return what | {"result": result, "compared": sorted(compared - {""}), "admitted": files}
+
+
+def _result(wanted: Mapping[str, list[str]], compared: set[str], is_told: bool, is_named: bool) -> str:
+    """`is_told`: the Orchard told which of the lock's digests is this file's, so that its name has to say so
+    as well."""
+    if not is_named and (is_told or not wanted):
+        return "misnamed"
+    if not wanted:
+        return "named"
+    return "unverified" if "" in compared else "proven"
+
+
+def _is_named(named: Mapping[str, Any], admitted: Mapping[str, Any]) -> bool:
+    """Whether the log's entry is of this protocol, project and file."""
+    entry, file = admitted["entry"], named["file"] or admitted["file"]
+    of = (entry.get("protocol"), entry.get("project"), entry.get("file"))
+    return of == (named["protocol"], named["name"], file)
 
 
 def _compared(wanted: Mapping[str, list[str]], logged: Mapping[str, str], where: str) -> str:

@@ -51,8 +51,10 @@ class Log:
 
     entries: list[bytes] = field(default_factory=list)
 
-    def admit(self, digest: str) -> None:
-        entry = LogEntry("admission", "2026-01-01T00:00:00.000000Z", "pypi", digests={"sha256": digest})
+    def admit(self, digest: str, project: str = "demo", file: str = "") -> None:
+        entry = LogEntry(
+            "admission", "2026-01-01T00:00:00.000000Z", "pypi", project, "", file, digests={"sha256": digest}
+        )
         self.entries.append(encode_entry(entry))
 
     @property
@@ -123,9 +125,10 @@ def made(
         [file_of(name, content) for name, content in files.items()],
         [Absent("pypi", "index/simple/gone", "project_not_found", "no upstream has gone", 1.0, "somebody")],
     )
+    names = {sha256(content): name for name, content in files.items()}
     for digest in logged(listed):
         if digest not in known:
-            log.admit(digest)
+            log.admit(digest, file=names[digest])
     counts = (len(listed.pages), len(listed.files), len(listed.absent))
     session = Session(id, "app", "", "sealed", 1.0, "somebody", time.time(), "builds/" + "0" * 64, *counts)
     manifest = make(session, listed, log.part(logged(listed), signer, since))

@@ -32,6 +32,8 @@ _SAID = {
     "absent": "it was not admitted {where}",
     "unlogged": "it is stored {where} and not in the log (yet)",
     "unverified": "the lock tells no digest that the log has",
+    "named": "it is in the log by name alone: the lock has no digest of it",
+    "misnamed": "the log has these bytes under another name",
 }
 _NEED_KEY = "GET /api/v1/log tells the log's key."
 
@@ -81,11 +83,8 @@ def _line(each: dict[str, Any]) -> str:
 def _lock_lines(each: dict[str, Any]) -> str:
     files = each["files"]
     proven = [file for file in files if file["result"] == "proven"]
-    by_name = sum(not file["compared"] for file in proven)
     stated = sum(all(one["statement"] for one in file["admitted"]) for file in proven)
     parts = [f"{len(proven)} of {counted(len(files), 'file')} admitted and in the log", f"{stated} stated"]
-    if by_name:
-        parts.append(f"{by_name} by name alone: the lock has no digest of them")
     lines = [f"{each['file']}: {', '.join(parts)}"]
     for file in files:
         if file["result"] != "proven":

@@ -33,8 +33,9 @@ class Told(Server):
         return Answer(200, {}, self._body)
 
 
-def logs(digests: Mapping[str, str]) -> Any:
-    return lambda sha256: {"entry": {"digests": {"sha256": sha256, **digests}}, "statement": None}
+def logs(digests: Mapping[str, str], **entry: str) -> Any:
+    of = {"protocol": "pypi", "project": "demo", "file": "demo-1.0.tar.gz"} | entry
+    return lambda sha256: {"entry": of | {"digests": {"sha256": sha256, **digests}}, "statement": None}
 
 
 def checked(server: Server, data: bytes, proven: Any) -> dict[str, Any]:
@@ -64,7 +65,28 @@ def test_a_file_that_the_log_has_with_other_digests__is_not_the_locks() -> None:
     with pytest.raises(Unproven, match="the log admits the sha512"):
         checked(by_sha512, sha512.encode(), logs({"sha512": "0" * 128}))
     assert checked(by_sha512, sha512.encode(), logs({}))["result"] == "unverified"
-    assert checked(Told(digests={}), b"", logs({}))["result"] == "proven", "by its name alone"
+
+
+def test_a_file_that_the_lock_has_no_digest_of__is_named_and_not_proven() -> None:
+    assert checked(Told(digests={}), b"", logs({}))["result"] == "named"
+    assert checked(Told(digests={}), b"", logs({}, project="other"))["result"] == "misnamed"
+
+
+@pytest.mark.parametrize(
+    "entry", [{"protocol": "npm"}, {"project": "other"}, {"file": "demo-2.0.tar.gz"}, {"file": ""}]
+)
+def test_an_entry_of_another_name__is_not_the_clients_locks(entry: dict[str, str]) -> None:
+    """An Orchard could tell a digest that stands elsewhere in the lock."""
+    assert checked(Told(), SUM.encode(), logs({}, **entry))["result"] == "misnamed"
+    assert checked(Told(file="demo-1.0.tar.gz"), SUM.encode(), logs({}))["result"] == "proven"
+    assert checked(Told(file="demo-1.0.zip"), SUM.encode(), logs({}))["result"] == "misnamed"
+
+
+def test_an_entry_of_another_name_with_the_digest_of_an_own_lock__is_proven() -> None:
+    package = {"filename": "demo-1.0.tar.gz", "sha256": SUM, "name": "demo", "version": "1.0"}
+    lock = json.dumps({"protocols": {"pypi": {"packages": [package]}}}).encode()
+    (found,) = check_lock(locked_at(Told()), "x", OWN, lock, logs({}, project="other"))["files"]
+    assert found["result"] == "proven"
 
 
 def test_what_is_not_in_the_log__differs_from_what_failed() -> None:
