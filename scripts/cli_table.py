@@ -29,11 +29,9 @@ def main() -> None:
     out.append(_tuple("EXPORTS", exports))
     out.append("KINDS = {")
     for name, kind in all_kinds().items():
-        content = kind.content.pattern.decode() if kind.content is not None else ""
-        out.append(f"    {_text(name)}: ({_raw(kind.filename.pattern)}, {_raw(content)}),")
-    out.append(
-        '}\n"""Locks by kind: expressions of their files\' names, and of the first 4 KiB ("": any)."""\n'
-    )
+        mark = f'("{kind.mark.member}", "{kind.mark.begins}")' if kind.mark is not None else "None"
+        out.append(f"    {_text(name)}: ({_raw(kind.filename.pattern)}, {mark}),")
+    out.append('}\n"""Locks by kind: expressions of their files\' names, and the member that marks one."""\n')
     out.append(_tuple("MANIFESTS", list(manifests())) + '"""What is taken for an ensure file, by kind."""\n')
     out.append("MEMBERS = {")
     out += [f'    "{kind}": "{form.members}",' for kind, (_, form) in manifests().items() if form.members]

@@ -17,6 +17,7 @@ from typing import Any
 from services.cli.errors import CommandFailed
 from services.cli.server import Server
 from services.cli.table import KINDS
+from shared.marks import HEAD_BYTES, MOST_BYTES, Mark, marked, members_of
 from shared.tlog.trees import Unproven
 
 OWN = "orchard"
@@ -25,7 +26,7 @@ FILE = "file"
 """What is no lock."""
 
 _OWN = re.compile(rb'\s*\{\s*"format":\s*[0-9]+,\s*"key":\s*"[0-9a-f]{64}"')
-_HEAD_BYTES = 4096
+_KEY = re.compile(r"[0-9a-f]{64}")
 _HEX = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,128}(?![0-9A-Fa-f])")
 _SRI = re.compile(rb"(?:md5|sha1|sha256|sha384|sha512)-([A-Za-z0-9+/]+={0,2})")
 
@@ -40,16 +41,26 @@ class NotThere(CommandFailed):
 
 
 def kind_of(path: Path) -> str:
-    """By its name and its beginning; `FILE` for no lock. Raises `CommandFailed`."""
+    """By its name and its mark; `FILE` for no lock. Raises `CommandFailed`."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            body = file.read(HEAD_BYTES)
+            if body.lstrip()[:1] in (b"{", b"\xef"):  # else it is no JSON
+                body += file.read(MOST_BYTES + 1 - len(body))
     except OSError as error:
         raise CommandFailed(f"{path}: {error.strerror}") from None
-    for kind, (name, content) in KINDS.items():
-        if re.fullmatch(name, path.name) and re.search(content.encode(), head):
-            return kind
-    return OWN if _OWN.match(head) else FILE
+    named = {kind: mark for kind, (name, mark) in KINDS.items() if re.fullmatch(name, path.name)}
+    by_name = next((kind for kind, mark in named.items() if mark is None), "")
+    marks = ((kind, Mark(*mark)) for kind, mark in named.items() if mark is not None)
+    return by_name or marked(body, marks) or (OWN if _is_own(body) else FILE)
+
+
+def _is_own(body: bytes) -> bool:
+    """Also where it is damaged, which its reader says."""
+    lock = members_of(body)
+    if lock is None:
+        return _OWN.match(body) is not None
+    return isinstance(lock.get("format"), int) and _KEY.fullmatch(str(lock.get("key"))) is not None
 
 
 def locked_at(server: Server) -> Locked:

@@ -26,9 +26,9 @@ _UNKNOWN = re.compile(r"[@!?*+]\(|\{[^{},]*\.\.[^{},]*\}")  # "@(a|b)", "{1..3}"
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
-def with_members(file: Path, text: bytes, key: str) -> bytes:
-    """The file with its members', whose patterns stand under `key`; as it is where it has none. Raises
-    `WrongUse`."""
+def with_members(file: Path, text: bytes, key: str, *, kind: str) -> bytes:
+    """The file with its members', whose patterns stand under `key`; as it is where it has none. `kind`: how
+    the members' files are called, whatever this one is. Raises `WrongUse`."""
     about = _object(text)
     if about is None or not about.get(key):
         return text
@@ -37,8 +37,8 @@ def with_members(file: Path, text: bytes, key: str) -> bytes:
     if not isinstance(patterns, list) or not all(isinstance(each, str) for each in patterns):
         raise WrongUse(f"{file}: {key}: expected a list of patterns")
     packages: dict[str, Any] = {"": about}
-    for folder in members(file.parent, patterns, where=f"{file}: {key}", filename=file.name):
-        path = file.parent / folder / file.name
+    for folder in members(file.parent, patterns, where=f"{file}: {key}", filename=kind):
+        path = file.parent / folder / kind
         member = _object(read_input(str(path), "The file of a member", _MAX_BYTES))
         if member is None:
             raise WrongUse(f"{path} holds no JSON object")

@@ -23,21 +23,21 @@ EXPORTS = (
 )
 
 KINDS = {
-    "uv.lock": (r"uv\.lock", ""),
-    "pylock.toml": (r"pylock(?:\.[^.]+)?\.toml", ""),
-    "poetry.lock": (r"poetry\.lock", ""),
-    "pdm.lock": (r"pdm\.lock", ""),
-    "requirements.txt": (r"(?:.*[-_.])?requirements(?:[-_.].*)?\.txt", ""),
-    "package-lock.json": (r"(?:package-lock|npm-shrinkwrap|\.package-lock)\.json", ""),
-    "pnpm-lock.yaml": (r"pnpm-lock\.yaml", ""),
-    "yarn.lock": (r"yarn\.lock", ""),
-    "gradle.lockfile": (r".+\.lockfile", ""),
-    "verification-metadata.xml": (r"verification-metadata(?:\..+)?\.xml", ""),
-    "Cargo.lock": (r"Cargo\.lock", ""),
-    "cyclonedx": (r".+\.json", r'"bomFormat"\s*:\s*"CycloneDX"'),
-    "spdx": (r".+\.json", r'"spdxVersion"\s*:\s*"SPDX-2'),
+    "uv.lock": (r"uv\.lock", None),
+    "pylock.toml": (r"pylock(?:\.[^.]+)?\.toml", None),
+    "poetry.lock": (r"poetry\.lock", None),
+    "pdm.lock": (r"pdm\.lock", None),
+    "requirements.txt": (r"(?:.*[-_.])?requirements(?:[-_.].*)?\.txt", None),
+    "package-lock.json": (r"(?:package-lock|npm-shrinkwrap|\.package-lock)\.json", None),
+    "pnpm-lock.yaml": (r"pnpm-lock\.yaml", None),
+    "yarn.lock": (r"yarn\.lock", None),
+    "gradle.lockfile": (r".+\.lockfile", None),
+    "verification-metadata.xml": (r"verification-metadata(?:\..+)?\.xml", None),
+    "Cargo.lock": (r"Cargo\.lock", None),
+    "cyclonedx": (r".+\.json", ("bomFormat", "CycloneDX")),
+    "spdx": (r".+\.json", ("spdxVersion", "SPDX-2")),
 }
-"""Locks by kind: expressions of their files' names, and of the first 4 KiB ("": any)."""
+"""Locks by kind: expressions of their files' names, and the member that marks one."""
 
 MANIFESTS = (
     "package.json",

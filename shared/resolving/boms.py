@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from shared.errors import EnsureInvalid
+from shared.marks import Mark
 from shared.protocols import PROTOCOLS
 from shared.protocols.reading.lock_text import DIGITS, MOST_PINS, Digests, Part, json_of, shown
 from shared.protocols.reading.purls import read_purl
@@ -26,7 +27,7 @@ class BomKind(msgspec.Struct, frozen=True):
 
     read: Callable[[bytes], Named]
     filename: re.Pattern[str]
-    content: re.Pattern[bytes] | None
+    mark: Mark | None
 
 
 def read_cyclonedx(body: bytes) -> Named:
@@ -138,8 +139,6 @@ class _Found:
 
 
 KINDS = {
-    "cyclonedx": BomKind(
-        read_cyclonedx, re.compile(r".+\.json"), re.compile(rb'"bomFormat"\s*:\s*"CycloneDX"')
-    ),
-    "spdx": BomKind(read_spdx, re.compile(r".+\.json"), re.compile(rb'"spdxVersion"\s*:\s*"SPDX-2')),
+    "cyclonedx": BomKind(read_cyclonedx, re.compile(r".+\.json"), Mark("bomFormat", "CycloneDX")),
+    "spdx": BomKind(read_spdx, re.compile(r".+\.json"), Mark("spdxVersion", "SPDX-2")),
 }

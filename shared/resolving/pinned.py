@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from shared.errors import EnsureInvalid
+from shared.marks import marked
 from shared.protocols import PROTOCOLS
 from shared.protocols.reading.lock_text import MOST_PINS
 from shared.protocols.roles.pins import Elsewhere, LockKind, Pin
@@ -17,8 +18,6 @@ from shared.resolving.ensure_file import EnsureFile, Wanted, manifests, read_jso
 
 ENSURE_KIND = "ensure"
 """How an ensure file is called beside the kinds of locks."""
-
-_HEAD_BYTES = 4096
 
 
 class PinnedFiles(Wanted, frozen=True):
@@ -71,13 +70,11 @@ def basename_of(filename: str) -> str:
 
 
 def kind_of(filename: str, body: bytes) -> str:
-    """The kind of a file by its name and its beginning; "" for no lock: an ensure file, then."""
+    """The kind of a file by its name and its mark; "" for no lock: an ensure file, then."""
     basename = basename_of(filename)
-    head = body[:_HEAD_BYTES]
-    for name, kind in all_kinds().items():
-        if kind.filename.fullmatch(basename) and (kind.content is None or kind.content.search(head)):
-            return name
-    return ""
+    named = {name: kind.mark for name, kind in all_kinds().items() if kind.filename.fullmatch(basename)}
+    by_name = next((name for name, mark in named.items() if mark is None), "")
+    return by_name or marked(body, ((name, mark) for name, mark in named.items() if mark is not None))
 
 
 def read_lock(name: str, body: bytes) -> PinnedFiles:

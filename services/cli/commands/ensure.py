@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace, output: Output) -> None:
     text = read_input(options.file, "An ensure file or a lock", MAX_BYTES)
     kind = options.kind or Path(options.file).name
     if kind in MEMBERS and options.file != "-":
-        text = with_members(Path(options.file), text, MEMBERS[kind])
+        text = with_members(Path(options.file), text, MEMBERS[kind], kind=kind)
     server = connect(options)
     again = f"`orchard ensure {options.file}` picks it up again."
     try:

@@ -36,6 +36,7 @@ PARTS = (
     "shared/clientfiles/*.py",
     "shared/settings_file.py",
     "shared/digests.py",
+    "shared/marks.py",
     "shared/printable.py",
     "shared/protocols/*/clients.py",
     "shared/version.py",

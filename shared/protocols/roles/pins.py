@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from shared.marks import Mark
 from shared.models import FileName
 from shared.protocols.reading.purls import Purl
 
@@ -41,7 +42,7 @@ class LockKind(msgspec.Struct, frozen=True):
 
     read: Callable[[bytes], LockRead]
     filename: re.Pattern[str]  # of its files, whole
-    content: re.Pattern[bytes] | None = None  # in the first 4 KiB of such a file; None: the name is enough
+    mark: Mark | None = None  # of such a file; None: the name is enough
 
 
 class NotFound(Exception):

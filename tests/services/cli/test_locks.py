@@ -117,8 +117,22 @@ def test_what_a_lock_may_have_and_nobody_stored__is_passed_over() -> None:
         ("bom.json", "{}", FILE),
         ("x.json", f'{{"format":1,"key":"{SUM}","ensure":{{}}}}', OWN),
         ("demo-1.0.tar.gz", "version = 1", FILE),
+        *(
+            (name, json.dumps({"components": [{"name": "x" * 100}] * 1000} | marks, indent=2), kind)
+            for name, marks, kind in (
+                ("bom.json", {"bomFormat": "CycloneDX"}, "cyclonedx"),
+                ("bom.json", {"spdxVersion": "SPDX-2.2"}, "spdx"),
+                ("bom.json", {"metadata": {"bomFormat": "CycloneDX"}}, FILE),
+                ("orchard.lock.json", {"protocols": {}, "key": SUM, "format": 1}, OWN),
+            )
+        ),
+        ("bom.json", '\ufeff{"bomFormat": "CycloneDX"}', "cyclonedx"),
+        ("bom.json", '{"bomFormat": "CycloneDX", "components": [', "cyclonedx"),
+        ("x.json", f'{{"format":1,"key":"{SUM}","ens', OWN),
     ],
 )
-def test_kind_of__by_name_and_beginning(tmp_path: Path, name: str, data: str, kind: str) -> None:
+def test_kind_of__by_name_and_mark_wherever_it_stands(
+    tmp_path: Path, name: str, data: str, kind: str
+) -> None:
     (tmp_path / name).write_text(data)
     assert kind_of(tmp_path / name) == kind

@@ -12,6 +12,7 @@ from services.cli.errors import WrongUse
 from services.cli.members import members, with_members
 from tests.shared.protocols.npm.resolver.npm_beside import NODE_MODULES, npm_is_there
 
+KIND = "package.json"
 FOLDERS = (
     "packages/a",
     "packages/b",
@@ -117,10 +118,13 @@ def test_member__a_link_out_of_the_project__refused(root: Path, tmp_path: Path) 
     (root / "linked").unlink()
 
 
+@pytest.mark.parametrize("name", [KIND, "other.json"])
 @pytest.mark.parametrize("workspaces", [["packages/*"], {"packages": ["packages/*"], "nohoist": []}])
-def test_file_with_members__one_document_of_all(root: Path, workspaces: object) -> None:
+def test_file_with_members__one_document_of_all_whatever_it_is_called(
+    root: Path, workspaces: object, name: str
+) -> None:
     about = {"name": "shop", "workspaces": workspaces}
-    read = json.loads(with_members(root / "package.json", json.dumps(about).encode(), "workspaces"))
+    read = json.loads(with_members(root / name, json.dumps(about).encode(), "workspaces", kind=KIND))
     assert read["packages"][""] == about
     assert {folder: each["name"] for folder, each in read["packages"].items() if folder} == {
         "packages/a": "m0",
@@ -130,14 +134,14 @@ def test_file_with_members__one_document_of_all(root: Path, workspaces: object) 
 
 @pytest.mark.parametrize("text", [b"{}", b'{"workspaces": []}', b"[]", b"{", b"\xff"])
 def test_file_without_members__as_it_is(root: Path, text: bytes) -> None:
-    assert with_members(root / "package.json", text, "workspaces") == text
+    assert with_members(root / "package.json", text, "workspaces", kind=KIND) == text
 
 
 @pytest.mark.parametrize("workspaces", ["packages/*", [1], {"packages": "a"}])
 def test_patterns__that_are_no_list__refused(root: Path, workspaces: object) -> None:
     text = json.dumps({"workspaces": workspaces}).encode()
     with pytest.raises(WrongUse, match="expected a list of patterns"):
-        with_members(root / "package.json", text, "workspaces")
+        with_members(root / "package.json", text, "workspaces", kind=KIND)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,15 @@ def test_a_bill_of_materials__names_files_of_every_protocol(kind: str, bom: dict
     assert found.pins == PINS and set(found.elsewhere) == ELSEWHERE
 
 
+@pytest.mark.parametrize("mark", [{"bomFormat": "CycloneDX"}, {"spdxVersion": "SPDX-2.3"}])
+def test_kind_of__its_mark_stands_at_the_end_of_a_long_document__is_found(mark: dict[str, str]) -> None:
+    kind = "cyclonedx" if "bomFormat" in mark else "spdx"
+    long = {"components": [{"name": "x" * 100}] * 1000}
+    assert kind_of("bom.json", json.dumps(long | mark, indent=2).encode()) == kind
+    assert not kind_of("bom.json", json.dumps(long | {"metadata": mark}).encode())
+    assert not kind_of("bom.json", json.dumps({"x": mark} | long).encode()), "of the outermost object alone"
+
+
 def component(**fields: Any) -> bytes:
     about = {"type": "library", "name": "demo", "purl": "pkg:npm/demo@1.0.0", **fields}
     return json.dumps({"bomFormat": "CycloneDX", "components": [about]}).encode()
