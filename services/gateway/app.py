@@ -336,7 +336,7 @@ class Application:
         who = gateway.access.name_of(headers.get(b"authorization", b""))
         keep = gateway.memory.keeper(key, target, headers)
         with gateway.hot.once_recorded(key):
-            return await gateway.builds.answer(resource, conditions, who, answer, keep)
+            return await gateway.listed_views.answer(resource, conditions, who, answer, keep)
 
     # --- lifespan -----------------------------------------------------------------------------------
 

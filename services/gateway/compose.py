@@ -15,8 +15,11 @@ from services.gateway.api.identities import Identities
 from services.gateway.api.queue_board import QueueBoard
 from services.gateway.api.resolution import WarmResolutions
 from services.gateway.api.stock import StockCounter
+from services.gateway.builds.answering import ListedViews
 from services.gateway.builds.builds import Builds
 from services.gateway.builds.bundling import Bundling
+from services.gateway.builds.lock_views import LockViews
+from services.gateway.builds.sealed_lists import SealedLists
 from services.gateway.door.access import Access
 from services.gateway.door.askers import Askers
 from services.gateway.door.budgets import Budgets
@@ -93,6 +96,8 @@ class Gateway:
     reader: RequestReader
     contents: Contents
     builds: Builds
+    lock_views: LockViews
+    listed_views: ListedViews
     bundling: Bundling
     request_ids: RequestIds
     cache: CacheService
@@ -215,6 +220,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         grants = Grants(queue_redis, access)
         desk = FetcherDesk(fetchers, queue_redis, secret=settings.queue_redis_password)
         contents = Contents(cache, stores.artifacts, facts, gate, request_timeout=settings.request_seconds())
+        lists = SealedLists(stores, hot.forget)
+        builds, lock_views = Builds(stores, ports, lists), LockViews(stores, ports, lists)
         yield Gateway(
             settings=settings,
             stores=stores,
@@ -232,7 +239,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 edge=settings.edge,
             ),
             contents=contents,
-            builds=Builds(stores, ports, gate, hot.forget),
+            builds=builds,
+            lock_views=lock_views,
+            listed_views=ListedViews(builds, lock_views, lists, ports, gate),
             bundling=Bundling(stores, ports, access_watcher),
             request_ids=RequestIds(),
             cache=cache,

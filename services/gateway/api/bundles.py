@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from services.gateway.api.builds import checked_or_lock
 from services.gateway.api.types import Input
-from services.gateway.builds.builds import Builds
 from services.gateway.builds.bundling import Bundling, Note
+from services.gateway.builds.lock_views import LockViews
 from shared.bundles.form import MOST_OBJECTS
 from shared.digests import is_sha256
 from shared.errors import InvalidParameter
@@ -38,12 +38,12 @@ class Wanted(Input, frozen=True, forbid_unknown_fields=True):
     responses={200: _BODY},
 )
 async def bundle(
-    data: Wanted, builds: Builds, bundling: Bundling, note_bundled: Note, request_id: str
+    data: Wanted, lock_views: LockViews, bundling: Bundling, note_bundled: Note, request_id: str
 ) -> Stream:
     """All that it is made of, for an Orchard without a network; a transfer that breaks off is no bundle."""
     id = checked_or_lock(data.build)
     if is_lock_key(id):
-        await builds.lock(id, request_id)
+        await lock_views.read(id, request_id)
     if len(data.have) > MOST_OBJECTS or not all(map(is_sha256, data.have)):
         raise InvalidParameter(f"have: expected at most {MOST_OBJECTS} SHA256s in lower-case hex")
     made = await bundling.bundle(id, set(data.have), data.since, request_id, note_bundled)

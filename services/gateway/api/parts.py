@@ -93,6 +93,7 @@ def parts(application: Running, opened: Opened) -> dict[str, Provide]:
         "resolutions": part(lambda: opened().resolutions),
         "ensures": part(lambda: opened().ensures),
         "builds": part(lambda: opened().builds),
+        "lock_views": part(lambda: opened().lock_views),
         "bundling": part(lambda: opened().bundling),
         "note_bundled": part(note_bundled),
         "who": part(who),
