@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 from services.cli.commands.build import build_id
 from services.cli.errors import CommandFailed, Unfinished
+from services.cli.files import check_place, writing
 from services.cli.output import Output, counted
 from services.cli.programs import become
 from services.cli.server import Server, connect
@@ -25,15 +24,15 @@ PATIENCE_SECONDS = 300.0  # while its head is made: proofs of thousands of files
 
 def run(options: argparse.Namespace, output: Output) -> None:
     """Writes the file whole or not at all: every digest is checked on the way. Raises `CommandFailed`."""
+    path = Path(options.output)
+    check_place(path)
     wanted: dict[str, Any] = {"build": build_id(options.build)}
     if options.since:
         wanted |= _since(Path(options.since))
-    path = Path(options.output)
-    part = path.with_name(f"{path.name}.part")
     server, ends = connect(options), time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            told = _fetch(server, wanted, part, path)
+            told = _fetch(server, wanted, path)
             break
         except Unfinished as error:
             if time.monotonic() >= ends:
@@ -42,11 +41,6 @@ def run(options: argparse.Namespace, output: Output) -> None:
             time.sleep(1.0)
         except BundleRefused as error:
             raise CommandFailed(f"what came is not as it must be: {error}", "Run it again.") from None
-        except OSError as error:
-            raise CommandFailed(f"{path} cannot be written: {error.strerror}") from None
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
     carried = f"{counted(told['objects'], 'object')}, {told['left_out']} left out"
     output.result(
         told,
@@ -67,23 +61,20 @@ def _since(path: Path) -> dict[str, Any]:
     return {"have": [each.key[-64:] for each in contents.objects], "since": contents.log_size}
 
 
-def _fetch(server: Server, wanted: dict[str, Any], part: Path, path: Path) -> dict[str, Any]:
+def _fetch(server: Server, wanted: dict[str, Any], path: Path) -> dict[str, Any]:
     with server.stream(PATH, wanted) as (answer, read):
         server.check(answer, offers=OFFERS)
-        with part.open("wb") as file:
-            told = _copied(read, file)
-            file.flush()
-            os.fsync(file.fileno())
-    part.replace(path)
+        with writing(path) as write:
+            told = _copied(read, write)
     return {"file": str(path), **told}
 
 
-def _copied(read: Callable[[int], bytes], file: BinaryIO) -> dict[str, Any]:
+def _copied(read: Callable[[int], bytes], write: Callable[[bytes], None]) -> dict[str, Any]:
     """From the server into a file, checked. Raises `BundleRefused`."""
 
     def copy(size: int) -> bytes:
         data = read(size)
-        file.write(data)
+        write(data)
         return data
 
     head = read_head(copy)

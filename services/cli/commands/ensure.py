@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.errors import CommandFailed, Differs, Exit, WrongUse, unfinished
-from services.cli.files import read_input, write_whole
+from services.cli.files import check_place, read_input, write_whole
+from services.cli.known_log import read_bytes
 from services.cli.members import with_members
 from services.cli.output import Output, counted, size
 from services.cli.server import Server, connect
@@ -38,6 +39,8 @@ def _run(options: argparse.Namespace, output: Output) -> None:
     kind = options.kind or Path(options.file).name
     if kind in MEMBERS and options.file != "-":
         text = with_members(Path(options.file), text, MEMBERS[kind], kind=kind)
+    for path in _told_places(options):
+        check_place(path)
     server = connect(options)
     again = f"`orchard ensure {options.file}` picks it up again."
     try:
@@ -63,6 +66,8 @@ def _run(options: argparse.Namespace, output: Output) -> None:
     if complete and not options.check:
         exports = _exports(server, str(lock.get("key", "")), options)
         files = ({lock_path: body} if lock_path is not None else {}) | exports
+        for path in files:
+            check_place(path)
         for path, data in files.items():
             write_whole(path, data)
             written.append(path)
@@ -177,19 +182,29 @@ def _purls(lock: dict[str, Any]) -> set[str]:
     }
 
 
+def _export_folder(options: argparse.Namespace) -> Path:
+    if options.export_dir:
+        return Path(options.export_dir)
+    return Path(options.lock).parent if options.lock else _folder(options)
+
+
+def _told_places(options: argparse.Namespace) -> list[Path]:
+    """What is to be written where the command says."""
+    if options.check:
+        return []
+    exports = [_export_folder(options) / name for name in options.export]
+    return [*([Path(options.lock)] if options.lock else []), *exports]
+
+
 def _exports(server: Server, key: str, options: argparse.Namespace) -> dict[Path, bytes]:
     """The exports by where they go. Raises `WrongUse` rather than overwrite a file that differs."""
-    folder = (
-        Path(options.export_dir)
-        if options.export_dir
-        else (Path(options.lock).parent if options.lock else _folder(options))
-    )
-    found = {}
+    folder, found = _export_folder(options), {}
     for name in dict.fromkeys(options.export):
         answer = server.request("GET", f"/api/v1/ensures/{key}/exports/{name}")
         server.check(answer, offers=f"the export {name}")
         path = folder / name
-        if not options.force and path.exists() and path.read_bytes() != answer.body:
+        check_place(path)
+        if not options.force and path.exists() and read_bytes(path) != answer.body:
             raise WrongUse(
                 f"{path} exists and differs; nothing was written",
                 "--force overwrites it, --export-dir DIR writes elsewhere.",

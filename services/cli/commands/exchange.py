@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 from services.cli.errors import CommandFailed, WrongUse
+from services.cli.files import standard_input
 from services.cli.output import Output, say
 from services.cli.server import Server, connect
 from services.cli.target import Target
@@ -41,7 +41,7 @@ def identity(file: str, audience: str, environ: Mapping[str, str]) -> str:
     """The identity token of a file, or of this CI. Raises `WrongUse`, `CommandFailed`."""
     if file:
         try:
-            token = sys.stdin.read() if file == "-" else Path(file).read_text()
+            token = standard_input().read().decode() if file == "-" else Path(file).read_text()
         except (OSError, UnicodeDecodeError) as error:
             raise WrongUse(f"--file: {file} cannot be read: {error}") from None
         return _sane(token, "--file")

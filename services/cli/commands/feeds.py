@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from services.cli.commands.upstreams import items
+from services.cli.files import check_place, write_whole
 from services.cli.output import Output, moment, size, table
 from services.cli.server import connect, note_more, read_pages
 
@@ -59,8 +60,9 @@ def quarantine(options: argparse.Namespace, output: Output) -> None:
 
 def get(options: argparse.Namespace, output: Output) -> None:
     """Writes the bytes of one file, whole or not at all."""
+    check_place(Path(options.output))
     server = connect(options)
     answer = server.request("GET", f"{QUARANTINE}/{options.sha256}", admin=True)
     server.check(answer, offers=OFFERS, admin=True)
-    Path(options.output).write_bytes(answer.body)
+    write_whole(Path(options.output), answer.body)
     output.result({"path": options.output}, f"{options.output} is malware: handle with care")

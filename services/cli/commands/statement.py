@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.errors import CommandFailed
-from services.cli.files import write_whole
+from services.cli.files import check_place, write_whole
 from services.cli.known_log import STATEMENTS, WHAT_NOW, key_of, sha256_of
 from services.cli.output import Output, printable
 from services.cli.server import Server, connect
@@ -21,6 +21,8 @@ _SHA256 = re.compile(r"(?:sha256:)?[0-9A-Fa-f]{64}")
 
 def run(options: argparse.Namespace, output: Output) -> None:
     """Raises `CommandFailed` for a statement that is not this log's, or about something else."""
+    if options.save:
+        check_place(Path(options.save) / "statement.intoto.jsonl")
     server, of = connect(options), options.of
     is_file = not of.startswith("pkg:") and (Path(of).is_file() or _SHA256.fullmatch(of) is None)
     asked = sha256_of(of) if is_file else of

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 from services.cli.errors import CommandFailed, Exit, WrongUse
+from services.cli.files import standard_input
 from services.cli.output import Output, table
 from services.cli.server import Server, connect
 
@@ -21,12 +21,16 @@ def read_secret(variable: str, option: str) -> str:
     if not variable:
         return ""
     if variable == "-":
-        if sys.stdin.isatty():
+        given = standard_input()
+        if given.isatty():
             import getpass
 
             secret = getpass.getpass(f"{option.removeprefix('--').removesuffix('-from')}: ")
         else:
-            secret = sys.stdin.readline().rstrip("\r\n")
+            try:
+                secret = given.readline().decode().rstrip("\r\n")
+            except UnicodeDecodeError:
+                raise WrongUse(f"{option}: standard input is not UTF-8") from None
     else:
         secret = os.environ.get(variable, "")
     if not secret:

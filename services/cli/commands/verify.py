@@ -14,7 +14,7 @@ from services.cli.bundle_log import BundleLog
 from services.cli.commands.build import stated
 from services.cli.commands.statement import told
 from services.cli.errors import CommandFailed, Differs, Unfinished, WrongUse
-from services.cli.files import read_input, write_whole
+from services.cli.files import check_place, read_input, write_whole
 from services.cli.known_log import WHAT_NOW, ImportedLog, KnownLog, log_of, read_bytes, sha256_of
 from services.cli.locks import FILE, Locked, check_lock, kind_of, locked_at
 from services.cli.output import Output, counted, printable
@@ -161,11 +161,13 @@ def _found(
 
 
 def _check_targets(options: argparse.Namespace) -> None:
-    """Raises `WrongUse` where two proofs would be one file."""
+    """Raises `WrongUse` where two proofs would be one file, `CommandFailed` where none can be put."""
     names = [Path(each).name for each in options.files if not _BUILD.fullmatch(each)]
     double = next((each for each in names if names.count(each) > 1), None)
     if options.save and double is not None:
         raise WrongUse(f"--save: the proofs of two files named {double} would be one file")
+    for each in names if options.save else ():
+        check_place(Path(options.save) / f"{each}.tlog-proof")
 
 
 def _checked(log: Log, sha256: str) -> dict[str, Any]:
