@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -49,6 +50,19 @@ def ended(work: Callable[[], int], path: Path, *refusals: type[Exception]) -> in
         return _fault(str(error), 1)
     except OSError as error:
         return _fault(f"{error.filename or path}: {error.strerror}", 1)
+
+
+def tell(text: str) -> None:
+    """A result, on standard output, ended by a line break. Raises `OSError` where nobody can take it."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed; what was asked for is done", "standard output")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at exit
+        said = f"{error.strerror}; what was asked for is done"
+        raise OSError(error.errno, said, "standard output") from None
 
 
 def _interrupt(*_: object) -> None:

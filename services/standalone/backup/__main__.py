@@ -14,7 +14,7 @@ from services.standalone.backup.making import Made, make
 from services.standalone.backup.manifest import BackupError
 from services.standalone.backup.pruning import shared
 from services.standalone.backup.restoring import Restored, restore
-from services.standalone.command import ended, own_settings
+from services.standalone.command import ended, own_settings, tell
 from shared.migrations.runner import DriftError, MigrationFailed
 from shared.process.disk import in_words
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with shared(folder):
                 done = asyncio.run(restore(settings, folder, options.snapshot))
         told = msgspec.json.encode(done).decode() if options.json else _in_words(done, folder)
-        sys.stdout.write(f"{told}\n")
+        tell(told)
         return 0
 
     return ended(work, folder, BackupError, DriftError, MigrationFailed)

@@ -13,7 +13,7 @@ import msgspec
 from services.standalone.backup.making import database_of
 from services.standalone.backup.manifest import BackupError
 from services.standalone.bundles.importing import Imported, import_bundle
-from services.standalone.command import ended, own_settings
+from services.standalone.command import ended, own_settings, tell
 from services.standalone.spool import own_spool
 from shared.bundles.form import BundleRefused
 from shared.errors import ConfigurationError
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             done = asyncio.run(_run(own_settings("import"), options.file, _keys(options.trust)))
         except BundleRefused as error:
             raise BundleRefused(f"{options.file} is refused: {error}") from None
-        sys.stdout.write((msgspec.json.encode(done).decode() if options.json else _in_words(done)) + "\n")
+        tell(msgspec.json.encode(done).decode() if options.json else _in_words(done))
         return 0
 
     return ended(work, options.file, BackupError, BundleRefused)

@@ -13,7 +13,7 @@ import msgspec
 
 from services.standalone.backup.making import database_of
 from services.standalone.backup.manifest import BackupError
-from services.standalone.command import ended, own_settings
+from services.standalone.command import ended, own_settings, tell
 from services.standalone.imports.importing import Importer, Report, in_words
 from services.standalone.imports.taking import Refused
 from services.standalone.spool import own_spool
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = options.folder.resolve(strict=True)
         report = asyncio.run(_run(settings, folder, options.own, dry=not options.yes))
         told = msgspec.json.encode(report).decode() if options.json else _in_words(report)
-        sys.stdout.write(f"{told}\n")
+        tell(told)
         return 1 if report.left_out else 0
 
     return ended(work, options.folder, BackupError, Refused)

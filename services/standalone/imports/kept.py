@@ -14,7 +14,7 @@ import msgspec
 
 from services.standalone.backup.making import database_of
 from services.standalone.backup.manifest import BackupError
-from services.standalone.command import ended, own_settings
+from services.standalone.command import ended, own_settings, tell
 from shared.errors import ConfigurationError
 from shared.imports import rows
 from shared.postgres.connection import session
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.forget and not named.project:
             raise ConfigurationError("--forget takes PROTOCOL/NAME or PROTOCOL/NAME@VERSION")
         told = asyncio.run(_run(settings, named, forget=options.forget, dry=not options.yes))
-        sys.stdout.write((msgspec.json.encode(told).decode() if options.json else _in_words(told)) + "\n")
+        tell(msgspec.json.encode(told).decode() if options.json else _in_words(told))
         return 0
 
     return ended(work, Path("imported files"), BackupError)
