@@ -52,6 +52,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     arrivals: dict[str, Arrival] = {}
     gone: dict[str, tuple[str, Arrival | None]] = {}
     """Mark and arrival of names that are listed no more, or no more with a mark."""
+    left: dict[str, float] = {}  # dates that were told of names that are listed no more, in unix seconds
     told: dict[str, float] = {}  # dates of versions by their files (`Documents.dating_file`), in unix seconds
     ageless: bool = False  # its source's age is no matter (`SourceOptions.aged`)
     source: str = ""  # name of the source that its list came from last; "": not noted
@@ -67,6 +68,13 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
             return self.since if arrival is None else arrival.seen_at
         published = self.told.get(listed.name, listed.published)
         return published if arrival is None else max(published, arrival.not_before)
+
+    def date_of_gone(self, gone: Dated) -> float:
+        """The same of a name that is listed no more, by what its list told while it was; 0.0: nobody knows,
+        or it was of other bytes."""
+        mark, arrival = self.gone.get(gone.name, ("", None))
+        published = self.left.get(gone.name, 0.0) if _is_same(mark, gone.mark) else 0.0
+        return published if arrival is None or not published else max(published, arrival.not_before)
 
     def is_first_sight(self, listed: Dated, now: float) -> bool:
         """Whether `date_of` has to take when it was first seen here (`now` in unix seconds): the upstream
@@ -104,13 +112,24 @@ def seen_anew(
         if name not in new:
             last = listed.mark or seen.gone.get(name, ("",))[0]
             gone[name] = (last, seen.arrivals.get(name))
-    while len(gone) > MOST_GONE:
-        del gone[next(iter(gone))]
-    return msgspec.structs.replace(seen, arrivals=arrivals, gone=gone)
+    left = {name: date for name, date in seen.left.items() if name not in new}
+    for name, listed in old.items():
+        if name not in new and not seen.is_first_sight(listed, now):
+            left[name] = seen.told.get(name, listed.published)
+    for names in (gone, left):
+        while len(names) > MOST_GONE:
+            del names[next(iter(names))]
+    return msgspec.structs.replace(seen, arrivals=arrivals, gone=gone, left=left)
 
 
 def _is_same(mark: str, other: str) -> bool:
     return mark == other or not mark or not other
+
+
+def is_told(published: float, stored_at: float) -> bool:
+    """Whether a stored file's date (unix seconds) is one that was told: it is not where nobody told one, for
+    then it counts as published when it was stored."""
+    return bool(published) and not 0.0 < stored_at <= published
 
 
 class AgeLimit(msgspec.Struct, frozen=True):

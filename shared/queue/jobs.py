@@ -248,9 +248,11 @@ class DescribeArtifact(HeadersJob, frozen=True, tag="describe_artifact"):
 class DateArtifact(HeadersJob, frozen=True, tag="date_artifact"):
     """Find when a file was published; of one that is stored, note it (docs/decisions/0050)."""
 
+    alone: bool = False  # of a stored one, by what is stored: no source is asked
+
     @property
     def id(self) -> str:
-        return f"date:{self.protocol}:{self.file.identity}"
+        return f"date{'-alone' if self.alone else ''}:{self.protocol}:{self.file.identity}"
 
 
 class ExtractDependencies(FileJob, frozen=True, tag="extract_dependencies"):

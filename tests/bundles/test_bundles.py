@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.bundles.conftest import ADMIN, KEY, NewShelf, bundle, command
+from tests.bundles.conftest import ADMIN, KEY, TOKEN, NewShelf, bundle, command
 from tests.firewall.shelves import SHELVES
-from tests.support.orchard import JSON, Cluster, wait_until
+from tests.support.orchard import JSON, Cluster, cluster, wait_until
+from tests.support.upstream import Upstream
 from tests.views.test_builds import AGES, WHOLE, Build, paths_of
 from tests.views.test_lock import ensured, table
 
@@ -73,6 +74,36 @@ def test_build_of_all_protocols__imported__answers_as_it_did_and_its_files_are_s
     assert made.status_code == 201
     for path in (f"/v/build-{build.told['id']}{shelves[0].file('1.0.0')}", f"/cas/sha256/{digest}"):
         assert there.get(path).status_code == 403
+
+
+RULES = {
+    "minimum_age = '1d'": {200, 403},
+    "when = 'size_bytes > 100000000'": {200},
+    "licences = {deny = ['AGPL-3.0-only']}": {200, 403},
+}
+
+
+def test_rules_there__judge_what_was_imported_by_what_is_stored_and_ask_no_source(
+    orchard: Cluster, shelf: NewShelf, tmp_path: Path
+) -> None:
+    shelves = [shelf(kind) for kind in SHELVES]
+    for it in shelves:
+        it.put({"1.0.0": AGES["1.0.0"]})
+    paths = [path for it in shelves for path in (it.page, it.file("1.0.0"))]
+    build = recorded(orchard, *paths)
+    bundle(orchard, build, tmp_path / "app.bundle")
+    with Upstream() as other, cluster(tmp_path / "there", other, ORCHARD_ADMIN_TOKEN=TOKEN) as there:
+        command(there, "import", str(tmp_path / "app.bundle"), "--trust", KEY)
+        asked, elsewhere = other.count(), Build(there, build.told)
+        for rule, statuses in RULES.items():
+            policy = {"policy": f"[[rule]]\nname = 'r'\n{rule}\n", "yes": True}
+            address = there.url("/api/v1/admin/policy")
+            applied = httpx.post(address, json=policy, headers=ADMIN, trust_env=False, timeout=30)
+            assert applied.status_code == 200, applied.text
+            for path in paths:
+                answer = elsewhere.ask(path)
+                assert answer.status in statuses | {200}, (rule, path, answer.body)
+        assert other.count() == asked
 
 
 def test_statements_and_proofs__come_with_it_and_are_verified_there_by_the_key_alone(

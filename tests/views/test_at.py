@@ -83,6 +83,33 @@ def test_younger_file__no_way_gives_a_byte(shelf: NewShelf, kind: str, stored: b
     assert it.get(it.file("2.1.0")).content == it.data["2.1.0"]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in SHELVES if kind != "maven"])
+@pytest.mark.parametrize("asked_then", [False, True], ids=["withdrawn, then asked", "asked, then withdrawn"])
+def test_withdrawn_since_and_stored__is_given_in_views_of_then_and_again_where_it_is_listed_anew(
+    shelf: NewShelf, kind: str, asked_then: bool
+) -> None:
+    it = _filled(shelf, kind)
+    it.shown()
+    file, data = it.file("1.0.0"), it.data["1.0.0"]
+    assert it.get(file).content == data
+    if asked_then:
+        assert it.get(at(250) + file).content == data
+    for ages in ({version: age for version, age in AGES.items() if version != "1.0.0"}, AGES):
+        it.put(ages)
+        httpx.post(
+            it.orchard.url("/api/v1/admin/cache/invalidate"),
+            json={"protocol": it.protocol, "project": it.name},
+            headers=ADMIN,
+            trust_env=False,
+        )
+        expected = sorted(AGES if kind == "cargo" else ages)  # its list keeps what is stored
+        wait_until(lambda shown=expected: sorted(it.shown()) == shown, seconds=30, what="the list")  # type: ignore[misc]
+        for _ in range(2):
+            assert it.get(at(250) + file).content == data
+            refused = it.get(at(400) + file)
+            assert (refused.status_code, refused.headers["x-orchard-error"]) == (404, "not_in_view")
+
+
 @kinds
 def test_links__lead_into_the_view(shelf: NewShelf, kind: str) -> None:
     it = _filled(shelf, kind)

@@ -308,6 +308,25 @@ def test_checksum_alone__is_replayed_without_the_file_that_nobody_asked_for(
     assert alone.call().json()["items"][0]["name"].endswith("#sha1")
 
 
+@kinds
+def test_range_past_a_files_end_and_absent_page__replayed_as_they_were(
+    shelf: NewShelf, build: NewBuild, kind: str
+) -> None:
+    it, gone = shelf(kind), shelf(kind)
+    it.put(AGES)
+    assert it.get(it.file("1.0.0")).status_code == 200
+    session = build()
+    asked = {it.file("1.0.0"): {"range": "bytes=99999999-"}, gone.page: {}}
+    first = {path: session.ask(path, **headers) for path, headers in asked.items()}
+    assert [each.status for each in first.values()] == [416, 404]
+    session.seal()
+    for path, headers in asked.items():
+        again = session.ask(path, **headers)
+        for name in ("content-range", "vary"):
+            assert again.headers.get(name) == first[path].headers.get(name), (path, name)
+        assert again.status == first[path].status, path
+
+
 @pytest.mark.parametrize("suffix", ["", ".sha1"])
 def test_absent_at_first__what_came_later_counts(shelf: NewShelf, build: NewBuild, suffix: str) -> None:
     it = shelf("maven")

@@ -18,12 +18,13 @@ from services.fetcher.indexes.pages import sealed_by_key
 from shared.access.watcher import AccessWatcher
 from shared.errors import ProjectNotFound, TooYoung, UpstreamInvalid
 from shared.models import FileName, Standing, StoredFile
-from shared.policy.age import Arrival, Dated, Seen, by_name
+from shared.policy.age import Arrival, Dated, Seen, by_name, is_told
 from shared.policy.content import are_alike, as_told, told
 from shared.policy.project import ProjectVerdicts
 from shared.policy.trust import of_signature
 from shared.policy.verdict import UNKNOWN, Facts, Verdict
 from shared.protocols.base import PackageProxyBase
+from shared.protocols.file_versions import told_version_of, version_of
 from shared.protocols.resource import Resource
 from shared.protocols.subjects import subject_of
 from shared.queue.jobs import IN_USE, RenderIndex
@@ -127,7 +128,7 @@ class Ages:
         if not (asks_date or verdicts.asks_list):
             return stored
         published, judged = stored.published, stored.judged
-        if not published and asks_date:
+        if asks_date and not is_told(published, stored.created_at):
             if resource.direct:
                 seen = await self.seen(protocol, resource, refresh)
                 published = self.of_answer(protocol, resource, stored.modified, seen)
@@ -169,6 +170,11 @@ class Ages:
                 await refresh(protocol.name, protocol.grammar.index_identity(file.project))
             good, listed = await self._look(protocol, file)
         seen, now = await self._judging.seen(protocol, file.project, good), clock.now()
+        if listed is None and not seen.ageless:
+            gone = protocol.documents.unlisted(file, version_of(file), {})
+            for name in (gone.name, told_version_of(file)):
+                if published := seen.date_of_gone(msgspec.structs.replace(gone, name=name)):
+                    return published
         # Another document lists it, and the list of versions does not: it is new.
         return seen.date_of(listed or Dated("", "", now), now)
 

@@ -66,6 +66,8 @@ class DescribeArtifactJob:
         """Raises `FileNotFound`, or the upstream's error."""
 
         async def refresh(protocol: str, identity: str) -> None:
+            if isinstance(job, DateArtifact) and job.alone:
+                return
             if (await self._index_of(protocol, identity, ctx.generation)).status == 404:
                 raise ProjectNotFound(f"no upstream has {job.project}")
 

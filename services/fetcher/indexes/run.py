@@ -82,10 +82,15 @@ class IndexRun(IndexWriting):
         return await self._render(loaded, row.source_id, *validators, retry_at=retry_at)
 
     async def _note(self, loaded: Loaded | None, source: UpstreamSource) -> bool:
-        """See `Judging.note`: of the list by which the project's versions are dated, where an age counts."""
-        if not self._verdicts.judges or self._identity != self._list_of_versions:
+        """See `Judging.note`: of the list by which the project's versions are dated. Where no rule is asked,
+        of one alone that takes the place of another: views of then ask for what that told."""
+        if self._identity != self._list_of_versions:
             return False
-        return await self._tools.judging.note(self._protocol, self._identity, self._good, loaded, source)
+        row, judges = self._good.row, self._verdicts.judges
+        if not judges and (loaded is None or row is None or row.document_key == loaded.key):
+            return False
+        changed = await self._tools.judging.note(self._protocol, self._identity, self._good, loaded, source)
+        return judges and changed
 
     async def not_found(self, reason: str = "") -> IndexHead:
         """All sources answered 404: a short negative entry, with the reason for a person. Rows and documents

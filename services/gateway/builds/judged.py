@@ -11,6 +11,7 @@ from services.gateway.builds.waiting import work_done
 from services.gateway.serving.ports import Ports
 from shared.artifacts.repository import ArtifactRepository
 from shared.builds.entries import Entry, File
+from shared.errors import TooYoung
 from shared.errors.passing import PassingError, StoreUnavailable
 from shared.models import StoredFile
 from shared.protocols.resource import Resource
@@ -36,7 +37,8 @@ async def as_judged_now(stored: StoredFile, resource: Resource, ports: Ports, re
     """`stored`, with what the rules of now came to: they are asked in replays too, and what they came to when
     it was recorded says nothing of them, also under the same rules: facts that they ask for may have come
     since. Where nobody has judged it under these yet, a fetcher does, by what is stored. Raises `Blocked` and
-    its kinds, and passing errors while nobody can tell."""
+    its kinds, also of bytes in the place of which others were accepted, and passing errors while nobody can
+    tell."""
     file = resource.file
     stored = msgspec.structs.replace(stored, judged="")
 
@@ -57,9 +59,14 @@ async def as_judged_now(stored: StoredFile, resource: Resource, ports: Ports, re
     row = await ports.facts.stored(file)
     if judged(row):
         return stored
+    if row is not None and row.sha256 != stored.sha256:  # and that will not change
+        raise TooYoung(
+            f"{resource.filename} is held back: other bytes stand under its name by now, and nobody can tell "
+            "what the rules say of these"
+        )
     if row is not None:  # else nothing is left that could be judged without a source
         seconds = ports.settings.request_seconds(resource.protocol)
-        job = DateArtifact.of(file, via="", request_id=request_id)
+        job = DateArtifact.of(file, via="", request_id=request_id, alone=True)
         await work_done(job, ports, until=is_known, seconds=seconds)
         if await is_known() or judged(await ports.facts.stored(file)):
             return stored

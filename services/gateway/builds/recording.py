@@ -33,7 +33,7 @@ async def entry_of(resource: Resource, reply: Reply, who: str, ports: Ports) -> 
     now = clock.now()
     if reply.status == 404 and reply.error is not None:
         return absent_of(resource, reply.error, who)
-    if resource.kind == "artifact" and reply.status in (200, 206, 304, 307):
+    if resource.kind == "artifact" and reply.status in (200, 206, 304, 307, 416):
         file = reply.meant if resource.pointer else resource.file
         if file is None:
             return None

@@ -49,6 +49,8 @@ class Replay:
         if missing is not None:
             error = CATALOGUE.get(missing.code, FileNotFound)(missing.message)
             headers = [(b"cache-control", b"max-age=%d" % LIFE_SECONDS)]
+            if plain.kind == "index":
+                headers.append((b"vary", plain.vary.encode()))
             return Reply(404, "NEGATIVE", headers, error=error)
         if plain.kind == "index":
             if (plain.protocol, plain.identity) not in self._pages:

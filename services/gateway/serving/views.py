@@ -15,6 +15,7 @@ from shared.errors.catalogue import from_value
 from shared.errors.passing import DeadlineExceeded
 from shared.http.conditions import Conditions
 from shared.models import Standing
+from shared.policy.age import is_told
 from shared.policy.project import NOTHING
 from shared.policy.verdict import UNKNOWN
 from shared.protocols import protocol_named
@@ -27,7 +28,7 @@ from shared.queue.jobs import DateArtifact
 def was_there(resource: Resource, published: float, stored_at: float) -> bool:
     """Whether a file had been published at the moment of its resource's view. `published`, `stored_at`: of
     it, in unix seconds, 0: unknown, and not. False: these do not tell. Raises `NotInView`."""
-    facts = Standing(published, stored_at=stored_at)
+    facts = Standing(published if is_told(published, stored_at) else 0.0, stored_at=stored_at)
     of = subject_of(protocol_named(resource.protocol), resource, facts)
     found = NOTHING.seen_from(view_named(resource.view).moment).by_view(of)
     if found is None or found is UNKNOWN:

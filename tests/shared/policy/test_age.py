@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
-from shared.policy.age import EARLIEST, LONG_AGO, AgeLimit, Arrival, Dated, Seen, by_name, seen_anew
+from shared.policy.age import EARLIEST, LONG_AGO, AgeLimit, Arrival, Dated, Seen, by_name, is_told, seen_anew
 from shared.policy.verdict import ALLOWED
 
 DAY = 86_400.0
@@ -54,6 +55,34 @@ def test_clock_that_is_wrong__what_comes_meanwhile_is_young_by_it_and_once_it_is
     assert WEEK.verdict(seen.date_of(new, wrong), 0.0, wrong) != ALLOWED
     if jump_days > 0 or new.published > NOW - DAY:
         assert WEEK.verdict(seen.date_of(new, NOW), 0.0, NOW) != ALLOWED
+
+
+def test_listed_no_more__as_old_as_its_list_told_then_and_never_older_than_it_was_seen_to_be() -> None:
+    old, forged, undated = listed("a", 30.0), listed("b", 300.0), listed("c", None)
+    seen = seen_anew(
+        Seen(NOW - 20 * DAY), {}, by_name([old]), confirmed_at=NOW - 20 * DAY, now=NOW - 20 * DAY
+    )
+    seen = msgspec.structs.replace(seen, arrivals={})
+    steps = [[old], [old, forged, undated], []]
+    for number, (before, after) in enumerate(itertools.pairwise(steps)):
+        at = NOW - (9 - number) * DAY
+        seen = seen_anew(seen, by_name(before), by_name(after), confirmed_at=at - DAY, now=at)
+    assert seen.date_of_gone(old) == old.published
+    assert seen.date_of_gone(forged) == NOW - 10 * DAY, "the fetch of before lacked it"
+    assert seen.date_of_gone(undated) == seen.date_of_gone(listed("never")) == 0.0
+    assert seen.date_of_gone(listed("a", mark="other bytes")) == 0.0
+    again = seen_anew(seen, {}, by_name([old]), confirmed_at=NOW, now=NOW)
+    assert again.date_of(old, NOW) == old.published and "a" not in again.left
+
+
+@pytest.mark.parametrize(
+    ("published", "stored_at", "told"),
+    [(0.0, 0.0, False), (5.0, 0.0, True), (5.0, 9.0, True), (9.0, 9.0, False), (LONG_AGO, 9.0, True)],
+)
+def test_date_of_a_stored_file__told_where_it_is_older(
+    published: float, stored_at: float, told: bool
+) -> None:
+    assert is_told(published, stored_at) is told
 
 
 def arrivals(seen: Seen, *steps: list[Dated]) -> Seen:

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from services.gateway.builds.judged import as_judged_now
-from shared.errors import OrchardError
+from shared.errors import OrchardError, TooYoung
 from shared.errors.passing import DeadlineExceeded, StoreUnavailable
 from shared.models import StoredFile
 from shared.protocols.resource import Resource
 from shared.queue.events import Event
-from shared.queue.jobs import AnyJob
+from shared.queue.jobs import AnyJob, DateArtifact
 from tests.support.ports import MemoryWorld
 
 FILE = Resource("pypi", "artifact", "a", project="a", file_id="0" * 64, filename="a-1.whl")
@@ -59,6 +59,17 @@ async def test_row_was_emptied_under_the_same_rules__judged_anew(world: MemoryWo
     world.misses.run = run
     assert (await judged(world, stored)).judged == "stamp|"
     assert [job.name() for job in world.misses.waited] == ["date_artifact"]
+    assert all(isinstance(job, DateArtifact) and job.alone for job in world.misses.waited)
+
+
+async def test_other_bytes_stand_under_its_name__held_back_for_good_and_nobody_is_asked(
+    world: MemoryWorld,
+) -> None:
+    stored = recorded(world, "")
+    world.facts.rows[FILE.file] = msgspec.structs.replace(stored, sha256="f" * 64, judged="stamp|")
+    with pytest.raises(TooYoung, match="other bytes stand under its name"):
+        await judged(world, stored)
+    assert world.misses.waited == []
 
 
 @pytest.mark.parametrize(("row", "error"), [("", DeadlineExceeded), (None, StoreUnavailable)])
