@@ -38,8 +38,12 @@ SELECT id, extract(epoch FROM sealed_at)::float8 AS at FROM builds
 WHERE {_IS_BUILD} AND id IN (SELECT build FROM build_objects WHERE key = ANY($1::text[]))
 ORDER BY sealed_at DESC, id LIMIT $2
 """  # noqa: S608 - of constants
-# $1: how many, the newest.
-LATEST = f"SELECT session FROM builds WHERE {_IS_BUILD} ORDER BY sealed_at DESC LIMIT $1"  # noqa: S608
+# $1: microseconds of unix time, $2: id of the last that is known, $3: how many, the newest before that.
+LATEST = f"""
+SELECT session, id, (extract(epoch FROM sealed_at) * 1000000)::bigint AS us FROM builds
+WHERE {_IS_BUILD} AND (sealed_at, id) < (to_timestamp(0) + $1 * interval '1 microsecond', $2)
+ORDER BY sealed_at DESC, id DESC LIMIT $3
+"""  # noqa: S608 - of constants
 
 # The same of a lock, in the place of what was made of an older one under its key.
 STORE_LOCK = """

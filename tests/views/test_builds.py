@@ -450,6 +450,31 @@ def test_list__operators_alone(shelf: NewShelf, build: NewBuild, orchard: Cluste
     assert httpx.get(address, trust_env=False).status_code in (401, 403)
 
 
+def test_list__goes_on_to_the_last_each_once(build: NewBuild, orchard: Cluster) -> None:
+    made = [build() for _ in range(5)]
+    for each in made[:-1]:
+        each.seal()
+    address = orchard.url("/api/v1/admin/builds")
+
+    def page(cursor: str) -> tuple[list[str], str]:
+        params = {"limit": "2", "cursor": cursor}
+        told = httpx.get(address, params=params, headers=ADMIN, trust_env=False)
+        assert told.status_code == 200, told.text
+        return [each["id"] for each in told.json()["items"]], told.json()["next"]
+
+    first, cursor = page("")
+    assert made[-1].told["id"] in first, "those that are recorded stand on the first page"
+    found = [*first]
+    while cursor:
+        more, cursor = page(cursor)
+        assert 1 <= len(more) <= 2
+        found += more
+    assert len(found) == len(set(found)) and {each.told["id"] for each in made} <= set(found)
+    sealed = [each for each in found if each in {made.told["id"] for made in made[:-1]}]
+    assert sealed == [each.told["id"] for each in reversed(made[:-1])]
+    assert httpx.get(address, params={"cursor": "x"}, headers=ADMIN, trust_env=False).status_code == 400
+
+
 @kinds
 def test_who_has__names_the_sealed_builds_that_hold_it_and_no_others(
     orchard: Cluster, shelf: NewShelf, build: NewBuild, kind: str

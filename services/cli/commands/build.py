@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from services.cli.errors import CommandFailed, Exit, WrongUse
 from services.cli.files import read_input, write_whole
 from services.cli.known_log import WHAT_NOW, key_of
 from services.cli.output import Output, counted, moment, table
-from services.cli.server import Server, connect
+from services.cli.server import Server, connect, read_pages
 from services.cli.table import CLIENTS
 from services.cli.target import choose_target
 from shared.clientfiles.setup import Setup
@@ -81,7 +82,7 @@ def stated(server: Server, id: str, kind: str, key: str) -> tuple[bytes, Stateme
 
 def listed(options: argparse.Namespace, output: Output) -> None:
     """All builds, the newest first."""
-    told = connect(options).call("GET", "/api/v1/admin/builds", offers=OFFERS, admin=True)
+    told = read_pages(connect(options), "/api/v1/admin/builds", limit=sys.maxsize, offers=OFFERS, admin=True)
     rows = [
         (each["id"], each["state"], each["name"] or "-", moment(each["created_at"]), str(each["files"]))
         for each in items(told)

@@ -24,8 +24,6 @@ from shared.queue.jobs import SealBuild
 from shared.redis import clock
 from shared.stores import Stores
 
-MOST_LISTED = 500
-
 
 class Builds:
     """All builds that one gateway knows of."""
@@ -86,13 +84,16 @@ class Builds:
         if row is None and not had:
             raise BuildNotFound("there is no such build")
 
-    async def all(self) -> list[Session]:
-        """Those that are recorded, then the sealed ones, the newest first; at most `MOST_LISTED`."""
+    async def recorded(self) -> list[Session]:
+        """Those that are not sealed, the newest first: `MOST_OPEN` at most."""
         found = [await self._sessions.read(id) for id in await self._sessions.open_ids()]
+        return [each for each in reversed(found) if each is not None and each.state != "sealed"]
+
+    async def sealed(self, before: int, id: str, most: int) -> list[tuple[Session, int]]:
+        """The newest sealed ones before this microsecond of unix time and id, each with its own."""
         with deadline(self._ports.settings.request_seconds()):
-            rows = await self._stores.database.fetch(LATEST, MOST_LISTED)
-        sealed = [decode_session(bytes(row["session"])) for row in rows]
-        return [*(each for each in reversed(found) if each is not None), *sealed][:MOST_LISTED]
+            rows = await self._stores.database.fetch(LATEST, before, id, most)
+        return [(decode_session(bytes(row["session"])), row["us"]) for row in rows]
 
     async def entries(self, session: Session) -> list[Entry]:
         """What it holds so far, or for ever."""

@@ -13,10 +13,10 @@ SHOWN = 500  # answers of one build
 
 
 @get("/builds")
-async def builds(ask: Ask) -> Template:
+async def builds(ask: Ask, cursor: str = "") -> Template:
     """All builds."""
-    found = await ask.part(ask.get(path_of("admin", "builds"), Page[Build]))
-    return ask.page("builds/builds.html", "Builds", found=found)
+    found = await ask.part(ask.get(path_of("admin", "builds"), Page[Build], cursor=cursor))
+    return ask.page("builds/builds.html", "Builds", found=found, cursor=cursor)
 
 
 @get("/builds/{id:str}")
