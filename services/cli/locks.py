@@ -25,6 +25,9 @@ OWN = "orchard"
 FILE = "file"
 """What is no lock."""
 
+NAME = ("protocol", "project", "file")
+"""What an admission is of."""
+
 _OWN = re.compile(rb'\s*\{\s*"format":\s*[0-9]+,\s*"key":\s*"[0-9a-f]{64}"')
 _KEY = re.compile(r"[0-9a-f]{64}")
 _HEX = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,128}(?![0-9A-Fa-f])")
@@ -156,10 +159,11 @@ def _result(wanted: Mapping[str, list[str]], compared: set[str], is_told: bool, 
 
 
 def _is_named(named: Mapping[str, Any], admitted: Mapping[str, Any]) -> bool:
-    """Whether the log's entry is of this protocol, project and file."""
-    entry, file = admitted["entry"], named["file"] or admitted["file"]
-    of = (entry.get("protocol"), entry.get("project"), entry.get("file"))
-    return of == (named["protocol"], named["name"], file)
+    """Whether the log's newest entry of these bytes, or a statement of an admission of them, is of this
+    protocol, project and file: the same bytes may have been admitted under several names."""
+    wanted = (named["protocol"], named["name"], named["file"] or admitted["file"])
+    told = (admitted["entry"], *admitted.get("stated_names", ()))
+    return any(tuple(each.get(name) for name in NAME) == wanted for each in told)
 
 
 def _compared(wanted: Mapping[str, list[str]], logged: Mapping[str, str], where: str) -> str:

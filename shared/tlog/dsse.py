@@ -89,13 +89,17 @@ def is_named(envelope: bytes, key: Key) -> bool:
 
 
 def statement_about(envelopes: Iterable[bytes], sha256: str, key: Key) -> Statement | None:
-    """The admission in the first of those that name this key; None: none does, as of a key before. Raises
-    `Unproven` where one that names it is not signed by it, states no admission, or is about another file than
-    this SHA256's."""
+    """The first of `statements_about`; None: there is none, as of a key before. Raises as that."""
+    return next(iter(statements_about(envelopes, sha256, key)), None)
+
+
+def statements_about(envelopes: Iterable[bytes], sha256: str, key: Key) -> list[Statement]:
+    """The admissions in those that name this key. Raises `Unproven` where one that names it is not signed by
+    it, states no admission, or is about another file than this SHA256's."""
     found = [read_statement(each, key, DEPENDENCY) for each in envelopes if is_named(each, key)]
     if not all(each.is_about("sha256", sha256) for each in found):
         raise Unproven("the statement is about another file")
-    return found[0] if found else None
+    return found
 
 
 def _signature(signature: object) -> bytes:

@@ -16,10 +16,10 @@ from services.cli.commands.statement import told
 from services.cli.errors import CommandFailed, Differs, Unfinished, WrongUse
 from services.cli.files import check_place, read_input, write_whole
 from services.cli.known_log import WHAT_NOW, ImportedLog, KnownLog, log_of, read_bytes, sha256_of
-from services.cli.locks import FILE, Locked, check_lock, kind_of, locked_at
+from services.cli.locks import FILE, NAME, Locked, check_lock, kind_of, locked_at
 from services.cli.output import Output, counted, printable
 from services.cli.server import Server, connect
-from shared.tlog.dsse import Statement, statement_about
+from shared.tlog.dsse import Statement, statement_about, statements_about
 from shared.tlog.notes import Checkpoint, Key, read_key
 from shared.tlog.proofs import Proof, check_file, read_proof
 from shared.tlog.trees import Unproven
@@ -173,7 +173,20 @@ def _check_targets(options: argparse.Namespace) -> None:
 def _checked(log: Log, sha256: str) -> dict[str, Any]:
     """What the log and statements say of a file. Raises `Unproven`, and what the server's errors mean."""
     proven = _proven(*log.check(sha256))
-    return {**proven, "statement": _stated(log.envelopes(sha256), sha256, log.key)}
+    found = statements_about(log.envelopes(sha256), sha256, log.key)
+    return {
+        **proven,
+        "statement": dict(found[0].whole) if found else None,
+        "stated_names": [name for each in found if (name := _name_in(each))],
+    }
+
+
+def _name_in(statement: Statement) -> dict[str, str]:
+    """Of which protocol, project and file it states the admission; none where it does not tell."""
+    upstream, subject = statement.predicate.get("upstream"), statement.whole["subject"][0]
+    project = upstream.get("name") if isinstance(upstream, dict) else None
+    found = (statement.predicate.get("orchard_protocol"), project, subject.get("name"))
+    return dict(zip(NAME, map(str, found), strict=True)) if all(found) else {}
 
 
 def _build(server: Server, log: KnownLog | ImportedLog, id: str) -> dict[str, Any]:

@@ -82,6 +82,16 @@ def test_an_entry_of_another_name__is_not_the_clients_locks(entry: dict[str, str
     assert checked(Told(file="demo-1.0.zip"), SUM.encode(), logs({}))["result"] == "misnamed"
 
 
+def test_bytes_that_were_admitted_under_several_names__are_proven_by_a_statement_of_this_one() -> None:
+    names = [{"protocol": "pypi", "project": each, "file": "demo-1.0.tar.gz"} for each in ("other", "demo")]
+
+    def proven(stated: list[dict[str, str]]) -> Any:
+        return lambda sha256: {**logs({}, project="other")(sha256), "stated_names": stated}
+
+    assert checked(Told(), SUM.encode(), proven(names))["result"] == "proven"
+    assert checked(Told(), SUM.encode(), proven(names[:1]))["result"] == "misnamed"
+
+
 def test_an_entry_of_another_name_with_the_digest_of_an_own_lock__is_proven() -> None:
     package = {"filename": "demo-1.0.tar.gz", "sha256": SUM, "name": "demo", "version": "1.0"}
     lock = json.dumps({"protocols": {"pypi": {"packages": [package]}}}).encode()
