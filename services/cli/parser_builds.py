@@ -73,6 +73,7 @@ def add_to(commands: Any) -> None:
     _named(parser)
     parser.add_argument("--build", metavar="ID", default="", help="one that was started or sealed before")
     parser.add_argument("--seal", action="store_true", help="seal it if the command succeeds")
+    parser.add_argument("--keep", action="store_true", help="keep it open also if the command fails")
     parser.add_argument("words", metavar="-- COMMAND", nargs=argparse.REMAINDER, help="what to run")
     _id(command(below, "seal", "freeze what a build got", "build:seal"))
     parser = command(below, "show", "show a build and what it got", "build:show", more=_SHOW)
@@ -83,6 +84,7 @@ def add_to(commands: Any) -> None:
                        help="print its bill of materials: cyclonedx (1.6) or spdx (2.3)")  # fmt: skip
     parser.add_argument("--signed", action="store_true", help="print it in its envelope, as it was signed")
     parser.add_argument("--key", metavar="KEY", default="", help="the log's public key, name+id+base64")
+    _id(command(below, "drop", "let go of a build that is not sealed", "build:drop"))
     command(below, "list", "list builds (operator)", "build:listed")
     _id(command(below, "remove", "forget a build, open or sealed (operator)", "build:remove"))
     _bundle(commands)

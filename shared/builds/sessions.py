@@ -22,6 +22,8 @@ MOST_BYTES: Final = 32 * 1024 * 1024
 MOST_OPEN: Final = 64
 MOST_OF_ONE: Final = 16
 """Of one token, or of one address without one: no stranger keeps the others from recording."""
+NEW_SECONDS: Final = 86_400
+"""So long one is kept that nobody has added to yet."""
 REMOVED_SECONDS: Final = 3_600
 """So long it is known that one was removed: no seal takes longer."""
 KEEP_SECONDS: Final = 7 * 86_400
@@ -43,7 +45,7 @@ if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return 0 end
 if redis.call('SCARD', KEYS[3]) >= tonumber(ARGV[6]) then return -1 end
 redis.call('ZADD', KEYS[2], ARGV[3] + ARGV[4], ARGV[2])
 redis.call('SADD', KEYS[3], ARGV[2])
-redis.call('EXPIRE', KEYS[3], ARGV[4])
+redis.call('EXPIRE', KEYS[3], 2592000)  -- longer than any that nobody adds to
 redis.call('HSET', KEYS[1], 'session', ARGV[1], 'open', '1', 'bytes', '0')
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
@@ -110,7 +112,7 @@ class Sessions:
     async def start(self, session: Session, now: float, client: str) -> int:
         """`STARTED`, or `MANY` or `MANY_OF_ONE` where too many are open. `client`: whose it is."""
         keys = [PREFIX + session.id, OPEN, f"{OPEN}:of:{client}"]
-        args = [encode(session), session.id, int(now), KEEP_SECONDS, MOST_OPEN, MOST_OF_ONE]
+        args = [encode(session), session.id, int(now), NEW_SECONDS, MOST_OPEN, MOST_OF_ONE]
         return int(await _START.run(self._redis, keys, args))
 
     async def read(self, id: str) -> Session | None:

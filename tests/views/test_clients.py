@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from shared.builds.sessions import MOST_OF_ONE
 from tests.clients import node
 from tests.clients.conftest import Tools
 from tests.clients.jvm import maven_command
@@ -216,6 +217,104 @@ def test_recorded_build__again_asking_nobody__the_same_and_nothing_else(
     refused = run([*build, "--build", sealed["id"], "--", *strange], second, **known)
     assert refused.returncode != 0
     assert orchard.get(f"/v/build-{sealed['id']}{other.page}").status_code == 404
+
+
+def _installs(tool: str, folder: Path, name: str) -> list[str]:
+    """A project that wants it, and what installs that."""
+    folder.mkdir()
+    (folder / "package.json").write_text(json.dumps({"name": "p", "dependencies": {name: "2.0.0"}}))
+    if tool == "yarn-4":
+        (folder / "yarn.lock").write_text("")
+        (folder / ".yarnrc.yml").write_text("nodeLinker: node-modules\n")
+    return [*node.command(tool), "install"]
+
+
+def _plain(orchard: Cluster, home: Path) -> dict[str, str]:
+    """As a client asks that knows this Orchard, and has a home."""
+    url = orchard.url("/npm/")
+    names = ("npm_config_registry", "NPM_CONFIG_REGISTRY", "YARN_REGISTRY", "YARN_NPM_REGISTRY_SERVER")
+    names += ("PNPM_CONFIG_REGISTRY",)
+    return {**dict.fromkeys(names, url), "YARN_UNSAFE_HTTP_WHITELIST": "127.0.0.1", "HOME": str(home)}
+
+
+NODE_TOOLS = ["npm-10", "npm-11", "npm-12", "pnpm-10", "pnpm-12", "yarn-1", "yarn-4", "bun-1", "deno-2"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("tool", NODE_TOOLS)
+def test_build_exec__what_the_callers_home_has_already__is_asked_for_all_the_same(
+    orchard: Cluster, shelf: NewShelf, tmp_path: Path, tool: str
+) -> None:
+    needs("npm")
+    it, home = shelf("npm"), tmp_path / "home"
+    it.put(AGES)
+    home.mkdir()
+    known = {"ORCHARD_URL": orchard.gateway.base, "HOME": str(home)}
+    warm = run(_installs(tool, tmp_path / "warm", it.name), tmp_path / "warm", **_plain(orchard, home))
+    assert warm.returncode == 0, warm.stdout + warm.stderr
+    command = _installs(tool, tmp_path / "p", it.name)
+    done = run(["orchard", "build", "exec", "--json", "--seal", "--", *command], tmp_path / "p", **known)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sealed = _sealed(done)
+    assert sealed["files"] == 1 and sealed["pages"] >= 1, done.stdout + done.stderr
+
+
+def test_build_exec__a_command_that_fails__leaves_no_build_that_counts(
+    orchard: Cluster, tmp_path: Path
+) -> None:
+    known = {"ORCHARD_URL": orchard.gateway.base, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+
+    def build(*words: str) -> subprocess.CompletedProcess[str]:
+        return run(["orchard", "build", *words], tmp_path, **known)
+
+    for _ in range(MOST_OF_ONE + 1):
+        failed = build("exec", "--", "sh", "-c", "exit 3")
+        assert (failed.returncode, "is let go of" in failed.stderr) == (3, True), failed.stderr
+    kept = build("exec", "--keep", "--", "false")
+    id = kept.stderr.split()[1]
+    assert kept.returncode == 1 and build("show", id).returncode == 0
+    assert build("drop", id).returncode == 0
+    assert build("show", id).returncode == 1
+    sealed = json.loads(build("start", "--json").stdout)["id"]
+    assert build("seal", sealed).returncode == 0
+    refused = build("drop", sealed)
+    assert refused.returncode == 1 and "is sealed" in refused.stderr
+    assert not list(tmp_path.glob("orchard-build-*"))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("tool", ["npm-10", "npm-11", "npm-12"])
+def test_build_exec__a_lock_with_the_plain_addresses__is_asked_for_in_the_build_and_stays_as_it_is(
+    orchard: Cluster, shelf: NewShelf, tmp_path: Path, tool: str
+) -> None:
+    needs("npm")
+    it, home, folder = shelf("npm"), tmp_path / "home", tmp_path / "p"
+    it.put(AGES)
+    home.mkdir()
+    command = _installs(tool, folder, it.name)
+    locked = run([*command, "--package-lock-only"], folder, **_plain(orchard, home))
+    assert locked.returncode == 0, locked.stdout + locked.stderr
+    lock = (folder / "package-lock.json").read_bytes()
+    assert orchard.url("/npm/").encode() in lock
+    known = {"ORCHARD_URL": orchard.gateway.base, "HOME": str(home)}
+    build = ["orchard", "build", "exec", "--json"]
+    done = run([*build, "--seal", "--", *command[:-1], "ci"], folder, **known)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sealed = _sealed(done)
+    assert sealed["files"] == 1 and (folder / "package-lock.json").read_bytes() == lock
+    again = run([*build, "--build", sealed["id"], "--", *command[:-1], "ci"], folder, **known)
+    assert again.returncode == 0, again.stdout + again.stderr
+    other = run([*build, "--seal", "--", "true"], folder, **known)
+    assert other.returncode == 1 and "sealed and empty" in other.stderr
+    empty = _sealed(other)["id"]
+    refused = run([*build, "--build", empty, "--", *command[:-1], "ci"], folder, **known)
+    assert refused.returncode != 0, "what was not recorded fails"
+
+
+def _sealed(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What `build exec --json --seal` tells of the build, after what its command said."""
+    told, _ = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index('{\n  "id"') :])
+    return dict(told)
 
 
 @pytest.mark.timeout(600)

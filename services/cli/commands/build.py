@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from services.cli.errors import CommandFailed, Exit, WrongUse
 from services.cli.files import read_input, write_whole
 from services.cli.known_log import WHAT_NOW, key_of
 from services.cli.output import Output, counted, moment, table
+from services.cli.running import run_command
 from services.cli.server import Server, connect, read_pages
 from services.cli.table import CLIENTS
 from services.cli.target import choose_target
@@ -109,16 +109,52 @@ def run(options: argparse.Namespace, output: Output) -> Exit | int:
         told = connect(options).call("GET", f"{PATH}/{build_id(options.build)}", offers=OFFERS)
     base = choose_target(options.url, os.environ).base + urlsplit(told["base"]).path
     output.note(f"build {told['id']}")
-    with tempfile.TemporaryDirectory(prefix="orchard-build-") as scratch:
-        env = {**surrounded(os.environ, base, Path(scratch)), "ORCHARD_BUILD": told["id"]}
-        try:
-            code = subprocess.run(words, env=env, check=False).returncode  # noqa: S603 - what was typed
-        except OSError as error:
-            raise CommandFailed(f"{words[0]} cannot be run: {error.strerror}") from None
-    if code == 0 and options.seal:
-        sealed = connect(options).call("POST", f"{PATH}/{told['id']}/seal", offers=OFFERS)
-        output.result(sealed, _sealed(sealed))
-    return code if 0 <= code < 256 else Exit.FAILED
+    try:
+        with tempfile.TemporaryDirectory(prefix="orchard-build-", ignore_cleanup_errors=True) as scratch:
+            env = {**surrounded(os.environ, base, Path(scratch)), "ORCHARD_BUILD": told["id"]}
+            code = run_command(words, env)
+    except CommandFailed:
+        _let_go(told["id"], options, output)
+        raise
+    if code:
+        _let_go(told["id"], options, output)
+    elif options.seal:
+        _seal_after(told["id"], options, output)
+    return code
+
+
+def _seal_after(id: str, options: argparse.Namespace, output: Output) -> None:
+    try:
+        sealed = connect(options).call("POST", f"{PATH}/{id}/seal", offers=OFFERS)
+    except CommandFailed as error:
+        if error.status == 409:  # it got what its own policy is against, and is never sealed
+            _let_go(id, options, output)
+        raise
+    output.result(sealed, _sealed(sealed))
+    if not sealed["files"] and not sealed["pages"]:
+        raise CommandFailed(
+            "the build is sealed and empty: the command asked for nothing in it",
+            "It had all in a cache that is not emptied here, or took it from the addresses in its lock: "
+            "docs/builds.md says of which clients.",
+        )
+
+
+def drop(options: argparse.Namespace, output: Output) -> None:
+    """Lets go of one that is not sealed."""
+    id = build_id(options.build)
+    told = connect(options).call("DELETE", f"{PATH}/{id}", offers=OFFERS)
+    output.result(told, f"{id} is gone")
+
+
+def _let_go(id: str, options: argparse.Namespace, output: Output) -> None:
+    """Of a build that was started for a command that failed: left open it counts among those that may be."""
+    if options.build or options.keep:
+        return
+    try:
+        connect(options).call("DELETE", f"{PATH}/{id}", offers=OFFERS)
+    except CommandFailed:
+        return  # sealed by then, or an older server: it ends by itself
+    output.note(f"build {id} is let go of; --keep keeps it")
 
 
 def _start(options: argparse.Namespace) -> dict[str, Any]:
@@ -150,6 +186,8 @@ def surrounded(inherited: Mapping[str, str], base: str, scratch: Path) -> dict[s
         for each in made.files:
             each.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(each.path, each.snippet.encode())
+    for name in ("NO_PROXY", "no_proxy"):  # the build's address is asked through no proxy
+        variables[name] = ",".join(filter(None, (inherited.get(name, ""), urlsplit(base).hostname)))
     return variables
 
 

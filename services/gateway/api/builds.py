@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, Response, delete, get, post
 
 from services.gateway.api.admin.policy_reading import read, source_names
 from services.gateway.api.admin.popular import Popular
@@ -59,6 +59,12 @@ class Build(msgspec.Struct, frozen=True):
     rules: list[NamedRule]  # its own policy
 
 
+class Dropped(msgspec.Struct, frozen=True):
+    """What is gone."""
+
+    dropped: str
+
+
 class BuildItem(msgspec.Struct, frozen=True):
     """One answer that a build got."""
 
@@ -107,6 +113,14 @@ async def seal(
 ) -> Build:
     """From now on it answers exactly what it answered; the same answer for every repetition."""
     return shown(await builds.seal(checked(id), request_id), request, base_urls)
+
+
+@delete("/api/v1/builds/{id:str}", summary="Let go of a build", tags=["builds"], status_code=200)
+async def drop(id: str, builds: Builds) -> Dropped:
+    """One that is not sealed, by whoever knows its id: it records no more, and nothing is left of it. 409 for
+    one that is sealed."""
+    await builds.drop(checked(id))
+    return Dropped(id)
 
 
 @get("/api/v1/builds/{id:str}", summary="A build and all that it got", tags=["builds"])
@@ -214,4 +228,4 @@ async def _envelope(id: str, kind: str, builds: Builds, stores: Stores) -> bytes
     return await read_envelope(stores.objects, found)
 
 
-HANDLERS = [start, seal, show, stated, bill]
+HANDLERS = [start, seal, drop, show, stated, bill]

@@ -15,7 +15,7 @@ from services.gateway.serving.ports import Ports
 from shared.builds.entries import Entry, File, Page, Session, decode_session, settled
 from shared.builds.rows import LATEST, REMOVE, SEALED
 from shared.builds.sessions import CLOSED, FULL, GONE, MANY_OF_ONE, MOST_OF_ONE, STARTED, Sessions
-from shared.errors import BuildFull, BuildNotFound, BuildSealed
+from shared.errors import BuildFull, BuildNotFound, BuildSealed, Conflict
 from shared.errors.passing import Overloaded, QueueUnavailable
 from shared.policy.named import NamedRule
 from shared.postgres.slots import deadline
@@ -48,7 +48,9 @@ class Builds:
         came = await self._sessions.start(session, now, client)
         if came != STARTED:
             whose = f"{MOST_OF_ONE} of yours" if came == MANY_OF_ONE else "too many builds"
-            raise Overloaded(f"{whose} are being recorded: seal some")
+            raise Overloaded(
+                f"{whose} are being recorded: seal some, or let go of some (`orchard build drop`)"
+            )
         return session
 
     async def read(self, id: str) -> Session:
@@ -83,6 +85,13 @@ class Builds:
             row = await self._stores.database.fetchrow(REMOVE, who, request_id, id)
         if row is None and not had:
             raise BuildNotFound("there is no such build")
+
+    async def drop(self, id: str) -> None:
+        """Let go of one that is not sealed. Raises `Conflict` for one that is, and as `read`."""
+        if (await self.read(id)).state == "sealed":
+            raise Conflict("the build is sealed", hint="`orchard build remove` is an operator's.")
+        await self._sessions.drop(id)
+        self._lists.forget(id)
 
     async def recorded(self) -> list[Session]:
         """Those that are not sealed, the newest first: `MOST_OPEN` at most."""

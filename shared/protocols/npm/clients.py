@@ -156,6 +156,20 @@ def _url(setup: Setup) -> str:
     return f"{setup.base}/npm/"
 
 
+_BESIDE = (
+    "npm_config_before",
+    "NPM_CONFIG_BEFORE",
+    "npm_config_globalconfig",
+    "NPM_CONFIG_GLOBALCONFIG",
+    "npm_config_offline",
+    "npm_config_prefer_offline",
+    "YARN_NPM_SCOPES",
+    "YARN_NPM_REGISTRIES",
+    "YARN_OFFLINE_MIRROR",
+)
+"""What these name is asked beside a registry, or instead of it."""
+
+
 def surroundings(setup: Setup) -> Surroundings:
     """All but corepack. deno finds a token in its user's own .npmrc alone."""
     folder, url = setup.folder, _url(setup)
@@ -164,6 +178,10 @@ def surroundings(setup: Setup) -> Surroundings:
         "NPM_CONFIG_REGISTRY": url,  # of deno, which knows no other spelling
         "npm_config_userconfig": str(folder / ".npmrc"),
         "npm_config_cache": str(folder / "npm"),
+        # Locks name addresses: those in them are asked below this one, and no new ones are written.
+        "npm_config_replace_registry_host": "always",
+        "npm_config_omit_lockfile_registry_resolved": "true",
+        "npm_config_cache_dir": str(folder / "pnpm-cache"),  # of pnpm 10
         "npm_config_store_dir": str(folder / "pnpm"),
         "PNPM_CONFIG_STORE_DIR": str(folder / "pnpm"),  # of pnpm 12
         "PNPM_CONFIG_CACHE_DIR": str(folder / "pnpm-cache"),
@@ -174,13 +192,15 @@ def surroundings(setup: Setup) -> Surroundings:
         "YARN_NPM_REGISTRY_SERVER": url,
         "YARN_CACHE_FOLDER": str(folder / "yarn"),
         "YARN_ENABLE_GLOBAL_CACHE": "false",
+        "YARN_GLOBAL_FOLDER": str(folder / "yarn-global"),  # what yarn 4 knows of packages lies there
+        "YARN_ENABLE_MIRROR": "false",
     }
     if setup.is_plain:
         variables["YARN_UNSAFE_HTTP_WHITELIST"] = setup.host
     if setup.token:
         variables["YARN_NPM_AUTH_TOKEN"] = setup.environ["ORCHARD_TOKEN"]
         variables["YARN_NPM_ALWAYS_AUTH"] = "true"
-    return Surroundings(variables, npm(setup).files)
+    return Surroundings(variables, npm(setup).files, _BESIDE)
 
 
 CLIENTS: Mapping[str, Configure] = {

@@ -36,6 +36,8 @@ _UV_BESIDE = (
     "UV_CONFIG_FILE",
 )
 """What these name is asked beside an index, or instead of it."""
+_OTHERWISE = ("PIP_PROXY", "UV_TORCH_BACKEND", "UV_EXCLUDE_NEWER")
+"""These have a build get other things than its index gives."""
 
 
 def pip(setup: Setup) -> ClientSetup:
@@ -228,7 +230,7 @@ def surroundings(setup: Setup) -> Surroundings:
     }
     if setup.is_plain_and_remote:
         variables |= {"PIP_TRUSTED_HOST": setup.host, "PDM_PYPI_VERIFY_SSL": "false"}
-    return Surroundings(variables, without=(*_PIP_BESIDE, *_UV_BESIDE))
+    return Surroundings(variables, without=(*_PIP_BESIDE, *_UV_BESIDE, *_OTHERWISE))
 
 
 CLIENTS: Mapping[str, Configure] = {

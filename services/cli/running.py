@@ -1,0 +1,56 @@
+"""A command that runs in ours: it gets our signals, and we end as it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from services.cli.errors import CommandFailed
+
+PASSED_ON = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")  # as far as the system has them
+BY_SIGNAL = 128  # and the signal's number is the exit code, as shells have it
+
+
+def run_command(words: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run it to its end; its exit code. It is waited for also when it takes its time over a signal. Raises
+    `CommandFailed` where it cannot be started."""
+    try:
+        child = subprocess.Popen(words, env=env)  # noqa: S603 - what was typed
+    except OSError as error:
+        raise CommandFailed(f"{words[0]} cannot be run: {error.strerror}") from None
+    with _passing_on(child):
+        code = child.wait()
+    return BY_SIGNAL - code if code < 0 else code
+
+
+@contextmanager
+def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGINT or not _is_in_foreground():  # else the terminal has told it too
+            child.send_signal(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", *PASSED_ON) if hasattr(signal, name)]
+    before = {number: signal.signal(number, pass_on) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_in_foreground() -> bool:
+    """Whether a terminal sends Ctrl-C to our whole group."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
