@@ -12,9 +12,9 @@ import msgspec
 from shared.errors import EnsureInvalid
 from shared.marks import Mark
 from shared.protocols import PROTOCOLS
-from shared.protocols.reading.lock_text import DIGITS, MOST_PINS, Digests, Part, json_of, shown
+from shared.protocols.reading.lock_text import DIGITS, MOST_PINS, Digests, Part, basename, json_of, shown
 from shared.protocols.reading.purls import read_purl
-from shared.protocols.roles.pins import Elsewhere, Pin
+from shared.protocols.roles.pins import Elsewhere, Pin, check_named
 
 Named = tuple[dict[str, list[Pin]], list[Elsewhere]]
 """Pins by protocol, and what is of none."""
@@ -48,7 +48,7 @@ def read_cyclonedx(body: bytes) -> Named:
         distributions = list(_distributions(component))
         if distributions:
             for address, digests in distributions:
-                found.add(component, purl, digests, address.rpartition("/")[2].partition("#")[0])
+                found.add(component, purl, digests, basename(address))
         else:
             found.add(component, purl, _hashes(component, "hashes", "alg", "content"))
     return found.pins, found.elsewhere
@@ -85,7 +85,7 @@ def read_spdx(body: bytes) -> Named:
         ]
         digests = _hashes(package, "checksums", "algorithm", "checksumValue")
         for purl in purls:
-            found.add(package, purl, digests)
+            found.add(package, purl, digests, told=basename(package.text("packageFileName")))
         if not purls:
             found.leave_out(package.text("name"), "it has no package URL")
     return found.pins, found.elsewhere
@@ -115,27 +115,34 @@ class _Found:
     def leave_out(self, name: str, reason: str) -> None:
         self.elsewhere.append(Elsewhere(shown(name), reason))
 
-    def add(self, at: Part, text: str, digests: Digests, filename: str = "") -> None:
-        """`filename`: of a distribution."""
+    def add(self, at: Part, text: str, digests: Digests, filename: str = "", told: str = "") -> None:
+        """`filename`: of a distribution. `told`: another name of the file, by which it is not found."""
         try:
             purl = read_purl(text)
         except ValueError:
             raise at.fault(f"`{shown(text)}` is no package URL") from None
         protocol = self._protocols.get(purl.kind)
-        told = purl.qualifiers
-        if protocol is None or told.get("vcs_url") or told.get("download_url"):
+        more = purl.qualifiers
+        if protocol is None or more.get("vcs_url") or more.get("download_url"):
             self.leave_out(text, "it is of no registry that is spoken here")
             return
-        if filename and "file_name" not in told:
-            purl = msgspec.structs.replace(purl, qualifiers={**told, "file_name": filename})
+        if more.get("repository_url") and not digests:
+            self.leave_out(text, "it is of another repository, and tells no hash of its file")
+            return
+        if filename and "file_name" not in more:
+            purl = msgspec.structs.replace(purl, qualifiers={**more, "file_name": filename})
         names = protocol.names
         project = names.project_of_purl(purl.namespace, purl.name)
         if not names.is_project_name(project) or not purl.version or not names.is_version(purl.version):
             raise at.fault(f"`{shown(text)}` names no version of a project")
         try:
-            self.pins.setdefault(protocol.name, []).append(protocol.pins.of_purl(purl, digests))
+            pin = protocol.pins.of_purl(purl, digests)
         except ValueError as error:
             self.leave_out(text, str(error))
+            return
+        for each in (filename, more.get("file_name", ""), told):
+            check_named(at, pin, each, protocol.pins.fits)
+        self.pins.setdefault(protocol.name, []).append(pin)
 
 
 KINDS = {

@@ -11,33 +11,33 @@ from shared.models import FileName
 from shared.protocols.cargo import names
 from shared.protocols.cargo.index import IndexFile
 from shared.protocols.cargo.semver import parse_version
-from shared.protocols.reading.lock_text import MOST_PINS, Part, shown, toml_of
+from shared.protocols.reading.lock_text import Part, shown, toml_of
 from shared.protocols.reading.purls import Purl
-from shared.protocols.roles.pins import Elsewhere, LockKind, LockRead, NotFound, Pin, Pins, first_different
+from shared.protocols.roles.pins import Found, LockKind, LockRead, NotFound, Pin, Pins, first_different
 
 _REGISTRIES = ("registry+", "sparse+")
+_CRATE = re.compile(r"([A-Za-z0-9_-]+)-([0-9]+\.[0-9]+\.[0-9]+(?:[-+].*)?)\.crate")
 
 
 def read_lock(body: bytes) -> LockRead:
     """Packages with a registry as their source. Those without a source are the workspace's own."""
     lock = toml_of(body)
-    if lock.value.get("version", 1) not in (1, 2, 3, 4):
+    if lock.number("version", 1) not in (1, 2, 3, 4):
         raise EnsureInvalid("version: 1 to 4 of Cargo.lock are read here")
     checksums = lock.table("metadata").value  # of version 1
-    pins: list[Pin] = []
-    elsewhere: list[Elsewhere] = []
+    found = Found(fits)
     for package in lock.tables("package", "package"):
         name, version, source = package.text("name"), package.text("version"), package.text("source")
         if not source:
             continue
         if not source.startswith(_REGISTRIES):
-            elsewhere.append(Elsewhere(shown(name), f"it comes from {shown(source)}"))
+            found.leave_out(shown(name), f"it comes from {shown(source)}")
             continue
         told = package.text("checksum") or checksums.get(f"checksum {name} {version} ({source})", "")
-        pins.append(_pin(package, name, version, package.digests({"sha256": told})))
-        if len(pins) > MOST_PINS:
-            raise EnsureInvalid(f"it names more than {MOST_PINS} files")
-    return LockRead(pins, elsewhere)
+        if not told:
+            raise package.fault("it has no checksum, which each crate of a registry has")
+        found.add(package, _pin(package, name, version, package.digests({"sha256": told})))
+    return found.read()
 
 
 def _pin(at: Part, name: str, version: str, digests: tuple[tuple[str, str], ...]) -> Pin:
@@ -46,6 +46,15 @@ def _pin(at: Part, name: str, version: str, digests: tuple[tuple[str, str], ...]
     if parse_version(version) is None:
         raise at.fault(f"`{shown(version)}` is no version")
     return Pin(names.canonical(name), version, "", digests)
+
+
+def fits(project: str, version: str, filename: str) -> bool:
+    """`Fits`: a file is called `{name}-{version}.crate`, or tells nothing ("download")."""
+    told = _CRATE.fullmatch(filename)
+    if told is None:
+        return True
+    same = names.canonical_version(told[2]) == names.canonical_version(version)
+    return same and names.canonical(told[1]) == project
 
 
 class CargoPins(Pins):
@@ -60,6 +69,8 @@ class CargoPins(Pins):
         if first_different(pin.digests, {"sha256": line.cksum}):
             raise NotFound(f"its index gives it the sha256 {line.cksum}", differs=True)
         return FileName("cargo", pin.name, pin.version, names.filename(pin.name, pin.version))
+
+    fits = staticmethod(fits)
 
     def of_purl(self, purl: Purl, digests: tuple[tuple[str, str], ...]) -> Pin:
         return _pin(Part({}, ""), purl.name, purl.version, digests)

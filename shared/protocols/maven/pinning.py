@@ -14,11 +14,14 @@ from shared.protocols.maven import names
 from shared.protocols.maven.coordinates import make_artifact, read_filename
 from shared.protocols.maven.paths import classify
 from shared.protocols.maven.xml import BadXml, parse
-from shared.protocols.reading.lock_text import MOST_PINS, Digests, Part, shown, text_of
+from shared.protocols.reading.lock_text import Digests, Part, shown, text_of
 from shared.protocols.reading.purls import Purl
-from shared.protocols.roles.pins import Elsewhere, LockKind, LockRead, Pin, Pins
+from shared.protocols.roles.pins import Found, LockKind, LockRead, Pin, Pins
 
 _ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
+_SIGNATURE = "pgp"  # what is trusted by a signature alone has this in place of a digest
+_KEY = re.compile(r"[0-9A-Fa-f]{1,64}")
+_TOLD = re.compile(r".*-[0-9].*\.[A-Za-z]+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+~!$@=-]")
 
 
@@ -35,13 +38,13 @@ def read_lockfile(body: bytes) -> LockRead:
         if len(parts) != 3:
             raise at.fault(f"`{shown(text)}` is no group:artifact:version")
         group, artifact, version = parts
-        found.add(at, group, artifact, version, f"{artifact}-{version}.pom", ())
-        found.add(at, group, artifact, version, f"{artifact}-{version}.jar", (), optional=True)
+        found.add_file(at, group, artifact, version, f"{artifact}-{version}.pom", ())
+        found.add_file(at, group, artifact, version, f"{artifact}-{version}.jar", (), optional=True)
     return found.read()
 
 
 def read_verification(body: bytes) -> LockRead:
-    """Artifacts with their checksums; what is trusted by a signature alone has no digest to compare."""
+    """Artifacts with their checksums. Signatures are not checked here: by one alone a file is unverified."""
     text = text_of(body)
     try:
         root = parse(text.encode(), "verification-metadata", attributes=True)
@@ -53,7 +56,7 @@ def read_verification(body: bytes) -> LockRead:
         for artifact in component.findall("artifact"):
             file = artifact.get("name", "")
             at = Part({}, f"component {number}, `{shown(f'{group}:{name}:{version}')}`, `{shown(file)}`")
-            found.add(at, group, name, version, file, _digests(at, artifact))
+            found.add_file(at, group, name, version, file, _digests(at, artifact))
     return found.read()
 
 
@@ -67,17 +70,23 @@ def _digests(at: Part, artifact: Element) -> Digests:
         ]
         if told:
             found[algorithm] = " ".join(at.digests({algorithm: each})[0][1] for each in told)
+    keys = [each.get("value", "") for each in artifact.findall(_SIGNATURE)]
+    if not found and not keys:
+        raise at.fault("it has neither a checksum nor the key of a signature")
+    if not found:
+        if not all(map(_KEY.fullmatch, keys)):
+            raise at.fault("the key of a signature is not hex")
+        found[_SIGNATURE] = " ".join(each.lower() for each in keys)
     return tuple(sorted(found.items()))
 
 
-class _Found:
-    """Collects pins, up to the bound."""
+class _Found(Found):
+    """Of files by their coordinates."""
 
     def __init__(self) -> None:
-        self._pins: dict[Pin, None] = {}
-        self._elsewhere: dict[Elsewhere, None] = {}
+        super().__init__(fits)
 
-    def add(
+    def add_file(
         self,
         at: Part,
         group: str,
@@ -92,16 +101,21 @@ class _Found:
         if not names.is_project(project):
             raise at.fault("its group and name cannot be an artifact's")
         if version.endswith(names.SNAPSHOT) or names.base_version(version) != version:
-            self._elsewhere[Elsewhere(project, f"{shown(version)} is a snapshot, which changes")] = None
+            self.leave_out(project, f"{shown(version)} is a snapshot, which changes")
             return
         if not _lies_at(group, artifact, version, filename):
             raise at.fault(f"`{shown(filename)}` cannot be a file of version `{shown(version)}`")
-        self._pins[Pin(project, version, filename, digests, optional)] = None
-        if len(self._pins) > MOST_PINS:
-            raise EnsureInvalid(f"it names more than {MOST_PINS} files")
+        self.add(at, Pin(project, version, filename, digests, optional))
 
-    def read(self) -> LockRead:
-        return LockRead(list(self._pins), list(self._elsewhere))
+
+def fits(project: str, version: str, filename: str) -> bool:
+    """`Fits`: a file's name begins with its artifact, and has its version behind a dash (Kotlin's
+    `core-metadata-1.0-all.jar` is of `core`); where no number stands behind one it tells nothing."""
+    if _TOLD.fullmatch(filename) is None:
+        return True
+    artifact = project.partition(":")[2]
+    has_version = re.search(rf"-{re.escape(version)}(?![0-9A-Za-z]|\.[0-9])", filename)
+    return filename.startswith(f"{artifact}-") and has_version is not None
 
 
 def _lies_at(group: str, artifact: str, version: str, filename: str) -> bool:
@@ -125,6 +139,8 @@ class MavenPins(Pins):
         ),
     }
     reads_index: ClassVar[bool] = False
+
+    fits = staticmethod(fits)
 
     def find(self, document: Any, pin: Pin) -> FileName:
         return FileName("maven", pin.name, pin.version, pin.filename)

@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from shared.errors import EnsureInvalid
 from shared.protocols.reading.toml_text import MAX_KEY_PARTS, long_key_at
@@ -119,6 +120,15 @@ class Part:
             raise self.fault(f"{key} is no text")
         return found
 
+    def number(self, key: str, default: int = 0) -> int:
+        """The whole number from 0 on, `default` where there is none."""
+        found = self.value.get(key)
+        if found is None:
+            return default
+        if type(found) is not int or found < 0:
+            raise self.fault(f"{key} is no whole number")
+        return found
+
     def table(self, key: str) -> Part:
         """The table, an empty one where there is none."""
         found = self.value.get(key)
@@ -166,6 +176,15 @@ class Part:
         if not found:
             raise self.fault(f"it has no hash of a kind that is compared here: {', '.join(DIGITS)}")
         return tuple(sorted(found.items()))
+
+
+def basename(address: str) -> str:
+    """The file that an address or a path ends with."""
+    try:
+        path = urlsplit(address).path
+    except ValueError:
+        return ""
+    return unquote(path).replace("\\", "/").rpartition("/")[2]
 
 
 def shown(text: str) -> str:

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from shared.errors import EnsureInvalid
 from shared.marks import Mark
 from shared.models import FileName
+from shared.protocols.reading.lock_text import MOST_PINS, Part, shown
 from shared.protocols.reading.purls import Purl
 
 
@@ -37,6 +39,43 @@ class LockRead(msgspec.Struct, frozen=True):
     elsewhere: list[Elsewhere] = []
 
 
+Fits = Callable[[str, str, str], bool]
+"""Whether a file may be of a project and a version, by its name: canonical project, version, file name. What
+tells neither cannot be compared, and may be."""
+
+
+def check_named(at: Part, pin: Pin, filename: str, fits: Fits) -> None:
+    """A lock that gives a version the file of another one lies: its digest would be true. `filename`: as the
+    lock tells it, "" for none. Raises `EnsureInvalid`."""
+    if filename and not fits(pin.name, pin.version, filename):
+        raise at.fault(f"`{shown(filename)}` is no file of version {shown(pin.version)} of {pin.name}")
+
+
+class Found:
+    """Collects what a lock names, each once, up to the bound."""
+
+    def __init__(self, fits: Fits) -> None:
+        self._fits = fits
+        self._pins: dict[Pin, None] = {}
+        self._elsewhere: dict[Elsewhere, None] = {}
+
+    def add(self, at: Part, pin: Pin, told: str = "") -> None:
+        """`told`: the file's name where the pin has none, as an address in the lock ends with it. Raises
+        `EnsureInvalid`."""
+        check_named(at, pin, pin.filename or told, self._fits)
+        self._pins[pin] = None
+        if len(self._pins) > MOST_PINS:
+            raise EnsureInvalid(f"it names more than {MOST_PINS} files")
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """A package of no registry."""
+        self._elsewhere[Elsewhere(name, reason)] = None
+
+    def read(self) -> LockRead:
+        """What was found, in the lock's order."""
+        return LockRead(list(self._pins), list(self._elsewhere))
+
+
 class LockKind(msgspec.Struct, frozen=True):
     """A format of locks. `read` raises `EnsureInvalid` with the place of what is wrong."""
 
@@ -62,6 +101,10 @@ class Pins:
     def find(self, document: Any, pin: Pin) -> FileName:
         """The file of a pin; `document` is its project's decoded index (None without `reads_index`). Raises
         `NotFound`."""
+        raise NotImplementedError
+
+    def fits(self, project: str, version: str, filename: str) -> bool:
+        """`Fits` of this protocol's files."""
         raise NotImplementedError
 
     def of_purl(self, purl: Purl, digests: tuple[tuple[str, str], ...]) -> Pin:

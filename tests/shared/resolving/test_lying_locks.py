@@ -73,6 +73,135 @@ def lies(text: str) -> Iterator[str]:
             yield text[: found.start()] + lie + text[found.end() :]
 
 
+DEMO, TWO, ONE = "demo", "2.0.0", "1.0.0"
+URL = "https://packages.example.com/npm"
+LIED = [
+    (
+        "uv.lock",
+        UV.replace('"1.0"', '"2.0"'),
+        "package 2, `Demo`: `demo-1.0.tar.gz` is no file of version 2.0",
+    ),
+    ("uv.lock", UV.replace('"Demo"', '"kk"'), "package 2, `kk`: `demo-1.0.tar.gz` is no file of version 1.0"),
+    (
+        "pylock.toml",
+        PYLOCK.replace('version = "1.0"\nsdist', 'version = "2.0"\nsdist'),
+        "no file of version 2.0 of",
+    ),
+    (
+        "poetry.lock",
+        POETRY.replace('"1.0"', '"2.0"', 1),
+        "package 1, `Demo`, file 1: `demo-1.0-py3-none-any.whl`",
+    ),
+    ("poetry.lock", OLD_POETRY.replace('"1.0"', '"2.0"', 1), "no file of version 2.0 of demo"),
+    ("pdm.lock", PDM.replace('"1.0"', '"2.0"', 1), "no file of version 2.0 of demo"),
+    (
+        "pdm.lock",
+        OLD_PDM.replace('"1.0"', '"2.0"').replace("demo 1.0", "demo 2.0"),
+        "no file of version 2.0 of demo",
+    ),
+    (
+        "package-lock.json",
+        json.dumps(V3).replace(f'"version": "{ONE}", "resolved"', f'"version": "{TWO}", "resolved"'),
+        "`demo-1.0.0.tgz` is no file of version 2.0.0 of demo",
+    ),
+    (
+        "package-lock.json",
+        json.dumps(V1).replace("npm:demo@1.0.0", "npm:kk@1.0.0"),
+        "that of a file of `demo`",
+    ),
+    (
+        "pnpm-lock.yaml",
+        PNPM9.replace("{integrity", f"{{tarball: '{URL}/demo/-/demo-3.0.0.tgz', integrity"),
+        "package 1, `demo@1.0.0(peer@2.0.0)`: `demo-3.0.0.tgz` is no file of version 1.0.0",
+    ),
+    (
+        "yarn.lock",
+        YARN1.replace('version "2.0.0"', 'version "2.0.1"'),
+        "line 4, `@s/old@^2`: `old-2.0.0.tgz` is no file",
+    ),
+    (
+        "yarn.lock",
+        BERRY.replace("%2Fdemo.tgz", "%2Fdemo%2F-%2Fdemo-3.0.0.tgz"),
+        "`demo-3.0.0.tgz` is no file of version",
+    ),
+    (
+        "verification-metadata.xml",
+        VERIFICATION.replace('version="1.0">', 'version="2.0">'),
+        "is no file of version 2.0 of com.example:lib",
+    ),
+    (
+        "cyclonedx",
+        json.dumps(cyclonedx()).replace("demo-1.0.tar.gz", "demo-2.0.tar.gz"),
+        "component 1, `demo`: `demo-2.0.tar.gz` is no file of version 1.0",
+    ),
+    (
+        "spdx",
+        json.dumps(spdx()).replace("demo-1.0.tar.gz", "demo-2.0.tar.gz"),
+        "`demo-2.0.tar.gz` is no file of",
+    ),
+    *(
+        (
+            "cyclonedx",
+            json.dumps(
+                {
+                    "bomFormat": "CycloneDX",
+                    "components": [
+                        {"name": DEMO, "purl": purl, "hashes": [{"alg": "SHA-256", "content": "a" * 64}]}
+                    ],
+                }
+            ),
+            "is no file of version 1.0.0 of",
+        )
+        for purl in (
+            "pkg:npm/demo@1.0.0?file_name=demo-2.0.0.tgz",
+            "pkg:cargo/demo@1.0.0?file_name=demo-2.0.0.crate",
+            "pkg:cargo/demo@1.0.0?file_name=kk-1.0.0.crate",
+            "pkg:pypi/demo@1.0.0?file_name=kk-1.0.0.tar.gz",
+            "pkg:maven/g/demo@1.0.0?file_name=demo-2.0.0.jar",
+            "pkg:maven/g/demo@1.0.0?file_name=kk-1.0.0.jar",
+        )
+    ),
+    *(
+        (
+            "spdx",
+            json.dumps(
+                {
+                    "spdxVersion": "SPDX-2.3",
+                    "packages": [
+                        {
+                            "name": DEMO,
+                            "packageFileName": told,
+                            "checksums": [{"algorithm": "SHA256", "checksumValue": "a" * 64}],
+                            "externalRefs": [{"referenceType": "purl", "referenceLocator": purl}],
+                        }
+                    ],
+                }
+            ),
+            "package 1, `demo`: `",
+        )
+        for told, purl in (
+            ("./x/demo-2.0.tar.gz", "pkg:pypi/demo@1.0"),
+            ("demo-2.0.0.crate", "pkg:cargo/demo@1.0.0"),
+            ("demo-2.0.0.tgz", "pkg:npm/demo@1.0.0"),
+            ("demo-2.jar", "pkg:maven/g/demo@1"),
+        )
+    ),
+]
+NAMELESS = {"requirements.txt", "Cargo.lock", "gradle.lockfile"}
+"""Kinds that tell no file names."""
+
+
+@pytest.mark.parametrize(("kind", "text", "said"), LIED)
+def test_a_version_with_the_file_of_another__refused_with_its_place(kind: str, text: str, said: str) -> None:
+    with pytest.raises(EnsureInvalid) as error:
+        read_lock(kind, text.encode())
+    assert said in error.value.message
+
+
+def test_every_kind_that_tells_names_of_files__is_lied_about() -> None:
+    assert {kind for kind, _, _ in LIED} | NAMELESS == set(all_kinds())
+
+
 def is_plain(segments: str) -> bool:
     """Whether a path can be no other one, however it is read."""
     return (

@@ -16,7 +16,7 @@ DIGEST = (("sha256", SUM),)
 PINS = {
     "cargo": (Pin("serde", "1.0.0", "", DIGEST),),
     "maven": (Pin("com.example:lib", "1.0", "lib-1.0-linux.jar", DIGEST),),
-    "npm": (Pin("@s/demo", "1.0.0"),),
+    "npm": (Pin("@s/demo", "1.0.0"), Pin("mirrored", "1.0.0", "", DIGEST)),
     "pypi": (Pin("demo", "1.0", "demo-1.0.tar.gz", (("sha256", OTHER),)), Pin("plain", "1.0", "", DIGEST)),
 }
 PURLS = [
@@ -27,6 +27,8 @@ PURLS = [
     ("pkg:pypi/several@1.0", ""),
     ("pkg:golang/example.com/x@v1.0.0", SUM),
     ("pkg:npm/forked@1.0.0?vcs_url=git%2Bhttps://git.example.com/x", ""),
+    ("pkg:npm/private@1.0.0?repository_url=https://npm.example.com", ""),
+    ("pkg:npm/mirrored@1.0.0?repository_url=https://npm.example.com", SUM),
 ]
 SEVERAL = "it tells no hash, and a version has several files"
 FOREIGN = "it is of no registry that is spoken here"
@@ -34,6 +36,10 @@ ELSEWHERE = {
     Elsewhere("pkg:pypi/several@1.0", SEVERAL),
     Elsewhere("pkg:golang/example.com/x@v1.0.0", FOREIGN),
     Elsewhere("pkg:npm/forked@1.0.0?vcs_url=git%2Bhttps://git.example.com/x", FOREIGN),
+    Elsewhere(
+        "pkg:npm/private@1.0.0?repository_url=https://npm.example.com",
+        "it is of another repository, and tells no hash of its file",
+    ),
     Elsewhere("nameless", "it has no package URL"),
 }
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from shared.errors import EnsureInvalid
 from shared.protocols.npm import names
 from shared.protocols.npm.dist import digests_in
 from shared.protocols.npm.paths import tarball_at
 from shared.protocols.npm.semver import parse_version
-from shared.protocols.reading.lock_text import MOST_PINS, Part, shown
-from shared.protocols.roles.pins import Elsewhere, LockRead, Pin
+from shared.protocols.reading.lock_text import Part, shown
+from shared.protocols.roles.pins import Found as PinsFound
+from shared.protocols.roles.pins import Pin
 
 MAX_INTEGRITY = 4096  # characters: comparing several digests takes the square of their number
 _SHA1 = frozenset("0123456789abcdef")
 
 
-class Found:
-    """Pins by name and version, up to the bound."""
+class Found(PinsFound):
+    """Of packages by name and version."""
 
     def __init__(self) -> None:
-        self._pins: dict[Pin, None] = {}
-        self._elsewhere: list[Elsewhere] = []
+        super().__init__(fits)
 
-    def add(self, at: Part, name: str, version: str, integrity: str, *, sha1: str = "") -> None:
-        """`integrity`: Subresource Integrity, "" for none; `sha1` counts where that tells nothing."""
+    def add_package(self, at: Part, name: str, version: str, integrity: str, address: str) -> None:
+        """`integrity`: Subresource Integrity, "" for none; the SHA-1 behind the tarball's address counts
+        where that tells nothing."""
         if not names.is_name(name):
             raise at.fault(f"`{shown(name)}` cannot be a package's name")
         if parse_version(version, loose=False) is None or not names.is_tarball(
@@ -34,29 +34,39 @@ class Found:
         digests = digests_in(integrity) if len(integrity) <= MAX_INTEGRITY else {}
         if integrity and not digests:
             raise at.fault(f"its integrity `{shown(integrity)}` is none that is compared here")
+        sha1 = sha1_of(address)
         if not digests and sha1:
             digests = {"sha1": sha1}
-        self._pins[Pin(name, version, "", tuple(sorted(digests.items())))] = None
-        if len(self._pins) > MOST_PINS:
-            raise EnsureInvalid(f"it names more than {MOST_PINS} files")
+        of, told = tarball_of(address) or (name, "")
+        if of not in (name, name.rpartition("/")[2]):  # stores of some registries leave the scope out
+            raise at.fault(f"its address is that of a file of `{shown(of)}`")
+        self.add(at, Pin(name, version, "", tuple(sorted(digests.items()))), told)
 
-    def leave_out(self, name: str, address: str) -> None:
-        self._elsewhere.append(Elsewhere(shown(name), f"it comes from {shown(address)}"))
+    def leave_out_package(self, name: str, address: str) -> None:
+        """One that comes from another place."""
+        self.leave_out(shown(name), f"it comes from {shown(address)}")
 
-    def read(self) -> LockRead:
-        return LockRead(list(self._pins), self._elsewhere)
+
+def fits(project: str, version: str, filename: str) -> bool:
+    """`Fits`: a tarball's name ends with its version."""
+    told = parse_version(names.version_told(project, filename))
+    wanted = parse_version(version)
+    return told is None or wanted is None or told.key == wanted.key
 
 
 def is_of_registry(address: str) -> bool:
     """Whether an address ends as a registry's tarballs do; "" is left out of a lock for those alone."""
-    if not address:
-        return True
+    return not address or tarball_of(address) is not None
+
+
+def tarball_of(address: str) -> tuple[str, str] | None:
+    """Name and file name of the tarball at a registry's address; None of another."""
     try:
         split = urlsplit(address)
     except ValueError:
-        return False
-    segments = unquote(split.path).split("/")
-    return split.scheme in ("http", "https") and tarball_at([each for each in segments if each]) is not None
+        return None
+    segments = [each for each in unquote(split.path).split("/") if each]
+    return tarball_at(segments) if segments and split.scheme in ("http", "https") else None
 
 
 def sha1_of(address: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.errors import EnsureInvalid
-from shared.protocols.npm.pinning.found import Found, alias_of, is_of_registry, sha1_of
+from shared.protocols.npm.pinning.found import Found, alias_of, is_of_registry
 from shared.protocols.reading.lock_text import Part, json_of, shown
 from shared.protocols.roles.pins import LockRead
 
@@ -13,8 +13,7 @@ _FOLDER = "node_modules/"
 def read(body: bytes) -> LockRead:
     """`packages` where there is one; else the nested `dependencies` of the first version."""
     lock, found = json_of(body), Found()
-    version = lock.value.get("lockfileVersion", 1)
-    if version not in (1, 2, 3) or isinstance(version, bool):
+    if lock.number("lockfileVersion", 1) not in (1, 2, 3):
         raise EnsureInvalid("lockfileVersion: 1, 2 and 3 are read here")
     if "packages" in lock:
         _packages(lock.table("packages"), found)
@@ -31,9 +30,9 @@ def _packages(packages: Part, found: Found) -> None:
         name = entry.text("name") or place.rpartition(_FOLDER)[2]
         address = entry.text("resolved")
         if is_of_registry(address):
-            found.add(entry, name, entry.text("version"), entry.text("integrity"), sha1=sha1_of(address))
+            found.add_package(entry, name, entry.text("version"), entry.text("integrity"), address)
         else:
-            found.leave_out(name, address)
+            found.leave_out_package(name, address)
 
 
 def _nested(lock: Part, found: Found) -> None:
@@ -54,8 +53,8 @@ def _nested(lock: Part, found: Found) -> None:
                 version = version.rpartition("@")[2]
             if ":" in version or "/" in version:
                 if not version.startswith("file:") or version.endswith((".tgz", ".tar.gz")):
-                    found.leave_out(name, version)
+                    found.leave_out_package(name, version)
             elif is_of_registry(address):
-                found.add(entry, real or name, version, entry.text("integrity"), sha1=sha1_of(address))
+                found.add_package(entry, real or name, version, entry.text("integrity"), address)
             else:
-                found.leave_out(name, address)
+                found.leave_out_package(name, address)

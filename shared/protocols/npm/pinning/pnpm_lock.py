@@ -32,7 +32,7 @@ def read(body: bytes) -> LockRead:
             resolution.text("tarball") or resolution.text("repo"),
         )
         if kind or parse_version(version, loose=False) is None or (address and not integrity):
-            found.leave_out(entry.text("name") or key, address or key)
+            found.leave_out_package(entry.text("name") or key, address or key)
         else:
-            found.add(entry, name, version, integrity)
+            found.add_package(entry, name, version, integrity, address)
     return found.read()

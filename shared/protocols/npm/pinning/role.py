@@ -10,7 +10,7 @@ from shared.models import FileName
 from shared.protocols.npm import names
 from shared.protocols.npm.dist import hashes_of
 from shared.protocols.npm.document import Document
-from shared.protocols.npm.pinning import package_lock, pnpm_lock, yarn_lock
+from shared.protocols.npm.pinning import found, package_lock, pnpm_lock, yarn_lock
 from shared.protocols.reading.purls import Purl
 from shared.protocols.roles.pins import LockKind, NotFound, Pin, Pins, first_different
 
@@ -25,6 +25,8 @@ class NpmPins(Pins):
         "pnpm-lock.yaml": LockKind(pnpm_lock.read, re.compile(r"pnpm-lock\.yaml")),
         "yarn.lock": LockKind(yarn_lock.read, re.compile(r"yarn\.lock")),
     }
+
+    fits = staticmethod(found.fits)
 
     def find(self, document: Document, pin: Pin) -> FileName:
         if pin.version not in document.versions:

@@ -7,42 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from shared.errors import EnsureInvalid
 from shared.protocols.pypi import names
-from shared.protocols.reading.lock_text import MOST_PINS, Part, shown, toml_of
-from shared.protocols.roles.pins import Elsewhere, LockRead, Pin
+from shared.protocols.pypi.pinning.files import fits
+from shared.protocols.reading.lock_text import Part, basename, shown, toml_of
+from shared.protocols.roles.pins import Found, LockRead, Pin
 
 _OWN = ("editable", "virtual")  # uv: folders of the project itself
 _BY_ADDRESS = ("git", "url", "path", "directory")
 
 
-class _Found:
-    """Collects what a lock names, up to the bound."""
+class _Found(Found):
+    """Of packages with their files."""
 
     def __init__(self) -> None:
-        self.pins: list[Pin] = []
-        self.elsewhere: list[Elsewhere] = []
+        super().__init__(fits)
 
-    def add(self, package: Part, files: Iterator[tuple[Part, str, tuple[tuple[str, str], ...]]]) -> None:
+    def add_files(
+        self, package: Part, files: Iterator[tuple[Part, str, tuple[tuple[str, str], ...]]]
+    ) -> None:
         """`files`: where each stands, its name and digests."""
         name, version = checked(package)
-        before = len(self.pins)
+        some = False
         for at, filename, digests in files:
             if not names.is_distribution_file(filename):
                 raise at.fault(f"`{shown(filename)}` cannot be the name of a distribution")
-            self.pins.append(Pin(name, version, filename, digests))
-            if len(self.pins) > MOST_PINS:
-                raise EnsureInvalid(f"it names more than {MOST_PINS} files")
-        if len(self.pins) == before:
+            self.add(at, Pin(name, version, filename, digests))
+            some = True
+        if not some:
             raise package.fault("it lists no files with hashes")
-
-    def leave_out(self, package: Part, reason: str) -> None:
-        self.elsewhere.append(Elsewhere(project(package), reason))
-
-    def read(self) -> LockRead:
-        return LockRead(self.pins, self.elsewhere)
 
 
 def project(package: Part) -> str:
@@ -61,19 +55,10 @@ def checked(package: Part) -> tuple[str, str]:
     return name, version
 
 
-def basename(address: str) -> str:
-    """The file that an address or a path ends with."""
-    try:
-        path = urlsplit(address).path
-    except ValueError:
-        return ""
-    return unquote(path).replace("\\", "/").rpartition("/")[2]
-
-
 def read_uv(body: bytes) -> LockRead:
     """uv.lock, version 1."""
     lock, found = toml_of(body), _Found()
-    if lock.value.get("version") != 1:
+    if lock.number("version") != 1:
         raise EnsureInvalid("version: only 1 of uv.lock is read here")
     for package in lock.tables("package", "package"):
         source = package.table("source")
@@ -81,11 +66,11 @@ def read_uv(body: bytes) -> LockRead:
             continue
         by = next((key for key in _BY_ADDRESS if key in source), "")
         if by:
-            found.leave_out(package, f"it comes from {_shown_source(by, source)}")
+            found.leave_out(project(package), f"it comes from {_shown_source(by, source)}")
             continue
         if "registry" not in source:
             raise package.fault("it has no source")
-        found.add(package, _uv_files(package))
+        found.add_files(package, _uv_files(package))
     return found.read()
 
 
@@ -93,6 +78,7 @@ def _uv_files(package: Part) -> Iterator[tuple[Part, str, tuple[tuple[str, str],
     sdist = [package.table("sdist")] if "sdist" in package else []
     for file in (*sdist, *package.tables("wheels", "wheel")):
         name = file.text("filename") or basename(file.text("url") or file.text("path"))
+        file.number("size")
         yield file, name, file.digest(file.text("hash"))
 
 
@@ -108,9 +94,9 @@ def read_pylock(body: bytes) -> LockRead:
         if by:
             about = package.table(by)
             address = about.text("url") or about.text("path")
-            found.leave_out(package, f"it comes from the {by} {shown(address)}")
+            found.leave_out(project(package), f"it comes from the {by} {shown(address)}")
             continue
-        found.add(package, _pylock_files(package))
+        found.add_files(package, _pylock_files(package))
     return found.read()
 
 
@@ -118,6 +104,7 @@ def _pylock_files(package: Part) -> Iterator[tuple[Part, str, tuple[tuple[str, s
     sdist = [package.table("sdist")] if "sdist" in package else []
     for file in (*sdist, *package.tables("wheels", "wheel")):
         name = file.text("name") or basename(file.text("url") or file.text("path"))
+        file.number("size")
         yield file, name, file.digests(file.table("hashes").value)
 
 
@@ -131,10 +118,10 @@ def read_poetry(body: bytes) -> LockRead:
         if kind == "directory":
             continue
         if kind not in ("", "legacy"):
-            found.leave_out(package, f"it comes from the {shown(kind)} {shown(source.text('url'))}")
+            found.leave_out(project(package), f"it comes from the {shown(kind)} {shown(source.text('url'))}")
             continue
         files = package if "files" in package else Part({"files": apart.value.get(package.text("name"))}, "")
-        found.add(package, _listed(Part(files.value, package.place)))
+        found.add_files(package, _listed(Part(files.value, package.place)))
     return found.read()
 
 
@@ -147,11 +134,11 @@ def read_pdm(body: bytes) -> LockRead:
         if by == "path" and package.value.get("editable") is True:
             continue
         if by:
-            found.leave_out(package, f"it comes from {_shown_source(by, package)}")
+            found.leave_out(project(package), f"it comes from {_shown_source(by, package)}")
             continue
         name = f"{package.text('name')} {package.text('version')}"
         files = package.value if "files" in package else {"files": apart.get(name)}
-        found.add(package, _listed(Part(files, package.place)))
+        found.add_files(package, _listed(Part(files, package.place)))
     return found.read()
 
 

@@ -9,8 +9,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from shared.errors import EnsureInvalid
 from shared.protocols.pypi import names
-from shared.protocols.reading.lock_text import MOST_PINS, Part, shown, text_of
-from shared.protocols.roles.pins import Elsewhere, LockRead, Pin
+from shared.protocols.pypi.pinning.files import fits
+from shared.protocols.reading.lock_text import Part, shown, text_of
+from shared.protocols.roles.pins import Found, LockRead, Pin
 
 _COMMENT = re.compile(r"(?:^|\s)#.*$")  # no `\s+`: its time would grow with the square of the blanks
 _HASH = re.compile(r"\s--hash[= ]\s*(\S+)")
@@ -21,8 +22,7 @@ MAX_LINE = 256 * 1024  # a project's hashes with it
 
 def read(body: bytes) -> LockRead:
     """A pin for each hash: the lock tells no file names. Options of pip are passed over."""
-    pins: list[Pin] = []
-    elsewhere: list[Elsewhere] = []
+    found = Found(fits)
     for number, line in _lines(text_of(body)):
         at = Part({}, f"line {number}")
         if _OTHER_FILES.match(line):
@@ -30,15 +30,13 @@ def read(body: bytes) -> LockRead:
                 f"`{shown(line)}` names another file: give that one as well, and leave this line out"
             )
         if line.startswith(("-e ", "--editable")) or _ADDRESS.match(line):
-            elsewhere.append(Elsewhere(shown(line.split(" --")[0]), "it comes from an address or a folder"))
+            found.leave_out(shown(line.split(" --")[0]), "it comes from an address or a folder")
         elif not line.startswith("-"):
-            _requirement(line, at, pins, elsewhere)
-        if len(pins) > MOST_PINS:
-            raise EnsureInvalid(f"it names more than {MOST_PINS} files")
-    return LockRead(pins, elsewhere)
+            _requirement(line, at, found)
+    return found.read()
 
 
-def _requirement(line: str, at: Part, pins: list[Pin], elsewhere: list[Elsewhere]) -> None:
+def _requirement(line: str, at: Part, found: Found) -> None:
     text = _HASH.sub("", line).split(" --")[0].strip()
     try:
         asked = Requirement(text)
@@ -48,7 +46,7 @@ def _requirement(line: str, at: Part, pins: list[Pin], elsewhere: list[Elsewhere
     if not names.is_project(asked.name):
         raise at.fault("its name cannot be a project's")
     if asked.url is not None:
-        elsewhere.append(Elsewhere(names.normalise(asked.name), f"it comes from {shown(asked.url)}"))
+        found.leave_out(names.normalise(asked.name), f"it comes from {shown(asked.url)}")
         return
     exact = [each for each in asked.specifier if each.operator in ("==", "===")]
     if len(asked.specifier) != 1 or not exact or "*" in exact[0].version:
@@ -59,7 +57,8 @@ def _requirement(line: str, at: Part, pins: list[Pin], elsewhere: list[Elsewhere
     hashes = _HASH.findall(line)
     if not hashes:
         raise at.fault("it has no --hash: only files with hashes are a lock")
-    pins += (Pin(names.normalise(asked.name), version, "", at.digest(each)) for each in hashes)
+    for each in hashes:
+        found.add(at, Pin(names.normalise(asked.name), version, "", at.digest(each)))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -10,7 +10,7 @@ from shared.models import FileName
 from shared.protocols.pypi import names
 from shared.protocols.pypi.blocking import file_version
 from shared.protocols.pypi.document import Document
-from shared.protocols.pypi.pinning import locks, requirements_txt
+from shared.protocols.pypi.pinning import files, locks, requirements_txt
 from shared.protocols.reading.purls import Purl
 from shared.protocols.roles.pins import LockKind, NotFound, Pin, Pins, first_different
 
@@ -28,28 +28,30 @@ class PyPIPins(Pins):
         ),
     }
 
+    fits = staticmethod(files.fits)
+
     def find(self, document: Document, pin: Pin) -> FileName:
         version = names.canonical_version(pin.version)
         if pin.filename:
-            files = document.by_name.get(pin.filename, [])
+            listed = document.by_name.get(pin.filename, [])
         else:
-            files = [
+            listed = [
                 file
                 for name, each in document.by_name.items()
                 if file_version(document.project, name) == version
                 for file in each
             ]
-        for file in files:
+        for file in listed:
             told = file["hashes"]
             if any(name in told for name, _ in pin.digests) or pin.filename:
                 if first_different(pin.digests, told):
                     continue
                 return FileName("pypi", pin.name, document.file_id(file), file["filename"])
-        if files and pin.filename:
-            algorithm = first_different(pin.digests, files[0]["hashes"])
-            told = files[0]["hashes"].get(algorithm, "")
+        if listed and pin.filename:
+            algorithm = first_different(pin.digests, listed[0]["hashes"])
+            told = listed[0]["hashes"].get(algorithm, "")
             raise NotFound(f"its index gives it the {algorithm} {told}", differs=True)
-        if files:
+        if listed:
             raise NotFound(f"its index has no file of {pin.version} with this hash", differs=True)
         raise NotFound("its index does not list it")
 

@@ -44,7 +44,10 @@ def test_every_version__names_its_crates__and_leaves_out_what_no_registry_has(te
     ("text", "said"),
     [
         (V4.replace(SUM, SUM[1:] + "x"), "package 2, `Demo`: hash is not hex"),
-        (V4.replace(SUM, ""), "package 2, `Demo`: hash is not hex"),
+        (V4.replace(SUM, ""), "package 2, `Demo`: it has no checksum"),
+        (V4.replace(f'checksum = "{SUM}"', ""), "package 2, `Demo`: it has no checksum"),
+        (V4.replace("version = 4", "version = true"), "version is no whole number"),
+        (V4.replace("version = 4", "version = 4.0"), "version is no whole number"),
         (V4.replace('"Demo"\nv', '"../Demo"\nv'), "package 2, `../Demo`: its name cannot be a crate's"),
         (V4.replace("1.0.0+meta", "1.0/../2"), "`1.0/../2` is no version"),
         (V4.replace("version = 4", "version = 5"), "1 to 4 of Cargo.lock"),

@@ -50,7 +50,7 @@ def test_verification_metadata__names_files_with_every_digest_that_is_trusted() 
     pins = read("verification-metadata.xml", VERIFICATION).pins
     assert pins == [
         Pin("com.example:lib", "1.0", "lib-1.0-linux.jar", (("sha256", f"{SUM} {OTHER}"),)),
-        Pin("com.example:lib", "1.0", "lib-1.0.module"),
+        Pin("com.example:lib", "1.0", "lib-1.0.module", (("pgp", "abcd"),)),
     ]
     assert PINS.find(None, pins[0]) == FileName("maven", "com.example:lib", "1.0", "lib-1.0-linux.jar")
     assert PINS.qualifiers(pins[0], pins[0].filename) == {"type": "jar", "classifier": "linux"}
@@ -67,6 +67,8 @@ def test_verification_metadata__names_files_with_every_digest_that_is_trusted() 
         ("verification-metadata.xml", VERIFICATION.replace(SUM, "zz"), "-linux.jar`: hash is not hex"),
         ("verification-metadata.xml", VERIFICATION.replace(LINUX, "lib-1.0/../x"), "cannot be a file"),
         ("verification-metadata.xml", VERIFICATION.replace(LINUX, "lib-1.0.jar.sha1"), "cannot be a file"),
+        ("verification-metadata.xml", VERIFICATION.replace('<pgp value="ABCD"/>', ""), "neither a checksum"),
+        ("verification-metadata.xml", VERIFICATION.replace("ABCD", "../x"), "key of a signature is not hex"),
         ("verification-metadata.xml", "<a/>", "its root element is not verification-metadata"),
         ("verification-metadata.xml", "<a>", "not well-formed"),
         ("verification-metadata.xml", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "DOCTYPE"),

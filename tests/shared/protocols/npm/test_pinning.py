@@ -130,6 +130,7 @@ def entry(**fields: Any) -> dict[str, Any]:
         ("package-lock.json", entry(version="../../1"), "`../../1` is no version"),
         ("package-lock.json", entry(version="1.0.0\u0000"), "`1.0.0\\x00` is no version"),
         ("package-lock.json", {"lockfileVersion": 4}, "1, 2 and 3 are read"),
+        ("package-lock.json", {"lockfileVersion": True}, "lockfileVersion is no whole number"),
         ("package-lock.json", '{"a": 1, "a": 2}', "the key 'a' stands twice"),
         ("package-lock.json", '{"a": ' * 100_000, "nested too deeply"),
         ("package-lock.json", '{"a": ' * 70 + "1" + "}" * 70, "nested deeper than 64"),

@@ -130,6 +130,11 @@ BAD = [
     ("uv.lock", UV.replace('"Demo"', '"../x"'), "package 2, `../x`: its name cannot be a project's"),
     ("uv.lock", UV.replace('"1.0"', '"../1"'), "package 2, `Demo`: `../1` is no version"),
     ("uv.lock", UV.replace("version = 1\n", "version = 9\n", 1), "version: only 1 of uv.lock"),
+    ("uv.lock", UV.replace("version = 1\n", "version = true\n", 1), "version is no whole number"),
+    ("uv.lock", UV.replace("version = 1\n", "version = 1.0\n", 1), "version is no whole number"),
+    ("uv.lock", UV.replace("size = 1", "size = inf"), "package 2, `Demo`: size is no whole number"),
+    ("uv.lock", UV.replace("size = 1", "size = -1"), "size is no whole number"),
+    ("pylock.toml", PYLOCK.replace("hashes", "size = 1.5, hashes", 1), "package 1, `demo`: size is no whole"),
     ("uv.lock", UV + 'name = "twice"\n', "Cannot overwrite a value"),
     ("uv.lock", UV + "x = " + "[" * 5000, "nested too deeply"),
     ("uv.lock", UV + "x = " + "[" * 80 + "]" * 80, "nested deeper than 64"),
@@ -165,8 +170,10 @@ def test_what_is_wrong__is_told_with_its_place(kind: str, text: str | bytes, sai
 
 def test_a_giant_count__is_refused() -> None:
     text = "demo==1 " + " ".join(f"--hash=sha256:{number:064x}" for number in range(2000)) + "\n"
+    lines = (text.replace("demo", f"demo{number}") for number in range(6))
     with pytest.raises(EnsureInvalid, match="more than 10000 files"):
-        read("requirements.txt", text * 6)
+        read("requirements.txt", "".join(lines))
+    assert len(read("requirements.txt", text * 6).pins) == 2000
 
 
 def document(**hashes: str) -> Document:
