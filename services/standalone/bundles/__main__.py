@@ -63,9 +63,13 @@ def _in_words(done: Imported) -> str:
     if not done.new:
         did = f"{done.restored} lost object(s) of it restored" if done.restored else "nothing changed"
         return f"{done.id} is here already: {did}"
-    held = f"{done.pages} pages, {done.files} files, {done.absent} absent"
-    objects = f"{done.objects} objects ({in_words(done.object_bytes)})"
+    held = f"{_counted(done.pages, 'page')}, {_counted(done.files, 'file')}, {done.absent} absent"
+    objects = f"{_counted(done.objects, 'object')} ({in_words(done.object_bytes)})"
     return f"{done.id} is imported: {held}; {objects}\n{view_of_list(done.id).path}/"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 if __name__ == "__main__":

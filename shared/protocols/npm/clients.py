@@ -188,6 +188,7 @@ def surroundings(setup: Setup) -> Surroundings:
         "BUN_INSTALL_CACHE_DIR": str(folder / "bun"),
         "DENO_DIR": str(folder / "deno"),
         "npm_config_audit": "false",
+        "npm_config_update_notifier": "false",  # npm's question for a newer npm is none of the build's
         "YARN_REGISTRY": url,
         "YARN_NPM_REGISTRY_SERVER": url,
         "YARN_CACHE_FOLDER": str(folder / "yarn"),
