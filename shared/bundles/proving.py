@@ -7,11 +7,11 @@ Who reads it says which key it is to be signed by: a bundle names its own, which
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared.bundles.form import Bodies, Head, Read, contents_of
+from shared.bundles.form import FORMAT, Bodies, Head, Read, contents_of
+from shared.tlog.documents import read_document
 from shared.tlog.notes import Key, read_checkpoint
 from shared.tlog.proofs import Proof, check_admission
 from shared.tlog.trees import Unproven
@@ -30,13 +30,17 @@ class BundleProofs:
             raise Unproven(f"the bundle is signed by {head.key}, and {key} was expected")
         self.key = key
         try:
-            told = json.loads(head.manifest)
+            told = read_document(head.manifest, "the manifest")
+            if told["format"] != FORMAT or type(told["format"]) is not int:
+                raise Unproven(f"the bundle's manifest is of another format than {FORMAT}")
             self.id = str(told["session"]["id"])
             self._note = _bytes(told["log"]["checkpoint"])
             self._files = {str(each["sha256"]): _proof(each, self._note) for each in told["log"]["files"]}
             stored = [each["stored"] for each in told["listed"]["files"]]
             self._named = {str(each["sha256"]) for each in stored if not each.get("provisional")}
             envelopes = [_bytes(each) for each in told.get("statements", ())]
+        except Unproven:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Unproven(f"the bundle's manifest cannot be read: {type(error).__name__}") from None
         self.checkpoint = read_checkpoint(self._note, key)  # once: a signature takes milliseconds
@@ -83,7 +87,9 @@ def _drain(chunks: Iterator[bytes] | None) -> None:
 
 def _proof(told: Mapping[str, Any], checkpoint: bytes) -> Proof:
     entry, hashes = _bytes(told["entry"]), [_bytes(each) for each in told["hashes"]]
-    return Proof(entry, int(told["index"]), hashes, checkpoint)
+    if type(told["index"]) is not int or told["index"] < 0:
+        raise Unproven("the bundle's manifest has an index that is none")
+    return Proof(entry, told["index"], hashes, checkpoint)
 
 
 def _bytes(text: Any) -> bytes:
@@ -93,7 +99,8 @@ def _bytes(text: Any) -> bytes:
 def _about(envelope: bytes) -> str:
     """The SHA256 that it says it is about; `statement` checks it. Raises `Unproven`."""
     try:
-        payload = json.loads(_bytes(json.loads(envelope)["payload"]))
+        outer = read_document(envelope, "an envelope")
+        payload = read_document(_bytes(outer["payload"]), "a payload")
         return str(payload["subject"][0]["digest"]["sha256"])
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+    except (Unproven, ValueError, KeyError, TypeError, IndexError):
         raise Unproven("a statement in the bundle cannot be read") from None

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from shared.tlog.documents import read_document
 from shared.tlog.ed25519 import is_signed
 from shared.tlog.notes import ED25519, Key
 from shared.tlog.trees import Unproven
@@ -59,7 +59,7 @@ def read_statement(envelope: bytes, key: Key, predicate: str, check: Check = is_
     statements of several. `check`: a faster one, where it is at hand. Raises `Unproven` for anything else."""
     if len(envelope) > MOST_BYTES:
         raise Unproven("an envelope is not as long")
-    outer = _object(envelope, "an envelope")
+    outer = read_document(envelope, "an envelope")
     kind, signatures = outer.get("payloadType"), outer.get("signatures")
     payload = _decoded(outer.get("payload"))
     if kind != PAYLOAD_TYPE:
@@ -69,7 +69,7 @@ def read_statement(envelope: bytes, key: Key, predicate: str, check: Check = is_
     message = signed_bytes(kind, payload)
     if key.kind != ED25519 or not any(check(key.public, message, _signature(each)) for each in signatures):
         raise Unproven(f"the statement is not signed by {key}")
-    found = _read(_object(payload, "a statement"))
+    found = _read(read_document(payload, "a statement"))
     if found.predicate_type != predicate:
         raise Unproven(
             f"the statement's predicate is {found.predicate_type[:200]!r}, and {predicate} was expected"
@@ -79,7 +79,7 @@ def read_statement(envelope: bytes, key: Key, predicate: str, check: Check = is_
 
 def is_named(envelope: bytes, key: Key) -> bool:
     """Whether an envelope names this key: a hint of who may have signed it. Raises `Unproven`."""
-    signatures = _object(envelope, "an envelope").get("signatures")
+    signatures = read_document(envelope, "an envelope").get("signatures")
     named = (
         [each.get("keyid") for each in signatures if isinstance(each, dict)]
         if isinstance(signatures, list)
@@ -120,23 +120,6 @@ def _read(whole: Mapping[str, Any]) -> Statement:
     if len(subjects) != len(found):
         raise Unproven("a statement's subject has digests")
     return Statement(subjects, kind, predicate, whole)
-
-
-def _object(data: bytes, what: str) -> dict[str, Any]:
-    try:
-        found = json.loads(data, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise Unproven(f"{what} is JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Unproven(f"{what} is a JSON object")
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is there twice")
-    return found
 
 
 def _decoded(text: object) -> bytes:

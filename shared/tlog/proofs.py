@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from shared.tlog.documents import read_document
 from shared.tlog.notes import Checkpoint, Key, decode64, read_checkpoint, read_count
 from shared.tlog.trees import Unproven, check_inclusion, leaf_hash, tree_root
 
@@ -55,10 +55,9 @@ def check_admission(sha256: str, proof: Proof, checkpoint: Checkpoint) -> dict[s
     """As `check_file`, by a checkpoint that was read before; the proof's own is passed over."""
     leaf = leaf_hash(proof.entry)
     check_inclusion(leaf, proof.index, checkpoint.size, proof.hashes, checkpoint.root)
-    entry = json.loads(proof.entry)
-    if not isinstance(entry, dict):
-        raise Unproven("the entry is no document")
-    if entry.get("kind") != "admission" or entry.get("digests", {}).get("sha256") != sha256:
+    entry = read_document(proof.entry, "an entry")
+    digests = entry.get("digests")
+    if entry.get("kind") != "admission" or not isinstance(digests, dict) or digests.get("sha256") != sha256:
         raise Unproven(f"the proof is of another file: this one's SHA256 is {sha256}")
     return entry
 

@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[3]
 LOG_PARTS = (
     "shared/__init__.py",
     "shared/tlog/__init__.py",
-    *(f"shared/tlog/{name}.py" for name in ("dsse", "ed25519", "notes", "proofs", "trees", "verify")),
+    *(
+        f"shared/tlog/{name}.py"
+        for name in ("documents", "dsse", "ed25519", "notes", "proofs", "trees", "verify")
+    ),
     "shared/bundles/__init__.py",
     *(f"shared/bundles/{name}.py" for name in ("form", "proving", "verify")),
 )
