@@ -74,7 +74,7 @@ def test_a_file_that_was_fetched__is_stated_with_where_from_and_what_was_compare
     sha256 = hashlib.sha256(wheel).hexdigest()
     found = statement(orchard, wheel)
     assert found["subject"] == [
-        {"name": filename(name), "uri": f"pkg:pypi/{name}@1", "digest": {"sha256": sha256}}
+        {"name": filename(name), "uri": f"pkg:pypi/{name}@1.0", "digest": {"sha256": sha256}}
     ]
     predicate = found["predicate"]
     assert predicate["upstream"]["registry"].startswith("http://127.0.0.1")
