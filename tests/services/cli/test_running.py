@@ -12,8 +12,9 @@ from services.cli.errors import CommandFailed
 from services.cli.running import BY_SIGNAL, run_command
 from tests.support.stores import ROOT
 
-RUN = """import os, sys
+RUN = """import os, signal, sys
 from services.cli.running import run_command
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run of the tests in the background inherits it ignored
 sys.exit(run_command(sys.argv[1:], os.environ))"""
 CLEANS = "trap 'sleep 0.5; echo cleaned; exit 7' %s; echo ready; while :; do sleep 0.05; done"
 
