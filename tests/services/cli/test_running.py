@@ -14,7 +14,8 @@ from tests.support.stores import ROOT
 
 RUN = """import os, signal, sys
 from services.cli.running import run_command
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run of the tests in the background inherits it ignored
+for each in (signal.SIGINT, signal.SIGHUP):  # a run of the tests in the background inherits them ignored
+    signal.signal(each, signal.SIG_DFL)
 sys.exit(run_command(sys.argv[1:], os.environ))"""
 CLEANS = "trap 'sleep 0.5; echo cleaned; exit 7' %s; echo ready; while :; do sleep 0.05; done"
 
