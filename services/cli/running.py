@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -18,22 +18,31 @@ BY_SIGNAL = 128  # and the signal's number is the exit code, as shells have it
 def run_command(words: Sequence[str], env: Mapping[str, str]) -> int:
     """Run it to its end; its exit code. It is waited for also when it takes its time over a signal. Raises
     `CommandFailed` where it cannot be started."""
-    try:
-        child = subprocess.Popen(words, env=env)  # noqa: S603 - what was typed
-    except OSError as error:
-        raise CommandFailed(f"{words[0]} cannot be run: {error.strerror}") from None
-    with _passing_on(child):
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []  # what came before there was a command
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if child is None:
+            early.append(number)
+        elif number != signal.SIGINT or not _is_in_foreground():  # else the terminal has told it too
+            child.send_signal(number)
+
+    with _handled_by(pass_on):
+        try:
+            child = subprocess.Popen(words, env=env)  # noqa: S603 - what was typed
+        except OSError as error:
+            raise CommandFailed(f"{words[0]} cannot be run: {error.strerror}") from None
+        for each in early:
+            child.send_signal(each)
         code = child.wait()
     return BY_SIGNAL - code if code < 0 else code
 
 
 @contextmanager
-def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGINT or not _is_in_foreground():  # else the terminal has told it too
-            child.send_signal(number)
-
-    numbers = [getattr(signal, name) for name in ("SIGINT", *PASSED_ON) if hasattr(signal, name)]
+def _handled_by(pass_on: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """What is ignored, as under nohup, the command ignores as well."""
+    known = [getattr(signal, name) for name in ("SIGINT", *PASSED_ON) if hasattr(signal, name)]
+    numbers = [each for each in known if signal.getsignal(each) is not signal.SIG_IGN]
     before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
         yield
